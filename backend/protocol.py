@@ -1,0 +1,88 @@
+"""JSON-RPC 2.0 between Blender and the backend, one message a line. Standard library only: both sides import this.
+
+docs/protocol.md lists the methods. A long job is one request whose response is its result; meanwhile the backend
+sends notifications that carry the request's id as `job`. Anything the backend's libraries print goes to stderr, never
+to stdout: stdout carries messages alone.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+VERSION = 1
+
+PARSE_ERROR = -32700
+INVALID_REQUEST = -32600
+METHOD_NOT_FOUND = -32601
+INVALID_PARAMS = -32602
+INTERNAL_ERROR = -32603
+USER_ERROR = -32000
+"""A `SyncTalkError`: `message` is a sentence for the user, `data.kind` its class."""
+
+MAX_LINE_BYTES = 16 * 1024 * 1024
+"""A longer line is nonsense: the reader drops the connection instead of filling memory."""
+
+BLENDSHAPE_NAMES: tuple[str, ...] = (
+    "browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight",
+    "cheekPuff", "cheekSquintLeft", "cheekSquintRight",
+    "eyeBlinkLeft", "eyeBlinkRight", "eyeLookDownLeft", "eyeLookDownRight", "eyeLookInLeft", "eyeLookInRight",
+    "eyeLookOutLeft", "eyeLookOutRight", "eyeLookUpLeft", "eyeLookUpRight",
+    "eyeSquintLeft", "eyeSquintRight", "eyeWideLeft", "eyeWideRight",
+    "jawForward", "jawLeft", "jawOpen", "jawRight",
+    "mouthClose", "mouthDimpleLeft", "mouthDimpleRight", "mouthFrownLeft", "mouthFrownRight", "mouthFunnel",
+    "mouthLeft", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthPressLeft", "mouthPressRight", "mouthPucker",
+    "mouthRight", "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper",
+    "mouthSmileLeft", "mouthSmileRight", "mouthStretchLeft", "mouthStretchRight",
+    "mouthUpperUpLeft", "mouthUpperUpRight", "noseSneerLeft", "noseSneerRight", "tongueOut",
+)  # fmt: skip
+"""ARKit's 52 names in MediaPipe's order without `_neutral`, then `tongueOut`. Left is the subject's left."""
+
+MOUTH_NAMES: tuple[str, ...] = tuple(
+    name for name in BLENDSHAPE_NAMES if name.startswith(("jaw", "mouth")) or name in ("cheekPuff", "tongueOut")
+)
+"""The blendshapes that speech drives."""
+
+
+class MessageError(ValueError):
+    """A line that is not a JSON-RPC 2.0 message."""
+
+
+def encode(message: dict[str, Any]) -> bytes:
+    """One message as one UTF-8 line. NaN and infinity are refused: they are not JSON."""
+    return json.dumps(message, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode() + b"\n"
+
+
+def decode(line: bytes | str) -> dict[str, Any]:
+    """The message in a line.
+
+    Raises:
+        MessageError: the line is not a JSON object with `"jsonrpc": "2.0"`.
+    """
+    try:
+        message = json.loads(line)
+    except (ValueError, UnicodeDecodeError, RecursionError) as error:
+        raise MessageError(f"not JSON: {error}") from error
+    if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
+        raise MessageError("not a JSON-RPC 2.0 message")
+    return message
+
+
+def request(request_id: int, method: str, params: dict[str, Any]) -> dict[str, Any]:
+    """A request; its response carries the same id."""
+    return {"jsonrpc": "2.0", "id": request_id, "method": method, "params": params}
+
+
+def notification(method: str, params: dict[str, Any]) -> dict[str, Any]:
+    """A message that wants no answer: progress, log, preview, cancel."""
+    return {"jsonrpc": "2.0", "method": method, "params": params}
+
+
+def response(request_id: int, result: Any) -> dict[str, Any]:
+    """The answer to a request."""
+    return {"jsonrpc": "2.0", "id": request_id, "result": result}
+
+
+def error_response(request_id: int | None, code: int, message: str, **data: Any) -> dict[str, Any]:
+    """The failure of a request: `message` is a sentence, `data` carries `kind` and, for defects, `traceback`."""
+    return {"jsonrpc": "2.0", "id": request_id, "error": {"code": code, "message": message, "data": data}}

@@ -1,0 +1,133 @@
+"""The backend's environment: torch, MediaPipe and the rest, in `<root>/backend`. No `bpy` here.
+
+The command line puts it under `.venvs` of the checkout, the add-on under `bpy.utils.extension_path_user`:
+
+    from .install import backend_environment as environment
+
+    if environment.state(root) != "ready":
+        size = environment.size_estimate("cpu")          # "180 MB to download, 1.4 GB on disk" before the user agrees
+        environment.create(root, "cpu", report=show, cancelled=lambda: job.stop)      # minutes: on a thread of its own
+    subprocess.Popen([environment.python_of(root), "-m", "backend", "serve"], cwd=extension_folder, ...)
+
+`state`, `python_of`, `size_estimate` and `default_device` start no process and are cheap enough for a panel's `draw`.
+Nothing here asks whether going online is allowed: the caller does (`bpy.app.online_access`) before it calls `create`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from . import environment, interpreters
+from .environment import EnvironmentSpec, SizeEstimate
+from .progress import IsCancelled, Progress, Report
+
+NAME = "backend"
+DEVICES = ("cpu", "cuda")
+PYTHON_VERSIONS = ((3, 10), (3, 11), (3, 12), (3, 13))
+"""The Python versions that torch, MediaPipe and numba have wheels for and that a lock file exists for."""
+
+
+def state(root: Path, device: str | None = None) -> str:
+    """What is in `<root>/backend`; a few file reads, no process.
+
+    Args:
+        root: the folder that holds, or is to hold, the environment.
+        device: "cpu" or "cuda" to ask whether the environment is ready for that device; None takes any.
+
+    Returns:
+        "absent": nothing is there. "incomplete": an installation was interrupted, or the Python it was made with is gone;
+        `create` finishes it. "outdated": whole, but of another lock file or device; `create` updates it. "ready": whole.
+    """
+    return environment.state(_spec(root, device))
+
+
+def python_of(root: Path) -> Path:
+    """The environment's Python executable, `<root>/backend/bin/python` or `…\\Scripts\\python.exe`, there or not."""
+    return environment.python_of(root / NAME)
+
+
+def device_of(root: Path) -> str | None:
+    """The device the ready or outdated environment was made for, "cpu" or "cuda"; None when there is none."""
+    return environment.installed_device(root / NAME)
+
+
+def default_device() -> str:
+    """ "cuda" where an NVIDIA driver new enough for the locked torch is seen, else "cpu". Files only, no process."""
+    return environment.default_device()
+
+
+def size_estimate(device: str = "cpu", python: Path | None = None) -> SizeEstimate:
+    """What `create` downloads and what it takes on disk, in bytes, if nothing is cached or installed yet.
+
+    Args:
+        device: "cpu" or "cuda".
+        python: the Python that is meant to be used; its version is not asked (no process is started), the sizes of the
+            nearest lock file are close enough.
+
+    Returns:
+        SizeEstimate(download, installed), bytes; `str()` of it is a phrase for people.
+    """
+    return environment.size_estimate(_spec(Path(), device, python))
+
+
+def find_python(preferred: Path | None = None) -> Path:
+    """A Python that can hold the backend: `preferred` if given, else the one that runs this code, else one on the system.
+
+    Starts a short process for each candidate (about 0.1 s each).
+
+    Raises:
+        PythonError: `preferred` is unsuitable, or none was found; the sentence says what to install or choose.
+    """
+    return interpreters.find(PYTHON_VERSIONS, preferred=preferred, purpose="the SyncTalk backend")
+
+
+def create(
+    root: Path,
+    device: str = "cpu",
+    python: Path | None = None,
+    report: Report | None = None,
+    cancelled: IsCancelled | None = None,
+) -> Path:
+    """Make, finish or update `<root>/backend`, and return its Python executable. Blocks; touches nothing but `root`.
+
+    Safe to call from any thread, to repeat (a ready environment returns at once) and to interrupt at any moment, also by
+    ending the process: the environment then is "incomplete" until a later call has finished it.
+
+    Args:
+        root: an existing or new folder that this user can write to.
+        device: "cpu", or "cuda" for an NVIDIA GPU (several GB; Linux and Windows).
+        python: the interpreter to make it with; None takes the running one if it suits, else one found on the system.
+        report: called on this thread with each `Progress`.
+        cancelled: polled on this thread; True stops the child processes and raises `Cancelled`.
+
+    Raises:
+        PythonError, DiskError, NetworkError, PackageError, SystemLibraryError, BusyError, Cancelled: all are
+        `errors.InstallError`, whose text is one sentence for the user.
+    """
+    for event in steps(root, device, python, cancelled):
+        if report:
+            report(event)
+    return python_of(root)
+
+
+def steps(
+    root: Path, device: str = "cpu", python: Path | None = None, cancelled: IsCancelled | None = None
+) -> Iterator[Progress]:
+    """`create` as a generator of its events; closing it stops the child processes. See `create` for the rest."""
+    yield from environment.install(_spec(root, device, python), cancelled=cancelled)
+
+
+def remove(root: Path) -> None:
+    """Delete `<root>/backend` if `create` made it; a folder that it did not make is left alone.
+
+    Raises:
+        DiskError: something in it cannot be deleted (on Windows: a backend still runs).
+    """
+    environment.remove(root / NAME)
+
+
+def _spec(root: Path, device: str | None, python: Path | None = None) -> EnvironmentSpec:
+    if device is not None and device not in DEVICES:
+        raise ValueError(f"device is {device!r}: give one of {DEVICES}")
+    return EnvironmentSpec(folder=root / NAME, lock=NAME, versions=PYTHON_VERSIONS, device=device, python=python, torch=True)

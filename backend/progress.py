@@ -98,7 +98,7 @@ class Reporter:
 
 def format_duration(seconds: float) -> str:
     """Seconds as people read them: `48 s`, `3 min 05 s`, `2 h 10 min`."""
-    seconds = int(round(seconds))
+    seconds = round(seconds)
     if seconds < 60:
         return f"{seconds} s"
     if seconds < 3600:

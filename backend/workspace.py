@@ -192,7 +192,7 @@ class Workspace:
         """
         path = self.root / ".lock"
         try:
-            file = open(path, "a+b")
+            file = open(path, "a+b")  # noqa: SIM115 (closed by the with below)
         except OSError as error:
             raise storage_error(error, self.root) from error
         with file:

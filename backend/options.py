@@ -1,0 +1,23 @@
+"""What a user may choose for `process`; a sentence under each field is its help text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class ProcessOptions:
+    """Options of the preprocessing stages. Each stage's `run(workspace, options, reporter)` takes them."""
+
+    video: Path | None = None
+    """The clip; None goes on with the one the workspace was begun with."""
+
+    size: int = 512
+    """Largest side of the square working frame in pixels; a smaller face crop keeps its own size."""
+
+    landmarker: str = "auto"
+    """`task` (face_landmarker.task must be present), `mesh` (the one inside the mediapipe package), or `auto`."""
+
+    audio_offset_ms: float | str | None = None
+    """How late the sound runs, in milliseconds; `auto` mends what is measured; None measures and tells only."""

@@ -1,0 +1,222 @@
+"""Stage `landmarks`: the 478 landmarks of the subject's face in every working frame, into `landmarks.npz`."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import FaceError, SyncTalkError, WorkspaceError
+from ..options import ProcessOptions
+from ..progress import Reporter
+from ..protocol import BLENDSHAPE_NAMES
+from ..workspace import Workspace, key_of, read_arrays, write_arrays
+from .landmarks import LANDMARKS, Face, FaceLandmarker, choose_face, landmarker_source, open_landmarker
+
+STAGE = "landmarks"
+VERSION = 1
+SAVE_EVERY = 200
+"""Frames between two saves of the work so far: what a kill may cost, about two seconds of work."""
+
+FORGET_AFTER = 25
+"""Frames without the face after which a face anywhere is taken for the subject's again (a cut, a return from elsewhere)."""
+
+
+@dataclass
+class Landmarks:
+    """Landmarks of N frames; see `landmarks.npz` in docs/workspace.md. `done` frames from the start are filled in."""
+
+    points_px: np.ndarray
+    depth: np.ndarray
+    detected: np.ndarray
+    scores: np.ndarray
+    source: str
+    done: int = 0
+
+    @classmethod
+    def empty(cls, frames: int, source: str) -> Landmarks:
+        return cls(
+            np.zeros((frames, LANDMARKS, 2), np.float32),
+            np.zeros((frames, LANDMARKS), np.float32),
+            np.zeros(frames, bool),
+            np.zeros((frames if source == "task" else 0, len(BLENDSHAPE_NAMES)), np.float32),
+            source,
+        )
+
+    @classmethod
+    def read(cls, path: Path) -> Landmarks:
+        """Read `landmarks.npz`.
+
+        Raises:
+            WorkspaceError: missing or damaged.
+        """
+        data = read_arrays(path)
+        try:
+            return cls(
+                data["landmarks_px"],
+                data["depth"],
+                data["detected"],
+                data["scores"],
+                str(data["source"]),
+                int(data["done"]),
+            )
+        except KeyError as error:
+            raise WorkspaceError(f"{path} is damaged ({error} is missing): delete it and run process again.") from error
+
+    def write(self, path: Path) -> None:
+        """Write the frames that are done."""
+        write_arrays(
+            path,
+            landmarks_px=self.points_px[: self.done],
+            depth=self.depth[: self.done],
+            detected=self.detected[: self.done],
+            scores=self.scores[: self.done],
+            source=self.source,
+            done=self.done,
+        )
+
+    def put(self, frame: int, face: Face | None) -> None:
+        """Store what was found in `frame` (None: nothing)."""
+        if face is not None:
+            self.points_px[frame], self.depth[frame], self.detected[frame] = face.points_px, face.depth, True
+            if len(self.scores):
+                self.scores[frame] = face.scores
+        self.done = frame + 1
+
+    def face(self, frame: int) -> Face | None:
+        """What was found in `frame`."""
+        return Face(self.points_px[frame], self.depth[frame]) if self.detected[frame] else None
+
+
+def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> None:
+    """Find the landmarks of every working frame and write `landmarks.npz`.
+
+    Raises:
+        FaceError: no frame shows a face.
+        ModelError: the landmarker's file is missing or damaged.
+        Cancelled: what was found so far is kept for the next run.
+    """
+    workspace.require("media")
+    source = landmarker_source(options.landmarker)
+    key = key_of(STAGE, VERSION, workspace.subject.stages["media"], source, workspace.subject.frames)
+    path = workspace.root / "landmarks.npz"
+    if workspace.stage_is_done(STAGE, key) and path.exists():
+        return
+    partial_path = workspace.root / "landmarks.partial.npz"
+    frames = workspace.subject.frames
+    found = Landmarks.empty(frames, source)
+    if workspace.stage_begins(STAGE, key):
+        found = _resume(partial_path, found)
+
+    landmarker = open_landmarker(source)
+    try:
+        _detect_all(workspace, landmarker, found, partial_path, reporter)
+    finally:
+        landmarker.close()
+        if found.done < frames:
+            with contextlib.suppress(SyncTalkError):  # the error on its way out is the one to tell
+                found.write(partial_path)
+
+    if not found.detected.any():
+        raise FaceError(
+            f"No face was found in any of the {frames} frames of {workspace.subject.source or workspace.root}: "
+            "choose a video that shows one face from the front."
+        )
+    if not found.detected.all():
+        reporter.warning(_describe_gaps(found.detected, workspace.subject.fps))
+    found.write(path)
+    workspace.stage_ends(STAGE, key)
+    with contextlib.suppress(OSError):
+        partial_path.unlink()
+
+
+def _resume(path: Path, empty: Landmarks) -> Landmarks:
+    """The work of an interrupted run, or `empty` where there is none that can be used."""
+    if not path.exists():
+        return empty
+    try:
+        saved = Landmarks.read(path)
+    except WorkspaceError:
+        return empty
+    if saved.source != empty.source or not len(saved.detected) == saved.done <= len(empty.detected):
+        return empty
+    for name in ("points_px", "depth", "detected", "scores"):
+        part = getattr(saved, name)
+        getattr(empty, name)[: len(part)] = part
+    empty.done = saved.done
+    return empty
+
+
+def _detect_all(
+    workspace: Workspace, landmarker: FaceLandmarker, found: Landmarks, partial_path: Path, reporter: Reporter
+) -> None:
+    frames, begin = len(found.detected), found.done
+    last, missed = _last_face(found)
+    first = max(0, begin - landmarker.warm_up)
+    for frame, image in read_ahead(workspace, first, frames):
+        reporter.progress(STAGE, max(frame, begin), frames)
+        faces = landmarker.detect(image)
+        if frame < begin:
+            continue
+        face = choose_face(faces, last if missed < FORGET_AFTER else None)
+        last, missed = (last, missed + 1) if face is None else (face, 0)
+        found.put(frame, face)
+        if found.done % SAVE_EVERY == 0 and found.done < frames:
+            found.write(partial_path)
+    reporter.progress(STAGE, frames, frames)
+
+
+def _last_face(found: Landmarks) -> tuple[Face | None, int]:
+    """The last face among the frames that are done, and how many frames ago it was."""
+    seen = np.flatnonzero(found.detected[: found.done])
+    return (found.face(seen[-1]), found.done - 1 - int(seen[-1])) if len(seen) else (None, found.done)
+
+
+def read_ahead(workspace: Workspace, first: int, end: int, depth: int = 8) -> Iterator[tuple[int, np.ndarray]]:
+    """Working frames `first` to `end` (excluded) in order, decoded by a thread that stays up to `depth` frames ahead."""
+    waiting: queue.Queue = queue.Queue(depth)
+    stop = threading.Event()
+
+    def put(item: object) -> None:
+        while not stop.is_set():
+            with contextlib.suppress(queue.Full):
+                waiting.put(item, timeout=0.1)
+                return
+
+    def decode() -> None:
+        try:
+            for frame in range(first, end):
+                put((frame, workspace.read_frame(frame)))
+                if stop.is_set():
+                    return
+        except BaseException as error:  # told to the reader, in whose thread it is raised
+            put(error)
+
+    thread = threading.Thread(target=decode, name="frame reader", daemon=True)
+    thread.start()
+    try:
+        for _ in range(first, end):
+            item = waiting.get()
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _describe_gaps(detected: np.ndarray, fps: float) -> str:
+    """One sentence on where the face is missing."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[True], detected, [True]]).astype(int)))
+    gaps = [(begin, end) for begin, end in zip(edges[::2], edges[1::2], strict=True)]
+    begin, end = max(gaps, key=lambda gap: gap[1] - gap[0])
+    others = f" and {len(gaps) - 1} shorter gaps" if len(gaps) > 1 else ""
+    return (
+        f"The face is lost in {int((~detected).sum())} of {len(detected)} frames, longest from {begin / fps:.1f} s to "
+        f"{end / fps:.1f} s{others}: these frames are bridged and left out of training."
+    )

@@ -1,0 +1,434 @@
+"""Fifty-two ARKit-like blendshapes on MediaPipe's landmarks, authored here and scaled to the subject.
+
+Each shape states the displacement of a few named landmarks (lip arcs, lids, brows, cheeks, chin) in millimetres of an
+adult face and lets `FaceDeformer` carry it smoothly over the skin. The jaw turns about the hinge before the ears; lids
+close over the eyeball; irises turn about its centre. Directions follow Apple's descriptions of `ARFaceAnchor`
+blend-shape locations; amplitudes follow what faces do at a coefficient of 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from ..protocol import BLENDSHAPE_NAMES
+from . import landmark_groups as groups
+from .deformation import FaceDeformer
+from .landmark_groups import HALVES, LEFT, RIGHT, HalfFace
+
+JAW_OPEN_RAD = math.radians(17.0)
+EYEBALL_RADIUS_M = 0.012
+GAZE_RAD = math.radians(28.0)
+ADULT_MOUTH_WIDTH_M = 0.050
+ADULT_EYE_WIDTH_M = 0.028
+
+_ALONG = np.linspace(0.0, 1.0, 6)[None, :]
+"""Position on a lip arc: 0 in the middle of the mouth, 1 at its corner."""
+_INWARD = np.linspace(0.0, 1.0, 4)[:, None]
+"""0 on the outer edge of the lip's red, 1 on its inner edge."""
+
+
+def displacements(face_head_m: np.ndarray) -> np.ndarray:
+    """The displacement of every landmark for each blendshape at a coefficient of 1.
+
+    Args:
+        face_head_m: (478, 3) the subject's neutral face in the head frame (x to the right of the picture, y down, z into
+            the head), metres, 63 mm between the pupils.
+
+    Returns:
+        (52, 478, 3) float64, metres, head frame, in the order of `BLENDSHAPE_NAMES`.
+    """
+    face = np.asarray(face_head_m, np.float64)
+    if face.shape != (groups.COUNT, 3):
+        raise ValueError(f"face_head_m must be (478, 3), not {face.shape}")
+    sculptor = _Sculptor(face)
+    shapes: dict[str, np.ndarray] = {}
+    for half, side in ((LEFT, "Left"), (RIGHT, "Right")):
+        for name, shape in _one_sided(sculptor, half).items():
+            shapes[name + side] = shape
+    shapes |= _both_sided(sculptor)
+    return np.stack([shapes[name] for name in BLENDSHAPE_NAMES])
+
+
+class _Sculptor:
+    """Builds single shapes on one face. Vectors are written (lateral, up, forward) in millimetres: lateral is away from
+    the middle of the face on the half's own side, so that one recipe serves both."""
+
+    def __init__(self, face: np.ndarray) -> None:
+        self.face = face
+        self.deformer = FaceDeformer(face)
+        corner = np.linalg.norm(face[LEFT.mouth_corner] - face[RIGHT.mouth_corner])
+        self.mouth_scale = corner / ADULT_MOUTH_WIDTH_M
+        self.eye_scale = (
+            np.mean([np.linalg.norm(np.subtract(*face[list(half.eye_corners)])) for half in HALVES]) / ADULT_EYE_WIDTH_M
+        )
+        self.jaw_weight = self._jaw_weight()
+        self._held = {
+            **{i: np.zeros(3) for half in HALVES for i in (*half.upper_lid, *half.lower_lid, *half.eye_corners)},
+            **{i: np.zeros(3) for i in (*groups.FOREHEAD_TOP, 6, 197)},
+        }
+
+    # -- handles ------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def vector(half: HalfFace, lateral, up, forward, scale: float = 1.0) -> np.ndarray:
+        """(..., 3) head-frame metres of a vector in the half's own millimetres."""
+        side = 1.0 if half is LEFT else -1.0
+        lateral, up, forward = np.broadcast_arrays(lateral, up, forward)
+        return np.stack([side * lateral, -up, -forward], -1) * (scale / 1000)
+
+    def points(
+        self, half: HalfFace, vectors: dict[int, tuple[float, float, float]], scale: float = 1.0
+    ) -> dict[int, np.ndarray]:
+        return {index: self.vector(half, *value, scale) for index, value in vectors.items()}
+
+    def lips(self, half: HalfFace, upper, lower) -> dict[int, np.ndarray]:
+        """Handles of one half of the mouth. `upper` and `lower` are (lateral, up, forward), each a number or (4, 6):
+        layers from the outer to the inner edge, places from the middle to the corner. At the corner both must agree;
+        where they do not, their mean is taken."""
+        handles: dict[int, list[np.ndarray]] = {}
+        for arcs, motion in ((half.upper_lip, upper), (half.lower_lip, lower)):
+            lateral, up, forward = (np.broadcast_to(part, (4, 6)) for part in motion)
+            vectors = self.vector(half, lateral, up, forward, self.mouth_scale)
+            for layer in range(4):
+                for place in range(6):
+                    handles.setdefault(arcs[layer][place], []).append(vectors[layer, place])
+        return {index: np.mean(values, 0) for index, values in handles.items()}
+
+    def solve(self, *handles: dict[int, np.ndarray], reach_mm: float, hold_lips: bool = True) -> np.ndarray:
+        """(478, 3): the skin moved by `handles`; lids, forehead and (unless they are given) the lips stay.
+
+        Where only one half of the mouth is given, the motion of its middle fades out over the other half."""
+        given: dict[int, np.ndarray] = {}
+        for part in handles:
+            given |= part
+        merged = dict(self._held)
+        if hold_lips:
+            for half in HALVES:
+                for arc in (*half.upper_lip, *half.lower_lip):
+                    middle = given.get(arc[0], np.zeros(3))
+                    merged |= {index: middle * (1 - place / 5) ** 2 for place, index in enumerate(arc)}
+        merged |= given
+        result = np.zeros((groups.COUNT, 3))
+        result[: groups.SKIN_COUNT] = self.deformer.interpolate(merged, reach_mm / 1000)
+        return result
+
+    # -- jaw ----------------------------------------------------------------------------------------------------
+
+    def _jaw_weight(self) -> np.ndarray:
+        """(478, 1) in [0, 1]: how much of the jaw's motion each landmark takes."""
+        handles: dict[int, float] = {index: 1.0 for index in groups.CHIN} | {
+            index: 0.0 for index in groups.FOREHEAD_TOP
+        }
+        for half in HALVES:
+            for index, weight in zip(half.jaw_line, (0, 0.08, 0.22, 0.42, 0.62, 0.8, 0.92, 1, 1, 1), strict=True):
+                handles[index] = weight
+            for upper, lower in zip(half.upper_lip, half.lower_lip, strict=True):
+                for place in range(6):
+                    along = place / 5
+                    handles[upper[place]] = 0.5 * along**3
+                    handles[lower[place]] = 1 - 0.5 * along**2
+            handles |= {index: 0.0 for index in (*half.upper_lid, *half.lower_lid, *half.nose_wing, half.cheek_apple)}
+            handles |= {index: 0.0 for index in half.nasolabial[:3]}
+        handles |= {index: 0.0 for index in groups.NOSE_TIP}
+        weight = np.zeros((groups.COUNT, 1))
+        field = self.deformer.interpolate({index: np.array([value]) for index, value in handles.items()}, reach_m=1.0)
+        weight[: groups.SKIN_COUNT] = np.clip(field, 0, 1)
+        return weight
+
+    def jaw_open(self) -> np.ndarray:
+        """The jaw turned down about the axis through the hinges (temporomandibular joints), just before the ears."""
+        hinge = self.face[[LEFT.ear, RIGHT.ear]].mean(0) + np.array([0, 0.004, -0.006])
+        cosine, sine = math.cos(JAW_OPEN_RAD), math.sin(JAW_OPEN_RAD)
+        # About +x with y down and z into the head, a positive turn takes the chin (before the hinge, -z) down (+y).
+        turn = np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])
+        moved = (self.face - hinge) @ turn.T + hinge
+        narrowing = np.zeros_like(self.face)
+        for half in HALVES:
+            for arc in (*half.upper_lip, *half.lower_lip):
+                for place, index in enumerate(arc):
+                    narrowing[index] = self.vector(half, -3.0 * (place / 5) ** 2, 0, 0, self.mouth_scale)
+        return self.jaw_weight * (moved - self.face) + narrowing
+
+    # -- eyes ---------------------------------------------------------------------------------------------------
+
+    def eyeball(self, half: HalfFace) -> np.ndarray:
+        """(3,) centre of the eyeball: behind the iris by its radius, between the lids' corners from side to side."""
+        centre = self.face[half.iris[0]].copy()
+        centre[2] += EYEBALL_RADIUS_M
+        return centre
+
+    def lids(self, half: HalfFace, closing: float, lower_share: float = 0.15) -> dict[int, np.ndarray]:
+        """Handles that bring the lids together by `closing` (1: shut); the lower lid travels `lower_share` of the way."""
+        handles = {}
+        for upper, lower in zip(half.upper_lid, half.lower_lid, strict=True):
+            line = self.face[lower] + lower_share * (self.face[upper] - self.face[lower])
+            line[0] = 0.5 * (self.face[upper, 0] + self.face[lower, 0])
+            for index in (upper, lower):
+                handles[index] = closing * (self._over_eyeball(half, line, self.face[index]) - self.face[index])
+        return handles
+
+    def _over_eyeball(self, half: HalfFace, target: np.ndarray, start: np.ndarray) -> np.ndarray:
+        """`target` brought to the distance from the eyeball's centre that `start` has: a lid slides, it does not sink."""
+        centre = self.eyeball(half)
+        radius = max(np.linalg.norm(start - centre), EYEBALL_RADIUS_M)
+        across = np.linalg.norm(target[:2] - centre[:2])
+        depth = math.sqrt(max(radius**2 - across**2, 0.25 * radius**2))
+        return np.array([target[0], target[1], min(centre[2] - depth, start[2] + 0.002)])
+
+    def turn_iris(self, shape: np.ndarray, half: HalfFace, yaw: float, pitch: float) -> np.ndarray:
+        """Add to `shape` the iris turned about the eyeball's centre: `yaw` outwards, `pitch` up, radians."""
+        side = 1.0 if half is LEFT else -1.0
+        index = list(half.iris)
+        centre = self.eyeball(half)
+        cy, sy = math.cos(side * yaw), math.sin(side * yaw)
+        cp, sp = math.cos(pitch), math.sin(pitch)
+        around_y = np.array([[cy, 0, -sy], [0, 1, 0], [sy, 0, cy]])
+        around_x = np.array([[1, 0, 0], [0, cp, sp], [0, -sp, cp]])
+        shape[index] += (self.face[index] - centre) @ (around_x @ around_y).T + centre - self.face[index]
+        return shape
+
+
+def _one_sided(sculptor: _Sculptor, half: HalfFace) -> dict[str, np.ndarray]:
+    """The shapes that have a left and a right: names without the side."""
+    s, d = _ALONG, _INWARD
+    lips, solve = sculptor.lips, sculptor.solve
+    eye, mouth = sculptor.eye_scale, sculptor.mouth_scale
+
+    def points(vectors: dict[int, tuple[float, float, float]], scale: float = 1.0) -> dict[int, np.ndarray]:
+        return sculptor.points(half, vectors, scale)
+
+    def brow(upper: tuple, lower: tuple) -> dict[int, np.ndarray]:
+        vectors = dict(zip(half.brow_upper, upper, strict=True)) | dict(zip(half.brow_lower, lower, strict=True))
+        return points(vectors)
+
+    def lid(upper_mm: float, lower_mm: float) -> dict[int, np.ndarray]:
+        """Lids raised by so much in their middle, less towards the corners."""
+        profile = (0.45, 0.75, 0.95, 1.0, 0.95, 0.75, 0.4)
+        handles = {
+            i: (0, upper_mm * p, -0.15 * abs(upper_mm) * p) for i, p in zip(half.upper_lid, profile, strict=True)
+        }
+        handles |= {
+            i: (0, lower_mm * p, 0.15 * abs(lower_mm) * p) for i, p in zip(half.lower_lid, profile, strict=True)
+        }
+        return points(handles, eye)
+
+    apple, hollow, fold, wing = half.cheek_apple, half.cheek_hollow, half.nasolabial, half.nose_wing
+    bump = np.sin(math.pi * np.clip(s * 1.1, 0, 1)) ** 1.2  # greatest between the middle and the corner of the mouth
+    side_lip = 0.35 * (1 - s) ** 2 + bump
+    lower_thin = 1 - 0.8 * d
+
+    smile = s**1.4
+    shapes = {
+        "mouthSmile": solve(
+            lips(
+                half, (6.5 * smile, 8.0 * smile, -4.5 * smile), (6.5 * smile, 8.0 * smile + 0.8 * (1 - s), -4.5 * smile)
+            ),
+            points({apple: (1.0, 3.5, 2.0), hollow[0]: (3.0, 5.0, 1.0), hollow[1]: (5.0, 5.0, -1.5)}, mouth),
+            points({fold[3]: (4.0, 5.0, -0.5), fold[4]: (5.5, 6.0, -1.5)}, mouth),
+            reach_mm=32,
+        ),
+        "mouthFrown": solve(
+            lips(half, (0.5 * smile, -7.0 * s**2, -1.5 * smile), (0.5 * smile, -7.0 * s**2, -1.5 * smile)),
+            points({hollow[3]: (0.5, -3.0, 0.5), fold[4]: (0, -3.5, 0)}, mouth),
+            reach_mm=26,
+        ),
+        "mouthDimple": solve(
+            lips(half, (4.5 * s**2, 1.0 * s**2, -4.5 * s**2), (4.5 * s**2, 1.0 * s**2, -4.5 * s**2)),
+            points({hollow[1]: (2.0, 0.5, -1.0)}, mouth),
+            reach_mm=20,
+        ),
+        "mouthStretch": solve(
+            lips(half, (8.5 * smile, -3.0 * s**2, -4.5 * smile), (8.5 * smile, -4.0 * smile, -4.5 * smile)),
+            points({hollow[3]: (4.0, -3.0, -1.0), hollow[4]: (4.0, -2.0, -1.0), fold[4]: (4.5, -1.5, -1.0)}, mouth),
+            reach_mm=34,
+        ),
+        "mouthPress": solve(
+            lips(
+                half,
+                (1.5 * s**2, -2.4 * side_lip * (1 - 0.65 * d), -1.2 * side_lip + 0 * d),
+                (1.5 * s**2, 3.2 * side_lip * (1 - 0.65 * d), -1.2 * side_lip + 0 * d),
+            ),
+            reach_mm=14,
+        ),
+        "mouthUpperUp": solve(
+            lips(half, (1.0 * bump, 6.0 * side_lip, 0.8 * side_lip), (0, 0, 0)),
+            points(
+                {wing[0]: (0.8, 1.5, 0), fold[1]: (0.5, 3.5, 1.0), fold[3]: (0.5, 2.5, 1.0), apple: (0.2, 1.5, 1.0)},
+                mouth,
+            ),
+            reach_mm=24,
+        ),
+        "mouthLowerDown": solve(
+            lips(half, (0, 0, 0), (1.5 * bump, -6.5 * side_lip, -1.0 * side_lip)),
+            reach_mm=20,
+        ),
+        "cheekSquint": solve(
+            points({apple: (0.5, 5.0, 2.5), hollow[0]: (0.5, 3.0, 1.5)}),
+            lid(-0.3, 2.2),
+            reach_mm=26,
+        ),
+        "noseSneer": solve(
+            points(
+                {wing[0]: (0.8, 3.5, 0.5), wing[1]: (0.8, 3.8, 0.5), wing[2]: (0.2, 3.0, 0.4), wing[3]: (0.5, 3.0, 0.8)}
+            ),
+            points({fold[0]: (0.5, 3.5, 0.8), fold[1]: (0.2, 3.0, 0.8), half.brow_lower[0]: (-0.8, -1.8, 0.5)}),
+            lips(half, (0.2 * bump, 2.2 * side_lip, 0.4 * side_lip), (0, 0, 0)),
+            reach_mm=22,
+        ),
+        "browDown": solve(
+            brow(
+                ((-2.0, -6.0, 0.6), (-1.8, -6.0, 0.8), (-1.0, -4.8, 0.6), (-0.4, -3.2, 0.3), (0, -1.6, 0)),
+                ((-2.0, -5.0, 0.6), (-1.8, -5.0, 0.8), (-1.0, -4.2, 0.6), (-0.4, -2.8, 0.3), (0, -1.4, 0)),
+            ),
+            reach_mm=22,
+        ),
+        "browOuterUp": solve(
+            brow(
+                ((0, 0.8, 0), (0, 2.8, -0.2), (0.2, 5.6, -0.8), (0.4, 7.2, -1.5), (0.4, 5.6, -1.5)),
+                ((0, 0.8, 0), (0, 2.6, -0.2), (0.2, 5.2, -0.8), (0.4, 6.6, -1.5), (0.4, 5.0, -1.5)),
+            ),
+            reach_mm=26,
+        ),
+        "eyeBlink": solve(sculptor.lids(half, 1.0), reach_mm=13),
+        "eyeWide": solve(lid(2.6, -0.6), brow(((0, 0.8, 0),) * 5, ((0, 0.8, 0),) * 5), reach_mm=14),
+        "eyeSquint": solve(lid(-1.4, 2.6), points({apple: (0, 1.5, 0.8)}), reach_mm=14),
+    }
+    down = {i: 0.45 * v for i, v in sculptor.lids(half, 1.0).items() if i in half.upper_lid}
+    shapes["eyeLookDown"] = sculptor.turn_iris(
+        solve(down | {i: v for i, v in lid(0, -1.2).items() if i in half.lower_lid}, reach_mm=13), half, 0, -GAZE_RAD
+    )
+    shapes["eyeLookUp"] = sculptor.turn_iris(solve(lid(1.8, 0.8), reach_mm=13), half, 0, GAZE_RAD)
+    nothing = np.zeros((groups.COUNT, 3))
+    shapes["eyeLookIn"] = sculptor.turn_iris(nothing.copy(), half, -GAZE_RAD, 0)
+    shapes["eyeLookOut"] = sculptor.turn_iris(nothing.copy(), half, GAZE_RAD, 0)
+    return shapes
+
+
+def _both_sided(sculptor: _Sculptor) -> dict[str, np.ndarray]:
+    """The shapes that stand alone."""
+    s, d = _ALONG, _INWARD
+    solve, scale = sculptor.solve, sculptor.mouth_scale
+    face = sculptor.face
+
+    def both(handles_of: Callable[[HalfFace], dict[int, np.ndarray]]) -> dict[int, np.ndarray]:
+        # The middle of the mouth belongs to both halves: its sideways motion cancels in the mean.
+        left, right = handles_of(LEFT), handles_of(RIGHT)
+        return {
+            i: (left[i] + right[i]) / 2 if i in left and i in right else left.get(i, right.get(i)) for i in left | right
+        }
+
+    def lips(upper, lower) -> dict[int, np.ndarray]:
+        return both(lambda half: sculptor.lips(half, upper, lower))
+
+    def points(
+        vectors_of: Callable[[HalfFace], dict[int, tuple[float, float, float]]], by: float = 1.0
+    ) -> dict[int, np.ndarray]:
+        return both(lambda half: sculptor.points(half, vectors_of(half), by))
+
+    jaw_open = sculptor.jaw_open()
+    corner = s**1.3
+    middle = 1 - s**2
+
+    # Sideways: positive x is the subject's left; `toward` is +1 on the half that the mouth moves to.
+    def sideways(target: HalfFace) -> np.ndarray:
+        handles: dict[int, np.ndarray] = {}
+        for half in HALVES:
+            toward = 1.0 if half is target else -1.0
+            lateral = toward * (8.0 - 1.5 * corner * (toward > 0))
+            forward = -2.5 * corner if toward > 0 else 1.0 * corner
+            for index, value in sculptor.lips(half, (lateral, 0, forward), (lateral, 0, forward)).items():
+                handles[index] = (handles[index] + value) / 2 if index in handles else value
+            handles |= sculptor.points(
+                half, {half.cheek_hollow[3]: (toward * 4.0, 0, 0), half.nasolabial[3]: (toward * 4.0, 0, 0)}, scale
+            )
+        handles |= {200: sculptor.vector(target, 3.0, 0, 0, scale)}
+        return solve(handles, reach_mm=30)
+
+    def brow_inner_up(half: HalfFace) -> dict[int, tuple[float, float, float]]:
+        rises = (6.5, 4.6, 2.2, 0.6, 0.0)
+        upper = {i: (-0.6, rise, -0.5) for i, rise in zip(half.brow_upper, rises, strict=True)}
+        return upper | {i: (-0.6, 0.92 * rise, -0.5) for i, rise in zip(half.brow_lower, rises, strict=True)}
+
+    return {
+        "browInnerUp": solve(points(brow_inner_up), {9: sculptor.vector(LEFT, 0, 3.0, 0)}, reach_mm=26),
+        "cheekPuff": solve(
+            points(
+                lambda half: dict(
+                    zip(half.cheek_hollow, ((4, 0, 6), (8, 0, 7), (9, 0, 5), (9, -1, 4), (7, -1, 6)), strict=True)
+                ),
+                scale,
+            ),
+            lips((-1.0 * corner, 0, 1.5), (-1.0 * corner, 0, 1.5)),
+            reach_mm=34,
+        ),
+        "jawOpen": jaw_open,
+        "jawForward": sculptor.jaw_weight * sculptor.vector(LEFT, 0, 0, 6.0),
+        "jawLeft": sculptor.jaw_weight * sculptor.vector(LEFT, 7.0, 0, 0),
+        "jawRight": sculptor.jaw_weight * sculptor.vector(RIGHT, 7.0, 0, 0),
+        "mouthClose": solve(_closing(sculptor, face + jaw_open), reach_mm=22),
+        "mouthFunnel": solve(
+            lips(
+                (-6.5 * corner, (4.5 - 1.0 * d) * middle, 6.0 * middle + 2.5 * s),
+                (-6.5 * corner, (-5.0 + 1.0 * d) * middle, 6.5 * middle + 2.5 * s),
+            ),
+            points(lambda half: {half.nasolabial[4]: (-3.0, 0, 1.5), half.cheek_hollow[3]: (-3.0, 0, 1.0)}, scale),
+            reach_mm=26,
+        ),
+        "mouthPucker": solve(
+            lips(
+                (-11.0 * corner, (1.2 - 2.2 * d) * middle, 7.0 * middle + 3.5 * s),
+                (-11.0 * corner, (-1.4 + 2.4 * d) * middle, 7.0 * middle + 3.5 * s),
+            ),
+            points(
+                lambda half: {
+                    half.nasolabial[4]: (-5.5, 0, 2.0),
+                    half.cheek_hollow[3]: (-5.0, 0, 1.5),
+                    half.cheek_hollow[1]: (-4, 0, 0),
+                },
+                scale,
+            ),
+            reach_mm=30,
+        ),
+        "mouthLeft": sideways(LEFT),
+        "mouthRight": sideways(RIGHT),
+        "mouthRollLower": solve(
+            lips((0, -0.4 * middle, 0), (0, (4.2 - 1.2 * d) * middle, (-2.0 - 3.5 * d) * middle)),
+            {200: sculptor.vector(LEFT, 0, 1.0, 0)},
+            reach_mm=16,
+        ),
+        "mouthRollUpper": solve(
+            lips((0, (-3.2 + 1.0 * d) * middle, (-1.5 - 3.5 * d) * middle), (0, 0.4 * middle, 0)),
+            reach_mm=14,
+        ),
+        "mouthShrugLower": solve(
+            lips((0, 0, 0), (0, (4.0 + 0.5 * d) * (1 - 0.8 * s), (2.5 + 0.5 * d) * middle)),
+            {
+                index: sculptor.vector(LEFT, 0, up, 1.0, scale)
+                for index, up in zip(groups.CHIN, (1.0, 2.2, 3.5, 4.0), strict=True)
+            },
+            reach_mm=24,
+        ),
+        "mouthShrugUpper": solve(
+            lips((0, 4.0 * (1 - 0.7 * s), 2.5 * middle), (0, 0, 0)),
+            reach_mm=16,
+        ),
+        # The topology has no tongue: the lower lip makes way for it.
+        "tongueOut": solve(lips((0, 0, 0), (0, -1.2 * d * middle, 0.6 * d * middle)), reach_mm=10),
+    }
+
+
+def _closing(sculptor: _Sculptor, opened: np.ndarray) -> dict[int, np.ndarray]:
+    """Handles that bring the lips of an open jaw together (the upper lip travels a third of the way)."""
+    handles: dict[int, list[np.ndarray]] = {}
+    for half in HALVES:
+        inner_upper, inner_lower = half.upper_lip[-1], half.lower_lip[-1]
+        for place in range(6):
+            gap = opened[inner_lower[place]] - opened[inner_upper[place]]
+            gap[0] = 0
+            for arcs, share in ((half.upper_lip, 0.35), (half.lower_lip, -0.65)):
+                for arc in arcs:
+                    handles.setdefault(arc[place], []).append(share * gap)
+    return {index: np.mean(values, 0) for index, values in handles.items()}

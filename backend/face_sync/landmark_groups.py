@@ -1,0 +1,115 @@
+"""Names for the landmarks of MediaPipe's 478-point face topology.
+
+Left and right are the subject's: the left half lies at positive x in the head frame (x to the right of the picture).
+Each `HalfFace` lists the same places in the same order, so that `LEFT.x[i]` mirrors `RIGHT.x[i]`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+COUNT = 478
+SKIN_COUNT = 468
+"""The first 468 are skin; the last ten are the irises: centre, then four points of the rim, right and left eye."""
+
+
+@dataclass(frozen=True)
+class HalfFace:
+    """One half of the face. Lip arcs run from the middle of the mouth to its corner, outermost first; lids from the
+    inner to the outer corner of the eye (corners left out); brows from the nose outwards."""
+
+    upper_lip: tuple[tuple[int, ...], ...]
+    lower_lip: tuple[tuple[int, ...], ...]
+    mouth_corner: int
+    upper_lid: tuple[int, ...]
+    lower_lid: tuple[int, ...]
+    eye_corners: tuple[int, int]
+    brow_upper: tuple[int, ...]
+    brow_lower: tuple[int, ...]
+    iris: tuple[int, ...]
+    cheek_apple: int
+    cheek_hollow: tuple[int, ...]
+    nasolabial: tuple[int, ...]
+    nose_wing: tuple[int, ...]
+    jaw_line: tuple[int, ...]
+    ear: int
+
+
+LEFT = HalfFace(
+    upper_lip=(
+        (0, 267, 269, 270, 409, 291),
+        (11, 302, 303, 304, 408, 306),
+        (12, 268, 271, 272, 407, 292),
+        (13, 312, 311, 310, 415, 308),
+    ),
+    lower_lip=(
+        (17, 314, 405, 321, 375, 291),
+        (16, 315, 404, 320, 307, 306),
+        (15, 316, 403, 319, 325, 292),
+        (14, 317, 402, 318, 324, 308),
+    ),
+    mouth_corner=291,
+    upper_lid=(398, 384, 385, 386, 387, 388, 466),
+    lower_lid=(382, 381, 380, 374, 373, 390, 249),
+    eye_corners=(362, 263),
+    brow_upper=(336, 296, 334, 293, 300),
+    brow_lower=(285, 295, 282, 283, 276),
+    iris=(473, 474, 475, 476, 477),
+    cheek_apple=280,
+    cheek_hollow=(425, 411, 427, 434, 416),
+    nasolabial=(358, 423, 391, 426, 436),
+    nose_wing=(278, 294, 327, 344),
+    jaw_line=(454, 323, 361, 288, 397, 365, 379, 378, 400, 377),
+    ear=454,
+)
+
+RIGHT = HalfFace(
+    upper_lip=(
+        (0, 37, 39, 40, 185, 61),
+        (11, 72, 73, 74, 184, 76),
+        (12, 38, 41, 42, 183, 62),
+        (13, 82, 81, 80, 191, 78),
+    ),
+    lower_lip=(
+        (17, 84, 181, 91, 146, 61),
+        (16, 85, 180, 90, 77, 76),
+        (15, 86, 179, 89, 96, 62),
+        (14, 87, 178, 88, 95, 78),
+    ),
+    mouth_corner=61,
+    upper_lid=(173, 157, 158, 159, 160, 161, 246),
+    lower_lid=(155, 154, 153, 145, 144, 163, 7),
+    eye_corners=(133, 33),
+    brow_upper=(107, 66, 105, 63, 70),
+    brow_lower=(55, 65, 52, 53, 46),
+    iris=(468, 471, 470, 469, 472),
+    cheek_apple=50,
+    cheek_hollow=(205, 187, 207, 214, 192),
+    nasolabial=(129, 203, 165, 206, 216),
+    nose_wing=(48, 64, 98, 115),
+    jaw_line=(234, 93, 132, 58, 172, 136, 150, 149, 176, 148),
+    ear=234,
+)
+
+HALVES = (LEFT, RIGHT)
+CHIN = (152, 175, 199, 200)
+"""From the tip of the chin up to the fold under the lip."""
+NOSE_TIP = (1, 4, 5, 2, 19, 94)
+FOREHEAD_TOP = (10, 338, 297, 332, 284, 251, 109, 67, 103, 54, 21)
+GLABELLA = (9, 8)
+
+RIGID = (
+    10, 151, 9, 8, 168, 6, 197, 195, 5, 33, 133, 362, 263, 127, 356, 234, 454, 21, 251, 103, 332, 67, 297, 54, 284, 162, 389,
+)  # fmt: skip
+"""Landmarks that facial expression moves least: forehead, bridge of the nose, corners of the eyes, temples."""
+
+
+def mirror_indices() -> np.ndarray:
+    """(478,) int: for each landmark named in `LEFT` or `RIGHT` its counterpart; -1 for those that have no name here."""
+    mirror = np.full(COUNT, -1)
+    for item in fields(HalfFace):
+        for left, right in zip(np.ravel(getattr(LEFT, item.name)), np.ravel(getattr(RIGHT, item.name)), strict=True):
+            mirror[left], mirror[right] = right, left
+    return mirror

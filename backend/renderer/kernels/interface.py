@@ -1,0 +1,71 @@
+"""What a kernel does: march rays through occupied cells, encode points, composite samples. All tensors on one device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from ..triplane import TriplaneLayout
+
+
+@dataclass
+class Samples:
+    """Samples of R rays, packed ray after ray: those of ray r are `offsets[r]` to `offsets[r + 1]`.
+
+    Attributes:
+        positions: (M, 3) float32 in the unit cube.
+        distances: (M,) float32 along the ray, metres.
+        rays: (M,) int32, the ray of each sample.
+        offsets: (R + 1,) int64.
+    """
+
+    positions: torch.Tensor
+    distances: torch.Tensor
+    rays: torch.Tensor
+    offsets: torch.Tensor
+
+
+class Kernel(Protocol):
+    """One implementation of the inner loops."""
+
+    name: str
+
+    def march(
+        self,
+        origins: torch.Tensor,
+        directions: torch.Tensor,
+        occupied: torch.Tensor,
+        coarse: torch.Tensor,
+        box_size: float,
+        step: float,
+        max_samples: int,
+        jitter: torch.Tensor,
+    ) -> Samples:
+        """Place samples where rays cross occupied cells.
+
+        Args:
+            origins: (R, 3) float32, in the unit cube's coordinates.
+            directions: (R, 3) float32, unit length.
+            occupied: (G, G, G) uint8, indexed [x, y, z].
+            coarse: (G/4, G/4, G/4) uint8: whether any of the 4³ cells is occupied.
+            box_size: metres a side of the unit cube.
+            step: metres between samples.
+            max_samples: samples a ray at most; the nearest are kept.
+            jitter: (R,) in [0, 1): shift of each ray's samples in steps.
+        """
+        ...
+
+    def encode(self, positions: torch.Tensor, tables: torch.Tensor, layout: TriplaneLayout) -> torch.Tensor:
+        """Tri-plane hash encoding (Eq. 10, 11), differentiable in `tables`: (M, 3) and (3L, T) to (M, 3L)."""
+        ...
+
+    def composite(
+        self, density: torch.Tensor, colour: torch.Tensor, samples: Samples, step: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Volume rendering (Eq. 9): (M,) density a metre and (M, 3) colour to (R, 4) premultiplied RGBA and (M,) weights.
+
+        Differentiable in density and colour through the RGBA alone.
+        """
+        ...

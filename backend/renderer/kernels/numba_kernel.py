@@ -1,0 +1,251 @@
+"""Compiled loops for the CPU (Numba): marching, encoding and compositing forward and backward.
+
+Encoding backward runs one table a thread, so that no two threads write the same gradient.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numba import njit, prange
+
+from ..triplane import PLANES, TriplaneLayout
+from .interface import Samples
+
+_PLANES = np.array(PLANES, np.int32)
+_CHUNK = 512  # points encoded together: their features (512 x 42 floats) stay in the second-level cache
+
+
+@njit(parallel=True, fastmath=True, cache=True, nogil=True)
+def _march(origins, directions, occupied, coarse, unit_step, max_samples, jitter, counts, distances):
+    grid = occupied.shape[0]
+    block = grid // coarse.shape[0]
+    rays = origins.shape[0]
+    for r in prange(rays):
+        ox, oy, oz = origins[r, 0], origins[r, 1], origins[r, 2]
+        dx, dy, dz = directions[r, 0], directions[r, 1], directions[r, 2]
+        near, far = np.float32(0.0), np.float32(1e9)
+        for axis in range(3):
+            d = directions[r, axis]
+            if abs(d) < 1e-9:
+                d = np.float32(1e-9)
+            low, high = (0.0 - origins[r, axis]) / d, (1.0 - origins[r, axis]) / d
+            if low > high:
+                low, high = high, low
+            near, far = max(near, low), min(far, high)
+        n = 0
+        if far > near:
+            k = np.int64(np.ceil(near / unit_step - jitter[r]))
+            last = np.int64(np.floor(far / unit_step - jitter[r]))
+            while k <= last and n < max_samples:
+                t = (k + jitter[r]) * unit_step
+                x, y, z = (ox + t * dx) * grid, (oy + t * dy) * grid, (oz + t * dz) * grid
+                i, j, l = int(np.floor(x)), int(np.floor(y)), int(np.floor(z))
+                if i < 0 or j < 0 or l < 0 or i >= grid or j >= grid or l >= grid:
+                    k += 1
+                    continue
+                if occupied[i, j, l]:
+                    distances[r, n] = t
+                    n += 1
+                    k += 1
+                    continue
+                bi, bj, bl = i // block, j // block, l // block
+                if coarse[bi, bj, bl]:
+                    k += 1
+                    continue
+                # The whole block is empty: go on with the first sample beyond it.
+                leave = np.float32(1e9)
+                if dx > 1e-9:
+                    leave = min(leave, ((bi + 1) * block - x) / (dx * grid))
+                elif dx < -1e-9:
+                    leave = min(leave, (bi * block - x) / (dx * grid))
+                if dy > 1e-9:
+                    leave = min(leave, ((bj + 1) * block - y) / (dy * grid))
+                elif dy < -1e-9:
+                    leave = min(leave, (bj * block - y) / (dy * grid))
+                if dz > 1e-9:
+                    leave = min(leave, ((bl + 1) * block - z) / (dz * grid))
+                elif dz < -1e-9:
+                    leave = min(leave, (bl * block - z) / (dz * grid))
+                k += max(np.int64(1), np.int64(np.ceil(leave / unit_step - 1e-3)))
+        counts[r] = n
+
+
+@njit(parallel=True, fastmath=True, cache=True, nogil=True)
+def _pack(origins, directions, offsets, near_distances, box_size, positions, distances, ray_of):
+    for r in prange(origins.shape[0]):
+        for n in range(offsets[r + 1] - offsets[r]):
+            m = offsets[r] + n
+            t = near_distances[r, n]
+            for axis in range(3):
+                positions[m, axis] = origins[r, axis] + t * directions[r, axis]
+            distances[m] = t * box_size
+            ray_of[m] = r
+
+
+@njit(parallel=True, fastmath=True, cache=True, nogil=True)
+def _encode(positions, tables, resolutions, planes, out):
+    points, levels, size = positions.shape[0], resolutions.shape[0], tables.shape[1]
+    mask = np.uint32(size - 1)
+    prime = np.uint32(2654435761)
+    for chunk in prange((points + _CHUNK - 1) // _CHUNK):
+        low, high = chunk * _CHUNK, min(points, (chunk + 1) * _CHUNK)
+        for column in range(3 * levels):
+            table = tables[column]
+            a, b = planes[column // levels, 0], planes[column // levels, 1]
+            resolution = resolutions[column % levels]
+            scale, top, stride = np.float32(resolution), resolution - 1, resolution + 1
+            dense = stride * stride <= size
+            for m in range(low, high):
+                u, v = positions[m, a] * scale, positions[m, b] * scale
+                i, j = min(max(int(u), 0), top), min(max(int(v), 0), top)
+                fu, fv = u - i, v - j
+                if dense:
+                    k = j * stride + i
+                    c00, c10, c01, c11 = table[k], table[k + 1], table[k + stride], table[k + stride + 1]
+                else:
+                    h0, h1 = np.uint32(j) * prime, np.uint32(j + 1) * prime
+                    i0, i1 = np.uint32(i), np.uint32(i + 1)
+                    c00, c10 = table[(i0 ^ h0) & mask], table[(i1 ^ h0) & mask]
+                    c01, c11 = table[(i0 ^ h1) & mask], table[(i1 ^ h1) & mask]
+                top_row, bottom_row = c00 + fu * (c10 - c00), c01 + fu * (c11 - c01)
+                out[m, column] = top_row + fv * (bottom_row - top_row)
+
+
+@njit(parallel=True, fastmath=True, cache=True, nogil=True)
+def _encode_backward(positions, gradient, resolutions, planes, out):
+    """`gradient` is (3L, M): each table's row is contiguous."""
+    points, levels, size = positions.shape[0], resolutions.shape[0], out.shape[1]
+    mask = np.uint32(size - 1)
+    prime = np.uint32(2654435761)
+    for column in prange(3 * levels):
+        table, row = out[column], gradient[column]
+        a, b = planes[column // levels, 0], planes[column // levels, 1]
+        resolution = resolutions[column % levels]
+        scale, top, stride = np.float32(resolution), resolution - 1, resolution + 1
+        dense = stride * stride <= size
+        for m in range(points):
+            g = row[m]
+            u, v = positions[m, a] * scale, positions[m, b] * scale
+            i, j = min(max(int(u), 0), top), min(max(int(v), 0), top)
+            fu, fv = u - i, v - j
+            if dense:
+                k00 = j * stride + i
+                k10, k01, k11 = k00 + 1, k00 + stride, k00 + stride + 1
+            else:
+                h0, h1 = np.uint32(j) * prime, np.uint32(j + 1) * prime
+                i0, i1 = np.uint32(i), np.uint32(i + 1)
+                k00, k10 = np.int64((i0 ^ h0) & mask), np.int64((i1 ^ h0) & mask)
+                k01, k11 = np.int64((i0 ^ h1) & mask), np.int64((i1 ^ h1) & mask)
+            table[k00] += g * (1 - fu) * (1 - fv)
+            table[k10] += g * fu * (1 - fv)
+            table[k01] += g * (1 - fu) * fv
+            table[k11] += g * fu * fv
+
+
+@njit(parallel=True, fastmath=True, cache=True, nogil=True)
+def _composite(density, colour, offsets, step, rgba, weights):
+    for r in prange(offsets.shape[0] - 1):
+        transmittance = np.float32(1.0)
+        red = green = blue = alpha = np.float32(0.0)
+        for m in range(offsets[r], offsets[r + 1]):
+            keep = np.exp(-density[m] * step)
+            w = transmittance * (1 - keep)
+            red += w * colour[m, 0]
+            green += w * colour[m, 1]
+            blue += w * colour[m, 2]
+            alpha += w
+            weights[m] = w
+            transmittance *= keep
+        rgba[r, 0], rgba[r, 1], rgba[r, 2], rgba[r, 3] = red, green, blue, alpha
+
+
+@njit(parallel=True, fastmath=True, cache=True, nogil=True)
+def _composite_backward(density, colour, offsets, step, weights, gradient, d_density, d_colour):
+    # d/d(sigma_m) = step * (T_after(m) * c_m - sum of what lies behind), per channel, alpha's colour being 1.
+    for r in prange(offsets.shape[0] - 1):
+        g0, g1, g2, g3 = gradient[r, 0], gradient[r, 1], gradient[r, 2], gradient[r, 3]
+        behind = np.float32(0.0)
+        for m in range(offsets[r], offsets[r + 1]):
+            behind += weights[m] * (g0 * colour[m, 0] + g1 * colour[m, 1] + g2 * colour[m, 2] + g3)
+        transmittance = np.float32(1.0)
+        for m in range(offsets[r], offsets[r + 1]):
+            w = weights[m]
+            value = g0 * colour[m, 0] + g1 * colour[m, 1] + g2 * colour[m, 2] + g3
+            behind -= w * value
+            transmittance *= np.exp(-density[m] * step)
+            d_density[m] = step * (transmittance * value - behind)
+            d_colour[m, 0], d_colour[m, 1], d_colour[m, 2] = w * g0, w * g1, w * g2
+
+
+class _Encode(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, positions, tables, layout):
+        out = torch.empty(positions.shape[0], layout.features)
+        resolutions = layout.resolutions()
+        _encode(positions.numpy(), tables.detach().numpy(), resolutions, _PLANES, out.numpy())
+        ctx.positions, ctx.resolutions, ctx.shape = positions, resolutions, tables.shape
+        return out
+
+    @staticmethod
+    def backward(ctx, gradient):
+        out = torch.zeros(ctx.shape)
+        rows = gradient.float().t().contiguous()
+        _encode_backward(ctx.positions.numpy(), rows.numpy(), ctx.resolutions, _PLANES, out.numpy())
+        return None, out, None
+
+
+class _Composite(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, density, colour, offsets, step):
+        density, colour = density.float().contiguous(), colour.float().contiguous()
+        rgba, weights = torch.empty(len(offsets) - 1, 4), torch.empty(len(density))
+        _composite(
+            density.detach().numpy(), colour.detach().numpy(), offsets.numpy(), np.float32(step), rgba.numpy(), weights.numpy()
+        )
+        ctx.save_for_backward(density, colour, offsets, weights)
+        ctx.step = step
+        ctx.mark_non_differentiable(weights)
+        return rgba, weights
+
+    @staticmethod
+    def backward(ctx, gradient, _):
+        density, colour, offsets, weights = (tensor.detach() for tensor in ctx.saved_tensors)
+        d_density, d_colour = torch.empty_like(density), torch.empty_like(colour)
+        _composite_backward(
+            density.numpy(),
+            colour.numpy(),
+            offsets.numpy(),
+            np.float32(ctx.step),
+            weights.numpy(),
+            gradient.float().contiguous().numpy(),
+            d_density.numpy(),
+            d_colour.numpy(),
+        )
+        return d_density, d_colour, None, None
+
+
+class NumbaKernel:
+    """See `interface.Kernel`."""
+
+    name = "numba"
+
+    def march(self, origins, directions, occupied, coarse, box_size, step, max_samples, jitter) -> Samples:
+        rays = origins.shape[0]
+        counts, near = np.empty(rays, np.int64), np.empty((rays, max_samples), np.float32)
+        origins, directions = origins.contiguous().numpy(), directions.contiguous().numpy()
+        _march(
+            origins, directions, occupied.numpy(), coarse.numpy(), np.float32(step / box_size), max_samples, jitter.numpy(), counts, near
+        )
+        offsets = np.zeros(rays + 1, np.int64)
+        np.cumsum(counts, out=offsets[1:])
+        total = int(offsets[-1])
+        positions, distances, ray_of = torch.empty(total, 3), torch.empty(total), torch.empty(total, dtype=torch.int32)
+        _pack(origins, directions, offsets, near, np.float32(box_size), positions.numpy(), distances.numpy(), ray_of.numpy())
+        return Samples(positions, distances, ray_of, torch.from_numpy(offsets))
+
+    def encode(self, positions, tables, layout: TriplaneLayout) -> torch.Tensor:
+        return _Encode.apply(positions, tables, layout)
+
+    def composite(self, density, colour, samples: Samples, step: float) -> tuple[torch.Tensor, torch.Tensor]:
+        return _Composite.apply(density, colour, samples.offsets, step)

@@ -1,0 +1,103 @@
+"""Checkpoints: safetensors with the field, the optimiser and the refined poses; `config.json` rebuilds the field."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from ..errors import WorkspaceError
+from ..progress import Reporter
+from ..renderer.field import Field, FieldConfig
+from ..workspace import Workspace, atomic_path, write_json
+
+KEEP = 2
+"""Checkpoints kept: the newest and, should it be damaged, the one before."""
+
+
+@dataclass
+class Checkpoint:
+    """A training state as read back."""
+
+    path: Path
+    tensors: dict[str, torch.Tensor]
+    state: dict
+
+    @property
+    def head_to_camera(self) -> np.ndarray:
+        """(N, 4, 4), the poses after refinement by the picture."""
+        return self.tensors["poses"].numpy()
+
+    @property
+    def focal_px(self) -> float:
+        return float(self.state["focal_px"])
+
+    def field(self, device: str = "cpu") -> Field:
+        """The head this checkpoint holds."""
+        field = Field(FieldConfig.from_json(self.state["config"]))
+        field.load_state_dict({name[6:]: value for name, value in self.tensors.items() if name.startswith("field.")})
+        return field.to(device)
+
+
+def save(
+    workspace: Workspace, field: Field, optimiser: torch.optim.Optimizer, poses: np.ndarray, focal_px: float, step: int, state: dict
+) -> Path:
+    """Write `checkpoints/step_*.safetensors` and config.json; older ones beyond `KEEP` go."""
+    tensors = {f"field.{name}": value.contiguous() for name, value in field.state_dict().items()}
+    for index, parameter in enumerate(field.parameters()):
+        for name, value in optimiser.state.get(parameter, {}).items():
+            tensors[f"optimiser.{index}.{name}"] = torch.as_tensor(value).contiguous()
+    tensors["poses"] = torch.from_numpy(np.ascontiguousarray(poses, np.float64))
+    state = {**state, "step": step, "config": field.config.to_json(), "focal_px": focal_px}
+    path = workspace.checkpoints / f"step_{step:07d}.safetensors"
+    with atomic_path(path) as temporary:
+        save_file({name: value.detach().cpu() for name, value in tensors.items()}, temporary, {"state": json.dumps(state)})
+    write_json(workspace.checkpoints / "config.json", state)
+    for old in _paths(workspace)[KEEP:]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def load_newest(workspace: Workspace, reporter: Reporter | None = None) -> Checkpoint | None:
+    """The newest checkpoint that can be read; None when there is none. A damaged one is told and passed over."""
+    for path in _paths(workspace):
+        try:
+            with safe_open(path, "pt") as file:
+                state = json.loads(file.metadata()["state"])
+                return Checkpoint(path, {name: file.get_tensor(name) for name in file.keys()}, state)  # noqa: SIM118
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+            if reporter:
+                reporter.warning(f"{path} is damaged ({error}): the checkpoint before it is used.")
+    return None
+
+
+def load_for_rendering(workspace: Workspace, reporter: Reporter | None = None) -> Checkpoint:
+    """The newest checkpoint.
+
+    Raises:
+        WorkspaceError: nothing was trained.
+    """
+    checkpoint = load_newest(workspace, reporter)
+    if checkpoint is None:
+        raise WorkspaceError(f"{workspace.root} has no trained head yet: run train on it first.")
+    return checkpoint
+
+
+def restore_optimiser(checkpoint: Checkpoint, field: Field, optimiser: torch.optim.Optimizer) -> None:
+    """Give the optimiser its state back."""
+    for index, parameter in enumerate(field.parameters()):
+        prefix = f"optimiser.{index}."
+        found = {name[len(prefix) :]: value for name, value in checkpoint.tensors.items() if name.startswith(prefix)}
+        if found:
+            optimiser.state[parameter] = found
+
+
+def _paths(workspace: Workspace) -> list[Path]:
+    paths = [path for path in workspace.checkpoints.glob("step_*.safetensors") if re.fullmatch(r"step_\d{7,}", path.stem)]
+    return sorted(paths, reverse=True)

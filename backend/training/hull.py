@@ -1,0 +1,67 @@
+"""The visual hull: which cells of the head's box every matte agrees to."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+from ..renderer.cameras import Camera, project
+
+SEARCH_SIZE_M = 0.5
+"""Side of the cube around the head's origin that is searched."""
+BEHIND_M = 0.07
+"""How far behind the origin the head is modelled: a camera in front never sees more than the ears and the hair's edge."""
+BEFORE_FACE_M = 0.025
+"""Room before the foremost point of the face, for lips and glasses."""
+
+
+def head_box(
+    alphas: list[np.ndarray], poses: list[np.ndarray], camera: Camera, face_head_m: np.ndarray, cells: int = 64
+) -> tuple[np.ndarray, float]:
+    """The cube around the hull: low corner (3) and side, metres.
+
+    Args:
+        alphas: head mattes, uint8, of the camera's size.
+        poses: head_to_camera of each.
+        face_head_m: (478, 3), the subject's face: nothing is looked for before it.
+    """
+    low = np.array([-SEARCH_SIZE_M / 2, -SEARCH_SIZE_M * 0.6, -SEARCH_SIZE_M / 2])
+    hull = carve(alphas, poses, camera, low, SEARCH_SIZE_M, cells, face_head_m)
+    found = np.argwhere(hull)
+    if not len(found):
+        return np.array([-0.15, -0.2, -0.15]), 0.3
+    cell = SEARCH_SIZE_M / cells
+    first, last = low + found.min(0) * cell - cell, low + (found.max(0) + 1) * cell + cell
+    side = float((last - first).max())
+    return (first + last) / 2 - side / 2, side
+
+
+def carve(
+    alphas: list[np.ndarray],
+    poses: list[np.ndarray],
+    camera: Camera,
+    low: np.ndarray,
+    side: float,
+    cells: int,
+    face_head_m: np.ndarray,
+    agreement: float = 0.9,
+) -> np.ndarray:
+    """Cells inside the dilated matte in at least `agreement` of the views that see them: (cells, cells, cells) bool."""
+    axis = (np.arange(cells) + 0.5) / cells * side
+    centres = low + np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
+    front = face_head_m[:, 2].min() - BEFORE_FACE_M
+    candidate = (centres[:, 2] > front) & (centres[:, 2] < BEHIND_M)
+    points = centres[candidate]
+    inside, seen = np.zeros(len(points), np.int32), np.zeros(len(points), np.int32)
+    for alpha, pose in zip(alphas, poses, strict=True):
+        # A cell counts when any of it may be seen: dilate the matte by half a cell's size in the picture.
+        radius = max(2, int(np.ceil(side / cells * camera.focal_px / max(pose[2, 3], 0.1) * 0.75)))
+        matte = ndimage.maximum_filter(alpha, 2 * radius + 1) > 12
+        pixels, depth = project(camera, pose, points)
+        column, row = np.floor(pixels[:, 0]).astype(int), np.floor(pixels[:, 1]).astype(int)
+        visible = (depth > 0) & (column >= 0) & (row >= 0) & (column < camera.width) & (row < camera.height)
+        seen += visible
+        inside[visible] += matte[row[visible], column[visible]]
+    hull = np.zeros(cells**3, bool)
+    hull[candidate] = (inside >= agreement * seen) & (seen > 0)
+    return hull.reshape(cells, cells, cells)

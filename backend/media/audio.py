@@ -1,0 +1,221 @@
+"""Sound as 16 kHz mono: of a clip, in time with its picture, and of any file that is to be spoken."""
+
+from __future__ import annotations
+
+import os
+import wave
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+import soxr
+
+from ..errors import AudioError
+from ..workspace import Workspace, atomic_path
+from .source import audio_stream, decoded, open_media
+
+RATE = 16000
+SILENCE = 10 ** (-55 / 20)
+"""Sound whose loud moments stay below -55 dBFS holds no speech that could be told from noise."""
+
+MIN_SPEECH_S = 0.3
+
+_GAP_S = 0.05
+"""Time stamps of sound that are off by less are rounding, not a gap."""
+
+
+def read_audio(path: str | os.PathLike, rate: int = RATE) -> np.ndarray:
+    """The sound of an audio or video file.
+
+    Args:
+        path: WAV, MP3, M4A, FLAC, OGG, MP4, ... of any rate and layout.
+        rate: samples a second of the result.
+
+    Returns:
+        (samples,) float32 in [-1, 1], mono, from the first sample on.
+
+    Raises:
+        MediaError: the file cannot be opened.
+        AudioError: it has no sound track, or not one sample can be decoded.
+    """
+    path = Path(path)
+    chunks = [samples for _, samples in _resampled(path, rate)]
+    if not chunks:
+        raise AudioError(f"Not one sample of {path} can be decoded: convert it to WAV.")
+    return np.concatenate(chunks)
+
+
+def check_speech(samples: np.ndarray, rate: int = RATE, name: object = "The sound") -> None:
+    """Refuse sound that nobody could speak.
+
+    Args:
+        samples: (samples,) float32 in [-1, 1].
+        rate: samples a second.
+        name: the file, for the message.
+
+    Raises:
+        AudioError: shorter than 0.3 s, or silent.
+    """
+    duration = len(samples) / rate
+    if duration < MIN_SPEECH_S:
+        raise AudioError(f"{name} lasts {duration:.2f} s: give speech of at least {MIN_SPEECH_S} s.")
+    if not np.isfinite(samples).all():
+        raise AudioError(f"{name} holds values that are no numbers: export it again as 16 bit WAV.")
+    loud = loudness(samples)
+    if loud < SILENCE:
+        raise AudioError(f"{name} is silent ({_decibels(loud)}): check the microphone or choose another file.")
+
+
+def loudness(samples: np.ndarray) -> float:
+    """The amplitude that 1 sample in 1000 exceeds, without the sound's constant part; in [0, 1]."""
+    if len(samples) == 0:
+        return 0.0
+    return float(np.quantile(np.abs(samples - np.mean(samples)), 0.999))
+
+
+def write_wav(path: str | os.PathLike, samples: np.ndarray, rate: int = RATE) -> None:
+    """Write mono float32 samples in [-1, 1] as 16 bit WAV, atomically.
+
+    Raises:
+        StorageError: the disk is full or the place is read-only.
+    """
+    with atomic_path(Path(path)) as temporary:
+        _write_wave(temporary, [samples], rate)
+
+
+def write_clip_audio(source: Path, start_s: float, duration_s: float, path: Path) -> None:
+    """Write the clip's sound as 16 kHz mono, beginning with the first picture and as long as the picture track.
+
+    Args:
+        source: the clip.
+        start_s: time stamp of the first picture (`ClipInfo.start_s`).
+        duration_s: length to write; silence where the clip has no sound.
+        path: of the WAV.
+
+    Raises:
+        AudioError: no sound track, nothing to decode, or silence; each names the clip.
+        StorageError: the disk is full or the place is read-only.
+    """
+    meter = _Meter()
+    total = round(duration_s * RATE)
+
+    def blocks() -> Iterator[np.ndarray]:
+        written = 0
+        for time_s, samples in _resampled(source, RATE):
+            offset = round((time_s - start_s) * RATE)
+            if offset < written:  # Sound from before the first picture.
+                samples = samples[written - offset :]
+                offset = written
+            samples = samples[: max(total - offset, 0)]
+            if len(samples) == 0:
+                continue
+            meter.add(samples)
+            yield np.zeros(offset - written, np.float32)
+            yield samples
+            written = offset + len(samples)
+        yield np.zeros(total - written, np.float32)
+
+    with atomic_path(path) as temporary:
+        _write_wave(temporary, blocks(), RATE)
+        if not meter.heard:
+            raise AudioError(
+                f"Not one sample of the sound of {source} can be decoded: convert the clip to H.264 and AAC."
+            )
+        if meter.loudness < SILENCE:
+            raise AudioError(
+                f"{source} is silent ({_decibels(meter.loudness)}): SyncTalk learns the lips from speech, so give a clip "
+                "in which the person is heard."
+            )
+
+
+def workspace_audio(workspace: Workspace) -> np.ndarray:
+    """The clip's sound as it belongs to the picture: `audio.wav` with the subject's `audio_offset_ms` taken out.
+
+    Returns:
+        (samples,) float32 in [-1, 1], 16 kHz mono, as long as `audio.wav`; silence where the shift leaves nothing.
+    """
+    samples = read_audio(workspace.audio_path)
+    shift = round(workspace.subject.audio_offset_ms * RATE / 1000)
+    mended = np.zeros_like(samples)
+    if shift >= 0:
+        mended[: max(len(samples) - shift, 0)] = samples[shift:]
+    else:
+        mended[-shift:] = samples[: max(len(samples) + shift, 0)]
+    return mended
+
+
+def _resampled(path: Path, rate: int) -> Iterator[tuple[float, np.ndarray]]:
+    """(time of the first sample, mono samples at `rate`), one run of gapless sound after another."""
+    resampler, time_s, expected_s, source_rate = None, 0.0, 0.0, 0
+    for chunk_s, chunk, chunk_rate in _decoded(path):
+        # A gap, or an overlap, begins a new run, as does a change of rate (a broadcast cut).
+        if resampler is not None and (abs(chunk_s - expected_s) > _GAP_S or chunk_rate != source_rate):
+            yield time_s, np.clip(resampler.resample_chunk(np.zeros(0, np.float32), last=True), -1, 1)
+            resampler = None
+        if resampler is None:
+            resampler, time_s, source_rate = (
+                soxr.ResampleStream(chunk_rate, rate, 1, dtype="float32"),
+                chunk_s,
+                chunk_rate,
+            )
+            expected_s = chunk_s
+        expected_s += len(chunk) / chunk_rate
+        samples = resampler.resample_chunk(chunk)
+        yield time_s, np.clip(samples, -1, 1)
+        time_s += len(samples) / rate
+    if resampler is not None:
+        yield time_s, np.clip(resampler.resample_chunk(np.zeros(0, np.float32), last=True), -1, 1)
+
+
+def _decoded(path: Path) -> Iterator[tuple[float, np.ndarray, int]]:
+    """(time in seconds, mono float32 samples, rate) of each decoded frame of sound."""
+    with open_media(path) as container:
+        stream = audio_stream(container)
+        if stream is None:
+            raise AudioError(f"{path} has no sound: SyncTalk learns and speaks from speech, so give a file with sound.")
+        end_s = 0.0
+        converters: dict[str, av.AudioResampler] = {}
+        for frame in decoded(container, stream):
+            # Surround sound goes through the usual fold to stereo, which keeps the centre, where speech is.
+            layout = frame.layout.name if frame.layout.nb_channels <= 2 else "stereo"
+            kind = f"{frame.format.name} {frame.layout.name} {frame.rate}"
+            if kind not in converters:
+                converters[kind] = av.AudioResampler(format="fltp", layout=layout)
+            time_s = float(frame.pts * frame.time_base) if frame.pts is not None else end_s
+            channels = [part.to_ndarray() for part in converters[kind].resample(frame)]
+            if channels:
+                samples = np.concatenate(channels, axis=1).mean(axis=0, dtype=np.float32)
+                end_s = time_s + len(samples) / frame.rate
+                yield time_s, samples, frame.rate
+
+
+class _Meter:
+    """Loudness of sound that passes by, without keeping it."""
+
+    def __init__(self) -> None:
+        self._peaks: list[float] = []
+
+    def add(self, samples: np.ndarray) -> None:
+        self._peaks.append(loudness(samples))
+
+    @property
+    def heard(self) -> bool:
+        return bool(self._peaks)
+
+    @property
+    def loudness(self) -> float:
+        return max(self._peaks, default=0.0)
+
+
+def _write_wave(path: Path, blocks, rate: int) -> None:
+    with open(path, "wb") as raw, wave.open(raw, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        for samples in blocks:
+            file.writeframes(np.round(np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
+
+
+def _decibels(amplitude: float) -> str:
+    return f"{20 * np.log10(amplitude):.0f} dBFS" if amplitude > 1e-6 else "no signal at all"

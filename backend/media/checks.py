@@ -1,0 +1,184 @@
+"""What a first look at a clip finds out: where the head is, and whether the clip can be used at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import FaceError, MediaError
+from ..progress import Reporter, format_duration
+from ..workspace import FPS
+from .decode import ClipInfo, FrameReader, frames_in
+from .faces import Face, face_finder
+
+EVERY = 5
+"""One frame in so many is searched for faces: 5 a second."""
+
+MIN_CLIP_S = 3.0
+MIN_FACE_PX = 48
+SECOND_FACE = 0.25
+"""A second face of at least this share of the main one's height is another person, not somebody in the background."""
+
+AWAY_S = 1.0
+"""A face that is away for so long is worth a warning."""
+
+_LOOK_SIDE = 640
+_THOROUGH_LOOKS = 25
+
+
+@dataclass
+class Look:
+    """What the first look saw.
+
+    Attributes:
+        time_s: of each picture that was searched.
+        faces: found in each, in source pixels, the largest first.
+        end_s: where the decoded picture track ends.
+        damaged_s: times near which the file is damaged.
+    """
+
+    time_s: list[float] = field(default_factory=list)
+    faces: list[list[Face]] = field(default_factory=list)
+    end_s: float = 0.0
+    damaged_s: list[float] = field(default_factory=list)
+
+    @property
+    def boxes(self) -> np.ndarray:
+        """(M, 4) left, top, right, bottom of the main face where it is seen."""
+        return np.array([found[0].box for found in self.faces if found]).reshape(-1, 4)
+
+
+def look_for_faces(info: ClipInfo, progress: Callable[[int], None]) -> Look:
+    """Decode the whole clip once, small, and search one frame in `EVERY` for faces.
+
+    Args:
+        progress: called with the number of frames passed so far.
+    """
+    look = Look()
+    reader = FrameReader(info.path, every=EVERY, max_side=_LOOK_SIDE)
+    scale = max(info.width, info.height) / min(max(info.width, info.height), _LOOK_SIDE)
+    found_before, thorough_left = False, _THOROUGH_LOOKS
+    with face_finder() as finder:
+        for time_s, picture in reader:
+            # The thorough look is slow: it is for clips whose face is small, not for every frame of one without any.
+            thorough = found_before or thorough_left > 0
+            faces = finder.find(picture, thorough)
+            found_before = bool(faces)
+            thorough_left -= not faces
+            look.time_s.append(time_s)
+            look.faces.append(
+                [Face(f.x * scale, f.y * scale, f.width * scale, f.height * scale, f.score) for f in faces]
+            )
+            progress(round(time_s * FPS))
+    look.end_s, look.damaged_s = reader.end_s, reader.damaged_s
+    return look
+
+
+def check_length(info: ClipInfo) -> None:
+    """Refuse a clip that says it is too short, before any work is done.
+
+    Raises:
+        MediaError
+    """
+    if 0 < info.duration_s < MIN_CLIP_S - 0.5 / FPS:
+        _too_short(info.path, info.duration_s)
+
+
+def check_clip(info: ClipInfo, look: Look, reporter: Reporter) -> None:
+    """Refuse a clip that cannot give a head; warn of what will spoil a part of it.
+
+    Raises:
+        MediaError: cut off, or too short.
+        FaceError: no face, a face in fewer than half of the pictures, a face too small, or two people.
+    """
+    _check_whole(info, look, reporter)
+    if frames_in(look.end_s) < MIN_CLIP_S * FPS:
+        _too_short(info.path, look.end_s)
+    _check_seen(info.path, look, reporter)
+    _check_alone(info.path, look, reporter)
+    _check_large(info.path, look)
+
+
+def _too_short(path: Path, duration_s: float) -> None:
+    raise MediaError(
+        f"{path} lasts {duration_s:.1f} s: give at least {MIN_CLIP_S:.0f} s, better a minute or more, of speech."
+    )
+
+
+def _check_whole(info: ClipInfo, look: Look, reporter: Reporter) -> None:
+    missing_s = info.duration_s - look.end_s
+    if missing_s > max(0.5, 0.02 * info.duration_s):
+        raise MediaError(
+            f"{info.path} is cut off: it should last {info.duration_s:.1f} s but its picture ends at {look.end_s:.1f} s: "
+            "copy it again from where it was recorded, or export the readable part as a new clip."
+        )
+    if look.damaged_s:
+        reporter.warning(
+            f"{info.path} is damaged near {_times(look.damaged_s)}: the pictures there may be wrong; copy the clip again."
+        )
+
+
+def _check_seen(path: Path, look: Look, reporter: Reporter) -> None:
+    seen = np.array([bool(found) for found in look.faces])
+    if not seen.any():
+        raise FaceError(
+            f"No face is seen in {path}: give a clip in which one person faces the camera, upright and in good light."
+        )
+    if seen.mean() < 0.5:
+        raise FaceError(
+            f"A face is seen in only {seen.mean():.0%} of {path}, first at {look.time_s[int(seen.argmax())]:.1f} s: "
+            "cut the clip to the part in which the person faces the camera."
+        )
+    for start, end in _runs(~seen):
+        start_s, end_s = look.time_s[start], look.time_s[end - 1] + EVERY / FPS
+        if end_s - start_s >= AWAY_S:
+            reporter.warning(
+                f"The face is not seen from {start_s:.1f} s to {min(end_s, look.end_s):.1f} s of {path} (frames "
+                f"{round(start_s * FPS)} to {round(min(end_s, look.end_s) * FPS) - 1}): these frames are left out of training."
+            )
+
+
+def _check_alone(path: Path, look: Look, reporter: Reporter) -> None:
+    share = np.array([found[1].height / found[0].height if len(found) > 1 else 0.0 for found in look.faces])
+    # One box in a single picture is a shadow or a pattern; a person stays.
+    for start, end in _runs(share >= SECOND_FACE):
+        if end - start >= 2:
+            raise FaceError(
+                f"Two faces are seen in {path} from {look.time_s[start]:.1f} s (frame {round(look.time_s[start] * FPS)}): only "
+                "one person may be seen, so crop or cut the clip to one of them."
+            )
+    small = [start for start, end in _runs(share > 0) if end - start >= 2]
+    if small:
+        reporter.warning(
+            f"A small face is seen in the background of {path} at {look.time_s[small[0]]:.1f} s: the large one is followed."
+        )
+
+
+def _check_large(path: Path, look: Look) -> None:
+    tall = float(np.median([found[0].height for found in look.faces if found]))
+    if tall < MIN_FACE_PX:
+        raise FaceError(
+            f"The face in {path} is only {tall:.0f} pixels tall: give a clip in which it is at least {MIN_FACE_PX}, better 200."
+        )
+
+
+def _runs(mask: np.ndarray) -> list[tuple[int, int]]:
+    """First and one-past-last index of each stretch of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
+    return [(int(start), int(end)) for start, end in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def _times(times_s: list[float]) -> str:
+    shown = ", ".join(f"{time_s:.1f} s" for time_s in sorted({round(max(time_s, 0), 1) for time_s in times_s})[:3])
+    return shown + (f" and {len(times_s) - 3} more places" if len(times_s) > 3 else "")
+
+
+def describe(info: ClipInfo, frames: int, side: int) -> str:
+    """One line on what was read, for the user."""
+    return (
+        f"{info.path.name}: {info.width} x {info.height}, {info.fps:.4g} frames a second, "
+        f"{format_duration(frames / FPS)}; {frames} working frames of {side} x {side}."
+    )

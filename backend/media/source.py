@@ -1,0 +1,136 @@
+"""Opening a clip or a sound file, and saying in one sentence why that fails."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import av.container
+
+from ..errors import MediaError
+
+_COPY_AGAIN = "copy it again from where it was recorded"
+
+
+@contextlib.contextmanager
+def open_media(path: str | os.PathLike) -> Iterator[av.container.InputContainer]:
+    """Open a media file for reading.
+
+    Raises:
+        MediaError: missing, a folder, unreadable, empty, cut off before its index, or no media file at all.
+    """
+    path = Path(path)
+    check_file(path)
+    try:
+        container = av.open(str(path), metadata_errors="replace")
+    except (av.error.FFmpegError, ValueError) as error:
+        raise MediaError(_why_not_media(path, error)) from error
+    with container:
+        yield container
+
+
+def check_file(path: Path) -> None:
+    """Raise `MediaError` unless `path` is a readable file with something in it."""
+    if not path.exists():
+        raise MediaError(f"{path} does not exist: check the path.")
+    if path.is_dir():
+        raise MediaError(f"{path} is a folder: give the video or sound file itself.")
+    try:
+        with open(path, "rb") as file:
+            empty = not file.read(1)
+    except OSError as error:
+        raise MediaError(f"{path} cannot be opened ({error.strerror}): check its permissions.") from error
+    if empty:
+        raise MediaError(f"{path} is empty (0 bytes): {_COPY_AGAIN}.")
+
+
+def video_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
+    """The clip's first real picture track (cover art is none), set up to decode on all cores.
+
+    Raises:
+        MediaError: there is none, or its codec is not known here.
+    """
+    streams = [stream for stream in container.streams.video if not stream.disposition & stream.disposition.attached_pic]
+    if not streams:
+        raise MediaError(f"{path} has no picture track: give a video of the person speaking.")
+    stream = streams[0]
+    if stream.codec_context is None:
+        raise MediaError(
+            f"The picture codec of {path} cannot be decoded here: convert the clip to H.264 in an MP4 file."
+        )
+    stream.thread_type = "AUTO"
+    return stream
+
+
+def audio_stream(container: av.container.InputContainer) -> av.AudioStream | None:
+    """The first sound track, or None."""
+    return next((stream for stream in container.streams.audio if stream.codec_context is not None), None)
+
+
+def decoded(
+    container: av.container.InputContainer,
+    stream: av.VideoStream | av.AudioStream,
+    damaged_s: list[float] | None = None,
+) -> Iterator[av.VideoFrame | av.AudioFrame]:
+    """Decoded frames of a track from the container's position on.
+
+    A damaged packet is passed over and its time added to `damaged_s`. A file that ends in the middle of a packet ends
+    the iteration: what came before is good, and whether that is all is for the caller to say.
+    """
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except av.error.FFmpegError:
+            return
+        if packet is None:
+            return
+        try:
+            yield from packet.decode()
+        except av.error.FFmpegError:
+            if damaged_s is not None and packet.pts is not None:
+                damaged_s.append(float(packet.pts * packet.time_base))
+
+
+def _why_not_media(path: Path, error: Exception) -> str:
+    with open(path, "rb") as file:
+        head = file.read(4096)
+    if head[4:8] in (b"ftyp", b"mdat", b"wide", b"free") and not _has_box(path, b"moov"):
+        return (
+            f"{path} is cut off: its index (moov) is missing, as after an interrupted recording or copy: "
+            f"{_COPY_AGAIN}, or record it again."
+        )
+    if _looks_like_text(head):
+        return f"{path} is a text file, not a video or sound file, whatever its name says: choose another file."
+    return f"{path} is not a video or sound file that can be read ({error}): convert it to H.264 in an MP4 file, or {_COPY_AGAIN}."
+
+
+def _looks_like_text(head: bytes) -> bool:
+    # A multi-byte character may be cut in two at the end of what was read.
+    text = head.decode("utf-8", errors="ignore")
+    printable = sum(character.isprintable() or character in "\r\n\t" for character in text)
+    return b"\0" not in head and printable > 0.95 * max(len(head.decode("utf-8", errors="replace")), 1)
+
+
+def _has_box(path: Path, name: bytes) -> bool:
+    """Whether an MP4/MOV file has the whole top-level box `name`."""
+    end = path.stat().st_size
+    with open(path, "rb") as file:
+        position = 0
+        while position + 8 <= end:
+            file.seek(position)
+            header = file.read(16)
+            length = int.from_bytes(header[:4], "big")
+            if length == 1 and len(header) == 16:
+                length = int.from_bytes(header[8:], "big")
+            elif length == 0:
+                length = end - position
+            if header[4:8] == name:
+                return position + length <= end
+            if length < 8:
+                return False
+            position += length
+    return False

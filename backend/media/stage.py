@@ -1,0 +1,195 @@
+"""The stage `media`: a clip becomes square working frames at 25 a second and 16 kHz sound."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ..errors import AudioError, MediaError, WorkspaceError
+from ..options import ProcessOptions
+from ..progress import Reporter
+from ..workspace import FPS, Crop, Workspace, key_of, sha256_of, write_image
+from .audio import write_clip_audio
+from .checks import check_clip, check_length, describe, look_for_faces
+from .crop import choose_crop
+from .decode import ClipInfo, FrameReader, frames_in, probe
+from .source import check_file
+
+STAGE = "media"
+VERSION = 1
+"""Raise it when the code's result changes: workspaces made before are then made again."""
+
+_WRITERS = min(max(os.cpu_count() or 1, 1), 8)
+_QUEUE = 4 * _WRITERS
+_LOOK_SHARE = 4
+"""A frame of the first look costs about a quarter of a frame written."""
+
+
+def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> None:
+    """Decode the clip into `frames/` and `audio.wav`; begins where an interrupted run with the same input stopped.
+
+    The caller holds the workspace's lock. Memory does not grow with the clip's length.
+
+    Args:
+        options: `video` and `size` are used.
+
+    Raises:
+        MediaError, AudioError, FaceError: the clip cannot be used; the sentence says why, where and what to do.
+        StorageError: the disk is full or the workspace is read-only.
+        Cancelled: the user asked to stop.
+    """
+    subject = workspace.subject
+    video = _video(workspace, options)
+    limit = _side_limit(options.size)
+    if not video.exists() and workspace.stage_state(STAGE) == "done" and _is_whole(workspace):
+        reporter.info(f"{video} is no longer there: going on with the frames made from it.")
+        return
+    check_file(video)
+    digest = sha256_of(video)
+    key = key_of(STAGE, VERSION, digest, limit)
+    if workspace.stage_is_done(STAGE, key) and _is_whole(workspace):
+        return
+
+    info = probe(video)
+    check_length(info)
+    if not info.has_audio:
+        raise AudioError(f"{video} has no sound: SyncTalk learns the lips from speech, so give a clip with sound.")
+
+    if not workspace.stage_begins(STAGE, key) or subject.crop is None:
+        _clear(workspace)
+        subject.source, subject.source_sha256 = str(video), digest
+        subject.source_size, subject.source_fps = (info.width, info.height), info.fps
+        # Sound first: a clip without speech is found out within a second.
+        write_clip_audio(video, info.start_s, info.frames / FPS if info.frames else 0.0, workspace.audio_path)
+        _first_look(workspace, info, limit, reporter)
+    _write_frames(workspace, info, reporter)
+    reporter.info(describe(info, subject.frames, subject.size))
+    workspace.stage_ends(STAGE, key)
+
+
+def working_frame(picture: np.ndarray, crop: Crop, side: int) -> np.ndarray:
+    """Cut the working frame out of a source picture; beyond the picture's edge its edge is repeated.
+
+    Args:
+        picture: (H, W, 3) uint8.
+        crop: in pixels of the picture.
+        side: S of the result.
+
+    Returns:
+        (S, S, 3) uint8.
+    """
+    height, width = picture.shape[:2]
+    x, y, size = round(crop.x), round(crop.y), round(crop.size)
+    cut = picture[max(y, 0) : max(y + size, 0), max(x, 0) : max(x + size, 0)]
+    beyond = max(-y, 0), max(y + size - height, 0), max(-x, 0), max(x + size - width, 0)
+    if any(beyond):
+        cut = cv2.copyMakeBorder(cut, *beyond, cv2.BORDER_REPLICATE)
+    if size != side:
+        cut = cv2.resize(cut, (side, side), interpolation=cv2.INTER_AREA)
+    return np.ascontiguousarray(cut)
+
+
+def _video(workspace: Workspace, options: ProcessOptions) -> Path:
+    if options.video is not None:
+        return Path(options.video).expanduser().absolute()
+    if not workspace.subject.source:
+        raise WorkspaceError(f"{workspace.root} has no clip yet: give the video to process.")
+    return Path(workspace.subject.source)
+
+
+def _side_limit(size: int) -> int:
+    if size < 128 or size > 4096:
+        raise MediaError(f"A working size of {size} pixels cannot be used: choose one from 128 to 4096.")
+    return size // 16 * 16
+
+
+def _is_whole(workspace: Workspace) -> bool:
+    """Whether what the stage wrote is still there."""
+    subject = workspace.subject
+    return (
+        subject.frames > 0
+        and workspace.audio_path.exists()
+        and workspace.frame_path(0).exists()
+        and workspace.frame_path(subject.frames - 1).exists()
+    )
+
+
+def _clear(workspace: Workspace) -> None:
+    """Remove what another clip, or another size, left."""
+    workspace.subject.crop = None
+    workspace.subject.frames = 0
+    shutil.rmtree(workspace.root / "frames", ignore_errors=True)
+
+
+def _first_look(workspace: Workspace, info: ClipInfo, limit: int, reporter: Reporter) -> None:
+    subject = workspace.subject
+    expected = max(info.frames, 1)
+
+    def progress(frame: int) -> None:
+        done = min(frame, expected)
+        reporter.progress(STAGE, done // _LOOK_SHARE, _total(expected), "frames", "looking for the face")
+
+    look = look_for_faces(info, progress)
+    check_clip(info, look, reporter)
+    subject.frames = frames_in(look.end_s)
+    subject.duration_s = subject.frames / FPS
+    if subject.frames != info.frames:  # The container's word on the length was not exact, or it gave none.
+        write_clip_audio(info.path, info.start_s, subject.duration_s, workspace.audio_path)
+    subject.crop, subject.size = choose_crop(look.boxes, info.width, info.height, limit)
+    workspace.save()
+
+
+def _total(frames: int) -> int:
+    return frames + frames // _LOOK_SHARE
+
+
+def _write_frames(workspace: Workspace, info: ClipInfo, reporter: Reporter) -> None:
+    subject = workspace.subject
+    assert subject.crop is not None
+    first = _first_missing(workspace)
+    looked = subject.frames // _LOOK_SHARE
+    reporter.progress(STAGE, looked + first, _total(subject.frames), "frames", "writing frames")
+    if first == subject.frames:
+        return
+
+    def write(index: int, picture: np.ndarray) -> None:
+        write_image(workspace.frame_path(index), working_frame(picture, subject.crop, subject.size))
+
+    pending: deque[Future] = deque()
+    index = first
+    with ThreadPoolExecutor(_WRITERS, "frame-writer") as pool:
+        try:
+            for time_s, picture in FrameReader(info.path, start_s=first / FPS):
+                index = round(time_s * FPS)
+                if index >= subject.frames:
+                    break
+                pending.append(pool.submit(write, index, picture))
+                index += 1
+                if len(pending) >= _QUEUE:  # Decoding runs ahead by this much and no more.
+                    pending.popleft().result()
+                    reporter.progress(
+                        STAGE, looked + index - len(pending), _total(subject.frames), "frames", "writing frames"
+                    )
+            while pending:
+                pending.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+    if index < subject.frames:
+        raise MediaError(
+            f"{info.path} changed while it was read: frame {index} of {subject.frames} is missing; run process on it again."
+        )
+    reporter.progress(STAGE, _total(subject.frames), _total(subject.frames), "frames", "writing frames")
+
+
+def _first_missing(workspace: Workspace) -> int:
+    """Index of the first frame not yet written; the writers finish them nearly, not exactly, in order."""
+    index = 0
+    while index < workspace.subject.frames and workspace.frame_path(index).exists():
+        index += 1
+    return index

@@ -194,7 +194,7 @@ def read_ahead(workspace: Workspace, first: int, end: int, depth: int = 8) -> It
                 put((frame, workspace.read_frame(frame)))
                 if stop.is_set():
                     return
-        except BaseException as error:  # told to the reader, in whose thread it is raised
+        except Exception as error:  # told to the reader, in whose thread it is raised
             put(error)
 
     thread = threading.Thread(target=decode, name="frame reader", daemon=True)
@@ -202,7 +202,7 @@ def read_ahead(workspace: Workspace, first: int, end: int, depth: int = 8) -> It
     try:
         for _ in range(first, end):
             item = waiting.get()
-            if isinstance(item, BaseException):
+            if isinstance(item, Exception):
                 raise item
             yield item
     finally:

@@ -1,0 +1,267 @@
+"""Bundle adjustment of a rigid head before one camera (Eq. 7 and 8), by Levenberg-Marquardt on the problem's own structure.
+
+An observation belongs to one frame and one point, so the normal equations are 6x6 blocks of poses, 3x3 blocks of points and
+what couples them. Poses with points fixed, and points with poses fixed (Eq. 7), fall apart into small systems that are
+solved for all frames or all points at once; the joint problem (Eq. 8) eliminates the poses (Schur complement) and solves for the
+points. Huber's loss keeps outliers from mattering.
+
+Throughout: `points_px` (N, P, 2) pixels; `weights` (N, P) the inverse of each observation's standard deviation in 1/px, 0 where
+the point is not seen; `points` (P, 3) metres in the head frame; `poses` (N, 4, 4) head to camera; `focal` pixels;
+`principal` (2) pixels. Residuals are counted in standard deviations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import linalg
+
+from .geometry import step_poses
+
+HUBER = 1.5
+"""Standard deviations up to which a residual counts squared."""
+
+CHUNK = 200
+"""Frames whose Jacobians are held in memory at a time."""
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What is known of the points beforehand: `mean` (P, 3) metres and `weight` (P), inverse standard deviations in 1/m."""
+
+    mean: np.ndarray
+    weight: np.ndarray
+
+
+@dataclass(frozen=True)
+class FocalPrior:
+    """A belief in the focal length: log-normal about `mean_px` with relative standard deviation `spread`."""
+
+    mean_px: float
+    spread: float
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Result of `bundle_adjust`. `focal_spread`: standard deviation of log focal, 0 where it was held. `cost`: the robust loss."""
+
+    points: np.ndarray
+    poses: np.ndarray
+    focal: float
+    focal_spread: float
+    cost: float
+
+
+def residuals_px(
+    points_px: np.ndarray, points: np.ndarray, poses: np.ndarray, focal: float, principal: np.ndarray
+) -> np.ndarray:
+    """Reprojection error (N, P), the distance in pixels, of every point in every frame whether seen or not."""
+    error = np.empty(points_px.shape[:2], np.float32)
+    for part in _chunks(len(poses)):
+        camera = points @ poses[part, :3, :3].transpose(0, 2, 1) + poses[part, None, :3, 3]
+        error[part] = np.linalg.norm(focal * camera[..., :2] / camera[..., 2:] + principal - points_px[part], axis=-1)
+    return error
+
+
+def refine_poses(
+    points_px: np.ndarray,
+    weights: np.ndarray,
+    points: np.ndarray,
+    poses: np.ndarray,
+    focal: float,
+    principal: np.ndarray,
+    iterations: int = 12,
+) -> np.ndarray:
+    """The pose of each frame on its own, points and focal length held. Frames that see nothing keep their pose."""
+    refined = poses.copy()
+    for part in _chunks(len(poses)):
+        px, weight, pose = points_px[part], weights[part], poses[part]
+        damping = np.full(len(pose), 1e-4)
+        cost = _cost(px, weight, points, pose, focal, principal).sum(1)
+        for _ in range(iterations):
+            error, jacobian, _ = _linearise(px, weight, points, pose, focal, principal)
+            normal = jacobian.transpose(0, 2, 1) @ jacobian
+            gradient = (jacobian.transpose(0, 2, 1) @ error[..., None])[..., 0]
+            diagonal = np.einsum("nii->ni", normal)
+            diagonal += damping[:, None] * diagonal + 1e-9
+            moved = step_poses(pose, -np.linalg.solve(normal, gradient[..., None])[..., 0])
+            moved_cost = _cost(px, weight, points, moved, focal, principal).sum(1)
+            better = moved_cost < cost
+            settled = ~better | (cost - moved_cost < 1e-6 * cost)
+            pose, cost = np.where(better[:, None, None], moved, pose), np.where(better, moved_cost, cost)
+            damping = np.where(better, damping * 0.2, np.minimum(damping * 10, 1e6))
+            if settled.all():
+                break
+        refined[part] = pose
+    return refined
+
+
+def refine_points(
+    points_px: np.ndarray,
+    weights: np.ndarray,
+    points: np.ndarray,
+    poses: np.ndarray,
+    focal: float,
+    principal: np.ndarray,
+    prior: Prior,
+    iterations: int = 5,
+) -> np.ndarray:
+    """Eq. 7: each point on its own, poses and focal length held (Gauss-Newton with reweighting)."""
+    points = points.copy()
+    for _ in range(iterations):
+        normal = np.einsum("p,ij->pij", prior.weight**2, np.eye(3))
+        gradient = prior.weight[:, None] ** 2 * (points - prior.mean)
+        for part in _chunks(len(poses)):
+            error, _, by_point = _linearise(points_px[part], weights[part], points, poses[part], focal, principal)
+            error = error.reshape(len(error), -1, 2)
+            normal += np.einsum("npki,npkj->pij", by_point, by_point, optimize=True)
+            gradient += np.einsum("npki,npk->pi", by_point, error, optimize=True)
+        points -= np.linalg.solve(normal, gradient[..., None])[..., 0]
+    return points
+
+
+def bundle_adjust(
+    points_px: np.ndarray,
+    weights: np.ndarray,
+    points: np.ndarray,
+    poses: np.ndarray,
+    focal: float,
+    principal: np.ndarray,
+    prior: Prior,
+    focal_prior: FocalPrior | None = None,
+    iterations: int = 15,
+) -> Bundle:
+    """Eq. 8: points and poses together, and the focal length too where `focal_prior` is given.
+
+    All Jacobians are held at once: meant for some hundred frames that stand for the clip (`spread_frames`); the others
+    follow by `refine_poses`. The prior on the points also fixes the gauge: where the head frame lies, and its scale.
+    """
+    damping, focal_spread = 1e-4, 0.0
+    cost = _bundle_cost(points_px, weights, points, poses, focal, principal, prior, focal_prior)
+    for _ in range(iterations):
+        system = _Schur(points_px, weights, points, poses, focal, principal, prior, focal_prior)
+        for _ in range(6):
+            move_poses, move_points, move_focal, spread = system.solve(damping)
+            candidate = (step_poses(poses, move_poses), points + move_points, focal * float(np.exp(move_focal)))
+            candidate_cost = _bundle_cost(
+                points_px, weights, candidate[1], candidate[0], candidate[2], principal, prior, focal_prior
+            )
+            if candidate_cost < cost:
+                break
+            damping *= 10
+        else:
+            break
+        gain = cost - candidate_cost
+        (poses, points, focal), cost, focal_spread = candidate, candidate_cost, spread
+        damping *= 0.2
+        if gain < 1e-5 * cost:
+            break
+    return Bundle(points, poses, focal, focal_spread, cost)
+
+
+def spread_frames(usable: np.ndarray, limit: int) -> np.ndarray:
+    """Indices of at most `limit` `usable` (N) frames, evenly spread over them."""
+    at = np.flatnonzero(usable)
+    return at if len(at) <= limit else at[np.linspace(0, len(at) - 1, limit).round().astype(int)]
+
+
+def _chunks(frames: int) -> list[slice]:
+    return [slice(begin, min(begin + CHUNK, frames)) for begin in range(0, frames, CHUNK)]
+
+
+def _huber(distance: np.ndarray) -> np.ndarray:
+    return np.where(distance <= HUBER, 0.5 * distance**2, HUBER * (distance - 0.5 * HUBER))
+
+
+def _cost(points_px, weights, points, poses, focal, principal) -> np.ndarray:
+    """Robust loss (N, P) of every observation."""
+    return _huber(weights * residuals_px(points_px, points, poses, focal, principal))
+
+
+def _bundle_cost(points_px, weights, points, poses, focal, principal, prior, focal_prior) -> float:
+    cost = _cost(points_px, weights, points, poses, focal, principal).sum()
+    cost += 0.5 * ((prior.weight[:, None] * (points - prior.mean)) ** 2).sum()
+    if focal_prior is not None:
+        cost += 0.5 * (np.log(focal / focal_prior.mean_px) / focal_prior.spread) ** 2
+    return float(cost)
+
+
+def _linearise(points_px, weights, points, poses, focal, principal):
+    """Weighted residuals (N, 2P) and their Jacobians by pose (N, 2P, 6) and by point (N, P, 2, 3)."""
+    rotation, translation = poses[:, :3, :3], poses[:, None, :3, 3]
+    turned = points @ rotation.transpose(0, 2, 1)
+    camera = turned + translation
+    inverse_depth = 1.0 / camera[..., 2]
+    error = focal * camera[..., :2] * inverse_depth[..., None] + principal - points_px
+    distance = weights * np.linalg.norm(error, axis=-1)
+    # Huber by reweighting: beyond its knee an observation pulls with constant force.
+    scale = weights * np.sqrt(np.minimum(1.0, HUBER / np.maximum(distance, 1e-12)))
+    by_camera = np.zeros((*camera.shape[:2], 2, 3))
+    by_camera[..., 0, 0] = by_camera[..., 1, 1] = focal * inverse_depth * scale
+    by_camera[..., 2] = -(focal * inverse_depth**2 * scale)[..., None] * camera[..., :2]
+    by_pose = np.concatenate([np.cross(turned[:, :, None], by_camera), by_camera], -1)
+    frames, count = camera.shape[:2]
+    by_point = by_camera @ rotation[:, None]
+    return (error * scale[..., None]).reshape(frames, -1), by_pose.reshape(frames, 2 * count, 6), by_point
+
+
+class _Schur:
+    """The normal equations about one estimate, to be solved with any damping."""
+
+    def __init__(self, points_px, weights, points, poses, focal, principal, prior, focal_prior) -> None:
+        frames, count = weights.shape
+        error, by_pose, by_point = _linearise(points_px, weights, points, poses, focal, principal)
+        self._pose = by_pose.transpose(0, 2, 1) @ by_pose
+        self._pose_gradient = (by_pose.transpose(0, 2, 1) @ error[..., None])[..., 0]
+        self._frees_focal = focal_prior is not None
+        # The unknowns that stay: 3 a point, then the logarithm of the focal length.
+        size = 3 * count + self._frees_focal
+        self._coupling = np.empty((frames, 6, size))
+        paired = by_pose.reshape(frames, count, 2, 6).transpose(0, 1, 3, 2)
+        self._coupling[:, :, : 3 * count] = (paired @ by_point).transpose(0, 2, 1, 3).reshape(frames, 6, 3 * count)
+        pairs = error.reshape(frames, count, 2)
+        blocks = np.einsum("npki,npkj->pij", by_point, by_point, optimize=True)
+        blocks += np.einsum("p,ij->pij", prior.weight**2, np.eye(3))
+        self._rest = np.zeros((size, size))
+        view = self._rest[: 3 * count, : 3 * count].reshape(count, 3, count, 3)
+        at = np.arange(count)
+        view[at, :, at, :] = blocks
+        self._rest_gradient = np.zeros(size)
+        gradient = np.einsum("npki,npk->pi", by_point, pairs, optimize=True)
+        self._rest_gradient[: 3 * count] = (gradient + prior.weight[:, None] ** 2 * (points - prior.mean)).ravel()
+        if focal_prior is not None:
+            # d(pixel)/d(log focal) is the pixel's offset from the principal point; the scale is that of the residuals.
+            turned = points @ poses[:, :3, :3].transpose(0, 2, 1) + poses[:, None, :3, 3]
+            offset = focal * turned[..., :2] / turned[..., 2:]
+            distance = weights * np.linalg.norm(offset + principal - points_px, axis=-1)
+            scale = weights * np.sqrt(np.minimum(1.0, HUBER / np.maximum(distance, 1e-12)))
+            by_focal = offset * scale[..., None]
+            self._coupling[:, :, -1] = np.einsum("npik,npk->ni", paired, by_focal, optimize=True)
+            border = np.einsum("npki,npk->pi", by_point, by_focal, optimize=True).ravel()
+            self._rest[-1, :-1] = self._rest[:-1, -1] = border
+            self._rest[-1, -1] = (by_focal**2).sum() + focal_prior.spread**-2
+            belief = np.log(focal / focal_prior.mean_px) * focal_prior.spread**-2
+            self._rest_gradient[-1] = (by_focal * pairs).sum() + belief
+
+    def solve(self, damping: float) -> tuple[np.ndarray, np.ndarray, float, float]:
+        """Steps of poses (N, 6), points (P, 3), log focal, and the standard deviation of log focal."""
+        pose = self._pose.copy()
+        diagonal = np.einsum("nii->ni", pose)
+        diagonal += damping * diagonal + 1e-9
+        lower = np.linalg.cholesky(pose)
+        whitened = np.linalg.solve(lower, np.concatenate([self._coupling, self._pose_gradient[..., None]], -1))
+        flat = whitened.reshape(-1, whitened.shape[-1])
+        coupling, pose_gradient = flat[:, :-1], flat[:, -1]
+        reduced = self._rest - coupling.T @ coupling
+        np.einsum("ii->i", reduced)[:] += damping * np.einsum("ii->i", self._rest) + 1e-9
+        factor = linalg.cho_factor(reduced, lower=True, overwrite_a=True, check_finite=False)
+        step = linalg.cho_solve(factor, coupling.T @ pose_gradient - self._rest_gradient, check_finite=False)
+        back = -(pose_gradient + coupling @ step).reshape(len(pose), 6, 1)
+        move_poses = np.linalg.solve(lower.transpose(0, 2, 1), back)[..., 0]
+        if not self._frees_focal:
+            return move_poses, step.reshape(-1, 3), 0.0, 0.0
+        unit = np.zeros(len(step))
+        unit[-1] = 1.0
+        spread = float(np.sqrt(linalg.cho_solve(factor, unit, check_finite=False)[-1]))
+        return move_poses, step[:-1].reshape(-1, 3), float(step[-1]), spread

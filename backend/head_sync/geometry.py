@@ -1,0 +1,102 @@
+"""Rotations, projection and poses as arrays. Camera as OpenCV's: x right, y down, z forward. A pose maps head to camera."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.spatial.transform import Rotation, Slerp
+
+
+def skew(vectors: np.ndarray) -> np.ndarray:
+    """Cross-product matrices (..., 3, 3) of vectors (..., 3)."""
+    x, y, z = np.moveaxis(vectors, -1, 0)
+    zero = np.zeros_like(x)
+    return np.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(*vectors.shape, 3)
+
+
+def rotation_exp(vectors: np.ndarray) -> np.ndarray:
+    """Rotation matrices (..., 3, 3) of rotation vectors (..., 3), radians (Rodrigues' formula)."""
+    angle2 = (vectors**2).sum(-1)[..., None, None]
+    angle = np.sqrt(angle2)
+    k = skew(vectors)
+    a = np.sinc(angle / np.pi)
+    b = 0.5 * np.sinc(angle / (2 * np.pi)) ** 2  # (1 - cos) / angle² without the cancellation near zero
+    return np.eye(3) + a * k + b * (k @ k)
+
+
+def rotation_log(matrices: np.ndarray) -> np.ndarray:
+    """Rotation vectors (N, 3), radians, of rotation matrices (N, 3, 3)."""
+    return Rotation.from_matrix(matrices).as_rotvec()
+
+
+def to_camera(poses: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Points (P, 3) of the head in the cameras of poses (N, 4, 4): (N, P, 3)."""
+    return points @ poses[:, :3, :3].transpose(0, 2, 1) + poses[:, None, :3, 3]
+
+
+def project(poses: np.ndarray, points: np.ndarray, focal: float, principal: np.ndarray) -> np.ndarray:
+    """Pixels (N, P, 2) of head points (P, 3) under poses (N, 4, 4): Eq. 6's projection with square pixels."""
+    camera = to_camera(poses, points)
+    return focal * camera[..., :2] / camera[..., 2:] + principal
+
+
+def make_poses(rotation: np.ndarray, translation: np.ndarray) -> np.ndarray:
+    """Poses (N, 4, 4) from rotations (N, 3, 3) and translations (N, 3)."""
+    poses = np.zeros((len(rotation), 4, 4))
+    poses[:, :3, :3], poses[:, :3, 3], poses[:, 3, 3] = rotation, translation, 1.0
+    return poses
+
+
+def step_poses(poses: np.ndarray, step: np.ndarray) -> np.ndarray:
+    """Poses (N, 4, 4) moved by (N, 6): a rotation vector applied in the camera's axes about the head's origin, then a shift."""
+    moved = poses.copy()
+    moved[:, :3, :3] = rotation_exp(step[:, :3]) @ poses[:, :3, :3]
+    moved[:, :3, 3] += step[:, 3:]
+    return moved
+
+
+def similarity(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Least-squares similarities target ≈ scale · source @ rotationᵀ + shift, batched (Umeyama 1991).
+
+    Args:
+        source, target: (..., P, 3), broadcast against one another.
+
+    Returns:
+        scale (...), rotation (..., 3, 3), shift (..., 3).
+    """
+    source_mean, target_mean = source.mean(-2, keepdims=True), target.mean(-2, keepdims=True)
+    a, b = source - source_mean, target - target_mean
+    u, singular, vt = np.linalg.svd(np.swapaxes(b, -1, -2) @ a)
+    sign = np.ones(singular.shape)
+    sign[..., 2] = np.sign(np.linalg.det(u @ vt))
+    rotation = (u * sign[..., None, :]) @ vt
+    scale = (singular * sign).sum(-1) / (a**2).sum((-1, -2))
+    shift = (target_mean - scale[..., None, None] * source_mean @ np.swapaxes(rotation, -1, -2))[..., 0, :]
+    return scale, rotation, shift
+
+
+def bridge_poses(poses: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Poses (N, 4, 4) with those that are not `known` (N) filled in: rotation by slerp, position linearly, held at both ends."""
+    frames, at = np.arange(len(poses)), np.flatnonzero(known)
+    if len(at) == len(poses):
+        return poses
+    clamped = np.clip(frames, at[0], at[-1])
+    if len(at) == 1:
+        return np.repeat(poses[at], len(poses), 0)
+    rotation = Slerp(at, Rotation.from_matrix(poses[at, :3, :3]))(clamped).as_matrix()
+    position = np.stack([np.interp(clamped, at, poses[at, axis, 3]) for axis in range(3)], 1)
+    bridged = make_poses(rotation, position)
+    bridged[at] = poses[at]
+    return bridged
+
+
+def rotation_jitter_deg(poses: np.ndarray, valid: np.ndarray | None = None) -> float:
+    """Root mean square of the second difference of rotation, degrees: shake, which a slow turn adds next to nothing to.
+
+    Differences are taken where three frames in a row are `valid` (N).
+    """
+    rotation = poses[:, :3, :3]
+    velocity = rotation_log(rotation[1:] @ rotation[:-1].transpose(0, 2, 1))
+    second = np.diff(velocity, axis=0)
+    if valid is not None:
+        second = second[valid[2:] & valid[1:-1] & valid[:-2]]
+    return float(np.degrees(np.sqrt((second**2).sum(1).mean()))) if len(second) else 0.0

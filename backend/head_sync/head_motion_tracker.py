@@ -1,0 +1,221 @@
+"""Head motion tracker (Eq. 5 and 6): focal length, face shape and a pose for every frame, from landmarks alone.
+
+The paper fits a morphable model; here the prior is the subject's own face, begun from MediaPipe's relative depth averaged
+over the clip and estimated together with the poses, so no model file is needed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .bundle_adjustment import (
+    Bundle,
+    FocalPrior,
+    Prior,
+    bundle_adjust,
+    refine_points,
+    refine_poses,
+    residuals_px,
+    spread_frames,
+)
+from .face_geometry import LEFT_PUPIL, PUPIL_DISTANCE_M, RIGHT_PUPIL, RIGID, RIGID_WEIGHTS, head_frame
+from .geometry import bridge_poses, make_poses, similarity
+
+FOCAL_PER_SIDE = 2.3
+"""Focal length over the side of a picture that shows head and shoulders: what such clips were found to have, give or take."""
+
+FOCAL_PRIOR_SPREAD = 0.3
+"""Relative standard deviation of that belief."""
+
+FOCAL_CANDIDATES = np.geomspace(0.5, 2.0, 7)
+"""Times the expected focal length: what Eq. 5's search tries."""
+
+LANDMARK_SIGMA = 0.012
+"""Standard deviation of a landmark, in distances between the pupils (1.2 px where they are 100 px apart)."""
+
+SHAPE_SIGMA_M = 0.004
+"""How far MediaPipe's depth may be from the subject's own."""
+
+BUNDLE_FRAMES = 240
+SEARCH_FRAMES = 80
+
+
+@dataclass(frozen=True)
+class FocalChoice:
+    """A focal length, pixels, with the interval that holds it with a chance of about two thirds."""
+
+    px: float
+    low_px: float
+    high_px: float
+
+
+@dataclass(frozen=True)
+class HeadMotion:
+    """What landmarks tell: poses (N, 4, 4) and the face (478, 3) in the canonical head frame, metres; bridged where not `known` (N)."""
+
+    poses: np.ndarray
+    face: np.ndarray
+    focal: FocalChoice
+    known: np.ndarray
+
+
+def expected_focal_px(size: int, crop_size: float, source_size: tuple[int, int]) -> float:
+    """Focal length to expect, in pixels of the working frame.
+
+    A portrait clip has about 2.3 times its side. A small face cut out of a wide picture tells of a camera whose focal length is
+    at least about the picture's width.
+
+    Args:
+        size: side of the working frame, pixels. crop_size: its side in the source, source pixels.
+        source_size: width and height of the source, pixels.
+    """
+    return max(FOCAL_PER_SIDE * crop_size, float(max(source_size))) * size / crop_size
+
+
+def track_head_motion(
+    landmarks_px: np.ndarray, depth: np.ndarray, detected: np.ndarray, principal: np.ndarray, expected_focal: float
+) -> HeadMotion:
+    """Focal length, face shape and poses from landmarks (N, 478, 2), their relative depth (N, 478) and `detected` (N)."""
+    points_px = landmarks_px[:, RIGID].astype(np.float64)
+    pupils = np.linalg.norm(landmarks_px[detected][:, LEFT_PUPIL] - landmarks_px[detected][:, RIGHT_PUPIL], axis=1)
+    weights = np.where(detected[:, None], RIGID_WEIGHTS / (LANDMARK_SIGMA * np.median(pupils)), 0.0)
+    shape = average_shape(landmarks_px, depth, detected)
+    prior = Prior(shape[RIGID], np.full(len(RIGID), 1.0 / SHAPE_SIGMA_M))
+
+    some = spread_frames(detected, SEARCH_FRAMES)
+    focal = search_focal(
+        landmarks_px[some], depth[some], points_px[some], weights[some], shape, prior, principal, expected_focal
+    )
+
+    poses = np.tile(np.eye(4), (len(detected), 1, 1))
+    poses[detected] = weak_perspective_poses(shape, landmarks_px[detected], depth[detected], focal.px, principal)
+    some = spread_frames(detected, BUNDLE_FRAMES)
+    bundle = _bundle(points_px[some], weights[some], prior, poses[some], focal.px, principal)
+    poses[detected] = refine_poses(
+        points_px[detected], weights[detected], bundle.points, poses[detected], focal.px, principal
+    )
+    face = neutral_face(landmarks_px, detected, poses, focal.px, principal, shape, bundle.points)
+    return _in_head_frame(poses, face, focal, detected)
+
+
+def search_focal(
+    landmarks_px: np.ndarray,
+    depth: np.ndarray,
+    points_px: np.ndarray,
+    weights: np.ndarray,
+    shape: np.ndarray,
+    prior: Prior,
+    principal: np.ndarray,
+    expected: float,
+) -> FocalChoice:
+    """Eq. 5: the focal length whose poses and shape, found anew for it, explain the landmarks best.
+
+    The landmarks of a frame err together, so they count as few observations; where they do not care the expectation decides.
+    """
+    candidates = expected * FOCAL_CANDIDATES
+    error = []
+    for focal in candidates:
+        poses = weak_perspective_poses(shape, landmarks_px, depth, focal, principal)
+        bundle = _bundle(points_px, weights, prior, poses, focal, principal, iterations=8)
+        error.append(bundle.cost / max(1, np.count_nonzero(weights)))
+    independent = 2.0 * len(landmarks_px)
+    belief = (np.log(candidates / expected) / FOCAL_PRIOR_SPREAD) ** 2 / 2
+    return choose_focal(candidates, 0.5 * independent * np.log(np.array(error)) + belief)
+
+
+def choose_focal(candidates: np.ndarray, score: np.ndarray) -> FocalChoice:
+    """The mean and spread, in the logarithm, of focal lengths whose negative log likelihood is `score` at `candidates`."""
+    log_focal = np.linspace(np.log(candidates[0]), np.log(candidates[-1]), 401)
+    smooth = np.interp(log_focal, np.log(candidates), score)
+    chance = np.exp(smooth.min() - smooth)
+    chance /= chance.sum()
+    mean = float((chance * log_focal).sum())
+    spread = float(np.sqrt((chance * (log_focal - mean) ** 2).sum()))
+    return FocalChoice(float(np.exp(mean)), float(np.exp(mean - spread)), float(np.exp(mean + spread)))
+
+
+def average_shape(landmarks_px: np.ndarray, depth: np.ndarray, detected: np.ndarray, frames: int = 300) -> np.ndarray:
+    """The face (478, 3), in metres and centred, as the landmarks with their relative depth show it on average.
+
+    Each frame is a face at its own scale and turn; all are laid over one another by similarities of the rigid landmarks.
+    """
+    some = spread_frames(detected, frames)
+    faces = np.concatenate([landmarks_px[some], depth[some, :, None]], -1).astype(np.float64)
+    middle = faces[len(faces) // 2]
+    shape = middle - middle[RIGID].mean(0)
+    for _ in range(5):
+        scale, rotation, shift = similarity(faces[:, RIGID], shape[RIGID])
+        aligned = scale[:, None, None] * faces @ rotation.transpose(0, 2, 1) + shift[:, None]
+        shape = np.median(aligned, axis=0)
+        shape -= shape[RIGID].mean(0)
+    scale, rotation, _ = head_frame(shape)  # upright, so that every subject's search starts alike
+    shape = scale * shape @ rotation.T
+    return shape - shape[RIGID].mean(0)
+
+
+def weak_perspective_poses(
+    shape: np.ndarray, landmarks_px: np.ndarray, depth: np.ndarray, focal: float, principal: np.ndarray
+) -> np.ndarray:
+    """First poses (N, 4, 4) for one focal length: the face's size tells its distance, its depth the turn."""
+    faces = np.concatenate([landmarks_px[:, RIGID], depth[:, RIGID, None]], -1).astype(np.float64)
+    scale, rotation, shift = similarity(np.broadcast_to(shape[RIGID], faces.shape), faces)
+    distance = focal / scale
+    position = np.concatenate([(shift[:, :2] - principal) / scale[:, None], distance[:, None]], 1)
+    return make_poses(rotation, position)
+
+
+def neutral_face(
+    landmarks_px: np.ndarray,
+    detected: np.ndarray,
+    poses: np.ndarray,
+    focal: float,
+    principal: np.ndarray,
+    shape: np.ndarray,
+    rigid_points: np.ndarray,
+) -> np.ndarray:
+    """The subject's face (478, 3) at rest: triangulated from frames with a shut mouth and open eyes, in the poses' frame.
+
+    Args:
+        shape: (478, 3) `average_shape`, the prior. rigid_points: (len(RIGID), 3), kept as they are.
+    """
+    calm = spread_frames(resting_frames(landmarks_px, detected), BUNDLE_FRAMES)
+    scale, rotation, shift = similarity(shape[RIGID], rigid_points)
+    start = scale * shape @ rotation.T + shift
+    weights = np.full(
+        (len(calm), len(shape)), 1.0 / (LANDMARK_SIGMA * focal * PUPIL_DISTANCE_M / np.median(poses[calm, 2, 3]))
+    )
+    # A few frames only are independent of one another, so the prior on depth must not drown in their number.
+    weights *= np.sqrt(min(1.0, 30 / len(calm)))
+    prior = Prior(start, np.full(len(shape), 1.0 / SHAPE_SIGMA_M))
+    face = refine_points(landmarks_px[calm].astype(np.float64), weights, start, poses[calm], focal, principal, prior)
+    face[RIGID] = rigid_points
+    return face
+
+
+def resting_frames(landmarks_px: np.ndarray, detected: np.ndarray) -> np.ndarray:
+    """Frames (N) bool with the mouth as shut as in the calmest quarter and the eyes not closing."""
+
+    def opening(upper: int, lower: int) -> np.ndarray:
+        return np.linalg.norm(landmarks_px[:, upper] - landmarks_px[:, lower], axis=-1)
+
+    mouth, eyes = opening(13, 14), opening(159, 145) + opening(386, 374)
+    resting = detected & (mouth <= np.quantile(mouth[detected], 0.25)) & (eyes >= np.quantile(eyes[detected], 0.3))
+    return resting if resting.any() else detected
+
+
+def _bundle(points_px, weights, prior: Prior, poses, focal, principal, iterations: int = 15) -> Bundle:
+    poses = refine_poses(points_px, weights, prior.mean, poses, focal, principal)
+    # The landmarks of a frame err together; taken as independent they would bend the shape to their common error.
+    weights = weights * min(1.0, np.sqrt(30 / len(poses)))
+    return bundle_adjust(points_px, weights, prior.mean, poses, focal, principal, prior, iterations=iterations)
+
+
+def _in_head_frame(poses: np.ndarray, face: np.ndarray, focal: FocalChoice, known: np.ndarray) -> HeadMotion:
+    """Express poses and face in the canonical head frame, with metres that put 63 mm between the pupils."""
+    scale, rotation, shift = head_frame(face)
+    moved = poses.copy()
+    moved[:, :3, :3] = poses[:, :3, :3] @ rotation.T
+    moved[:, :3, 3] = scale * poses[:, :3, 3] - (moved[:, :3, :3] @ shift)
+    return HeadMotion(bridge_poses(moved, known), scale * face @ rotation.T + shift, focal, known)

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from . import environment, interpreters
+from . import environment, interpreters, torch_wheel
 from .environment import EnvironmentSpec, SizeEstimate
 from .progress import IsCancelled, Progress, Report
 
@@ -26,6 +26,8 @@ NAME = "backend"
 DEVICES = ("cpu", "cuda")
 PYTHON_VERSIONS = ((3, 10), (3, 11), (3, 12), (3, 13))
 """The Python versions that torch, MediaPipe and numba have wheels for and that a lock file exists for."""
+
+_PURPOSE = "the SyncTalk backend"
 
 
 def state(root: Path, device: str | None = None) -> str:
@@ -36,8 +38,9 @@ def state(root: Path, device: str | None = None) -> str:
         device: "cpu" or "cuda" to ask whether the environment is ready for that device; None takes any.
 
     Returns:
-        "absent": nothing is there. "incomplete": an installation was interrupted, or the Python it was made with is gone;
-        `create` finishes it. "outdated": whole, but of another lock file or device; `create` updates it. "ready": whole.
+        "absent": nothing is there. "incomplete": an installation was interrupted, or the Python it was made with is
+        gone; `create` finishes it. "outdated": whole, but of another lock file or device; `create` updates it.
+        "ready": whole.
     """
     return environment.state(_spec(root, device))
 
@@ -54,7 +57,7 @@ def device_of(root: Path) -> str | None:
 
 def default_device() -> str:
     """ "cuda" where an NVIDIA driver new enough for the locked torch is seen, else "cpu". Files only, no process."""
-    return environment.default_device()
+    return torch_wheel.default_device()
 
 
 def size_estimate(device: str = "cpu", python: Path | None = None) -> SizeEstimate:
@@ -72,14 +75,14 @@ def size_estimate(device: str = "cpu", python: Path | None = None) -> SizeEstima
 
 
 def find_python(preferred: Path | None = None) -> Path:
-    """A Python that can hold the backend: `preferred` if given, else the one that runs this code, else one on the system.
+    """A Python that can hold the backend: `preferred` if given, else the running one, else one on the system.
 
     Starts a short process for each candidate (about 0.1 s each).
 
     Raises:
         PythonError: `preferred` is unsuitable, or none was found; the sentence says what to install or choose.
     """
-    return interpreters.find(PYTHON_VERSIONS, preferred=preferred, purpose="the SyncTalk backend")
+    return interpreters.find(PYTHON_VERSIONS, preferred=preferred, purpose=_PURPOSE)
 
 
 def create(
@@ -91,8 +94,8 @@ def create(
 ) -> Path:
     """Make, finish or update `<root>/backend`, and return its Python executable. Blocks; touches nothing but `root`.
 
-    Safe to call from any thread, to repeat (a ready environment returns at once) and to interrupt at any moment, also by
-    ending the process: the environment then is "incomplete" until a later call has finished it.
+    Safe to call from any thread, to repeat (a ready environment returns at once) and to interrupt at any moment, also
+    by ending the process: the environment then is "incomplete" until a later call has finished it.
 
     Args:
         root: an existing or new folder that this user can write to.
@@ -130,4 +133,14 @@ def remove(root: Path) -> None:
 def _spec(root: Path, device: str | None, python: Path | None = None) -> EnvironmentSpec:
     if device is not None and device not in DEVICES:
         raise ValueError(f"device is {device!r}: give one of {DEVICES}")
-    return EnvironmentSpec(folder=root / NAME, lock=NAME, versions=PYTHON_VERSIONS, device=device, python=python, torch=True)
+    return EnvironmentSpec(
+        folder=root / NAME,
+        lock=NAME,
+        versions=PYTHON_VERSIONS,
+        device=device,
+        python=python,
+        torch=True,
+        imports=("cv2", "av"),
+        system_libraries="backend",
+        purpose=_PURPOSE,
+    )

@@ -1,0 +1,20 @@
+"""`python3 install VERB`, or `python -m install VERB`: understood by every Python, so that an old one is turned away
+in words."""
+
+import os
+import sys
+
+if sys.version_info < (3, 10):
+    sys.exit(
+        "Python 3.10 or newer is needed and this is %d.%d (%s): run the same command with a newer one, such as "
+        "python3.11; python.org and your system's packages have it."
+        % (sys.version_info[0], sys.version_info[1], sys.executable)
+    )
+
+if not __package__:
+    # Started as a folder: the checkout is what `install` and `backend` are imported from, not this folder.
+    sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+from install.cli import main  # noqa: E402
+
+sys.exit(main())

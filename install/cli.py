@@ -1,0 +1,151 @@
+"""The verbs of `python3 install`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import backend_environment, blender_environment
+from .errors import Cancelled, InstallError
+
+ROOT = Path(__file__).resolve().parent.parent
+ENVIRONMENTS = ROOT / ".venvs"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb; 0, 1 after an error that is the user's business (one sentence), 2 for wrong usage, 130 for Ctrl-C."""
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest and options.verb != "test":
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    options.rest = rest
+    try:
+        return options.run(options)
+    except KeyboardInterrupt:
+        print("\nStopped: what is finished stays, and the same command goes on from there.", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if options.debug:
+            traceback.print_exc()
+        elif not isinstance(error, InstallError) and not hasattr(error, "kind"):
+            raise
+        print(error, file=sys.stderr)
+        return 130 if isinstance(error, Cancelled) else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    device = argparse.ArgumentParser(add_help=False)
+    device.add_argument(
+        "--device", choices=backend_environment.DEVICES, help="what torch runs on (default: cuda if there)"
+    )
+    device.add_argument("--python", type=Path, metavar="FILE", help="the Python to make the backend's environment with")
+
+    parser = argparse.ArgumentParser(prog="python3 install", description="Install, try and test SyncTalk for Blender.")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    demo = verbs.add_parser("demo", parents=[common, device], help="make the environments and run the whole way once")
+    demo.add_argument("--video", type=Path, help="a clip of one person (default: the embedded synthetic speaker)")
+    demo.add_argument("--audio", type=Path, help="the new words (default: the embedded second sentence)")
+    demo.add_argument("--out", type=Path, default=Path("demo"), help="folder for the results (default: %(default)s)")
+    demo.set_defaults(run=_demo)
+
+    test = verbs.add_parser("test", parents=[common, device], help="make the environments and run the tests")
+    test.add_argument(
+        "--blender",
+        nargs="+",
+        choices=blender_environment.VERSIONS,
+        default=[blender_environment.VERSIONS[0]],
+        metavar="VERSION",
+        help=f"Blender versions to test in, of {', '.join(blender_environment.VERSIONS)} (default: %(default)s)",
+    )
+    test.set_defaults(run=_test)
+
+    backend = verbs.add_parser("backend", parents=[common, device], help="make the backend's environment")
+    backend.add_argument("--root", type=Path, default=ENVIRONMENTS, help="folder to make it in (default: %(default)s)")
+    backend.set_defaults(run=_backend)
+
+    models = verbs.add_parser("models", parents=[common], help="list or fetch the weights a user may download")
+    models.set_defaults(run=_models)
+    _models_arguments(models)
+
+    extension = verbs.add_parser("extension", parents=[common], help="build and validate the extension's zip")
+    extension.add_argument("--out", type=Path, default=ROOT / "dist", help="folder for the zip (default: %(default)s)")
+    extension.set_defaults(run=_extension)
+
+    check = verbs.add_parser(
+        "check", parents=[common], help="for developers: ruff and mypy, in an environment of theirs"
+    )
+    check.set_defaults(run=_check)
+
+    lock = verbs.add_parser("lock", parents=[common], help="for developers: resolve the lock files anew, with uv")
+    lock.add_argument("names", nargs="*", help="environments, such as backend (default: all)")
+    lock.add_argument("--uv", default="uv", help="the uv executable (default: %(default)s)")
+    lock.set_defaults(run=_lock)
+
+    remove = verbs.add_parser("remove", parents=[common], help="delete the environments, the built zip and the demo")
+    remove.add_argument("--yes", action="store_true", help="do not ask")
+    remove.set_defaults(run=_remove)
+    return parser
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from . import demo
+
+    return demo.run(ROOT, ENVIRONMENTS, options.video, options.audio, options.out, options.device, options.python)
+
+
+def _test(options: argparse.Namespace) -> int:
+    from . import test_run
+
+    return test_run.run(ROOT, ENVIRONMENTS, options.blender, options.device, options.python, options.rest)
+
+
+def _backend(options: argparse.Namespace) -> int:
+    from . import checkout
+
+    checkout.make_backend(options.root, options.device, options.python)
+    print(backend_environment.python_of(options.root))
+    return 0
+
+
+def _models_arguments(parser: argparse.ArgumentParser) -> None:
+    from backend import models_command
+
+    models_command.add_arguments(parser)
+
+
+def _models(options: argparse.Namespace) -> int:
+    from backend import models_command
+
+    return models_command.run(options)
+
+
+def _extension(options: argparse.Namespace) -> int:
+    from . import extension
+
+    print(extension.build(ROOT, ENVIRONMENTS, options.out))
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    from . import checks
+
+    return checks.run(ROOT, ENVIRONMENTS)
+
+
+def _lock(options: argparse.Namespace) -> int:
+    from . import relock
+
+    relock.relock(options.names, options.uv)
+    return 0
+
+
+def _remove(options: argparse.Namespace) -> int:
+    from . import removal
+
+    return removal.run(ROOT, ENVIRONMENTS, options.yes)

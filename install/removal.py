@@ -1,0 +1,50 @@
+"""`python3 install remove`: delete what `python3 install` made, and nothing else."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from . import environment
+from .errors import DiskError
+
+
+def made(root: Path, environments: Path) -> list[Path]:
+    """The folders that `remove` deletes: environments with our marker, and the zips' folder."""
+    found = sorted(marker.parent for marker in environments.glob(f"*/{environment.MARKER}"))
+    return [*found, *(folder for folder in (root / "dist",) if folder.is_dir())]
+
+
+def run(root: Path, environments: Path, yes: bool) -> int:
+    """Name what goes, ask unless `yes`, and delete it."""
+    folders = made(root, environments)
+    if not folders:
+        print("There is nothing to remove.")
+        return 0
+    print("To be deleted:", *folders, sep="\n  ")
+    if not yes and not _agreed():
+        print("Nothing was deleted.")
+        return 1
+    for folder in folders:
+        if folder.parent == environments:
+            environment.remove(folder)
+        else:
+            _remove_zips(folder)
+    return 0
+
+
+def _agreed() -> bool:
+    if not sys.stdin.isatty():
+        print("Say --yes to delete them without a question.")
+        return False
+    return input("Delete them? [y/N] ").strip().lower() in ("y", "yes")
+
+
+def _remove_zips(folder: Path) -> None:
+    try:
+        for built in folder.glob("synctalk-*.zip"):
+            built.unlink()
+        if not any(folder.iterdir()):
+            folder.rmdir()
+    except OSError as error:
+        raise DiskError(f"{error.filename} cannot be deleted ({error.strerror}): change its permissions.") from error

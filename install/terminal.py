@@ -1,0 +1,82 @@
+"""Installation progress as a user sees it: one moving line on a terminal, a line a step elsewhere."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Iterable
+from typing import TextIO
+
+from .progress import Progress, megabytes
+
+_BAR = 24
+
+
+def follow(title: str, events: Iterable[Progress], stream: TextIO | None = None) -> None:
+    """Run through `events`, showing each under `title`; an error passes through with the line ended."""
+    shown = _Line(title, stream or sys.stderr)
+    try:
+        for event in events:
+            shown.show(event)
+    finally:
+        shown.end()
+
+
+class _Line:
+    def __init__(self, title: str, stream: TextIO) -> None:
+        self._title = title
+        self._stream = stream
+        self._moving = stream.isatty()
+        self._started = time.monotonic()
+        self._last = ""
+        self._last_time = 0.0
+        self._open = False
+
+    def show(self, event: Progress) -> None:
+        if self._moving:
+            self._draw(event)
+        else:
+            self._log(event)
+
+    def end(self) -> None:
+        if self._open:
+            self._stream.write("\n")
+            self._stream.flush()
+            self._open = False
+
+    def _draw(self, event: Progress) -> None:
+        if event.state != "ready" and time.monotonic() - self._last_time < 0.1:
+            return
+        self._last_time = time.monotonic()
+        filled = int(_BAR * event.fraction)
+        text = f"{self._title} [{'#' * filled}{'.' * (_BAR - filled)}] {_words(event)}"
+        if event.state == "ready":
+            text = self._finished(event)
+        width = shutil.get_terminal_size().columns - 1
+        self._stream.write("\r" + text[:width].ljust(width))
+        self._stream.flush()
+        self._open = True
+
+    def _log(self, event: Progress) -> None:
+        """A line for each step, and for each large package: a log file needs no more."""
+        text = _words(event) if event.state in ("prepare", "check") else f"{event.state} {event.message}"
+        if event.state == "ready":
+            text = self._finished(event).partition(" ")[2]
+        if text != self._last and (event.state != "download" or time.monotonic() - self._last_time > 2):
+            self._last, self._last_time = text, time.monotonic()
+            self._stream.write(f"{self._title} {text}\n")
+            self._stream.flush()
+
+    def _finished(self, event: Progress) -> str:
+        elapsed = time.monotonic() - self._started
+        return f"{self._title} {event.message}" + (f" ({elapsed:.0f} s)" if elapsed >= 1 else "")
+
+
+def _words(event: Progress) -> str:
+    if event.state == "download" and event.total:
+        amount = f"{megabytes(event.bytes_done)} of {megabytes(event.bytes_total)}"
+        return f"downloading {event.message}, {amount}"
+    if event.state == "install" and event.total:
+        return f"{event.done} of {event.total} packages: {event.message}"
+    return event.message

@@ -1,0 +1,98 @@
+"""Where torch comes from, for each device.
+
+On Linux the package index's own torch brings several GB of CUDA libraries, so a CPU installation takes PyTorch's index
+and pins its `+cpu` build; a wheel that pip is already configured to find (`find-links`) comes first. On a Mac there is
+one build, the package index's.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import platforms
+from .progress import MB
+
+VERSION = "2.13.0"
+CUDA = "cu130"
+CUDA_DRIVER = 580
+"""The first NVIDIA driver that runs CUDA 13."""
+
+_INDEX = "https://download.pytorch.org/whl"
+
+_SIZES = {
+    ("linux", "cpu"): (192 * MB, 720 * MB),
+    ("windows", "cpu"): (125 * MB, 560 * MB),
+    ("macos", "cpu"): (90 * MB, 420 * MB),
+    ("linux", "cuda"): (2600 * MB, 5600 * MB),
+    ("windows", "cuda"): (2595 * MB, 4900 * MB),
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """One way to get torch: what pip is asked for, and from where.
+
+    Attributes:
+        requirement: "torch==2.13.0+cpu".
+        arguments: pip's further arguments.
+        host: for messages.
+        local: only what is on this machine already; its failure is no error as long as another source is left.
+    """
+
+    requirement: str
+    arguments: tuple[str, ...]
+    host: str
+    local: bool = False
+
+
+def sources(device: str) -> list[Source]:
+    """What to try for `device`, in this order."""
+    platform = platforms.name()
+    if platform == "macos":
+        return [Source(f"torch=={VERSION}", ("--no-deps",), "the package index")]
+    if device == "cpu":
+        return [
+            Source(f"torch=={VERSION}", ("--no-deps", "--no-index"), "pip's configured find-links", local=True),
+            Source(f"torch=={VERSION}+cpu", ("--no-deps", "--index-url", f"{_INDEX}/cpu"), "PyTorch's index"),
+        ]
+    # With its dependencies: the CUDA libraries, at the versions that torch itself pins.
+    return [
+        Source(f"torch=={VERSION}+{CUDA}", ("--no-index",), "pip's configured find-links", local=True),
+        Source(f"torch=={VERSION}+{CUDA}", ("--index-url", f"{_INDEX}/{CUDA}"), "PyTorch's index"),
+    ]
+
+
+def size(device: str) -> tuple[int, int]:
+    """(download, installed) in bytes, torch and the CUDA libraries it brings; to the nearest few percent."""
+    return _SIZES.get((platforms.name(), device), _SIZES["linux", "cpu"])
+
+
+def default_device() -> str:
+    """ "cuda" where an NVIDIA driver new enough for `CUDA` is seen, else "cpu"."""
+    if platforms.name() == "linux":
+        version = Path("/proc/driver/nvidia/version")
+        try:
+            words = version.read_text("utf-8", "replace").split()
+        except OSError:
+            return "cpu"
+        numbers = [int(word.split(".")[0]) for word in words if word.replace(".", "").isdigit() and "." in word]
+        return "cuda" if numbers and numbers[0] >= CUDA_DRIVER else "cpu"
+    if sys.platform == "win32":
+        return "cuda" if _windows_driver() >= CUDA_DRIVER else "cpu"
+    return "cpu"
+
+
+def _windows_driver() -> int:
+    """The NVIDIA driver's major version as the registry has it, 0 without one."""
+    if sys.platform != "win32":
+        return 0
+    import winreg
+
+    path = r"SOFTWARE\Microsoft\Windows\CurrentVersion\Uninstall\{B2FE1952-0186-46C3-BAEC-A80AA35AC5B8}_Display.Driver"
+    try:
+        with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, path) as key:
+            return int(str(winreg.QueryValueEx(key, "DisplayVersion")[0]).split(".")[0])
+    except (OSError, ValueError):
+        return 0

@@ -320,7 +320,7 @@ def write_image(path: Path, image: np.ndarray) -> None:
     if not done:
         raise SyncTalkError(f"{path} could not be encoded: report this with the picture's size {image.shape}.")
     with atomic_path(path) as temporary:
-        data.tofile(temporary)
+        temporary.write_bytes(data)  # not tofile: its error does not tell a full disk from others
 
 
 def _lock_file(file) -> None:

@@ -124,8 +124,8 @@ def write_clip_audio(source: Path, start_s: float, duration_s: float, path: Path
             )
         if meter.loudness < SILENCE:
             raise AudioError(
-                f"{source} is silent ({_decibels(meter.loudness)}): SyncTalk learns the lips from speech, so give a clip "
-                "in which the person is heard."
+                f"{source} is silent ({_decibels(meter.loudness)}): SyncTalk learns the lips from speech, so give a "
+                "clip in which the person is heard."
             )
 
 

@@ -112,12 +112,12 @@ def _check_whole(info: ClipInfo, look: Look, reporter: Reporter) -> None:
     missing_s = info.duration_s - look.end_s
     if missing_s > max(0.5, 0.02 * info.duration_s):
         raise MediaError(
-            f"{info.path} is cut off: it should last {info.duration_s:.1f} s but its picture ends at {look.end_s:.1f} s: "
-            "copy it again from where it was recorded, or export the readable part as a new clip."
+            f"{info.path} is cut off: it should last {info.duration_s:.1f} s but its picture ends at {look.end_s:.1f} "
+            "s, so copy it again from where it was recorded, or export the readable part as a new clip."
         )
     if look.damaged_s:
         reporter.warning(
-            f"{info.path} is damaged near {_times(look.damaged_s)}: the pictures there may be wrong; copy the clip again."
+            f"{info.path} is damaged near {_times(look.damaged_s)} and its pictures there may be wrong: copy it again."
         )
 
 
@@ -133,11 +133,11 @@ def _check_seen(path: Path, look: Look, reporter: Reporter) -> None:
             "cut the clip to the part in which the person faces the camera."
         )
     for start, end in _runs(~seen):
-        start_s, end_s = look.time_s[start], look.time_s[end - 1] + EVERY / FPS
+        start_s, end_s = look.time_s[start], min(look.time_s[end - 1] + EVERY / FPS, look.end_s)
         if end_s - start_s >= AWAY_S:
             reporter.warning(
-                f"The face is not seen from {start_s:.1f} s to {min(end_s, look.end_s):.1f} s of {path} (frames "
-                f"{round(start_s * FPS)} to {round(min(end_s, look.end_s) * FPS) - 1}): these frames are left out of training."
+                f"No face is seen from {start_s:.1f} s to {end_s:.1f} s of {path} (frames {round(start_s * FPS)} to "
+                f"{round(end_s * FPS) - 1}): these frames are left out of training."
             )
 
 
@@ -146,14 +146,16 @@ def _check_alone(path: Path, look: Look, reporter: Reporter) -> None:
     # One box in a single picture is a shadow or a pattern; a person stays.
     for start, end in _runs(share >= SECOND_FACE):
         if end - start >= 2:
+            time_s = look.time_s[start]
             raise FaceError(
-                f"Two faces are seen in {path} from {look.time_s[start]:.1f} s (frame {round(look.time_s[start] * FPS)}): only "
-                "one person may be seen, so crop or cut the clip to one of them."
+                f"Two faces are seen in {path} from {time_s:.1f} s (frame {round(time_s * FPS)}): only one person may "
+                "be seen, so crop or cut the clip to one of them."
             )
     small = [start for start, end in _runs(share > 0) if end - start >= 2]
     if small:
         reporter.warning(
-            f"A small face is seen in the background of {path} at {look.time_s[small[0]]:.1f} s: the large one is followed."
+            f"A small face is seen in the background of {path} at {look.time_s[small[0]]:.1f} s: the large one is "
+            "followed, but keep other people out of the picture where you can."
         )
 
 
@@ -161,7 +163,8 @@ def _check_large(path: Path, look: Look) -> None:
     tall = float(np.median([found[0].height for found in look.faces if found]))
     if tall < MIN_FACE_PX:
         raise FaceError(
-            f"The face in {path} is only {tall:.0f} pixels tall: give a clip in which it is at least {MIN_FACE_PX}, better 200."
+            f"The face in {path} is only {tall:.0f} pixels tall: give a clip in which it has at least {MIN_FACE_PX} "
+            "pixels, better 200."
         )
 
 

@@ -10,7 +10,7 @@ FACE_SHARE = 0.40
 """Wanted height of the face box, forehead to chin, as a share of the working frame."""
 
 # What belongs to a head beyond the detector's box, in heights of that box: hair above, neck and shoulders below.
-_ABOVE, _BELOW, _BESIDE = 0.75, 0.65, 0.45
+_ABOVE, _BELOW, _BESIDE = 0.65, 0.5, 0.4
 
 _WHOLE_PICTURE = 0.8
 _NEARLY = 1.13
@@ -29,8 +29,8 @@ def choose_crop(boxes: np.ndarray, width: int, height: int, limit: int) -> tuple
         limit: largest side of the working frame, pixels; a multiple of 16.
 
     Returns:
-        The crop in source pixels, and the side S of the working frame: a multiple of 16, at most `limit` and at most the
-        crop's own.
+        The crop in source pixels, and the side S of the working frame: a multiple of 16, at most `limit` and at most
+        the crop's own.
     """
     tall = float(np.median(boxes[:, 3] - boxes[:, 1]))
     # Single wild boxes must not widen the crop of the whole clip.

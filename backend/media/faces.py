@@ -38,7 +38,7 @@ class FaceFinder:
         """Faces of an (H, W, 3) uint8 RGB picture, the largest first.
 
         Args:
-            thorough: when nothing is found, look again at overlapping quarters, for a face that is small in the picture.
+            thorough: when nothing is found, look again at overlapping tiles, for a face that is small in the picture.
         """
         faces = self._detect(picture)
         if not faces and thorough:

@@ -27,7 +27,7 @@ def open_media(path: str | os.PathLike) -> Iterator[av.container.InputContainer]
     try:
         container = av.open(str(path), metadata_errors="replace")
     except (av.error.FFmpegError, ValueError) as error:
-        raise MediaError(_why_not_media(path, error)) from error
+        raise MediaError(_why_not_media(path)) from error
     with container:
         yield container
 
@@ -95,7 +95,7 @@ def decoded(
                 damaged_s.append(float(packet.pts * packet.time_base))
 
 
-def _why_not_media(path: Path, error: Exception) -> str:
+def _why_not_media(path: Path) -> str:
     with open(path, "rb") as file:
         head = file.read(4096)
     if head[4:8] in (b"ftyp", b"mdat", b"wide", b"free") and not _has_box(path, b"moov"):
@@ -105,7 +105,9 @@ def _why_not_media(path: Path, error: Exception) -> str:
         )
     if _looks_like_text(head):
         return f"{path} is a text file, not a video or sound file, whatever its name says: choose another file."
-    return f"{path} is not a video or sound file that can be read ({error}): convert it to H.264 in an MP4 file, or {_COPY_AGAIN}."
+    return (
+        f"{path} is not a video or sound file that can be read: convert it to H.264 in an MP4 file, or {_COPY_AGAIN}."
+    )
 
 
 def _looks_like_text(head: bytes) -> bool:

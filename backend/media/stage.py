@@ -182,7 +182,7 @@ def _write_frames(workspace: Workspace, info: ClipInfo, reporter: Reporter) -> N
             pool.shutdown(cancel_futures=True)
     if index < subject.frames:
         raise MediaError(
-            f"{info.path} changed while it was read: frame {index} of {subject.frames} is missing; run process on it again."
+            f"{info.path} changed while it was read, frame {index} of {subject.frames} is missing: process it again."
         )
     reporter.progress(STAGE, _total(subject.frames), _total(subject.frames), "frames", "writing frames")
 

@@ -1,0 +1,206 @@
+"""Writing films with sound, and folders of pictures with alpha; both carry the mark that the likeness is synthetic."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import zlib
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import soxr
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation, VideoReformatter
+
+from ..errors import MediaError, SyncTalkError
+from ..workspace import FPS, atomic_path
+
+SYNTHETIC_MARK = "Synthetic likeness made with SyncTalk"
+"""Stands in the metadata of everything that shows a likeness, so that it can be told from a recording."""
+
+_SUFFIXES = (".mp4", ".mov", ".mkv")
+_AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+_CONVERSION = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
+
+
+class VideoWriter:
+    """Writes H.264 (4:2:0, BT.709) with AAC sound; a context manager that leaves a whole film or none.
+
+    Sound and picture start together: the encoder's priming samples lie before time 0 and the file says so. A size with
+    an odd side is made even by repeating the last row or column, which 4:2:0 needs.
+
+    Args:
+        path: ends in `.mp4`, `.mov` or `.mkv`.
+        width, height: of the frames, pixels.
+        fps: frames a second.
+        audio: (samples in [-1, 1], rate), mono (N,) or (N, channels), or None for a silent film.
+        crf: 0 (lossless) to 51; 16 cannot be told from its source by eye.
+        metadata: more entries beside the mark.
+
+    Raises:
+        MediaError: a path or size that cannot be written.
+        StorageError: the disk is full or the place is read-only.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        width: int,
+        height: int,
+        fps: float = FPS,
+        audio: tuple[np.ndarray, int] | None = None,
+        crf: float = 16,
+        metadata: dict[str, str] | None = None,
+    ) -> None:
+        self.path = Path(path)
+        if self.path.suffix.lower() not in _SUFFIXES:
+            raise MediaError(f"{self.path} names no film that can be written: let its name end in .mp4, .mov or .mkv.")
+        if min(width, height) < 2 or max(width, height) > 8192:
+            raise MediaError(f"A film of {width} x {height} pixels cannot be written: choose sides from 2 to 8192.")
+        self.width, self.height = width, height
+        self.frames = 0
+        self._fps = Fraction(fps).limit_denominator(1001)
+        self._audio = None if audio is None else _for_aac(*audio)
+        self._crf = crf
+        self._metadata = {"comment": SYNTHETIC_MARK} | (metadata or {})
+        self._stack = contextlib.ExitStack()
+        self._sent = 0
+
+    def __enter__(self) -> VideoWriter:
+        with contextlib.ExitStack() as stack:
+            temporary = stack.enter_context(atomic_path(self.path))
+            options = {"movflags": "+faststart"} if self.path.suffix.lower() != ".mkv" else {}
+            self._container = stack.enter_context(av.open(str(temporary), "w", options=options))
+            self._container.metadata.update(self._metadata)
+            self._video = self._add_video()
+            self._sound = self._add_audio()
+            self._reformatter = VideoReformatter()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, kind, error, trace) -> bool | None:
+        if error is None:
+            try:
+                self._finish()
+            except BaseException as failed:
+                if not self._stack.__exit__(type(failed), failed, failed.__traceback__):
+                    raise
+                return None
+        return self._stack.__exit__(kind, error, trace)
+
+    def write(self, picture: np.ndarray) -> None:
+        """Append a frame: (height, width, 3) uint8, RGB.
+
+        Raises:
+            ValueError: another shape or type; a defect of the caller.
+        """
+        if picture.shape != (self.height, self.width, 3) or picture.dtype != np.uint8:
+            raise ValueError(f"frame of {picture.shape} {picture.dtype}, wanted ({self.height}, {self.width}, 3) uint8")
+        if self.height % 2 or self.width % 2:
+            picture = cv2.copyMakeBorder(picture, 0, self.height % 2, 0, self.width % 2, cv2.BORDER_REPLICATE)
+        frame = self._reformatter.reformat(
+            av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24"),
+            format="yuv420p",
+            dst_colorspace=Colorspace.ITU709,
+            src_color_range=ColorRange.JPEG,
+            dst_color_range=ColorRange.MPEG,
+            dst_color_trc=ColorTrc.BT709,
+            dst_color_primaries=ColorPrimaries.BT709,
+            interpolation=_CONVERSION,
+            threads=1,
+        )
+        frame.colorspace, frame.color_range = Colorspace.ITU709, ColorRange.MPEG
+        frame.pts, frame.time_base = self.frames, 1 / self._fps
+        self._container.mux(self._video.encode(frame))
+        self.frames += 1
+        self._send_sound(until_s=float(self.frames / self._fps))
+
+    def _add_video(self) -> av.VideoStream:
+        options = {"crf": str(self._crf), "preset": "medium"}
+        stream = self._container.add_stream("libx264", rate=self._fps, options=options)
+        stream.width, stream.height = self.width + self.width % 2, self.height + self.height % 2
+        stream.pix_fmt = "yuv420p"
+        context = stream.codec_context
+        context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
+        context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
+        return stream
+
+    def _add_audio(self) -> av.AudioStream | None:
+        if self._audio is None:
+            return None
+        samples, rate = self._audio
+        stream = self._container.add_stream("aac", rate=rate, layout="mono" if len(samples) == 1 else "stereo")
+        stream.bit_rate = min(160_000, 5 * rate) * len(samples)
+        return stream
+
+    def _send_sound(self, until_s: float) -> None:
+        """Encode the sound up to a time, so that film and sound lie side by side in the file."""
+        if self._sound is None or self._audio is None:
+            return
+        samples, rate = self._audio
+        end = min(round(until_s * rate), samples.shape[1])
+        block = self._sound.codec_context.frame_size or 1024
+        while self._sent < end:
+            # Whole encoder frames; the last may be short.
+            part = np.ascontiguousarray(samples[:, self._sent : self._sent + block])
+            frame = av.AudioFrame.from_ndarray(part, format="fltp", layout=self._sound.codec_context.layout.name)
+            frame.sample_rate, frame.pts, frame.time_base = rate, self._sent, Fraction(1, rate)
+            self._container.mux(self._sound.encode(frame))
+            self._sent += part.shape[1]
+
+    def _finish(self) -> None:
+        if self.frames == 0:
+            raise MediaError(f"{self.path} would have no frames: give sound of at least one frame's length.")
+        self._send_sound(until_s=float("inf") if self._audio is None else self._audio[0].shape[1] / self._audio[1])
+        self._container.mux(self._video.encode(None))
+        if self._sound is not None:
+            self._container.mux(self._sound.encode(None))
+
+
+class FrameWriter:
+    """Writes a folder of PNG frames with straight alpha, `%06d.png`, each whole or not there.
+
+    Args:
+        folder: made when it is missing.
+    """
+
+    def __init__(self, folder: str | os.PathLike) -> None:
+        self.folder = Path(folder)
+
+    def path(self, index: int) -> Path:
+        """Where frame `index` lies."""
+        return self.folder / f"{index:06d}.png"
+
+    def write(self, index: int, picture: np.ndarray) -> Path:
+        """Write frame `index`: (H, W, 4) uint8, RGB as seen and alpha, not multiplied.
+
+        Raises:
+            StorageError: the disk is full or the place is read-only.
+        """
+        if picture.ndim != 3 or picture.shape[2] != 4 or picture.dtype != np.uint8:
+            raise ValueError(f"frame of {picture.shape} {picture.dtype}, wanted (H, W, 4) uint8")
+        done, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGBA2BGRA), [cv2.IMWRITE_PNG_COMPRESSION, 3])
+        if not done:
+            raise SyncTalkError(f"{self.path(index)} could not be encoded: report this with the size {picture.shape}.")
+        with atomic_path(self.path(index)) as temporary:
+            temporary.write_bytes(_with_comment(data.tobytes(), SYNTHETIC_MARK))
+        return self.path(index)
+
+
+def _for_aac(samples: np.ndarray, rate: int) -> tuple[np.ndarray, int]:
+    """Samples as (channels, N) float32 at a rate that AAC knows."""
+    samples = np.asarray(samples, np.float32)
+    samples = samples[:, None] if samples.ndim == 1 else samples[:, :2]
+    if rate not in _AAC_RATES:
+        samples, rate = soxr.resample(samples, rate, 48000), 48000
+    return np.clip(samples.T, -1, 1), rate
+
+
+def _with_comment(png: bytes, text: str) -> bytes:
+    """A PNG with a `Comment` after its header (PNG specification, 11.3.4.3)."""
+    header_end = 8 + 25  # signature, IHDR
+    content = b"tEXt" + b"Comment\0" + text.encode("latin-1")
+    chunk = (len(content) - 4).to_bytes(4, "big") + content + zlib.crc32(content).to_bytes(4, "big")
+    return png[:header_end] + chunk + png[header_end:]

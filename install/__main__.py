@@ -1,7 +1,6 @@
 """`python3 install VERB`, or `python -m install VERB`: understood by every Python, so that an old one is turned away
 in words."""
 
-import os
 import sys
 
 if sys.version_info < (3, 10):
@@ -13,8 +12,10 @@ if sys.version_info < (3, 10):
 
 if not __package__:
     # Started as a folder: the checkout is what `install` and `backend` are imported from, not this folder.
-    sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    from pathlib import Path
 
-from install.cli import main  # noqa: E402
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from install.cli import main
 
 sys.exit(main())

@@ -16,7 +16,7 @@ ENVIRONMENTS = ROOT / ".venvs"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb; 0, 1 after an error that is the user's business (one sentence), 2 for wrong usage, 130 for Ctrl-C."""
+    """Run one verb: 0, 1 after an error that is the user's business (one sentence), 2 for usage, 130 for Ctrl-C."""
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
     if rest and options.verb != "test":

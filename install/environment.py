@@ -197,7 +197,7 @@ class _Installation:
         yield self._event("ready", f"{self.folder.name} is complete", self.total, self.bytes_total)
 
     def _base_python(self) -> tuple[Path, tuple[int, int]]:
-        """The Python to make the environment with: the one it has, as long as that suits and none other is asked for."""
+        """The Python to make the environment with: the one it has, if that suits and none other is asked for."""
         present = interpreters.probe(self.python) if self.spec.python is None and self.python.exists() else None
         if present is not None and present.suits(self.spec.versions) and _python_runs(self.folder):
             return self.python, present.version[:2]
@@ -226,12 +226,11 @@ class _Installation:
         if status:
             said = "\n".join(tail)
             if "No space left" in said:
-                raise DiskError(
-                    f"The disk became full in {self.folder}: free some space and run the same command again."
-                )
+                raise DiskError(_full(self.folder))
             last = tail[-1] if tail else "no output"
             raise PythonError(
-                f"{base} could not make a virtual environment in {self.folder} ({last}): choose another Python or folder."
+                f"{base} could not make a virtual environment in {self.folder} ({last}): "
+                "choose another Python or folder."
             )
 
     def _child(self, command: Sequence[str | Path], tail: list[str]) -> Iterator[Progress]:
@@ -300,8 +299,9 @@ class _Installation:
         tail: list[str] = []
         status = yield from self._child([self.python, "-I", "-c", f"import {', '.join(modules)}"], tail)
         if status:
+            reason = tail[-1] if tail else f"status {status}"
             raise PackageError(
-                f"{', '.join(modules)} cannot be imported in {self.folder} ({tail[-1] if tail else f'status {status}'}): "
+                f"{', '.join(modules)} cannot be imported in {self.folder} ({reason}): "
                 "update this system's drivers and runtime libraries, or remove the folder and try again."
             )
 
@@ -315,8 +315,8 @@ class _Installation:
         free = shutil.disk_usage(self.folder.parent).free
         if free + present < needed:
             raise DiskError(
-                f"{self.folder.parent} has {megabytes(free)} free and the installation needs {megabytes(needed - present)}: free some "
-                "space or choose another folder."
+                f"{self.folder.parent} has {megabytes(free)} free and the installation needs "
+                f"{megabytes(needed - present)}: free some space or choose another folder."
             )
 
     def _temporary_bytes(self) -> int:
@@ -376,11 +376,15 @@ def _write_marker(folder: Path, marker: dict[str, Any]) -> None:
     os.replace(temporary, folder / MARKER)
 
 
+def _full(folder: Path) -> str:
+    return f"The disk became full in {folder}: free some space and run the same command again."
+
+
 def _disk_error(error: OSError, folder: Path) -> InstallError:
     import errno
 
     if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
-        return DiskError(f"The disk became full in {folder}: free some space and run the same command again.")
+        return DiskError(_full(folder))
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return DiskError(f"{folder} cannot be written to: choose another folder or change its permissions.")
     return DiskError(

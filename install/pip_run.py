@@ -15,9 +15,10 @@ from .progress import IsCancelled
 _COLLECTING = re.compile(r"^(?:Collecting|Requirement already satisfied:) ([A-Za-z0-9._-]+)")
 _NO_VERSION = re.compile(r"satisfies the requirement ([^\s(;]+)")
 _OFFLINE = re.compile(
-    r"Failed to establish a new connection|Temporary failure in name resolution|Name or service not known|getaddrinfo failed"
-    r"|nodename nor servname|NewConnectionError|Connection refused|ConnectTimeout|Read timed out|Network is unreachable"
-    r"|ProxyError|Tunnel connection failed|Connection aborted|RemoteDisconnected|IncompleteRead|Connection broken"
+    r"Failed to establish a new connection|Temporary failure in name resolution|Name or service not known"
+    r"|getaddrinfo failed|nodename nor servname|NewConnectionError|Connection refused|ConnectTimeout|Read timed out"
+    r"|Network is unreachable|ProxyError|Tunnel connection failed|Connection aborted|RemoteDisconnected|IncompleteRead"
+    r"|Connection broken"
     r"|certificate verify failed|SSLError|HTTP error 5\d\d|5\d\d Server Error|50[234] Service"
 )
 
@@ -103,19 +104,21 @@ def failure(text: str, log: Path) -> InstallError:
     if "DO NOT MATCH THE HASHES" in text:
         package = mismatch[1] if mismatch else "A package"
         return PackageError(
-            f"{package} arrived with another checksum than the lock file's: the download was damaged or the index serves "
-            f"another file; run `pip cache purge` and try again, or set PIP_INDEX_URL to another index (see {log})."
+            f"{package} arrived with another checksum than the lock file's: the download was damaged or the index "
+            "serves another file; run `pip cache purge` and try again, or set PIP_INDEX_URL to another index "
+            f"(see {log})."
         )
     if _OFFLINE.search(text):
         return NetworkError(
-            "The package index cannot be reached: check the network connection and proxy (HTTPS_PROXY, PIP_INDEX_URL) and run "
-            f"the same command again, finished downloads are kept (see {log})."
+            "The package index cannot be reached: check the network connection and proxy (HTTPS_PROXY, PIP_INDEX_URL) "
+            f"and run the same command again, finished downloads are kept (see {log})."
         )
     no_version = _NO_VERSION.search(text)
     if no_version:
         return PackageError(
-            f"{no_version[1]} is not offered for this Python and platform by the package index that pip is configured for: check "
-            f"PIP_INDEX_URL, PIP_NO_INDEX and pip's configuration file, and run the same command again (see {log})."
+            f"{no_version[1]} is not offered for this Python and platform by the package index that pip is configured "
+            "for: check PIP_INDEX_URL, PIP_NO_INDEX and pip's configuration file, and run the same command again "
+            f"(see {log})."
         )
     last = next((line for line in reversed(text.splitlines()) if line.startswith("ERROR:")), "ERROR: pip failed")
     return PackageError(f"{last[7:].strip().rstrip('.')}: run the same command again; the whole report is in {log}.")

@@ -1,8 +1,8 @@
 """Libraries of the operating system that the wheels load but do not carry.
 
-Only Linux lacks any: a server or a container has no OpenGL and no X11 client libraries, which Blender and OpenCV link to
-even when they never open a window. Where this runs as root on a Debian-like system they are installed, elsewhere the
-command to run is named.
+Only Linux lacks any: a server or a container has no OpenGL and no X11 client libraries, which Blender and OpenCV
+link to even when they never open a window. Where this runs as root on a Debian-like system they are installed,
+elsewhere the command to run is named.
 """
 
 from __future__ import annotations

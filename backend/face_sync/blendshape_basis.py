@@ -34,8 +34,8 @@ def displacements(face_head_m: np.ndarray) -> np.ndarray:
     """The displacement of every landmark for each blendshape at a coefficient of 1.
 
     Args:
-        face_head_m: (478, 3) the subject's neutral face in the head frame (x to the right of the picture, y down, z into
-            the head), metres, 63 mm between the pupils.
+        face_head_m: (478, 3) the subject's neutral face in the head frame (x to the right of the picture, y down,
+            z into the head), metres, 63 mm between the pupils.
 
     Returns:
         (52, 478, 3) float64, metres, head frame, in the order of `BLENDSHAPE_NAMES`.
@@ -119,20 +119,17 @@ class _Sculptor:
 
     def _jaw_weight(self) -> np.ndarray:
         """(478, 1) in [0, 1]: how much of the jaw's motion each landmark takes."""
-        handles: dict[int, float] = {index: 1.0 for index in groups.CHIN} | {
-            index: 0.0 for index in groups.FOREHEAD_TOP
-        }
+        handles: dict[int, float] = dict.fromkeys(groups.CHIN, 1.0) | dict.fromkeys(groups.FOREHEAD_TOP, 0.0)
         for half in HALVES:
-            for index, weight in zip(half.jaw_line, (0, 0.08, 0.22, 0.42, 0.62, 0.8, 0.92, 1, 1, 1), strict=True):
-                handles[index] = weight
+            handles |= zip(half.jaw_line, (0, 0.08, 0.22, 0.42, 0.62, 0.8, 0.92, 1, 1, 1), strict=True)
             for upper, lower in zip(half.upper_lip, half.lower_lip, strict=True):
                 for place in range(6):
                     along = place / 5
                     handles[upper[place]] = 0.5 * along**3
                     handles[lower[place]] = 1 - 0.5 * along**2
-            handles |= {index: 0.0 for index in (*half.upper_lid, *half.lower_lid, *half.nose_wing, half.cheek_apple)}
-            handles |= {index: 0.0 for index in half.nasolabial[:3]}
-        handles |= {index: 0.0 for index in groups.NOSE_TIP}
+            handles |= dict.fromkeys((*half.upper_lid, *half.lower_lid, *half.nose_wing, half.cheek_apple), 0.0)
+            handles |= dict.fromkeys(half.nasolabial[:3], 0.0)
+        handles |= dict.fromkeys(groups.NOSE_TIP, 0.0)
         weight = np.zeros((groups.COUNT, 1))
         field = self.deformer.interpolate({index: np.array([value]) for index, value in handles.items()}, reach_m=1.0)
         weight[: groups.SKIN_COUNT] = np.clip(field, 0, 1)
@@ -161,7 +158,7 @@ class _Sculptor:
         return centre
 
     def lids(self, half: HalfFace, closing: float, lower_share: float = 0.15) -> dict[int, np.ndarray]:
-        """Handles that bring the lids together by `closing` (1: shut); the lower lid travels `lower_share` of the way."""
+        """Handles that bring the lids together by `closing` (1: shut); the lower one goes `lower_share` of the way."""
         handles = {}
         for upper, lower in zip(half.upper_lid, half.lower_lid, strict=True):
             line = self.face[lower] + lower_share * (self.face[upper] - self.face[lower])
@@ -171,7 +168,7 @@ class _Sculptor:
         return handles
 
     def _over_eyeball(self, half: HalfFace, target: np.ndarray, start: np.ndarray) -> np.ndarray:
-        """`target` brought to the distance from the eyeball's centre that `start` has: a lid slides, it does not sink."""
+        """`target` at the distance from the eyeball's centre that `start` has: a lid slides, it does not sink."""
         centre = self.eyeball(half)
         radius = max(np.linalg.norm(start - centre), EYEBALL_RADIUS_M)
         across = np.linalg.norm(target[:2] - centre[:2])
@@ -218,7 +215,6 @@ def _one_sided(sculptor: _Sculptor, half: HalfFace) -> dict[str, np.ndarray]:
     apple, hollow, fold, wing = half.cheek_apple, half.cheek_hollow, half.nasolabial, half.nose_wing
     bump = np.sin(math.pi * np.clip(s * 1.1, 0, 1)) ** 1.2  # greatest between the middle and the corner of the mouth
     side_lip = 0.35 * (1 - s) ** 2 + bump
-    lower_thin = 1 - 0.8 * d
 
     smile = s**1.4
     shapes = {

@@ -16,9 +16,9 @@ TENSION = 0.25
 class FaceDeformer:
     """Interpolates displacements over the skin of one face.
 
-    The displacement field u minimises thin-plate plus membrane energy, (L^2 + tau L) u = 0 at free vertices, with u given
-    at the handles and zero beyond their reach; L is the graph Laplacian with weights 1 / edge length, scaled to a unit
-    mean diagonal (Botsch and Kobbelt, “An intuitive framework for real-time freeform modeling”, 2004, on a graph).
+    The displacement field u minimises thin-plate plus membrane energy, (L^2 + tau L) u = 0 at free vertices, with u
+    given at the handles and zero beyond their reach; L is the graph Laplacian with weights 1 / edge length, scaled to a
+    unit mean diagonal (Botsch and Kobbelt, “An intuitive framework for real-time freeform modeling”, 2004, on a graph).
     Distances are along the mesh, so that what moves the lower lip does not reach across the mouth to the upper one.
     """
 

@@ -1,4 +1,4 @@
-"""The face mesh of MediaPipe's landmark topology: triangles from its edges, and the mesh with shape keys for Blender."""
+"""The face mesh of MediaPipe's landmark topology: its triangles, from its edges."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from . import landmark_groups as groups
 def tessellation_edges() -> frozenset[tuple[int, int]]:
     """Undirected edges (low, high) of MediaPipe's face mesh, 1,322 of them, over the 468 skin landmarks."""
     try:
-        from mediapipe.python.solutions.face_mesh_connections import FACEMESH_TESSELATION as connections
+        from mediapipe.python.solutions.face_mesh_connections import FACEMESH_TESSELATION
+
+        connections = FACEMESH_TESSELATION
     except ImportError:  # mediapipe 1.x has the Tasks API alone
         from mediapipe.tasks.python.vision import FaceLandmarksConnections
 

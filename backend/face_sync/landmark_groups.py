@@ -100,11 +100,6 @@ NOSE_TIP = (1, 4, 5, 2, 19, 94)
 FOREHEAD_TOP = (10, 338, 297, 332, 284, 251, 109, 67, 103, 54, 21)
 GLABELLA = (9, 8)
 
-RIGID = (
-    10, 151, 9, 8, 168, 6, 197, 195, 5, 33, 133, 362, 263, 127, 356, 234, 454, 21, 251, 103, 332, 67, 297, 54, 284, 162, 389,
-)  # fmt: skip
-"""Landmarks that facial expression moves least: forehead, bridge of the nose, corners of the eyes, temples."""
-
 
 def mirror_indices() -> np.ndarray:
     """(478,) int: for each landmark named in `LEFT` or `RIGHT` its counterpart; -1 for those that have no name here."""

@@ -1,0 +1,145 @@
+"""Speaking: a sound becomes an animation of the head (docs/animation.md)."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+
+from ..errors import FaceError, SyncTalkError
+from ..media.audio import RATE, check_speech, read_audio, workspace_audio, write_wav
+from ..progress import Reporter
+from ..protocol import BLENDSHAPE_NAMES
+from ..workspace import FPS, Workspace, read_arrays, write_arrays
+from . import speech
+from .audio_features import frame_features
+
+STAGE = "speak"
+SOUND_RATE = 48000
+TURN_WINDOW_S = 2.0
+"""How far from the end of the footage the head may turn round, to find a moment at which it is still."""
+
+
+def speak(
+    workspace: Workspace,
+    audio: Path | None,
+    out_dir: Path,
+    *,
+    strength: float = 1.0,
+    smoothing_ms: float = 0.0,
+    offset_ms: float = 0.0,
+    reporter: Reporter | None = None,
+) -> Path:
+    """Write `animation.npz` and `speech.wav` into `out_dir`.
+
+    The mouth follows the sound; all above it (lids, brows, gaze), the pose of the head and the plate come from the
+    footage, played there and back again where the sound is longer.
+
+    Args:
+        workspace: processed up to `face_sync`.
+        audio: a sound or video file of any length, rate and layout; None repeats the clip itself as tracked.
+        strength: of the mouth's motion about its resting pose; 0 keeps it at rest, 1 is the subject's own.
+        smoothing_ms: width (full, at half height) of a Gaussian over the mouth's motion; 0 for none.
+        offset_ms: how late the new sound runs: the mouth at t speaks what is heard at t + `offset_ms`.
+
+    Returns:
+        The path of `animation.npz`.
+
+    Raises:
+        MediaError, AudioError: the sound cannot be used.
+        WorkspaceError, ModelError: the workspace is not processed, or damaged.
+    """
+    if not (math.isfinite(strength) and math.isfinite(smoothing_ms) and math.isfinite(offset_ms)) or smoothing_ms < 0:
+        raise SyncTalkError("Strength, smoothing and offset must be finite numbers, and smoothing not below 0.")
+    reporter = reporter or Reporter()
+    workspace.require("face_sync")
+    tracking = read_arrays(workspace.tracking_path)
+    model = speech.SpeechModel.load(workspace.root / "speech.safetensors")
+    reporter.progress(STAGE, 0, 3, "steps", "reading the sound")
+    if audio is None:
+        sound, rate = workspace_audio(workspace), RATE
+        frames = len(tracking["valid"])
+        plate_frame = np.arange(frames)
+        blendshapes = tracking["blendshapes"].astype(np.float32)
+        mouth = blendshapes[:, speech.MOUTH_INDEX]
+    else:
+        sound, rate = read_audio(Path(audio), SOUND_RATE), SOUND_RATE
+        check_speech(sound, rate, audio)
+        frames = math.ceil(round(len(sound) / rate * FPS, 3))
+        reporter.progress(STAGE, 1, 3, "steps", "mouth from the sound")
+        features = frame_features(read_audio(Path(audio), RATE), frames, offset_ms)
+        mouth = speech.predict(model, features)
+        plate_frame = footage_path(tracking["head_to_camera"], tracking["valid"], tracking["blendshapes"], frames)
+        blendshapes = tracking["blendshapes"][plate_frame].astype(np.float32)
+    if strength != 1.0:
+        mouth = model.rest + strength * (mouth - model.rest)
+    if smoothing_ms > 0:
+        sigma = smoothing_ms / 1000 * FPS / (2 * math.sqrt(2 * math.log(2)))
+        mouth = gaussian_filter1d(mouth, sigma, axis=0)
+    blendshapes[:, speech.MOUTH_INDEX] = np.clip(mouth, 0, 1)
+
+    reporter.progress(STAGE, 2, 3, "steps", "writing")
+    write_wav(out_dir / "speech.wav", sound, rate)
+    path = out_dir / "animation.npz"
+    write_arrays(
+        path,
+        frame_time_s=np.arange(frames) / FPS,
+        fps=FPS,
+        blendshapes=blendshapes,
+        blendshape_names=np.array(BLENDSHAPE_NAMES),
+        head_to_camera=tracking["head_to_camera"][plate_frame],
+        focal_px=tracking["focal_px"],
+        principal_px=tracking["principal_px"],
+        plate_frame=plate_frame.astype(np.int32),
+        audio=np.array("speech.wav"),
+    )
+    reporter.progress(STAGE, 3, 3, "steps")
+    return path
+
+
+def footage_path(head_to_camera: np.ndarray, valid: np.ndarray, blendshapes: np.ndarray, frames: int) -> np.ndarray:
+    """Which frame of the footage lies beneath each frame of the animation.
+
+    Steps by one frame at most, so nothing jumps: there and back again over the longest stretch in which the head is
+    tracked. It turns at moments, within `TURN_WINDOW_S` of the stretch's ends, at which the head is still and the eyes
+    are open, so that turning round shows least.
+
+    Args:
+        head_to_camera: (N, 4, 4). valid: (N,) bool. blendshapes: (N, 52). frames: length wanted.
+
+    Returns:
+        (frames,) int.
+
+    Raises:
+        FaceError: no frame is valid.
+    """
+    padded = np.concatenate([[False], np.asarray(valid, bool), [False]]).astype(int)
+    edges = np.flatnonzero(np.diff(padded))
+    if not len(edges):
+        raise FaceError("The head was tracked in no frame of the footage: process a clip that shows the face.")
+    starts, stops = edges[::2], edges[1::2]
+    longest = int(np.argmax(stops - starts))
+    start, stop = int(starts[longest]), int(stops[longest])
+    if frames <= stop - start:
+        return np.arange(start, start + frames)
+    if stop - start < 3:
+        return np.full(frames, start)
+
+    position = head_to_camera[start:stop, :3, 3] + 0.1 * head_to_camera[start:stop, :3, 2]
+    speed = np.linalg.norm(np.gradient(position, axis=0), axis=1)
+    speed /= np.median(speed) + 1e-9
+    blink = blendshapes[
+        start:stop, [BLENDSHAPE_NAMES.index("eyeBlinkLeft"), BLENDSHAPE_NAMES.index("eyeBlinkRight")]
+    ].max(1)
+    cost = gaussian_filter1d(speed + 4 * blink, 2.0)
+    window = min(int(TURN_WINDOW_S * FPS), (stop - start) // 4)
+    low = int(np.argmin(cost[: window + 1]))
+    high = len(cost) - 1 - int(np.argmin(cost[::-1][: window + 1]))
+    # The first way starts at the very beginning of the stretch; later ways lie between the two turning points.
+    period = 2 * (high - low)
+    step = np.arange(frames)
+    later = (step - low) % period
+    bounced = low + np.where(later <= high - low, later, period - later)
+    return start + np.where(step < low, step, bounced)

@@ -221,7 +221,7 @@ class _Installation:
         if base == self.python:
             base = interpreters.find(self.spec.versions, preferred=self.spec.python, purpose=self.spec.purpose)
         tail: list[str] = []
-        status = yield from self._child([base, "-I", "-m", "venv", "--clear", self.folder], tail)
+        status = self._run([base, "-I", "-m", "venv", "--clear", self.folder], tail)
         _write_marker(self.folder, {"complete": False, "updating": False})
         if status:
             said = "\n".join(tail)
@@ -233,7 +233,8 @@ class _Installation:
                 "choose another Python or folder."
             )
 
-    def _child(self, command: Sequence[str | Path], tail: list[str]) -> Iterator[Progress]:
+    def _run(self, command: Sequence[str | Path], tail: list[str]) -> int:
+        """Run a short command, collect what it says in `tail`, return its exit status."""
         output = lines(command, cancelled=self.cancelled, environment=child_environment(), inherited=(self.descriptor,))
         while True:
             try:
@@ -297,7 +298,7 @@ class _Installation:
             return
         yield self._event("check", f"importing {', '.join(modules)}", self.total, self.bytes_total)
         tail: list[str] = []
-        status = yield from self._child([self.python, "-I", "-c", f"import {', '.join(modules)}"], tail)
+        status = self._run([self.python, "-I", "-c", f"import {', '.join(modules)}"], tail)
         if status:
             reason = tail[-1] if tail else f"status {status}"
             raise PackageError(

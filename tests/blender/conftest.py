@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
+import os
+import shutil
 import sys
+import tempfile
 import types
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+EXTENSION = "bl_ext.user_default.synctalk"
 _PACKAGE = "synctalk_checkout"
+
+# Before anybody imports bpy, which reads it then: tests stay off the user's own settings.
+_resources = Path(tempfile.mkdtemp(prefix="synctalk-blender-"))
+os.environ["BLENDER_USER_RESOURCES"] = str(_resources)
+_in_blender = importlib.util.find_spec("bpy") is not None
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +33,42 @@ def import_part():
     package.__path__ = [str(ROOT)]
     sys.modules[_PACKAGE] = package
     return lambda name: importlib.import_module(f"{_PACKAGE}.{name}")
+
+
+@pytest.fixture(scope="session")
+def _enabled_addon():
+    bpy = pytest.importorskip("bpy", reason="needs the Blender environment")
+    repository = _resources / "extensions" / "user_default"
+    repository.mkdir(parents=True, exist_ok=True)
+    (repository / "synctalk").symlink_to(ROOT, target_is_directory=True)
+    bpy.ops.preferences.addon_enable(module=EXTENSION)
+    assert EXTENSION in bpy.context.preferences.addons, "the add-on could not be enabled: see the output above"
+    yield sys.modules[EXTENSION]
+    bpy.ops.preferences.addon_disable(module=EXTENSION)
+
+
+@pytest.fixture
+def addon(_enabled_addon):
+    """The enabled add-on's package, from the checkout as it is, in an empty scene; `import_module(f"{addon.__name__}.…")`."""
+    import bpy
+
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    return _enabled_addon
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config):
+    """End at once: with anything of Blender left, some versions crash (4.2) or hang (4.5) when the interpreter ends."""
+    shutil.rmtree(_resources, ignore_errors=True)
+    if _in_blender:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(config._synctalk_status)
+
+
+def pytest_sessionfinish(session, exitstatus):
+    session.config._synctalk_status = int(exitstatus)
+
+
+def pytest_configure(config):
+    config._synctalk_status = 4  # pytest's own: the command line was wrong and no session began

@@ -1,0 +1,116 @@
+"""Operators of the Backend panel, and those that every panel has."""
+
+from __future__ import annotations
+
+import sys
+
+import bpy
+
+from .. import backend as backend_package
+from ..synctalk_blender import backend_process, jobs, work
+from ..synctalk_blender.steps import Step
+from .common import JobOperator
+
+
+class SYNCTALK_OT_install_backend(JobOperator, bpy.types.Operator):
+    bl_idname = "synctalk.install_backend"
+    bl_label = "Install"
+    bl_description = (
+        "Download what SyncTalk computes with into your Blender user folder. Nothing else on this computer is changed"
+    )
+    step = Step.BACKEND
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if not bpy.app.online_access:
+            cls.poll_message_set("Blender may not go online: allow it first")
+            return False
+        return super().poll(context)
+
+    def job(self, _context: bpy.types.Context) -> jobs.Job:
+        return work.install_backend()
+
+
+class SYNCTALK_OT_start_backend(JobOperator, bpy.types.Operator):
+    bl_idname = "synctalk.start_backend"
+    bl_label = "Start"
+    bl_description = "Start the backend now, or start it anew. Every step starts it by itself when it needs it"
+    step = Step.BACKEND
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if not super().poll(context):
+            return False
+        if backend_process.backend_python() is None:
+            cls.poll_message_set("Install the backend first")
+            return False
+        return True
+
+    def job(self, _context: bpy.types.Context) -> jobs.Job:
+        return work.start_backend()
+
+
+class SYNCTALK_OT_fetch_model(JobOperator, bpy.types.Operator):
+    bl_idname = "synctalk.fetch_model"
+    bl_label = "Download"
+    bl_description = "Download this model from its makers. The backend works without it, with less quality"
+    step = Step.BACKEND
+
+    name: bpy.props.StringProperty(name="Model", options={"SKIP_SAVE"})
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if not bpy.app.online_access:
+            cls.poll_message_set("Blender may not go online: allow it first")
+            return False
+        return super().poll(context)
+
+    def job(self, _context: bpy.types.Context) -> jobs.Job:
+        return work.fetch_model(self.name)
+
+
+class SYNCTALK_OT_cancel(bpy.types.Operator):
+    bl_idname = "synctalk.cancel"
+    bl_label = "Cancel"
+    bl_description = "Stop what runs. What is finished is kept, and the next run goes on from it"
+
+    @classmethod
+    def poll(cls, _context: bpy.types.Context) -> bool:
+        job = jobs.runtime.job
+        if job is None or job.cancelling:
+            cls.poll_message_set("Nothing runs" if job is None else "It stops as soon as it can")
+            return False
+        return True
+
+    def execute(self, _context: bpy.types.Context) -> set[str]:
+        jobs.cancel()
+        return {"FINISHED"}
+
+
+class SYNCTALK_OT_copy_details(bpy.types.Operator):
+    bl_idname = "synctalk.copy_details"
+    bl_label = "Copy Details"
+    bl_description = "Copy this message, the versions and the backend's last words to the clipboard, to report it"
+
+    step: bpy.props.StringProperty(name="Step", options={"SKIP_SAVE"})
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        backend = backend_process.running_backend()
+        lines = [
+            jobs.runtime.errors.get(Step(self.step), ""),
+            f"SyncTalk {backend_package.__version__}, Blender {bpy.app.version_string}, {sys.platform}, Python {sys.version.split()[0]}",
+            f"Backend: {backend.hello if backend else 'not started'}",
+            backend.last_words if backend else "",
+        ]
+        context.window_manager.clipboard = "\n".join(line for line in lines if line)
+        self.report({"INFO"}, "Copied to the clipboard.")
+        return {"FINISHED"}
+
+
+CLASSES = (
+    SYNCTALK_OT_install_backend,
+    SYNCTALK_OT_start_backend,
+    SYNCTALK_OT_fetch_model,
+    SYNCTALK_OT_cancel,
+    SYNCTALK_OT_copy_details,
+)

@@ -1,0 +1,50 @@
+"""What the operators share."""
+
+from __future__ import annotations
+
+import bpy
+
+from ..synctalk_blender import jobs, steps
+from ..synctalk_blender.backend_process import BackendError
+from ..synctalk_blender.facts import facts
+from ..synctalk_blender.scene.errors import SceneError
+
+
+class StepOperator:
+    """An operator of one step: it can be pressed when the step can be taken, and says why not otherwise."""
+
+    step: steps.Step
+    bl_options = {"REGISTER"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        reason = steps.why_not(cls.step, facts(context.scene))
+        if reason:
+            cls.poll_message_set(reason)
+        return not reason
+
+
+class JobOperator(StepOperator):
+    """A step that takes long. In a window it goes on beside the interface; in background mode it runs to its end."""
+
+    wait: bpy.props.BoolProperty(
+        name="Wait",
+        description="Run to the end before returning, as background mode always does",
+        options={"HIDDEN", "SKIP_SAVE"},
+    )
+
+    def job(self, context: bpy.types.Context) -> jobs.Job:
+        """The job to do."""
+        raise NotImplementedError
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        try:
+            job = self.job(context)
+            if self.wait or bpy.app.background:
+                self.report({"INFO"}, jobs.run(job))
+            else:
+                jobs.start(job)
+        except (BackendError, SceneError) as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        return {"FINISHED"}

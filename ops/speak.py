@@ -1,0 +1,24 @@
+"""Operators of the Speak panel."""
+
+from __future__ import annotations
+
+import bpy
+
+from ..synctalk_blender import jobs, work
+from ..synctalk_blender.steps import Step
+from .common import JobOperator
+
+
+class SYNCTALK_OT_speak(JobOperator, bpy.types.Operator):
+    bl_idname = "synctalk.speak"
+    bl_label = "Speak"
+    bl_description = (
+        "Turn the sound into mouth movement: keyframes on the face and a strip in the sequencer. Your own edits stay"
+    )
+    step = Step.SPEAK
+
+    def job(self, context: bpy.types.Context) -> jobs.Job:
+        return work.speak(context.scene)
+
+
+CLASSES = (SYNCTALK_OT_speak,)

@@ -1,0 +1,32 @@
+"""Operators of the Subject panel."""
+
+from __future__ import annotations
+
+import bpy
+from bpy_extras.io_utils import ImportHelper
+
+from ..synctalk_blender.properties import default_workspace
+from ..synctalk_blender.steps import Step
+from .common import StepOperator
+
+
+class SYNCTALK_OT_choose_video(StepOperator, ImportHelper, bpy.types.Operator):
+    bl_idname = "synctalk.choose_video"
+    bl_label = "Choose Video"
+    bl_description = (
+        "Choose the clip of the person. Best: one to five minutes of speech to the camera, a still camera, even light"
+    )
+    step = Step.SUBJECT
+
+    filter_glob: bpy.props.StringProperty(
+        default="*.mp4;*.mov;*.mkv;*.avi;*.webm;*.m4v;*.mts;*.mxf", options={"HIDDEN"}
+    )
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        settings = context.scene.synctalk
+        settings.video = self.filepath
+        settings.workspace = default_workspace(self.filepath)
+        return {"FINISHED"}
+
+
+CLASSES = (SYNCTALK_OT_choose_video,)

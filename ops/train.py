@@ -1,0 +1,24 @@
+"""Operators of the Train panel."""
+
+from __future__ import annotations
+
+import bpy
+
+from ..synctalk_blender import jobs, work
+from ..synctalk_blender.steps import Step
+from .common import JobOperator
+
+
+class SYNCTALK_OT_train(JobOperator, bpy.types.Operator):
+    bl_idname = "synctalk.train"
+    bl_label = "Train"
+    bl_description = (
+        "Teach the neural head to look like the person. Training again goes on from where the last one stopped"
+    )
+    step = Step.TRAIN
+
+    def job(self, context: bpy.types.Context) -> jobs.Job:
+        return work.train(context.scene)
+
+
+CLASSES = (SYNCTALK_OT_train,)

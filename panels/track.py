@@ -1,0 +1,63 @@
+"""Panel Track: follow the head through the clip, and send the result to the scene."""
+
+from __future__ import annotations
+
+import bpy
+
+from ..synctalk_blender.steps import Facts, State, Status, Step
+from ..synctalk_blender.work import PROCESS_STAGES
+from .common import OptionsPanel, StepPanel, draw_action
+from .text import label_lines
+
+
+class SYNCTALK_PT_track(StepPanel, bpy.types.Panel):
+    bl_label = "Track"
+    bl_order = 2
+    step = Step.TRACK
+
+    def draw_step(self, layout: bpy.types.UILayout, context: bpy.types.Context, known: Facts, status: Status) -> None:
+        state = known.state
+        if state.tracked:
+            delay = f", sound {state.audio_offset_ms:+.0f} ms" if abs(state.audio_offset_ms) >= 1 else ""
+            label_lines(layout, context, f"{state.frames} frames, {state.duration_s:.1f} s{delay}")
+        elif state.stages:
+            _draw_stages(layout, known)
+        if state.tracked and not known.has_head:
+            draw_action(
+                layout, context, known, status, Step.TRACK, "synctalk.import_tracking", "Send to Scene", "IMPORT"
+            )
+        elif state.tracked and status.state is not State.RUNNING:
+            row = layout.row(align=True)
+            row.operator("synctalk.import_tracking", icon="IMPORT")
+            row.operator("synctalk.process", text="", icon="FILE_REFRESH")
+        else:
+            text = "Go On Tracking" if state.stages else "Track"
+            draw_action(layout, context, known, status, Step.TRACK, "synctalk.process", text, "TRACKER")
+
+
+def _draw_stages(layout: bpy.types.UILayout, known: Facts) -> None:
+    column = layout.column(align=True)
+    column.scale_y = 0.8
+    for name, (words, _share) in PROCESS_STAGES.items():
+        state = known.state.stages.get(name, "")
+        row = column.row()
+        row.active = state != ""
+        row.label(text=words, icon={"done": "CHECKMARK", "partial": "SORTTIME"}.get(state, "RADIOBUT_OFF"))
+
+
+class SYNCTALK_PT_track_options(OptionsPanel, bpy.types.Panel):
+    bl_label = "Options"
+    bl_parent_id = "SYNCTALK_PT_track"
+    step = Step.TRACK
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout = self.layout
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        settings = context.scene.synctalk
+        layout.prop(settings, "audio_delay")
+        if settings.audio_delay == "GIVEN":
+            layout.prop(settings, "audio_delay_ms", text="Delay (ms)")
+
+
+CLASSES = (SYNCTALK_PT_track, SYNCTALK_PT_track_options)

@@ -1,0 +1,56 @@
+"""Gathers from Blender what the steps' states follow from."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import bpy
+
+from ..install import backend_environment
+from . import backend_process, jobs, preferences, workspace_state
+from .scene import rig
+from .steps import Facts
+
+
+def facts(scene: bpy.types.Scene) -> Facts:
+    """The facts of `scene` now; cheap enough for a panel's draw."""
+    settings = scene.synctalk
+    backend = backend_process.running_backend()
+    job = jobs.runtime.job
+    root = settings.workspace_path
+    found = rig.find_rig(scene, root) if root else None
+    return Facts(
+        backend=backend_state(),
+        backend_alive=backend is not None and backend.alive,
+        backend_answered=backend is not None and backend.alive and backend.hello is not None,
+        backend_error=str(backend.error) if backend is not None and backend.error else "",
+        video=settings.video,
+        video_exists=_is_file(settings.video),
+        workspace=settings.workspace,
+        consent_ticked=settings.consent_given,
+        consent_by=settings.consent_by,
+        speech=settings.speech,
+        speech_exists=_is_file(settings.speech),
+        state=workspace_state.workspace_state(root),
+        has_head=found is not None,
+        has_speech=found is not None and found.animation is not None,
+        has_composite=False,
+        running=job.step.value if job else "",
+        running_title=job.title if job else "",
+        failed=frozenset(step.value for step in jobs.runtime.errors),
+    )
+
+
+def backend_state() -> str:
+    """`absent`, `incomplete`, `outdated` or `ready`; a Python of the user's own counts as ready."""
+    if os.environ.get(backend_process.ENVIRONMENT_VARIABLE) or preferences.chosen_backend_python():
+        return "ready"
+    state = backend_environment.state(preferences.environment_root())
+    if state == "absent" and backend_process.backend_python() is not None:
+        return "ready"  # a development checkout's
+    return state
+
+
+def _is_file(path: str) -> bool:
+    return bool(path) and Path(bpy.path.abspath(path)).is_file()

@@ -1,0 +1,70 @@
+"""Work of the installer beside Blender's event loop: a thread, seen like a request to the backend. No `bpy` here."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..install import backend_environment
+
+
+class InstallTask:
+    """`backend_environment.create` on a thread of its own; a `jobs.Waitable`.
+
+    Args:
+        root: the folder that is to hold the environment.
+        device: `cpu` or `cuda`.
+        create: what installs; replaced by tests.
+    """
+
+    def __init__(self, root: Path, device: str, create: Callable[..., Path] = backend_environment.create) -> None:
+        self.progress: dict[str, Any] | None = None
+        self._cancelled = threading.Event()
+        self._error: Exception | None = None
+        self._python: Path | None = None
+        self._begun = time.monotonic()
+
+        def work() -> None:
+            try:
+                self._python = create(root, device, report=self._report, cancelled=self._cancelled.is_set)
+            except Exception as error:  # noqa: BLE001 (given to whoever asks for the result)
+                self._error = error
+
+        self._thread = threading.Thread(target=work, name="synctalk install", daemon=True)
+        self._thread.start()
+
+    def poll(self) -> bool:
+        """Whether it has ended."""
+        return not self._thread.is_alive()
+
+    def result(self) -> Path:
+        """The environment's Python.
+
+        Raises:
+            install.errors.InstallError: what went wrong, as a sentence.
+        """
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+        return self._python
+
+    def cancel(self) -> None:
+        """Stop it; what was downloaded stays, and the next run goes on from it."""
+        self._cancelled.set()
+
+    def _report(self, event: Any) -> None:
+        elapsed = time.monotonic() - self._begun
+        # Early on the pace says little: most of a run from pip's cache is unpacking.
+        eta = elapsed / event.fraction - elapsed if event.fraction > 0.05 and elapsed > 5 else None
+        self.progress = {
+            "stage": event.state,
+            "done": event.fraction,
+            "total": 1.0,
+            "unit": "",
+            "message": f"{event.state.capitalize()}: {event.message}" if event.message else event.state.capitalize(),
+            "eta_s": eta,
+            "elapsed_s": elapsed,
+        }

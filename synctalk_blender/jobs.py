@@ -1,0 +1,341 @@
+"""Long work beside Blender's event loop: one job at a time, moved on by one timer, so that undo and file load cannot hurt it.
+
+A job is a generator that yields what it waits for: a `Request` to the backend, or anything with `poll()`, `result()`,
+`cancel()` and `progress`. Between two yields it runs on the main thread and may touch the scene. The same generator runs
+beside the interface (`start`) and to its end at once (`run`, as in background mode), so both ways do the same.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import bpy
+
+from . import backend_process
+from .backend_process import BackendError, shared_backend
+from .steps import Step
+
+logger = logging.getLogger("synctalk")
+
+TICK_S = 0.1
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request to the backend that a job waits for."""
+
+    method: str
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+class Waitable(Protocol):
+    """What a job may wait for; `backend_process.Pending` is one."""
+
+    progress: dict[str, Any] | None
+
+    def poll(self) -> bool: ...
+    def result(self) -> Any: ...
+    def cancel(self) -> None: ...
+
+
+Work = Generator["Request | Waitable", Any, str]
+"""A job's generator; what it returns is the sentence that tells its success."""
+
+
+class Job:
+    """One piece of long work and how far it is.
+
+    Attributes:
+        fraction: of the whole, in [0, 1]; None until it can be told.
+        eta_s: seconds left; None until it can be told.
+        text: what is being done now.
+        error: the sentence of a failure; empty while none.
+    """
+
+    def __init__(self, step: Step, title: str, work: Work, stages: dict[str, tuple[str, float]] | None = None) -> None:
+        self.step = step
+        self.title = title
+        self.stages = stages or {}
+        """The stages of the whole, in order: name -> (words for people, share of the time)."""
+        self.fraction: float | None = None
+        self.eta_s: float | None = None
+        self.text = ""
+        self.message = ""
+        self.warnings: list[str] = []
+        self.error = ""
+        self.error_kind = ""
+        self.cancelling = False
+        self.finished = False
+        self._work = work
+        self._waits_for: Waitable | None = None
+        self._begun = time.monotonic()
+
+    def begin(self) -> None:
+        """Run to the first wait."""
+        self._resume(lambda: next(self._work))
+
+    def advance(self) -> None:
+        """Take notice of what happened; never waits."""
+        if self.finished or self._waits_for is None:
+            return
+        ended = self._waits_for.poll()
+        backend = backend_process.running_backend()
+        if backend is not None:
+            backend.pump()
+        if self._waits_for.progress is not None:
+            self._take_progress(self._waits_for.progress)
+        if ended:
+            waited_for, self._waits_for = self._waits_for, None
+            try:
+                result = waited_for.result()
+            except Exception as error:  # noqa: BLE001 (the generator may clean up, or mend it)
+                failure = error
+                self._resume(lambda: self._work.throw(failure))
+            else:
+                self._resume(lambda: self._work.send(result))
+
+    def cancel(self) -> None:
+        """Ask it to stop; it ends, as soon as its part has stopped, with the kind `cancelled`."""
+        self.cancelling = True
+        if self._waits_for is not None:
+            self._waits_for.cancel()
+
+    @property
+    def elapsed_s(self) -> float:
+        return time.monotonic() - self._begun
+
+    def _resume(self, step: Callable[[], Request | Waitable]) -> None:
+        try:
+            wanted = step()
+            if self.cancelling:
+                self._work.close()
+                raise BackendError("Cancelled.", "cancelled")
+            self._waits_for = self._submit(wanted) if isinstance(wanted, Request) else wanted
+        except StopIteration as stop:
+            self.text, self.fraction, self.eta_s = stop.value or "", 1.0, None
+            self.finished = True
+        except Exception as error:  # noqa: BLE001 (a timer that raises would be dropped, and the job with it)
+            self._fail(error)
+
+    def _submit(self, request: Request) -> Waitable:
+        return shared_backend().submit(
+            request.method,
+            request.params,
+            on_log=self._take_log,
+            on_preview=lambda params: _show_preview(params["path"]),
+        )
+
+    def _fail(self, error: Exception) -> None:
+        self.finished = True
+        self.error_kind = getattr(error, "kind", "")
+        self.error = str(error)
+        if not self.error_kind:  # not one of the errors that are the user's business
+            logger.error("%s failed:\n%s", self.title, "".join(traceback.format_exception(error)))
+            self.error = f"{self.title} failed with a defect of the add-on ({type(error).__name__}: {error}): copy the details and report it."
+
+    def _take_log(self, params: dict[str, Any]) -> None:
+        if params["level"] == "warning":
+            self.warnings.append(params["text"])
+
+    def _take_progress(self, progress: dict[str, Any]) -> None:
+        done, total = progress["done"], progress["total"]
+        part = min(1.0, max(0.0, done / total)) if total else None
+        name = progress["stage"]
+        self.eta_s = progress["eta_s"]
+        self.message = progress["message"]
+        if name in self.stages:
+            names = list(self.stages)
+            before = sum(share for _, share in list(self.stages.values())[: names.index(name)])
+            whole = sum(share for _, share in self.stages.values())
+            self.text = self.stages[name][0]
+            self.fraction = (before + self.stages[name][1] * (part or 0.0)) / whole
+            # The stage's own estimate covers the stage alone; what follows is guessed from the shares.
+            if self.eta_s is not None and part:
+                pace = (progress["elapsed_s"] + self.eta_s) / self.stages[name][1]
+                self.eta_s += pace * (whole - before - self.stages[name][1])
+        else:
+            self.text = progress["message"] or name.replace("_", " ").capitalize()
+            self.fraction = part
+
+
+class _Runtime:
+    """What runs now and what went wrong: of this Blender, not of the file."""
+
+    def __init__(self) -> None:
+        self.job: Job | None = None
+        self.errors: dict[Step, str] = {}
+        self.notes: dict[Step, str] = {}
+        self.warnings: dict[Step, list[str]] = {}
+        self.models: list[dict[str, Any]] | None = None
+        self.previews: Any = None
+        self.preview_icon = 0
+
+
+runtime = _Runtime()
+
+
+def start(job: Job) -> None:
+    """Begin a job beside the interface; its end is seen in `runtime`.
+
+    Raises:
+        BackendError: of kind `busy`, when another runs.
+    """
+    _claim(job)
+    job.begin()
+    _settle(job)
+    if not bpy.app.timers.is_registered(_tick):
+        bpy.app.timers.register(_tick, first_interval=0.0, persistent=True)
+
+
+def run(job: Job, report: Callable[[Job], None] | None = None) -> str:
+    """Do a job to its end, here and now, and return its sentence; for background mode and scripts.
+
+    Args:
+        report: called about ten times a second; None prints a line for each stage and each tenth of it.
+
+    Raises:
+        BackendError: it failed, was cancelled, or another runs.
+    """
+    report = report or _Printer()
+    _claim(job)
+    job.begin()
+    try:
+        while not job.finished:
+            job.advance()
+            report(job)
+            time.sleep(0.02)
+    except KeyboardInterrupt:
+        job.cancel()
+        raise
+    finally:
+        _settle(job)
+        runtime.job = None
+    if job.error:
+        raise BackendError(job.error, job.error_kind or "defect")
+    return job.text
+
+
+def cancel() -> None:
+    """Cancel the job that runs, if one does."""
+    if runtime.job is not None:
+        runtime.job.cancel()
+
+
+def busy() -> bool:
+    """Whether a job runs."""
+    return runtime.job is not None
+
+
+def forget_messages() -> None:
+    """Another file was opened: what was said about the last one is over. A running job runs on."""
+    runtime.errors.clear()
+    runtime.notes.clear()
+    runtime.warnings.clear()
+
+
+def register() -> None:
+    from bpy.utils import previews
+
+    runtime.previews = previews.new()
+
+
+def unregister() -> None:
+    from bpy.utils import previews
+
+    if bpy.app.timers.is_registered(_tick):
+        bpy.app.timers.unregister(_tick)
+    cancel()
+    runtime.job = None
+    backend_process.close_shared_backend()
+    previews.remove(runtime.previews)
+    runtime.previews = None
+
+
+def redraw() -> None:
+    """Draw the panels anew."""
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type == "VIEW_3D":
+                for region in area.regions:
+                    if region.type == "UI":
+                        region.tag_redraw()
+
+
+def _claim(job: Job) -> None:
+    if runtime.job is not None:
+        raise BackendError(f"{runtime.job.title} is under way: wait for it, or cancel it.", "busy")
+    runtime.job = job
+    for messages in (runtime.errors, runtime.notes, runtime.warnings):
+        messages.pop(job.step, None)
+
+
+def _settle(job: Job) -> None:
+    """Keep what a finished job has to say."""
+    if not job.finished:
+        return
+    runtime.job = None
+    if job.warnings:
+        runtime.warnings[job.step] = job.warnings
+    if job.error_kind == "cancelled":
+        runtime.notes[job.step] = "Cancelled. What was finished is kept, and the next run goes on from it."
+    elif job.error:
+        runtime.errors[job.step] = job.error
+    else:
+        runtime.notes[job.step] = job.text
+
+
+def _tick() -> float | None:
+    job = runtime.job
+    if job is not None:
+        job.advance()
+        if job.finished:
+            _settle(job)
+            if not job.error:
+                # What the job did to the scene becomes one step of the undo history.
+                bpy.ops.ed.undo_push(message=f"SyncTalk: {job.title}")
+    redraw()
+    return TICK_S if runtime.job is not None else None
+
+
+def _show_preview(path: str) -> None:
+    if runtime.previews is None or bpy.app.background:
+        return
+    try:
+        runtime.previews.clear()
+        runtime.preview_icon = runtime.previews.load(f"preview {time.monotonic()}", path, "IMAGE").icon_id
+    except (KeyError, OSError, RuntimeError) as error:
+        logger.warning("the preview %s cannot be shown: %s", path, error)
+
+
+class _Printer:
+    """Tells a job's progress on stdout, a line for each stage and each tenth of the whole."""
+
+    def __init__(self) -> None:
+        self._last: tuple[str, int] | None = None
+
+    def __call__(self, job: Job) -> None:
+        tenth = -1 if job.fraction is None else int(job.fraction * 10)
+        mark = (job.text if job.stages else "", tenth)
+        if mark == self._last or not job.text:
+            return
+        self._last = mark
+        percent = "" if job.fraction is None else f" {job.fraction:4.0%}"
+        left = "" if job.eta_s is None else f", {words_of_duration(job.eta_s)} left"
+        print(f"SyncTalk{percent} {job.title}: {job.text}{left}", flush=True)
+
+
+def words_of_duration(seconds: float) -> str:
+    """Seconds as people say them: `48 s`, `3 min`, `2 h 10 min`."""
+    seconds = max(0, round(seconds))
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 600:
+        return f"{seconds // 60} min {seconds % 60 // 10 * 10:02d} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min"
+    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"

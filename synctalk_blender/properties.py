@@ -1,0 +1,169 @@
+"""What the artist chooses, kept in the scene and saved with the .blend; what runs now is in `jobs` and is not saved.
+
+`scene.synctalk` is the one `SyncTalkSettings` of a scene.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import bpy
+
+_AUDIO_DELAYS = (
+    ("MEASURE", "Measure", "Measure how late the sound runs and tell, but leave it as it is"),
+    ("AUTO", "Correct", "Measure how late the sound runs and correct it"),
+    ("GIVEN", "Set by Hand", "Correct the sound by the delay given below"),
+)
+_PRESETS = (("preview", "Preview", "A first head in minutes, also without a GPU"),)
+_SOURCES = (
+    (
+        "LIVE",
+        "Live Head",
+        "The neural head is drawn anew for every frame and follows whatever you move (engine SyncTalk)",
+    ),
+    ("BAKED", "Baked Frames", "Pictures written once by Bake, for a render farm or a computer without the backend"),
+)
+
+
+def default_workspace(video: str) -> str:
+    """The folder beside the clip that its work goes to: `anna.mp4` gives `anna.synctalk`."""
+    path = Path(bpy.path.abspath(video))
+    return str(path.with_name(f"{path.stem}.synctalk"))
+
+
+def _video_chosen(settings: SyncTalkSettings, _context: bpy.types.Context) -> None:
+    if settings.video and not settings.workspace:
+        settings.workspace = default_workspace(settings.video)
+
+
+class SyncTalkSettings(bpy.types.PropertyGroup):
+    """Settings of one subject in one scene."""
+
+    # Subject
+    video: bpy.props.StringProperty(
+        name="Video",
+        description="The clip of one person speaking to the camera. Best: one to five minutes, a still camera, even light",
+        subtype="FILE_PATH",
+        update=_video_chosen,
+    )
+    workspace: bpy.props.StringProperty(
+        name="Workspace",
+        description="The folder that holds everything made from this clip. Left as it is, it lies beside the clip",
+        subtype="DIR_PATH",
+    )
+    consent_given: bpy.props.BoolProperty(
+        name="I have this person's permission to make a synthetic likeness",
+        description="A head is trained only with the permission of the person shown. Your answer is kept in the workspace",
+        default=False,
+    )
+    consent_by: bpy.props.StringProperty(
+        name="Given by",
+        description="The name of the person who gave the permission, or of who may give it for them",
+    )
+
+    # Track
+    audio_delay: bpy.props.EnumProperty(
+        name="Sound",
+        description="What to do when the clip's sound runs late against its picture",
+        items=_AUDIO_DELAYS,
+        default="AUTO",
+    )
+    audio_delay_ms: bpy.props.FloatProperty(
+        name="Delay",
+        description="How late the clip's sound runs, in milliseconds; below zero when it runs early",
+        default=0.0,
+        soft_min=-500.0,
+        soft_max=500.0,
+        min=-5000.0,
+        max=5000.0,
+        step=100,
+        precision=0,
+    )
+
+    # Train
+    preset: bpy.props.EnumProperty(
+        name="Quality", description="How much the head learns, and how long it takes", items=_PRESETS
+    )
+    use_time_limit: bpy.props.BoolProperty(
+        name="Stop After",
+        description="Stop training after this time; it can be trained further at any time",
+        default=False,
+    )
+    minutes: bpy.props.FloatProperty(
+        name="Minutes",
+        description="Length of this training, in minutes",
+        default=10.0,
+        min=0.1,
+        soft_max=120.0,
+        max=100000.0,
+        precision=1,
+    )
+
+    # Speak
+    speech: bpy.props.StringProperty(
+        name="Speech",
+        description="The sound file that the head is to speak: WAV, MP3, FLAC, or a video's sound",
+        subtype="FILE_PATH",
+    )
+    strength: bpy.props.FloatProperty(
+        name="Strength",
+        description="How far the mouth opens: below 1 mumbles, above 1 exaggerates",
+        default=1.0,
+        min=0.0,
+        soft_max=2.0,
+        max=4.0,
+        step=5,
+        precision=2,
+    )
+    smoothing_ms: bpy.props.FloatProperty(
+        name="Smoothing",
+        description="Calms a trembling mouth; in milliseconds. Much of it makes the speech mumbled",
+        default=0.0,
+        min=0.0,
+        soft_max=200.0,
+        max=1000.0,
+        step=500,
+        precision=0,
+    )
+    offset_ms: bpy.props.FloatProperty(
+        name="Offset",
+        description="Moves the mouth against the sound, in milliseconds; below zero the mouth moves earlier",
+        default=0.0,
+        soft_min=-200.0,
+        soft_max=200.0,
+        min=-2000.0,
+        max=2000.0,
+        step=500,
+        precision=0,
+    )
+    animation: bpy.props.StringProperty(
+        name="Animation",
+        description="The animation that the keyframes came from",
+        subtype="FILE_PATH",
+        options={"HIDDEN"},
+    )
+
+    # Composite
+    head_source: bpy.props.EnumProperty(
+        name="Head", description="Where the composite takes the head from", items=_SOURCES, default="LIVE"
+    )
+    bake_folder: bpy.props.StringProperty(
+        name="Bake to",
+        description="The folder for the baked frames. Left empty, it lies in the workspace",
+        subtype="DIR_PATH",
+    )
+
+    @property
+    def workspace_path(self) -> Path | None:
+        """The workspace as an absolute path; None when none is chosen."""
+        return Path(bpy.path.abspath(self.workspace)) if self.workspace else None
+
+
+def register() -> None:
+    bpy.utils.register_class(SyncTalkSettings)
+    bpy.types.Scene.synctalk = bpy.props.PointerProperty(type=SyncTalkSettings)
+
+
+def unregister() -> None:
+    del bpy.types.Scene.synctalk
+    bpy.utils.unregister_class(SyncTalkSettings)

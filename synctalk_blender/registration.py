@@ -1,0 +1,32 @@
+"""Registers everything with Blender, and takes it back in reverse."""
+
+from __future__ import annotations
+
+import bpy
+from bpy.app.handlers import persistent
+
+from .. import ops, panels
+from . import jobs, preferences, properties
+
+_CLASSES = (preferences.SyncTalkPreferences, *ops.CLASSES, *panels.CLASSES)
+
+
+@persistent
+def _file_loaded(*_arguments: object) -> None:
+    jobs.forget_messages()
+
+
+def register() -> None:
+    properties.register()
+    for cls in _CLASSES:
+        bpy.utils.register_class(cls)
+    jobs.register()
+    bpy.app.handlers.load_post.append(_file_loaded)
+
+
+def unregister() -> None:
+    bpy.app.handlers.load_post.remove(_file_loaded)
+    jobs.unregister()
+    for cls in reversed(_CLASSES):
+        bpy.utils.unregister_class(cls)
+    properties.unregister()

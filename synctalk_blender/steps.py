@@ -1,0 +1,172 @@
+"""The way from a clip to a composite: which step is done, which comes next, and why one cannot be taken yet. No `bpy` here.
+
+The panels show what `statuses` says and the operators' polls ask `why_not`, so a button and its explanation always agree.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+from .workspace_state import STAGES, WorkspaceState
+
+
+class Step(str, enum.Enum):
+    """The six steps, in order; each has a panel."""
+
+    BACKEND = "backend"
+    SUBJECT = "subject"
+    TRACK = "track"
+    TRAIN = "train"
+    SPEAK = "speak"
+    COMPOSITE = "composite"
+
+
+class State(str, enum.Enum):
+    """How a step stands. The value is the word that its panel shows."""
+
+    WAITING = "Waiting"
+    READY = "Ready"
+    RUNNING = "Running"
+    DONE = "Done"
+    FAILED = "Failed"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that the steps' states follow from."""
+
+    backend: str = "absent"
+    """`absent`, `incomplete`, `outdated` or `ready`: as install.backend_environment.state, or `ready` for the user's own Python."""
+    backend_alive: bool = False
+    backend_answered: bool = False
+    backend_error: str = ""
+    video: str = ""
+    video_exists: bool = False
+    workspace: str = ""
+    consent_ticked: bool = False
+    consent_by: str = ""
+    speech: str = ""
+    speech_exists: bool = False
+    state: WorkspaceState = field(default_factory=WorkspaceState)
+    has_head: bool = False
+    """The tracked head is in the scene."""
+    has_speech: bool = False
+    """Spoken keyframes are in the scene."""
+    has_composite: bool = False
+    running: str = ""
+    """The step whose job runs; empty when none does."""
+    running_title: str = ""
+    failed: frozenset[str] = frozenset()
+    """Steps whose last job failed."""
+
+    @property
+    def consent(self) -> bool:
+        """Whether consent is recorded, or stated in full and so recorded by the next request."""
+        return bool(self.state.consent_by) or (self.consent_ticked and bool(self.consent_by.strip()))
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a step's panel shows."""
+
+    state: State
+    word: str
+    is_next: bool = False
+
+
+def statuses(facts: Facts) -> dict[Step, Status]:
+    """The status of every step; exactly one is the next unless all are done or one runs."""
+    found: dict[Step, Status] = {}
+    next_found = bool(facts.running)
+    for step in Step:
+        done, word = _done(step, facts)
+        if facts.running == step.value:
+            found[step] = Status(State.RUNNING, "Running")
+            continue
+        is_next = not done and not next_found and not why_not(step, facts)
+        next_found = next_found or is_next
+        if step.value in facts.failed:
+            found[step] = Status(State.FAILED, "Failed", is_next)
+        elif done:
+            found[step] = Status(State.DONE, word)
+        elif is_next or not why_not(step, facts):
+            found[step] = Status(State.READY, word or "Ready", is_next)
+        else:
+            found[step] = Status(State.WAITING, "Waiting")
+    return found
+
+
+def why_not(step: Step, facts: Facts) -> str:
+    """Why the step's button cannot be pressed now, as one sentence; empty when it can."""
+    if facts.running:
+        return f"{facts.running_title} is under way: wait for it, or cancel it"
+    return blocked(step, facts) or incomplete(step, facts)
+
+
+def blocked(step: Step, facts: Facts) -> str:
+    """Which earlier step is missing, as one sentence; empty when none is."""
+    if step is Step.BACKEND:
+        return ""
+    if facts.backend not in ("ready", "outdated"):
+        return "First install the backend (panel Backend)"
+    if step is Step.SUBJECT:
+        return ""
+    if step is Step.TRACK:
+        return (
+            "" if facts.video or facts.state.exists or facts.state.problem else "First choose a video (panel Subject)"
+        )
+    if not facts.state.tracked:
+        return "First track the video (panel Track)"
+    if step is Step.TRAIN:
+        return ""
+    if not facts.has_head:
+        return "First send the tracking to this scene (panel Track)"
+    if step is Step.COMPOSITE and not facts.state.trained_step:
+        return "First train the head (panel Train)"
+    return ""
+
+
+def incomplete(step: Step, facts: Facts) -> str:
+    """What the step itself still wants to know, as one sentence; empty when nothing."""
+    if step is Step.TRACK:
+        if facts.state.problem:
+            return facts.state.problem
+        if not facts.workspace:
+            return "Choose a folder for the workspace (panel Subject)"
+        if not facts.state.exists and not facts.video_exists:
+            return f"There is no file {facts.video}: choose the video again (panel Subject)"
+    if step is Step.TRAIN and not facts.consent:
+        return "Training needs the permission of the person shown: tick it and name who gave it (panel Subject)"
+    if step is Step.SPEAK:
+        if not facts.speech:
+            return "Choose a sound for the head to speak"
+        if not facts.speech_exists:
+            return f"There is no file {facts.speech}: choose the sound again"
+    return ""
+
+
+def _done(step: Step, facts: Facts) -> tuple[bool, str]:
+    state = facts.state
+    if step is Step.BACKEND:
+        if facts.backend == "ready":
+            return True, "Running" if facts.backend_answered else "Starting" if facts.backend_alive else "Installed"
+        return False, {"absent": "Not installed", "incomplete": "Incomplete", "outdated": "Update"}.get(
+            facts.backend, ""
+        )
+    if step is Step.SUBJECT:
+        chosen = state.exists or (facts.video_exists and bool(facts.workspace))
+        if chosen and not facts.consent:
+            return False, "Permission?"
+        return chosen, "Chosen" if chosen else ""
+    if step is Step.TRACK:
+        if state.tracked and not facts.has_head:
+            return False, "To import"
+        if not state.tracked and state.stages:
+            return False, f"{state.stages_done} of {len(STAGES)}"
+        return state.tracked, "Tracked" if state.tracked else ""
+    if step is Step.TRAIN:
+        return state.trained_step > 0, "Trained" if state.trained_step else ""
+    if step is Step.SPEAK:
+        return facts.has_speech, "Speaks" if facts.has_speech else ""
+    return facts.has_composite, "Built" if facts.has_composite else ""

@@ -64,6 +64,11 @@ def save(
     return path
 
 
+def newest_path(workspace: Workspace) -> Path | None:
+    """The newest checkpoint's file, unread."""
+    return next(iter(_paths(workspace)), None)
+
+
 def load_newest(workspace: Workspace, reporter: Reporter | None = None) -> Checkpoint | None:
     """The newest checkpoint that can be read; None when there is none. A damaged one is told and passed over."""
     for path in _paths(workspace):

@@ -26,14 +26,15 @@ from .presets import Preset
 
 CHECKPOINT_SECONDS = 30.0
 PREVIEW_SECONDS = 15.0
-OCCUPANCY_EVERY = 256
-OCCUPANCY_WARMUP = 512
+OCCUPANCY_EARLY = 1200
+"""Until this step the grid is brought up to date every 64 steps, later every 256."""
+OCCUPANCY_WARMUP = 256
 OCCUPANCY_KEEP = 0.8
 """What a cell's remembered weight is multiplied by at each update: one that no ray used for ten updates goes."""
 OCCUPANCY_THRESHOLD = 0.01
 MAX_SAMPLES = 12
-STEPS_A_CELL = 1.0
-"""Samples of a ray in one occupancy cell."""
+COARSE_STEPS = ((400, 4, 24), (900, 2, 16))
+"""(until step, times the step length, samples a ray): a hull is thick, so at first it is sampled coarsely but wholly."""
 _PAD = 4096  # the sample count is rounded up to this: oneDNN prepares its primitives anew for each new shape
 
 
@@ -116,7 +117,7 @@ class Trainer:
         config = FieldConfig(
             box_low_m=tuple(float(value) for value in low),
             box_size_m=float(side),
-            step_m=float(side) / 128 / STEPS_A_CELL,
+            step_m=float(side) / 128,
             max_samples=MAX_SAMPLES,
             lip_region=lip_region(face),
             expression_region=expression_region(face),
@@ -231,24 +232,32 @@ class Trainer:
         origins, directions = pixel_rays(self.camera, self.poses[frames][of], x + data.x0 + 0.5, y + data.y0 + 0.5)
         towards = torch.from_numpy(directions).to(self.device)
         start = (torch.from_numpy(origins).to(self.device) - field.low) / config.box_size_m
+        step_m, max_samples = config.step_m, config.max_samples
+        for until, times, count in COARSE_STEPS:
+            if self.step < until:
+                step_m, max_samples = config.step_m * times, count
+                break
         samples = self.kernel.march(
-            start, towards, field.occupied, field.coarse, config.box_size_m, config.step_m, config.max_samples,
+            start, towards, field.occupied, field.coarse, config.box_size_m, step_m, max_samples,
             torch.rand(len(of), device=self.device),
         )  # fmt: skip
         rays = samples.rays.long()
         blendshapes = torch.from_numpy(self.tracking.blendshapes[frames])
         blendshapes = (blendshapes + self.preset.blendshape_noise * torch.randn_like(blendshapes)).to(self.device)
         lip, expression = field.codes(blendshapes)
-        frame_of = torch.from_numpy(of).to(self.device)[rays]
+        # Samples lie image after image, because rays do.
+        per_image = samples.offsets[:: self.preset.rays_per_image].diff().tolist()
         view = spherical_harmonics(towards)[rays]
         positions, padding = samples.positions, -len(samples.positions) % _PAD
         if padding:  # padded samples lie in the cube's corner and belong to no ray
             positions = torch.cat([positions, positions.new_zeros(padding, 3)])
             view = torch.cat([view, view.new_zeros(padding, SPHERICAL_HARMONICS)])
-            frame_of = torch.cat([frame_of, frame_of.new_zeros(padding)])
-        density, colour, _ = field(positions, view, lip[frame_of], expression[frame_of], self.kernel, self.dtype)
+            per_image[-1] += padding
+        conditions = _Expand.apply(torch.cat([lip, expression], 1), per_image)
+        lip, expression = conditions.split([config.lip_features, config.expression_features], 1)
+        density, colour, _ = field(positions, view, lip, expression, self.kernel, self.dtype)
         total = len(samples.positions)
-        rgba, weights = self.kernel.composite(density[:total], colour[:total], samples, config.step_m)
+        rgba, weights = self.kernel.composite(density[:total], colour[:total], samples, step_m)
         alpha = torch.from_numpy(data.alpha[rows[of], y, x].astype(np.float32) / 255).to(self.device)[:, None]
         target = torch.from_numpy(data.colour[rows[of], y, x].astype(np.float32) / 255).to(self.device)
         background = torch.rand(len(of), 3, device=self.device)
@@ -272,8 +281,8 @@ class Trainer:
         cell = (positions * grid).long().clamp(0, grid - 1)
         index = (cell[:, 0] * grid + cell[:, 1]) * grid + cell[:, 2]
         heavy = weights > OCCUPANCY_THRESHOLD
-        self.used[index[heavy]] = 1.0
-        if (self.step + 1) % OCCUPANCY_EVERY == 0:
+        self.used.index_fill_(0, index[heavy], 1.0)
+        if (self.step + 1) % (64 if self.step < OCCUPANCY_EARLY else 256) == 0:
             self.used *= OCCUPANCY_KEEP
             if self.step > OCCUPANCY_WARMUP:
                 keep = (self.used > 0.1).reshape(1, 1, grid, grid, grid).float()
@@ -333,6 +342,19 @@ class Trainer:
             )
             self.reporter.progress("refining poses by the picture", done, len(frames))
         self.field.train()
+
+
+class _Expand(torch.autograd.Function):
+    """(I, C) rows repeated `counts` times each: (sum of counts, C). Sums its gradient by slices, not by scattering."""
+
+    @staticmethod
+    def forward(ctx, rows, counts):
+        ctx.counts = counts
+        return rows.repeat_interleave(torch.tensor(counts, device=rows.device), 0)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return torch.stack([part.sum(0) for part in gradient.split(ctx.counts)]), None
 
 
 def lip_region(face_head_m: np.ndarray) -> Region:

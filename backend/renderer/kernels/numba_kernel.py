@@ -5,6 +5,8 @@ Encoding backward runs one table a thread, so that no two threads write the same
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import torch
 from numba import njit, prange
@@ -13,6 +15,7 @@ from ..triplane import PLANES, TriplaneLayout
 from .interface import Samples
 
 _PLANES = np.array(PLANES, np.int32)
+_ALONE = threading.RLock()  # numba's simplest threading layer ends the process when two threads enter it at once
 _CHUNK = 512  # points encoded together: their features (512 x 42 floats) stay in the second-level cache
 
 
@@ -183,7 +186,8 @@ class _Encode(torch.autograd.Function):
     def forward(ctx, positions, tables, layout):
         out = torch.empty(positions.shape[0], layout.features)
         resolutions = layout.resolutions()
-        _encode(positions.numpy(), tables.detach().numpy(), resolutions, _PLANES, out.numpy())
+        with _ALONE:
+            _encode(positions.numpy(), tables.detach().numpy(), resolutions, _PLANES, out.numpy())
         ctx.positions, ctx.resolutions, ctx.shape = positions, resolutions, tables.shape
         return out
 
@@ -191,7 +195,8 @@ class _Encode(torch.autograd.Function):
     def backward(ctx, gradient):
         out = torch.zeros(ctx.shape)
         rows = gradient.float().t().contiguous()
-        _encode_backward(ctx.positions.numpy(), rows.numpy(), ctx.resolutions, _PLANES, out.numpy())
+        with _ALONE:
+            _encode_backward(ctx.positions.numpy(), rows.numpy(), ctx.resolutions, _PLANES, out.numpy())
         return None, out, None
 
 
@@ -200,9 +205,9 @@ class _Composite(torch.autograd.Function):
     def forward(ctx, density, colour, offsets, step):
         density, colour = density.float().contiguous(), colour.float().contiguous()
         rgba, weights = torch.empty(len(offsets) - 1, 4), torch.empty(len(density))
-        _composite(
-            density.detach().numpy(), colour.detach().numpy(), offsets.numpy(), np.float32(step), rgba.numpy(), weights.numpy()
-        )
+        arrays = density.detach().numpy(), colour.detach().numpy(), offsets.numpy()
+        with _ALONE:
+            _composite(*arrays, np.float32(step), rgba.numpy(), weights.numpy())
         ctx.save_for_backward(density, colour, offsets, weights)
         ctx.step = step
         ctx.mark_non_differentiable(weights)
@@ -212,16 +217,9 @@ class _Composite(torch.autograd.Function):
     def backward(ctx, gradient, _):
         density, colour, offsets, weights = (tensor.detach() for tensor in ctx.saved_tensors)
         d_density, d_colour = torch.empty_like(density), torch.empty_like(colour)
-        _composite_backward(
-            density.numpy(),
-            colour.numpy(),
-            offsets.numpy(),
-            np.float32(ctx.step),
-            weights.numpy(),
-            gradient.float().contiguous().numpy(),
-            d_density.numpy(),
-            d_colour.numpy(),
-        )
+        arrays = density.numpy(), colour.numpy(), offsets.numpy(), np.float32(ctx.step), weights.numpy()
+        with _ALONE:
+            _composite_backward(*arrays, gradient.float().contiguous().numpy(), d_density.numpy(), d_colour.numpy())
         return d_density, d_colour, None, None
 
 
@@ -234,14 +232,16 @@ class NumbaKernel:
         rays = origins.shape[0]
         counts, near = np.empty(rays, np.int64), np.empty((rays, max_samples), np.float32)
         origins, directions = origins.contiguous().numpy(), directions.contiguous().numpy()
-        _march(
-            origins, directions, occupied.numpy(), coarse.numpy(), np.float32(step / box_size), max_samples, jitter.numpy(), counts, near
-        )
+        grids, unit_step = (occupied.numpy(), coarse.numpy()), np.float32(step / box_size)
+        with _ALONE:
+            _march(origins, directions, *grids, unit_step, max_samples, jitter.numpy(), counts, near)
         offsets = np.zeros(rays + 1, np.int64)
         np.cumsum(counts, out=offsets[1:])
         total = int(offsets[-1])
         positions, distances, ray_of = torch.empty(total, 3), torch.empty(total), torch.empty(total, dtype=torch.int32)
-        _pack(origins, directions, offsets, near, np.float32(box_size), positions.numpy(), distances.numpy(), ray_of.numpy())
+        packed = positions.numpy(), distances.numpy(), ray_of.numpy()
+        with _ALONE:
+            _pack(origins, directions, offsets, near, np.float32(box_size), *packed)
         return Samples(positions, distances, ray_of, torch.from_numpy(offsets))
 
     def encode(self, positions, tables, layout: TriplaneLayout) -> torch.Tensor:

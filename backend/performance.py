@@ -1,0 +1,253 @@
+"""From an animation to pictures: a film over the footage, RGBA frames for a compositor, and the held-out frames."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from . import pipeline
+from .errors import WorkspaceError
+from .media.audio import read_audio
+from .media.decode import FrameReader
+from .media.encode import FrameWriter, VideoWriter
+from .portrait_sync.blend import over, place
+from .progress import Reporter
+from .protocol import BLENDSHAPE_NAMES
+from .renderer.cameras import Camera
+from .renderer.colour import to_straight_uint8
+from .renderer.render import Renderer
+from .training import checkpoints
+from .training.dataset import Tracking
+from .workspace import Subject, Workspace, read_arrays, write_image
+
+
+@dataclass(frozen=True)
+class Animation:
+    """The arrays of animation.npz (docs/animation.md)."""
+
+    blendshapes: np.ndarray
+    head_to_camera: np.ndarray
+    camera: Camera
+    plate_frame: np.ndarray
+    audio: Path | None
+
+    @classmethod
+    def read(cls, path: Path, workspace: Workspace) -> Animation:
+        """Read and check a file that an artist may have made.
+
+        Raises:
+            WorkspaceError: arrays missing, of the wrong shape, or naming frames that the footage lacks.
+        """
+        arrays = read_arrays(path)
+        try:
+            names = [str(name) for name in arrays["blendshape_names"]]
+            blendshapes = arrays["blendshapes"].astype(np.float32)[:, [names.index(name) for name in BLENDSHAPE_NAMES]]
+            poses = arrays["head_to_camera"].astype(np.float64)
+            plate = arrays["plate_frame"].astype(int)
+            focal, principal = float(arrays["focal_px"]), tuple(float(value) for value in arrays["principal_px"])
+        except (KeyError, ValueError, IndexError) as error:
+            raise WorkspaceError(f"{path} is not an animation of docs/animation.md ({error}): export it again.") from error
+        if not len(poses) == len(blendshapes) == len(plate) or poses.shape[1:] != (4, 4):
+            raise WorkspaceError(f"{path}: its arrays differ in length: export it again.")
+        outside = np.flatnonzero((plate < 0) | (plate >= workspace.subject.frames))
+        if len(outside):
+            raise WorkspaceError(
+                f"{path}: frame {outside[0]} lies over footage frame {plate[outside[0]]}, the clip has "
+                f"{workspace.subject.frames}: export it again from this workspace."
+            )
+        bad = np.flatnonzero(~np.isfinite(poses).all((1, 2)) | ~np.isfinite(blendshapes).all(1))
+        if len(bad):
+            raise WorkspaceError(f"{path}: frame {bad[0]} holds numbers that are not finite: export it again.")
+        sound = path.with_name(str(arrays["audio"])) if str(arrays.get("audio", "")) else None
+        size = workspace.subject.size
+        return cls(blendshapes, poses, Camera(size, size, focal, principal), plate, sound)
+
+
+def source_camera(camera: Camera, subject: Subject, width: int, height: int) -> Camera:
+    """The working frame's camera as the camera of the whole source picture, at `width` x `height`."""
+    per_pixel = subject.crop.size / subject.size
+    x, y = width / subject.source_size[0], height / subject.source_size[1]
+    principal = (
+        (subject.crop.x + camera.principal_px[0] * per_pixel) * x,
+        (subject.crop.y + camera.principal_px[1] * per_pixel) * y,
+    )
+    return Camera(width, height, camera.focal_px * per_pixel * x, principal)
+
+
+def output_size(subject: Subject, size: int | None) -> tuple[int, int]:
+    """Width and height of a film: the source's, or with `size` as its longer side."""
+    width, height = subject.source_size
+    if size is None:
+        return width, height
+    return max(2, round(width * size / max(width, height))), max(2, round(height * size / max(width, height)))
+
+
+def render(
+    root: Path,
+    out: Path,
+    reporter: Reporter,
+    *,
+    audio: Path | None = None,
+    directions: Path | None = None,
+    size: int | None = None,
+) -> dict[str, Any]:
+    """Render a film with sound (`out` ends in .mp4) or a folder of RGBA frames `%06d.png` with straight alpha.
+
+    Args:
+        audio: the sound to speak; without it and without `directions` the clip itself is reproduced.
+        directions: an animation.npz instead, as Blender exports it.
+        size: longer side of the picture, pixels; the source's own when absent.
+    """
+    workspace = Workspace.open(root)
+    workspace.require("portrait_sync")
+    head = checkpoints.load_for_rendering(workspace, reporter)
+    if directions is None:
+        directions = Path(pipeline.speak(root, audio, reporter)["animation"])
+    animation = Animation.read(directions, workspace)
+    renderer = Renderer(head.field())
+    width, height = output_size(workspace.subject, size)
+    camera = source_camera(animation.camera, workspace.subject, width, height)
+    total = len(animation.plate_frame)
+
+    def pictures() -> Iterator[np.ndarray]:
+        for index in range(total):
+            yield renderer.render(camera, animation.head_to_camera[index], animation.blendshapes[index]).rgba
+            reporter.progress("rendering", index + 1, total)
+
+    if out.suffix.lower() == ".mp4":
+        footage = Footage(workspace, width, height)
+        sound_path = audio or animation.audio
+        sound = (read_audio(sound_path, 48000), 48000) if sound_path and sound_path.exists() else None
+        with VideoWriter(out, width, height, audio=sound) as film:
+            for index, rgba in enumerate(pictures()):
+                film.write(over(rgba, footage.plate(int(animation.plate_frame[index]))))
+    else:
+        _render_frames(out, animation, camera, renderer, reporter)
+    return {"out": str(out), "frames": total, "width": width, "height": height}
+
+
+def _render_frames(out: Path, animation: Animation, camera: Camera, renderer: Renderer, reporter: Reporter) -> None:
+    """RGBA frames; ones that an interrupted run of the same animation left are kept."""
+    from .workspace import key_of, write_json
+
+    total = len(animation.plate_frame)
+    key = key_of(
+        animation.head_to_camera.tolist(), animation.blendshapes.tolist(), (camera.width, camera.height, camera.focal_px),
+        renderer.fingerprint,
+    )  # fmt: skip
+    marker = out / "frames.json"
+    known = marker.read_text(encoding="utf-8") if marker.exists() else ""
+    if key not in known:
+        for old in out.glob("[0-9]" * 6 + ".png"):
+            old.unlink()
+        write_json(marker, {"key": key, "frames": total, "note": "Synthetic likeness made with SyncTalk"})
+    writer = FrameWriter(out)
+    for index in range(total):
+        if not writer.path(index).exists():
+            rgba = renderer.render(camera, animation.head_to_camera[index], animation.blendshapes[index]).rgba
+            writer.write(index, to_straight_uint8(rgba))
+        reporter.progress("rendering", index + 1, total)
+
+
+class Footage:
+    """Footage frames without the head, at any size, in any order."""
+
+    def __init__(self, workspace: Workspace, width: int, height: int) -> None:
+        self._workspace, self._size = workspace, (width, height)
+        crop, (source_width, source_height) = workspace.subject.crop, workspace.subject.source_size
+        self._whole = (crop.x, crop.y) == (0, 0) and crop.size == source_width == source_height
+        self._source = None if self._whole else SourceFrames(Path(workspace.subject.source))
+
+    def plate(self, index: int) -> np.ndarray:
+        """(height, width, 3) uint8."""
+        plate = self._workspace.read_plate(index)
+        if self._source is not None:
+            plate = place(plate, self._workspace.subject.crop, self._source[index])
+        return _resized(plate, self._size)
+
+
+class SourceFrames:
+    """Frames of the source video by index. Decoded ones are kept as JPEG, so that playing backwards stays cheap."""
+
+    KEPT = 300
+
+    def __init__(self, path: Path) -> None:
+        if not path.exists():
+            raise WorkspaceError(f"{path} is no longer there: put the footage back, the result is laid over its full frame.")
+        self._path = path
+        self._kept: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._reader: Iterator[tuple[float, np.ndarray]] | None = None
+        self._next = 0
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        if index not in self._kept:
+            if self._reader is None or not self._next <= index < self._next + self.KEPT // 2:
+                self._next = max(0, index - self.KEPT // 2) if index < self._next else index
+                self._reader = iter(FrameReader(self._path, start_s=self._next / 25))
+            while self._next <= index:
+                _, picture = next(self._reader)
+                done, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 97])
+                if not done:
+                    raise WorkspaceError(f"{self._path}: frame {self._next} could not be kept in memory.")
+                self._kept[self._next] = data
+                self._next += 1
+                while len(self._kept) > self.KEPT:
+                    self._kept.popitem(last=False)
+        return cv2.cvtColor(cv2.imdecode(self._kept[index], cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+
+
+def _resized(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    if picture.shape[1::-1] == size:
+        return picture
+    smaller = size[0] < picture.shape[1]
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC)
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """One held-out frame as it is compared: all (size, size), uint8."""
+
+    index: int
+    predicted: np.ndarray
+    truth: np.ndarray
+    head: np.ndarray
+    rgba: np.ndarray
+
+
+def held_out(workspace: Workspace, size: int | None, reporter: Reporter) -> Iterator[HeldOut]:
+    """The last 1/11 of the clip, driven by its own tracked pose and blendshapes, over its own plate.
+
+    Pose and blendshapes of these frames are what tracking says of their pictures; the field never saw the pixels.
+    """
+    checkpoint = checkpoints.load_for_rendering(workspace, reporter)
+    tracking = Tracking.read(workspace)
+    renderer = Renderer(checkpoint.field())
+    size = size or workspace.subject.size
+    camera = tracking.camera.scaled(size, size)
+    frames = np.arange(workspace.subject.first_test_frame, workspace.subject.frames)
+    frames = frames[tracking.valid[frames]]
+    for done, index in enumerate(frames.tolist(), 1):
+        rgba = renderer.render(camera, tracking.head_to_camera[index], tracking.blendshapes[index]).rgba
+        plate = _resized(workspace.read_plate(index), (size, size))
+        truth = _resized(workspace.read_frame(index), (size, size))
+        head = _resized(np.ascontiguousarray(workspace.read_matte(index)[..., 0]), (size, size))
+        yield HeldOut(index, over(rgba, plate), truth, head, rgba)
+        reporter.progress("held-out frames", done, len(frames))
+
+
+def render_split(root: Path, out: Path, reporter: Reporter, *, size: int | None = None) -> dict[str, Any]:
+    """Write the held-out frames as they are compared: `%06d.png` predicted, `%06d_truth.png`, `%06d_head.png` (matte)."""
+    workspace = Workspace.open(root)
+    count = 0
+    for item in held_out(workspace, size, reporter):
+        write_image(out / f"{item.index:06d}.png", item.predicted)
+        write_image(out / f"{item.index:06d}_truth.png", item.truth)
+        write_image(out / f"{item.index:06d}_head.png", np.repeat(item.head[..., None], 3, 2))
+        count += 1
+    return {"out": str(out), "frames": count, "size": size or workspace.subject.size}

@@ -1,0 +1,140 @@
+"""The stages in order: what the command line and Blender's server both call."""
+
+from __future__ import annotations
+
+import datetime
+import importlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import WorkspaceError
+from .options import ProcessOptions
+from .progress import Reporter
+from .workspace import STAGES, Workspace
+
+_STAGE_MODULES = {
+    "media": "media.stage",
+    "landmarks": "head_sync.landmarks_stage",
+    "head_sync": "head_sync.stage",
+    "face_sync": "face_sync.stage",
+    "portrait_sync": "portrait_sync.stage",
+}
+# Imported when its turn comes: `models list` must not wait for PyTorch, nor a server's `hello` for MediaPipe.
+
+
+def process(
+    root: Path, options: ProcessOptions, reporter: Reporter, *, consent_by: str | None = None, only: str | None = None
+) -> Workspace:
+    """Run the preprocessing stages that are not done yet.
+
+    Args:
+        root: the workspace; begun when it is not there.
+        consent_by: who gave the consent to make a synthetic likeness; recorded with the date.
+        only: one stage's name; the ones before it must be done.
+    """
+    if only is not None and only not in STAGES:
+        raise WorkspaceError(f"There is no stage {only}: choose one of {', '.join(STAGES)}.")
+    workspace = Workspace.create(root)
+    with workspace.locked():
+        if consent_by:
+            record_consent(workspace, consent_by)
+        for name in STAGES if only is None else (only,):
+            importlib.import_module(f".{_STAGE_MODULES[name]}", __package__).run(workspace, options, reporter)
+    return workspace
+
+
+def record_consent(workspace: Workspace, by: str) -> None:
+    """Record that the person shown agrees to a synthetic likeness, as told by the user."""
+    if workspace.subject.consent.get("by") == by and workspace.subject.consent.get("given"):
+        return
+    workspace.subject.consent = {
+        "given": True,
+        "by": by,
+        "when": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "statement": "The person shown agrees that a synthetic likeness of them is made and used.",
+    }
+    workspace.save()
+
+
+def info(root: Path) -> dict[str, Any]:
+    """What docs/protocol.md calls `workspace.info`."""
+    workspace = Workspace.open(root)
+    subject = workspace.subject
+    return {
+        "workspace": str(workspace.root),
+        "format": subject.format,
+        "name": subject.name,
+        "source": subject.source,
+        "frames": subject.frames,
+        "fps": subject.fps,
+        "duration_s": subject.duration_s,
+        "source_size": list(subject.source_size),
+        "crop": None if subject.crop is None else {"x": subject.crop.x, "y": subject.crop.y, "size": subject.crop.size},
+        "size": subject.size,
+        "audio_offset_ms": subject.audio_offset_ms,
+        "stages": {name: workspace.stage_state(name) for name in STAGES},
+        "trained": _trained(workspace),
+        "consent": subject.consent,
+        "paths": {
+            "footage": str(workspace.root / "frames" / "%06d.jpg"),
+            "plate": str(workspace.root / "plate" / "%06d.jpg"),
+            "audio": str(workspace.audio_path),
+            "tracking": str(workspace.tracking_path),
+            "face_mesh": str(workspace.root / "face_mesh.npz"),
+            "animation": _newest_animation(workspace),
+        },
+    }
+
+
+def _trained(workspace: Workspace) -> dict[str, Any] | None:
+    import json
+
+    try:
+        state = json.loads((workspace.checkpoints / "config.json").read_text(encoding="utf-8"))
+        return {name: state[name] for name in ("step", "preset", "psnr")}
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _newest_animation(workspace: Workspace) -> str:
+    found = sorted(workspace.renders.glob("*/animation.npz"), key=lambda path: path.stat().st_mtime)
+    return str(found[-1]) if found else ""
+
+
+def train(root: Path, preset_name: str, minutes: float | None, reporter: Reporter, seed: int = 0) -> dict[str, Any]:
+    """Train the head of a workspace; see `training.train.train`."""
+    from .training.presets import PRESETS
+    from .training.train import train as run
+
+    if preset_name not in PRESETS:
+        raise WorkspaceError(f"There is no preset {preset_name}: choose one of {', '.join(PRESETS)}.")
+    workspace = Workspace.open(root)
+    with workspace.locked():
+        result = run(workspace, PRESETS[preset_name], reporter, minutes, seed)
+    return {"step": result.step, "minutes": result.minutes, "psnr": result.psnr, "checkpoint": str(result.checkpoint)}
+
+
+def speak(
+    root: Path,
+    audio: Path | None,
+    reporter: Reporter,
+    *,
+    strength: float = 1.0,
+    smoothing_ms: float = 0.0,
+    offset_ms: float = 0.0,
+    out: Path | None = None,
+) -> dict[str, Any]:
+    """New sound to an animation of the rig: `renders/NAME/animation.npz` and `speech.wav`."""
+    from .face_sync.speak import speak as run
+
+    workspace = Workspace.open(root)
+    workspace.require("media", "landmarks", "head_sync", "face_sync")
+    folder = out or workspace.renders / (audio.stem if audio else "reproduction")
+    path = run(
+        workspace, audio, folder, strength=strength, smoothing_ms=smoothing_ms, offset_ms=offset_ms, reporter=reporter
+    )
+    with np.load(path, allow_pickle=False) as data:
+        frames, fps = len(data["frame_time_s"]), float(data["fps"])
+    return {"animation": str(path), "frames": frames, "duration_s": frames / fps, "audio": str(path.with_name("speech.wav"))}

@@ -1,0 +1,23 @@
+"""Display-encoded and scene-linear colour (IEC 61966-2-1). The one place where one becomes the other."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def to_scene_linear(rgba: np.ndarray) -> np.ndarray:
+    """Premultiplied display-encoded (H, W, 4) float32 to premultiplied scene-linear.
+
+    The encoding belongs to the colour itself, so alpha is divided out and multiplied back in.
+    """
+    alpha = rgba[..., 3:]
+    straight = np.clip(rgba[..., :3] / np.maximum(alpha, 1e-6), 0, 1)
+    linear = np.where(straight <= 0.04045, straight / 12.92, ((straight + 0.055) / 1.055) ** 2.4)
+    return np.concatenate([linear * alpha, alpha], -1).astype(np.float32)
+
+
+def to_straight_uint8(rgba: np.ndarray) -> np.ndarray:
+    """Premultiplied display-encoded (H, W, 4) float32 to straight 8-bit RGBA, as PNG wants it."""
+    alpha = rgba[..., 3:]
+    straight = np.concatenate([rgba[..., :3] / np.maximum(alpha, 1e-6), alpha], -1)
+    return (np.clip(straight, 0, 1) * 255 + 0.5).astype(np.uint8)

@@ -52,6 +52,8 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--video", type=Path, help="a clip of one person (default: the embedded synthetic speaker)")
     demo.add_argument("--audio", type=Path, help="the new words (default: the embedded second sentence)")
     demo.add_argument("--out", type=Path, default=Path("demo"), help="folder for the results (default: %(default)s)")
+    demo.add_argument("--minutes", type=float, help="training time (default: 2.5, or 10 for a clip of your own)")
+    demo.add_argument("--consent", metavar="NAME", help="who agreed to a synthetic likeness of the person; recorded")
     demo.set_defaults(run=_demo)
 
     test = verbs.add_parser("test", parents=[common, device], help="make the environments and run the tests")
@@ -96,7 +98,8 @@ def _parser() -> argparse.ArgumentParser:
 def _demo(options: argparse.Namespace) -> int:
     from . import demo
 
-    return demo.run(ROOT, ENVIRONMENTS, options.video, options.audio, options.out, options.device, options.python)
+    job = demo.job(ROOT, options.video, options.audio, options.out, options.consent, options.minutes)
+    return demo.run(ROOT, ENVIRONMENTS, job, options.device, options.python)
 
 
 def _test(options: argparse.Namespace) -> int:
@@ -126,9 +129,9 @@ def _models(options: argparse.Namespace) -> int:
 
 
 def _extension(options: argparse.Namespace) -> int:
-    from . import extension
+    from . import checkout, extension
 
-    print(extension.build(ROOT, ENVIRONMENTS, options.out))
+    print(extension.build(ROOT, checkout.make_blender(ENVIRONMENTS), options.out))
     return 0
 
 

@@ -257,10 +257,7 @@ class _Installation:
                 present = names & pip_run.installed_packages(self._site_packages(version)).keys()
                 yield self._event("install", "putting packages in place", len(present), self.lock.download_size)
             else:
-                known = sum(package.size for package in self.lock.packages if package.name in pip.collected)
-                yield self._event(
-                    "download", pip.current or "the package index's answers", 0, min(known, self.lock.download_size)
-                )
+                yield self._event("download", pip.current or "nothing yet", 0, self._downloaded(pip))
 
     def _install_torch(self, device: str, version: tuple[int, int]) -> Iterator[Progress]:
         for source in torch_wheel.sources(device):
@@ -322,11 +319,19 @@ class _Installation:
                 f"{megabytes(needed - present)}: free some space or choose another folder."
             )
 
-    def _temporary_bytes(self) -> int:
+    def _downloaded(self, pip: pip_run.PipState) -> int:
+        """Bytes of the lock's wheels that are here: those pip has left behind, and what there is of the one it is at."""
+        current = locks.normalised(pip.current)
+        behind = sum(p.size for p in self.lock.packages if p.name in pip.collected and p.name != current)
+        return behind + self._temporary_bytes(current)
+
+    def _temporary_bytes(self, package: str | None = None) -> int:
+        """What pip has written of the wheels it downloads, or of the one of `package`."""
         total = 0
         for file in (self.folder / _TEMPORARY).glob("**/*.whl"):
-            with suppress(OSError):
-                total += file.stat().st_size
+            if package is None or locks.normalised(file.name.partition("-")[0]) == package:
+                with suppress(OSError):
+                    total += file.stat().st_size
         return total
 
     def _clear_temporary(self) -> None:

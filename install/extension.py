@@ -9,7 +9,6 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from . import checkout
 from .errors import DiskError, InstallError, PackageError
 from .process import child_environment
 
@@ -37,16 +36,18 @@ def version(root: Path) -> str:
     return found[1]
 
 
-def build(root: Path, environments: Path, out: Path) -> Path:
+def build(root: Path, python: Path, out: Path) -> Path:
     """Build `<out>/synctalk-<version>.zip` and return its path; nothing is left there unless it validates.
 
-    Makes the Blender environment first, for the tool is part of Blender.
+    Args:
+        root: the checkout.
+        python: of an environment that holds `bpy`, for the tool is part of Blender.
+        out: folder of the zip.
 
     Raises:
         PackageError: the tool rejects the manifest or the zip; its words are in the message.
         DiskError: `out` cannot be written to.
     """
-    python = checkout.make_blender(environments)
     tool = _tool(python)
     target = out / f"synctalk-{version(root)}.zip"
     try:

@@ -88,7 +88,7 @@ def install(
 def _follow(state: PipState, line: str) -> None:
     match = _COLLECTING.match(line)
     if match:
-        state.current = re.split(r"[=<>!~;\[ ]", line.split(":", 1)[-1].replace("Collecting", "").strip())[0]
+        state.current = match[1]
         state.collected.add(normalised(match[1]))
     elif line.startswith("Installing collected packages"):
         state.installing = True

@@ -1,0 +1,189 @@
+"""`python3 install demo`: a clip becomes a talking head composited in Blender, with what `python3 install` made."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import checkout
+from .errors import DiskError, InstallError
+from .process import child_environment
+
+SAMPLE_VIDEO = "backend/actor/sample/speaker.mp4"
+SAMPLE_AUDIO = "backend/actor/sample/drive.wav"
+SAMPLE_MINUTES = 2.5
+CLIP_MINUTES = 10.0
+
+RESULTS = ("talking_head.mp4", "composite.mp4", "scene.blend", "report.html")
+_STEPS = 7
+
+
+class DemoError(InstallError):
+    """A step of the demo failed; what it said stands above."""
+
+    kind = "demo"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the demo works on.
+
+    Attributes:
+        video, audio: the clip of one person, and the words to be spoken.
+        consent: who agreed to a synthetic likeness of the person, as it is recorded in the workspace.
+        minutes: training time.
+        out: folder of the results.
+    """
+
+    video: Path
+    audio: Path
+    consent: str
+    minutes: float
+    out: Path
+
+    @property
+    def workspace(self) -> Path:
+        """The subject's folder: one for each clip, so that a second demo into the same folder mixes nothing."""
+        return self.out / f"workspace-{self.video.stem}"
+
+
+def job(
+    root: Path,
+    video: Path | None,
+    audio: Path | None,
+    out: Path,
+    consent: str | None = None,
+    minutes: float | None = None,
+) -> Job:
+    """The demo's inputs with what was not given filled in.
+
+    Raises:
+        DemoError: a file is missing.
+    """
+    audio = audio or root / SAMPLE_AUDIO
+    if video is None:
+        filled = Job(root / SAMPLE_VIDEO, audio, "a synthetic speaker, no person", minutes or SAMPLE_MINUTES, out)
+    else:
+        consent = consent or f"{getpass.getuser()}, who ran the demo on this clip"
+        filled = Job(video, audio, consent, minutes or CLIP_MINUTES, out)
+    for path in (filled.video, filled.audio):
+        if not path.is_file():
+            raise DemoError(f"{path} is not there: give another file.")
+    return filled
+
+
+def run(root: Path, environments: Path, job: Job, device: str | None = None, python: Path | None = None) -> int:
+    """Make the environments, then process, train, render, evaluate and composite; say where the results are.
+
+    Everything resumes: a second run redoes only what is not finished.
+
+    Raises:
+        InstallError: an environment could not be made, a step failed, or `job.out` cannot be written to.
+    """
+    started = time.monotonic()
+    out, workspace = job.out.resolve(), job.workspace.resolve()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DiskError(f"{out} cannot be written to ({error.strerror}): choose another folder with --out.") from error
+    steps = _Steps()
+    with steps.next("Backend environment"):
+        backend = checkout.make_backend(environments, device, python)
+    with steps.next("Blender environment"):
+        blender = checkout.make_blender(environments)
+    # The working folder makes `-m backend` the checkout's, so paths are made absolute before.
+    command = [backend, "-m", "backend"]
+    with steps.next(f"Process {job.video.name}"):
+        _call(
+            [*command, "process", job.video.resolve(), "--workspace", workspace, "--consent", job.consent],
+            root,
+        )
+    with steps.next(f"Train, {job.minutes:g} minutes"):
+        _call([*command, "train", workspace, "--preset", "preview", "--minutes", str(job.minutes)], root)
+    with steps.next(f"Speak {job.audio.name}"):
+        _call([*command, "render", workspace, "--audio", job.audio.resolve(), "--out", out / "talking_head.mp4"], root)
+    with steps.next("Evaluate"):
+        _show(json.loads(_output([*command, "evaluate", workspace, "--json"], root)))
+        _copy_report(workspace, out)
+    with steps.next("Composite in Blender"):
+        console = root / "examples" / "console.py"
+        arguments = ["--workspace", workspace, "--audio", job.audio.resolve(), "--out", out]
+        _call([blender, console, *arguments], root, {"SYNCTALK_BACKEND_PYTHON": str(backend)})
+    missing = [name for name in RESULTS if not (out / name).is_file()]
+    if missing:
+        raise DemoError(f"The demo ended without {', '.join(missing)} in {out}: see what its steps said above.")
+    print(f"\nFinished in {_clock(time.monotonic() - started)}:", *(out / name for name in RESULTS), sep="\n  ")
+    return 0
+
+
+class _Steps:
+    """Numbered headings, each followed by the time its step took."""
+
+    def __init__(self) -> None:
+        self._number = 0
+
+    @contextmanager
+    def next(self, title: str) -> Iterator[None]:
+        self._number += 1
+        print(f"\n[{self._number}/{_STEPS}] {title}", flush=True)
+        started = time.monotonic()
+        yield
+        print(f"[{self._number}/{_STEPS}] {title}: {_clock(time.monotonic() - started)}", flush=True)
+
+
+def _call(command: Sequence[str | Path], root: Path, extra: Mapping[str, str] | None = None) -> None:
+    status = subprocess.run(
+        [str(part) for part in command], cwd=root, env=child_environment(extra), check=False
+    ).returncode
+    if status:
+        raise _failed(command, status)
+
+
+def _output(command: Sequence[str | Path], root: Path) -> str:
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=root,
+        env=child_environment(),
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+        check=False,
+    )
+    if done.returncode:
+        raise _failed(command, done.returncode)
+    return done.stdout
+
+
+def _failed(command: Sequence[str | Path], status: int) -> DemoError:
+    name = next(
+        (str(part) for part in command if str(part) in ("process", "train", "render", "evaluate")), "the composite"
+    )
+    return DemoError(
+        f"The demo stopped at {name} (status {status}): correct what it says above and run the demo again."
+    )
+
+
+def _show(figures: Mapping[str, object]) -> None:
+    for name, value in figures.items():
+        if isinstance(value, int | float):
+            print(f"  {name}: {value:.4g}")
+
+
+def _copy_report(workspace: Path, out: Path) -> None:
+    """The report with whatever lies beside it in the workspace, for its pictures are files of their own."""
+    reports = workspace / "reports"
+    for path in reports.glob("*"):
+        if path.is_dir():
+            shutil.copytree(path, out / path.name, dirs_exist_ok=True)
+        else:
+            shutil.copyfile(path, out / path.name)
+
+
+def _clock(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 60 else f"{int(seconds) // 60} min {int(seconds) % 60:02d} s"

@@ -1,0 +1,311 @@
+"""The render engine “SyncTalk”: the neural head for F12, animation renders and the viewport's Rendered mode.
+
+Pose, expression and camera are read from the evaluated scene; the backend draws the head for them. Whatever the backend
+does, Blender goes on: a failure is a sentence and an empty picture.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import bpy
+import gpu
+import numpy as np
+from gpu_extras.presets import draw_texture_2d
+
+from . import live_frame
+from .backend_process import BackendError, shared_backend
+from .live_frame import FrameRequest, HeadFrame
+from .scene import camera as cameras
+from .scene import colour, rig, view
+from .scene.directions import Directions
+from .scene.errors import SceneError
+
+_WAIT_S = 0.005
+_PREVIEW_MS = 60.0
+"""How long a picture may take while the artist drags or scrubs; a larger one follows when the hand rests."""
+
+
+class SyncTalkRenderEngine(bpy.types.RenderEngine):
+    """Renders the head of the scene's rig, premultiplied over nothing, for the compositor to lay over the footage."""
+
+    bl_idname = "SYNCTALK"
+    bl_label = "SyncTalk"
+    bl_use_preview = False
+    bl_use_postprocess = True
+    bl_use_eevee_viewport = True
+    bl_use_gpu_context = False
+    """Pictures come from the backend: a final render needs no GPU, and so runs on farms that have none."""
+
+    _viewport: _Viewport | None = None
+
+    # -- final render -----------------------------------------------------------------------------------------------
+
+    def update_render_passes(self, scene: bpy.types.Scene, layer: bpy.types.ViewLayer) -> None:
+        """The head's colour with its alpha is all there is."""
+        self.register_pass(scene, layer, "Combined", 4, "RGBA", "COLOR")
+
+    def render(self, depsgraph: bpy.types.Depsgraph) -> None:
+        """Render the frame that `depsgraph` is evaluated at."""
+        scene = depsgraph.scene
+        _, _, width, height = cameras.render_border(scene)
+        try:
+            pixels = self._head_or_none(wanted_frame(depsgraph))
+        except (SceneError, BackendError) as error:
+            self.report({"ERROR"}, str(error))
+            pixels = None
+        if pixels is None:
+            pixels = np.zeros((height, width, 4), np.float32)
+        result = self.begin_result(0, 0, width, height)
+        fitted = colour.from_linear_rec709(_fitted(pixels, width, height))
+        result.layers[0].passes["Combined"].rect.foreach_set(fitted.ravel())
+        self.end_result(result)
+
+    def _head_or_none(self, frame: HeadFrame) -> np.ndarray | None:
+        """Wait for the picture; None when the artist pressed Escape meanwhile.
+
+        There is no time limit of its own: the first picture waits for the backend to start and to load the head. A backend
+        that dies or hangs meanwhile is noticed by its client, and the request fails.
+        """
+        request = FrameRequest(shared_backend(), frame)
+        self.update_stats("", "Waiting for the head")
+        while True:
+            while not request.poll():
+                if self.test_break():
+                    request.abandon()
+                    return None
+                time.sleep(_WAIT_S)
+            try:
+                return request.take()[0]
+            except BackendError as error:
+                if error.kind != "cancelled" or self.test_break():
+                    raise
+                # A viewport asked for a frame meanwhile and took this one's place in the queue.
+                request = FrameRequest(shared_backend(), frame)
+
+    # -- viewport ---------------------------------------------------------------------------------------------------
+
+    def view_update(self, context: bpy.types.Context, depsgraph: bpy.types.Depsgraph) -> None:
+        """Something in the scene has changed: a redraw follows, and asks for what is new."""
+
+    def view_draw(self, context: bpy.types.Context, depsgraph: bpy.types.Depsgraph) -> None:
+        """Draw the newest picture there is, and ask for a newer one where it is out of date."""
+        if self._viewport is None:
+            self._viewport = _Viewport()
+        try:
+            frame, place = _seen_by_region(context, depsgraph)
+            texture = self._viewport.picture(frame, place)
+            self.update_stats("SyncTalk", self._viewport.message)
+        except (SceneError, BackendError) as error:
+            self.update_stats("SyncTalk", str(error))
+            return
+        if texture is None:
+            return
+        gpu.state.blend_set("ALPHA_PREMULT")
+        self.bind_display_space_shader(depsgraph.scene)
+        draw_texture_2d(texture, (place.x, place.y), place.width, place.height)
+        self.unbind_display_space_shader()
+        gpu.state.blend_set("NONE")
+
+
+def wanted_frame(depsgraph: bpy.types.Depsgraph) -> HeadFrame:
+    """What a final render of the evaluated scene shows.
+
+    Raises:
+        SceneError: no rig, no camera, or one that cannot be rendered with.
+    """
+    scene = depsgraph.scene
+    found = rig.require_rig(scene.original)
+    if scene.camera is None:
+        raise SceneError(f"The scene “{scene.name}” has no camera: make “{found.camera.name}” its active camera.")
+    x, y, width, height = cameras.render_border(scene)
+    whole_width, whole_height = cameras.render_size(scene)
+    camera = scene.camera.evaluated_get(depsgraph)
+    pinhole = cameras.camera_intrinsics(scene, camera, whole_width, whole_height)
+    if (width, height) != (whole_width, whole_height):
+        stretch = pinhole.height / whole_height
+        pinhole = pinhole.cropped(x, round(y * stretch), width, max(1, round(height * stretch)))
+    return HeadFrame(str(found.workspace), pinhole, rig.read_rig(found, depsgraph, rig.world_matrix(camera)))
+
+
+def _fitted(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Rows made fewer or more where the scene's pixels are not square; untouched where they are."""
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    rows = (np.arange(height) + 0.5) * pixels.shape[0] / height - 0.5
+    low = np.clip(np.floor(rows).astype(int), 0, pixels.shape[0] - 1)
+    high = np.minimum(low + 1, pixels.shape[0] - 1)
+    weight = np.clip(rows - low, 0, 1)[:, None, None].astype(np.float32)
+    return pixels[low, :width] * (1 - weight) + pixels[high, :width] * weight
+
+
+# -- the viewport's picture ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where in a region a picture belongs, in pixels from its lower left corner."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    is_camera_frame: bool
+    """The picture fills the camera's frame, wherever the artist pans and zooms it to; else it fills the region."""
+
+
+class _Viewport:
+    """The picture of one 3D view: at most one request under way, the last answer on the graphics card.
+
+    While what is wanted keeps changing, small pictures are asked for, as large as can be had in `_PREVIEW_MS`; when it
+    rests, the whole one.
+    """
+
+    def __init__(self) -> None:
+        self.message = ""
+        self._texture: gpu.types.GPUTexture | None = None
+        self._texture_fills_frame = False
+        self._wanted: HeadFrame | None = None
+        self._head_version = 0.0
+        self._is_moving = False
+        self._request: FrameRequest | None = None
+        self._asked: HeadFrame | None = None
+        """What the request under way, or else the last one, is for; at full size."""
+        self._asked_for_frame = False
+        self._is_settled = False
+        """Whether there is nothing more to ask for what is wanted: it is shown, or has failed."""
+        self._ms_a_pixel: float | None = None
+
+    def picture(self, frame: HeadFrame, place: _Place) -> gpu.types.GPUTexture | None:
+        """The best picture there is to fill `place` with; asks for a better one where it is not of `frame`.
+
+        Raises:
+            BackendError: the backend is not there.
+        """
+        version = _head_version(frame.workspace)
+        if not frame.is_same_as(self._wanted) or version != self._head_version:
+            self._wanted, self._head_version = frame, version
+            self._is_moving, self._is_settled = True, False
+        self._take_answer()
+        if not self._is_settled and self._request is None:
+            self._ask(frame, place)
+        return self._texture if self._texture_fills_frame == place.is_camera_frame else None
+
+    def _ask(self, frame: HeadFrame, place: _Place) -> None:
+        pixels = frame.pinhole.width * frame.pinhole.height
+        factor = view.preview_factor(self._ms_a_pixel, pixels, _PREVIEW_MS) if self._is_moving else 1.0
+        if factor == 1.0:
+            self._is_moving = False
+        asked = replace(frame, pinhole=frame.pinhole.resized(factor)) if factor < 1.0 else frame
+        self._asked, self._asked_for_frame = frame, place.is_camera_frame
+        self._request = FrameRequest(shared_backend(user_asked=False), asked)
+        _watch(self._request)
+
+    def _take_answer(self) -> None:
+        if self._request is None or not self._request.poll():
+            return
+        request, self._request = self._request, None
+        is_wanted = self._asked is not None and self._asked.is_same_as(self._wanted)
+        try:
+            pixels, ms = request.take()
+        except BackendError as error:
+            if error.kind != "cancelled":  # else a render took its place, and it is asked for again
+                self.message, self._is_settled = str(error), is_wanted
+            return
+        self.message = ""
+        height, width = pixels.shape[:2]
+        if ms > 0:
+            self._ms_a_pixel = ms / (width * height)
+        pixels = np.ascontiguousarray(colour.from_linear_rec709(pixels))
+        buffer = gpu.types.Buffer("FLOAT", pixels.size, pixels.ravel())
+        self._texture = gpu.types.GPUTexture((width, height), format="RGBA16F", data=buffer)
+        self._texture_fills_frame = self._asked_for_frame
+        if is_wanted:
+            # The hand rests: the next picture is a whole one, unless this one was.
+            self._is_settled, self._is_moving = not self._is_moving, False
+
+    def __del__(self) -> None:
+        if self._request is not None:
+            self._request.abandon()
+
+
+def _seen_by_region(context: bpy.types.Context, depsgraph: bpy.types.Depsgraph) -> tuple[HeadFrame, _Place]:
+    """What the region shows of the head, and where in it."""
+    scene, region, region_view = depsgraph.scene, context.region, context.region_data
+    found = rig.require_rig(scene.original)
+    workspace = str(found.workspace)
+    space = context.space_data
+    lens = space.camera if space.use_local_camera else scene.camera
+    if region_view.view_perspective == "CAMERA" and lens is not None and lens.type == "CAMERA":
+        camera = lens.evaluated_get(depsgraph)
+        viewpoint = rig.world_matrix(camera)
+        x, y, width, height = view.frame_in_region(
+            np.array(camera.data.view_frame(scene=scene)),
+            viewpoint,
+            np.array(region_view.perspective_matrix),
+            region.width,
+            region.height,
+        )
+        whole = cameras.camera_intrinsics(scene, camera, *cameras.render_size(scene))
+        pinhole = whole.resized(min(1.0, max(width, 1.0) / whole.width))
+        directions = rig.read_rig(found, depsgraph, viewpoint)
+        return HeadFrame(workspace, pinhole, directions), _Place(x, y, width, height, True)
+    window_matrix = np.array(region_view.window_matrix)
+    pinhole = view.view_pinhole(window_matrix, region.width, region.height)
+    directions = rig.read_rig(found, depsgraph, np.linalg.inv(np.array(region_view.view_matrix, np.float64)))
+    if view.is_orthographic(window_matrix):
+        directions = Directions(view.far_away(directions.head_to_camera), directions.blendshapes)
+    return HeadFrame(workspace, pinhole, directions), _Place(0.0, 0.0, region.width, region.height, False)
+
+
+def _head_version(workspace: str) -> float:
+    """Changes when training has written a better head."""
+    try:
+        return (Path(workspace) / "checkpoints" / "config.json").stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _watch(request: FrameRequest) -> None:
+    """Have the 3D views drawn again when `request` is answered."""
+
+    def look() -> float | None:
+        if not request.poll():
+            return 0.01
+        for manager in bpy.data.window_managers:
+            for window in manager.windows:
+                for area in window.screen.areas:
+                    if area.type == "VIEW_3D" and area.spaces.active.shading.type == "RENDERED":
+                        area.tag_redraw()
+        return None
+
+    bpy.app.timers.register(look, first_interval=0.01)
+
+
+# -- registration -------------------------------------------------------------------------------------------------------
+
+_UNFIT_PANELS = {"RENDER_PT_freestyle", "RENDER_PT_simplify", "RENDER_PT_eevee_performance"}
+
+
+def _panels() -> list[type]:
+    """Blender's own panels that any engine shows: output, format, frame range, metadata, camera and the like."""
+    return [
+        panel
+        for panel in bpy.types.Panel.__subclasses__()
+        if "BLENDER_RENDER" in getattr(panel, "COMPAT_ENGINES", ()) and panel.__name__ not in _UNFIT_PANELS
+    ]
+
+
+def register() -> None:
+    bpy.utils.register_class(SyncTalkRenderEngine)
+    for panel in _panels():
+        panel.COMPAT_ENGINES.add(SyncTalkRenderEngine.bl_idname)
+
+
+def unregister() -> None:
+    for panel in _panels():
+        panel.COMPAT_ENGINES.discard(SyncTalkRenderEngine.bl_idname)
+    bpy.utils.unregister_class(SyncTalkRenderEngine)
+    live_frame.close()

@@ -1,0 +1,239 @@
+"""Pictures of the head that come through shared memory: the backend writes into a file that Blender made and maps.
+
+The file lies in `/dev/shm` where there is one, so that it never reaches a disk. Blender owns it: it is removed when Blender
+ends, and files that a killed Blender left are removed by the next. No `bpy` here.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import itertools
+import mmap
+import os
+import re
+import tempfile
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .backend_process import BackendError, BackendProcess, Pending
+from .scene.directions import Directions
+from .scene.pinhole import Pinhole
+
+_PREFIX = "synctalk-frame"
+_BYTES_A_PIXEL = 16
+_GRANULARITY = 1 << 20
+"""Files grow in steps of a MiB, so that a viewport that is resized does not need a new one for each size."""
+
+
+class SharedPicture:
+    """A file of at least `size` bytes, mapped into memory.
+
+    Raises:
+        BackendError: of kind `storage`, when there is no room for it.
+    """
+
+    _numbers = itertools.count()
+
+    def __init__(self, size: int) -> None:
+        self.size = -(-size // _GRANULARITY) * _GRANULARITY
+        self.path = shared_folder() / f"{_PREFIX}-{os.getpid()}-{next(self._numbers)}.rgba"
+        try:
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+            try:
+                # A file with holes would fail only when it is written to, and then with a signal instead of an error.
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(descriptor, 0, self.size)
+                else:
+                    os.truncate(descriptor, self.size)
+                self._memory = mmap.mmap(descriptor, self.size)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                self.path.unlink()
+            raise BackendError(
+                f"There is no room for a picture of {self.size >> 20} MiB in {self.path.parent} ({error.strerror}): "
+                "free some, or render a smaller picture.",
+                "storage",
+            ) from error
+
+    def pixels(self, width: int, height: int) -> np.ndarray:
+        """A copy of its first (height, width, 4) float32."""
+        count = width * height * 4
+        return np.frombuffer(self._memory, np.float32, count).reshape(height, width, 4).copy()
+
+    def close(self) -> None:
+        """Unmap and remove the file."""
+        self._memory.close()
+        with contextlib.suppress(OSError):
+            self.path.unlink()
+
+
+def shared_folder() -> Path:
+    """Where shared pictures lie: memory where the system offers it as a folder, else the folder for temporary files."""
+    memory = Path("/dev/shm")
+    return memory if memory.is_dir() and os.access(memory, os.W_OK | os.X_OK) else Path(tempfile.gettempdir())
+
+
+@dataclass(frozen=True)
+class HeadFrame:
+    """What to ask for: a subject's head as `directions` have it, seen by `pinhole`."""
+
+    workspace: str
+    pinhole: Pinhole
+    directions: Directions
+
+    def is_same_as(self, other: HeadFrame | None) -> bool:
+        """Whether both give the same picture."""
+        return (
+            other is not None
+            and (self.workspace, self.pinhole) == (other.workspace, other.pinhole)
+            and np.array_equal(self.directions.head_to_camera, other.directions.head_to_camera)
+            and np.array_equal(self.directions.blendshapes, other.directions.blendshapes)
+        )
+
+
+class FrameRequest:
+    """One `frame` request: premultiplied scene-linear RGBA, bottom row first. Waits for nothing.
+
+    Raises:
+        BackendError: the backend has ended, or there is no memory for the picture.
+    """
+
+    def __init__(self, backend: BackendProcess, frame: HeadFrame) -> None:
+        self.frame = frame
+        pinhole = frame.pinhole
+        self._memory = _POOL.borrow(pinhole.width * pinhole.height * _BYTES_A_PIXEL)
+        params = {
+            "workspace": frame.workspace,
+            "width": pinhole.width,
+            "height": pinhole.height,
+            "focal_px": pinhole.focal_px,
+            "principal_px": list(pinhole.principal_px),
+            "head_to_camera": frame.directions.head_to_camera.ravel().tolist(),
+            "blendshapes": frame.directions.blendshapes.tolist(),
+            "memory": str(self._memory.path),
+            "encoding": "scene_linear",
+            "origin": "bottom_left",
+        }
+        try:
+            self._pending = backend.submit("frame", params)
+        except BackendError:
+            _POOL.give_back(self._memory)
+            raise
+
+    def poll(self) -> bool:
+        """Whether the answer has come, good or bad."""
+        return self._pending.poll()
+
+    def take(self) -> tuple[np.ndarray, float]:
+        """The picture (height, width, 4) float32 and the milliseconds that it took; once, after `poll` said yes.
+
+        Raises:
+            BackendError: the request failed; of kind `cancelled` when a newer one took its place.
+        """
+        try:
+            result = self._pending.result(0.0)
+            width, height = result["width"], result["height"]
+            if not (0 < width <= self.frame.pinhole.width and 0 < height <= self.frame.pinhole.height):
+                raise BackendError(
+                    f"The backend sent a picture of {width} x {height} pixels where {self.frame.pinhole.width} x "
+                    f"{self.frame.pinhole.height} was asked for: install the backend again in the Backend panel.",
+                    "nonsense",
+                )
+            return self._memory.pixels(width, height), float(result.get("ms", 0.0))
+        finally:
+            _POOL.give_back(self._memory)
+
+    def abandon(self) -> None:
+        """Forget the request. Its memory stays until the backend, which may still be writing to it, has answered.
+
+        It is not cancelled: a backend that does not obey a cancel in time is ended, and with it a training under way.
+        """
+        _POOL.give_back_after(self._memory, self._pending)
+
+
+class _Pool:
+    """Shared pictures for reuse: making and mapping one costs more than rendering a small preview into it."""
+
+    _KEPT = 2
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._free: list[SharedPicture] = []
+        self._lent_to_the_backend: list[tuple[SharedPicture, Pending]] = []
+        self._swept = False
+
+    def borrow(self, size: int) -> SharedPicture:
+        with self._lock:
+            if not self._swept:
+                self._swept = True
+                remove_leftovers()
+            still_lent = []
+            for memory, pending in self._lent_to_the_backend:
+                if pending.poll():
+                    self._keep(memory)
+                else:
+                    still_lent.append((memory, pending))
+            self._lent_to_the_backend = still_lent
+            for memory in self._free:
+                if memory.size >= size:
+                    self._free.remove(memory)
+                    return memory
+        return SharedPicture(size)
+
+    def give_back(self, memory: SharedPicture) -> None:
+        with self._lock:
+            self._keep(memory)
+
+    def give_back_after(self, memory: SharedPicture, pending: Pending) -> None:
+        with self._lock:
+            self._lent_to_the_backend.append((memory, pending))
+
+    def close(self) -> None:
+        with self._lock:
+            for memory in self._free + [memory for memory, _ in self._lent_to_the_backend]:
+                memory.close()
+            self._free, self._lent_to_the_backend = [], []
+
+    def _keep(self, memory: SharedPicture) -> None:
+        self._free.append(memory)
+        self._free.sort(key=lambda item: item.size)
+        while len(self._free) > self._KEPT:
+            self._free.pop(0).close()
+
+
+_POOL = _Pool()
+
+
+def close() -> None:
+    """Remove all shared pictures of this process; for the end of Blender and of the extension."""
+    _POOL.close()
+
+
+atexit.register(close)
+
+
+def remove_leftovers() -> None:
+    """Remove the shared pictures of processes that are no more."""
+    for path in shared_folder().glob(f"{_PREFIX}-*.rgba"):
+        match = re.fullmatch(rf"{_PREFIX}-(\d+)-\d+\.rgba", path.name)
+        if match and not _is_running(int(match[1])):
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def _is_running(pid: int) -> bool:
+    if os.name == "nt":
+        return pid == os.getpid()  # of other processes', the system refuses to remove files that are mapped
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True

@@ -1,0 +1,82 @@
+"""A tracked pinhole as a Blender camera, and a Blender camera as a pinhole.
+
+Blender measures the focal length against the sensor's side that its `sensor_fit` chooses, and the principal point as a
+shift in units of that same side.
+"""
+
+from __future__ import annotations
+
+import bpy
+
+from .errors import SceneError
+from .pinhole import Pinhole
+
+SENSOR_MM = 36.0
+
+
+def set_pinhole(camera: bpy.types.Camera, pinhole: Pinhole) -> None:
+    """Make `camera` see what the pinhole sees.
+
+    The sensor is fitted horizontally whatever the picture's aspect: a render of another height shows more or less above
+    and below, at the same scale.
+    """
+    x, y = pinhole.principal_px
+    camera.type = "PERSP"
+    camera.sensor_fit = "HORIZONTAL"
+    camera.sensor_width = SENSOR_MM
+    camera.lens_unit = "MILLIMETERS"
+    camera.lens = pinhole.focal_px / pinhole.width * SENSOR_MM
+    camera.shift_x = 0.5 - x / pinhole.width
+    camera.shift_y = (y - pinhole.height / 2) / pinhole.width
+
+
+def render_size(scene: bpy.types.Scene) -> tuple[int, int]:
+    """Width and height of the whole frame in pixels, as Blender rounds them."""
+    render = scene.render
+    return max(1, render.resolution_x * render.resolution_percentage // 100), max(
+        1, render.resolution_y * render.resolution_percentage // 100
+    )
+
+
+def camera_intrinsics(scene: bpy.types.Scene, camera: bpy.types.Object, width: int, height: int) -> Pinhole:
+    """The pinhole of an (evaluated) camera object for a picture of `width` x `height` render pixels.
+
+    Follows `BKE_camera_params_compute_viewplane` in Blender's sources. Pixels that are not square are made so by
+    stretching the picture's height: the result's `height` then differs from the argument, and the caller squeezes the
+    picture.
+
+    Raises:
+        SceneError: the camera is not a perspective one.
+    """
+    data = camera.data
+    if data.type != "PERSP":
+        raise SceneError(
+            f"The camera “{camera.name}” is {data.type.lower()}, which the head cannot be rendered with: "
+            "set its type to Perspective."
+        )
+    stretch = scene.render.pixel_aspect_y / scene.render.pixel_aspect_x
+    square_height = height * stretch
+    fit = data.sensor_fit
+    if fit == "AUTO":
+        fit = "HORIZONTAL" if width >= square_height else "VERTICAL"
+        sensor = data.sensor_width
+    else:
+        sensor = data.sensor_width if fit == "HORIZONTAL" else data.sensor_height
+    side = width if fit == "HORIZONTAL" else square_height
+    return Pinhole(
+        width,
+        max(1, round(square_height)),
+        data.lens / sensor * side,
+        (width / 2 - data.shift_x * side, square_height / 2 + data.shift_y * side),
+    )
+
+
+def render_border(scene: bpy.types.Scene) -> tuple[int, int, int, int]:
+    """What is rendered of the frame: x and y of its top left pixel, width and height. All without a render region."""
+    width, height = render_size(scene)
+    render = scene.render
+    if not render.use_border:
+        return 0, 0, width, height
+    left, right = int(render.border_min_x * width), int(render.border_max_x * width)
+    bottom, top = int(render.border_min_y * height), int(render.border_max_y * height)
+    return left, height - top, max(1, right - left), max(1, top - bottom)

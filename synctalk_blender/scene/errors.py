@@ -1,0 +1,9 @@
+"""Errors of the scene side that a user can act on."""
+
+from __future__ import annotations
+
+
+class SceneError(Exception):
+    """One sentence: what is wrong in the scene or in a workspace's files, where, and what to do."""
+
+    kind = "scene"

@@ -1,0 +1,79 @@
+"""A child process that answers `frame` (docs/protocol.md) with a ball for a head: `python head_backend.py [FAULT]`.
+
+The ball lies where the face is in the head frame; its colour tells the point of the head that a ray meets, and `jawOpen`
+makes it grow, so that a test can tell pose, expression and camera from the picture. Needs NumPy alone. FAULT: `dies` at the
+first frame, `slow` takes 3 s for one, `untrained` answers with an error, `huge` answers with a wrong size.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+
+import numpy as np
+
+CENTRE_M = np.array([0.0, -0.045, 0.0])
+RADIUS_M = 0.09
+JAW_OPEN = 24
+
+
+def send(message: dict) -> None:
+    sys.stdout.buffer.write(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def draw(params: dict) -> np.ndarray:
+    """(height, width, 4) float32, premultiplied linear, top row first."""
+    width, height, (cx, cy) = params["width"], params["height"], params["principal_px"]
+    pose = np.array(params["head_to_camera"]).reshape(4, 4)
+    u, v = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+    rays = np.stack([(u - cx) / params["focal_px"], (v - cy) / params["focal_px"], np.ones_like(u)], -1)
+    rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
+    rays = rays @ pose[:3, :3]
+    origin = -pose[:3, :3].T @ pose[:3, 3] - CENTRE_M
+    radius = RADIUS_M * (1 + 0.2 * params["blendshapes"][JAW_OPEN])
+    half = rays @ origin
+    root = half**2 - origin @ origin + radius**2
+    hit = root > 0
+    point = origin + rays * (-half - np.sqrt(np.where(hit, root, 0)))[..., None]
+    picture = np.zeros((height, width, 4), np.float32)
+    picture[..., :3] = np.clip(0.5 + 0.5 * point / radius, 0, 1) * hit[..., None]
+    picture[..., 3] = hit
+    return picture
+
+
+def main(fault: str) -> None:
+    """Serve until the input ends."""
+    for line in sys.stdin:
+        message = json.loads(line)
+        method, params, request_id = message["method"], message["params"], message.get("id")
+        if method == "hello":
+            hello = {"protocol": 1, "backend": "0", "python": "3", "torch": "none", "device": "cpu", "kernel": "none"}
+            send({"id": request_id, "result": hello | {"pid": os.getpid()}})
+        elif method == "frame":
+            if fault == "dies":
+                os._exit(9)
+            if fault == "slow":
+                time.sleep(3)
+            if fault == "untrained":
+                text = f"{params['workspace']} has no trained head yet: train it first."
+                send({"id": request_id, "error": {"code": -32000, "message": text, "data": {"kind": "workspace"}}})
+                continue
+            picture = draw(params)
+            if params["origin"] == "bottom_left":
+                picture = picture[::-1]
+            with open(params["memory"], "r+b") as file:
+                file.write(np.ascontiguousarray(picture).tobytes())
+            width = params["width"] * (2 if fault == "huge" else 1)
+            send({"id": request_id, "result": {"width": width, "height": params["height"], "ms": 1.0}})
+        elif method == "shutdown":
+            send({"id": request_id, "result": {}})
+            return
+        elif request_id is not None:
+            send({"id": request_id, "result": {}})
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) > 1 else "")

@@ -98,7 +98,8 @@ class SYNCTALK_OT_copy_details(bpy.types.Operator):
         backend = backend_process.running_backend()
         lines = [
             jobs.runtime.errors.get(Step(self.step), ""),
-            f"SyncTalk {backend_package.__version__}, Blender {bpy.app.version_string}, {sys.platform}, Python {sys.version.split()[0]}",
+            f"SyncTalk {backend_package.__version__}, Blender {bpy.app.version_string}, {sys.platform}",
+            f"Python {sys.version.split()[0]}",
             f"Backend: {backend.hello if backend else 'not started'}",
             backend.last_words if backend else "",
         ]

@@ -14,7 +14,9 @@ from .common import JobOperator
 class SYNCTALK_OT_process(JobOperator, bpy.types.Operator):
     bl_idname = "synctalk.process"
     bl_label = "Track"
-    bl_description = "Follow the head and its expression through the whole clip, cut out the portrait, and send all of it to the scene"
+    bl_description = (
+        "Follow the head and its expression through the clip, cut out the portrait, and send it all to the scene"
+    )
     step = Step.TRACK
 
     def job(self, context: bpy.types.Context) -> jobs.Job:

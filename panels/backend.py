@@ -7,6 +7,7 @@ import bpy
 from ..install import backend_environment
 from ..install.progress import megabytes
 from ..synctalk_blender import backend_process, jobs, preferences
+from ..synctalk_blender.facts import facts
 from ..synctalk_blender.steps import Facts, State, Status, Step
 from .common import SidebarPanel, StepPanel, draw_action, draw_progress
 from .text import label_lines
@@ -31,7 +32,7 @@ class SYNCTALK_PT_backend(StepPanel, bpy.types.Panel):
 def _draw_install(layout: bpy.types.UILayout, context: bpy.types.Context, known: Facts, status: Status) -> None:
     settings = preferences.preferences()
     sentence = {
-        "absent": "SyncTalk computes in a program of its own beside Blender. It is installed once, into your Blender user folder.",
+        "absent": "SyncTalk computes in a program of its own beside Blender. It is installed once.",
         "incomplete": "The last installation was interrupted; it goes on where it stopped.",
         "outdated": "This version of the add-on wants other packages than those installed.",
     }[known.backend]
@@ -76,6 +77,10 @@ class SYNCTALK_PT_models(SidebarPanel, bpy.types.Panel):
     bl_label = "Models"
     bl_parent_id = "SYNCTALK_PT_backend"
     bl_options = {"DEFAULT_CLOSED"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return facts(context.scene).backend == "ready"
 
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout

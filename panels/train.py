@@ -18,7 +18,7 @@ class SYNCTALK_PT_train(StepPanel, bpy.types.Panel):
     def draw_step(self, layout: bpy.types.UILayout, context: bpy.types.Context, known: Facts, status: Status) -> None:
         state = known.state
         if state.trained_step:
-            quality = f", {state.trained_psnr:.1f} dB" if state.trained_psnr is not None else ""
+            quality = f", {state.trained_psnr:.1f} dB" if state.trained_psnr else ""
             label_lines(layout, context, f"{state.trained_step:,} steps learnt{quality}")
         if jobs.runtime.preview_icon:
             layout.template_icon(jobs.runtime.preview_icon, scale=9.0)

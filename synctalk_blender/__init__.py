@@ -1,4 +1,4 @@
-"""What the add-on knows: the backend's process, the jobs, the properties, and what Blender's scene holds of a talking head.
+"""What the add-on knows: the backend's process, the jobs, the properties, and what the scene holds of a talking head.
 
 Operators and panels are thin; whatever a script could want is here and is called by both.
 """

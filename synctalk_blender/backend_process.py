@@ -1,8 +1,8 @@
 """The backend as a child process: requests out, answers and notifications in. No `bpy` here: any Python can test it.
 
-Whatever the child does (it cannot be started, dies, hangs, stops reading, speaks nonsense) ends in a `BackendError`, whose
-text is one sentence for the user. No call but `request` waits for the child, and that one has a time limit: each pipe has
-a thread of its own (on Windows a pipe cannot be polled), and a minder thread notices a child that no longer answers.
+Whatever the child does (it cannot be started, dies, hangs, stops reading, speaks nonsense) ends in a `BackendError`,
+whose text is one sentence for the user. No call but `request` waits for the child, and that one has a time limit: each
+pipe has a thread of its own (on Windows a pipe cannot be polled), and a minder thread notices a child that is silent.
 
     backend = shared_backend()
     info = backend.request("workspace.info", {"workspace": folder})
@@ -86,7 +86,8 @@ class Pending:
         """
         if not self._finished.wait(timeout_s):
             raise BackendError(
-                f"The backend did not answer “{self.method}” within {timeout_s:g} s: try again, or restart it in the Backend panel.",
+                f"The backend did not answer “{self.method}” within {timeout_s:g} s: try again, "
+                "or restart it in the Backend panel.",
                 "timeout",
             )
         if self._error is not None:
@@ -365,7 +366,7 @@ class BackendProcess:
                 message = (
                     f"The backend has not answered for {limit_s:.0f} s and was ended: try again; finished work is kept."
                     if self._spoke
-                    else f"The backend did not start within {limit_s:.0f} s and was ended: try again, or install it again."
+                    else f"The backend did not start within {limit_s:.0f} s: try again, or install it again."
                 )
                 self._finish(BackendError(message, "hangs"))
                 return

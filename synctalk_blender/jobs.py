@@ -1,8 +1,8 @@
-"""Long work beside Blender's event loop: one job at a time, moved on by one timer, so that undo and file load cannot hurt it.
+"""Long work beside Blender's event loop: one job at a time, moved on by one timer, so undo and file load do no harm.
 
 A job is a generator that yields what it waits for: a `Request` to the backend, or anything with `poll()`, `result()`,
-`cancel()` and `progress`. Between two yields it runs on the main thread and may touch the scene. The same generator runs
-beside the interface (`start`) and to its end at once (`run`, as in background mode), so both ways do the same.
+`cancel()` and `progress`. Between two yields it runs on the main thread and may touch the scene. The same generator
+runs beside the interface (`start`) and to its end at once (`run`, as in background mode), so both ways do the same.
 """
 
 from __future__ import annotations
@@ -136,7 +136,8 @@ class Job:
         self.error = str(error)
         if not self.error_kind:  # not one of the errors that are the user's business
             logger.error("%s failed:\n%s", self.title, "".join(traceback.format_exception(error)))
-            self.error = f"{self.title} failed with a defect of the add-on ({type(error).__name__}: {error}): copy the details and report it."
+            what = f"{type(error).__name__}: {error}"
+            self.error = f"{self.title} failed with a defect of the add-on ({what}): copy the details and report it."
 
     def _take_log(self, params: dict[str, Any]) -> None:
         if params["level"] == "warning":
@@ -158,6 +159,8 @@ class Job:
             if self.eta_s is not None and part:
                 pace = (progress["elapsed_s"] + self.eta_s) / self.stages[name][1]
                 self.eta_s += pace * (whole - before - self.stages[name][1])
+        elif self.stages:  # a detour within a stage, such as a refinement: the whole stays where it is
+            self.text = name.replace("_", " ").capitalize()
         else:
             self.text = progress["message"] or name.replace("_", " ").capitalize()
             self.fraction = part

@@ -25,7 +25,7 @@ class SyncTalkPreferences(bpy.types.AddonPreferences):
 
     backend_python: bpy.props.StringProperty(
         name="Own Python",
-        description="A Python that already holds the backend's packages. Leave it empty to use the one that Install makes",
+        description="A Python that already holds the backend's packages. Empty: the one that Install makes",
         subtype="FILE_PATH",
     )
     device: bpy.props.EnumProperty(
@@ -56,5 +56,5 @@ def chosen_backend_python() -> Path | None:
 
 
 def environment_root() -> Path:
-    """The folder that holds the environment that “Install” makes; it is the user's, not the extension's (updates replace that)."""
+    """The folder for the environment that “Install” makes: the user's, for an update replaces the extension's own."""
     return Path(bpy.utils.extension_path_user(EXTENSION_ID, create=False))

@@ -14,7 +14,11 @@ _AUDIO_DELAYS = (
     ("AUTO", "Correct", "Measure how late the sound runs and correct it"),
     ("GIVEN", "Set by Hand", "Correct the sound by the delay given below"),
 )
-_PRESETS = (("preview", "Preview", "A first head in minutes, also without a GPU"),)
+_PRESETS = (
+    ("preview", "Preview", "A first head in about ten minutes, also without a GPU"),
+    ("standard", "Standard", "Sharper, in the footage's full resolution; about forty minutes on a GPU"),
+    ("paper", "Paper", "The settings of the SyncTalk paper, for comparison; hours on a GPU"),
+)
 _SOURCES = (
     (
         "LIVE",
@@ -42,7 +46,7 @@ class SyncTalkSettings(bpy.types.PropertyGroup):
     # Subject
     video: bpy.props.StringProperty(
         name="Video",
-        description="The clip of one person speaking to the camera. Best: one to five minutes, a still camera, even light",
+        description="The clip of one person speaking. Best: one to five minutes, a still camera, even light",
         subtype="FILE_PATH",
         update=_video_chosen,
     )
@@ -53,7 +57,7 @@ class SyncTalkSettings(bpy.types.PropertyGroup):
     )
     consent_given: bpy.props.BoolProperty(
         name="I have this person's permission to make a synthetic likeness",
-        description="A head is trained only with the permission of the person shown. Your answer is kept in the workspace",
+        description="A head is trained only with the permission of the person shown; it is recorded in the workspace",
         default=False,
     )
     consent_by: bpy.props.StringProperty(

@@ -1,4 +1,4 @@
-"""What the client accepts from the backend: each message is checked once, here, so that nobody behind needs to doubt it.
+"""What the client accepts from the backend: each message is checked once, here, so nobody behind needs to doubt it.
 
 Keys that are not named are let through (a newer backend may say more); a named key of another type is nonsense, which
 ends the backend (docs/protocol.md). No `bpy` here.

@@ -6,7 +6,7 @@ import bpy
 from bpy.app.handlers import persistent
 
 from .. import ops, panels
-from . import jobs, preferences, properties
+from . import engine, jobs, preferences, properties
 
 _CLASSES = (preferences.SyncTalkPreferences, *ops.CLASSES, *panels.CLASSES)
 
@@ -21,11 +21,13 @@ def register() -> None:
     for cls in _CLASSES:
         bpy.utils.register_class(cls)
     jobs.register()
+    engine.register()
     bpy.app.handlers.load_post.append(_file_loaded)
 
 
 def unregister() -> None:
     bpy.app.handlers.load_post.remove(_file_loaded)
+    engine.unregister()
     jobs.unregister()
     for cls in reversed(_CLASSES):
         bpy.utils.unregister_class(cls)

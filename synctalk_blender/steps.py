@@ -1,6 +1,6 @@
-"""The way from a clip to a composite: which step is done, which comes next, and why one cannot be taken yet. No `bpy` here.
+"""The way from a clip to a composite: which step is done, which is next, why one cannot be taken yet. No `bpy` here.
 
-The panels show what `statuses` says and the operators' polls ask `why_not`, so a button and its explanation always agree.
+The panels show what `statuses` says and the operators' polls ask `why_not`: a button and its explanation always agree.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Facts:
     """All that the steps' states follow from."""
 
     backend: str = "absent"
-    """`absent`, `incomplete`, `outdated` or `ready`: as install.backend_environment.state, or `ready` for the user's own Python."""
+    """As install.backend_environment.state: `absent`, `incomplete`, `outdated` or `ready`."""
     backend_alive: bool = False
     backend_answered: bool = False
     backend_error: str = ""

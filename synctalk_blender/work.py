@@ -30,6 +30,9 @@ PROCESS_STAGES = {
 """Words for the stages of `process` and their rough shares of its time."""
 
 
+TRAIN_STAGES = {"carving the hull": ("Carving the hull", 1.0), "training": ("Training", 40.0)}
+
+
 # -- Backend ----------------------------------------------------------------------------------------------------
 
 
@@ -138,10 +141,10 @@ def train(scene: bpy.types.Scene) -> Job:
             # Ticked after tracking: all stages are done, so this only records it.
             yield Request("process", consent)
         trained = yield Request("train", params)
-        quality = "" if trained["psnr"] is None else f", {trained['psnr']:.1f} dB on frames it has not seen"
+        quality = "" if not trained["psnr"] else f", {trained['psnr']:.1f} dB on frames it has not seen"
         return f"{trained['step']} steps learnt{quality}."
 
-    return Job(Step.TRAIN, "Training", work())
+    return Job(Step.TRAIN, "Training", work(), TRAIN_STAGES)
 
 
 # -- Speak ------------------------------------------------------------------------------------------------------
@@ -193,7 +196,7 @@ def scene_of(workspace: Path) -> bpy.types.Scene:
         if scene.synctalk.workspace_path == workspace:
             return scene
     raise BackendError(
-        f"Finished, but no scene of this file works on {workspace.name}: choose that workspace and press Send to Scene.",
+        f"Finished, but no scene of this file works on {workspace.name}: choose that workspace, then Send to Scene.",
         "scene",
     )
 

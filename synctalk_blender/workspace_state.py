@@ -76,7 +76,7 @@ def read_workspace(root: Path) -> WorkspaceState:
         found = int(subject["format"])
         if found > FORMAT:
             return WorkspaceState(
-                problem=f"{root} was made by a newer SyncTalk (format {found}): update the add-on, or choose another workspace."
+                problem=f"{root} was made by a newer SyncTalk (format {found}): update the add-on, or choose another."
             )
         consent = subject.get("consent") or {}
         given = bool(consent.get("given"))

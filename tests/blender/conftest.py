@@ -1,4 +1,4 @@
-"""Fixtures for the Blender side. Those that need `bpy` import it when they are asked for, so that the rest runs in any Python."""
+"""Fixtures for the Blender side. Those that need `bpy` import it when asked for: the rest runs in any Python."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _in_blender = importlib.util.find_spec("bpy") is not None
 def import_part():
     """Import a module of the checkout, such as `synctalk_blender.backend_process`, that needs no `bpy`.
 
-    The add-on imports relatively (`from ..backend import protocol`), as an extension must; so the checkout is made a package,
-    whose own `__init__` (which needs bpy) is left out.
+    The add-on imports relatively (`from ..backend import protocol`), as an extension must; so the checkout is made a
+    package, whose own `__init__` (which needs bpy) is left out.
     """
     package = types.ModuleType(_PACKAGE)
     package.__path__ = [str(ROOT)]
@@ -49,7 +49,7 @@ def _enabled_addon():
 
 @pytest.fixture
 def addon(_enabled_addon):
-    """The enabled add-on's package, from the checkout as it is, in an empty scene; `import_module(f"{addon.__name__}.…")`."""
+    """The enabled add-on's package, from the checkout as it is, in an empty scene."""
     import bpy
 
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)

@@ -1,7 +1,8 @@
 """A child process that speaks docs/protocol.md and misbehaves when asked: `python fake_backend.py [FAULT]`.
 
-The work is a count from 0 to `minutes`·100, so that progress, cancelling and results can be tested without torch. FAULT:
-`no-start` exits at once, `mute` never speaks, `old` speaks another protocol, `deaf` never reads its stdin.
+The work is a count from 0 to `minutes`·100, so that progress, cancelling and results can be tested without torch.
+FAULT: `no-start` exits at once, `mute` never speaks, `old` speaks another protocol, `deaf` never reads its stdin,
+`stubborn` ignores `cancel`.
 """
 
 from __future__ import annotations

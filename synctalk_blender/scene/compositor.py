@@ -1,0 +1,284 @@
+"""The node tree that lays the head over the footage.
+
+    Footage ──────────┐
+    Clean plate ──────┴─> in its place ──> at the render's size ──┐
+    Neural head ──> Edge softness ────────────────────────────────┴─> Laid over ──> Output
+
+The head comes from Render Layers, which the engine “SyncTalk” renders, or from baked frames. Nodes are found by a custom
+property: composing again renews what they show and leaves values, places and links of the artist's as they are.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import bpy
+import numpy as np
+
+from . import camera, footage, keyframes, nodes, rig
+from .errors import SceneError
+from .importer import FIRST_FRAME
+from .subject import Subject
+
+LIVE, BAKED = "LIVE", "BAKED"
+_ROLE = "synctalk_role"
+_COLOURS = {
+    "Footage": (0.20, 0.28, 0.36),
+    "Clean plate": (0.22, 0.34, 0.24),
+    "Neural head": (0.38, 0.27, 0.18),
+    "Edge softness": (0.32, 0.24, 0.36),
+    "Output": (0.28, 0.28, 0.28),
+}
+
+
+def compose(
+    scene: bpy.types.Scene, found: rig.Rig, subject: Subject, plate_frame: np.ndarray, *, frames: Path | None = None
+) -> nodes.Tree:
+    """Build the composite of `found`, or renew it.
+
+    Args:
+        plate_frame: (N), the footage's frame beneath each frame from `FIRST_FRAME` on.
+        frames: folder of baked frames `000000.png` …; None takes the head from the engine.
+
+    Raises:
+        SceneError: pictures are missing.
+    """
+    tree = nodes.ensure_tree(scene, f"SyncTalk {subject.name}")
+    if _node(tree, "output") is None:
+        _build(tree, subject)
+    _show_footage(tree, subject, plate_frame)
+    _connect_head(scene, tree, subject, len(plate_frame), frames)
+    nodes.set_scale_method(_node(tree, "at render size"), _scale_method(scene, subject))
+    scene.render.use_compositing = True
+    # A strip of sound alone does not stand in the compositor's way; pictures in the sequencer would replace it.
+    return tree
+
+
+def is_composed(scene: bpy.types.Scene) -> bool:
+    """Whether the scene's compositor holds the tree that `compose` builds."""
+    tree = nodes.tree_of(scene)
+    return tree is not None and _node(tree, "output") is not None
+
+
+def _build(tree: nodes.Tree, subject: Subject) -> None:
+    frames = {title: _frame(tree, title) for title in _COLOURS}
+
+    clip = _image_node(tree, frames["Footage"], "footage", "Footage", (0, 0))
+    plate = _image_node(tree, frames["Clean plate"], "plate", "Footage without the head", (0, -380))
+    placed = _marked(nodes.group_node(tree, _group(_PLACE, _build_place)), "place", frames["Clean plate"], (260, -300))
+    set_place(placed, subject)
+    tree.links.new(_trimmed(tree, frames["Footage"], clip, subject), placed.inputs["Footage"])
+    tree.links.new(plate.outputs["Image"], placed.inputs["Plate"])
+
+    soft = _marked(
+        nodes.group_node(tree, _group(_EDGE, _build_edge)), "edge softness", frames["Edge softness"], (260, -760)
+    )
+
+    sized = _marked(
+        nodes.scale_to_render(tree, placed.outputs[0], "STRETCH"), "at render size", frames["Output"], (560, -300)
+    )
+    sized.label = "At the render's size"
+    over = _marked(nodes.group_node(tree, _group(_OVER, _build_over)), "output", frames["Output"], (780, -420))
+    tree.links.new(sized.outputs[0], over.inputs["Background"])
+    tree.links.new(soft.outputs[0], over.inputs["Head"])
+    final = nodes.output_socket(tree)
+    final.node.location = (1060, -420)
+    tree.links.new(over.outputs[0], final)
+
+
+def _show_footage(tree: nodes.Tree, subject: Subject, plate_frame: np.ndarray) -> None:
+    pattern = subject.footage
+    if pattern is None:
+        raise SceneError(
+            f"{subject.root} holds only a part of the picture: export its footage first (api.export_footage, or Composite)."
+        )
+    shown = {"footage": pattern, "plate": subject.root / "plate" / "%06d.jpg"}
+    curves, frames = [], np.empty(0)
+    for role, files in shown.items():
+        node = _node(tree, role)
+        if node is None:
+            continue  # the artist has taken it out
+        node.image = footage.load_sequence(files)
+        footage.show_sequence(node, FIRST_FRAME, plate_frame)
+        frames, offsets = footage.offset_keys(FIRST_FRAME, plate_frame)
+        curves.append((f'nodes["{node.name}"].frame_offset', 0, offsets))
+    action = keyframes.find_base_action(tree, "footage order")
+    if not len(frames):
+        if action is not None:
+            keyframes.set_curves(action, [], frames, "CONSTANT")
+        return
+    action = keyframes.base_action(tree, "footage order", f"{subject.name} footage order")
+    keyframes.set_curves(action, curves, frames, "CONSTANT")
+    keyframes.lay_below(tree, action, np.array([FIRST_FRAME, FIRST_FRAME + len(plate_frame) - 1]))
+
+
+def _connect_head(scene: bpy.types.Scene, tree: nodes.Tree, subject: Subject, count: int, frames: Path | None) -> None:
+    """Render Layers, or a sequence of files: one of the two is there, for a Render Layers node alone starts the engine."""
+    wanted, other = ("engine", "baked") if frames is None else ("baked", "engine")
+    old, node = _node(tree, other), _node(tree, wanted)
+    if node is None:
+        frame = next((item for item in tree.nodes if item.get(_ROLE) == "frame Neural head"), None)
+        if frames is None:
+            node = _marked(tree.nodes.new("CompositorNodeRLayers"), wanted, frame, (0, -760))
+            node.scene = scene
+        else:
+            node = _image_node(tree, frame, wanted, "Baked head", (0, -760))
+        targets = [link.to_socket for link in old.outputs["Image"].links] if old is not None else []
+        if not targets:
+            soft = _node(tree, "edge softness")
+            targets = [soft.inputs["Head"]] if soft is not None else []
+        for socket in targets:
+            tree.links.new(node.outputs["Image"], socket)
+    if old is not None:
+        tree.nodes.remove(old)
+    if frames is not None:
+        node.image = footage.load_sequence(frames / "%06d.png")
+        node.image.alpha_mode = "STRAIGHT"
+        footage.show_sequence(node, FIRST_FRAME, np.arange(count))
+
+
+def set_place(node: nodes.Node, subject: Subject) -> None:
+    """Where the working square lies in the scene's picture, for the group that places it; pixels from the middle, y up."""
+    width, height = subject.frame_size
+    x, y, side = subject.crop
+    node.inputs["X"].default_value = x + side / 2 - width / 2
+    node.inputs["Y"].default_value = height / 2 - (y + side / 2)
+    node.inputs["Scale"].default_value = subject.scale
+    node.inputs["Feather"].default_value = 0.0 if subject.is_whole_picture else max(1.0, 0.03 * side)
+
+
+def _scale_method(scene: bpy.types.Scene, subject: Subject) -> str:
+    """The method that keeps the footage's width in the render's, as the imported camera does, whatever the aspect."""
+    width, height = camera.render_size(scene)
+    footage_width, footage_height = subject.frame_size
+    if width * footage_height == height * footage_width:
+        return "STRETCH"
+    return "CROP" if width * footage_height > height * footage_width else "FIT"
+
+
+# -- groups -------------------------------------------------------------------------------------------------------------
+
+_PLACE, _EDGE, _OVER = "SyncTalk In its place", "SyncTalk Edge softness", "SyncTalk Laid over"
+
+
+def _build_place(tree: nodes.Tree, source: nodes.Node, target: nodes.Node) -> None:
+    """The plate over its part of the footage, the seam feathered towards the inside; none where it ends at the picture's."""
+    nodes.add_input(tree, "Footage", "Color")
+    nodes.add_input(tree, "Plate", "Color")
+    nodes.add_input(tree, "X", "Float", 0.0, tip="From the middle of the picture, in its pixels")
+    nodes.add_input(tree, "Y", "Float", 0.0, tip="From the middle of the picture, in its pixels, upwards")
+    nodes.add_input(tree, "Scale", "Float", 1.0, tip="Pixels of the picture for one of the plate")
+    nodes.add_input(tree, "Feather", "Float", 0.0, (0.0, 100.0), tip="Width of the seam, in pixels")
+    nodes.add_output(tree)
+    whole = source.outputs["Footage"]
+    moved = nodes.transform(
+        tree, source.outputs["Plate"], source.outputs["X"], source.outputs["Y"], source.outputs["Scale"]
+    )
+    # Over nothing of the footage's size first: then the plate's outline can be blurred in the footage's pixels.
+    nothing = nodes.set_alpha(tree, whole, 0.0, replace=False)
+    plate = nodes.alpha_over(tree, nothing, moved).outputs[0]
+    outline = nodes.blur(tree, nodes.alpha_of(tree, plate), source.outputs["Feather"])
+    inside = nodes.math(tree, "SUBTRACT", nodes.math(tree, "MULTIPLY", outline, 2.0), 1.0, clamp=True)
+    feathered = nodes.set_alpha(tree, plate, inside, replace=False)
+    tree.links.new(nodes.alpha_over(tree, whole, feathered).outputs[0], target.inputs[0])
+
+
+def _build_edge(tree: nodes.Tree, source: nodes.Node, target: nodes.Node) -> None:
+    """Softens and shrinks the head's outline.
+
+    Colour and alpha are blurred as one, premultiplied, and only ever multiplied by what is at most 1: colour that is not
+    there (black) never enters, so no setting makes a fringe.
+    """
+    nodes.add_input(tree, "Head", "Color")
+    nodes.add_input(tree, "Softness", "Float", 1.0, (0.0, 50.0), tip="How far the outline is blurred, in pixels")
+    nodes.add_input(tree, "Shrink", "Float", 0.0, (0.0, 1.0), tip="Takes the outline in by up to the softness")
+    nodes.add_output(tree)
+    head, shrink = source.outputs["Head"], source.outputs["Shrink"]
+    soft = nodes.blur(tree, head, source.outputs["Softness"])
+    matte = nodes.alpha_of(tree, soft)
+    outside = nodes.math(tree, "SUBTRACT", 1.0, matte)
+    # 4 a (1 - a): 1 on the outline, 0 inside, where the face keeps its detail, and outside.
+    outline = nodes.math(tree, "MULTIPLY", nodes.math(tree, "MULTIPLY", matte, outside), 4.0, clamp=True)
+    mixed = nodes.mix(tree, outline, head, soft)
+    taken = nodes.math(tree, "MULTIPLY", nodes.math(tree, "MULTIPLY", shrink, outside), 2.0)
+    kept = nodes.math(tree, "SUBTRACT", 1.0, taken, clamp=True)
+    tree.links.new(nodes.set_alpha(tree, mixed, kept, replace=False), target.inputs[0])
+
+
+def _build_over(tree: nodes.Tree, source: nodes.Node, target: nodes.Node) -> None:
+    """The head over the background, in display-encoded values.
+
+    The head learnt its transparency from pictures mixed so; mixed in linear light, hair would come out too thin.
+    """
+    nodes.add_input(tree, "Background", "Color")
+    nodes.add_input(tree, "Head", "Color")
+    nodes.add_output(tree)
+    head = nodes.display_encoded(tree, nodes.straight(tree, source.outputs["Head"]))
+    background = nodes.display_encoded(tree, source.outputs["Background"])
+    over = nodes.alpha_over(tree, background, nodes.premultiplied(tree, head))
+    tree.links.new(nodes.scene_linear(tree, over.outputs[0]), target.inputs[0])
+
+
+def _group(name: str, build) -> nodes.Tree:
+    """The group that `build` fills, made once a file."""
+    found = next((group for group in bpy.data.node_groups if group.get(_ROLE) == name), None)
+    if found is not None:
+        return found
+    tree, source, target = nodes.new_group(name.removeprefix("SyncTalk "))
+    tree[_ROLE] = name
+    build(tree, source, target)
+    _arrange(tree, source, target)
+    return tree
+
+
+def _arrange(tree: nodes.Tree, source: nodes.Node, target: nodes.Node) -> None:
+    """Nodes in columns by their distance from the input, so that a group that is opened can be read."""
+    depth = {source: 0}
+    for _ in range(len(tree.nodes)):
+        for link in tree.links:
+            depth[link.to_node] = max(depth.get(link.to_node, 0), depth.get(link.from_node, 0) + 1)
+    rows: dict[int, int] = {}
+    for node in tree.nodes:
+        column = depth.get(node, 0)
+        node.location = (column * 220, -rows.get(column, 0) * 220)
+        rows[column] = rows.get(column, 0) + 1
+    target.location.x = max(depth.values()) * 220
+
+
+# -- nodes of the scene's tree ------------------------------------------------------------------------------------------
+
+
+def _node(tree: nodes.Tree, role: str) -> nodes.Node | None:
+    return next((node for node in tree.nodes if node.get(_ROLE) == role), None)
+
+
+def _marked(node: nodes.Node, role: str, frame: nodes.Node | None, location: tuple[float, float]) -> nodes.Node:
+    node[_ROLE] = role
+    node.parent = frame
+    node.location = location
+    return node
+
+
+def _frame(tree: nodes.Tree, title: str) -> nodes.Node:
+    frame = tree.nodes.new("NodeFrame")
+    frame.label = title
+    frame[_ROLE] = f"frame {title}"
+    frame.use_custom_color, frame.color = True, _COLOURS[title]
+    return frame
+
+
+def _image_node(
+    tree: nodes.Tree, frame: nodes.Node | None, role: str, label: str, location: tuple[float, float]
+) -> nodes.Node:
+    node = _marked(tree.nodes.new("CompositorNodeImage"), role, frame, location)
+    node.label = label
+    return node
+
+
+def _trimmed(tree: nodes.Tree, frame: nodes.Node, clip: nodes.Node, subject: Subject) -> nodes.Socket:
+    """The footage, less an odd last row or column, which the scene's picture does not have."""
+    if subject.frame_size == subject.source_size:
+        return clip.outputs["Image"]
+    socket = nodes.crop(tree, clip.outputs["Image"], *subject.frame_size, subject.source_size[1])
+    _marked(socket.node, "trim", frame, (0, -200))
+    return socket

@@ -51,6 +51,7 @@ class Server:
             "train": _train,
             "speak": _speak,
             "render": _render,
+            "footage": _footage,
             "evaluate": _evaluate,
             "models.fetch": _fetch_model,
         }
@@ -302,6 +303,15 @@ def _render(params: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
         directions=Path(params["directions"]) if params.get("directions") else None,
         size=params.get("size"),
     )
+
+
+def _footage(params: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
+    from .media.footage import write_footage
+    from .workspace import Workspace
+
+    workspace = Workspace.open(Path(_text(params, "workspace")))
+    with workspace.locked():
+        return {"footage": str(write_footage(workspace, reporter)), "frames": workspace.subject.frames}
 
 
 def _evaluate(params: dict[str, Any], reporter: Reporter) -> dict[str, Any]:

@@ -320,7 +320,7 @@ class _Installation:
             )
 
     def _downloaded(self, pip: pip_run.PipState) -> int:
-        """Bytes of the lock's wheels that are here: those pip has left behind, and what there is of the one it is at."""
+        """Bytes of the lock's wheels that are here: those pip has left behind, and what it has of the one it is at."""
         current = locks.normalised(pip.current)
         behind = sum(p.size for p in self.lock.packages if p.name in pip.collected and p.name != current)
         return behind + self._temporary_bytes(current)
@@ -328,10 +328,12 @@ class _Installation:
     def _temporary_bytes(self, package: str | None = None) -> int:
         """What pip has written of the wheels it downloads, or of the one of `package`."""
         total = 0
-        for file in (self.folder / _TEMPORARY).glob("**/*.whl"):
-            if package is None or locks.normalised(file.name.partition("-")[0]) == package:
-                with suppress(OSError):
-                    total += file.stat().st_size
+        # os.walk takes it calmly when pip deletes a folder that is being listed; Path.glob does not.
+        for folder, _, files in os.walk(self.folder / _TEMPORARY):
+            for file in files:
+                if file.endswith(".whl") and package in (None, locks.normalised(file.partition("-")[0])):
+                    with suppress(OSError):
+                        total += Path(folder, file).stat().st_size
         return total
 
     def _clear_temporary(self) -> None:

@@ -13,6 +13,7 @@ from .process import child_environment, lines
 from .progress import IsCancelled
 
 _COLLECTING = re.compile(r"^(?:Collecting|Requirement already satisfied:) ([A-Za-z0-9._-]+)")
+_PROCESSING = re.compile(r"^Processing .*?([A-Za-z0-9._]+)-[^-\\/]+(?:-[^-\\/]+){3}\.whl")  # a wheel in a local folder
 _NO_VERSION = re.compile(r"satisfies the requirement ([^\s(;]+)")
 _OFFLINE = re.compile(
     r"Failed to establish a new connection|Temporary failure in name resolution|Name or service not known"
@@ -86,7 +87,7 @@ def install(
 
 
 def _follow(state: PipState, line: str) -> None:
-    match = _COLLECTING.match(line)
+    match = _COLLECTING.match(line) or _PROCESSING.match(line)
     if match:
         state.current = match[1]
         state.collected.add(normalised(match[1]))
@@ -100,7 +101,7 @@ def failure(text: str, log: Path) -> InstallError:
         return DiskError(f"The disk became full in {log.parent}: free some space and run the same command again.")
     if "Read-only file system" in text or "Permission denied" in text or "[WinError 5]" in text:
         return DiskError(f"{log.parent} cannot be written to: change its permissions and run the same command again.")
-    mismatch = re.search(r"^\s+(\S+) from \S+[:\s]*\n\s+Expected sha256", text, re.MULTILINE)
+    mismatch = re.search(r"^\s+(\S+) from .*\n\s+Expected sha256", text, re.MULTILINE)
     if "DO NOT MATCH THE HASHES" in text:
         package = mismatch[1] if mismatch else "A package"
         return PackageError(

@@ -1,0 +1,60 @@
+"""The backend never depends on Blender."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+
+def imports_of(path: Path) -> set[str]:
+    """The top-level packages that a file imports absolutely, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"), str(path))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            found.add(node.module.partition(".")[0])
+    return found
+
+
+BLENDERS_MODULES = {"bpy", "bpy_extras", "bmesh", "mathutils", "gpu", "blf", "aud", "bl_ui"}
+BLENDERS_ROOMS = {"ops", "panels", "synctalk_blender"}
+
+
+def test_bpy_is_not_in_the_backends_environment():
+    assert importlib.util.find_spec("bpy") is None
+
+
+def test_only_the_actors_scripts_for_blender_import_bpy(root):
+    for path in sorted((root / "backend").glob("**/*.py")):
+        used = imports_of(path) & (BLENDERS_MODULES | BLENDERS_ROOMS)
+        runs_inside_blender = path.is_relative_to(root / "backend/actor")
+        assert not used or runs_inside_blender, f"{path.relative_to(root)} imports {sorted(used)}"
+
+
+def test_importing_the_actor_needs_no_bpy(root):
+    importlib.import_module("backend.actor")
+
+
+@pytest.mark.parametrize("name", ["protocol", "errors", "progress", "models", "models_command"])
+def test_what_blender_imports_of_the_backend_needs_the_standard_library_alone(root, name):
+    import sys
+
+    path = root / "backend" / f"{name}.py"
+    at_import = {
+        alias.name.partition(".")[0] if isinstance(node, ast.Import) else (node.module or "").partition(".")[0]
+        for node in ast.parse(path.read_text("utf-8")).body
+        if isinstance(node, ast.Import) or (isinstance(node, ast.ImportFrom) and node.level == 0)
+        for alias in node.names
+    }
+    assert at_import <= sys.stdlib_module_names
+
+
+def test_the_installer_needs_the_standard_library_alone(root):
+    import sys
+
+    for path in sorted((root / "install").glob("*.py")):
+        assert imports_of(path) <= sys.stdlib_module_names | {"backend", "install"}, path.name

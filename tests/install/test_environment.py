@@ -1,0 +1,353 @@
+"""An environment is taken for whole only when it is, whatever ended an installation before."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from install import environment, errors, folder_lock, pip_run, process
+from install.environment import EnvironmentSpec
+
+from .conftest import make_wheel, site_packages, write_lock
+
+posix_only = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+
+
+def make(spec: EnvironmentSpec, **kwargs) -> list:
+    return list(environment.install(spec, **kwargs))
+
+
+def version_of(spec: EnvironmentSpec, package: str) -> str:
+    command = [environment.python_of(spec.folder), "-I", "-c", f"import {package}; print({package}.VERSION)"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def start_installation(spec: EnvironmentSpec, root: Path) -> subprocess.Popen:
+    """The installation in a process of its own, as a user's terminal runs it."""
+    script = textwrap.dedent(f"""
+        from pathlib import Path
+        from install import environment
+        spec = environment.EnvironmentSpec(
+            folder=Path({str(spec.folder)!r}), lock="tiny", versions={tuple(spec.versions)!r},
+            python=Path({sys.executable!r}), locks_folder=Path({str(spec.locks_folder)!r}))
+        for event in environment.install(spec):
+            print(event.state, event.message, flush=True)
+    """)
+    return subprocess.Popen([sys.executable, "-c", script], cwd=root, stdout=subprocess.PIPE, text=True)
+
+
+def wait_until(condition, seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.005)
+
+
+def test_absent_then_ready_and_a_second_run_starts_no_process(spec, wheels, monkeypatch):
+    write_lock(spec, make_wheel(wheels, "alpha"), make_wheel(wheels, "beta"))
+    assert environment.state(spec) == "absent"
+
+    events = make(spec)
+
+    assert environment.state(spec) == "ready"
+    assert events[-1].state == "ready"
+    assert version_of(spec, "alpha") == "1.0"
+    fractions = [event.fraction for event in events]
+    assert fractions == sorted(fractions) and fractions[-1] == 1.0
+
+    def no_process(*args, **kwargs):
+        raise AssertionError("a ready environment needs no child process")
+
+    monkeypatch.setattr(subprocess, "Popen", no_process)
+    assert [event.state for event in make(spec)] == ["ready"]
+
+
+@posix_only
+@pytest.mark.parametrize("moment", ["venv", "installing"])
+def test_a_killed_installation_is_incomplete_and_the_next_one_finishes_it(spec, wheels, root, moment):
+    # Thousands of small files, so that putting them in place takes long enough to be killed in the middle of it.
+    made = [make_wheel(wheels, name, files=2000) for name in ("alpha", "beta", "gamma")]
+    write_lock(spec, *made)
+    reached = {
+        "venv": lambda: (spec.folder / environment.MARKER).exists(),
+        "installing": lambda: any(spec.folder.glob("lib/*/site-packages/beta/module_5.py")),
+    }[moment]
+    child = start_installation(spec, root)
+    try:
+        wait_until(reached)
+    finally:
+        child.kill()
+        child.wait()
+
+    assert environment.state(spec) == "incomplete"
+    make(spec)
+    assert environment.state(spec) == "ready"
+    for name in ("alpha", "beta", "gamma"):
+        assert version_of(spec, name) == "1.0"
+        assert len(list((site_packages(spec) / name).glob("module_*.py"))) == 1999
+
+
+def test_a_half_written_package_is_installed_again(begun, wheels):
+    spec = begun
+    write_lock(spec, make_wheel(wheels, "alpha", files=3))
+    make(spec)
+    # What a kill between two of pip's files leaves: metadata, but no RECORD, and modules missing.
+    (site_packages(spec) / "alpha-1.0.dist-info/RECORD").unlink()
+    (site_packages(spec) / "alpha/module_2.py").unlink()
+    (spec.folder / environment.MARKER).write_text('{"complete": false}')
+    assert environment.state(spec) == "incomplete"
+
+    make(spec)
+
+    assert (site_packages(spec) / "alpha/module_2.py").exists()
+
+
+def test_an_environment_without_a_marker_is_incomplete(ready):
+    spec = ready
+    (spec.folder / environment.MARKER).unlink()
+    assert environment.state(spec) == "incomplete"
+    (spec.folder / environment.MARKER).write_text("{")  # cut off by a power failure
+    assert environment.state(spec) == "incomplete"
+
+
+def test_an_environment_whose_python_is_gone_is_incomplete(ready):
+    spec = ready
+    configuration = spec.folder / "pyvenv.cfg"
+    lines = configuration.read_text().splitlines()
+    gone = [line if not line.startswith("home") else f"home = {spec.folder / 'gone'}" for line in lines]
+    configuration.write_text("\n".join(gone))
+    assert environment.state(spec) == "incomplete"
+
+
+def test_a_changed_lock_makes_it_outdated_and_updates_it(ready, wheels):
+    spec = ready
+    write_lock(spec, make_wheel(wheels, "alpha", "2.0"))
+    assert environment.state(spec) == "outdated"
+
+    make(spec)
+
+    assert environment.state(spec) == "ready"
+    assert version_of(spec, "alpha") == "2.0"
+
+
+@posix_only
+def test_an_interrupted_update_is_built_anew(ready, wheels, root):
+    spec = ready
+    (site_packages(spec) / "left_over.py").write_text("")
+    write_lock(spec, make_wheel(wheels, "alpha", "2.0", files=2500))
+    child = start_installation(spec, root)
+    try:
+        wait_until(lambda: (site_packages(spec) / "alpha/module_2400.py").exists())
+    finally:
+        child.kill()
+        child.wait()
+    assert environment.state(spec) == "incomplete"
+
+    make(spec)
+
+    assert version_of(spec, "alpha") == "2.0"
+    # Old and new files of a package may be mixed after such an end: nothing of the old environment is kept.
+    assert not (site_packages(spec) / "left_over.py").exists()
+
+
+@posix_only
+def test_cancelling_stops_pip_and_leaves_it_incomplete(begun, wheels):
+    spec = begun
+    write_lock(spec, *[make_wheel(wheels, name, files=3000) for name in ("alpha", "beta", "gamma")])
+
+    def cancelled() -> bool:
+        return any(spec.folder.glob("lib/*/site-packages/alpha"))
+
+    with pytest.raises(errors.Cancelled, match="next run goes on"):
+        make(spec, cancelled=cancelled)
+    assert environment.state(spec) == "incomplete"
+    assert not processes_in(spec.folder)
+
+
+@posix_only
+def test_closing_the_generator_stops_the_child_processes(begun, wheels):
+    spec = begun
+    write_lock(spec, make_wheel(wheels, "alpha", files=3000))
+    events = environment.install(spec)
+    while next(events).state != "download":
+        pass
+    events.close()
+    assert environment.state(spec) == "incomplete"
+    assert not processes_in(spec.folder)
+
+
+def processes_in(folder: Path) -> list[str]:
+    if not Path("/proc").is_dir():
+        return []
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = entry.read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+        if str(folder) in line:
+            found.append(line)
+    return found
+
+
+@posix_only
+def test_ctrl_c_says_that_the_next_run_goes_on(root):
+    child = subprocess.Popen(
+        [sys.executable, "-c", "import sys, time; from install import cli\n"
+         "cli._remove = lambda options: (print('ready', flush=True), time.sleep(60))\n"
+         "sys.exit(cli.main(['remove']))"],
+        cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert child.stdout.readline() == "ready\n"
+    child.send_signal(signal.SIGINT)
+    _, said = child.communicate(timeout=20)
+    assert child.returncode == 130
+    assert said.strip() == "Stopped: what is finished stays, and the same command goes on from there."
+
+
+def test_two_installations_into_one_folder_do_not_meet(begun, monkeypatch):
+    spec = begun
+    original = folder_lock.held
+    monkeypatch.setattr(folder_lock, "held", lambda path: original(path, wait_s=0.3))
+    with original(spec.folder.parent / ".tiny.lock"), pytest.raises(errors.BusyError, match="Another installation"):
+        make(spec)
+    make(spec)
+
+
+# -- failures, each a sentence -----------------------------------------------------------------------------------------
+
+
+def test_a_package_that_is_not_offered_is_named(begun, wheels):
+    spec = begun
+    make_wheel(wheels, "alpha").unlink()
+    with pytest.raises(errors.PackageError, match=r"alpha==1\.0 is not offered .*PIP_NO_INDEX.*run the same command"):
+        make(spec)
+    assert environment.state(spec) == "incomplete"
+
+
+def test_a_wheel_with_another_checksum_is_refused(begun, wheels):
+    spec = begun
+    make_wheel(wheels, "alpha", payload=10)
+    with pytest.raises(errors.PackageError, match=r"alpha==1\.0.* arrived with another checksum"):
+        make(spec)
+
+
+def test_a_damaged_wheel_is_a_sentence_with_the_log(begun, wheels):
+    spec = begun
+    made = make_wheel(wheels, "alpha")
+    made.write_bytes(made.read_bytes()[:200])
+    write_lock(spec, made)
+    with pytest.raises(errors.PackageError, match=r"alpha.*install\.log"):
+        make(spec)
+    assert "alpha" in (spec.folder / environment.LOG).read_text()
+
+
+def test_no_network_says_so(begun, wheels, monkeypatch):
+    spec = begun
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(wheels / "none"))
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    with pytest.raises(errors.NetworkError, match="The package index cannot be reached: check the network"):
+        make(spec)
+    assert environment.state(spec) == "incomplete"
+
+
+def test_too_little_space_is_told_before_anything_is_installed(spec, wheels):
+    write_lock(spec, make_wheel(wheels, "alpha"), size=10**15)
+    with pytest.raises(errors.DiskError, match=r"has .* free and the installation needs .*: free some space or choose"):
+        make(spec)
+    assert environment.state(spec) == "absent"
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 40 MB, as only root can mount one."""
+    if not sys.platform.startswith("linux") or os.geteuid() != 0 or not shutil.which("mount"):
+        pytest.skip("only root on Linux can mount a small file system")
+    folder = tmp_path / "small"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", folder], check=False).returncode:
+        pytest.skip("mounting a file system is not allowed here")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_a_disk_that_becomes_full_is_a_sentence_and_finished_later(spec, wheels, small_disk):
+    write_lock(
+        spec, make_wheel(wheels, "alpha", payload=60_000_000), size=1
+    )  # the lock's size is off, the check passes
+    tight = replace(spec, folder=small_disk / "tiny")
+    with pytest.raises(
+        errors.DiskError, match=r"The disk became full in .*tiny: free some space and run the same command"
+    ):
+        make(tight)
+    assert environment.state(tight) == "incomplete"
+    subprocess.run(["mount", "-o", "remount,size=400m", small_disk], check=True)
+    make(tight)
+    assert environment.state(tight) == "ready"
+
+
+def test_a_read_only_folder_is_a_sentence(spec, wheels, small_disk):
+    write_lock(spec, make_wheel(wheels, "alpha"))
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    with pytest.raises(errors.DiskError, match="cannot be written to: choose another folder or change its permissions"):
+        make(replace(spec, folder=small_disk / "tiny"))
+
+
+def test_remove_deletes_only_what_install_made(ready):
+    spec = ready
+    foreign = spec.folder.parent / "foreign"
+    foreign.mkdir()
+    (foreign / "pyvenv.cfg").write_text("home = /usr/bin")
+
+    environment.remove(spec.folder)
+    environment.remove(foreign)
+
+    assert environment.state(spec) == "absent"
+    assert not spec.folder.exists()
+    assert foreign.is_dir()
+
+
+def test_children_get_no_variables_of_another_python(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", "/somewhere")
+    monkeypatch.setenv("PYTHONHOME", "/elsewhere")
+    monkeypatch.setenv("PIP_TARGET", "/anywhere")
+    environment_of_child = process.child_environment()
+    assert not {"PYTHONPATH", "PYTHONHOME", "PIP_TARGET"} & environment_of_child.keys()
+    assert environment_of_child["PIP_USER"] == "0"
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "words"),
+    [
+        ("ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device", "disk", "full"),
+        ("ERROR: Could not install packages due to an OSError: [Errno 13] Permission denied: '/x'", "disk", "written"),
+        (
+            "WARNING: Retrying (Retry(total=1)) after connection broken by 'NewConnectionError(...)'",
+            "network",
+            "reached",
+        ),
+        (
+            "ERROR: No matching distribution found for numba==9 \nsatisfies the requirement numba==9 (",
+            "package",
+            "numba==9",
+        ),
+        ("ERROR: Wheel 'x' located at y is invalid.", "package", "Wheel 'x' located at y is invalid"),
+        ("Killed", "package", "pip failed"),
+    ],
+)
+def test_what_pip_says_becomes_one_sentence(said, kind, words, tmp_path):
+    error = pip_run.failure(said, tmp_path / "install.log")
+    assert error.kind == kind
+    assert words in str(error)
+    assert "\n" not in str(error)

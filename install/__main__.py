@@ -16,6 +16,6 @@ if not __package__:
 
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from install.cli import main
+from importlib import import_module
 
-sys.exit(main())
+sys.exit(import_module("install.cli").main())

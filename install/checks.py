@@ -2,19 +2,44 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 from . import checkout
 from .process import child_environment
 
+_TYPED_ROOMS = ("backend", "install", "ops", "panels", "synctalk_blender")
+
 
 def run(root: Path, environments: Path) -> int:
     """Run ruff's linter and formatter and the type checker over the checkout; non-zero when one objects."""
     python = checkout.make_tools(environments)
-    commands = (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"])
+    environment = child_environment()
     statuses = [
-        subprocess.run([python, "-m", *command], cwd=root, env=child_environment(), check=False).returncode
-        for command in commands
+        subprocess.run([python, "-m", "ruff", *arguments], cwd=root, env=environment, check=False).returncode
+        for arguments in (["check", "--quiet", "."], ["format", "--check", "--diff", "--quiet", "."])
     ]
+    statuses.append(_types(root, python))
     return 1 if any(statuses) else 0
+
+
+def _types(root: Path, python: Path) -> int:
+    """mypy over a copy: the checkout is itself the extension's package, whatever its folder is called."""
+    with tempfile.TemporaryDirectory() as folder:
+        package = Path(folder, "synctalk")
+        package.mkdir()
+        shutil.copy(root / "__init__.py", package)
+        for room in _TYPED_ROOMS:
+            shutil.copytree(root / room, package / room, ignore=shutil.ignore_patterns("__pycache__", "sample"))
+        command: list[str | Path] = [
+            python,
+            "-m",
+            "mypy",
+            "--config-file",
+            root / "pyproject.toml",
+            "--cache-dir",
+            root / ".mypy_cache",
+        ]
+        return subprocess.run([*command, "-p", "synctalk"], cwd=folder, env=child_environment(), check=False).returncode

@@ -6,7 +6,9 @@ import argparse
 import sys
 import traceback
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 from . import backend_environment, blender_environment
 from .errors import Cancelled, InstallError
@@ -117,15 +119,16 @@ def _backend(options: argparse.Namespace) -> int:
 
 
 def _models_arguments(parser: argparse.ArgumentParser) -> None:
-    from backend import models_command
-
-    models_command.add_arguments(parser)
+    _models_command().add_arguments(parser)
 
 
 def _models(options: argparse.Namespace) -> int:
-    from backend import models_command
+    return _models_command().run(options)
 
-    return models_command.run(options)
+
+def _models_command() -> ModuleType:
+    """The backend's own verb. Named at run time, for in the extension `install` and `backend` have other full names."""
+    return import_module("backend.models_command")
 
 
 def _extension(options: argparse.Namespace) -> int:

@@ -99,7 +99,7 @@ def run(root: Path, environments: Path, job: Job, device: str | None = None, pyt
     with steps.next("Blender environment"):
         blender = checkout.make_blender(environments)
     # The working folder makes `-m backend` the checkout's, so paths are made absolute before.
-    command = [backend, "-m", "backend"]
+    command: list[str | Path] = [backend, "-m", "backend"]
     with steps.next(f"Process {job.video.name}"):
         _call(
             [*command, "process", job.video.resolve(), "--workspace", workspace, "--consent", job.consent],
@@ -114,7 +114,7 @@ def run(root: Path, environments: Path, job: Job, device: str | None = None, pyt
         _copy_report(workspace, out)
     with steps.next("Composite in Blender"):
         console = root / "examples" / "console.py"
-        arguments = ["--workspace", workspace, "--audio", job.audio.resolve(), "--out", out]
+        arguments: list[str | Path] = ["--workspace", workspace, "--audio", job.audio.resolve(), "--out", out]
         _call([blender, console, *arguments], root, {"SYNCTALK_BACKEND_PYTHON": str(backend)})
     missing = [name for name in RESULTS if not (out / name).is_file()]
     if missing:

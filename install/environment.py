@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -277,7 +277,7 @@ class _Installation:
                 return
         raise PackageError(f"torch {torch_wheel.VERSION} was not found: check pip's configuration and try again.")
 
-    def _pip(self, arguments: Sequence[str], optional: bool = False) -> Iterator[pip_run.PipState]:
+    def _pip(self, arguments: Sequence[str], optional: bool = False) -> Generator[pip_run.PipState, None, bool]:
         (self.folder / _TEMPORARY).mkdir(exist_ok=True)
         return (
             yield from pip_run.install(

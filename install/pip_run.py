@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,7 +43,7 @@ def install(
     cancelled: IsCancelled | None = None,
     inherited: Sequence[int] = (),
     optional: bool = False,
-) -> Iterator[PipState]:
+) -> Generator[PipState, None, bool]:
     """`python -m pip install ARGUMENTS`, yielding its state at every line and at least every 0.1 s.
 
     The generator's return value is True, or False when `optional` and nothing was found.
@@ -56,7 +56,17 @@ def install(
     Raises:
         NetworkError, DiskError, PackageError, Cancelled: see `failure`.
     """
-    command = [python, "-I", "-m", "pip", "install", "--no-input", "--no-compile", "--only-binary", ":all:"]
+    command: list[str | Path] = [
+        python,
+        "-I",
+        "-m",
+        "pip",
+        "install",
+        "--no-input",
+        "--no-compile",
+        "--only-binary",
+        ":all:",
+    ]
     command += ["--progress-bar", "off", "--no-color", "--no-warn-script-location", "--retries", "2", *arguments]
     place = str(temporary)
     environment = child_environment(

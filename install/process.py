@@ -8,9 +8,10 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from .errors import Cancelled
 from .progress import IsCancelled
@@ -45,10 +46,10 @@ def lines(
     cancelled: IsCancelled | None = None,
     environment: Mapping[str, str] | None = None,
     inherited: Sequence[int] = (),
-) -> Iterator[str | None]:
+) -> Generator[str | None, None, int]:
     """Run `command`; yield each line of its output, or None when it has said nothing for `HEARTBEAT_S`.
 
-    The generator's return value is the exit status. Closing it, or a true `cancelled()`, stops the child and its
+    The generator's return value is the exit status. Closing it, or a true `cancelled()`, stops the child and its own
     children: an interrupt first, a kill after five seconds.
 
     Args:
@@ -87,7 +88,7 @@ def lines(
         _stop(process)
 
 
-def _own_group(inherited: Sequence[int]) -> dict[str, object]:
+def _own_group(inherited: Sequence[int]) -> dict[str, Any]:
     # In a group of its own the child does not get the terminal's Ctrl-C: the parent decides, and reaches its children.
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}

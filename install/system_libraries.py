@@ -12,7 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -110,7 +110,7 @@ def command_for(packages: Sequence[str]) -> str:
     return f"sudo apt-get install {' '.join(packages)} (Debian's names)"
 
 
-def _apt(arguments: Sequence[str], cancelled: IsCancelled | None) -> Iterator[Progress]:
+def _apt(arguments: Sequence[str], cancelled: IsCancelled | None) -> Generator[Progress, None, bool]:
     command = ["apt-get", "-q", "-o", "DPkg::Lock::Timeout=120", *arguments]
     output = lines(command, cancelled=cancelled, environment=child_environment({"DEBIAN_FRONTEND": "noninteractive"}))
     status = 1

@@ -84,6 +84,22 @@ def write_wav(path: str | os.PathLike, samples: np.ndarray, rate: int = RATE) ->
         _write_wave(temporary, [samples], rate)
 
 
+def check_clip_sound(source: Path) -> None:
+    """Refuse a clip without sound to learn from; decodes it once, keeping nothing.
+
+    Raises:
+        AudioError: no sound track, nothing to decode, or silence; each names the clip.
+    """
+    loud = [loudness(samples) for _, samples, _ in _decoded(source)]
+    if not loud:
+        raise AudioError(f"Not one sample of the sound of {source} can be decoded: convert the clip to H.264 and AAC.")
+    if max(loud) < SILENCE:
+        raise AudioError(
+            f"{source} is silent ({_decibels(max(loud))}): SyncTalk learns the lips from speech, so give a clip in "
+            "which the person is heard."
+        )
+
+
 def write_clip_audio(source: Path, start_s: float, duration_s: float, path: Path) -> None:
     """Write the clip's sound as 16 kHz mono, beginning with the first picture and as long as the picture track.
 
@@ -94,10 +110,9 @@ def write_clip_audio(source: Path, start_s: float, duration_s: float, path: Path
         path: of the WAV.
 
     Raises:
-        AudioError: no sound track, nothing to decode, or silence; each names the clip.
+        AudioError: no sound track.
         StorageError: the disk is full or the place is read-only.
     """
-    meter = _Meter()
     total = round(duration_s * RATE)
 
     def blocks() -> Iterator[np.ndarray]:
@@ -108,25 +123,14 @@ def write_clip_audio(source: Path, start_s: float, duration_s: float, path: Path
                 samples = samples[written - offset :]
                 offset = written
             samples = samples[: max(total - offset, 0)]
-            if len(samples) == 0:
-                continue
-            meter.add(samples)
-            yield np.zeros(offset - written, np.float32)
-            yield samples
-            written = offset + len(samples)
+            if len(samples):
+                yield np.zeros(offset - written, np.float32)
+                yield samples
+                written = offset + len(samples)
         yield np.zeros(total - written, np.float32)
 
     with atomic_path(path) as temporary:
         _write_wave(temporary, blocks(), RATE)
-        if not meter.heard:
-            raise AudioError(
-                f"Not one sample of the sound of {source} can be decoded: convert the clip to H.264 and AAC."
-            )
-        if meter.loudness < SILENCE:
-            raise AudioError(
-                f"{source} is silent ({_decibels(meter.loudness)}): SyncTalk learns the lips from speech, so give a "
-                "clip in which the person is heard."
-            )
 
 
 def workspace_audio(workspace: Workspace) -> np.ndarray:
@@ -188,24 +192,6 @@ def _decoded(path: Path) -> Iterator[tuple[float, np.ndarray, int]]:
                 samples = np.concatenate(channels, axis=1).mean(axis=0, dtype=np.float32)
                 end_s = time_s + len(samples) / frame.rate
                 yield time_s, samples, frame.rate
-
-
-class _Meter:
-    """Loudness of sound that passes by, without keeping it."""
-
-    def __init__(self) -> None:
-        self._peaks: list[float] = []
-
-    def add(self, samples: np.ndarray) -> None:
-        self._peaks.append(loudness(samples))
-
-    @property
-    def heard(self) -> bool:
-        return bool(self._peaks)
-
-    @property
-    def loudness(self) -> float:
-        return max(self._peaks, default=0.0)
 
 
 def _write_wave(path: Path, blocks, rate: int) -> None:

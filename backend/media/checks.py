@@ -12,7 +12,7 @@ from ..errors import FaceError, MediaError
 from ..progress import Reporter, format_duration
 from ..workspace import FPS
 from .decode import ClipInfo, FrameReader, frames_in
-from .faces import Face, face_finder
+from .faces import SURE, Face, face_finder
 
 EVERY = 5
 """One frame in so many is searched for faces: 5 a second."""
@@ -26,7 +26,8 @@ AWAY_S = 1.0
 """A face that is away for so long is worth a warning."""
 
 _LOOK_SIDE = 640
-_THOROUGH_LOOKS = 25
+_THOROUGH_EVERY = 5
+"""One search in so many goes over tiles too, for a head that is small and for other people: one a second."""
 
 
 @dataclass
@@ -60,14 +61,11 @@ def look_for_faces(info: ClipInfo, progress: Callable[[int], None]) -> Look:
     look = Look()
     reader = FrameReader(info.path, every=EVERY, max_side=_LOOK_SIDE)
     scale = max(info.width, info.height) / min(max(info.width, info.height), _LOOK_SIDE)
-    found_before, thorough_left = False, _THOROUGH_LOOKS
+    last = None
     with face_finder() as finder:
-        for time_s, picture in reader:
-            # The thorough look is slow: it is for clips whose face is small, not for every frame of one without any.
-            thorough = found_before or thorough_left > 0
-            faces = finder.find(picture, thorough)
-            found_before = bool(faces)
-            thorough_left -= not faces
+        for number, (time_s, picture) in enumerate(reader):
+            faces = finder.find(picture, around=last, thorough=number % _THOROUGH_EVERY == 0)
+            last = faces[0] if faces else last
             look.time_s.append(time_s)
             look.faces.append(
                 [Face(f.x * scale, f.y * scale, f.width * scale, f.height * scale, f.score) for f in faces]
@@ -142,20 +140,22 @@ def _check_seen(path: Path, look: Look, reporter: Reporter) -> None:
 
 
 def _check_alone(path: Path, look: Look, reporter: Reporter) -> None:
-    share = np.array([found[1].height / found[0].height if len(found) > 1 else 0.0 for found in look.faces])
+    times_s: dict[bool, list[float]] = {True: [], False: []}
+    for time_s, found in zip(look.time_s, look.faces, strict=True):
+        others = [face for face in found[1:] if face.score >= SURE]
+        if others:
+            times_s[others[0].height >= SECOND_FACE * found[0].height].append(time_s)
     # One box in a single picture is a shadow or a pattern; a person stays.
-    for start, end in _runs(share >= SECOND_FACE):
-        if end - start >= 2:
-            time_s = look.time_s[start]
-            raise FaceError(
-                f"Two faces are seen in {path} from {time_s:.1f} s (frame {round(time_s * FPS)}): only one person may "
-                "be seen, so crop or cut the clip to one of them."
-            )
-    small = [start for start, end in _runs(share > 0) if end - start >= 2]
+    large, small = (times if len(times) > 1 else [] for times in (times_s[True], times_s[False]))
+    if large:
+        raise FaceError(
+            f"Two faces are seen in {path} from {large[0]:.1f} s (frame {round(large[0] * FPS)}): only one person may "
+            "be seen, so crop or cut the clip to one of them."
+        )
     if small:
         reporter.warning(
-            f"A small face is seen in the background of {path} at {look.time_s[small[0]]:.1f} s: the large one is "
-            "followed, but keep other people out of the picture where you can."
+            f"A small face is seen in the background of {path} at {small[0]:.1f} s: the large one is followed, but "
+            "keep other people out of the picture where you can."
         )
 
 

@@ -43,7 +43,7 @@ def choose_crop(boxes: np.ndarray, width: int, height: int, limit: int) -> tuple
     short = min(width, height)
     if size > _WHOLE_PICTURE * short:
         size = max(short, needed)
-    if limit <= size < limit * _NEARLY and needed <= limit:
+    if limit / _NEARLY < size < limit * _NEARLY and needed <= limit <= short:
         size = limit
     if size <= limit:
         side = max(int(size) // _MULTIPLE * _MULTIPLE, _MULTIPLE)

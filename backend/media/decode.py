@@ -153,7 +153,7 @@ class FrameReader:
     def _from_start(self, container, stream, lead_s: float) -> Iterator[av.VideoFrame]:
         """Decoded frames from a key frame well before the first one wanted."""
         start_s = self._first / FPS
-        if start_s > 2 * _SEEK_MARGIN_S:
+        if start_s > 2 * _SEEK_MARGIN_S and not _is_counted(container):
             container.seek(round((start_s - _SEEK_MARGIN_S + self.info.start_s) * av.time_base), backward=True)
             pictures = _in_order(container, stream, self.damaged_s)
             frame = next(pictures, None)
@@ -256,13 +256,17 @@ def _matrix_of(frame: av.VideoFrame) -> int:
 def _in_order(container, stream: av.VideoStream, damaged_s: list[float]) -> Iterator[av.VideoFrame]:
     """Decoded pictures with time stamps that rise."""
     last_pts = None
-    for frame in decoded(container, stream, damaged_s):
-        if frame.pts is None:  # Raw streams carry no time stamps: count.
-            frame.time_base = 1 / _rate(stream)
-            frame.pts = 0 if last_pts is None else last_pts + 1
+    for index, frame in enumerate(decoded(container, stream, damaged_s)):
+        if _is_counted(container) or frame.pts is None:
+            frame.pts, frame.time_base = index, 1 / _rate(stream)
         if last_pts is None or frame.pts > last_pts:
             last_pts = frame.pts
             yield frame
+
+
+def _is_counted(container) -> bool:
+    """Whether a container keeps no display times, only a constant rate; then pictures are counted from the first on."""
+    return container.format.name in ("avi", "h264", "hevc", "m4v")
 
 
 def _rate(stream: av.VideoStream) -> Fraction:

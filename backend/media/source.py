@@ -13,6 +13,7 @@ import av.container
 from ..errors import MediaError
 
 _COPY_AGAIN = "copy it again from where it was recorded"
+_HEAD_BYTES = 4096
 
 
 @contextlib.contextmanager
@@ -33,18 +34,25 @@ def open_media(path: str | os.PathLike) -> Iterator[av.container.InputContainer]
 
 
 def check_file(path: Path) -> None:
-    """Raise `MediaError` unless `path` is a readable file with something in it."""
+    """Raise `MediaError` unless `path` is a readable file with something in it that is not text.
+
+    A text file is refused before FFmpeg sees it: it would take some for sound, for subtitles, or for a playlist.
+    """
     if not path.exists():
         raise MediaError(f"{path} does not exist: check the path.")
     if path.is_dir():
         raise MediaError(f"{path} is a folder: give the video or sound file itself.")
     try:
         with open(path, "rb") as file:
-            empty = not file.read(1)
+            head = file.read(_HEAD_BYTES)
     except OSError as error:
         raise MediaError(f"{path} cannot be opened ({error.strerror}): check its permissions.") from error
-    if empty:
+    if not head:
         raise MediaError(f"{path} is empty (0 bytes): {_COPY_AGAIN}.")
+    if _looks_like_text(head):
+        raise MediaError(
+            f"{path} is a text file, not a video or sound file, whatever its name says: choose another file."
+        )
 
 
 def video_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
@@ -53,6 +61,8 @@ def video_stream(container: av.container.InputContainer, path: Path) -> av.Video
     Raises:
         MediaError: there is none, or its codec is not known here.
     """
+    if container.format.name.endswith("_pipe") or container.format.name == "image2":
+        raise MediaError(f"{path} is a single picture, not a video: give a video of the person speaking.")
     streams = [stream for stream in container.streams.video if not stream.disposition & stream.disposition.attached_pic]
     if not streams:
         raise MediaError(f"{path} has no picture track: give a video of the person speaking.")
@@ -97,14 +107,12 @@ def decoded(
 
 def _why_not_media(path: Path) -> str:
     with open(path, "rb") as file:
-        head = file.read(4096)
+        head = file.read(_HEAD_BYTES)
     if head[4:8] in (b"ftyp", b"mdat", b"wide", b"free") and not _has_box(path, b"moov"):
         return (
             f"{path} is cut off: its index (moov) is missing, as after an interrupted recording or copy: "
             f"{_COPY_AGAIN}, or record it again."
         )
-    if _looks_like_text(head):
-        return f"{path} is a text file, not a video or sound file, whatever its name says: choose another file."
     return (
         f"{path} is not a video or sound file that can be read: convert it to H.264 in an MP4 file, or {_COPY_AGAIN}."
     )

@@ -15,8 +15,8 @@ from ..errors import AudioError, MediaError, WorkspaceError
 from ..options import ProcessOptions
 from ..progress import Reporter
 from ..workspace import FPS, Crop, Workspace, key_of, sha256_of, write_image
-from .audio import write_clip_audio
-from .checks import check_clip, check_length, describe, look_for_faces
+from .audio import check_clip_sound, write_clip_audio
+from .checks import Look, check_clip, check_length, describe, look_for_faces
 from .crop import choose_crop
 from .decode import ClipInfo, FrameReader, frames_in, probe
 from .source import check_file
@@ -32,7 +32,7 @@ _LOOK_SHARE = 4
 
 
 def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> None:
-    """Decode the clip into `frames/` and `audio.wav`; begins where an interrupted run with the same input stopped.
+    """Decode the clip into `frames/` and `audio.wav`; goes on where an interrupted run with the same input stopped.
 
     The caller holds the workspace's lock. Memory does not grow with the clip's length.
 
@@ -61,13 +61,21 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
     if not info.has_audio:
         raise AudioError(f"{video} has no sound: SyncTalk learns the lips from speech, so give a clip with sound.")
 
-    if not workspace.stage_begins(STAGE, key) or subject.crop is None:
-        _clear(workspace)
+    if not _is_begun(workspace, key):
+        # All checks come before the first change: a clip that is refused costs nothing that was there before.
+        check_clip_sound(video)
+        look = _first_look(info, reporter)
         subject.source, subject.source_sha256 = str(video), digest
         subject.source_size, subject.source_fps = (info.width, info.height), info.fps
-        # Sound first: a clip without speech is found out within a second.
-        write_clip_audio(video, info.start_s, info.frames / FPS if info.frames else 0.0, workspace.audio_path)
-        _first_look(workspace, info, limit, reporter)
+        subject.frames = frames_in(look.end_s)
+        subject.duration_s = subject.frames / FPS
+        subject.crop, subject.size = choose_crop(look.boxes, info.width, info.height, limit)
+        # What another clip, or another size, left goes before subject.json changes: a kill between leaves no mixture.
+        workspace.audio_path.unlink(missing_ok=True)
+        shutil.rmtree(workspace.root / "frames", ignore_errors=True)
+        subject.stages[STAGE] = {"state": "partial", "key": key}
+        workspace.save()
+        write_clip_audio(video, info.start_s, subject.duration_s, workspace.audio_path)
     _write_frames(workspace, info, reporter)
     reporter.info(describe(info, subject.frames, subject.size))
     workspace.stage_ends(STAGE, key)
@@ -111,24 +119,17 @@ def _side_limit(size: int) -> int:
 
 def _is_whole(workspace: Workspace) -> bool:
     """Whether what the stage wrote is still there."""
-    subject = workspace.subject
-    return (
-        subject.frames > 0
-        and workspace.audio_path.exists()
-        and workspace.frame_path(0).exists()
-        and workspace.frame_path(subject.frames - 1).exists()
-    )
+    frames = workspace.subject.frames
+    return frames > 0 and workspace.audio_path.exists() and _first_missing(workspace) == frames
 
 
-def _clear(workspace: Workspace) -> None:
-    """Remove what another clip, or another size, left."""
-    workspace.subject.crop = None
-    workspace.subject.frames = 0
-    shutil.rmtree(workspace.root / "frames", ignore_errors=True)
+def _is_begun(workspace: Workspace, key: str) -> bool:
+    """Whether the clip with this `key` has been looked at and its frames are being written."""
+    begun = workspace.subject.stages.get(STAGE, {}).get("key") == key
+    return begun and workspace.subject.crop is not None and workspace.audio_path.exists()
 
 
-def _first_look(workspace: Workspace, info: ClipInfo, limit: int, reporter: Reporter) -> None:
-    subject = workspace.subject
+def _first_look(info: ClipInfo, reporter: Reporter) -> Look:
     expected = max(info.frames, 1)
 
     def progress(frame: int) -> None:
@@ -137,12 +138,7 @@ def _first_look(workspace: Workspace, info: ClipInfo, limit: int, reporter: Repo
 
     look = look_for_faces(info, progress)
     check_clip(info, look, reporter)
-    subject.frames = frames_in(look.end_s)
-    subject.duration_s = subject.frames / FPS
-    if subject.frames != info.frames:  # The container's word on the length was not exact, or it gave none.
-        write_clip_audio(info.path, info.start_s, subject.duration_s, workspace.audio_path)
-    subject.crop, subject.size = choose_crop(look.boxes, info.width, info.height, limit)
-    workspace.save()
+    return look
 
 
 def _total(frames: int) -> int:

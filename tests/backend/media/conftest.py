@@ -1,0 +1,134 @@
+"""Clips made on the spot, so that a test holds its own input: numbered pictures, real faces, every odd container."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+SIDE = 64
+_BITS = 8
+
+
+def numbered(number: int) -> np.ndarray:
+    """A (64, 64, 3) picture that carries its number in blocks no codec can blur."""
+    picture = np.zeros((SIDE, SIDE, 3), np.uint8)
+    for bit in range(_BITS):
+        row, column = divmod(bit, 4)
+        picture[row * 32 : row * 32 + 32, column * 16 : column * 16 + 16] = 230 if number >> bit & 1 else 20
+    return picture
+
+
+def number_of(picture: np.ndarray) -> int:
+    """The number in a picture made by `numbered`."""
+    blocks = picture.reshape(2, SIDE // 2, 4, SIDE // 4, 3).mean(axis=(1, 3, 4)).ravel()
+    return sum(1 << bit for bit, level in enumerate(blocks) if level > 128)
+
+
+def make_clip(
+    path: Path,
+    pictures: Iterable[np.ndarray],
+    fps: float | Fraction = 25,
+    times_s: Iterable[float] | None = None,
+    audio: tuple[np.ndarray, int] | None = None,
+    audio_start_s: float = 0.0,
+    codec: str = "libx264",
+    pix_fmt: str = "yuv420p",
+    options: dict[str, str] | None = None,
+    rotation: tuple[float, bool, bool] | None = None,
+    aspect: Fraction | None = None,
+    tags: dict[str, int] | None = None,
+    convert: Callable[[np.ndarray], av.VideoFrame] | None = None,
+) -> Path:
+    """Write a clip with PyAV: any rate or time stamps, codec, display matrix, pixel aspect and colour tags."""
+    rate = Fraction(fps).limit_denominator(1001)
+    clock = rate if path.suffix == ".avi" else Fraction(90000)  # AVI counts frames
+    with av.open(str(path), "w") as container:
+        pictures = iter(pictures)
+        first = next(pictures)
+        stream = container.add_stream(codec, rate=rate, options=options or ({"crf": "10"} if "264" in codec else {}))
+        stream.width, stream.height, stream.pix_fmt = first.shape[1], first.shape[0], pix_fmt
+        stream.time_base = stream.codec_context.time_base = 1 / clock
+        if rotation is not None:
+            stream.set_display_rotation(rotation[0], hflip=rotation[1], vflip=rotation[2])
+        if aspect is not None:
+            stream.codec_context.sample_aspect_ratio = aspect
+        for name, value in (tags or {}).items():
+            setattr(stream.codec_context, name, value)
+        sound = container.add_stream("aac", rate=audio[1], layout="mono") if audio is not None else None
+        stamps = iter(times_s) if times_s is not None else (index / rate for index in itertools.count())
+        for picture, time_s in zip(itertools.chain([first], pictures), stamps, strict=False):
+            frame = convert(picture) if convert else av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts, frame.time_base = round(time_s * clock), 1 / clock
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+        if sound is not None and audio is not None:
+            samples = np.asarray(audio[0], np.float32)[None]
+            for start in range(0, samples.shape[1], 1024):
+                frame = av.AudioFrame.from_ndarray(
+                    np.ascontiguousarray(samples[:, start : start + 1024]), "fltp", "mono"
+                )
+                frame.sample_rate, frame.time_base = audio[1], Fraction(1, audio[1])
+                frame.pts = start + round(audio_start_s * audio[1])
+                container.mux(sound.encode(frame))
+            container.mux(sound.encode(None))
+    return path
+
+
+def clicks(times_s: Iterable[float], duration_s: float, rate: int = 16000) -> np.ndarray:
+    """Silence with a 10 ms tone of 1 kHz at each of the times; (samples,) float32."""
+    samples = np.zeros(round(duration_s * rate), np.float32)
+    tone = 0.8 * np.sin(2 * np.pi * 1000 * np.arange(rate // 100) / rate)
+    for time_s in times_s:
+        start = round(time_s * rate)
+        samples[start : start + len(tone)] = tone[: len(samples) - start]
+    return samples
+
+
+def click_times(samples: np.ndarray, rate: int = 16000) -> list[float]:
+    """Where the tones of `clicks` begin, seconds."""
+    loud = np.abs(samples) > 0.25
+    starts = [int(index) for index in np.flatnonzero(loud)]
+    return [index / rate for before, index in itertools.pairwise([-rate, *starts]) if index - before > rate // 20]
+
+
+def speech_like(duration_s: float, rate: int = 16000) -> np.ndarray:
+    """Noise that swells four times a second: sound, though no words; (samples,) float32."""
+    generator = np.random.default_rng(0)
+    time_s = np.arange(round(duration_s * rate)) / rate
+    return (0.2 * generator.standard_normal(len(time_s)) * np.sin(np.pi * 4 * time_s) ** 2).astype(np.float32)
+
+
+class Clips:
+    """The helpers above as one fixture: pytest's importlib mode lets test files import nothing from each other."""
+
+    numbered = staticmethod(numbered)
+    number_of = staticmethod(number_of)
+    make = staticmethod(make_clip)
+    clicks = staticmethod(clicks)
+    click_times = staticmethod(click_times)
+    speech_like = staticmethod(speech_like)
+
+
+@pytest.fixture(scope="session")
+def clips() -> type[Clips]:
+    return Clips
+
+
+@pytest.fixture(scope="session")
+def speaker(root: Path, request: pytest.FixtureRequest) -> list[np.ndarray]:
+    """100 pictures, (256, 256, 3) uint8, of a person who faces the camera: the embedded sample, else a shared clip."""
+    import cv2
+
+    from backend.media.decode import frames
+
+    path = root / "backend" / "actor" / "sample" / "speaker.mp4"
+    if not path.exists():
+        path = request.getfixturevalue("shared") / "clips" / "speech-en-8s-long-hair.mp4"
+    pictures = [picture for _, (_, picture) in zip(range(100), frames(path), strict=False)]
+    return [cv2.resize(picture, (256, 256), interpolation=cv2.INTER_AREA) for picture in pictures]

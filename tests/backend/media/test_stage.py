@@ -1,0 +1,178 @@
+"""The stage `media`: what it writes, that it goes on after a kill, and that other input begins it anew."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from backend.errors import Cancelled
+from backend.media import stage
+from backend.media.decode import frames
+from backend.options import ProcessOptions
+from backend.progress import Reporter
+from backend.workspace import Crop, Workspace
+
+PROCESS = """
+import os, signal, sys
+from backend.media import stage
+from backend.options import ProcessOptions
+from backend.progress import Reporter
+from backend.workspace import Workspace
+left = int(sys.argv[3])
+def on_progress(event):
+    global left
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
+workspace = Workspace.create(sys.argv[1])
+with workspace.locked():
+    stage.run(workspace, ProcessOptions(video=sys.argv[2]), Reporter(on_progress, interval_s=0))
+"""
+
+
+def process(root: Path, video: Path, reporter: Reporter | None = None, size: int = 512) -> Workspace:
+    workspace = Workspace.create(root)
+    with workspace.locked():
+        stage.run(workspace, ProcessOptions(video=video, size=size), reporter or Reporter())
+    return workspace
+
+
+def digests(workspace: Workspace) -> list[str]:
+    paths = [workspace.frame_path(index) for index in range(workspace.subject.frames)]
+    return [hashlib.sha256(path.read_bytes()).hexdigest() for path in [*paths, workspace.audio_path]]
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory, clips, speaker) -> Path:
+    """4 s, 256 x 256, 25 fps, a face and sound."""
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    return clips.make(path, speaker, audio=(clips.speech_like(4.0), 16000))
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory, clip) -> Workspace:
+    return process(tmp_path_factory.mktemp("done") / "ws", clip)
+
+
+def test_frames_sound_and_subject_are_written(done, clip):
+    subject = done.subject
+    assert (subject.frames, subject.size, subject.source_size) == (100, 256, (256, 256))
+    assert subject.crop == Crop(0, 0, 256), "a head that fills its picture keeps it, pixel by pixel"
+    assert subject.source == str(clip)
+    assert len(list((done.root / "frames").iterdir())) == 100
+    for index, (_, picture) in enumerate(frames(clip)):
+        if index % 20 == 0:
+            assert np.abs(done.read_frame(index).astype(int) - picture).mean() < 2
+    samples, rate = soundfile.read(done.audio_path)
+    assert (len(samples), rate) == (64000, 16000)
+    assert Workspace.open(done.root).stage_state("media") == "done"
+
+
+def test_a_finished_stage_does_nothing_again(done, clip):
+    before = done.frame_path(0).stat().st_mtime_ns
+    events = []
+    process(done.root, clip, Reporter(events.append))
+    assert done.frame_path(0).stat().st_mtime_ns == before
+    assert events == []
+
+
+def test_a_frame_that_was_deleted_is_made_again(tmp_path, clip, done):
+    workspace = process(tmp_path / "ws", clip)
+    workspace.frame_path(60).unlink()
+    kept = workspace.frame_path(59).stat().st_mtime_ns
+    assert digests(process(tmp_path / "ws", clip)) == digests(done)
+    assert workspace.frame_path(59).stat().st_mtime_ns == kept
+
+
+@pytest.mark.parametrize("moment", [3, 30, 70])
+def test_a_killed_run_is_finished_by_the_next(tmp_path, clip, done, root, moment):
+    run = [sys.executable, "-c", PROCESS, str(tmp_path / "ws"), str(clip)]
+    assert subprocess.run([*run, str(moment)], cwd=root, capture_output=True, check=False).returncode != 0
+    half = Workspace.open(tmp_path / "ws")
+    written = sorted((half.root / "frames").glob("0*.jpg")) if (half.root / "frames").exists() else []
+    assert half.stage_state("media") != "done"
+    stamps = {path: path.stat().st_mtime_ns for path in written}
+    finished = process(tmp_path / "ws", clip)
+    assert digests(finished) == digests(done)
+    assert finished.subject == Workspace.open(finished.root).subject
+    whole = list(range(len(written)))
+    if [int(path.stem) for path in written] == whole:
+        assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items()), (
+            "what was done is not done again"
+        )
+
+
+def test_a_cancelled_run_is_finished_by_the_next(tmp_path, clip, done):
+    events = []
+    reporter = Reporter(events.append, cancelled=lambda: len(events) > 60, interval_s=0)
+    with pytest.raises(Cancelled, match="Cancelled during media: run the same command again"):
+        process(tmp_path / "ws", clip, reporter)
+    assert Workspace.open(tmp_path / "ws").stage_state("media") == "partial"
+    assert digests(process(tmp_path / "ws", clip)) == digests(done)
+
+
+def test_progress_rises_to_its_total(tmp_path, clip):
+    events = []
+    process(tmp_path / "ws", clip, Reporter(events.append, interval_s=0))
+    assert {event.stage for event in events} == {"media"}
+    counts = [event.done for event in events]
+    assert counts == sorted(counts)
+    assert counts[-1] == events[-1].total
+
+
+def test_another_size_begins_anew(tmp_path, clip):
+    assert process(tmp_path / "ws", clip).subject.size == 256
+    workspace = process(tmp_path / "ws", clip, size=128)
+    assert workspace.subject.size == 128
+    assert workspace.read_frame(99).shape == (128, 128, 3)
+
+
+def test_a_shorter_clip_leaves_no_frames_of_the_longer(tmp_path, clip, clips, speaker):
+    process(tmp_path / "ws", clip)
+    short = clips.make(tmp_path / "short.mp4", speaker[:80], audio=(clips.speech_like(3.2), 16000))
+    workspace = process(tmp_path / "ws", short)
+    assert workspace.subject.frames == 80
+    assert len(list((workspace.root / "frames").iterdir())) == 80
+
+
+def test_a_clip_that_is_gone_after_its_frames_were_made_is_not_missed(tmp_path, clips, speaker):
+    path = clips.make(tmp_path / "clip.mp4", speaker[:80], audio=(clips.speech_like(3.2), 16000))
+    process(tmp_path / "ws", path)
+    path.unlink()
+    told = []
+    process(tmp_path / "ws", path, Reporter(on_log=lambda level, text: told.append(text)))
+    assert "is no longer there" in told[0]
+
+
+def test_a_small_head_is_cropped_and_its_place_kept(tmp_path, clips, speaker):
+    def placed(picture: np.ndarray) -> np.ndarray:
+        canvas = np.full((480, 854, 3), (90, 110, 130), np.uint8)
+        canvas[180:436, 500:756] = picture
+        return canvas
+
+    path = clips.make(tmp_path / "wide.mp4", map(placed, speaker[:80]), audio=(clips.speech_like(3.2), 16000))
+    workspace = process(tmp_path / "ws", path)
+    crop, size = workspace.subject.crop, workspace.subject.size
+    assert workspace.subject.source_size == (854, 480)
+    assert crop.size == size <= 400, "cut out pixel by pixel"
+    assert size % 16 == 0
+    # The head of the pasted picture, hair to chin, lies inside.
+    assert 500 - 80 <= crop.x <= 580
+    assert crop.x + crop.size >= 700
+    x, y = round(crop.x), round(crop.y)
+    shown = workspace.read_frame(10).astype(int)
+    wanted = placed(speaker[10])[y : y + size, x : x + size]
+    assert np.abs(shown - wanted).mean() < 4
+
+
+def test_beyond_the_pictures_edge_the_edge_is_repeated():
+    picture = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
+    shown = stage.working_frame(picture, Crop(-2, 1, 6), 6)
+    assert np.array_equal(shown[0, :3], np.repeat(picture[1, :1], 3, 0))
+    assert np.array_equal(shown[5, 2:], np.stack([picture[3, 0], picture[3, 1], picture[3, 2], picture[3, 3]]))

@@ -247,7 +247,7 @@ def fetch_reported(name: str, reporter: Reporter, accept_licence: bool = False) 
 
 
 def describe() -> list[dict[str, Any]]:
-    """Every model's record as plain values, with `path` (None: not on this machine) and `fault` (why it is no use)."""
+    """Every model's record as plain values; `bytes` may be None (unknown), `fault` says why a file is no use."""
     rows = []
     for model in MODELS:
         path, fault = None, None
@@ -255,7 +255,9 @@ def describe() -> list[dict[str, Any]]:
             path = find(model.name)
         except ModelError as error:
             fault = str(error)
-        rows.append({**asdict(model), "path": str(path) if path else None, "fault": fault})
+        size = model.size or model.about
+        state = {"bytes": size, "present": path is not None, "path": str(path) if path else None, "fault": fault}
+        rows.append({**asdict(model), **state})
     return rows
 
 

@@ -1,5 +1,5 @@
 """The operators, one file a step. They call synctalk_blender and hold no logic that a script could want."""
 
-from . import backend, speak, subject, track, train
+from . import backend, composite, speak, subject, track, train
 
-CLASSES = (*backend.CLASSES, *subject.CLASSES, *track.CLASSES, *train.CLASSES, *speak.CLASSES)
+CLASSES = (*backend.CLASSES, *subject.CLASSES, *track.CLASSES, *train.CLASSES, *speak.CLASSES, *composite.CLASSES)

@@ -1,5 +1,5 @@
 """The sidebar tab “SyncTalk” of the 3D View, one file a step."""
 
-from . import backend, speak, subject, track, train
+from . import backend, composite, speak, subject, track, train
 
-CLASSES = (*backend.CLASSES, *subject.CLASSES, *track.CLASSES, *train.CLASSES, *speak.CLASSES)
+CLASSES = (*backend.CLASSES, *subject.CLASSES, *track.CLASSES, *train.CLASSES, *speak.CLASSES, *composite.CLASSES)

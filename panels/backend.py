@@ -91,7 +91,7 @@ class SYNCTALK_PT_models(SidebarPanel, bpy.types.Panel):
             box = layout.box()
             row = box.row()
             row.label(text=str(model.get("name", "")), icon="CHECKMARK" if model.get("present") else "RADIOBUT_OFF")
-            if not model.get("present"):
+            if not model.get("present") and not model.get("licence_opt_in"):  # those are fetched from a terminal
                 row.operator("synctalk.fetch_model", text=_size(model.get("bytes")), icon="IMPORT").name = str(
                     model.get("name", "")
                 )

@@ -9,7 +9,7 @@ import bpy
 
 from ..install import backend_environment
 from . import backend_process, jobs, preferences, workspace_state
-from .scene import rig
+from .scene import compositor, rig
 from .steps import Facts
 
 
@@ -35,7 +35,7 @@ def facts(scene: bpy.types.Scene) -> Facts:
         state=workspace_state.workspace_state(root),
         has_head=found is not None,
         has_speech=found is not None and found.animation is not None,
-        has_composite=False,
+        has_composite=found is not None and compositor.is_composed(scene),
         running=job.step.value if job else "",
         running_title=job.title if job else "",
         failed=frozenset(step.value for step in jobs.runtime.errors),

@@ -83,7 +83,12 @@ class Job:
         """Take notice of what happened; never waits."""
         if self.finished or self._waits_for is None:
             return
-        ended = self._waits_for.poll()
+        try:
+            ended = self._waits_for.poll()
+        except Exception as error:  # noqa: BLE001 (what works on the scene finds it gone when another file was opened)
+            self._fail(error)
+            self._work.close()
+            return
         backend = backend_process.running_backend()
         if backend is not None:
             backend.pump()

@@ -19,14 +19,6 @@ _PRESETS = (
     ("standard", "Standard", "Sharper, in the footage's full resolution; about forty minutes on a GPU"),
     ("paper", "Paper", "The settings of the SyncTalk paper, for comparison; hours on a GPU"),
 )
-_SOURCES = (
-    (
-        "LIVE",
-        "Live Head",
-        "The neural head is drawn anew for every frame and follows whatever you move (engine SyncTalk)",
-    ),
-    ("BAKED", "Baked Frames", "Pictures written once by Bake, for a render farm or a computer without the backend"),
-)
 
 
 def default_workspace(video: str) -> str:
@@ -140,17 +132,8 @@ class SyncTalkSettings(bpy.types.PropertyGroup):
         step=500,
         precision=0,
     )
-    animation: bpy.props.StringProperty(
-        name="Animation",
-        description="The animation that the keyframes came from",
-        subtype="FILE_PATH",
-        options={"HIDDEN"},
-    )
 
     # Composite
-    head_source: bpy.props.EnumProperty(
-        name="Head", description="Where the composite takes the head from", items=_SOURCES, default="LIVE"
-    )
     bake_folder: bpy.props.StringProperty(
         name="Bake to",
         description="The folder for the baked frames. Left empty, it lies in the workspace",

@@ -13,10 +13,11 @@ import bpy
 from ..backend import protocol
 from . import EXTENSION_ID, preferences, workspace_state
 from .backend_process import BackendError, close_shared_backend
+from .engine import SyncTalkRenderEngine
 from .install_job import InstallTask
 from .jobs import Job, Request, Work, runtime
 from .properties import SyncTalkSettings
-from .scene import importer, rig
+from .scene import compositor, importer, rig
 from .scene.subject import read_animation, read_face_mesh, read_subject, read_tracking
 from .steps import Step
 
@@ -106,6 +107,7 @@ def process(scene: bpy.types.Scene) -> Job:
     def work() -> Work:
         info = yield Request("process", params)
         _keep_warnings(info)
+        yield from _footage(workspace)
         import_tracking(scene_of(workspace))
         return f"{info['frames']} frames tracked; camera, head and face are in the scene."
 
@@ -180,6 +182,45 @@ def import_animation(scene: bpy.types.Scene, path: str | Path) -> None:
     subject = read_subject(found.workspace)
     importer.import_animation(scene, found, subject, read_animation(path))
     found.collection[rig.ANIMATION] = str(path)
+
+
+# -- Composite --------------------------------------------------------------------------------------------------
+
+
+def composite(scene: bpy.types.Scene) -> Job:
+    """Render the head with the engine “SyncTalk” and lay it over the footage with compositor nodes."""
+    workspace = _workspace(scene.synctalk)
+
+    def work() -> Work:
+        yield from _footage(workspace)
+        target = scene_of(workspace)
+        target.render.engine = SyncTalkRenderEngine.bl_idname
+        _compose(target, workspace, None)
+        return "The composite is built: render a picture or the animation."
+
+    return Job(Step.COMPOSITE, "Building the composite", work())
+
+
+def bake_folder(scene: bpy.types.Scene) -> Path:
+    """Where baked frames of the scene go: the folder chosen, else one in the workspace."""
+    chosen = scene.synctalk.bake_folder
+    return Path(absolute(chosen)) if chosen else _workspace(scene.synctalk) / "renders" / "baked"
+
+
+def _footage(workspace: Path) -> Work:
+    """Have the whole source pictures written, unless the working frames are these."""
+    if read_subject(workspace).footage is None:
+        yield Request("footage", {"workspace": str(workspace)})
+    return ""
+
+
+def _compose(scene: bpy.types.Scene, workspace: Path, frames: Path | None) -> None:
+    found = rig.find_rig(scene, workspace)
+    if found is None:
+        raise BackendError("The head is no longer in the scene: press Send to Scene in the Track panel.", "scene")
+    subject = read_subject(workspace)
+    animation = read_animation(found.animation) if found.animation else read_tracking(subject)
+    compositor.compose(scene, found, subject, animation.plate_frame, frames=frames)
 
 
 # -- common -----------------------------------------------------------------------------------------------------

@@ -37,7 +37,7 @@ def count(job: int, params: dict) -> None:
             return
         progress = {
             "job": job,
-            "stage": "train",
+            "stage": "training",
             "done": done,
             "total": total,
             "unit": "steps",

@@ -1,0 +1,35 @@
+"""Operators of the Composite panel."""
+
+from __future__ import annotations
+
+import bpy
+
+from ..synctalk_blender import baking, jobs, work
+from ..synctalk_blender.steps import Step
+from .common import JobOperator
+
+
+class SYNCTALK_OT_composite(JobOperator, bpy.types.Operator):
+    bl_idname = "synctalk.composite"
+    bl_label = "Build Composite"
+    bl_description = "Render with SyncTalk and lay the head over the footage with compositor nodes. Your own nodes stay"
+    step = Step.COMPOSITE
+
+    def job(self, context: bpy.types.Context) -> jobs.Job:
+        return work.composite(context.scene)
+
+
+class SYNCTALK_OT_bake(JobOperator, bpy.types.Operator):
+    bl_idname = "synctalk.bake"
+    bl_label = "Bake Head"
+    bl_description = (
+        "Write the head of every frame to pictures, with all your edits, and composite from these: "
+        "for a render farm, or a computer without the backend"
+    )
+    step = Step.COMPOSITE
+
+    def job(self, context: bpy.types.Context) -> jobs.Job:
+        return baking.bake(context.scene, work.bake_folder(context.scene))
+
+
+CLASSES = (SYNCTALK_OT_composite, SYNCTALK_OT_bake)

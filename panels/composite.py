@@ -1,0 +1,41 @@
+"""Panel Composite: the head over the footage, rendered live or from baked frames."""
+
+from __future__ import annotations
+
+import bpy
+
+from ..synctalk_blender.steps import Facts, State, Status, Step
+from .common import OptionsPanel, StepPanel, draw_action
+from .text import label_lines
+
+
+class SYNCTALK_PT_composite(StepPanel, bpy.types.Panel):
+    bl_label = "Composite"
+    bl_order = 5
+    step = Step.COMPOSITE
+
+    def draw_step(self, layout: bpy.types.UILayout, context: bpy.types.Context, known: Facts, status: Status) -> None:
+        if status.state is State.RUNNING or not known.has_composite:
+            label_lines(layout, context, "The head over the footage, as nodes that stay yours to edit.")
+            draw_action(layout, context, known, status, self.step, "synctalk.composite", "Build Composite", "NODETREE")
+            return
+        row = layout.row(align=True)
+        row.scale_y = 1.4
+        row.operator("render.render", text="Picture", icon="RENDER_STILL")
+        row.operator("render.render", text="Animation", icon="RENDER_ANIMATION").animation = True
+        layout.operator("synctalk.composite", text="Build Again", icon="FILE_REFRESH")
+
+
+class SYNCTALK_PT_bake(OptionsPanel, bpy.types.Panel):
+    bl_label = "Bake"
+    bl_parent_id = "SYNCTALK_PT_composite"
+    step = Step.COMPOSITE
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout = self.layout
+        label_lines(layout, context, "Pictures of the head, for a farm or a computer without the backend.")
+        layout.prop(context.scene.synctalk, "bake_folder", text="", placeholder="In the workspace")
+        layout.operator("synctalk.bake", icon="RENDER_ANIMATION")
+
+
+CLASSES = (SYNCTALK_PT_composite, SYNCTALK_PT_bake)

@@ -1,0 +1,188 @@
+"""Jobs run beside the interface and to their end alike, and nothing that happens meanwhile harms Blender."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import sys
+import time
+from pathlib import Path
+
+import bpy
+import pytest
+
+FAKE = Path(__file__).with_name("fake_backend.py")
+STAGES = ("media", "landmarks", "head_sync", "face_sync", "portrait_sync")
+
+
+@pytest.fixture
+def parts(addon, monkeypatch):
+    """The add-on's modules, with a fake backend behind `shared_backend`; its faults are set by `parts.fault`."""
+
+    class Parts:
+        def __getattr__(self, name):
+            return importlib.import_module(f"{addon.__name__}.synctalk_blender.{name}")
+
+    found = Parts()
+    monkeypatch.setattr(found.backend_process, "backend_command", lambda: ([sys.executable, str(FAKE)], None, None))
+    monkeypatch.setattr(found.facts, "backend_state", lambda: "ready")
+    yield found
+    found.jobs.runtime.job = None
+    found.jobs.forget_messages()
+    found.backend_process.close_shared_backend(0.0)
+
+
+def write_subject(root, **changes):
+    subject = {"format": 1, "frames": 10, "stages": {name: {"state": "done", "key": "x"} for name in STAGES}}
+    subject["consent"] = {"given": True, "by": "Ada", "when": "now"}
+    root.mkdir(exist_ok=True)
+    (root / "subject.json").write_text(json.dumps(subject | changes))
+
+
+@pytest.fixture
+def scene(parts, tmp_path):
+    """A scene whose workspace is tracked, so that training may begin."""
+    write_subject(tmp_path / "anna.synctalk")
+    settings = bpy.context.scene.synctalk
+    settings.workspace = str(tmp_path / "anna.synctalk")
+    settings.use_time_limit, settings.minutes = True, 0.2
+    return bpy.context.scene
+
+
+def pump_until_finished(parts, timeout_s=10.0):
+    """What the window's timer does; it does not fire here."""
+    end = time.monotonic() + timeout_s
+    while parts.jobs.runtime.job is not None:
+        assert time.monotonic() < end
+        parts.jobs._tick()
+        time.sleep(0.01)
+
+
+def test_an_operator_in_background_mode_runs_to_its_end_and_prints_its_progress(parts, scene, capfd):
+    assert bpy.ops.synctalk.train() == {"FINISHED"}
+    assert parts.jobs.runtime.job is None
+    assert "20 steps learnt" in parts.jobs.runtime.notes[parts.steps.Step.TRAIN]
+    printed = capfd.readouterr().out
+    assert re.search(r"SyncTalk +\d\d% Training: Training", printed)
+
+
+def test_a_job_beside_the_interface_ends_the_same_way(parts, scene):
+    parts.jobs.start(parts.work.train(scene))
+    assert parts.jobs.busy()
+    pump_until_finished(parts)
+    assert "20 steps learnt" in parts.jobs.runtime.notes[parts.steps.Step.TRAIN]
+    assert parts.jobs.runtime.warnings[parts.steps.Step.TRAIN] == ["half way"]
+
+
+def test_progress_has_a_fraction_and_words(parts, scene):
+    job = parts.work.train(scene)
+    parts.jobs.start(job)
+    seen = set()
+    while not job.finished:
+        parts.jobs._tick()
+        if job.fraction is not None:
+            seen.add(round(job.fraction, 2))
+        time.sleep(0.005)
+    assert 0.0 <= min(seen) < 0.5 < max(seen) <= 1.0
+
+
+def test_a_second_job_is_refused_with_the_first_ones_name(parts, scene):
+    parts.jobs.start(parts.work.train(scene))
+    with pytest.raises(RuntimeError, match="Training is under way"):
+        bpy.ops.synctalk.train()
+    bpy.ops.synctalk.cancel()
+    pump_until_finished(parts)
+    assert "Cancelled" in parts.jobs.runtime.notes[parts.steps.Step.TRAIN]
+
+
+def test_undo_and_another_file_do_not_disturb_a_job(parts, scene):
+    scene.synctalk.minutes = 0.5
+    parts.jobs.start(parts.work.train(scene))
+    bpy.ops.ed.undo_push(message="test")
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    assert parts.jobs.busy()
+    pump_until_finished(parts)
+    assert "50 steps learnt" in parts.jobs.runtime.notes[parts.steps.Step.TRAIN]
+
+
+def test_messages_of_the_last_file_are_gone_in_the_next(parts, scene):
+    bpy.ops.synctalk.train()
+    assert parts.jobs.runtime.notes
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    assert not parts.jobs.runtime.notes
+
+
+def test_the_state_of_the_steps_is_read_from_the_workspace_of_a_loaded_file(parts, scene, tmp_path):
+    path = tmp_path / "anna.blend"
+    bpy.ops.wm.save_as_mainfile(filepath=str(path))
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    assert not parts.facts.facts(bpy.context.scene).state.tracked
+    bpy.ops.wm.open_mainfile(filepath=str(path))
+    assert parts.facts.facts(bpy.context.scene).state.tracked
+
+
+@pytest.mark.parametrize(("fault", "word"), [("exit", "GPU fell off"), ("text", "nonsense"), ("defect", "division")])
+def test_a_failing_backend_is_a_sentence_in_the_panel_and_the_next_press_works(parts, scene, fault, word):
+    def work():
+        yield parts.jobs.Request("train", {"fault": fault})
+        return ""
+
+    job = parts.jobs.Job(parts.steps.Step.TRAIN, "Training", work())
+    parts.jobs.start(job)
+    pump_until_finished(parts)
+    assert word in parts.jobs.runtime.errors[parts.steps.Step.TRAIN]
+    assert bpy.ops.synctalk.train() == {"FINISHED"}
+    assert parts.steps.Step.TRAIN not in parts.jobs.runtime.errors
+
+
+def test_a_defect_of_the_add_on_within_a_job_is_told_too(parts):
+    def work():
+        yield parts.jobs.Request("hello", {})
+        raise ZeroDivisionError("one over nothing")
+
+    parts.jobs.start(parts.jobs.Job(parts.steps.Step.TRACK, "Tracking", work()))
+    pump_until_finished(parts)
+    assert "one over nothing" in parts.jobs.runtime.errors[parts.steps.Step.TRACK]
+
+
+def test_an_operator_without_consent_is_refused_with_the_reason(parts, scene, tmp_path):
+    write_subject(tmp_path / "anna.synctalk", consent={})
+    with pytest.raises(RuntimeError, match="permission of the person"):
+        bpy.ops.synctalk.train()
+
+
+def test_installing_offline_says_what_to_allow(parts):
+    if bpy.app.online_access:
+        pytest.skip("this Blender may go online")
+    with pytest.raises(RuntimeError, match="online"):
+        bpy.ops.synctalk.install_backend()
+    with pytest.raises(parts.backend_process.BackendError, match="Allow Online Access|offline-mode"):
+        parts.work.require_online("Installing the backend")
+
+
+def test_a_video_gives_the_workspace_beside_it(parts, tmp_path):
+    settings = bpy.context.scene.synctalk
+    settings.video = str(tmp_path / "anna.mp4")
+    assert settings.workspace == str(tmp_path / "anna.synctalk")
+
+
+def test_every_panel_draws_in_every_state(parts, scene):
+    drawn = list(importlib.import_module(f"{parts.jobs.__package__.rpartition('.')[0]}.panels").CLASSES)
+    parts.jobs.runtime.errors[parts.steps.Step.TRACK] = "Something long went wrong in a folder: try again."
+
+    class Layout:
+        """Takes any drawing call, and answers with itself."""
+
+        def __getattr__(self, name):
+            return lambda *args, **options: self
+
+        def __setattr__(self, name, value):
+            pass
+
+    for cls in drawn:
+        panel = type("Drawn", (), {name: getattr(cls, name) for name in dir(cls) if not name.startswith("__")})()
+        panel.layout = Layout()
+        for method in ("draw_header", "draw_header_preset", "draw"):
+            if hasattr(panel, method):
+                getattr(panel, method)(bpy.context)

@@ -1,0 +1,120 @@
+"""The panels lead one way: exactly one next step, and a sentence for every button that cannot be pressed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def steps(import_part):
+    return import_part("synctalk_blender.steps")
+
+
+@pytest.fixture(scope="module")
+def states(import_part):
+    return import_part("synctalk_blender.workspace_state")
+
+
+@pytest.fixture(scope="module")
+def journey(steps, states):
+    """The facts after each step, from the empty scene to the composite, with the step that is then next."""
+    step, tracked = steps.Step, dict.fromkeys(states.STAGES, "done")
+    facts = steps.Facts()
+    way = [(facts, step.BACKEND)]
+
+    def go(next_step, **changes):
+        nonlocal facts
+        facts = dataclasses.replace(facts, **changes)
+        way.append((facts, next_step))
+
+    go(step.SUBJECT, backend="ready")
+    go(step.SUBJECT, video="/clip.mp4", video_exists=True, workspace="/clip.synctalk")
+    go(step.TRACK, consent_ticked=True, consent_by="Ada")
+    consent = states.WorkspaceState(exists=True, consent_by="Ada", stages=tracked)
+    go(step.TRACK, state=consent)  # tracked, but not yet in this scene
+    go(step.TRAIN, has_head=True)
+    go(step.SPEAK, state=dataclasses.replace(consent, trained_step=100), speech="/s.wav", speech_exists=True)
+    go(step.COMPOSITE, has_speech=True)
+    go(None, has_composite=True)
+    return way
+
+
+def test_the_way_leads_from_the_empty_scene_to_the_composite(steps, journey):
+    for facts, expected in journey:
+        found = [step for step, status in steps.statuses(facts).items() if status.is_next]
+        assert found == ([] if expected is None else [expected]), facts
+
+
+def test_a_step_that_is_next_can_be_taken_and_one_that_waits_says_why(steps, journey):
+    for facts, _ in journey:
+        for step, status in steps.statuses(facts).items():
+            reason = steps.why_not(step, facts)
+            if status.is_next:
+                assert not reason
+            if status.state is steps.State.WAITING:
+                assert len(reason) > 10, (step, facts)
+
+
+def test_while_a_job_runs_nothing_else_can_be_begun(steps, journey):
+    facts = dataclasses.replace(journey[-1][0], running="train", running_title="Training")
+    assert all("Training" in steps.why_not(step, facts) for step in steps.Step)
+    assert steps.statuses(facts)[steps.Step.TRAIN].state is steps.State.RUNNING
+    assert not any(status.is_next for status in steps.statuses(facts).values())
+
+
+def test_training_is_refused_without_consent(steps, journey):
+    facts, _ = journey[5]
+    without = dataclasses.replace(facts.state, consent_by="")
+    for ticked, by in ((False, "Ada"), (True, " ")):
+        refused = dataclasses.replace(facts, state=without, consent_ticked=ticked, consent_by=by)
+        assert "permission" in steps.why_not(steps.Step.TRAIN, refused)
+    assert not steps.why_not(steps.Step.TRAIN, dataclasses.replace(facts, state=without, consent_ticked=True))
+
+
+def test_a_failed_step_says_so_until_it_is_tried_again(steps, journey):
+    facts = dataclasses.replace(journey[3][0], failed=frozenset({"track"}))
+    status = steps.statuses(facts)[steps.Step.TRACK]
+    assert status.state is steps.State.FAILED
+    assert status.is_next
+
+
+def test_a_workspace_says_what_it_holds(states, tmp_path):
+    assert states.read_workspace(tmp_path) == states.WorkspaceState()
+    subject = {
+        "format": 1,
+        "source": "/clip.mp4",
+        "frames": 250,
+        "fps": 25.0,
+        "consent": {"given": True, "by": "Ada", "when": "2026-01-01"},
+        "stages": {"media": {"state": "done", "key": "x"}, "landmarks": {"state": "partial", "key": "x"}},
+    }
+    (tmp_path / "subject.json").write_text(json.dumps(subject))
+    state = states.workspace_state(tmp_path)
+    assert (state.frames, state.consent_by, state.stages_done, state.tracked) == (250, "Ada", 1, False)
+
+    subject["stages"] = {name: {"state": "done", "key": "x"} for name in states.STAGES}
+    (tmp_path / "new.json").write_text(json.dumps(subject))
+    (tmp_path / "new.json").replace(tmp_path / "subject.json")
+    assert states.workspace_state(tmp_path).tracked, "a rename must be noticed"
+
+    checkpoints = tmp_path / "checkpoints"
+    checkpoints.mkdir()
+    (checkpoints / "step_0000300.safetensors").touch()
+    (checkpoints / ".step_0000400.tmp-1.safetensors").touch()
+    (checkpoints / "config.json").write_text('{"preset": "preview", "psnr": 31.5}')
+    state = states.workspace_state(tmp_path)
+    assert (state.trained_step, state.trained_preset, state.trained_psnr) == (300, "preview", 31.5)
+
+
+@pytest.mark.parametrize("text", ["", "no json", "[]", '{"format": "x"}', '{"format": 1, "frames": []}'])
+def test_a_damaged_workspace_is_a_sentence(states, tmp_path, text):
+    (tmp_path / "subject.json").write_text(text)
+    assert str(tmp_path) in states.read_workspace(tmp_path).problem
+
+
+def test_a_newer_workspace_is_a_sentence(states, tmp_path):
+    (tmp_path / "subject.json").write_text('{"format": 99}')
+    assert "newer" in states.read_workspace(tmp_path).problem

@@ -133,7 +133,10 @@ def _ask_consent(root: Path) -> None:
 
     if Workspace.open(root).subject.consent.get("given"):
         return
-    print("This makes a synthetic likeness of the person shown. Who gave the permission for it? (empty: nobody)", file=sys.stderr)
+    print(
+        "This makes a synthetic likeness of the person shown. Who gave the permission for it? (empty: nobody)",
+        file=sys.stderr,
+    )
     name = input("> ").strip()
     if not name:
         raise ConsentError("Without the person's permission no head is trained.")
@@ -188,9 +191,15 @@ def _parser(verb_named: str | None) -> argparse.ArgumentParser:
     sub.add_argument("video", type=Path, nargs="?", help="the clip; may be left out to go on with a workspace")
     sub.add_argument("--workspace", type=Path, required=True, help="folder of the subject")
     sub.add_argument("--stage", choices=STAGES, help="this stage alone")
-    sub.add_argument("--size", type=int, default=ProcessOptions.size, help="largest side of the working frame, pixels (%(default)s)")
-    sub.add_argument("--landmarks", choices=("auto", "task", "mesh"), default="auto", help="which landmark model (%(default)s)")
-    sub.add_argument("--audio-offset", metavar="MS", help="how late the sound runs: milliseconds, or auto to mend what is measured")
+    sub.add_argument(
+        "--size", type=int, default=ProcessOptions.size, help="largest side of the working frame, pixels (%(default)s)"
+    )
+    sub.add_argument(
+        "--landmarks", choices=("auto", "task", "mesh"), default="auto", help="which landmark model (%(default)s)"
+    )
+    sub.add_argument(
+        "--audio-offset", metavar="MS", help="how late the sound runs: milliseconds, or auto to mend what is measured"
+    )
     sub.add_argument("--consent", metavar="NAME", help="who gave the permission to make a synthetic likeness; recorded")
 
     sub = verb("train", "train the head; goes on from the last checkpoint", _train)

@@ -75,5 +75,7 @@ def storage_error(error: OSError, path: object) -> SyncTalkError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StorageError(f"The disk is full while writing {path}: free some space and run the same command again.")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return StorageError(f"{path} cannot be written to (read-only): choose another folder or change its permissions.")
+        return StorageError(
+            f"{path} cannot be written to (read-only): choose another folder or change its permissions."
+        )
     return StorageError(f"Writing {path} failed ({error.strerror}): check the disk and run the same command again.")

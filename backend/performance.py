@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,8 @@ import numpy as np
 from . import pipeline
 from .errors import WorkspaceError
 from .media.audio import read_audio
-from .media.decode import FrameReader
-from .media.encode import FrameWriter, VideoWriter
+from .media.encode import SYNTHETIC_MARK, FrameWriter, VideoWriter
+from .media.footage import is_whole_picture, write_footage
 from .portrait_sync.blend import over, place
 from .progress import Reporter
 from .protocol import BLENDSHAPE_NAMES
@@ -24,7 +23,7 @@ from .renderer.colour import to_straight_uint8
 from .renderer.render import Renderer
 from .training import checkpoints
 from .training.dataset import Tracking
-from .workspace import Subject, Workspace, read_arrays, write_image
+from .workspace import Subject, Workspace, key_of, read_arrays, read_image, write_image, write_json
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,9 @@ class Animation:
             plate = arrays["plate_frame"].astype(int)
             focal, principal = float(arrays["focal_px"]), tuple(float(value) for value in arrays["principal_px"])
         except (KeyError, ValueError, IndexError) as error:
-            raise WorkspaceError(f"{path} is not an animation of docs/animation.md ({error}): export it again.") from error
+            raise WorkspaceError(
+                f"{path} is not an animation of docs/animation.md ({error}): export it again."
+            ) from error
         if not len(poses) == len(blendshapes) == len(plate) or poses.shape[1:] != (4, 4):
             raise WorkspaceError(f"{path}: its arrays differ in length: export it again.")
         outside = np.flatnonzero((plate < 0) | (plate >= workspace.subject.frames))
@@ -121,32 +122,32 @@ def render(
             reporter.progress("rendering", index + 1, total)
 
     if out.suffix.lower() == ".mp4":
-        footage = Footage(workspace, width, height)
+        footage = Footage(workspace, width, height, reporter)
         sound_path = audio or animation.audio
         sound = (read_audio(sound_path, 48000), 48000) if sound_path and sound_path.exists() else None
         with VideoWriter(out, width, height, audio=sound) as film:
             for index, rgba in enumerate(pictures()):
                 film.write(over(rgba, footage.plate(int(animation.plate_frame[index]))))
     else:
-        _render_frames(out, animation, camera, renderer, reporter)
+        _render_frames(out, animation, camera, renderer, head.path, reporter)
     return {"out": str(out), "frames": total, "width": width, "height": height}
 
 
-def _render_frames(out: Path, animation: Animation, camera: Camera, renderer: Renderer, reporter: Reporter) -> None:
+def _render_frames(
+    out: Path, animation: Animation, camera: Camera, renderer: Renderer, checkpoint: Path, reporter: Reporter
+) -> None:
     """RGBA frames; ones that an interrupted run of the same animation left are kept."""
-    from .workspace import key_of, write_json
-
     total = len(animation.plate_frame)
     key = key_of(
         animation.head_to_camera.tolist(), animation.blendshapes.tolist(), (camera.width, camera.height, camera.focal_px),
-        renderer.fingerprint,
+        str(checkpoint),
     )  # fmt: skip
     marker = out / "frames.json"
     known = marker.read_text(encoding="utf-8") if marker.exists() else ""
     if key not in known:
         for old in out.glob("[0-9]" * 6 + ".png"):
             old.unlink()
-        write_json(marker, {"key": key, "frames": total, "note": "Synthetic likeness made with SyncTalk"})
+        write_json(marker, {"key": key, "frames": total, "note": SYNTHETIC_MARK})
     writer = FrameWriter(out)
     for index in range(total):
         if not writer.path(index).exists():
@@ -158,48 +159,16 @@ def _render_frames(out: Path, animation: Animation, camera: Camera, renderer: Re
 class Footage:
     """Footage frames without the head, at any size, in any order."""
 
-    def __init__(self, workspace: Workspace, width: int, height: int) -> None:
+    def __init__(self, workspace: Workspace, width: int, height: int, reporter: Reporter) -> None:
         self._workspace, self._size = workspace, (width, height)
-        crop, (source_width, source_height) = workspace.subject.crop, workspace.subject.source_size
-        self._whole = (crop.x, crop.y) == (0, 0) and crop.size == source_width == source_height
-        self._source = None if self._whole else SourceFrames(Path(workspace.subject.source))
+        self._whole = None if is_whole_picture(workspace) else write_footage(workspace, reporter)
 
     def plate(self, index: int) -> np.ndarray:
         """(height, width, 3) uint8."""
         plate = self._workspace.read_plate(index)
-        if self._source is not None:
-            plate = place(plate, self._workspace.subject.crop, self._source[index])
+        if self._whole is not None:
+            plate = place(plate, self._workspace.subject.crop, read_image(Path(str(self._whole) % index)))
         return _resized(plate, self._size)
-
-
-class SourceFrames:
-    """Frames of the source video by index. Decoded ones are kept as JPEG, so that playing backwards stays cheap."""
-
-    KEPT = 300
-
-    def __init__(self, path: Path) -> None:
-        if not path.exists():
-            raise WorkspaceError(f"{path} is no longer there: put the footage back, the result is laid over its full frame.")
-        self._path = path
-        self._kept: OrderedDict[int, np.ndarray] = OrderedDict()
-        self._reader: Iterator[tuple[float, np.ndarray]] | None = None
-        self._next = 0
-
-    def __getitem__(self, index: int) -> np.ndarray:
-        if index not in self._kept:
-            if self._reader is None or not self._next <= index < self._next + self.KEPT // 2:
-                self._next = max(0, index - self.KEPT // 2) if index < self._next else index
-                self._reader = iter(FrameReader(self._path, start_s=self._next / 25))
-            while self._next <= index:
-                _, picture = next(self._reader)
-                done, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 97])
-                if not done:
-                    raise WorkspaceError(f"{self._path}: frame {self._next} could not be kept in memory.")
-                self._kept[self._next] = data
-                self._next += 1
-                while len(self._kept) > self.KEPT:
-                    self._kept.popitem(last=False)
-        return cv2.cvtColor(cv2.imdecode(self._kept[index], cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 
 def _resized(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -251,3 +220,20 @@ def render_split(root: Path, out: Path, reporter: Reporter, *, size: int | None 
         write_image(out / f"{item.index:06d}_head.png", np.repeat(item.head[..., None], 3, 2))
         count += 1
     return {"out": str(out), "frames": count, "size": size or workspace.subject.size}
+
+
+def evaluate(root: Path, reporter: Reporter, *, size: int | None = 256, report: bool = True) -> dict[str, Any]:
+    """The figures of `evaluate --json`, and reports/report.html."""
+    from .evaluation.evaluate import evaluate as compare
+
+    workspace = Workspace.open(root)
+    workspace.require("portrait_sync")
+    evaluation = compare(held_out(workspace, size, reporter))
+    figures = evaluation.figures
+    if report:
+        from .evaluation.report import write_report
+
+        path = workspace.reports / "report.html"
+        write_report(workspace, path, evaluation)
+        figures["report"] = str(path)
+    return figures

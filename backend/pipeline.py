@@ -137,4 +137,9 @@ def speak(
     )
     with np.load(path, allow_pickle=False) as data:
         frames, fps = len(data["frame_time_s"]), float(data["fps"])
-    return {"animation": str(path), "frames": frames, "duration_s": frames / fps, "audio": str(path.with_name("speech.wav"))}
+    return {
+        "animation": str(path),
+        "frames": frames,
+        "duration_s": frames / fps,
+        "audio": str(path.with_name("speech.wav")),
+    }

@@ -123,11 +123,24 @@ def terminal_reporter(stream=None, cancelled: Callable[[], bool] | None = None) 
         if not is_terminal:
             if event.done >= event.total and last_line[0] != event.stage:
                 last_line[0] = event.stage
-                print(f"{event.stage}: {event.message or 'done'} ({format_duration(event.elapsed_s)})", file=stream, flush=True)
+                print(
+                    f"{event.stage}: {event.message or 'done'} ({format_duration(event.elapsed_s)})",
+                    file=stream,
+                    flush=True,
+                )
             return
         if not bar or bar[0].desc != event.stage:
             close()
-            bar.append(tqdm(total=event.total, desc=event.stage, unit=f" {event.unit}", file=stream, leave=True, dynamic_ncols=True))
+            bar.append(
+                tqdm(
+                    total=event.total,
+                    desc=event.stage,
+                    unit=f" {event.unit}",
+                    file=stream,
+                    leave=True,
+                    dynamic_ncols=True,
+                )
+            )
         bar[0].n, bar[0].total = event.done, event.total
         bar[0].set_postfix_str(event.message, refresh=True)
         if event.done >= event.total:

@@ -53,6 +53,7 @@ class Server:
             "render": _render,
             "footage": _footage,
             "evaluate": _evaluate,
+            "footage": _footage,
             "models.fetch": _fetch_model,
         }
         self._quick: dict[str, Callable[[dict[str, Any]], Any]] = {
@@ -168,7 +169,9 @@ class Server:
             return
         trace = "".join(traceback.format_exception(error))
         print(trace, file=sys.stderr, flush=True)
-        sentence = f"The backend met a defect of its own ({type(error).__name__}: {error}): please report it with the log."
+        sentence = (
+            f"The backend met a defect of its own ({type(error).__name__}: {error}): please report it with the log."
+        )
         self._send(protocol.error_response(job.id, protocol.INTERNAL_ERROR, sentence, kind="error", traceback=trace))
 
     def _send(self, message: dict[str, Any]) -> None:
@@ -277,7 +280,10 @@ def _process(params: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
 def _train(params: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     minutes = params.get("minutes")
     return pipeline.train(
-        Path(_text(params, "workspace")), params.get("preset", "preview"), None if minutes is None else float(minutes), reporter
+        Path(_text(params, "workspace")),
+        params.get("preset", "preview"),
+        None if minutes is None else float(minutes),
+        reporter,
     )
 
 
@@ -318,6 +324,15 @@ def _evaluate(params: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     from .performance import evaluate
 
     return evaluate(Path(_text(params, "workspace")), reporter)
+
+
+def _footage(params: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
+    from .media.footage import write_footage
+    from .workspace import Workspace
+
+    workspace = Workspace.open(_text(params, "workspace"))
+    with workspace.locked():
+        return {"footage": str(write_footage(workspace, reporter))}
 
 
 def _list_models() -> list[dict[str, Any]]:

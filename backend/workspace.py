@@ -174,7 +174,9 @@ class Workspace:
             value["source_size"] = tuple(value.get("source_size", (0, 0)))
             return cls(root, Subject(**value))
         except FileNotFoundError as error:
-            raise WorkspaceError(f"{root} is not a workspace (no subject.json): run process on a video first.") from error
+            raise WorkspaceError(
+                f"{root} is not a workspace (no subject.json): run process on a video first."
+            ) from error
         except (ValueError, KeyError, TypeError) as error:
             raise WorkspaceError(f"{path} is damaged ({error}): restore it or process the video again.") from error
 
@@ -272,7 +274,9 @@ class Workspace:
         """Raise `WorkspaceError` unless all `stages` are done."""
         for name in stages:
             if self.stage_state(name) != "done":
-                raise WorkspaceError(f"{self.root}: the stage {name} is not finished: run process on this workspace first.")
+                raise WorkspaceError(
+                    f"{self.root}: the stage {name} is not finished: run process on this workspace first."
+                )
 
     # -- pictures -----------------------------------------------------------------------------------------------
 

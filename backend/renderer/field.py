@@ -17,9 +17,7 @@ SPHERICAL_HARMONICS = 9
 """Coefficients of the view direction: degrees 0 to 2. A head turns by tens of degrees before a fixed camera, and skin is rough."""
 
 LIP_INDICES = tuple(BLENDSHAPE_NAMES.index(name) for name in MOUTH_NAMES)
-EXPRESSION_INDICES = tuple(
-    index for index, name in enumerate(BLENDSHAPE_NAMES) if name.startswith(("brow", "eye"))
-)
+EXPRESSION_INDICES = tuple(index for index, name in enumerate(BLENDSHAPE_NAMES) if name.startswith(("brow", "eye")))
 """Blendshapes of the upper face: the paper drives seven (brows and lids); gaze, squint and wide eyes are on the rig as well."""
 
 
@@ -138,8 +136,8 @@ class Field(nn.Module):
         self.colour_in = nn.Linear(config.geometry + SPHERICAL_HARMONICS, hidden)
         self.colour_out = nn.Linear(hidden, 3)
         with torch.no_grad():
-            # An untrained head is a thin fog in the hull (about 15 a metre), neither empty nor solid.
-            self.density_out.bias[0] = 2.7
+            # An untrained head is a thin fog in the hull (about 5 a metre), neither empty nor solid.
+            self.density_out.bias[0] = 1.6
             self.gate[2].bias.fill_(1.0)
         self.register_buffer("occupied", torch.ones((config.occupancy_cells,) * 3, dtype=torch.uint8))
         self.register_buffer("coarse", torch.ones((config.occupancy_cells // 4,) * 3, dtype=torch.uint8))
@@ -242,7 +240,9 @@ class FrameNetworks:
         config = self.field.config
         encoding = encoding.to(self.dtype)
         metres = positions * config.box_size_m + self.field.low
-        fixed = torch.stack([region_weight(metres, config.lip_region), region_weight(metres, config.expression_region)], 1)
+        fixed = torch.stack(
+            [region_weight(metres, config.lip_region), region_weight(metres, config.expression_region)], 1
+        )
         hidden = functional.relu(functional.linear(encoding, *self.gate[0]))
         gates = torch.sigmoid(functional.linear(hidden, *self.gate[1])) * fixed.to(self.dtype)
         hidden = functional.linear(encoding, *self.density_in)

@@ -20,7 +20,9 @@ def fast_dtype() -> torch.dtype:
     """bfloat16 where the processor multiplies it in hardware, else float32."""
     if torch.cuda.is_available():
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    capable = getattr(torch.cpu, "_is_avx512_bf16_supported", None) or getattr(torch.cpu, "_is_amx_tile_supported", None)
+    capable = getattr(torch.cpu, "_is_avx512_bf16_supported", None) or getattr(
+        torch.cpu, "_is_amx_tile_supported", None
+    )
     return torch.bfloat16 if capable is not None and capable() else torch.float32
 
 

@@ -46,7 +46,13 @@ class Checkpoint:
 
 
 def save(
-    workspace: Workspace, field: Field, optimiser: torch.optim.Optimizer, poses: np.ndarray, focal_px: float, step: int, state: dict
+    workspace: Workspace,
+    field: Field,
+    optimiser: torch.optim.Optimizer,
+    poses: np.ndarray,
+    focal_px: float,
+    step: int,
+    state: dict,
 ) -> Path:
     """Write `checkpoints/step_*.safetensors` and config.json; older ones beyond `KEEP` go."""
     tensors = {f"field.{name}": value.contiguous() for name, value in field.state_dict().items()}
@@ -57,7 +63,9 @@ def save(
     state = {**state, "step": step, "config": field.config.to_json(), "focal_px": focal_px}
     path = workspace.checkpoints / f"step_{step:07d}.safetensors"
     with atomic_path(path) as temporary:
-        save_file({name: value.detach().cpu() for name, value in tensors.items()}, temporary, {"state": json.dumps(state)})
+        save_file(
+            {name: value.detach().cpu() for name, value in tensors.items()}, temporary, {"state": json.dumps(state)}
+        )
     write_json(workspace.checkpoints / "config.json", state)
     for old in _paths(workspace)[KEEP:]:
         old.unlink(missing_ok=True)
@@ -104,5 +112,7 @@ def restore_optimiser(checkpoint: Checkpoint, field: Field, optimiser: torch.opt
 
 
 def _paths(workspace: Workspace) -> list[Path]:
-    paths = [path for path in workspace.checkpoints.glob("step_*.safetensors") if re.fullmatch(r"step_\d{7,}", path.stem)]
+    paths = [
+        path for path in workspace.checkpoints.glob("step_*.safetensors") if re.fullmatch(r"step_\d{7,}", path.stem)
+    ]
     return sorted(paths, reverse=True)

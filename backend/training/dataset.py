@@ -37,7 +37,9 @@ class Tracking:
         arrays = read_arrays(workspace.tracking_path)
         names = [str(name) for name in arrays["blendshape_names"]]
         if names != list(BLENDSHAPE_NAMES):
-            raise WorkspaceError(f"{workspace.tracking_path} names other blendshapes than this version: run process again.")
+            raise WorkspaceError(
+                f"{workspace.tracking_path} names other blendshapes than this version: run process again."
+            )
         size = workspace.subject.size
         camera = Camera(size, size, float(arrays["focal_px"]), tuple(float(value) for value in arrays["principal_px"]))
         return cls(
@@ -97,7 +99,9 @@ def load(workspace: Workspace, tracking: Tracking, frames: np.ndarray, size: int
         if size < alpha.shape[0]:
             # Averaged premultiplied, so that what lies outside the matte does not bleed in.
             weight = alpha.astype(np.float32)[..., None] / 255
-            small = cv2.resize(np.concatenate([colour * weight, weight * 255], -1), (size, size), interpolation=cv2.INTER_AREA)
+            small = cv2.resize(
+                np.concatenate([colour * weight, weight * 255], -1), (size, size), interpolation=cv2.INTER_AREA
+            )
             alpha = np.clip(small[..., 3] + 0.5, 0, 255).astype(np.uint8)
             colour = np.clip(small[..., :3] / np.maximum(small[..., 3:] / 255, 1e-3) + 0.5, 0, 255).astype(np.uint8)
         return colour, alpha
@@ -119,14 +123,23 @@ def load(workspace: Workspace, tracking: Tracking, frames: np.ndarray, size: int
     x0, x1 = max(columns[0] - margin, 0), min(columns[-1] + 1 + margin, size)
     colour = np.stack([picture[y0:y1, x0:x1] for picture in colours])
     alpha = np.stack([picture[y0:y1, x0:x1] for picture in alphas])
-    boxes = np.stack([_boxes(matte, tracking.landmarks_px[index] * scale - (x0, y0), margin) for matte, index in zip(alpha, frames, strict=True)])
+    boxes = np.stack(
+        [
+            _boxes(matte, tracking.landmarks_px[index] * scale - (x0, y0), margin)
+            for matte, index in zip(alpha, frames, strict=True)
+        ]
+    )
     return Dataset(np.asarray(frames), colour, alpha, int(x0), int(y0), size, boxes)
 
 
 def _boxes(alpha: np.ndarray, landmarks: np.ndarray, margin: int) -> np.ndarray:
     height, width = alpha.shape
     rows, columns = np.flatnonzero((alpha > 2).any(1)), np.flatnonzero((alpha > 2).any(0))
-    head = [0, 0, width, height] if not len(rows) else [columns[0] - margin, rows[0] - margin, columns[-1] + 1 + margin, rows[-1] + 1 + margin]
+    head = (
+        [0, 0, width, height]
+        if not len(rows)
+        else [columns[0] - margin, rows[0] - margin, columns[-1] + 1 + margin, rows[-1] + 1 + margin]
+    )
     boxes = [head]
     for group in (_MOUTH, *_EYES):
         points = landmarks[list(group)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from scipy import ndimage
+from scipy.interpolate import LinearNDInterpolator, NearestNDInterpolator
 
 from ..renderer.cameras import Camera, project
 
@@ -11,8 +12,11 @@ SEARCH_SIZE_M = 0.5
 """Side of the cube around the head's origin that is searched."""
 BEHIND_M = 0.07
 """How far behind the origin the head is modelled: a camera in front never sees more than the ears and the hair's edge."""
-BEFORE_FACE_M = 0.025
-"""Room before the foremost point of the face, for lips and glasses."""
+BEFORE_FACE_M = 0.022
+BEHIND_FACE_M = 0.03
+"""The face is looked for in a shell about the tracked surface: room for lips, glasses and a beard, and for an open mouth."""
+BEFORE_HAIR_M = 0.035
+"""Beside the face, nothing lies further before the face's edge than this: a fringe does not."""
 
 
 def head_box(
@@ -23,7 +27,7 @@ def head_box(
     Args:
         alphas: head mattes, uint8, of the camera's size.
         poses: head_to_camera of each.
-        face_head_m: (478, 3), the subject's face: nothing is looked for before it.
+        face_head_m: (478, 3), the subject's face: where the shell is looked for.
     """
     low = np.array([-SEARCH_SIZE_M / 2, -SEARCH_SIZE_M * 0.6, -SEARCH_SIZE_M / 2])
     hull = carve(alphas, poses, camera, low, SEARCH_SIZE_M, cells, face_head_m)
@@ -49,8 +53,7 @@ def carve(
     """Cells inside the dilated matte in at least `agreement` of the views that see them: (cells, cells, cells) bool."""
     axis = (np.arange(cells) + 0.5) / cells * side
     centres = low + np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
-    front = face_head_m[:, 2].min() - BEFORE_FACE_M
-    candidate = (centres[:, 2] > front) & (centres[:, 2] < BEHIND_M)
+    candidate = _near_surface(centres, face_head_m)
     points = centres[candidate]
     inside, seen = np.zeros(len(points), np.int32), np.zeros(len(points), np.int32)
     for alpha, pose in zip(alphas, poses, strict=True):
@@ -64,4 +67,21 @@ def carve(
         inside[visible] += matte[row[visible], column[visible]]
     hull = np.zeros(cells**3, bool)
     hull[candidate] = (inside >= agreement * seen) & (seen > 0)
-    return hull.reshape(cells, cells, cells)
+    hull = hull.reshape(cells, cells, cells)
+    # A head is one piece: stray specks of the mattes are not part of it.
+    labels, count = ndimage.label(hull, np.ones((3, 3, 3)))
+    return labels == 1 + np.argmax(np.bincount(labels.ravel())[1:]) if count > 1 else hull
+
+
+def _near_surface(points: np.ndarray, face_head_m: np.ndarray) -> np.ndarray:
+    """Which points may hold the visible surface, by the tracked face seen from the front: (M, 3) to (M,) bool."""
+    plane, depth = face_head_m[:468, :2], face_head_m[:468, 2]
+    over_face = LinearNDInterpolator(plane, depth)(points[:, :2])
+    on_face = np.isfinite(over_face)
+    beside = NearestNDInterpolator(plane, depth)(points[:, :2])
+    z = points[:, 2]
+    return np.where(
+        on_face,
+        (z > over_face - BEFORE_FACE_M) & (z < over_face + BEHIND_FACE_M),
+        (z > beside - BEFORE_HAIR_M) & (z < BEHIND_M),
+    )

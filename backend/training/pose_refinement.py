@@ -88,7 +88,9 @@ def _equations(picture, camera: Camera, pose, target, alpha, regions) -> tuple[n
     matrix = gradient_u[:, :, None] * by_u[:, None] + gradient_v[:, :, None] * by_v[:, None]
     weight = rigid[:, None] * np.minimum(1, _HUBER / np.maximum(np.abs(residual), 1e-3))
     weight = np.sqrt(weight)
-    return (matrix * weight[..., None]).reshape(-1, 6).astype(np.float64), (residual * weight).ravel().astype(np.float64)
+    return (matrix * weight[..., None]).reshape(-1, 6).astype(np.float64), (residual * weight).ravel().astype(
+        np.float64
+    )
 
 
 def _move(pose: np.ndarray, step: np.ndarray) -> np.ndarray:

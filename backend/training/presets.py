@@ -43,7 +43,14 @@ PRESETS = {
     "preview": Preset("preview", minutes=8.0, size=256),
     "standard": Preset("standard", minutes=40.0, size=512, log2_table_size=16, finest_resolution=1024),
     "paper": Preset(
-        "paper", minutes=240.0, size=512, images_per_step=1, rays_per_image=65536, log2_table_size=14, network_rate=1e-3,
-        feature_share=0.0, refinements=(),
+        "paper",
+        minutes=240.0,
+        size=512,
+        images_per_step=1,
+        rays_per_image=65536,
+        log2_table_size=14,
+        network_rate=1e-3,
+        feature_share=0.0,
+        refinements=(),
     ),  # fmt: skip
 }

@@ -18,22 +18,22 @@ from ..renderer.field import SPHERICAL_HARMONICS, Field, FieldConfig, Region, sp
 from ..renderer.kernels import get_kernel
 from ..renderer.render import Renderer, fast_dtype
 from ..renderer.triplane import TriplaneLayout
-from ..workspace import Workspace, atomic_path, write_image
+from ..workspace import Workspace, atomic_path, read_arrays, write_arrays, write_image
 from . import checkpoints, hull
 from .dataset import Dataset, Tracking, load
 from .pose_refinement import refine_pose
 from .presets import Preset
 
 CHECKPOINT_SECONDS = 30.0
-PREVIEW_SECONDS = 15.0
-OCCUPANCY_EARLY = 1200
-"""Until this step the grid is brought up to date every 64 steps, later every 256."""
-OCCUPANCY_WARMUP = 256
+PREVIEW_SECONDS = 20.0
+OCCUPANCY_SCHEDULE = ((600, 16), (2000, 32), (5000, 128), (1 << 60, 256))
+"""(until step, steps between updates of the grid)."""
+OCCUPANCY_WARMUP = 150
 OCCUPANCY_KEEP = 0.8
 """What a cell's remembered weight is multiplied by at each update: one that no ray used for ten updates goes."""
-OCCUPANCY_THRESHOLD = 0.01
+OCCUPANCY_THRESHOLD = 0.04
 MAX_SAMPLES = 12
-COARSE_STEPS = ((400, 4, 24), (900, 2, 16))
+COARSE_STEPS = ((250, 2, 24),)
 """(until step, times the step length, samples a ray): a hull is thick, so at first it is sampled coarsely but wholly."""
 _PAD = 4096  # the sample count is rounded up to this: oneDNN prepares its primitives anew for each new shape
 
@@ -49,7 +49,12 @@ class TrainResult:
 
 
 def train(
-    workspace: Workspace, preset: Preset, reporter: Reporter, minutes: float | None = None, seed: int = 0, device: str = "auto"
+    workspace: Workspace,
+    preset: Preset,
+    reporter: Reporter,
+    minutes: float | None = None,
+    seed: int = 0,
+    device: str = "auto",
 ) -> TrainResult:
     """Train the workspace's head, or go on from its last checkpoint.
 
@@ -89,7 +94,11 @@ class Trainer:
         self.step, self.elapsed_s, self.refined = 0, 0.0, 0
         self.log_path = workspace.checkpoints / "log.jsonl"
         checkpoint = checkpoints.load_newest(workspace, reporter)
-        if checkpoint is not None and checkpoint.state.get("tracking_key") == self._tracking_key() and checkpoint.state["preset"] == preset.name:
+        if (
+            checkpoint is not None
+            and checkpoint.state.get("tracking_key") == self._tracking_key()
+            and checkpoint.state["preset"] == preset.name
+        ):
             self._restore(checkpoint)
         else:
             self._begin()
@@ -117,7 +126,7 @@ class Trainer:
         config = FieldConfig(
             box_low_m=tuple(float(value) for value in low),
             box_size_m=float(side),
-            step_m=float(side) / 128,
+            step_m=float(side) / 64,
             max_samples=MAX_SAMPLES,
             lip_region=lip_region(face),
             expression_region=expression_region(face),
@@ -164,7 +173,9 @@ class Trainer:
             "tracking_key": self._tracking_key(),
             "synthetic": "Renders of this head are synthetic likenesses made with SyncTalk.",
         }
-        return checkpoints.save(self.workspace, self.field, self.optimiser, self.poses, self.camera_focal(), self.step, state)
+        return checkpoints.save(
+            self.workspace, self.field, self.optimiser, self.poses, self.camera_focal(), self.step, state
+        )
 
     def camera_focal(self) -> float:
         """Focal length in pixels of the working frame."""
@@ -282,7 +293,8 @@ class Trainer:
         index = (cell[:, 0] * grid + cell[:, 1]) * grid + cell[:, 2]
         heavy = weights > OCCUPANCY_THRESHOLD
         self.used.index_fill_(0, index[heavy], 1.0)
-        if (self.step + 1) % (64 if self.step < OCCUPANCY_EARLY else 256) == 0:
+        every = next(every for until, every in OCCUPANCY_SCHEDULE if self.step < until)
+        if (self.step + 1) % every == 0:
             self.used *= OCCUPANCY_KEEP
             if self.step > OCCUPANCY_WARMUP:
                 keep = (self.used > 0.1).reshape(1, 1, grid, grid, grid).float()
@@ -294,7 +306,9 @@ class Trainer:
     def _picture(self, frame: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Rendered over the plate, the truth, and the head matte of one frame, all at `size`."""
         renderer = Renderer(self.field, self.kernel, self.dtype)
-        rgba = renderer.render(self.tracking.camera.scaled(size, size), self.poses[frame], self.tracking.blendshapes[frame]).rgba
+        rgba = renderer.render(
+            self.tracking.camera.scaled(size, size), self.poses[frame], self.tracking.blendshapes[frame]
+        ).rgba
         self.field.train()
 
         def reduce(image: np.ndarray) -> np.ndarray:
@@ -302,7 +316,11 @@ class Trainer:
 
         plate = reduce(self.workspace.read_plate(frame)).astype(np.float32)
         predicted = np.clip(rgba[..., :3] * 255 + (1 - rgba[..., 3:]) * plate, 0, 255)
-        return predicted, reduce(self.workspace.read_frame(frame)), reduce(np.ascontiguousarray(self.workspace.read_matte(frame)[..., 0]))
+        return (
+            predicted,
+            reduce(self.workspace.read_frame(frame)),
+            reduce(np.ascontiguousarray(self.workspace.read_matte(frame)[..., 0])),
+        )
 
     def _validate(self, preview: bool = False) -> float:
         """Mean head PSNR of the validation frames, dB; writes reports/training.png."""
@@ -342,6 +360,13 @@ class Trainer:
             )
             self.reporter.progress("refining poses by the picture", done, len(frames))
         self.field.train()
+        self._write_poses()
+
+    def _write_poses(self) -> None:
+        """Make the refined poses the workspace's own: the rig, new speech and the held-out frames take them from there."""
+        arrays = read_arrays(self.workspace.tracking_path)
+        arrays["head_to_camera"] = self.poses
+        write_arrays(self.workspace.tracking_path, **arrays)
 
 
 class _Expand(torch.autograd.Function):
@@ -371,7 +396,9 @@ def expression_region(face_head_m: np.ndarray) -> Region:
     eyes = face_head_m[[33, 133, 263, 362]].mean(0)
     width = float(np.linalg.norm(face_head_m[454] - face_head_m[234]))
     brow_to_eye = abs(float(face_head_m[[105, 334], 1].mean() - eyes[1]))
-    return Region((float(eyes[0]), float(eyes[1] - brow_to_eye * 0.6), float(eyes[2])), (0.5 * width, brow_to_eye * 2.2, 0.06))
+    return Region(
+        (float(eyes[0]), float(eyes[1] - brow_to_eye * 0.6), float(eyes[2])), (0.5 * width, brow_to_eye * 2.2, 0.06)
+    )
 
 
 def eye_regions(face_head_m: np.ndarray) -> tuple[Region, ...]:

@@ -1,0 +1,6 @@
+"""Portrait-Sync: what is head and what is not, the footage without its head, and laying a rendered head over it.
+
+The paper (section 3.4) blends the rendered head into the original frame. Here the seam is made before training: `stage`
+writes a soft head matte and a plate (the frame without its head) for every frame, the field learns the head in front of
+that plate, and `blend` is then a plain "over".
+"""

@@ -1,0 +1,83 @@
+"""The static background behind the person."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from .fill import push_pull
+
+
+def masked_median(frames: np.ndarray, hidden: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Median over time of the pixels that are not hidden.
+
+    Args:
+        frames: (N, H, W, 3) uint8.
+        hidden: (N, H, W) bool, True where the person is (dilated by the caller).
+
+    Returns:
+        (H, W, 3) uint8, zero where a pixel is never seen, and (H, W) int, in how many frames it is seen.
+    """
+    count = (~hidden).sum(axis=0)
+    median = np.zeros(frames.shape[1:], np.uint8)
+    rows = max(1, (1 << 22) // max(1, frames.shape[0] * frames.shape[2] * 3))
+    for top in range(0, frames.shape[1], rows):  # in strips, or the sort would need several copies of the clip
+        strip = slice(top, top + rows)
+        # Hidden values are sorted to the end as 255, so the median of the seen ones stands at half their count.
+        values = np.where(hidden[:, strip, :, None], np.uint8(255), frames[:, strip])
+        values.sort(axis=0)
+        middle = np.maximum(count[strip] - 1, 0) // 2
+        median[strip] = np.take_along_axis(values, middle[None, :, :, None], axis=0)[0]
+    median[count == 0] = 0
+    return median, count
+
+
+def fill_unseen(background: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Fill never-seen pixels smoothly from their surroundings. (H, W, 3) uint8, (H, W) bool -> (H, W, 3) uint8."""
+    filled = push_pull(background.astype(np.float32), seen.astype(np.float32))
+    return np.where(seen[..., None], background, np.clip(np.rint(filled), 0, 255).astype(np.uint8))
+
+
+def match_to_frame(background: np.ndarray, frame: np.ndarray, visible: np.ndarray, limit: float = 24.0) -> np.ndarray:
+    """The background as it is in this frame: exposure flicker and slow changes are carried in behind the person.
+
+    The difference between frame and background is known where the background is visible; it is low-pass filtered and
+    continued smoothly into the hidden part.
+
+    Args:
+        background, frame: (H, W, 3) uint8 or float32, 0 to 255.
+        visible: (H, W) float32, 1 where the frame certainly shows background.
+        limit: differences beyond this (in 8-bit levels) are something that moved, not a change of light.
+
+    Returns:
+        (H, W, 3) float32, 0 to 255.
+    """
+    height, width = visible.shape
+    size = (max(1, width // 8), max(1, height // 8))
+    difference = cv2.subtract(frame, background, dtype=cv2.CV_32F)
+    weight = (visible * (np.abs(difference).max(axis=-1) < limit)).astype(np.float32)
+    low = cv2.resize(difference * weight[..., None], size, interpolation=cv2.INTER_AREA)
+    low_weight = cv2.resize(weight, size, interpolation=cv2.INTER_AREA)
+    low = push_pull(low / np.maximum(low_weight, 1e-6)[..., None], low_weight)
+    smooth = cv2.resize(cv2.GaussianBlur(low, (0, 0), 1.0), (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.clip(background.astype(np.float32) + smooth, 0.0, 255.0)
+
+
+def temporal_noise(frames: np.ndarray, hidden: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """How much the visible background strays from its median, per pixel and smooth over the surroundings.
+
+    Args and shapes as `masked_median`, and its result.
+
+    Returns:
+        (H, W) float32, standard deviation in 8-bit levels, at least 1.
+    """
+    height, width = background.shape[:2]
+    total, count = np.zeros((height, width), np.float32), np.zeros((height, width), np.float32)
+    for frame, mask in zip(frames, hidden):  # noqa: B905 (same length by construction)
+        seen = 1.0 - mask
+        total += cv2.absdiff(frame, background).max(axis=2) * seen
+        count += seen
+    mean = total / np.maximum(count, 1.0)
+    mean = push_pull(mean[..., None], (count > 0).astype(np.float32))[..., 0]
+    peak = cv2.blur(cv2.dilate(mean, np.ones((3, 3), np.uint8)), (5, 5))
+    return np.maximum(1.0, 1.2533 * peak)  # of a normal distribution the mean deviation is 0.8 sigma

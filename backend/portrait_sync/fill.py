@@ -1,0 +1,48 @@
+"""Filling holes in pictures smoothly."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+
+def push_pull(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Fill where `weights` is small from the weighted surroundings, coarse to fine (Gortler et al. 1996, push-pull).
+
+    Args:
+        values: (H, W, C) float32.
+        weights: (H, W) float32 in [0, 1]; 1 keeps the value, 0 replaces it.
+
+    Returns:
+        (H, W, C) float32. All zero where no weight is positive anywhere.
+    """
+    height, width = weights.shape
+    premultiplied = values * weights[..., None]
+    levels = [(premultiplied, weights)]
+    while min(levels[-1][1].shape) > 1:
+        colour, weight = levels[-1]
+        size = (max(1, (weight.shape[1] + 1) // 2), max(1, (weight.shape[0] + 1) // 2))
+        colour = cv2.resize(colour, size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], -1)
+        weight = cv2.resize(weight, size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0])
+        # A coarse pixel is believed as soon as a quarter of it is known; its colour stays the weighted mean.
+        gain = np.minimum(1.0 / np.maximum(weight, 0.25), 1.0 / np.maximum(weight, 1e-6))
+        levels.append((colour * gain[..., None], weight * gain))
+    colour, weight = levels[-1]
+    filled = colour / np.maximum(weight, 1e-6)[..., None]
+    for colour, weight in reversed(levels[:-1]):
+        shape = weight.shape
+        filled = cv2.resize(filled, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR).reshape(*shape, -1)
+        filled = colour + (1.0 - weight)[..., None] * filled
+    return filled.reshape(height, width, -1)
+
+
+def disc(radius_px: float) -> np.ndarray:
+    """A round structuring element for `cv2.dilate` and `cv2.erode`; at least one pixel."""
+    size = 2 * max(0, round(radius_px)) + 1
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+
+
+def smoothstep(low: float | np.ndarray, high: float | np.ndarray, value: np.ndarray) -> np.ndarray:
+    """Hermite ramp from 0 at `low` to 1 at `high` (`low` may exceed `high`)."""
+    t = np.clip((value - low) / (high - low), 0.0, 1.0)
+    return t * t * (3.0 - 2.0 * t)

@@ -1,0 +1,109 @@
+"""One frame taken apart: mattes of head, hair, body and person, and the plate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from .background import match_to_frame
+from .colours import ColourTables, colour_bins
+from .fill import disc, smoothstep
+from .head_region import above_jaw, face_frame, face_oval, from_map
+from .matting import Bands, person_alpha
+from .plate import make_plate
+
+
+@dataclass(frozen=True)
+class ClipModel:
+    """What is the same in all frames of a clip."""
+
+    background: np.ndarray
+    """(S, S, 3) uint8."""
+    seen: np.ndarray
+    """(S, S) bool: where the background was really seen rather than filled in."""
+    noise: np.ndarray
+    """(S, S) float32: standard deviation of the background about its median, in 8-bit levels."""
+    colours: ColourTables
+    """Which colours are hair and skin."""
+    hair_map: np.ndarray
+    """(MAP_SHAPE) float32: how much of the person is hair at each place of the head's plane, over the clip."""
+    neck_colour: np.ndarray
+    """(3) float32, 0 to 255: the neck below the chin."""
+    face_height: float
+    """Median over the clip, in pixels."""
+
+
+def person_and_background(
+    frame: np.ndarray, model: ClipModel, probability: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Soft person matte (S, S) float32 in [0, 1] and this frame's background (S, S, 3) float32, 0 to 255.
+
+    Args:
+        frame: (S, S, 3) uint8.
+        model: of the clip.
+        probability: (h, w) float32, the network's person probability.
+    """
+    side = frame.shape[0]
+    half = (side // 2, side // 2)
+    bands = Bands(inner=0.035 * model.face_height, outer=0.09 * model.face_height)
+    probability = cv2.resize(probability, half, interpolation=cv2.INTER_LINEAR)
+    hidden = cv2.dilate((probability > 0.1).astype(np.uint8), disc(bands.outer / 2))
+    visible = cv2.resize(1.0 - hidden.astype(np.float32), (side, side)) * model.seen
+    background = match_to_frame(model.background, frame, visible)
+    known = cv2.resize(model.seen.astype(np.float32), half, interpolation=cv2.INTER_AREA)
+    noise = cv2.resize(model.noise, half, interpolation=cv2.INTER_AREA)
+    return person_alpha(frame, background, known, probability, bands, noise), background
+
+
+def split_frame(
+    frame: np.ndarray, model: ClipModel, probability: np.ndarray, landmarks_px: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Take a frame apart.
+
+    Args:
+        frame: (S, S, 3) uint8.
+        model: of the clip.
+        probability: (h, w) float32, the network's person probability.
+        landmarks_px: (478, 2), or None when the frame has no face: then nothing is head and the plate is the frame.
+
+    Returns:
+        mattes (S, S, 4) uint8: head, hair, torso and neck, person; and the plate (S, S, 3) uint8.
+    """
+    person, background = person_and_background(frame, model, probability)
+    if landmarks_px is None:
+        empty = np.zeros_like(person)
+        return _pack(empty, empty, person, person), frame.copy()
+    side = frame.shape[0]
+    region, hair, face = head_region(model, landmarks_px, side)
+    person = np.maximum(person, face)
+    head = person * region
+    body = person - head
+    axes = face_frame(landmarks_px)
+    small = cv2.resize(frame, (side // 2, side // 2), interpolation=cv2.INTER_AREA)
+    skin = cv2.resize(model.colours.skin[colour_bins(small)], (side, side))
+    plate = make_plate(frame, background, head, body, skin, hair, model.neck_colour, axes)
+    return _pack(head, head * hair, body, person), plate
+
+
+def head_region(model: ClipModel, landmarks_px: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Which part of a person is head, how likely it is hair there, and where the face certainly is.
+
+    Three (S, S) float32 in [0, 1]. Above the jaw line and the ear lobes all of the person is head; hair counts down to
+    the chin.
+    """
+    half, scale = (side // 2, side // 2), 0.5
+    axes = face_frame(landmarks_px)
+    across, down = axes.coordinates(half, scale)
+
+    oval = cv2.GaussianBlur(face_oval(landmarks_px, half, scale), (0, 0), max(0.5, 0.02 * axes.height * scale))
+    hair = from_map(model.hair_map, axes, half, scale) * (1.0 - oval)
+    near = smoothstep(1.5, 1.2, np.abs(across))
+    region = np.maximum(above_jaw(landmarks_px, half, scale), hair * smoothstep(0.15, -0.1, down)) * near
+    face = cv2.GaussianBlur(face_oval(landmarks_px, half, scale, grow=-0.04), (0, 0), 1.0)
+    return tuple(cv2.resize(part, (side, side), interpolation=cv2.INTER_LINEAR) for part in (region, hair, face))
+
+
+def _pack(*channels: np.ndarray) -> np.ndarray:
+    return np.dstack([np.clip(np.rint(255.0 * channel), 0, 255).astype(np.uint8) for channel in channels])

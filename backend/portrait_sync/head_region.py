@@ -1,0 +1,167 @@
+"""Where the head ends and the neck begins, from the face landmarks.
+
+All regions are soft masks, so that the border moves by fractions of a pixel when the landmarks do.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+# MediaPipe's face oval, the lower half from the right ear over the chin to the left ear (the person's right is first).
+JAW = (132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361)
+FOREHEAD = (454, 356, 389, 251, 284, 332, 297, 338, 10, 109, 67, 103, 54, 21, 162, 127, 234)
+FACE_OVAL = (93, *JAW, 323, *FOREHEAD)
+TOP, CHIN, BROW, NOSE_BRIDGE = 10, 152, 9, 168
+
+UNDER_CHIN = 0.025  # how far below the jaw line the head reaches, in face heights
+JAW_SOFTNESS = 0.012  # standard deviation of the jaw border's ramp, in face heights
+
+
+@dataclass(frozen=True)
+class FaceFrame:
+    """A similarity frame on the face in the picture. Lengths are in pixels of the working frame."""
+
+    chin: np.ndarray
+    """(2) the lowest point of the chin."""
+    centre: np.ndarray
+    """(2) the bridge of the nose, where the head turns about in the picture."""
+    down: np.ndarray
+    """(2) unit vector from the forehead to the chin."""
+    height: float
+    """From the top of the forehead to the chin."""
+
+    @property
+    def across(self) -> np.ndarray:
+        """(2) unit vector to the right of the picture when the head is upright."""
+        return np.array([self.down[1], -self.down[0]])
+
+    def coordinates(self, shape: tuple[int, int], scale: float) -> tuple[np.ndarray, np.ndarray]:
+        """Across and down of every pixel from the chin, in face heights: two (H, W) float32.
+
+        `scale` is the mask's size over the frame's.
+        """
+        rows, columns = np.mgrid[0 : shape[0], 0 : shape[1]].astype(np.float32)
+        x = (columns + 0.5) / scale - self.chin[0]
+        y = (rows + 0.5) / scale - self.chin[1]
+        across = (x * self.across[0] + y * self.across[1]) / self.height
+        down = (x * self.down[0] + y * self.down[1]) / self.height
+        return across.astype(np.float32), down.astype(np.float32)
+
+
+def face_frame(landmarks_px: np.ndarray) -> FaceFrame:
+    """The face's frame from (478, 2) landmarks."""
+    axis = landmarks_px[CHIN] - landmarks_px[TOP]
+    height = float(np.hypot(*axis))
+    return FaceFrame(landmarks_px[CHIN], landmarks_px[NOSE_BRIDGE], axis / max(height, 1e-6), max(height, 1.0))
+
+
+def smooth_landmarks(
+    landmarks_px: np.ndarray, valid: np.ndarray, bridge: int = 5, sigma: float = 0.8
+) -> tuple[np.ndarray, np.ndarray]:
+    """Landmarks for drawing borders: short gaps bridged, jitter damped without lag.
+
+    Args:
+        landmarks_px: (N, 478, 2).
+        valid: (N) bool.
+        bridge: longest gap, in frames, that is filled by interpolation.
+        sigma: of the temporal Gaussian, in frames.
+
+    Returns:
+        (N, 478, 2) float32 and (N) bool: where they can be used.
+    """
+    points = np.array(landmarks_px, np.float32)
+    usable = np.array(valid, bool)
+    known = np.flatnonzero(usable)
+    for left, right in itertools.pairwise(known):
+        if 1 < right - left <= bridge + 1:
+            for index in range(left + 1, right):
+                mix = (index - left) / (right - left)
+                points[index] = (1 - mix) * points[left] + mix * points[right]
+            usable[left + 1 : right] = True
+    radius = max(1, round(3 * sigma))
+    total = np.zeros_like(points)
+    weight = np.zeros(len(points), np.float32)
+    for offset in range(-radius, radius + 1):
+        gain = np.float32(np.exp(-0.5 * (offset / sigma) ** 2))
+        source = slice(max(0, offset), len(points) + min(0, offset))
+        target = slice(max(0, -offset), len(points) + min(0, -offset))
+        share = gain * usable[source]
+        total[target] += share[:, None, None] * points[source]
+        weight[target] += share
+    smooth = total / np.maximum(weight, 1e-6)[:, None, None]
+    return np.where(usable[:, None, None], smooth, points), usable
+
+
+def fill_polygon(points_px: np.ndarray, shape: tuple[int, int], scale: float) -> np.ndarray:
+    """(H, W) float32 in [0, 1]: an anti-aliased polygon given in pixels of the working frame."""
+    mask = np.zeros(shape, np.uint8)
+    fixed = np.rint((np.asarray(points_px) * scale - 0.5) * 16.0).astype(np.int32)
+    cv2.fillPoly(mask, [fixed], 255, cv2.LINE_AA, shift=4)
+    return mask.astype(np.float32) / 255.0
+
+
+def above_jaw(landmarks_px: np.ndarray, shape: tuple[int, int], scale: float) -> np.ndarray:
+    """Everything above the jaw line, carried on sideways below the ear lobes: (H, W) float32 in [0, 1]."""
+    frame = face_frame(landmarks_px)
+    jaw = landmarks_px[list(JAW)].astype(np.float64)
+    outward = jaw - frame.centre
+    outward /= np.linalg.norm(outward, axis=1, keepdims=True)
+    # Under the chin the head goes a little further than the landmarks; beside the jaw there is the collar.
+    margin = UNDER_CHIN * np.clip(outward @ frame.down, 0.3, 1.0) ** 2
+    jaw = jaw + outward * (margin * frame.height)[:, None]
+    right, left = jaw[1], jaw[-2]  # the corners of the jaw (58, 288) lie about as low as the ear lobes
+    # Outwards the line sinks: an ear lobe with its ring hangs there, and the neck is further in.
+    aside, sink = 0.10 * frame.height * frame.across, 0.10 * frame.height * frame.down
+    far, up = frame.across * 4 * frame.height, -frame.down * 6 * frame.height
+    corners = (
+        [right - far + up, right - far + sink, right - aside + sink],
+        [left + aside + sink, left + far + sink, left + far + up],
+    )
+    polygon = np.concatenate([corners[0], jaw[1:-1], corners[1]])
+    mask = fill_polygon(polygon, shape, scale)
+    return cv2.GaussianBlur(mask, (0, 0), max(0.5, JAW_SOFTNESS * frame.height * scale))
+
+
+def face_oval(landmarks_px: np.ndarray, shape: tuple[int, int], scale: float, grow: float = 0.0) -> np.ndarray:
+    """The face inside its oval, grown by `grow` face heights: (H, W) float32 in [0, 1]."""
+    frame = face_frame(landmarks_px)
+    oval = landmarks_px[list(FACE_OVAL)].astype(np.float64)
+    outward = oval - oval.mean(axis=0)
+    oval = oval + outward / np.linalg.norm(outward, axis=1, keepdims=True) * (grow * frame.height)
+    return fill_polygon(oval, shape, scale)
+
+
+# The part of the head's own plane that a map of the head covers, in face heights from the chin.
+MAP_ACROSS, MAP_DOWN, MAP_STEP = (-1.6, 1.6), (-2.0, 0.6), 0.025
+MAP_SHAPE = (round((MAP_DOWN[1] - MAP_DOWN[0]) / MAP_STEP), round((MAP_ACROSS[1] - MAP_ACROSS[0]) / MAP_STEP))
+
+
+def map_axes() -> tuple[np.ndarray, np.ndarray]:
+    """Across and down of the map's columns and rows, in face heights from the chin."""
+    rows, columns = MAP_SHAPE
+    return MAP_ACROSS[0] + MAP_STEP * (np.arange(columns) + 0.5), MAP_DOWN[0] + MAP_STEP * (np.arange(rows) + 0.5)
+
+
+def map_to_frame(frame: FaceFrame, scale: float) -> np.ndarray:
+    """(2, 3) affine matrix from pixels of a map in the head's plane to pixels of a mask, for `cv2.warpAffine`."""
+    step = MAP_STEP * frame.height * scale
+    origin = frame.chin + frame.height * (MAP_ACROSS[0] * frame.across + MAP_DOWN[0] * frame.down)
+    axes = np.stack([frame.across, frame.down], axis=1) * step
+    # Pixel centres lie at +½ on both sides.
+    shift = origin * scale + axes @ np.array([0.5, 0.5]) - 0.5
+    return np.concatenate([axes, shift[:, None]], axis=1)
+
+
+def into_map(mask: np.ndarray, frame: FaceFrame, scale: float) -> np.ndarray:
+    """A mask (H, W) of the picture in the head's own plane, `MAP_SHAPE`."""
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(mask, map_to_frame(frame, scale), MAP_SHAPE[::-1], flags=flags)
+
+
+def from_map(values: np.ndarray, frame: FaceFrame, shape: tuple[int, int], scale: float) -> np.ndarray:
+    """A map in the head's plane laid into the picture, (H, W)."""
+    return cv2.warpAffine(values, map_to_frame(frame, scale), shape[::-1], flags=cv2.INTER_LINEAR)

@@ -1,0 +1,155 @@
+"""The stage `portrait_sync`: mattes, background and plates of a workspace (docs/portrait-sync.md)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+
+import cv2
+import numpy as np
+
+from ..errors import WorkspaceError
+from ..options import ProcessOptions
+from ..progress import Reporter
+from ..workspace import Workspace, key_of, read_arrays, read_image, write_arrays, write_image
+from .colours import ColourTables
+from .frame import ClipModel, split_frame
+from .head_region import smooth_landmarks
+from .learn import learn_clip
+from .segmenter import PersonSegmenter
+
+STAGE = "portrait_sync"
+VERSION = 1  # of the algorithm: raise it when results change, and workspaces become stale
+
+
+def stage_key(workspace: Workspace, tracking: dict[str, np.ndarray]) -> str:
+    """What the results depend on: the frames, the landmarks (but not the poses), and the algorithm."""
+    landmarks = np.ascontiguousarray(tracking["landmarks_px"], np.float32).tobytes() + tracking["valid"].tobytes()
+    media = workspace.subject.stages.get("media", {}).get("key")
+    return key_of(STAGE, VERSION, media, hashlib.sha256(landmarks).hexdigest())
+
+
+def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> None:
+    """Write `mattes/`, `plate/` and `background.png`. Goes on where an interrupted run stopped.
+
+    Raises:
+        WorkspaceError: an earlier stage is not done, or its files are missing or damaged.
+        StorageError: the disk is full or read-only.
+        ModelError: no segmentation network.
+        Cancelled: the user asked to stop; finished frames are kept.
+    """
+    workspace.require("media", "face_sync")
+    tracking = read_arrays(workspace.tracking_path)
+    key = stage_key(workspace, tracking)
+    if workspace.stage_is_done(STAGE, key):
+        return
+    count = workspace.subject.frames
+    if len(tracking["valid"]) != count:
+        raise WorkspaceError(
+            f"{workspace.tracking_path} has {len(tracking['valid'])} frames and the clip {count}: "
+            "delete it and run process again."
+        )
+    workspace.stage_begins(STAGE, key)
+    model = _load_model(workspace, key)
+    if model is None:  # not begun, or the results lying here are those of other inputs
+        _clear(workspace)
+
+    landmarks, usable = smooth_landmarks(tracking["landmarks_px"], tracking["valid"])
+    segment = PersonSegmenter()
+    missing = [
+        index
+        for index in range(count)
+        if not (workspace.matte_path(index).exists() and workspace.plate_path(index).exists())
+    ]
+    if model is None:
+        missing = list(range(count))
+
+        def learning(done: int, total: int) -> None:
+            reporter.progress(STAGE, 0, count, message=f"background {100 * done // total} %")
+
+        model = learn_clip(workspace.read_frame, segment, landmarks, usable, learning)
+        _save_model(workspace, model, key)
+
+    def work(index: int) -> None:
+        frame = workspace.read_frame(index)
+        mattes, plate = split_frame(frame, model, segment(frame), landmarks[index] if usable[index] else None)
+        write_image(workspace.plate_path(index), plate)
+        write_image(workspace.matte_path(index), mattes)
+
+    _each(work, missing, lambda done: reporter.progress(STAGE, count - len(missing) + done, count))
+    workspace.stage_ends(STAGE, key)
+
+
+def _each(work: Callable[[int], None], indices: list[int], report: Callable[[int], None]) -> None:
+    """Do `work` for all indices on all cores; the first error, and a cancel raised by `report`, stop it."""
+    threads = min(8, os.cpu_count() or 1)
+    previous = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # frames are the grain of parallelism; OpenCV's own threads would only fight over the cores
+    report(0)
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            waiting, pending, done = iter(indices), set(), 0
+            try:
+                while True:
+                    while len(pending) < 2 * threads and (index := next(waiting, None)) is not None:
+                        pending.add(pool.submit(work, index))
+                    if not pending:
+                        return
+                    finished, pending = wait(pending, return_when=FIRST_COMPLETED)
+                    for future in finished:
+                        future.result()
+                        done += 1
+                    report(done)
+            finally:
+                for future in pending:
+                    future.cancel()
+    finally:
+        cv2.setNumThreads(previous)
+
+
+def _model_path(workspace: Workspace):
+    return workspace.root / "portrait_sync.npz"
+
+
+def _save_model(workspace: Workspace, model: ClipModel, key: str) -> None:
+    write_image(workspace.background_path, model.background)
+    write_arrays(
+        _model_path(workspace),
+        key=key,
+        seen=model.seen,
+        noise=model.noise.astype(np.float16),
+        hair_colours=model.colours.hair,
+        skin_colours=model.colours.skin,
+        hair_map=model.hair_map,
+        neck_colour=model.neck_colour,
+        face_height=model.face_height,
+    )
+
+
+def _load_model(workspace: Workspace, key: str) -> ClipModel | None:
+    if not (_model_path(workspace).exists() and workspace.background_path.exists()):
+        return None
+    arrays = read_arrays(_model_path(workspace))
+    if str(arrays["key"]) != key:
+        return None
+    return ClipModel(
+        background=read_image(workspace.background_path),
+        seen=arrays["seen"],
+        noise=arrays["noise"].astype(np.float32),
+        colours=ColourTables(arrays["hair_colours"], arrays["skin_colours"]),
+        hair_map=arrays["hair_map"],
+        neck_colour=arrays["neck_colour"],
+        face_height=float(arrays["face_height"]),
+    )
+
+
+def _clear(workspace: Workspace) -> None:
+    """Remove the results of other inputs, so that a resumed run cannot mix them with its own."""
+    for folder in (workspace.matte_path(0).parent, workspace.plate_path(0).parent):
+        if folder.is_dir():
+            for path in folder.iterdir():
+                path.unlink()
+    for path in (_model_path(workspace), workspace.background_path):
+        path.unlink(missing_ok=True)

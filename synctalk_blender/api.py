@@ -1,0 +1,230 @@
+"""The console API: the whole way from a script, by the same jobs that the buttons start.
+
+    from bl_ext.user_default.synctalk.synctalk_blender import api
+
+    api.process("anna.mp4", "anna.synctalk", consent_by="Anna Example")
+    api.train(minutes=10)
+    api.speak("line.wav")
+    api.composite()
+    api.render_animation("anna.mp4")
+
+Each call does its work to the end before it returns, also in background mode; `progress` is called about ten times a
+second with the `jobs.Job` (`title`, `text`, `fraction`, `eta_s`), and without it lines are printed. Each call works on the
+scene given, else on the current one. What goes wrong is raised as one sentence: `BackendError` or `SceneError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from . import baking, jobs, work, workspace_state
+from .backend_process import BackendError, close_shared_backend, shared_backend
+from .jobs import Job
+from .scene import output, rig
+from .scene.errors import SceneError
+
+Progress = Callable[[Job], None]
+
+_registered_here = False
+
+
+def connect(*, timeout_s: float = 180.0) -> dict[str, Any]:
+    """Start the backend if it is not running, and register the add-on's classes if nobody has.
+
+    Returns:
+        The backend's `hello`: its version, Python's, torch's, the device (docs/protocol.md).
+
+    Raises:
+        BackendError: the backend is not installed or does not start.
+    """
+    _ensure_registered()
+    backend = shared_backend()
+    backend.request("ping", timeout_s=timeout_s)
+    return dict(backend.hello or {})
+
+
+def close() -> None:
+    """End the backend, and take back what `connect` registered: call it last in a script of the `bpy` module."""
+    global _registered_here
+    close_shared_backend()
+    if _registered_here:
+        from . import registration
+
+        registration.unregister()
+        _registered_here = False
+
+
+def process(
+    video: str | Path,
+    workspace: str | Path,
+    *,
+    consent_by: str,
+    audio_offset_ms: float | str | None = "auto",
+    scene: bpy.types.Scene | None = None,
+    progress: Progress | None = None,
+) -> rig.Rig:
+    """Track the video into the workspace, going on where it was stopped, and put the result into the scene.
+
+    Args:
+        consent_by: who gave the permission to make a synthetic likeness of the person shown; empty when nobody did, and
+            then no head can be trained.
+        audio_offset_ms: how late the clip's sound runs: `auto` corrects what is measured, None measures and tells only.
+    """
+    scene = _scene(scene)
+    settings = scene.synctalk
+    settings.video, settings.workspace = _absolute(video), _absolute(workspace)
+    settings.consent_given, settings.consent_by = bool(consent_by.strip()), consent_by
+    settings.audio_delay = {"auto": "AUTO", None: "MEASURE"}.get(audio_offset_ms, "GIVEN")
+    if settings.audio_delay == "GIVEN":
+        settings.audio_delay_ms = float(audio_offset_ms)
+    jobs.run(work.process(scene), progress)
+    return rig.require_rig(scene)
+
+
+def import_tracking(workspace: str | Path, *, scene: bpy.types.Scene | None = None) -> rig.Rig:
+    """Put the camera, head, face mesh, keyframes and sound of a tracked workspace into the scene."""
+    scene = _scene(scene)
+    scene.synctalk.workspace = _absolute(workspace)
+    return work.import_tracking(scene)
+
+
+def train(
+    *,
+    preset: str = "preview",
+    minutes: float | None = None,
+    scene: bpy.types.Scene | None = None,
+    progress: Progress | None = None,
+) -> workspace_state.WorkspaceState:
+    """Train the head of the scene's workspace, or train it further; returns what the workspace then holds."""
+    scene = _scene(scene)
+    settings = scene.synctalk
+    settings.preset = preset
+    settings.use_time_limit = minutes is not None
+    if minutes is not None:
+        settings.minutes = minutes
+    jobs.run(work.train(scene), progress)
+    return state(scene=scene)
+
+
+def speak(
+    audio: str | Path,
+    *,
+    strength: float = 1.0,
+    smoothing_ms: float = 0.0,
+    offset_ms: float = 0.0,
+    scene: bpy.types.Scene | None = None,
+    progress: Progress | None = None,
+) -> rig.Rig:
+    """Turn a sound into keyframes on the scene's head and a strip in the sequencer; the artist's own edits stay."""
+    scene = _scene(scene)
+    settings = scene.synctalk
+    settings.speech, settings.strength = _absolute(audio), strength
+    settings.smoothing_ms, settings.offset_ms = smoothing_ms, offset_ms
+    jobs.run(work.speak(scene), progress)
+    return rig.require_rig(scene)
+
+
+def composite(*, scene: bpy.types.Scene | None = None, progress: Progress | None = None) -> None:
+    """Render with the engine “SyncTalk”, and lay the head over the footage in the compositor."""
+    jobs.run(work.composite(_scene(scene)), progress)
+
+
+def bake(
+    folder: str | Path | None = None, *, scene: bpy.types.Scene | None = None, progress: Progress | None = None
+) -> Path:
+    """Write the head of every frame, as the rig has it with all edits, to files, and composite from these.
+
+    Args:
+        folder: for the frames `000000.png` … and `directions.npz`; a folder in the workspace when absent.
+    """
+    scene = _scene(scene)
+    found = rig.require_rig(scene)
+    path = Path(_absolute(folder)) if folder else found.workspace / "renders" / "baked"
+    jobs.run(baking.bake(scene, path), progress)
+    return path
+
+
+def render_animation(
+    out: str | Path,
+    *,
+    frames: tuple[int, int] | None = None,
+    scene: bpy.types.Scene | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Render the scene, compositor and all, by Blender itself.
+
+    Args:
+        out: a film with the scene's sound when it ends in `.mp4`, else a folder for PNG frames.
+        frames: first and last frame; the scene's own when absent. Kept as the scene's.
+        progress: called with (frames done, frames in all) after each.
+
+    Raises:
+        SceneError: a frame could not be rendered; the sentence says why.
+    """
+    scene = _scene(scene)
+    path = Path(_absolute(out))
+    if frames is not None:
+        scene.frame_start, scene.frame_end = frames
+    if path.suffix.lower() == ".mp4":
+        path.parent.mkdir(parents=True, exist_ok=True)
+        output.set_film(scene, path)
+    else:
+        output.set_pictures(scene, path)
+    total = scene.frame_end - scene.frame_start + 1
+
+    def rendered(current: bpy.types.Scene, *_arguments: object) -> None:
+        if progress is not None:
+            progress(current.frame_current - scene.frame_start + 1, total)
+
+    bpy.app.handlers.render_post.append(rendered)
+    try:
+        with bpy.context.temp_override(scene=scene):
+            bpy.ops.render.render(animation=True)
+    except RuntimeError as error:  # how Blender raises what the engine reported
+        raise SceneError(str(error).removeprefix("Error: ").strip()) from error
+    finally:
+        bpy.app.handlers.render_post.remove(rendered)
+    return path
+
+
+def state(*, scene: bpy.types.Scene | None = None) -> workspace_state.WorkspaceState:
+    """What the scene's workspace holds: stages done, consent, training."""
+    return workspace_state.workspace_state(_scene(scene).synctalk.workspace_path)
+
+
+def _scene(scene: bpy.types.Scene | None) -> bpy.types.Scene:
+    _ensure_registered()
+    return scene or bpy.context.scene
+
+
+def _ensure_registered() -> None:
+    global _registered_here
+    if not hasattr(bpy.types.Scene, "synctalk"):
+        from . import registration
+
+        registration.register()
+        _registered_here = True
+
+
+def _absolute(path: str | Path) -> str:
+    return str(Path(bpy.path.abspath(str(path))).expanduser().absolute())
+
+
+__all__ = [
+    "BackendError",
+    "SceneError",
+    "bake",
+    "close",
+    "composite",
+    "connect",
+    "import_tracking",
+    "process",
+    "render_animation",
+    "speak",
+    "state",
+    "train",
+]

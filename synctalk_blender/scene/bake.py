@@ -1,0 +1,111 @@
+"""The evaluated rig written to a file, frame by frame, for a farm to render from: `render --directions FILE`."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from . import camera, rig
+from .directions import Directions, write_directions
+from .errors import SceneError
+from .importer import FIRST_FRAME
+from .pinhole import Pinhole
+from .subject import Animation, Subject
+
+_SLICE_S = 0.05
+"""How long one `poll` may keep Blender from drawing."""
+
+
+class RigWalk:
+    """Reads the rig at every frame, a few at each `poll`, so that a long shot can be cancelled and Blender stays awake.
+
+    A job waits for it as for a request to the backend.
+
+    Args:
+        frames: how many, from `FIRST_FRAME` on.
+    """
+
+    def __init__(self, scene: bpy.types.Scene, found: rig.Rig, subject: Subject, frames: int) -> None:
+        self.progress: dict[str, Any] | None = None
+        self._scene, self._rig, self._subject, self._frames = scene, found, subject, frames
+        self._directions: list[Directions] = []
+        self._pinhole: Pinhole | None = None
+        self._before = scene.frame_current
+        self._error: SceneError | None = None
+        self._cancelled = False
+
+    def poll(self) -> bool:
+        """Read on for a moment; whether the last frame was read, or one could not be."""
+        until = time.monotonic() + _SLICE_S
+        try:
+            while len(self._directions) < self._frames and not self._cancelled:
+                self._read(FIRST_FRAME + len(self._directions))
+                if time.monotonic() > until:
+                    return False
+        except SceneError as error:
+            self._error = error
+        self._scene.frame_set(self._before)
+        return True
+
+    def result(self) -> tuple[list[Directions], Pinhole]:
+        """What the rig says at each frame, and the camera in pixels of the scene's whole picture.
+
+        Raises:
+            SceneError: the rig cannot be read, or the camera's lens is animated.
+        """
+        if self._cancelled:
+            raise SceneError("Cancelled.", "cancelled")
+        if self._error is not None:
+            raise self._error
+        assert self._pinhole is not None
+        return self._directions, self._pinhole
+
+    def cancel(self) -> None:
+        """Stop at the next `poll`."""
+        self._cancelled = True
+
+    def _read(self, frame: int) -> None:
+        self._scene.frame_set(frame)
+        depsgraph = bpy.context.evaluated_depsgraph_get()
+        lens = (self._scene.camera or self._rig.camera).evaluated_get(depsgraph)
+        pinhole = camera.camera_intrinsics(self._scene, lens, *self._subject.frame_size)
+        if self._pinhole is not None and not _is_same(self._pinhole, pinhole):
+            raise SceneError(
+                f"The lens of “{lens.name}” changes at frame {frame}, and baked frames have one focal length: "
+                "take its keyframes off, or render with the engine SyncTalk instead."
+            )
+        self._pinhole = pinhole
+        self._directions.append(rig.read_rig(self._rig, depsgraph, rig.world_matrix(lens)))
+        done = len(self._directions)
+        self.progress = {
+            "stage": "reading the rig", "done": done, "total": self._frames, "message": "Reading the rig",
+            "eta_s": None, "elapsed_s": 0.0,
+        }  # fmt: skip
+
+
+def write(path: Path, directions: list[Directions], pinhole: Pinhole, subject: Subject, animation: Animation) -> Path:
+    """Write what `RigWalk` read as an `animation.npz` over the footage of `animation`.
+
+    Raises:
+        SceneError: the file cannot be written.
+    """
+    x, y, _ = subject.crop
+    write_directions(
+        path,
+        directions,
+        fps=subject.fps,
+        focal_px=pinhole.focal_px / subject.scale,
+        principal_px=((pinhole.principal_px[0] - x) / subject.scale, (pinhole.principal_px[1] - y) / subject.scale),
+        plate_frame=animation.plate_frame,
+        audio="",
+    )
+    return path
+
+
+def _is_same(a: Pinhole, b: Pinhole) -> bool:
+    values = zip((a.focal_px, *a.principal_px), (b.focal_px, *b.principal_px), strict=True)
+    return all(math.isclose(one, other, rel_tol=1e-5, abs_tol=1e-3) for one, other in values)

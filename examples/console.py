@@ -20,12 +20,15 @@ import bpy
 ROOT = Path(__file__).resolve().parent.parent
 
 
+EXTENSION = "bl_ext.user_default.synctalk"
+
+
 def synctalk_api() -> types.ModuleType:
-    """The console API of this checkout, which is a package as an installed extension is."""
-    package = types.ModuleType("synctalk_checkout")
+    """The console API of this checkout, under the name that the installed extension has."""
+    package = types.ModuleType(EXTENSION)
     package.__path__ = [str(ROOT)]
-    sys.modules[package.__name__] = package
-    return importlib.import_module("synctalk_checkout.synctalk_blender.api")
+    sys.modules[EXTENSION] = package
+    return importlib.import_module(f"{EXTENSION}.synctalk_blender.api")
 
 
 def main(args: argparse.Namespace) -> None:

@@ -1,8 +1,8 @@
 """Poses refined by the picture: direct alignment of each frame with the field's own rendering of it.
 
 The rendered head is moved by a small rigid motion until its picture matches the frame (Lucas and Kanade's
-linearisation, with the mean of both pictures' gradients as in Malis 2004). Only what is rigid counts: mouth and eyes
-are left out by the field's regions. Landmarks jitter by half a pixel from frame to frame; thousands of pixels don't.
+linearisation), at a thousand pixels with structure. Only what is rigid counts: mouth and eyes are left out by the field's
+regions. Landmarks jitter by half a pixel from frame to frame; a thousand pixels together don't.
 """
 
 from __future__ import annotations
@@ -32,65 +32,67 @@ def refine_pose(
     frame: np.ndarray,
     alpha: np.ndarray,
     regions: tuple[Region, ...],
+    rng: np.random.Generator,
+    corner: tuple[int, int] = (0, 0),
+    pixels: int = 3000,
     iterations: int = 2,
 ) -> np.ndarray:
     """A better head_to_camera for one frame.
 
     Args:
-        camera: of the small pictures aligned.
+        camera: of the whole picture that `frame` is cut from.
         pose: (4, 4) as tracked.
-        frame: (H, W, 3) uint8 of the camera's size.
+        frame: (H, W, 3) uint8.
         alpha: (H, W) uint8, its head matte.
         regions: where the face moves by itself; left out.
+        rng: chooses the pixels, those with more structure more often.
+        corner: x, y of the frame's first pixel in the camera's picture.
     """
-    reference, result = pose, pose
     target = cv2.GaussianBlur(frame.astype(np.float32), (0, 0), 0.7)
+    across, down = cv2.Scharr(target, -1, 1, 0) / 32, cv2.Scharr(target, -1, 0, 1) / 32
+    structure = np.sqrt((across**2 + down**2).sum(-1)) * (cv2.erode(alpha, np.ones((7, 7), np.uint8)) > 230)
+    total = float(structure.sum())
+    if total < 1:
+        return pose
+    chosen = np.flatnonzero(structure.ravel() * (pixels / total) > rng.random(structure.size))
+    rows, columns = np.divmod(chosen, frame.shape[1])
+    if len(rows) < 200:
+        return pose
+    across, down, target = across[rows, columns], down[rows, columns], target[rows, columns]
+    u, v = columns + corner[0] + 0.5, rows + corner[1] + 0.5
+    prior = np.array([_PRIOR_ROTATION_RAD] * 3 + [_PRIOR_SHIFT_M] * 2 + [_PRIOR_DEPTH_M])
+    result = pose
     for _ in range(iterations):
-        picture = renderer.render(camera, result, blendshapes)
-        matrix, residual = _equations(picture, camera, result, target, alpha, regions)
-        if len(residual) < 200:
-            return result
-        prior = np.array([_PRIOR_ROTATION_RAD] * 3 + [_PRIOR_SHIFT_M] * 2 + [_PRIOR_DEPTH_M])
-        moved = _difference(reference, result)
+        rgba, depth = renderer.render_rays(camera, result, blendshapes, u, v)
+        matrix, residual = _equations(rgba, depth, camera, result, u, v, across, down, target, regions)
         normal = matrix.T @ matrix / _NOISE**2 + np.diag(prior**-2)
-        step = np.linalg.solve(normal, matrix.T @ residual / _NOISE**2 - moved / prior**2)
+        step = np.linalg.solve(normal, matrix.T @ residual / _NOISE**2 - _difference(pose, result) / prior**2)
         if not np.isfinite(step).all():
-            return result
+            return pose
         result = _move(result, step)
     return result
 
 
-def _equations(picture, camera: Camera, pose, target, alpha, regions) -> tuple[np.ndarray, np.ndarray]:
-    use = (picture.rgba[..., 3] > 0.9) & (alpha > 230) & (picture.depth_m > 0)
-    use = cv2.erode(use.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
-    rows, columns = np.nonzero(use)
-    distance = picture.depth_m[rows, columns]
-    u, v = columns + 0.5 - camera.principal_px[0], rows + 0.5 - camera.principal_px[1]
-    along = np.stack([u / camera.focal_px, v / camera.focal_px, np.ones_like(u)], 1)
-    points = along / np.linalg.norm(along, axis=1, keepdims=True) * distance[:, None]
+def _equations(rgba, depth, camera: Camera, pose, u, v, across, down, target, regions) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of  gradient · d(u, v)/d(step) · step = rendered - frame, weighted; pixels that miss the head weigh nothing."""
+    f = camera.focal_px
+    along = np.stack([(u - camera.principal_px[0]) / f, (v - camera.principal_px[1]) / f, np.ones_like(u)], 1)
+    points = along / np.linalg.norm(along, axis=1, keepdims=True) * depth[:, None]
     in_head = torch.from_numpy(((points - pose[:3, 3]) @ pose[:3, :3]).astype(np.float32))
-    rigid = np.ones(len(rows), np.float32)
+    weight = ((rgba[:, 3] > 0.9) & (depth > 0)).astype(np.float64)
     for region in regions:
-        rigid *= 1 - region_weight(in_head, region).numpy()
-    rendered = cv2.GaussianBlur(picture.rgba[..., :3] * 255, (0, 0), 0.7)
-    mean = (rendered + target) / 2
-    across, down = cv2.Scharr(mean, -1, 1, 0) / 32, cv2.Scharr(mean, -1, 0, 1) / 32
-    x, y, z = points.T
-    f, zero = camera.focal_px, np.zeros_like(x)
+        weight *= 1 - region_weight(in_head, region).numpy()
+    x, y, z = points[:, 0], points[:, 1], np.maximum(points[:, 2], 1e-3)
+    zero = np.zeros_like(x)
     du = np.stack([f / z, zero, -f * x / z**2], 1)
     dv = np.stack([zero, f / z, -f * y / z**2], 1)
     arm = points - pose[:3, 3]
-    # d(point)/d(rotation) is -[arm]x; written out row by row for du, dv.
-    turn_u, turn_v = np.cross(arm, du), np.cross(arm, dv)
-    by_u, by_v = np.concatenate([turn_u, du], 1), np.concatenate([turn_v, dv], 1)
-    gradient_u, gradient_v = across[rows, columns], down[rows, columns]
-    residual = rendered[rows, columns] - target[rows, columns]
-    matrix = gradient_u[:, :, None] * by_u[:, None] + gradient_v[:, :, None] * by_v[:, None]
-    weight = rigid[:, None] * np.minimum(1, _HUBER / np.maximum(np.abs(residual), 1e-3))
-    weight = np.sqrt(weight)
-    return (matrix * weight[..., None]).reshape(-1, 6).astype(np.float64), (residual * weight).ravel().astype(
-        np.float64
-    )
+    # A turn w moves the point by w x arm, and du · (w x arm) = w · (arm x du).
+    by_u, by_v = np.concatenate([np.cross(arm, du), du], 1), np.concatenate([np.cross(arm, dv), dv], 1)
+    residual = rgba[:, :3] * 255 - target
+    matrix = across[:, :, None] * by_u[:, None] + down[:, :, None] * by_v[:, None]
+    weight = np.sqrt(weight[:, None] * np.minimum(1, _HUBER / np.maximum(np.abs(residual), 1e-3)))
+    return (matrix * weight[..., None]).reshape(-1, 6), (residual * weight).ravel()
 
 
 def _move(pose: np.ndarray, step: np.ndarray) -> np.ndarray:

@@ -35,8 +35,6 @@ class Preset:
     """Noise on the blendshapes while training: without it they become a frame number that soaks up pose error."""
     refinements: tuple[float, ...] = (0.4, 0.7)
     """When, as shares of the time, all poses are refined by the picture through the field."""
-    refinement_size: int = 160
-    """Side of the pictures that poses are refined on, pixels."""
 
 
 PRESETS = {

@@ -20,7 +20,7 @@ from ..renderer.render import Renderer, fast_dtype
 from ..renderer.triplane import TriplaneLayout
 from ..workspace import Workspace, atomic_path, read_arrays, write_arrays, write_image
 from . import checkpoints, hull
-from .dataset import Dataset, Tracking, load
+from .dataset import Tracking, load
 from .pose_refinement import refine_pose
 from .presets import Preset
 
@@ -303,30 +303,21 @@ class Trainer:
 
     # -- looking ----------------------------------------------------------------------------------------------------
 
-    def _picture(self, frame: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Rendered over the plate, the truth, and the head matte of one frame, all at `size`."""
+    def _picture(self, frame: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Rendered over the plate, the truth, and the head matte of one frame, all at the training size."""
         renderer = Renderer(self.field, self.kernel, self.dtype)
-        rgba = renderer.render(
-            self.tracking.camera.scaled(size, size), self.poses[frame], self.tracking.blendshapes[frame]
-        ).rgba
+        rgba = renderer.render(self.camera, self.poses[frame], self.tracking.blendshapes[frame]).rgba
         self.field.train()
-
-        def reduce(image: np.ndarray) -> np.ndarray:
-            return image if image.shape[0] == size else cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
-
-        plate = reduce(self.workspace.read_plate(frame)).astype(np.float32)
+        plate = self._reduced(self.workspace.read_plate(frame)).astype(np.float32)
         predicted = np.clip(rgba[..., :3] * 255 + (1 - rgba[..., 3:]) * plate, 0, 255)
-        return (
-            predicted,
-            reduce(self.workspace.read_frame(frame)),
-            reduce(np.ascontiguousarray(self.workspace.read_matte(frame)[..., 0])),
-        )
+        matte = np.ascontiguousarray(self.workspace.read_matte(frame)[..., 0])
+        return predicted, self._reduced(self.workspace.read_frame(frame)), self._reduced(matte)
 
     def _validate(self, preview: bool = False) -> float:
         """Mean head PSNR of the validation frames, dB; writes reports/training.png."""
         errors, pictures = [], []
         for frame in self.validation_frames:
-            predicted, truth, matte = self._picture(int(frame), self.data.size)
+            predicted, truth, matte = self._picture(int(frame))
             difference = (predicted - truth)[matte > 127] / 255
             errors.append(-10 * np.log10(max(float((difference**2).mean()), 1e-10)))
             pictures.append(np.concatenate([truth, predicted.astype(np.uint8)], 0))
@@ -347,20 +338,35 @@ class Trainer:
     def _refine_poses(self) -> None:
         """Align every valid frame, the held-out ones too: a pose is what the tracker says of a picture, not learnt."""
         renderer = Renderer(self.field, self.kernel, self.dtype)
-        size = min(self.preset.refinement_size, self.data.size)
-        camera = self.tracking.camera.scaled(size, size)
+        data, camera = self.data, self.camera
         regions = (self.field.config.lip_region, *eye_regions(self.tracking.face_head_m))
+        row_of = {int(frame): row for row, frame in enumerate(data.frames)}
         frames = np.flatnonzero(self.tracking.valid)
-        for done, frame in enumerate(frames, 1):
-            picture = cv2.resize(self.workspace.read_frame(frame), (size, size), interpolation=cv2.INTER_AREA)
-            matte = np.ascontiguousarray(self.workspace.read_matte(frame)[..., 0])
-            matte = cv2.resize(matte, (size, size), interpolation=cv2.INTER_AREA)
+        for done, frame in enumerate(frames.tolist(), 1):
+            if frame in row_of:
+                colour, alpha, corner = data.colour[row_of[frame]], data.alpha[row_of[frame]], (data.x0, data.y0)
+            else:
+                matte = np.ascontiguousarray(self.workspace.read_matte(frame)[..., 0])
+                colour, alpha, corner = self._reduced(self.workspace.read_frame(frame)), self._reduced(matte), (0, 0)
             self.poses[frame] = refine_pose(
-                renderer, camera, self.poses[frame], self.tracking.blendshapes[frame], picture, matte, regions
+                renderer,
+                camera,
+                self.poses[frame],
+                self.tracking.blendshapes[frame],
+                colour,
+                alpha,
+                regions,
+                self.rng,
+                corner,
             )
             self.reporter.progress("refining poses by the picture", done, len(frames))
         self.field.train()
         self._write_poses()
+
+    def _reduced(self, image: np.ndarray) -> np.ndarray:
+        """A working frame or matte at the training size."""
+        size = (self.data.size, self.data.size)
+        return image if image.shape[:2] == size else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
     def _write_poses(self) -> None:
         """Make the refined poses the workspace's own: the rig, new speech and the held-out frames take them from there."""

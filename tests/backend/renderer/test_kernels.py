@@ -1,0 +1,103 @@
+"""The kernels agree with plain PyTorch in value and gradient, on random sizes."""
+
+import pytest
+import torch
+
+from backend.renderer.kernels import get_kernel
+from backend.renderer.kernels.interface import Samples
+from backend.renderer.triplane import TriplaneLayout
+
+pytest.importorskip("numba")
+
+ORACLE, COMPILED = get_kernel("torch"), get_kernel("numba")
+
+
+@pytest.fixture(params=range(3))
+def random(request):
+    return torch.Generator().manual_seed(request.param)
+
+
+def _layout(random) -> TriplaneLayout:
+    levels = int(torch.randint(1, 8, (), generator=random))
+    return TriplaneLayout(levels, log2_table_size=10, base_resolution=7, finest_resolution=300)
+
+
+def test_encoding_and_its_gradient_agree(random):
+    layout = _layout(random)
+    points = torch.rand(int(torch.randint(1, 3000, (), generator=random)), 3, generator=random)
+    points[0] = torch.tensor([0.0, 1.0, 0.5])  # the cube's faces belong to it
+    weight = torch.randn(len(points), layout.features, generator=random)
+    results = []
+    for kernel in (ORACLE, COMPILED):
+        tables = torch.randn(layout.features, layout.table_size, generator=torch.Generator().manual_seed(9))
+        tables.requires_grad_()
+        encoding = kernel.encode(points, tables, layout)
+        (encoding * weight).sum().backward()
+        results.append((encoding.detach(), tables.grad))
+    torch.testing.assert_close(results[1][0], results[0][0], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(results[1][1], results[0][1], atol=1e-4, rtol=1e-4)
+
+
+def _rays(count, random):
+    origins = torch.rand(count, 3, generator=random) * 0.4 + 0.3
+    origins[:, 2] = -1.0
+    directions = torch.randn(count, 3, generator=random) * 0.2
+    directions[:, 2] = 1.0
+    return origins, directions / directions.norm(dim=1, keepdim=True)
+
+
+def _march(kernel, random, max_samples):
+    grid = 32
+    occupied = (torch.rand(grid, grid, grid, generator=random) > 0.97).to(torch.uint8)
+    occupied[8:20, 10:25, 12:15] = 1
+    coarse = occupied.reshape(8, 4, 8, 4, 8, 4).amax((1, 3, 5))
+    origins, directions = _rays(int(torch.randint(1, 2000, (), generator=random)), random)
+    jitter = torch.rand(len(origins), generator=random)
+    return kernel.march(origins, directions, occupied, coarse, 0.3, 0.004, max_samples, jitter), occupied
+
+
+@pytest.mark.parametrize("max_samples", [1, 6, 64])
+def test_marching_places_the_same_samples(max_samples):
+    first, _ = _march(ORACLE, torch.Generator().manual_seed(4), max_samples)
+    second, occupied = _march(COMPILED, torch.Generator().manual_seed(4), max_samples)
+    # A sample within rounding of a cell's border may fall to either side.
+    assert abs(len(first.positions) - len(second.positions)) <= 1 + len(first.positions) // 2000
+    same = first.offsets.diff() == second.offsets.diff()
+    assert same.float().mean() > 0.998
+    cell = (second.positions * occupied.shape[0]).long().clamp(0, occupied.shape[0] - 1)
+    assert occupied[cell[:, 0], cell[:, 1], cell[:, 2]].float().mean() > 0.999
+    assert int(second.offsets.diff().max()) <= max_samples
+
+
+def test_a_ray_that_misses_the_cube_has_no_samples():
+    occupied, coarse = torch.ones(8, 8, 8, dtype=torch.uint8), torch.ones(2, 2, 2, dtype=torch.uint8)
+    origins, directions = torch.tensor([[3.0, 3.0, -1.0]]), torch.tensor([[0.0, 0.0, 1.0]])
+    for kernel in (ORACLE, COMPILED):
+        samples = kernel.march(origins, directions, occupied, coarse, 0.3, 0.004, 8, torch.zeros(1))
+        assert len(samples.positions) == 0 and samples.offsets.tolist() == [0, 0]
+
+
+def test_compositing_and_its_gradient_agree(random):
+    counts = torch.randint(0, 9, (500,), generator=random)
+    offsets = torch.cat([torch.zeros(1, dtype=torch.int64), counts.cumsum(0)])
+    total = int(offsets[-1])
+    rays = torch.repeat_interleave(torch.arange(500, dtype=torch.int32), counts)
+    samples = Samples(torch.rand(total, 3), torch.rand(total), rays, offsets)
+    weight = torch.randn(500, 4, generator=random)
+    density, colour = torch.rand(total, generator=random) * 400, torch.rand(total, 3, generator=random)
+    results = []
+    for kernel in (ORACLE, COMPILED):
+        d, c = density.clone().requires_grad_(), colour.clone().requires_grad_()
+        rgba, weights = kernel.composite(d, c, samples, 0.004)
+        (rgba * weight).sum().backward()
+        results.append((rgba.detach(), weights, d.grad, c.grad))
+    for first, second in zip(*results, strict=True):
+        torch.testing.assert_close(second, first, atol=2e-5, rtol=2e-4)
+
+
+def test_a_solid_sample_hides_what_lies_behind():
+    samples = Samples(torch.zeros(2, 3), torch.zeros(2), torch.zeros(2, dtype=torch.int32), torch.tensor([0, 2]))
+    colour = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    for kernel in (ORACLE, COMPILED):
+        rgba, _ = kernel.composite(torch.tensor([1e5, 1e5]), colour, samples, 0.01)
+        torch.testing.assert_close(rgba, torch.tensor([[1.0, 0.0, 0.0, 1.0]]))

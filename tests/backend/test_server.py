@@ -1,0 +1,172 @@
+"""The server as Blender meets it: a real process, real messages, real pictures in shared memory."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from backend import protocol
+from backend.workspace import Workspace, read_arrays
+
+
+class Client:
+    """A child process that speaks the protocol."""
+
+    def __init__(self, root: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "backend", "serve"], cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        self.notes: list[dict] = []
+        self._id = 0
+
+    def send(self, method: str, **params) -> int:
+        self._id += 1
+        self.process.stdin.write(protocol.encode(protocol.request(self._id, method, params)))
+        self.process.stdin.flush()
+        return self._id
+
+    def raw(self, line: bytes) -> None:
+        self.process.stdin.write(line)
+        self.process.stdin.flush()
+
+    def answer(self, request_id: int | None) -> dict:
+        while True:
+            line = self.process.stdout.readline()
+            assert line, "the server ended"
+            message = protocol.decode(line)
+            if "method" in message:
+                self.notes.append(message)
+            elif message["id"] == request_id:
+                return message
+
+    def call(self, method: str, **params):
+        message = self.answer(self.send(method, **params))
+        assert "error" not in message, message
+        return message["result"]
+
+    def fails(self, method: str, **params) -> dict:
+        return self.answer(self.send(method, **params))["error"]
+
+
+@pytest.fixture
+def client(root):
+    client = Client(root)
+    yield client
+    client.process.stdin.close()
+    assert client.process.wait(timeout=30) == 0  # Blender's death ends the backend
+
+
+def frame_params(workspace: Path, memory: Path, size: int = 64, index: int = 5) -> dict:
+    arrays = read_arrays(workspace / "tracking.npz")
+    scale = size / Workspace.open(workspace).subject.size
+    return {
+        "workspace": str(workspace),
+        "width": size,
+        "height": size,
+        "focal_px": float(arrays["focal_px"]) * scale,
+        "principal_px": (arrays["principal_px"] * scale).tolist(),
+        "head_to_camera": arrays["head_to_camera"][index].ravel().tolist(),
+        "blendshapes": arrays["blendshapes"][index].tolist(),
+        "memory": str(memory),
+    }
+
+
+def test_hello_names_what_is_there_and_refuses_another_protocol(client):
+    hello = client.call("hello", protocol=protocol.VERSION, client="test")
+    assert hello["pid"] == client.process.pid and hello["kernel"] in ("numba", "torch")
+    assert "install the backend again" in client.fails("hello", protocol=99)["message"]
+
+
+def test_nonsense_is_answered_and_survived(client):
+    client.raw(b"\xff\xfenonsense\n")
+    assert client.answer(None)["error"]["code"] == protocol.PARSE_ERROR
+    client.raw(b'{"jsonrpc":"2.0","id":7,"method":5}\n')
+    assert client.answer(None)["error"]["code"] == protocol.INVALID_REQUEST
+    assert client.fails("no.such.method")["code"] == protocol.METHOD_NOT_FOUND
+    assert client.fails("workspace.info")["data"]["kind"] == "protocol"
+    assert client.call("ping") == {}
+
+
+def test_a_missing_workspace_is_one_sentence(client, tmp_path):
+    error = client.fails("workspace.info", workspace=str(tmp_path / "nothing"))
+    assert error["code"] == protocol.USER_ERROR and error["data"]["kind"] == "workspace"
+    assert "is not a workspace" in error["message"]
+
+
+def test_a_frame_lies_in_shared_memory_premultiplied_and_turns_with_the_head(client, trained_once, tmp_path):
+    memory = tmp_path / "frame"
+    memory.write_bytes(b"\0" * (64 * 64 * 16))
+    params = frame_params(trained_once, memory)
+    assert client.call("frame", **params)["width"] == 64
+    first = np.fromfile(memory, np.float32).reshape(64, 64, 4)
+    assert first[..., 3].max() > 0.8 and (first[..., :3] <= first[..., 3:] + 1e-5).all()
+    client.call("frame", **params, origin="top_left")
+    np.testing.assert_allclose(np.fromfile(memory, np.float32).reshape(64, 64, 4), first[::-1], atol=1e-6)
+    pose = np.array(params["head_to_camera"]).reshape(4, 4)
+    pose[0, 3] += 0.03
+    client.call("frame", **{**params, "head_to_camera": pose.ravel().tolist()})
+    moved = np.fromfile(memory, np.float32).reshape(64, 64, 4)
+    columns = np.arange(64)
+    centre = [(alpha.sum(0) @ columns) / alpha.sum() for alpha in (first[..., 3], moved[..., 3])]
+    assert centre[1] - centre[0] > 1
+
+
+def test_a_frame_that_cannot_be_drawn_says_why(client, processed_once, trained_once, tmp_path):
+    memory = tmp_path / "frame"
+    memory.write_bytes(b"\0" * 64)
+    assert "no trained head" in client.fails("frame", **frame_params(processed_once, memory))["message"]
+    assert "needs" in client.fails("frame", **frame_params(trained_once, memory))["message"]
+    assert "head_to_camera" in client.fails("frame", **{**frame_params(trained_once, memory), "head_to_camera": [1]})["message"]
+
+
+def test_a_long_job_reports_progress_answers_pings_and_can_be_cancelled(client, processed):
+    job = client.send("train", workspace=str(processed), preset="preview", minutes=5)
+    started = time.monotonic()
+    while not any(note["method"] == "progress" and note["params"]["stage"] == "training" for note in client.notes):
+        assert client.call("ping") == {} and time.monotonic() - started < 120
+        time.sleep(0.1)
+    assert all(note["params"]["job"] == job for note in client.notes)
+    client.raw(protocol.encode(protocol.notification("cancel", {"job": job})))
+    error = client.answer(job)["error"]
+    assert error["data"]["kind"] == "cancelled" and "go on from here" in error["message"]
+    assert client.call("workspace.info", workspace=str(processed))["stages"]["portrait_sync"] == "done"
+
+
+def test_training_without_consent_is_refused(client, processed):
+    workspace = Workspace.open(processed)
+    workspace.subject.consent = {}
+    workspace.save()
+    assert client.fails("train", workspace=str(processed))["data"]["kind"] == "consent"
+
+
+def test_speaking_gives_an_animation_that_render_takes(client, trained, sample, tmp_path):
+    spoken = client.call("speak", workspace=str(trained), audio=str(sample / "drive.wav"))
+    assert Path(spoken["animation"]).exists() and Path(spoken["audio"]).exists()
+    arrays = read_arrays(Path(spoken["animation"]))
+    for name in ("blendshapes", "head_to_camera", "plate_frame", "frame_time_s"):
+        arrays[name] = arrays[name][:6]
+    directions = tmp_path / "directions.npz"
+    np.savez(directions, **arrays)
+    result = client.call("render", workspace=str(trained), out=str(tmp_path / "frames"), directions=str(directions), size=128)
+    assert result["frames"] == 6 and len(list((tmp_path / "frames").glob("*.png"))) == 6
+    info = client.call("workspace.info", workspace=str(trained))
+    assert info["paths"]["animation"] == spoken["animation"] and info["trained"]["step"] > 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_killing_the_server_leaves_the_workspace_usable(root, processed):
+    client = Client(root)
+    client.send("train", workspace=str(processed), preset="preview", minutes=5)
+    time.sleep(8)
+    client.process.kill()
+    client.process.wait()
+    workspace = Workspace.open(processed)
+    with workspace.locked():
+        assert not list(processed.rglob(".*.tmp-*"))

@@ -1,23 +1,83 @@
-"""The 52 blendshape coefficients of each frame of the footage."""
+"""Facial animation capturer: the 52 blendshape coefficients of each frame of the footage (SyncTalk, section 3.2).
+
+Geometry decides, the face landmarker's scores advise. A frame's landmarks, seen under the head's pose, are explained by
+the subject's neutral face and the shape keys that Blender will show, so that the rig lies on the footage. The scores,
+where there are any, are the prior mean: they know what landmarks cannot tell (a puffed cheek), while raw they are too
+coarse for speech (a fluent speaker's `jawOpen` stays below 0.12).
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..protocol import BLENDSHAPE_NAMES
+from . import landmark_groups as groups
+from .landmark_groups import HALVES, LEFT, RIGHT
+from .nonnegative import bounded_least_squares
+
+LANDMARK_SIGMA_M = 0.0012
+"""Standard deviation of a landmark's place on the face."""
+
+RARITY = 0.02
+"""Weight of the sum of coefficients (exponential prior, in units of 1 / LANDMARK_SIGMA_M): few muscles act at once."""
+
+_RIGID = 6
+_CHUNK = 128
 
 
-def from_scores(scores: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """The face landmarker's own scores, steadied.
+@dataclass(frozen=True)
+class View:
+    """How the camera sees the head: (N, 4, 4) poses, focal length and principal point in pixels."""
+
+    head_to_camera: np.ndarray
+    focal_px: float
+    principal_px: np.ndarray
+
+
+def capture(
+    landmarks_px: np.ndarray,
+    view: View,
+    face_head_m: np.ndarray,
+    shapes: np.ndarray,
+    valid: np.ndarray,
+    scores: np.ndarray | None = None,
+) -> np.ndarray:
+    """The coefficients that explain the landmarks.
 
     Args:
-        scores: (N, 52) in [0, 1], in the order of `BLENDSHAPE_NAMES`.
+        landmarks_px: (N, 478, 2).
+        view: the head's pose in each frame.
+        face_head_m: (478, 3) the subject's neutral face, head frame, metres.
+        shapes: (52, 478, 3) from `blendshape_basis.displacements`.
         valid: (N,) bool; other frames are filled from their neighbours in time.
+        scores: (N, 52) in [0, 1] of the face landmarker, or None.
 
     Returns:
-        (N, 52) float32 in [0, 1].
+        (N, 52) float32 in [0, 1]; 0 is the subject's own neutral face.
     """
-    return steadied(filled(scores, valid))
+    frames = np.flatnonzero(valid)
+    solved = np.zeros((len(landmarks_px), len(BLENDSHAPE_NAMES)))
+    if len(frames):
+        seen = View(view.head_to_camera[frames], view.focal_px, view.principal_px)
+        mean = None if scores is None else about_neutral(scores[frames])
+        solved[frames] = _solve(landmarks_px[frames], seen, face_head_m, shapes, mean)
+    return steadied(filled(solved, valid))
+
+
+def about_neutral(scores: np.ndarray) -> np.ndarray:
+    """Scores (N, 52) with the subject's resting values taken out: a low brow is no frown.
+
+    The rest is the 5th percentile of each score; of gaze, whose scores come in opposed pairs, the median direction.
+    """
+    rest = np.quantile(scores, 0.05, axis=0)
+    moved = np.clip(scores - rest, 0, 1)
+    for side, opposite in _GAZE_PAIRS:
+        direction = scores[:, side] - scores[:, opposite]
+        direction = direction - np.median(direction)
+        moved[:, side], moved[:, opposite] = np.maximum(direction, 0), np.maximum(-direction, 0)
+    return moved
 
 
 def filled(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
@@ -37,12 +97,10 @@ def steadied(values: np.ndarray, tolerance: float = 0.04) -> np.ndarray:
     averaged while a blink of three frames keeps its depth.
 
     Args:
-        values: (N, 52) coefficients.
+        values: (N, C) coefficients.
         tolerance: standard deviation of what counts as jitter.
     """
     values = np.asarray(values, np.float64)
-    if values.shape[1] != len(BLENDSHAPE_NAMES):
-        raise ValueError(f"expected {len(BLENDSHAPE_NAMES)} coefficients a frame, not {values.shape[1]}")
     padded = np.pad(values, ((2, 2), (0, 0)), mode="edge")
     total, weight = np.zeros_like(values), np.zeros_like(values)
     for shift, near in zip(range(5), (0.4, 0.8, 1.0, 0.8, 0.4), strict=True):
@@ -51,3 +109,117 @@ def steadied(values: np.ndarray, tolerance: float = 0.04) -> np.ndarray:
         total += share * other
         weight += share
     return np.clip(total / weight, 0, 1).astype(np.float32)
+
+
+def _index(name: str) -> int:
+    return BLENDSHAPE_NAMES.index(name)
+
+
+_GAZE_PAIRS = [
+    (_index(f"eyeLook{a}{side}"), _index(f"eyeLook{b}{side}"))
+    for side in ("Left", "Right")
+    for a, b in (("Up", "Down"), ("Out", "In"))
+]
+
+
+def _prior_sigma(scored: bool) -> np.ndarray:
+    """(52,) standard deviation of each coefficient about the prior mean: the scores, or zero without them."""
+    sigma = np.empty(len(BLENDSHAPE_NAMES))
+    for k, name in enumerate(BLENDSHAPE_NAMES):
+        if name in ("cheekPuff", "jawForward", "tongueOut"):
+            sigma[k] = 0.03  # along the line of sight: landmarks say nothing
+        elif name.startswith(("cheek", "nose")):
+            sigma[k] = 0.1
+        elif name.startswith(("eye", "brow")):
+            sigma[k] = 0.15 if scored else 0.5
+        elif name.startswith(("mouthPress", "mouthDimple", "mouthFrown", "mouthRoll", "mouthShrug")):
+            sigma[k] = 0.15  # small motions that the large ones can imitate
+        elif name in ("mouthClose", "mouthLeft", "mouthRight", "jawLeft", "jawRight"):
+            sigma[k] = 0.15
+        else:
+            sigma[k] = 0.4
+    return sigma
+
+
+def _measurements() -> np.ndarray:
+    """(M, 478): what is compared, as weighted sums of landmarks.
+
+    Landmarks themselves, and differences of landmarks that belong together: the tracker's errors are shared by
+    neighbours, so the gap between the lips or the lids, the width of the mouth, the iris in its eye and the brow above
+    it are known much better than any landmark's own place.
+    """
+    weight = np.full(groups.COUNT, 0.35)
+    weight[list(groups.FOREHEAD_TOP)] = 0.2
+    for half in HALVES:
+        weight[list(half.jaw_line)] = 0.25
+        detailed = (*half.upper_lip, *half.lower_lip, half.upper_lid, half.lower_lid, half.eye_corners)
+        for group in (*detailed, half.brow_upper, half.brow_lower):
+            weight[list(group)] = 1.0
+        weight[list(half.iris)] = 0.0
+    rows = [np.diag(weight)[weight > 0]]
+
+    def difference(a: tuple[int, ...], b: tuple[int, ...], by: float) -> None:
+        row = np.zeros((1, groups.COUNT))
+        row[0, list(a)] += by / len(a)
+        row[0, list(b)] -= by / len(b)
+        rows.append(row)
+
+    for half in HALVES:
+        for upper, lower in zip(half.upper_lip[-1][:5], half.lower_lip[-1][:5], strict=True):
+            difference((upper,), (lower,), 2.0)
+        for upper, lower in zip(half.upper_lid, half.lower_lid, strict=True):
+            difference((upper,), (lower,), 2.0)
+        difference(half.iris, half.eye_corners, 6.0)
+        difference(half.brow_lower[:2], half.eye_corners, 3.0)
+        difference(half.brow_lower[2:], half.eye_corners, 3.0)
+    difference((LEFT.mouth_corner, 308), (RIGHT.mouth_corner, 78), 3.0)
+    return np.concatenate(rows).astype(np.float32)
+
+
+def _solve(
+    landmarks_px: np.ndarray, view: View, face: np.ndarray, shapes: np.ndarray, prior_mean: np.ndarray | None
+) -> np.ndarray:
+    """(N, 52): least squares on the reprojection, with a small rigid motion that takes up what the pose left over."""
+    count, coefficients = len(landmarks_px), len(shapes)
+    columns = np.concatenate([shapes, _rigid_motions(face)])
+    unknowns = len(columns)
+    measurements = _measurements()
+    by_point = columns.transpose(1, 2, 0).astype(np.float32)  # (478, 3, unknowns)
+    normal = np.empty((count, unknowns, unknowns), np.float32)
+    right = np.empty((count, unknowns), np.float32)
+    for start in range(0, count, _CHUNK):
+        part = slice(start, start + _CHUNK)
+        rotation, position = view.head_to_camera[part, :3, :3], view.head_to_camera[part, :3, 3]
+        in_camera = np.einsum("nij,kj->nki", rotation, face) + position[:, None]
+        depth = in_camera[..., 2:]
+        expected = in_camera[..., :2] / depth
+        observed = (landmarks_px[part] - view.principal_px) / view.focal_px
+        # Metres across the line of sight, so that near and far heads weigh alike.
+        residual = ((observed - expected) * depth).astype(np.float32)
+        across = rotation[:, None, :2, :] - expected[..., None] * rotation[:, None, 2:3, :]
+        jacobian = np.matmul(across.astype(np.float32), by_point)  # (n, 478, 2, unknowns)
+        size = len(jacobian)
+        jacobian = np.matmul(measurements, jacobian.reshape(size, groups.COUNT, -1)).reshape(size, -1, unknowns)
+        residual = np.matmul(measurements, residual).reshape(size, -1, 1)
+        transposed = jacobian.transpose(0, 2, 1)
+        normal[part] = transposed @ jacobian
+        right[part] = (transposed @ residual)[..., 0]
+
+    precision = np.concatenate([_prior_sigma(prior_mean is not None), np.full(_RIGID, 0.5)]) ** -2.0
+    precision *= LANDMARK_SIGMA_M**2
+    diagonal = np.arange(unknowns)
+    normal[:, diagonal, diagonal] += precision.astype(np.float32)
+    if prior_mean is not None:
+        right[:, :coefficients] += prior_mean * precision[:coefficients]
+    right[:, :coefficients] -= RARITY * LANDMARK_SIGMA_M
+    lower = np.concatenate([np.zeros(coefficients), np.full(_RIGID, -np.inf)])
+    upper = np.concatenate([np.ones(coefficients), np.full(_RIGID, np.inf)])
+    return bounded_least_squares(normal, right, lower, upper)[:, :coefficients]
+
+
+def _rigid_motions(face: np.ndarray) -> np.ndarray:
+    """(6, 478, 3): a degree about each axis through the face's middle, a millimetre along each."""
+    axes = np.eye(3)
+    turns = [np.cross(axis, face - face.mean(0)) * np.pi / 180 for axis in axes]
+    shifts = [np.broadcast_to(axis * 0.001, face.shape) for axis in axes]
+    return np.stack([*turns, *shifts])

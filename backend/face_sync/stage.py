@@ -14,7 +14,7 @@ from . import blendshape_basis, blendshapes, face_mesh, speech
 from .audio_features import frame_features
 
 STAGE = "face_sync"
-VERSION = 1
+VERSION = 2
 """Part of the stage's key: raised when its results change."""
 
 
@@ -46,7 +46,15 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
     frames = len(valid)
 
     reporter.progress(STAGE, 1, steps, "steps", "blendshapes")
-    coefficients = blendshapes.from_scores(landmarks["scores"], valid)
+    shapes = blendshape_basis.displacements(head["face_head_m"])
+    coefficients = blendshapes.capture(
+        landmarks["landmarks_px"],
+        blendshapes.View(head["head_to_camera"], float(head["focal_px"]), head["principal_px"]),
+        head["face_head_m"],
+        shapes,
+        valid,
+        landmarks["scores"] if len(landmarks["scores"]) else None,
+    )
     ws.write_arrays(
         workspace.tracking_path,
         frame_time_s=np.arange(frames) / workspace.subject.fps,
@@ -69,7 +77,7 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
         workspace.root / "face_mesh.npz",
         vertices_m=head["face_head_m"].astype(np.float32),
         triangles=face_mesh.triangles(),
-        shape_keys=blendshape_basis.displacements(head["face_head_m"]).astype(np.float32),
+        shape_keys=shapes.astype(np.float32),
         shape_key_names=np.array(BLENDSHAPE_NAMES),
     )
 

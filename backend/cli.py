@@ -16,16 +16,15 @@ from typing import Any
 from . import __version__
 from .errors import Cancelled, ConsentError, SyncTalkError, storage_error
 from .options import ProcessOptions
-from .progress import Reporter, format_duration, terminal_reporter
+from .progress import Reporter, terminal_reporter
 from .workspace import STAGES
 
-_OWN_COMMANDS = {"models": "models_command", "actor": "actor.command", "bench": "evaluation.bench"}
+_OWN_COMMANDS = {"models": "models_command", "actor": "actor.command"}
 """Verbs whose arguments live in their own room: a module with `add_arguments(parser)` and `run(args)`."""
 
 _OWN_HELP = {
     "models": "weights: list, fetch, path",
     "actor": "make the synthetic speaker: clip, sound and truth",
-    "bench": "a benchmark: its figures, and the ratio to its reference in the same run",
 }
 
 
@@ -92,7 +91,7 @@ def _reporter(stop: threading.Event) -> Reporter:
     return terminal_reporter(cancelled=stop.is_set)
 
 
-# -- verbs --------------------------------------------------------------------------------------------------------------
+# -- verbs ------------------------------------------------------------------------------------------------------------
 
 
 def _process(args: argparse.Namespace, stop: threading.Event) -> dict[str, Any]:
@@ -169,7 +168,7 @@ def _serve(args: argparse.Namespace, stop: threading.Event) -> None:
     serve()
 
 
-# -- arguments ----------------------------------------------------------------------------------------------------------
+# -- arguments --------------------------------------------------------------------------------------------------------
 
 
 def _parser(verb_named: str | None) -> argparse.ArgumentParser:

@@ -139,9 +139,11 @@ def _render_frames(
     """RGBA frames; ones that an interrupted run of the same animation left are kept."""
     total = len(animation.plate_frame)
     key = key_of(
-        animation.head_to_camera.tolist(), animation.blendshapes.tolist(), (camera.width, camera.height, camera.focal_px),
+        animation.head_to_camera.tolist(),
+        animation.blendshapes.tolist(),
+        (camera.width, camera.height, camera.focal_px),
         str(checkpoint),
-    )  # fmt: skip
+    )
     marker = out / "frames.json"
     known = marker.read_text(encoding="utf-8") if marker.exists() else ""
     if key not in known:
@@ -211,7 +213,7 @@ def held_out(workspace: Workspace, size: int | None, reporter: Reporter) -> Iter
 
 
 def render_split(root: Path, out: Path, reporter: Reporter, *, size: int | None = None) -> dict[str, Any]:
-    """Write the held-out frames as they are compared: `%06d.png` predicted, `%06d_truth.png`, `%06d_head.png` (matte)."""
+    """Write the held-out frames as they are compared: `%06d.png`, beside it `%06d_truth.png` and `%06d_head.png`."""
     workspace = Workspace.open(root)
     count = 0
     for item in held_out(workspace, size, reporter):

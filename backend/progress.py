@@ -32,7 +32,7 @@ class Reporter:
     """Collects progress, log lines and previews of one job, and carries the cancel request.
 
     Args:
-        on_progress: called with a `Progress`, at most every `interval_s` seconds and always at the start and end of a stage.
+        on_progress: called with a `Progress`, at most every `interval_s` seconds, and at a stage's start and end.
         on_log: called with (level, text), level one of "info", "warning".
         on_preview: called with the path of a picture that shows the state of the work.
         cancelled: polled at every progress call; True raises `Cancelled`.

@@ -51,7 +51,6 @@ class Server:
             "train": _train,
             "speak": _speak,
             "render": _render,
-            "footage": _footage,
             "evaluate": _evaluate,
             "footage": _footage,
             "models.fetch": _fetch_model,
@@ -160,7 +159,7 @@ class Server:
     def _answer(self, job: _Job, work: Callable[[], Any]) -> None:
         try:
             self._send(protocol.response(job.id, work()))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (whatever went wrong is this request's answer)
             self._fail(job, error)
 
     def _fail(self, job: _Job, error: Exception) -> None:
@@ -239,14 +238,14 @@ def _write_shared(path: Path, pixels: np.ndarray) -> None:
         raise ProtocolError(f"The shared picture {path} cannot be written to ({error}).") from error
 
 
-# -- methods ------------------------------------------------------------------------------------------------------------
+# -- methods ----------------------------------------------------------------------------------------------------------
 
 
 def _hello(params: dict[str, Any]) -> dict[str, Any]:
     if params.get("protocol") != protocol.VERSION:
         raise ProtocolError(
-            f"Blender's side speaks protocol {params.get('protocol')}, this backend {protocol.VERSION}: install the backend "
-            "again from the Backend panel."
+            f"Blender's side speaks protocol {params.get('protocol')}, this backend {protocol.VERSION}: install the "
+            "backend again from the Backend panel."
         )
     import torch
 
@@ -324,15 +323,6 @@ def _evaluate(params: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     from .performance import evaluate
 
     return evaluate(Path(_text(params, "workspace")), reporter)
-
-
-def _footage(params: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
-    from .media.footage import write_footage
-    from .workspace import Workspace
-
-    workspace = Workspace.open(_text(params, "workspace"))
-    with workspace.locked():
-        return {"footage": str(write_footage(workspace, reporter))}
 
 
 def _list_models() -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Rays of a pinhole camera in the head's frame. OpenCV axes: x right, y down, z forward; pixel centres at half-integers."""
+"""Rays of a pinhole camera in the head's frame. OpenCV axes: x right, y down, z forward; pixel centres at n + 0.5."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The radiance field of a head (Eq. 9 to 12), conditioned on lip shape and expression that are gated by place (Eq. 4)."""
+"""The radiance field of a head (Eq. 9 to 12), conditioned on lip shape and expression, gated by place (Eq. 4)."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from .kernels import Kernel
 from .triplane import TriplaneLayout
 
 SPHERICAL_HARMONICS = 9
-"""Coefficients of the view direction: degrees 0 to 2. A head turns by tens of degrees before a fixed camera, and skin is rough."""
+"""Coefficients of the view direction: degrees 0 to 2. A head turns by tens of degrees, and skin is rough."""
 
 LIP_INDICES = tuple(BLENDSHAPE_NAMES.index(name) for name in MOUTH_NAMES)
 EXPRESSION_INDICES = tuple(index for index, name in enumerate(BLENDSHAPE_NAMES) if name.startswith(("brow", "eye")))
-"""Blendshapes of the upper face: the paper drives seven (brows and lids); gaze, squint and wide eyes are on the rig as well."""
+"""Blendshapes of the upper face: the paper drives seven (brows and lids); the rig has gaze and squint as well."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class FieldConfig:
         box_size_m: side of the unit cube, metres.
         step_m: distance between samples on a ray, metres.
         max_samples: samples a ray at most.
-        lip_region, expression_region: where lip shape and expression may act (the facial-aware masks, fixed to the head).
+        lip_region, expression_region: where each may act (the facial-aware masks, fixed to the head).
         blendshape_centre: (52) the clip's mean; the networks see differences from it.
     """
 

@@ -28,7 +28,7 @@ def fast_dtype() -> torch.dtype:
 
 @dataclass
 class Picture:
-    """A rendered head: `rgba` (H, W, 4) float32 premultiplied, display-encoded; `depth_m` (H, W), 0 where nothing is hit."""
+    """A rendered head: `rgba` (H, W, 4) float32, premultiplied, display-encoded; `depth_m` (H, W), 0 for a miss."""
 
     rgba: np.ndarray
     depth_m: np.ndarray

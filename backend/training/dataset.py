@@ -89,8 +89,8 @@ def load(workspace: Workspace, tracking: Tracking, frames: np.ndarray, size: int
     """
     if len(frames) < MINIMUM_FRAMES:
         raise WorkspaceError(
-            f"{workspace.root}: only {len(frames)} frames show the face well enough to learn from, {MINIMUM_FRAMES} are "
-            "needed: give a longer clip in which the face stays in view."
+            f"{workspace.root}: only {len(frames)} frames show the face well enough to learn from, {MINIMUM_FRAMES} "
+            "are needed: give a longer clip in which the face stays in view."
         )
 
     def read(index: int) -> tuple[np.ndarray, np.ndarray]:

@@ -11,10 +11,10 @@ from ..renderer.cameras import Camera, project
 SEARCH_SIZE_M = 0.5
 """Side of the cube around the head's origin that is searched."""
 BEHIND_M = 0.07
-"""How far behind the origin the head is modelled: a camera in front never sees more than the ears and the hair's edge."""
+"""How far behind the origin the head is modelled: a camera in front sees no more than ears and the hair's edge."""
 BEFORE_FACE_M = 0.022
 BEHIND_FACE_M = 0.03
-"""The face is looked for in a shell about the tracked surface: room for lips, glasses and a beard, and for an open mouth."""
+"""The face is looked for in a shell about the tracked surface: room for lips, glasses, a beard, an open mouth."""
 BEFORE_HAIR_M = 0.035
 """Beside the face, nothing lies further before the face's edge than this: a fringe does not."""
 

@@ -1,8 +1,8 @@
 """Poses refined by the picture: direct alignment of each frame with the field's own rendering of it.
 
 The rendered head is moved by a small rigid motion until its picture matches the frame (Lucas and Kanade's
-linearisation), at a thousand pixels with structure. Only what is rigid counts: mouth and eyes are left out by the field's
-regions. Landmarks jitter by half a pixel from frame to frame; a thousand pixels together don't.
+linearisation), at a thousand pixels with structure. Only what is rigid counts: mouth and eyes are left out by the
+field's regions. Landmarks jitter by half a pixel from frame to frame; a thousand pixels together don't.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def refine_pose(
 
 
 def _equations(rgba, depth, camera: Camera, pose, u, v, across, down, target, regions) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of  gradient · d(u, v)/d(step) · step = rendered - frame, weighted; pixels that miss the head weigh nothing."""
+    """Rows of  gradient · d(u, v)/d(step) · step = rendered - frame, weighted; a miss weighs nothing."""
     f = camera.focal_px
     along = np.stack([(u - camera.principal_px[0]) / f, (v - camera.principal_px[1]) / f, np.ones_like(u)], 1)
     points = along / np.linalg.norm(along, axis=1, keepdims=True) * depth[:, None]

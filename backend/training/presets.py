@@ -50,5 +50,5 @@ PRESETS = {
         network_rate=1e-3,
         feature_share=0.0,
         refinements=(),
-    ),  # fmt: skip
+    ),
 }

@@ -34,7 +34,7 @@ OCCUPANCY_KEEP = 0.8
 OCCUPANCY_THRESHOLD = 0.04
 MAX_SAMPLES = 12
 COARSE_STEPS = ((250, 2, 24),)
-"""(until step, times the step length, samples a ray): a hull is thick, so at first it is sampled coarsely but wholly."""
+"""(until step, times the step length, samples a ray): a hull is thick: at first it is sampled coarsely but wholly."""
 _PAD = 4096  # the sample count is rounded up to this: oneDNN prepares its primitives anew for each new shape
 
 
@@ -65,8 +65,8 @@ def train(
     workspace.require("media", "landmarks", "head_sync", "face_sync", "portrait_sync")
     if not workspace.subject.consent.get("given"):
         raise ConsentError(
-            f"{workspace.root}: nobody has confirmed that the person shown agrees to a synthetic likeness: record it with "
-            "process --consent NAME (or in the Subject panel) before training."
+            f"{workspace.root}: nobody has confirmed that the person shown agrees to a synthetic likeness: record it "
+            "with process --consent NAME (or in the Subject panel) before training."
         )
     trainer = Trainer(workspace, preset, reporter, minutes if minutes is not None else preset.minutes, seed, device)
     return trainer.run()
@@ -203,7 +203,7 @@ class Trainer:
                 self.validation_psnr = self._validate(preview=True)
                 self._log()
                 previewed = time.monotonic()
-            if now - saved > CHECKPOINT_SECONDS:
+            if now - saved > min(CHECKPOINT_SECONDS, self.limit_s / 6):
                 path = self._save()
                 saved = time.monotonic()
             if self.step % 10 == 0:
@@ -279,8 +279,8 @@ class Trainer:
         value = float(loss.detach())
         if not np.isfinite(value):
             raise SyncTalkError(
-                f"Training diverged at step {self.step} (the loss is not a number): run train again, it goes on from the last "
-                "checkpoint; if it happens again, report it with the clip's size and length."
+                f"Training diverged at step {self.step} (the loss is not a number): run train again, it goes on from "
+                "the last checkpoint; if it happens again, report it with the clip's size and length."
             )
         self.optimiser.step()
         self._remember(samples.positions, weights)
@@ -369,7 +369,7 @@ class Trainer:
         return image if image.shape[:2] == size else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
     def _write_poses(self) -> None:
-        """Make the refined poses the workspace's own: the rig, new speech and the held-out frames take them from there."""
+        """Make the refined poses the workspace's own: rig, new speech and held-out frames take them from there."""
         arrays = read_arrays(self.workspace.tracking_path)
         arrays["head_to_camera"] = self.poses
         write_arrays(self.workspace.tracking_path, **arrays)

@@ -123,7 +123,10 @@ def test_a_frame_that_cannot_be_drawn_says_why(client, processed_once, trained_o
     memory.write_bytes(b"\0" * 64)
     assert "no trained head" in client.fails("frame", **frame_params(processed_once, memory))["message"]
     assert "needs" in client.fails("frame", **frame_params(trained_once, memory))["message"]
-    assert "head_to_camera" in client.fails("frame", **{**frame_params(trained_once, memory), "head_to_camera": [1]})["message"]
+    assert (
+        "head_to_camera"
+        in client.fails("frame", **{**frame_params(trained_once, memory), "head_to_camera": [1]})["message"]
+    )
 
 
 def test_a_long_job_reports_progress_answers_pings_and_can_be_cancelled(client, processed):
@@ -154,7 +157,9 @@ def test_speaking_gives_an_animation_that_render_takes(client, trained, sample, 
         arrays[name] = arrays[name][:6]
     directions = tmp_path / "directions.npz"
     np.savez(directions, **arrays)
-    result = client.call("render", workspace=str(trained), out=str(tmp_path / "frames"), directions=str(directions), size=128)
+    result = client.call(
+        "render", workspace=str(trained), out=str(tmp_path / "frames"), directions=str(directions), size=128
+    )
     assert result["frames"] == 6 and len(list((tmp_path / "frames").glob("*.png"))) == 6
     info = client.call("workspace.info", workspace=str(trained))
     assert info["paths"]["animation"] == spoken["animation"] and info["trained"]["step"] > 0

@@ -1,4 +1,4 @@
-"""Implementations of the renderer's inner loops behind one interface (`interface.Kernel`), with one parameter layout."""
+"""Implementations of the renderer's inner loops behind one interface (`interface.Kernel`) and parameter layout."""
 
 from __future__ import annotations
 

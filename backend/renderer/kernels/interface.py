@@ -1,4 +1,4 @@
-"""What a kernel does: march rays through occupied cells, encode points, composite samples. All tensors on one device."""
+"""What a kernel does: march rays through occupied cells, encode points, composite samples. Tensors on one device."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Kernel(Protocol):
     def composite(
         self, density: torch.Tensor, colour: torch.Tensor, samples: Samples, step: float
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Volume rendering (Eq. 9): (M,) density a metre and (M, 3) colour to (R, 4) premultiplied RGBA and (M,) weights.
+        """Volume rendering (Eq. 9): (M,) density a metre, (M, 3) colour to (R, 4) premultiplied RGBA, (M,) weights.
 
         Differentiable in density and colour through the RGBA alone.
         """

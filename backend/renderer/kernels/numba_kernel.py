@@ -43,16 +43,16 @@ def _march(origins, directions, occupied, coarse, unit_step, max_samples, jitter
             while k <= last and n < max_samples:
                 t = (k + jitter[r]) * unit_step
                 x, y, z = (ox + t * dx) * grid, (oy + t * dy) * grid, (oz + t * dz) * grid
-                i, j, l = int(np.floor(x)), int(np.floor(y)), int(np.floor(z))
-                if i < 0 or j < 0 or l < 0 or i >= grid or j >= grid or l >= grid:
+                i, j, k_z = int(np.floor(x)), int(np.floor(y)), int(np.floor(z))
+                if i < 0 or j < 0 or k_z < 0 or i >= grid or j >= grid or k_z >= grid:
                     k += 1
                     continue
-                if occupied[i, j, l]:
+                if occupied[i, j, k_z]:
                     distances[r, n] = t
                     n += 1
                     k += 1
                     continue
-                bi, bj, bl = i // block, j // block, l // block
+                bi, bj, bl = i // block, j // block, k_z // block
                 if coarse[bi, bj, bl]:
                     k += 1
                     continue

@@ -49,7 +49,8 @@ def test_one_checkpoint_renders_alike_with_every_kernel():
     pytest.importorskip("numba")
     field, blendshapes = small_field(), np.full(52, 0.3, np.float32)
     pictures = [
-        Renderer(field, get_kernel(name), torch.float32).render(CAMERA, POSE, blendshapes).rgba for name in ("torch", "numba")
+        Renderer(field, get_kernel(name), torch.float32).render(CAMERA, POSE, blendshapes).rgba
+        for name in ("torch", "numba")
     ]
     assert np.abs(pictures[0] - pictures[1]).max() < 1 / 255
     assert pictures[0][..., 3].max() > 0.2

@@ -257,7 +257,7 @@ class _Installation:
                 present = names & pip_run.installed_packages(self._site_packages(version)).keys()
                 yield self._event("install", "putting packages in place", len(present), self.lock.download_size)
             else:
-                yield self._event("download", pip.current or "nothing yet", 0, self._downloaded(pip))
+                yield self._event("download", pip.current or "packages", 0, self._downloaded(pip))
 
     def _install_torch(self, device: str, version: tuple[int, int]) -> Iterator[Progress]:
         for source in torch_wheel.sources(device):

@@ -74,7 +74,7 @@ def missing(user: str, python: Path) -> list[str]:
 
 
 def ensure(user: str, python: Path, cancelled: IsCancelled | None = None) -> Iterator[Progress]:
-    """Install what `missing` names, yielding an event for each line of the package manager.
+    """Install what `missing` names, yielding an event while the package manager works.
 
     Raises:
         SystemLibraryError: this is no Debian-like system, or not root, or apt failed; names the command to run.
@@ -84,11 +84,11 @@ def ensure(user: str, python: Path, cancelled: IsCancelled | None = None) -> Ite
         return
     packages = sorted({NEEDED[user][name] for name in absent})
     if can_install():
-        yield Progress("prepare", f"system libraries: {' '.join(packages)}")
+        event = Progress("prepare", f"system libraries: {' '.join(packages)}")
         # Package lists are fetched only when the ones at hand do not do: most machines have them.
-        if not (yield from _apt(["install", "-y", "--no-install-recommends", *packages], cancelled)):
-            yield from _apt(["update"], cancelled)
-            yield from _apt(["install", "-y", "--no-install-recommends", *packages], cancelled)
+        if not (yield from _apt(["install", "-y", "--no-install-recommends", *packages], event, cancelled)):
+            yield from _apt(["update"], event, cancelled)
+            yield from _apt(["install", "-y", "--no-install-recommends", *packages], event, cancelled)
         absent = missing(user, python)
     if absent:
         raise SystemLibraryError(f"This system lacks {', '.join(absent)}: run `{command_for(packages)}` and try again.")
@@ -110,17 +110,17 @@ def command_for(packages: Sequence[str]) -> str:
     return f"sudo apt-get install {' '.join(packages)} (Debian's names)"
 
 
-def _apt(arguments: Sequence[str], cancelled: IsCancelled | None) -> Generator[Progress, None, bool]:
+def _apt(arguments: Sequence[str], event: Progress, cancelled: IsCancelled | None) -> Generator[Progress, None, bool]:
+    """Run apt-get, yielding `event` while it works; whether it succeeded."""
     command = ["apt-get", "-q", "-o", "DPkg::Lock::Timeout=120", *arguments]
     output = lines(command, cancelled=cancelled, environment=child_environment({"DEBIAN_FRONTEND": "noninteractive"}))
     status = 1
     with suppress(OSError):
         while True:
             try:
-                line = next(output)
+                next(output)
             except StopIteration as end:
                 status = end.value
                 break
-            if line:
-                yield Progress("prepare", f"apt-get: {line}")
+            yield event
     return status == 0

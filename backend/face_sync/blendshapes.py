@@ -66,6 +66,13 @@ def capture(
     return steadied(filled(solved, valid))
 
 
+def mouth_opening_m(landmarks_px: np.ndarray, view: View, valid: np.ndarray) -> np.ndarray:
+    """(N,) mean distance between the inner lips around their middle, metres; NaN where not `valid`."""
+    pairs = ((13, 14), (82, 87), (312, 317))
+    gap = np.mean([np.linalg.norm(landmarks_px[:, a] - landmarks_px[:, b], axis=1) for a, b in pairs], axis=0)
+    return np.where(valid, gap * view.head_to_camera[:, 2, 3] / view.focal_px, np.nan)
+
+
 def about_neutral(scores: np.ndarray) -> np.ndarray:
     """Scores (N, 52) with the subject's resting values taken out: a low brow is no frown.
 

@@ -10,18 +10,14 @@ from ..options import ProcessOptions
 from ..progress import Reporter
 from ..protocol import BLENDSHAPE_NAMES
 from ..workspace import Workspace
-from . import blendshape_basis, blendshapes, face_mesh, speech
+from . import audio_offset, blendshape_basis, blendshapes, face_mesh, speech
 from .audio_features import frame_features
 
 STAGE = "face_sync"
-VERSION = 2
+VERSION = 3
 """Part of the stage's key: raised when its results change."""
 
-
-def key(workspace: Workspace, options: ProcessOptions) -> str:
-    """What the stage's result depends on."""
-    earlier = [workspace.subject.stages.get(name, {}).get("key") for name in ("media", "landmarks", "head_sync")]
-    return ws.key_of(STAGE, VERSION, earlier, options.audio_offset_ms)
+FILES = ("tracking.npz", "face_mesh.npz", "audio_features.npz", "speech.safetensors")
 
 
 def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> None:
@@ -29,37 +25,51 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
 
     Each file is whole or absent; an interrupted run begins the stage again, which takes seconds.
 
+    Args:
+        options: `audio_offset_ms` is used: a number or `auto` sets the subject's; None keeps it
+            and tells what it finds.
+
     Raises:
         WorkspaceError: an earlier stage is missing.
         Cancelled: the user asked to stop.
     """
     workspace.require("media", "landmarks", "head_sync")
-    stage_key = key(workspace, options)
-    if workspace.stage_is_done(STAGE, stage_key):
+    subject = workspace.subject
+    stage_key = _key(workspace, subject.audio_offset_ms)
+    whole = all((workspace.root / name).exists() for name in FILES)
+    if (
+        options.audio_offset_ms in (None, subject.audio_offset_ms)
+        and whole
+        and workspace.stage_is_done(STAGE, stage_key)
+    ):
         return
-    workspace.stage_begins(STAGE, stage_key)
-    steps = 4
+    steps = 5
     reporter.progress(STAGE, 0, steps, "steps", "reading the tracking")
     landmarks = ws.read_arrays(workspace.root / "landmarks.npz")
     head = ws.read_arrays(workspace.root / "head_sync.npz")
     valid = head["valid"].astype(bool)
     frames = len(valid)
+    points = landmarks["landmarks_px"].astype(np.float32)
+    view = blendshapes.View(head["head_to_camera"], float(head["focal_px"]), head["principal_px"])
 
-    reporter.progress(STAGE, 1, steps, "steps", "blendshapes")
+    reporter.progress(STAGE, 1, steps, "steps", "offset of the sound")
+    audio = read_audio(workspace.audio_path)
+    opening = blendshapes.mouth_opening_m(points, view, valid)
+    subject.audio_offset_ms = _offset_ms(workspace, options, audio, opening, reporter)
+    stage_key = _key(workspace, subject.audio_offset_ms)
+    if whole and workspace.stage_is_done(STAGE, stage_key):
+        return
+    workspace.stage_begins(STAGE, stage_key)
+
+    reporter.progress(STAGE, 2, steps, "steps", "blendshapes")
     shapes = blendshape_basis.displacements(head["face_head_m"])
-    coefficients = blendshapes.capture(
-        landmarks["landmarks_px"],
-        blendshapes.View(head["head_to_camera"], float(head["focal_px"]), head["principal_px"]),
-        head["face_head_m"],
-        shapes,
-        valid,
-        landmarks["scores"] if len(landmarks["scores"]) else None,
-    )
+    scores = landmarks["scores"] if len(landmarks["scores"]) else None
+    coefficients = blendshapes.capture(points, view, head["face_head_m"], shapes, valid, scores)
     ws.write_arrays(
         workspace.tracking_path,
-        frame_time_s=np.arange(frames) / workspace.subject.fps,
+        frame_time_s=np.arange(frames) / subject.fps,
         valid=valid,
-        landmarks_px=landmarks["landmarks_px"].astype(np.float32),
+        landmarks_px=points,
         focal_px=np.float64(head["focal_px"]),
         principal_px=head["principal_px"],
         head_to_camera=head["head_to_camera"],
@@ -72,7 +82,7 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
         face_head_m=head["face_head_m"],
     )
 
-    reporter.progress(STAGE, 2, steps, "steps", "face mesh")
+    reporter.progress(STAGE, 3, steps, "steps", "face mesh")
     ws.write_arrays(
         workspace.root / "face_mesh.npz",
         vertices_m=head["face_head_m"].astype(np.float32),
@@ -81,12 +91,48 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
         shape_key_names=np.array(BLENDSHAPE_NAMES),
     )
 
-    reporter.progress(STAGE, 3, steps, "steps", "speech")
-    audio = read_audio(workspace.audio_path)
-    features = frame_features(audio, frames, workspace.subject.audio_offset_ms)
-    ws.write_arrays(workspace.root / "audio_features.npz", features=features, fps=workspace.subject.fps)
-    training = slice(0, workspace.subject.first_test_frame)
+    reporter.progress(STAGE, 4, steps, "steps", "speech")
+    features = frame_features(audio, frames, subject.audio_offset_ms)
+    ws.write_arrays(workspace.root / "audio_features.npz", features=features, fps=subject.fps)
+    training = slice(0, subject.first_test_frame)
     model = speech.fit(features[training], coefficients[training][:, speech.MOUTH_INDEX], valid[training])
     model.save(workspace.root / "speech.safetensors")
     workspace.stage_ends(STAGE, stage_key)
     reporter.progress(STAGE, steps, steps, "steps")
+
+
+def _key(workspace: Workspace, audio_offset_ms: float) -> str:
+    """What the stage's result depends on."""
+    earlier = [workspace.subject.stages.get(name, {}).get("key") for name in ("media", "landmarks", "head_sync")]
+    return ws.key_of(STAGE, VERSION, earlier, audio_offset_ms)
+
+
+def _offset_ms(
+    workspace: Workspace, options: ProcessOptions, audio: np.ndarray, opening: np.ndarray, reporter: Reporter
+) -> float:
+    """The offset of the sound that the subject shall have; tells what the user should know about it."""
+    wanted = options.audio_offset_ms
+    if wanted is not None and wanted != "auto":
+        return float(wanted)
+    measured, confidence = audio_offset.estimate_offset_ms(audio, opening, workspace.subject.fps)
+    sure = confidence >= audio_offset.CONFIDENT
+    name = workspace.subject.source or workspace.root
+    if wanted == "auto":
+        if not sure:
+            reporter.warning(
+                f"How late the sound of {name} runs cannot be told from its lips: it is taken to be in time."
+            )
+            return 0.0
+        reporter.info(f"The sound of {name} runs {_late(measured)}: mended.")
+        return float(round(measured))
+    left = measured - workspace.subject.audio_offset_ms
+    if sure and abs(left) >= audio_offset.NOTABLE_MS:
+        reporter.warning(
+            f"The sound of {name} runs {_late(measured)}: run process again with --audio-offset auto to mend it, as "
+            "lips learnt from shifted sound are wrong."
+        )
+    return workspace.subject.audio_offset_ms
+
+
+def _late(offset_ms: float) -> str:
+    return f"about {abs(round(offset_ms, -1)):.0f} ms {'late' if offset_ms > 0 else 'early'}"

@@ -33,7 +33,9 @@ def bake(scene: bpy.types.Scene, folder: Path) -> Job:
         yield Request("render", {"workspace": str(subject.root), "out": str(folder), "directions": str(path)})
         target = bpy.data.scenes.get(name)
         if target is None:
-            raise BackendError(f"The frames are in {folder}, but the scene “{name}” is no longer in this file.", "scene")
+            raise BackendError(
+                f"The frames are in {folder}, but the scene “{name}” is no longer in this file.", "scene"
+            )
         found, subject, animation = subject_in(target)
         compositor.compose(target, found, subject, animation.plate_frame, frames=folder)
         return f"{animation.frames} frames of the head are in {folder}; the composite takes them from there."

@@ -19,7 +19,7 @@ from . import live_frame
 from .backend_process import BackendError, shared_backend
 from .live_frame import FrameRequest, HeadFrame
 from .scene import camera as cameras
-from .scene import colour, rig, view
+from .scene import colour, marking, rig, view
 from .scene.directions import Directions
 from .scene.errors import SceneError
 
@@ -299,6 +299,7 @@ def _panels() -> list[type]:
 
 
 def register() -> None:
+    marking.register()
     bpy.utils.register_class(SyncTalkRenderEngine)
     for panel in _panels():
         panel.COMPAT_ENGINES.add(SyncTalkRenderEngine.bl_idname)
@@ -308,4 +309,5 @@ def unregister() -> None:
     for panel in _panels():
         panel.COMPAT_ENGINES.discard(SyncTalkRenderEngine.bl_idname)
     bpy.utils.unregister_class(SyncTalkRenderEngine)
+    marking.unregister()
     live_frame.close()

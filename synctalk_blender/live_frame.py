@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import itertools
 import mmap
 import os
 import re
+import secrets
 import tempfile
 import threading
 from dataclasses import dataclass
@@ -36,11 +36,9 @@ class SharedPicture:
         BackendError: of kind `storage`, when there is no room for it.
     """
 
-    _numbers = itertools.count()
-
     def __init__(self, size: int) -> None:
         self.size = -(-size // _GRANULARITY) * _GRANULARITY
-        self.path = shared_folder() / f"{_PREFIX}-{os.getpid()}-{next(self._numbers)}.rgba"
+        self.path = shared_folder() / f"{_PREFIX}-{os.getpid()}-{secrets.token_hex(4)}.rgba"
         try:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
             try:
@@ -221,7 +219,7 @@ atexit.register(close)
 def remove_leftovers() -> None:
     """Remove the shared pictures of processes that are no more."""
     for path in shared_folder().glob(f"{_PREFIX}-*.rgba"):
-        match = re.fullmatch(rf"{_PREFIX}-(\d+)-\d+\.rgba", path.name)
+        match = re.fullmatch(rf"{_PREFIX}-(\d+)-[0-9a-f]+\.rgba", path.name)
         if match and not _is_running(int(match[1])):
             with contextlib.suppress(OSError):
                 path.unlink()

@@ -9,7 +9,7 @@ from ..install.progress import megabytes
 from ..synctalk_blender import backend_process, jobs, preferences
 from ..synctalk_blender.facts import facts
 from ..synctalk_blender.steps import Facts, State, Status, Step
-from .common import SidebarPanel, StepPanel, draw_action, draw_progress
+from .common import SidebarPanel, StepPanel, draw_action, draw_info, draw_progress
 from .text import label_lines
 
 _INSTALL_TEXTS = {"absent": "Install", "incomplete": "Finish Installing", "outdated": "Update"}
@@ -59,7 +59,12 @@ def _draw_process(layout: bpy.types.UILayout, context: bpy.types.Context, known:
     backend = backend_process.running_backend()
     if known.backend_answered and backend is not None:
         hello = backend.hello
-        label_lines(layout, context, f"SyncTalk {hello['backend']} on {hello['device']}, torch {hello['torch']}")
+        draw_info(
+            layout,
+            context,
+            Step.BACKEND,
+            f"SyncTalk {hello['backend']}, PyTorch {hello['torch']}, on {hello['device']}",
+        )
     elif known.backend_alive:
         label_lines(layout, context, "It is starting.")
     elif known.backend_error and Step.BACKEND not in jobs.runtime.errors:

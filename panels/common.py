@@ -87,8 +87,14 @@ def draw_action(
     button = layout.column()
     button.scale_y = 1.4
     # The one next button of the whole way stands out; the others are there, but quiet.
-    button.active_default = status.is_next
+    button.active_default = status.is_next and not missing
     button.operator(operator, text=text, icon=icon)
+
+
+def draw_info(layout: bpy.types.UILayout, context: bpy.types.Context, step: Step, text: str) -> None:
+    """Draw what is known of a step, unless the note of its last run, which is drawn below, says so too."""
+    if step not in jobs.runtime.notes:
+        label_lines(layout, context, text)
 
 
 def draw_progress(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:

@@ -21,6 +21,7 @@ class SYNCTALK_PT_composite(StepPanel, bpy.types.Panel):
             return
         row = layout.row(align=True)
         row.scale_y = 1.4
+        row.active_default = not known.running
         row.operator("render.render", text="Picture", icon="RENDER_STILL")
         row.operator("render.render", text="Animation", icon="RENDER_ANIMATION").animation = True
         layout.operator("synctalk.composite", text="Build Again", icon="FILE_REFRESH")

@@ -25,11 +25,9 @@ class SYNCTALK_PT_subject(StepPanel, bpy.types.Panel):
             button.active_default = status.is_next
             button.operator("synctalk.choose_video", icon="FILE_MOVIE")
         else:
-            row = layout.row(align=True)
-            row.prop(settings, "video", text="")
-            row.operator("synctalk.choose_video", text="", icon="FILE_MOVIE")
+            layout.prop(settings, "video", text="", icon="FILE_MOVIE")
         column = layout.column()
-        column.prop(settings, "workspace", text="")
+        column.prop(settings, "workspace", text="", icon="WORKSPACE", placeholder="Workspace folder")
         if known.state.problem:
             column.alert = True
             label_lines(column, context, known.state.problem, icon="ERROR")

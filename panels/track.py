@@ -6,8 +6,7 @@ import bpy
 
 from ..synctalk_blender.steps import Facts, State, Status, Step
 from ..synctalk_blender.work import PROCESS_STAGES
-from .common import OptionsPanel, StepPanel, draw_action
-from .text import label_lines
+from .common import OptionsPanel, StepPanel, draw_action, draw_info
 
 
 class SYNCTALK_PT_track(StepPanel, bpy.types.Panel):
@@ -19,7 +18,7 @@ class SYNCTALK_PT_track(StepPanel, bpy.types.Panel):
         state = known.state
         if state.tracked:
             delay = f", sound {state.audio_offset_ms:+.0f} ms" if abs(state.audio_offset_ms) >= 1 else ""
-            label_lines(layout, context, f"{state.frames} frames, {state.duration_s:.1f} s{delay}")
+            draw_info(layout, context, self.step, f"{state.frames} frames, {state.duration_s:.1f} s{delay}")
         elif state.stages:
             _draw_stages(layout, known)
         if state.tracked and not known.has_head:

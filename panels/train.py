@@ -6,8 +6,7 @@ import bpy
 
 from ..synctalk_blender import jobs
 from ..synctalk_blender.steps import Facts, Status, Step
-from .common import OptionsPanel, StepPanel, draw_action
-from .text import label_lines
+from .common import OptionsPanel, StepPanel, draw_action, draw_info
 
 
 class SYNCTALK_PT_train(StepPanel, bpy.types.Panel):
@@ -19,7 +18,7 @@ class SYNCTALK_PT_train(StepPanel, bpy.types.Panel):
         state = known.state
         if state.trained_step:
             quality = f", {state.trained_psnr:.1f} dB" if state.trained_psnr else ""
-            label_lines(layout, context, f"{state.trained_step:,} steps learnt{quality}")
+            draw_info(layout, context, self.step, f"{state.trained_step:,} steps learnt{quality}")
         if jobs.runtime.preview_icon:
             layout.template_icon(jobs.runtime.preview_icon, scale=9.0)
         text = "Train Further" if state.trained_step else "Train"

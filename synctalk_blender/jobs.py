@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import bpy
+import numpy as np
 
 from . import backend_process
 from .backend_process import BackendError, shared_backend
@@ -165,7 +166,7 @@ class Job:
                 pace = (progress["elapsed_s"] + self.eta_s) / self.stages[name][1]
                 self.eta_s += pace * (whole - before - self.stages[name][1])
         elif self.stages:  # a detour within a stage, such as a refinement: the whole stays where it is
-            self.text = name.replace("_", " ").capitalize()
+            self.text, self.eta_s = name.replace("_", " ").capitalize(), None
         else:
             self.text = progress["message"] or name.replace("_", " ").capitalize()
             self.fraction = part
@@ -314,10 +315,23 @@ def _show_preview(path: str) -> None:
     if runtime.previews is None or bpy.app.background:
         return
     try:
-        runtime.previews.clear()
-        runtime.preview_icon = runtime.previews.load(f"preview {time.monotonic()}", path, "IMAGE").icon_id
-    except (KeyError, OSError, RuntimeError) as error:
+        image = bpy.data.images.load(path)
+    except RuntimeError as error:
         logger.warning("the preview %s cannot be shown: %s", path, error)
+        return
+    width, height = image.size
+    pixels = np.empty(width * height * image.channels, np.float32)
+    image.pixels.foreach_get(pixels)
+    # A preview is drawn square: of a wide contact sheet, as many pictures as fill the square.
+    side = min(width, height)
+    square = np.ones((side, side, 4), np.float32)
+    square[..., : image.channels] = pixels.reshape(height, width, image.channels)[:side, :side]
+    bpy.data.images.remove(image)
+    runtime.previews.clear()
+    preview = runtime.previews.new(f"preview {time.monotonic()}")
+    preview.image_size = (side, side)
+    preview.image_pixels_float.foreach_set(square.ravel())
+    runtime.preview_icon = preview.icon_id
 
 
 class _Printer:

@@ -61,6 +61,7 @@ class Driver:
 
     def picture(self, name: str) -> Steps:
         """Save the screen as `NN-name.png`."""
+        yield from self.move(self.area.x + self.area.width // 3, self.area.y + 40)  # nothing is to look hovered over
         self.area.tag_redraw()
         yield 0.3
         self.pictures += 1
@@ -96,7 +97,7 @@ class Driver:
     # -- buttons ----------------------------------------------------------------------------------------------------
 
     def under_mouse(self) -> str:
-        """The operator (`bpy.ops.synctalk.train()`) or property (`….synctalk.video`) under the mouse, or nothing."""
+        """The operator (`bpy.ops.synctalk.train()`) or property (`synctalk.video`) under the mouse, or nothing."""
         manager = bpy.context.window_manager
         with bpy.context.temp_override(window=self.window, area=self.area, region=self.sidebar):
             for operator in (bpy.ops.ui.copy_python_command_button, bpy.ops.ui.copy_data_path_button):
@@ -146,13 +147,13 @@ class Driver:
 
     def click_property(self, path: str, column: float = 0.5) -> Steps:
         """Click a property's button, such as a checkbox."""
-        x, y = yield from self.reach(f".{path}", column)
+        x, y = yield from self.reach(path, column)
         self.log(f"click {path} at {x}, {y}")
         yield from self.click(x, y)
 
     def type_into(self, path: str, text: str, column: float = 0.4) -> Steps:
         """Replace a text field's contents by typing."""
-        x, y = yield from self.reach(f".{path}", column)
+        x, y = yield from self.reach(path, column)
         self.log(f"type into {path}: {text}")
         yield from self.click(x, y)  # a click begins editing, with all selected
         self.event("A", "PRESS", x, y, ctrl=True)
@@ -167,6 +168,38 @@ class Driver:
         yield _TICK_S
         self.event("RET", "RELEASE", x, y)
         yield 0.3
+
+    def choose_file(self, path: str) -> Steps:
+        """Choose a file in the file browser that a button opened."""
+        yield from self.wait_for("the file browser", lambda: self._browser() is not None, 10)
+        window, area = self._browser()
+        parameters = area.spaces.active.params
+        parameters.directory = os.fsencode(str(Path(path).parent))
+        yield 0.5
+        parameters.filename = Path(path).name
+        yield 0.5
+        x, y = area.x + area.width // 2, area.y + area.height // 2
+        for value in ("PRESS", "RELEASE"):
+            window.event_simulate(type="MOUSEMOVE", value="NOTHING", x=x, y=y)
+            yield _TICK_S
+            window.event_simulate(type="RET", value=value, x=x, y=y)
+            yield _TICK_S
+        yield from self.wait_for("the file browser has closed", lambda: self._browser() is None, 10)
+        yield 0.5
+
+    def _browser(self) -> tuple[bpy.types.Window, bpy.types.Area] | None:
+        for window in bpy.context.window_manager.windows:
+            for area in window.screen.areas:
+                if area.type == "FILE_BROWSER" and area.spaces.active.params is not None:
+                    return window, area
+        return None
+
+    def area_to(self, kind: str, tree: str = "") -> None:
+        """Turn the 3D View into another editor; the last thing that a scenario does."""
+        area = self.area
+        area.type = kind
+        if tree:
+            area.ui_type = tree
 
     # -- time -------------------------------------------------------------------------------------------------------
 
@@ -184,6 +217,7 @@ class Driver:
 def run(scenario: Callable[[Driver], Steps], out: Path) -> None:
     """Run a scenario from Blender's own timers, then end Blender with status 0, or 3 when it failed."""
     bpy.context.preferences.view.show_splash = False  # from a timer it would come too late
+    bpy.context.preferences.view.filebrowser_display_type = "SCREEN"  # a second window would lie outside the pictures
     driver = Driver(out)
     steps = scenario(driver)
 

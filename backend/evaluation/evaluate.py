@@ -182,7 +182,7 @@ def _mouth_box(landmarks: np.ndarray, size: tuple[int, int]) -> tuple[slice, sli
 
 
 def _mean(values: np.ndarray, digits: int = 3) -> float | None:
-    """Mean over frames that can be compared; equal pictures (infinite PSNR) count as 100 dB, as JSON has no infinity."""
+    """Mean over frames that can be compared; equal pictures (infinite PSNR) count as 100 dB: JSON has no infinity."""
     values = np.minimum(values[~np.isnan(values)], 100.0)
     return round(float(values.mean()), digits) if len(values) else None
 

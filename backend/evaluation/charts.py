@@ -1,0 +1,195 @@
+"""Plots of the report as SVG that takes its colours and its font from the page, so one file suits light and dark."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import re
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+_WIDTH = 1040.0
+_COLOURS = {"ink": "#000001", "muted": "#000002", "rule": "#000003", "band": "#000004"} | {
+    f"s{index}": f"#00001{index}" for index in range(1, 7)
+}
+"""Stand-ins that matplotlib writes and the page's variables replace."""
+
+_numbers = itertools.count()
+
+
+def lines(
+    x: np.ndarray,
+    series: Sequence[tuple[np.ndarray, str]],
+    *,
+    x_label: str,
+    y_label: str,
+    height: float = 190,
+    bands: Sequence[tuple[float, float]] = (),
+    marks: Sequence[float] = (),
+    y_range: tuple[float, float | None] | None = None,
+) -> str:
+    """Lines over a common axis.
+
+    Args:
+        x: (N).
+        series: ((N) values, colour `s1` to `s6` or `muted`); NaN leaves a gap.
+        height: pixels at the page's full width.
+        bands: stretches of x to shade.
+        marks: places on x with a fine upright line.
+        y_range: limits; the data's own when None.
+    """
+
+    def draw(axes) -> None:
+        for start, end in bands:
+            axes.axvspan(start, end, color=_COLOURS["band"], linewidth=0)
+        for mark in marks:
+            axes.axvline(mark, color=_COLOURS["muted"], linewidth=0.8, dashes=(2, 3))
+        for values, colour in series:
+            axes.plot(x, values, color=_COLOURS[colour], linewidth=1.5, solid_joinstyle="round")
+        axes.set_xlim(float(x[0]), float(x[-1]) if x[-1] > x[0] else float(x[0]) + 1)
+        if y_range is not None:
+            axes.set_ylim(*y_range)
+        axes.set_xlabel(x_label)
+        axes.set_ylabel(y_label)
+
+    return _svg(height, draw)
+
+
+def points_and_line(x: np.ndarray, y: np.ndarray, *, x_label: str, y_label: str, height: float = 190) -> str:
+    """A course with its measured points, such as the validation PSNR over the minutes of training."""
+
+    def draw(axes) -> None:
+        axes.plot(x, y, color=_COLOURS["s1"], linewidth=1.5, marker="o", markersize=3.5)
+        axes.set_xlim(0, max(float(x[-1]), 1e-3) * 1.02)
+        axes.set_xlabel(x_label)
+        axes.set_ylabel(y_label)
+        axes.annotate(
+            f"{y[-1]:.1f}", (x[-1], y[-1]), (-6, 7), textcoords="offset points", ha="right", color=_COLOURS["ink"]
+        )
+
+    return _svg(height, draw)
+
+
+def waveform(
+    samples: np.ndarray,
+    rate: int,
+    *,
+    start_s: float = 0.0,
+    marks: Sequence[float] = (),
+    course: np.ndarray | None = None,
+    height: float = 96,
+) -> str:
+    """Sound as an envelope of its lowest and highest samples, over the page's full width.
+
+    Args:
+        samples: (N) in [-1, 1].
+        start_s: time of the first sample.
+        marks: times of the pictures below.
+        course: numbers in [0, 1], evenly spaced over the sound, drawn as a line above it.
+    """
+    edges = np.unique(np.linspace(0, len(samples), 521).astype(int))[:-1]
+    time_s = start_s + edges / rate
+    end_s = start_s + len(samples) / rate
+    peak = max(float(np.abs(samples).max()), 1e-6)
+
+    def draw(axes) -> None:
+        for mark in marks:
+            axes.axvline(mark, color=_COLOURS["muted"], linewidth=0.8, dashes=(2, 3))
+        low, high = np.minimum.reduceat(samples, edges), np.maximum.reduceat(samples, edges)
+        axes.fill_between(time_s, low / peak, high / peak, color=_COLOURS["s2"], linewidth=0)
+        axes.set_xlim(start_s, end_s)
+        axes.set_ylim(-1.05, 1.05)
+        if course is not None:
+            axes.set_ylim(-1.05, 3.1)
+            shown = 1.2 + 1.8 * course / max(float(course.max()), 0.3)
+            axes.plot(np.linspace(start_s, end_s, len(course)), shown, color=_COLOURS["s1"], linewidth=1.4)
+        axes.set_yticks([])
+        # A label at the very edge would be cut off.
+        inner = [tick for tick in axes.get_xticks() if 0.01 < (tick - start_s) / (end_s - start_s) < 0.99]
+        axes.set_xticks(inner)
+        axes.grid(False)
+        axes.set_xlabel("seconds")
+
+    return _svg(height, draw, left=0.0, right=0.0)
+
+
+def heat_map(values: np.ndarray, names: Sequence[str], x: np.ndarray, *, x_label: str, height: float) -> str:
+    """Rows of numbers in [0, 1] as one strip each; darker in light, brighter in dark, is more.
+
+    Args:
+        values: (rows, N).
+        names: of the rows.
+    """
+    # No more columns than can be seen: each the mean of its frames.
+    count = max(values.shape[1] // 880, 1)
+    columns = values.shape[1] // count
+    mask = np.clip(values[:, : columns * count].reshape(len(values), columns, count).mean(axis=2), 0, 1)
+
+    def draw(axes) -> None:
+        picture = np.zeros((*mask.shape, 4))
+        picture[..., :3] = (217 / 255, 87 / 255, 43 / 255)
+        picture[..., 3] = mask**0.7
+        axes.imshow(
+            picture,
+            aspect="auto",
+            interpolation="nearest",
+            extent=(float(x[0]), float(x[-1]), len(names) - 0.5, -0.5),
+        )
+        for row in range(1, len(names)):
+            axes.axhline(row - 0.5, color=_COLOURS["rule"], linewidth=0.8)
+        axes.set_yticks(range(len(names)), names, fontsize=9)
+        axes.set_xlabel(x_label)
+        axes.grid(False)
+
+    return _svg(height, draw, left=150)
+
+
+def _svg(height: float, draw: Callable, left: float = 52, right: float = 8) -> str:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib.figure import Figure
+
+    style = {
+        "svg.fonttype": "none",  # text stays text: selectable, and in the page's font
+        "svg.hashsalt": "synctalk",
+        "font.family": "sans-serif",
+        "font.size": 11,
+        "axes.edgecolor": _COLOURS["rule"],
+        "axes.labelcolor": _COLOURS["muted"],
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.spines.left": False,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.color": _COLOURS["rule"],
+        "grid.linewidth": 0.8,
+        "xtick.color": _COLOURS["muted"],
+        "ytick.color": _COLOURS["muted"],
+        "xtick.major.size": 0,
+        "ytick.major.size": 0,
+    }
+    with matplotlib.rc_context(style):
+        figure = Figure(figsize=(_WIDTH / 72, height / 72), dpi=72)
+        bottom = 38
+        axes = figure.add_axes(
+            (left / _WIDTH, bottom / height, (_WIDTH - left - right) / _WIDTH, (height - bottom - 8) / height)
+        )
+        draw(axes)
+        file = io.StringIO()
+        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    return _themed(file.getvalue())
+
+
+def _themed(svg: str) -> str:
+    """The bare `<svg>` element with the page's colours, and names that no other plot of the page uses."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    for name, colour in _COLOURS.items():
+        svg = svg.replace(colour, f"var(--{name})")
+    prefix = f"c{next(_numbers)}-"
+    svg = re.sub(r'\bid="', f'id="{prefix}', svg)
+    svg = re.sub(r'href="#', f'href="#{prefix}', svg)
+    svg = svg.replace("url(#", f"url(#{prefix}")
+    return re.sub(r'(<svg[^>]*?) width="[^"]*"|(<svg[^>]*?) height="[^"]*"', r"\1\2", svg, count=1)

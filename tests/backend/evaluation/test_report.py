@@ -1,0 +1,176 @@
+"""The report is one file that shows what is there, leaves out what is not, and trusts no text it is given."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from backend.evaluation.evaluate import FramePair, evaluate
+from backend.evaluation.report import write_report
+from backend.evaluation.spoken import CLOSE, CLOSE_STEP, SPREAD, Speech, mouths
+from backend.media.encode import SYNTHETIC_MARK, VideoWriter
+from backend.protocol import BLENDSHAPE_NAMES
+from backend.workspace import Crop, Subject, Workspace, write_arrays
+
+FRAMES = 110
+
+
+@pytest.fixture
+def workspace(tmp_path) -> Workspace:
+    """Processed and trained, as far as a report reads it."""
+    subject = Subject(
+        name="Speaker <b>one</b>",
+        source="/clips/speaker & co.mp4",
+        source_sha256="ab" * 32,
+        source_size=(640, 480),
+        source_fps=29.97,
+        duration_s=FRAMES / 25,
+        frames=FRAMES,
+        size=256,
+        crop=Crop(100, 20, 400),
+        consent={"given": True, "by": "A. Person", "when": "2026-01-02T03:04:05+00:00"},
+    )
+    workspace = Workspace(tmp_path / "ws", subject)
+    generator = np.random.default_rng(0)
+    poses = np.tile(np.eye(4), (FRAMES, 1, 1))
+    poses[:, :3, 3] = generator.normal(0, 0.01, (FRAMES, 3)) + np.array([0, 0, 0.8])
+    valid = np.ones(FRAMES, bool)
+    valid[40:50] = False
+    poses[40:50] = np.nan
+    write_arrays(
+        workspace.tracking_path,
+        frame_time_s=np.arange(FRAMES) / 25,
+        valid=valid,
+        focal_px=np.float64(900),
+        head_to_camera=poses,
+        blendshapes=generator.uniform(0, 1, (FRAMES, 52)).astype(np.float32),
+        blendshape_names=np.array(BLENDSHAPE_NAMES),
+        reprojection_px=np.where(valid, 0.5, np.nan),
+    )
+    workspace.checkpoints.mkdir()
+    (workspace.checkpoints / "config.json").write_text(json.dumps({"preset": "preview", "step": 1234, "psnr": 30.0}))
+    lines = [{"step": 100 * n, "minutes": n / 2, "psnr_head": 25.0 + n} for n in range(1, 6)]
+    lines.insert(2, {"step": 250, "minutes": 1.2, "psnr_head": None})
+    (workspace.checkpoints / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"step": 3')
+    return workspace
+
+
+class Page(HTMLParser):
+    """Tags, addresses, and texts of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.addresses: list[str] = []
+        self.words: list[str] = []
+        self.pictures = 0
+        self.ids: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs) -> None:
+        values = dict(attrs)
+        self.addresses += [value for name, value in attrs if name in ("src", "href", "xlink:href") and value]
+        self.pictures += tag == "img"
+        assert tag != "img" or values.get("alt")
+        assert tag != "script"
+        if values.get("id"):
+            self.ids.append(values["id"])
+        if tag not in ("meta", "img", "br", "link"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in ("meta", "img", "br", "link"):
+            self.open.pop()
+
+    def handle_endtag(self, tag) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data) -> None:
+        self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\s+", " ", " ".join(self.words))
+
+
+@pytest.fixture
+def evaluation():
+    generator = np.random.default_rng(0)
+    truth = generator.integers(0, 255, (64, 64, 3), np.uint8)
+    head = np.full((64, 64), 255, np.uint8)
+    return evaluate(FramePair(100 + i, np.roll(truth, 1, 0), truth, head) for i in range(10))
+
+
+def test_a_whole_report_is_one_file_of_its_own(workspace, evaluation, tmp_path):
+    sound = np.random.default_rng(0).normal(0, 0.1, 16000 * 4).astype(np.float32)
+    speech = Speech("new words", sound, jaw_open=np.linspace(0, 1, 100))
+    speech.pictures = {frame: np.full((64, 64, 3), 90, np.uint8) for frame in speech.wanted_frames()}
+    path = write_report(workspace, tmp_path / "report.html", evaluation, speech, ["The sound <i>crackles</i>."])
+    text = path.read_text(encoding="utf-8")
+    page = Page(text)
+    assert page.open == []
+    assert all(address.startswith(("data:image/", "#")) for address in page.addresses)
+    assert "http" not in re.sub(r'xmlns(:\w+)?="[^"]*"', "", text), "nothing is fetched"
+    assert len(page.ids) == len(set(page.ids)), "no plot takes another's parts"
+    assert page.pictures >= 3 * 6 + SPREAD
+    for words in (
+        SYNTHETIC_MARK,
+        "A. Person",
+        "2026-01-02",
+        "Held-out frames",
+        "What the mouth says",
+        "Training",
+        "Tracking",
+    ):
+        assert words in page.text
+    assert "prefers-color-scheme: dark" in text
+    assert not re.search(r"#0000[01]", text), "every colour of a plot is the page's"
+
+
+def test_texts_are_shown_never_run(workspace, tmp_path):
+    text = write_report(workspace, tmp_path / "report.html", warnings=["<script>alert(1)</script>"]).read_text("utf-8")
+    assert "<script" not in text
+    assert "Speaker <b>" not in text
+    assert "Speaker &lt;b&gt;one" in text
+    assert "speaker &amp; co.mp4" in text
+
+
+def test_parts_without_input_are_left_out(tmp_path):
+    workspace = Workspace(tmp_path / "ws", Subject(name="bare", source="a.mp4", frames=10, size=64))
+    page = Page(write_report(workspace, tmp_path / "report.html").read_text("utf-8"))
+    for words in ("Held-out", "What the mouth says", "Training", "Tracking"):
+        assert words not in page.text
+    assert "No permission of the person shown is recorded" in page.text
+
+
+def test_frames_that_were_not_tracked_are_told(workspace, tmp_path):
+    page = Page(write_report(workspace, tmp_path / "report.html").read_text("utf-8"))
+    assert "In 10 of 110 frames no face was tracked, first in frame 40 (1.6 s): they were left out." in page.text
+
+
+def test_a_film_gives_the_moments_a_report_shows(tmp_path):
+    time_s = np.arange(4 * 16000) / 16000
+    sound = np.where(time_s > 2.0, 0.4, 0.02) * np.sin(2 * np.pi * 200 * time_s)
+    with VideoWriter(tmp_path / "a.mp4", 64, 64, audio=(sound, 16000)) as film:
+        for index in range(100):
+            film.write(np.full((64, 64, 3), 2 * index, np.uint8))
+    speech = Speech.of_film(tmp_path / "a.mp4")
+    assert set(speech.pictures) == set(speech.wanted_frames())
+    assert len(speech.spread_frames()) == SPREAD
+    assert all(abs(float(picture.mean()) - 2 * frame) < 3 for frame, picture in speech.pictures.items())
+    close = speech.close_frames()
+    assert len(close) == CLOSE
+    assert set(np.diff(close)) == {CLOSE_STEP}
+    assert close[0] >= 49, "where most is said"
+
+
+def test_a_short_sound_has_fewer_moments():
+    speech = Speech("short", np.zeros(1600, np.float32))
+    assert speech.spread_frames() == [0, 1]
+    assert set(speech.close_frames()) <= {0, 1}
+    assert mouths({}, 160, 104) == {}

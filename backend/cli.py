@@ -155,7 +155,7 @@ def _render(args: argparse.Namespace, stop: threading.Event) -> dict[str, Any]:
 def _evaluate(args: argparse.Namespace, stop: threading.Event) -> dict[str, Any]:
     from .performance import evaluate
 
-    return evaluate(args.workspace, _reporter(stop), size=args.size, report=not args.no_report)
+    return evaluate(args.workspace, _reporter(stop), size=args.size, report=not args.no_report, film=args.film)
 
 
 def _serve(args: argparse.Namespace, stop: threading.Event) -> None:
@@ -219,6 +219,7 @@ def _parser(verb_named: str | None) -> argparse.ArgumentParser:
     sub = verb("evaluate", "the paper's metrics on the held-out last 1/11 of the clip", _evaluate)
     sub.add_argument("workspace", type=Path)
     sub.add_argument("--size", type=int, help="side of the pictures compared, pixels (256)", default=256)
+    sub.add_argument("--film", type=Path, help="a film made by render, to show its speech in the report")
     sub.add_argument("--no-report", action="store_true", help="figures only, no reports/report.html")
 
     verb("serve", "JSON-RPC over stdin and stdout for Blender (docs/protocol.md)", _serve, json_output=False)

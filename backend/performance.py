@@ -224,8 +224,15 @@ def render_split(root: Path, out: Path, reporter: Reporter, *, size: int | None 
     return {"out": str(out), "frames": count, "size": size or workspace.subject.size}
 
 
-def evaluate(root: Path, reporter: Reporter, *, size: int | None = 256, report: bool = True) -> dict[str, Any]:
-    """The figures of `evaluate --json`, and reports/report.html."""
+def evaluate(
+    root: Path, reporter: Reporter, *, size: int | None = 256, report: bool = True, film: Path | None = None
+) -> dict[str, Any]:
+    """The figures of `evaluate --json`, and reports/report.html.
+
+    Args:
+        size: side of the pictures compared; the working frame's own when None.
+        film: a spoken film to show in the report.
+    """
     from .evaluation.evaluate import evaluate as compare
 
     workspace = Workspace.open(root)
@@ -234,8 +241,8 @@ def evaluate(root: Path, reporter: Reporter, *, size: int | None = 256, report: 
     figures = evaluation.figures
     if report:
         from .evaluation.report import write_report
+        from .evaluation.spoken import Speech
 
-        path = workspace.reports / "report.html"
-        write_report(workspace, path, evaluation)
-        figures["report"] = str(path)
+        speech = None if film is None else Speech.of_film(film)
+        figures["report"] = str(write_report(workspace, workspace.reports / "report.html", evaluation, speech))
     return figures

@@ -24,8 +24,11 @@ from .progress import IsCancelled, Progress, Report
 
 NAME = "backend"
 DEVICES = ("cpu", "cuda")
-PYTHON_VERSIONS = ((3, 10), (3, 11), (3, 12), (3, 13))
+PYTHON_VERSIONS = ((3, 10), (3, 11), (3, 12), (3, 13), (3, 14))
 """The Python versions that torch, MediaPipe and numba have wheels for and that a lock file exists for."""
+
+BEST_PYTHON_VERSIONS = ((3, 10), (3, 11), (3, 12))
+"""Those whose MediaPipe carries a face mesh, so that nothing but packages has to be downloaded."""
 
 _PURPOSE = "the SyncTalk backend"
 
@@ -77,12 +80,14 @@ def size_estimate(device: str = "cpu", python: Path | None = None) -> SizeEstima
 def find_python(preferred: Path | None = None) -> Path:
     """A Python that can hold the backend: `preferred` if given, else the running one, else one on the system.
 
+    3.10 to 3.12 are looked for first, for their MediaPipe needs no further download.
+
     Starts a short process for each candidate (about 0.1 s each).
 
     Raises:
         PythonError: `preferred` is unsuitable, or none was found; the sentence says what to install or choose.
     """
-    return interpreters.find(PYTHON_VERSIONS, preferred=preferred, purpose=_PURPOSE)
+    return interpreters.find(PYTHON_VERSIONS, preferred=preferred, purpose=_PURPOSE, best=BEST_PYTHON_VERSIONS)
 
 
 def create(
@@ -137,6 +142,7 @@ def _spec(root: Path, device: str | None, python: Path | None = None) -> Environ
         folder=root / NAME,
         lock=NAME,
         versions=PYTHON_VERSIONS,
+        best_versions=BEST_PYTHON_VERSIONS,
         device=device,
         python=python,
         torch=True,

@@ -110,8 +110,10 @@ def run(root: Path, environments: Path, job: Job, device: str | None = None, pyt
     with steps.next(f"Speak {job.audio.name}"):
         _call([*command, "render", workspace, "--audio", job.audio.resolve(), "--out", out / "talking_head.mp4"], root)
     with steps.next("Evaluate"):
-        _show(json.loads(_output([*command, "evaluate", workspace, "--json"], root)))
-        _copy_report(workspace, out)
+        _show(
+            json.loads(_output([*command, "evaluate", workspace, "--film", out / "talking_head.mp4", "--json"], root))
+        )
+        shutil.copyfile(workspace / "reports" / "report.html", out / "report.html")
     with steps.next("Composite in Blender"):
         console = root / "examples" / "console.py"
         arguments: list[str | Path] = ["--workspace", workspace, "--audio", job.audio.resolve(), "--out", out]
@@ -173,16 +175,6 @@ def _show(figures: Mapping[str, object]) -> None:
     for name, value in figures.items():
         if isinstance(value, int | float):
             print(f"  {name}: {value:.4g}")
-
-
-def _copy_report(workspace: Path, out: Path) -> None:
-    """The report with whatever lies beside it in the workspace, for its pictures are files of their own."""
-    reports = workspace / "reports"
-    for path in reports.glob("*"):
-        if path.is_dir():
-            shutil.copytree(path, out / path.name, dirs_exist_ok=True)
-        else:
-            shutil.copyfile(path, out / path.name)
 
 
 def _clock(seconds: float) -> str:

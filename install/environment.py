@@ -39,6 +39,7 @@ class EnvironmentSpec:
         lock: the lock file's environment name: "backend", "blender-5.0".
         versions: the (major, minor) versions of Python it may have.
         device: "cpu" or "cuda"; None takes what is there, or has no meaning.
+        best_versions: those of `versions` that are to be looked for first.
         python: the interpreter to make it with; None lets `interpreters.find` choose.
         torch: whether torch belongs to it.
         imports: modules whose import proves that the environment works on this machine.
@@ -50,6 +51,7 @@ class EnvironmentSpec:
     folder: Path
     lock: str
     versions: Sequence[tuple[int, int]]
+    best_versions: Sequence[tuple[int, int]] = ()
     device: str | None = None
     python: Path | None = None
     torch: bool = False
@@ -201,10 +203,14 @@ class _Installation:
         present = interpreters.probe(self.python) if self.spec.python is None and self.python.exists() else None
         if present is not None and present.suits(self.spec.versions) and _python_runs(self.folder):
             return self.python, present.version[:2]
-        base = interpreters.find(self.spec.versions, preferred=self.spec.python, purpose=self.spec.purpose)
+        base = self._find_python()
         found = interpreters.probe(base)
         assert found is not None
         return base, found.version[:2]
+
+    def _find_python(self) -> Path:
+        spec = self.spec
+        return interpreters.find(spec.versions, preferred=spec.python, purpose=spec.purpose, best=spec.best_versions)
 
     def _make_folder(self, base: Path, version: tuple[int, int]) -> Iterator[Progress]:
         marker = _read_marker(self.folder)
@@ -219,7 +225,7 @@ class _Installation:
         yield self._event("prepare", f"virtual environment in {self.folder}")
         # An environment cannot be cleared by the Python that lives in it.
         if base == self.python:
-            base = interpreters.find(self.spec.versions, preferred=self.spec.python, purpose=self.spec.purpose)
+            base = self._find_python()
         tail: list[str] = []
         status = self._run([base, "-I", "-m", "venv", "--clear", self.folder], tail)
         _write_marker(self.folder, {"complete": False, "updating": False})

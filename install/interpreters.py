@@ -41,17 +41,29 @@ class Interpreter:
         return f"Python {'.'.join(map(str, self.version))} ({self.executable})"
 
 
-def find(versions: Sequence[tuple[int, int]], *, preferred: Path | None = None, purpose: str) -> Path:
+def find(
+    versions: Sequence[tuple[int, int]],
+    *,
+    preferred: Path | None = None,
+    purpose: str,
+    best: Sequence[tuple[int, int]] = (),
+) -> Path:
     """The executable of a Python of one of `versions` that can make virtual environments.
 
     Args:
         versions: (major, minor) pairs.
         preferred: the only one to be considered, if given. Else the running Python is, then those on the system.
         purpose: what it is for, as it stands in the error: "the SyncTalk backend".
+        best: those of `versions` to look for first, before the running Python is taken.
 
     Raises:
         PythonError: there is none; the sentence says which to install, and how.
     """
+    if best and preferred is None:
+        for candidate in _candidates(best):
+            found = probe(candidate)
+            if found is not None and found.suits(best) and found.has_venv:
+                return found.executable
     without_venv: Interpreter | None = None
     unsuitable: Interpreter | None = None
     for candidate in [preferred] if preferred else _candidates(versions):

@@ -1,4 +1,4 @@
-"""Which colours are hair and which are skin on this subject: learnt from the clip itself, no network needed."""
+"""Which colours are hair, skin and clothing on this subject: learnt from the clip itself, no network needed."""
 
 from __future__ import annotations
 
@@ -8,25 +8,27 @@ import cv2
 import numpy as np
 
 BINS = 32
-SHADES = (1.0, 0.8, 0.64, 0.5, 0.4)  # the neck is the face's colour in the shadow of the chin
 
 
 @dataclass(frozen=True)
 class ColourTables:
-    """Probabilities by colour bin, see `colour_bins`."""
+    """Probabilities by colour bin, see `colour_bins`; each (32768) float32 in [0, 1]."""
 
     hair: np.ndarray
-    """(32768) float32: hair rather than face, neck or clothing."""
+    """Hair rather than face, neck or clothing."""
+    scalp: np.ndarray
+    """Hair rather than face: for places where no clothing can be."""
     skin: np.ndarray
-    """(32768) float32: skin, lit or in shadow, rather than hair or clothing."""
+    """Of the face's hue, lit or in shadow."""
+    clothing: np.ndarray
+    """Clothing rather than hair or face."""
 
 
 class SubjectColours:
-    """Collects smoothed colour histograms of hair, face, neck and clothing; Bayes' rule with equal priors."""
+    """Collects colour histograms (32³ bins) of hair, face, neck and clothing."""
 
     def __init__(self) -> None:
         self._counts = np.zeros((4, BINS**3), np.float64)
-        self._shaded_skin = np.zeros(BINS**3, np.float64)
 
     def add(
         self, frame: np.ndarray, hair: np.ndarray, face: np.ndarray, neck: np.ndarray, clothing: np.ndarray
@@ -35,18 +37,16 @@ class SubjectColours:
         index = colour_bins(frame)
         for row, mask in enumerate((hair, face, neck, clothing)):
             self._counts[row] += np.bincount(index[mask], minlength=BINS**3)
-        skin = frame[face][None].astype(np.float32)
-        for shade in SHADES:
-            self._shaded_skin += np.bincount(colour_bins((shade * skin).astype(np.uint8))[0], minlength=BINS**3)
 
     def tables(self) -> ColourTables:
-        """What was learnt; zero everywhere for a class that was never seen."""
+        """What was learnt: Bayes' rule with equal priors; zero everywhere for a class that was never seen."""
         hair, face, neck, clothing = (_density(count) for count in self._counts)
-        skin = _density(self._shaded_skin)
         floor = 1e-6  # a colour that was never seen is nobody's
         return ColourTables(
-            hair=(hair / (hair + face + np.maximum(neck, clothing) + floor)).astype(np.float32),
-            skin=(skin / (skin + hair + clothing + floor)).astype(np.float32),
+            hair=(hair / (hair + np.maximum(np.maximum(face, neck), clothing) + floor)).astype(np.float32),
+            scalp=(hair / (hair + face + floor)).astype(np.float32),
+            skin=skin_hue(self._counts[1]),
+            clothing=(clothing / (clothing + np.maximum(face, hair) + floor)).astype(np.float32),
         )
 
 
@@ -54,6 +54,40 @@ def colour_bins(frame: np.ndarray) -> np.ndarray:
     """(H, W) int32 index of each colour's bin in a 32³ histogram."""
     reduced = frame.astype(np.int32) >> 3
     return (reduced[..., 0] << 10) | (reduced[..., 1] << 5) | reduced[..., 2]
+
+
+def chromaticity(colours: np.ndarray) -> np.ndarray:
+    """(..., 3) colours, 0 to 255, as (..., 2) red and green over the sum; near black it tends to grey."""
+    return (colours[..., :2] + 4.0) / (colours.sum(axis=-1, keepdims=True) + 12.0)
+
+
+def skin_hue(face: np.ndarray) -> np.ndarray:
+    """How skin-like each colour is: (32768) float32 in [0, 1].
+
+    A Gaussian of chromaticity, so that the neck in the chin's shadow is skin too; colours far darker or lighter than
+    the face are not.
+
+    Args:
+        face: (32768) histogram of the face's colours.
+    """
+    levels = (np.arange(BINS, dtype=np.float32) + 0.5) * (256 // BINS)
+    colours = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 3)
+    if face.sum() < 1:
+        return np.zeros(len(colours), np.float32)
+    light = colours.sum(axis=1)
+    order = np.argsort(light)
+    share = np.empty_like(light)
+    share[order] = np.cumsum(face[order]) / face.sum()
+    weight = face * ((share > 0.3) & (share < 0.97))  # eyes, nostrils and lips lie below, glare above
+    middle = light[order][np.searchsorted(share[order], 0.5)]
+    chroma = chromaticity(colours)
+    mean = weight @ chroma / weight.sum()
+    away = chroma - mean
+    covariance = (weight[:, None] * away).T @ away / weight.sum() + np.eye(2) * 0.012**2
+    distance = np.einsum("ni,ij,nj->n", away, np.linalg.inv(covariance), away)
+    ratio = light / middle
+    bright = np.clip((ratio - 0.15) / 0.15, 0.0, 1.0) * np.clip((1.8 - ratio) / 0.3, 0.0, 1.0)
+    return (bright * np.clip((12.0 - distance) / 8.0, 0.0, 1.0)).astype(np.float32)
 
 
 def _density(count: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 from .background import match_to_frame
 from .colours import ColourTables, colour_bins
 from .fill import disc, smoothstep
-from .head_region import above_jaw, face_frame, face_oval, from_map
+from .head_region import LOBES, UNDER_CHIN, above_jaw, face_frame, face_oval, from_map
 from .matting import Bands, person_alpha
 from .plate import make_plate
 
@@ -75,32 +75,44 @@ def split_frame(
     if landmarks_px is None:
         empty = np.zeros_like(person)
         return _pack(empty, empty, person, person), frame.copy()
-    side = frame.shape[0]
-    region, hair, face = head_region(model, landmarks_px, side)
+    region, hair, face = head_region(frame, model, landmarks_px)
     person = np.maximum(person, face)
     head = person * region
     body = person - head
     axes = face_frame(landmarks_px)
-    small = cv2.resize(frame, (side // 2, side // 2), interpolation=cv2.INTER_AREA)
-    skin = cv2.resize(model.colours.skin[colour_bins(small)], (side, side))
-    plate = make_plate(frame, background, head, body, skin, hair, model.neck_colour, axes)
+    plate = make_plate(frame, background, head, body, hair, model.colours.skin, model.neck_colour, axes)
     return _pack(head, head * hair, body, person), plate
 
 
-def head_region(model: ClipModel, landmarks_px: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def head_region(
+    frame: np.ndarray, model: ClipModel, landmarks_px: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Which part of a person is head, how likely it is hair there, and where the face certainly is.
 
     Three (S, S) float32 in [0, 1]. Above the jaw line and the ear lobes all of the person is head; hair counts down to
     the chin.
     """
+    side = frame.shape[0]
     half, scale = (side // 2, side // 2), 0.5
     axes = face_frame(landmarks_px)
-    across, down = axes.coordinates(half, scale)
+    pixels = axes.height * scale
+    small = cv2.resize(frame, half, interpolation=cv2.INTER_AREA)
+    bins = colour_bins(small)
 
-    oval = cv2.GaussianBlur(face_oval(landmarks_px, half, scale), (0, 0), max(0.5, 0.02 * axes.height * scale))
+    # The landmarks' line is the head in any case; the flesh under the chin as well, but not a collar that touches it;
+    # and what hangs at the ears, lobes and rings, but not a jacket.
+    bright = small.sum(axis=2, dtype=np.float32) * (1.0 / float(model.neck_colour.sum()))
+    collar = smoothstep(1.0, 1.3, bright) * (1.0 - model.colours.skin[bins])
+    collar = cv2.GaussianBlur(collar, (0, 0), 0.01 * pixels + 0.4)
+    clothing = cv2.GaussianBlur(model.colours.clothing[bins], (0, 0), 0.02 * pixels + 0.4)
+    region = above_jaw(landmarks_px, half, scale)
+    region = np.maximum(region, above_jaw(landmarks_px, half, scale, margin=UNDER_CHIN) * (1.0 - collar))
+    region = np.maximum(region, above_jaw(landmarks_px, half, scale, lobes=LOBES) * smoothstep(0.85, 0.55, clothing))
+
+    across, down = axes.coordinates(half, scale)
+    oval = cv2.GaussianBlur(face_oval(landmarks_px, half, scale), (0, 0), 0.02 * pixels + 0.4)
     hair = from_map(model.hair_map, axes, half, scale) * (1.0 - oval)
-    near = smoothstep(1.5, 1.2, np.abs(across))
-    region = np.maximum(above_jaw(landmarks_px, half, scale), hair * smoothstep(0.15, -0.1, down)) * near
+    region = np.maximum(region, hair * smoothstep(0.15, -0.1, down)) * smoothstep(1.5, 1.2, np.abs(across))
     face = cv2.GaussianBlur(face_oval(landmarks_px, half, scale, grow=-0.04), (0, 0), 1.0)
     return tuple(cv2.resize(part, (side, side), interpolation=cv2.INTER_LINEAR) for part in (region, hair, face))
 

@@ -17,7 +17,8 @@ FOREHEAD = (454, 356, 389, 251, 284, 332, 297, 338, 10, 109, 67, 103, 54, 21, 16
 FACE_OVAL = (93, *JAW, 323, *FOREHEAD)
 TOP, CHIN, BROW, NOSE_BRIDGE = 10, 152, 9, 168
 
-UNDER_CHIN = 0.025  # how far below the jaw line the head reaches, in face heights
+UNDER_CHIN = 0.025  # how far below the jaw landmarks the head reaches where it is skin, in face heights
+LOBES = 0.10  # how far ear lobes hang below the corners of the jaw, in face heights
 JAW_SOFTNESS = 0.012  # standard deviation of the jaw border's ramp, in face heights
 
 
@@ -104,25 +105,28 @@ def fill_polygon(points_px: np.ndarray, shape: tuple[int, int], scale: float) ->
     return mask.astype(np.float32) / 255.0
 
 
-def above_jaw(landmarks_px: np.ndarray, shape: tuple[int, int], scale: float) -> np.ndarray:
-    """Everything above the jaw line, carried on sideways below the ear lobes: (H, W) float32 in [0, 1]."""
+def above_jaw(
+    landmarks_px: np.ndarray, shape: tuple[int, int], scale: float, margin: float = 0.0, lobes: float = 0.0
+) -> np.ndarray:
+    """Everything above the jaw line, carried on sideways below the ears: (H, W) float32 in [0, 1].
+
+    Args:
+        landmarks_px: (478, 2).
+        shape, scale: of the mask; `scale` is its size over the frame's.
+        margin: how far below the chin, in face heights; beside the jaw a third of it.
+        lobes: how far the line sinks beyond the corners of the jaw, where ear lobes hang, in face heights.
+    """
     frame = face_frame(landmarks_px)
     jaw = landmarks_px[list(JAW)].astype(np.float64)
     outward = jaw - frame.centre
     outward /= np.linalg.norm(outward, axis=1, keepdims=True)
-    # Under the chin the head goes a little further than the landmarks; beside the jaw there is the collar.
-    margin = UNDER_CHIN * np.clip(outward @ frame.down, 0.3, 1.0) ** 2
-    jaw = jaw + outward * (margin * frame.height)[:, None]
+    jaw = jaw + outward * (margin * frame.height * np.clip(outward @ frame.down, 0.5, 1.0) ** 2)[:, None]
     right, left = jaw[1], jaw[-2]  # the corners of the jaw (58, 288) lie about as low as the ear lobes
-    # Outwards the line sinks: an ear lobe with its ring hangs there, and the neck is further in.
-    aside, sink = 0.10 * frame.height * frame.across, 0.10 * frame.height * frame.down
-    far, up = frame.across * 4 * frame.height, -frame.down * 6 * frame.height
-    corners = (
-        [right - far + up, right - far + sink, right - aside + sink],
-        [left + aside + sink, left + far + sink, left + far + up],
-    )
-    polygon = np.concatenate([corners[0], jaw[1:-1], corners[1]])
-    mask = fill_polygon(polygon, shape, scale)
+    far, up = 4 * frame.height * frame.across, -6 * frame.height * frame.down
+    aside, sink = 0.10 * frame.height * frame.across, lobes * frame.height * frame.down
+    first = [right - far + up, right - far + sink, right - aside + sink]
+    last = [left + aside + sink, left + far + sink, left + far + up]
+    mask = fill_polygon(np.concatenate([first, jaw[1:-1], last]), shape, scale)
     return cv2.GaussianBlur(mask, (0, 0), max(0.5, JAW_SOFTNESS * frame.height * scale))
 
 

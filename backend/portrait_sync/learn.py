@@ -93,7 +93,7 @@ def learn_colours(
             & (((down < -0.75) & (np.abs(across) < 0.8)) | ((down < -0.35) & (np.abs(across) > 0.5))),
             face=face_oval(points, shape, scale, grow=-0.05) > 0.9,
             neck=person & outside & (np.abs(across) < 0.15) & (down > 0.04) & (down < 0.2),
-            clothing=person & (down > 0.35),
+            clothing=person & ((down > 0.35) | ((down > -0.1) & (np.abs(across) > 0.75))),
         )
     return colours.tables()
 
@@ -118,8 +118,8 @@ def neck_colour(
         small = cv2.resize(frame, shape[::-1], interpolation=cv2.INTER_AREA)
         axes, scale = face_frame(landmarks_px[index]), shape[0] / frame.shape[0]
         across, down = axes.coordinates(shape, scale)
-        outside = face_oval(landmarks_px[index], shape, scale, grow=0.03) == 0
-        below = outside & (np.abs(across) < 0.35) & (down > -0.25) & (down < 0.15) & (probability > 0.9)
+        grown = [face_oval(landmarks_px[index], shape, scale, grow=width) > 0.5 for width in (0.03, 0.09)]
+        below = grown[1] & ~grown[0] & (np.abs(across) < 0.3) & (down > -0.2) & (probability > 0.9)
         neck.append(small[below & (colours.skin[colour_bins(small)] > 0.8)])
         face.append(small[(face_oval(landmarks_px[index], shape, scale, grow=-0.1) > 0.9) & (down > -0.4)][::4])
     neck, face = np.concatenate(neck), np.concatenate(face)
@@ -140,36 +140,42 @@ def learn_hair_map(
 
     Averaged over the clip in the head's own frame, so that the border it gives moves with the head without flicker.
     """
-    hair, person = np.zeros(MAP_SHAPE, np.float32), np.zeros(MAP_SHAPE, np.float32)
+    totals = np.zeros((5, *MAP_SHAPE), np.float32)
     shape, count = probabilities[0].shape, 0
     for frame, probability, index in zip(frames, probabilities, indices):  # noqa: B905
         if not usable[index]:
             continue
-        small = cv2.resize(frame, shape[::-1], interpolation=cv2.INTER_AREA)
+        bins = colour_bins(cv2.resize(frame, shape[::-1], interpolation=cv2.INTER_AREA))
         axes, scale = face_frame(landmarks_px[index]), shape[0] / frame.shape[0]
-        hair += into_map(colours.hair[colour_bins(small)] * probability, axes, scale)
-        person += into_map(probability, axes, scale)
+        for total, table in zip(totals, (None, colours.hair, colours.scalp, colours.skin, colours.clothing)):  # noqa: B905
+            total += into_map(probability if table is None else table[bins] * probability, axes, scale)
         count += 1
-    hair, person = (cv2.GaussianBlur(total / max(count, 1), (0, 0), 1.0) for total in (hair, person))
-    return hanging_hair(smoothstep(0.3, 0.6, hair), person)
+    person, hair, scalp, skin, clothing = (cv2.GaussianBlur(total / max(count, 1), (0, 0), 1.0) for total in totals)
+    # Of the frames that show the person there: a turned head has its hair where a straight one shows background.
+    seen = person + 0.1
+    hair = np.where((map_axes()[1] < LOBES)[:, None], scalp, hair) / seen
+    return hanging_hair(hair, skin / seen, clothing / seen, person)
 
 
-def hanging_hair(hair: np.ndarray, person: np.ndarray) -> np.ndarray:
-    """Keep below the ear lobes only hair that hangs down from hair above, so that a dark jacket is none.
+def hanging_hair(hair: np.ndarray, skin: np.ndarray, clothing: np.ndarray, person: np.ndarray) -> np.ndarray:
+    """Where the hair is. Below the ear lobes it must hang down from hair above, so that a dark jacket is none.
 
     Args:
-        hair: (MAP_SHAPE) float32, how much the place looks like hair.
+        hair, skin, clothing: (MAP_SHAPE) float32, how much the person at that place looks like each.
         person: (MAP_SHAPE) float32, how often the person is there.
 
     Returns:
         (MAP_SHAPE) float32 in [0, 1].
     """
     across, down = map_axes()
+    result = smoothstep(0.3, 0.6, hair)
     # Beyond the ears nothing but hair belongs to a person at this height, whatever its colour.
     beyond = smoothstep(0.48, 0.58, np.abs(across))[None] * smoothstep(0.3, 0.7, person)
-    likely = np.maximum(hair, beyond)
-    result = likely.copy()
     first = int(np.searchsorted(down, LOBES))
+    result[:first] = np.maximum(result[:first], beyond[:first])
+    # Further down hair that hangs is known by what it is not, for in its own shadow it has no colour to know it by.
+    other = smoothstep(0.7, 0.3, skin) * smoothstep(0.2, 0.5, person)
+    likely = np.maximum(result, np.maximum(beyond, other) * smoothstep(0.7, 0.4, clothing))
     for row in range(first, len(down)):
         above = cv2.dilate(result[row - 1][None], np.ones((1, 3), np.uint8))[0]
         result[row] = np.minimum(likely[row], above)

@@ -14,6 +14,8 @@ import numpy as np
 
 from .fill import disc, push_pull, smoothstep
 
+SHADE_RIDGE = 0.3
+
 
 @dataclass(frozen=True)
 class Bands:
@@ -45,7 +47,7 @@ def person_alpha(
         (H, W) float32 in [0, 1].
     """
     height, width = frame.shape[:2]
-    half = probability.shape[::-1]
+    full, half = (width, height), probability.shape[::-1]
     small = cv2.resize(frame, half, interpolation=cv2.INTER_AREA).astype(np.float32)
     small_background = cv2.resize(background, half, interpolation=cv2.INTER_AREA)
 
@@ -53,29 +55,75 @@ def person_alpha(
     near = (probability > 0.3).astype(np.uint8)
     distance = cv2.distanceTransform(1 - near, cv2.DIST_L2, 3) * (2.0 / bands.outer)  # 1 at the outer end of the band
     sure_colour = cv2.erode((probability > 0.8).astype(np.uint8), disc(bands.inner / 4)).astype(np.float32)
-    foreground = push_pull(small, sure_colour)
-    foreground = cv2.GaussianBlur(foreground, (0, 0), 1.5)
+    foreground = cv2.GaussianBlur(push_pull(small, sure_colour), (0, 0), 1.5)
+    estimator = Estimator.between(foreground, small_background, noise)
 
-    difference = foreground - small_background
-    contrast = np.einsum("hwc,hwc->hw", difference, difference)
-    reliability = known * contrast / (contrast + (12.0 * noise) ** 2)
-    coefficients = difference / (contrast + noise**2)[..., None]
-    # What is too faint to tell from noise and compression is none; far from the person more is asked for.
-    floor = 0.02 + 2.0 * noise / np.sqrt(contrast + noise**2) + 0.4 * distance**2
+    alpha = cv2.resize(probability * (distance <= 1.0), full)
+    sure = cv2.resize(inside, full, interpolation=cv2.INTER_NEAREST) > 0
+    band = ((inside == 0) & (distance <= 1.0)).astype(np.uint8)
+    rows, columns = np.nonzero(cv2.resize(band, full, interpolation=cv2.INTER_NEAREST))
+    # Half-resolution quantities are smooth: the nearest one will do.
+    at = np.minimum(rows // 2, half[1] - 1), np.minimum(columns // 2, half[0] - 1)
+    measured = estimator.alpha(frame[rows, columns] - background[rows, columns], at, 0.4 * distance[at] ** 2)
+    network = alpha[rows, columns]
+    alpha[sure] = 1.0
+    alpha[rows, columns] = network + known[at] * estimator.reliability[at] * (measured - network)
+    return np.clip(alpha, 0.0, 1.0)
 
-    full = (width, height)
-    change = frame.astype(np.float32) - background
-    measured = np.einsum("hwc,hwc->hw", change, cv2.resize(coefficients, full))
-    # What is neither F nor B nor between (an earring, a bright strand) is foreground as well: judged by its distance
-    # from that line.
-    contrast = cv2.resize(contrast, full)
-    mixed = np.maximum(measured, 0.0)
-    aside = np.einsum("hwc,hwc->hw", change, change) + (mixed * mixed - 2.0 * mixed * measured) * contrast
-    aside = np.sqrt(np.maximum(aside, 0.0) / (contrast + 30.0**2))
-    floor = np.minimum(cv2.resize(floor, full), 0.6)
-    measured = np.clip((measured - floor) / (0.92 - floor), 0.0, 1.0)
-    measured = np.maximum(measured, smoothstep(0.25 + floor, 0.6 + floor, aside))
-    alpha = cv2.resize(probability, full)
-    alpha = alpha + cv2.resize(reliability, full) * (measured - alpha)
-    alpha[cv2.resize(distance, full) > 1.0] = 0.0
-    return np.maximum(alpha, cv2.resize(inside.astype(np.float32), full))
+
+@dataclass(frozen=True)
+class Estimator:
+    """Difference matting against a foreground colour that is known up to its brightness.
+
+    With I = α·sF + (1−α)B and unknown shade s, I − B = a(F−B) + b(−B) where a + b = α: so hair darker or brighter than
+    its surroundings gets the right α too. b is held small by a ridge, for F and B may have the same hue.
+    """
+
+    foreground: np.ndarray
+    """(h, w, 3) float32: F − B."""
+    shade: np.ndarray
+    """(h, w, 3) float32: −B."""
+    to_foreground: np.ndarray
+    """(h, w, 3) float32: a is its dot product with I − B."""
+    to_shade: np.ndarray
+    """(h, w, 3) float32: b likewise."""
+    contrast: np.ndarray
+    """(h, w) float32: |F − B|."""
+    faint: np.ndarray
+    """(h, w) float32: the standard deviation that noise causes in α."""
+    reliability: np.ndarray
+    """(h, w) float32 in [0, 1]: how far the measured α is to be trusted."""
+
+    @classmethod
+    def between(cls, foreground: np.ndarray, background: np.ndarray, noise: np.ndarray) -> Estimator:
+        """Of two pictures (h, w, 3) float32 and the noise (h, w), all in 8-bit levels."""
+        difference, shade = foreground - background, -background
+        dd = np.einsum("hwc,hwc->hw", difference, difference) + noise**2
+        dk = np.einsum("hwc,hwc->hw", difference, shade)
+        kk = (1.0 + SHADE_RIDGE) * np.einsum("hwc,hwc->hw", shade, shade) + 30.0**2
+        scale = 1.0 / (dd * kk - dk * dk)
+        to_foreground = (scale * kk)[..., None] * difference - (scale * dk)[..., None] * shade
+        to_shade = (scale * dd)[..., None] * shade - (scale * dk)[..., None] * difference
+        total = to_foreground + to_shade
+        faint = noise * np.sqrt(np.einsum("hwc,hwc->hw", total, total))
+        return cls(difference, shade, to_foreground, to_shade, np.sqrt(dd), faint, 1.0 / (1.0 + (12.0 * faint) ** 2))
+
+    def alpha(self, change: np.ndarray, at: tuple[np.ndarray, np.ndarray], doubt: np.ndarray) -> np.ndarray:
+        """Measured matte of some pixels.
+
+        Args:
+            change: (n, 3) float32, I − B.
+            at: rows and columns of the n pixels in this estimator's pictures.
+            doubt: (n) α below which nothing is believed to be there.
+
+        Returns:
+            (n) float32 in [0, 1].
+        """
+        a = np.einsum("nc,nc->n", change, self.to_foreground[at])
+        b = np.einsum("nc,nc->n", change, self.to_shade[at])
+        floor = np.minimum(0.02 + 2.0 * self.faint[at] + doubt, 0.6)
+        mixture = np.clip((a + b - floor) / (0.97 - floor), 0.0, 1.0)
+        # What no shade of F mixed with B explains (an earring, a bright strand) is foreground as well.
+        rest = change - np.maximum(a, 0.0)[:, None] * self.foreground[at] - b[:, None] * self.shade[at]
+        rest = np.sqrt(np.einsum("nc,nc->n", rest, rest)) / (self.contrast[at] + 30.0)
+        return np.maximum(mixture, smoothstep(0.3 + floor, 0.7 + floor, rest))

@@ -5,72 +5,18 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from .colours import chromaticity, colour_bins
 from .fill import disc, smoothstep
 from .head_region import FaceFrame
 
-STRIP = 0.10  # how much of the visible neck below the jaw gives the colour behind it, in face heights
+SHADOW = 0.04
+"""How far below the jaw the chin's shadow on the neck is taken out, in face heights."""
+STRIP = 0.08
+"""How much of the visible neck below that gives the colour behind the head, in face heights."""
 REACH = (-0.35, -0.55)
 """Where the neck behind the head begins and ends to fade, up at the ears: face heights down from the chin."""
-SHADE = 0.12  # how much darker the neck gets up there
-
-
-def extend_body(
-    frame: np.ndarray,
-    body: np.ndarray,
-    skin: np.ndarray,
-    hair: np.ndarray,
-    head: np.ndarray,
-    neck: np.ndarray,
-    axes: FaceFrame,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Carry the body's border with the head upwards behind the head, column by column.
-
-    Args:
-        frame: (H, W, 3) float32, 0 to 255.
-        body: (H, W) float32 matte of torso and neck.
-        skin, hair: (H, W) float32 in [0, 1], how likely a pixel is each: behind a collar it is the neck that goes on.
-        head: (H, W) bool, what is to be covered (the head with a margin).
-        neck: (3) the colour to fall back on where neither is seen.
-        axes: the face's frame in this picture.
-
-    Returns:
-        colour (H, W, 3) float32 and matte (H, W) float32 of the hidden body; zero matte where no body is below.
-    """
-    height = len(head)
-    rows = np.arange(height)[:, None]
-    occupied = head.any(axis=0)
-    lowest = np.where(occupied, height - 1 - np.argmax(head[::-1], axis=0), -1)
-
-    strip = max(2, round(STRIP * axes.height))
-    start = np.minimum(lowest + 1, height - strip)
-    below = (rows >= start) & (rows < start + strip) & occupied
-    present = np.where(below, body, 0.0).astype(np.float32)
-    # A tie can have a colour that the face has somewhere; the neck's own hue tells it from skin.
-    weight = present * np.maximum(hair, smoothstep(0.4, 0.9, skin) * smoothstep(0.06, 0.03, hue_distance(frame, neck)))
-    columns = (
-        np.concatenate([np.einsum("hwc,hw->wc", frame, weight), weight.sum(axis=0)[:, None]], axis=1)[None] / strip
-    )
-
-    # Low frequencies only; a column without skin or hair takes its colour from the nearest with some, or the usual one.
-    mixed = 0.003 * np.append(neck, 1.0)
-    for spread, share in ((0.03, 1.0), (0.10, 0.1)):
-        mixed = mixed + share * cv2.GaussianBlur(columns, (0, 0), sigmaX=max(0.8, spread * axes.height), sigmaY=0.1)[0]
-    colour = mixed[:, :3] / mixed[:, 3:]
-    coverage = np.where(occupied, present.sum(axis=0) / strip, 0.0).astype(np.float32)
-    coverage = cv2.GaussianBlur(coverage[None], (0, 0), sigmaX=max(0.6, 0.01 * axes.height))[0]
-
-    down = (rows - axes.chin[1]) / axes.height
-    reach = smoothstep(REACH[1], REACH[0], down)
-    shade = 1.0 - SHADE * np.clip((lowest[None] - rows) / (0.4 * axes.height), 0.0, 1.0)
-    return (colour[None] * shade[..., None]).astype(np.float32), (coverage[None] * reach).astype(np.float32)
-
-
-def hue_distance(frame: np.ndarray, colour: np.ndarray) -> np.ndarray:
-    """(H, W) distance of each pixel's chromaticity (r, g, b over their sum) from `colour`'s; 0.06 is another hue."""
-    sums = np.einsum("hwc->hw", frame) + 12.0  # near black there is no hue to tell
-    own = (frame + 4.0) / sums[..., None]
-    reference = (np.asarray(colour, np.float32) + 4.0) / (float(np.sum(colour)) + 12.0)
-    return np.sqrt(np.einsum("hwc,hwc->hw", own - reference, own - reference))
+SHADE = 0.12
+"""How much darker the neck gets up there."""
 
 
 def make_plate(
@@ -78,8 +24,8 @@ def make_plate(
     background: np.ndarray,
     head: np.ndarray,
     body: np.ndarray,
-    skin: np.ndarray,
     hair: np.ndarray,
+    skin: np.ndarray,
     neck: np.ndarray,
     axes: FaceFrame,
 ) -> np.ndarray:
@@ -90,24 +36,107 @@ def make_plate(
         background: (H, W, 3) float32, as it is in this frame.
         head: (H, W) float32 head matte.
         body: (H, W) float32 matte of torso and neck.
-        skin, hair: (H, W) float32 in [0, 1], how likely a pixel is each.
+        hair: (H, W) float32 in [0, 1], how likely a pixel is hair.
+        skin: (32768) float32, `ColourTables.skin`.
         neck: (3) the neck's usual colour, 0 to 255.
         axes: the face's frame in this picture.
 
     Returns:
         (H, W, 3) uint8. Equal to the frame away from the head.
     """
+    plate = frame.copy()
+    window = _window(head, round(0.2 * axes.height))
+    if window is None:
+        return plate
+    frame, background, head, body, hair = (part[window] for part in (frame, background, head, body, hair))
     covered = (head > 0.02).astype(np.uint8)
-    if not covered.any():
-        return frame.copy()
-    picture = frame.astype(np.float32)
-    wide = cv2.dilate(covered, disc(0.05 * axes.height))
-    colour, matte = extend_body(picture, body, skin, hair, covered > 0, neck, axes)
+    natural = np.maximum(hair, skin[colour_bins(frame)] * like_neck(frame, neck))
+    top = axes.chin[1] - window[0].start
+    colour, matte, ring = extend_body(frame, body, natural, covered > 0, neck, axes.height, top)
     # Only behind the head and the body themselves: it must not stand out beside a narrow jaw.
     matte = matte * smoothstep(0.5, 1.0, head + body)
     behind = background + matte[..., None] * (colour - background)
     # Towards the background a wide line goes with the head, which takes the hair's fringe along. Towards the body the
-    # matte's own ramp is enough: it lies below the jaw, so the frame shows neck and collar there.
-    zone = np.maximum(smoothstep(0.0, 0.8, head), cv2.blur(wide * (1.0 - body), (3, 3)))
-    plate = picture + zone[..., None] * (behind - picture)
-    return np.clip(np.rint(plate), 0, 255).astype(np.uint8)
+    # matte's own ramp is enough, for it lies below the jaw where the frame shows neck and collar; but the chin's shadow
+    # on the neck must go, or it would draw a second chin when the rendered one is higher.
+    wide = cv2.dilate(covered, disc(0.05 * axes.height))
+    zone = np.maximum(cv2.blur(wide * (1.0 - body), (3, 3)), cv2.blur(ring, (5, 5)) * (body > 0.0))
+    zone = np.maximum(zone, smoothstep(0.0, 0.8, head))[..., None]
+    plate[window] = np.clip(np.rint(frame + zone * (behind - frame)), 0, 255).astype(np.uint8)
+    return plate
+
+
+def extend_body(
+    frame: np.ndarray,
+    body: np.ndarray,
+    natural: np.ndarray,
+    head: np.ndarray,
+    neck: np.ndarray,
+    face_height: float,
+    chin_row: float,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Carry the body's border with the head upwards behind the head, column by column.
+
+    Args:
+        frame: (H, W, 3) uint8.
+        body: (H, W) float32 matte of torso and neck.
+        natural: (H, W) float32, how likely a pixel is skin or hair: behind a collar it is the neck that goes on.
+        head: (H, W) bool, what is to be covered.
+        neck: (3) the colour to fall back on where neither is seen.
+        face_height: pixels.
+        chin_row: the chin's row.
+
+    Returns:
+        colour (H, W, 3) float32 and matte (H, W) float32 of the hidden body, the matte zero where no body is below; and
+        (H, W) float32, 1 down to just below the head where the neck goes on: the place of the chin's shadow.
+    """
+    height = len(head)
+    rows = np.arange(height)[:, None]
+    occupied = head.any(axis=0)
+    lowest = np.where(occupied, height - 1 - np.argmax(head[::-1], axis=0), -1)
+    shadow, strip = max(1, round(SHADOW * face_height)), max(2, round(STRIP * face_height))
+
+    below = occupied & (rows > lowest) & (rows <= lowest + strip)
+    visible = np.maximum(np.minimum(height - 1 - lowest, strip), 1)
+    coverage = (body * below).sum(axis=0) / visible
+    # Where the head reaches the picture's lower edge the body is below it, unseen.
+    coverage = np.where(lowest >= height - 3, 1.0, coverage) * occupied
+    gap = np.ones((1, 2 * round(0.05 * face_height) + 1), np.uint8)
+    coverage = cv2.morphologyEx(coverage[None].astype(np.float32), cv2.MORPH_CLOSE, gap)
+    coverage = cv2.GaussianBlur(coverage, (0, 0), sigmaX=max(0.6, 0.01 * face_height))[0]
+
+    seen = (rows > lowest + shadow) & (rows <= lowest + shadow + strip) & occupied
+    weight = body * natural * seen
+    share = weight.sum(axis=0) / strip
+    columns = np.concatenate([np.einsum("hwc,hw->wc", frame, weight) / strip, share[:, None]], axis=1)[None]
+    # Low frequencies only; a column without skin or hair takes its colour from the nearest with some, or the usual one.
+    mixed = 0.02 * np.append(neck, 1.0)
+    for spread, gain in ((0.04, 1.0), (0.12, 0.3)):
+        mixed = mixed + gain * cv2.GaussianBlur(columns, (0, 0), sigmaX=max(0.8, spread * face_height), sigmaY=0.1)[0]
+    colour = mixed[:, :3] / mixed[:, 3:]
+
+    reach = smoothstep(REACH[1], REACH[0], (rows - chin_row) / face_height)
+    shade = 1.0 - SHADE * np.clip((lowest - rows) / (0.4 * face_height), 0.0, 1.0)
+    ring = (rows <= lowest + shadow) & occupied
+    ring = ring * smoothstep(0.3, 0.7, cv2.blur(share[None].astype(np.float32), (5, 1)))
+    return (colour[None] * shade[..., None]).astype(np.float32), (coverage * reach).astype(np.float32), ring
+
+
+def like_neck(frame: np.ndarray, neck: np.ndarray) -> np.ndarray:
+    """(H, W) in [0, 1]: whether a pixel has the neck's hue and about its brightness, which a pink tie has not."""
+    picture, neck = frame.astype(np.float32), np.asarray(neck, np.float32)
+    away = chromaticity(picture) - chromaticity(neck)
+    ratio = (picture.sum(axis=-1) + 12.0) / (neck.sum() + 12.0)
+    hue = smoothstep(0.05, 0.025, np.sqrt(np.einsum("hwc,hwc->hw", away, away)))
+    return hue * smoothstep(0.3, 0.5, ratio) * smoothstep(2.2, 1.7, ratio)
+
+
+def _window(head: np.ndarray, margin: int) -> tuple[slice, slice] | None:
+    """The part of the picture that has to do with the head: its bounding box with a margin."""
+    rows, columns = np.flatnonzero((head > 0.02).any(axis=1)), np.flatnonzero((head > 0.02).any(axis=0))
+    if rows.size == 0:
+        return None
+    return (
+        slice(max(0, rows[0] - margin), min(head.shape[0], rows[-1] + margin + 1)),
+        slice(max(0, columns[0] - margin), min(head.shape[1], columns[-1] + margin + 1)),
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 from collections.abc import Callable
@@ -120,8 +121,7 @@ def _save_model(workspace: Workspace, model: ClipModel, key: str) -> None:
         key=key,
         seen=model.seen,
         noise=model.noise.astype(np.float16),
-        hair_colours=model.colours.hair,
-        skin_colours=model.colours.skin,
+        colours=np.stack([getattr(model.colours, field.name) for field in dataclasses.fields(ColourTables)]),
         hair_map=model.hair_map,
         neck_colour=model.neck_colour,
         face_height=model.face_height,
@@ -138,7 +138,7 @@ def _load_model(workspace: Workspace, key: str) -> ClipModel | None:
         background=read_image(workspace.background_path),
         seen=arrays["seen"],
         noise=arrays["noise"].astype(np.float32),
-        colours=ColourTables(arrays["hair_colours"], arrays["skin_colours"]),
+        colours=ColourTables(*arrays["colours"]),
         hair_map=arrays["hair_map"],
         neck_colour=arrays["neck_colour"],
         face_height=float(arrays["face_height"]),

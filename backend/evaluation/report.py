@@ -21,7 +21,7 @@ from ..workspace import FPS, Workspace, atomic_path, read_arrays
 from . import charts
 from .evaluate import Evaluation, FramePair
 from .metrics import lip_opening
-from .spoken import CLOSE, CLOSE_STEP, Speech, mouths
+from .spoken import CLOSE, CLOSE_STEP, Portrait, Speech, portraits
 
 SHEET_COLUMNS = 6
 DIFFERENCE_GAIN = 4
@@ -223,8 +223,8 @@ def _held_out_course(evaluation: Evaluation | None) -> dict[str, str] | None:
 def _speech_section(speech: Speech | None) -> dict[str, Any] | None:
     if speech is None or not speech.pictures:
         return None
-    close_ups = mouths(speech.pictures, 160, 104)
-    spread = [frame for frame in speech.spread_frames() if frame in speech.pictures]
+    close_ups = portraits(speech.pictures)
+    spread = [frame for frame in speech.spread_frames() if frame in close_ups]
     close = [frame for frame in speech.close_frames() if frame in close_ups]
     section: dict[str, Any] = {
         "name": speech.name,
@@ -240,8 +240,8 @@ def _speech_section(speech: Speech | None) -> dict[str, Any] | None:
         "spread": [
             {
                 "time": f"{frame / FPS:.2f} s",
-                "head": _picture(_square(speech.pictures[frame]), 200),
-                "mouth": _picture(close_ups[frame]) if frame in close_ups else "",
+                "head": _picture(close_ups[frame].head),
+                "mouth": _picture(close_ups[frame].mouth),
             }
             for frame in spread
         ],
@@ -254,22 +254,14 @@ def _speech_section(speech: Speech | None) -> dict[str, Any] | None:
     return section
 
 
-def _mouth_row(speech: Speech, frames: list[int], close_ups: dict[int, np.ndarray]) -> dict[str, Any]:
+def _mouth_row(speech: Speech, frames: list[int], close_ups: dict[int, Portrait]) -> dict[str, Any]:
     """Mouths one after another below the very stretch of sound that each stands for."""
     first, last = frames[0], frames[-1] + CLOSE_STEP
     samples = speech.sound[round(first / FPS * speech.rate) : round(last / FPS * speech.rate)]
     return {
         "waveform": charts.waveform(samples, speech.rate, start_s=first / FPS, height=84),
-        "mouths": [{"time": f"{frame / FPS:.2f}", "picture": _picture(close_ups[frame])} for frame in frames],
+        "mouths": [{"time": f"{frame / FPS:.2f}", "picture": _picture(close_ups[frame].mouth)} for frame in frames],
     }
-
-
-def _square(picture: np.ndarray) -> np.ndarray:
-    """The middle of a picture, for a strip of equal tiles."""
-    height, width = picture.shape[:2]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    return picture[top : top + side, left : left + side]
 
 
 # -- tracking and training -------------------------------------------------------------------------------------------

@@ -22,6 +22,9 @@ CLOSE = 20
 CLOSE_STEP = 2
 """Frames from one of these mouths to the next: 80 ms."""
 
+_HEAD_SHARE = 1.9
+"""Side of the square around a head, in heights of its face."""
+
 
 @dataclass
 class Speech:
@@ -80,33 +83,53 @@ class Speech:
         return sorted({*self.spread_frames(), *self.close_frames()})
 
 
-def mouths(pictures: dict[int, np.ndarray], width: int, height: int) -> dict[int, np.ndarray]:
-    """Close-ups of the mouth, all cut at one scale so that opening can be compared between them.
+@dataclass(frozen=True)
+class Portrait:
+    """Head and mouth of one frame, each cut at the same scale in all frames of a film."""
+
+    head: np.ndarray
+    mouth: np.ndarray
+
+
+def portraits(pictures: dict[int, np.ndarray], head_side: int = 200, mouth_width: int = 160) -> dict[int, Portrait]:
+    """Close-ups of head and mouth; one scale for all, so that what opens is seen to open.
 
     Args:
         pictures: frame number to (H, W, 3) uint8.
-        width, height: of a close-up, pixels.
+        head_side: side of the square around the head, pixels.
+        mouth_width: of the mouth's close-up, pixels; its height is 0.65 of that.
 
     Returns:
-        Frame number to (height, width, 3) uint8; frames without a face are left out.
+        Frame number to close-ups; frames without a face are left out.
     """
-    import cv2
-
-    lips: dict[int, np.ndarray] = {}
+    found: dict[int, np.ndarray] = {}
     with lip_reader() as (_, read):
         for frame, picture in sorted(pictures.items()):
-            points = read(picture)[list(LIPS)]
+            points = read(picture)
             if np.isfinite(points).all():
-                lips[frame] = points
-    if not lips:
+                found[frame] = points
+    if not found:
         return {}
-    span = 1.9 * float(np.median([np.ptp(points[:, 0]) for points in lips.values()]))
-    shown = {}
-    for frame, points in lips.items():
-        centre = (points[:, :].min(axis=0) + points[:, :].max(axis=0)) / 2
-        scale = width / span
-        matrix = np.array([[scale, 0, width / 2 - scale * centre[0]], [0, scale, height / 2 - scale * centre[1]]])
-        shown[frame] = cv2.warpAffine(
-            pictures[frame], matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+    tall = float(np.median([np.ptp(points[:, 1]) for points in found.values()]))
+    wide = float(np.median([np.ptp(points[list(LIPS), 0]) for points in found.values()]))
+    head, mouth = (head_side, head_side), (mouth_width, round(0.65 * mouth_width))
+    return {
+        frame: Portrait(
+            _cut(pictures[frame], points, head, _HEAD_SHARE * tall),
+            _cut(pictures[frame], points[list(LIPS)], mouth, 1.9 * wide),
         )
-    return shown
+        for frame, points in found.items()
+    }
+
+
+def _cut(picture: np.ndarray, around: np.ndarray, size: tuple[int, int], span: float) -> np.ndarray:
+    """`size` (width, height) pixels about the middle of some points, `span` pixels of the picture wide."""
+    import cv2
+
+    centre = (around.min(axis=0) + around.max(axis=0)) / 2
+    scale = size[0] / span
+    if scale < 1:  # Reduced first: warping alone would skip pixels.
+        picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        centre, scale = centre * scale, 1.0
+    matrix = np.array([[scale, 0, size[0] / 2 - scale * centre[0]], [0, scale, size[1] / 2 - scale * centre[1]]])
+    return cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)

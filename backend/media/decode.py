@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import math
 import os
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import av.filter
 import cv2
 import numpy as np
 from av.sidedata.sidedata import Type as SideData
@@ -21,6 +24,9 @@ from . import hdr
 from .source import audio_stream, decoded, open_media, video_stream
 
 _SEEK_MARGIN_S = 1.0
+_LONGEST_STILL_S = 60.0
+"""No one holds still for longer: time stamps that leap by more are broken, and following them would fill the disk."""
+
 _TIME_TOLERANCE_S = 0.001
 """Containers round time stamps, Matroska to a millisecond."""
 
@@ -136,6 +142,11 @@ class FrameReader:
             index, shown, picture = self._first, None, None
             for frame in self._from_start(container, stream, lead_s):
                 time_s = _time_of(frame) - self.info.start_s
+                if time_s - self.end_s > _LONGEST_STILL_S:
+                    raise MediaError(
+                        f"The time stamps of {self.path} jump from {self.end_s:.1f} s to {time_s:.1f} s: convert the "
+                        "clip to a new MP4 file, or cut it there."
+                    )
                 # `shown` stays on the screen until this frame comes.
                 while shown is not None and index / FPS + lead_s < time_s - _TIME_TOLERANCE_S:
                     if (index - self._first) % self._every == 0:
@@ -155,14 +166,14 @@ class FrameReader:
         start_s = self._first / FPS
         if start_s > 2 * _SEEK_MARGIN_S and not _is_counted(container):
             container.seek(round((start_s - _SEEK_MARGIN_S + self.info.start_s) * av.time_base), backward=True)
-            pictures = _in_order(container, stream, self.damaged_s)
+            pictures = _progressive(stream, _in_order(container, stream, self.damaged_s))
             frame = next(pictures, None)
             if frame is not None and _time_of(frame) - self.info.start_s <= start_s + lead_s:
                 yield frame
                 yield from pictures
                 return
             container.seek(0)  # An index that points beyond its target: decode from the beginning instead.
-        yield from _in_order(container, stream, self.damaged_s)
+        yield from _progressive(stream, _in_order(container, stream, self.damaged_s))
 
 
 class _Converter:
@@ -261,7 +272,32 @@ def _in_order(container, stream: av.VideoStream, damaged_s: list[float]) -> Iter
             frame.pts, frame.time_base = index, 1 / _rate(stream)
         if last_pts is None or frame.pts > last_pts:
             last_pts = frame.pts
+            if frame.is_corrupt:
+                damaged_s.append(_time_of(frame))
             yield frame
+
+
+def _progressive(stream: av.VideoStream, pictures: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+    """Pictures whose two fields were taken at different times, as cameras for television do, without their combs."""
+    first = next(pictures, None)
+    if first is None:
+        return
+    pictures = itertools.chain([first], pictures)
+    if not first.interlaced_frame:
+        yield from pictures
+        return
+    graph = av.filter.Graph()
+    source, sink = graph.add_buffer(template=stream), graph.add("buffersink")
+    filters = graph.add("bwdif", "mode=send_frame:parity=auto:deint=interlaced")
+    source.link_to(filters)
+    filters.link_to(sink)
+    graph.configure()
+    for frame in itertools.chain(pictures, [None]):
+        graph.push(frame)
+        # The filter looks one picture ahead: it gives none at first, and its last at the end.
+        with contextlib.suppress(av.error.BlockingIOError, av.error.EOFError):
+            while True:
+                yield graph.pull()
 
 
 def _is_counted(container) -> bool:

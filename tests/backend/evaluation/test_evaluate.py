@@ -10,18 +10,7 @@ import pytest
 
 from backend.errors import MediaError, WorkspaceError
 from backend.evaluation.evaluate import FramePair, evaluate, evaluate_videos
-from backend.media.decode import frames
 from backend.workspace import write_image
-
-
-@pytest.fixture(scope="module")
-def pictures(root, request) -> list[np.ndarray]:
-    """40 pictures of a person who speaks, (256, 256, 3) uint8."""
-    path = root / "backend" / "actor" / "sample" / "speaker.mp4"
-    if not path.exists():
-        path = request.getfixturevalue("shared") / "clips" / "speech-en-8s-long-hair.mp4"
-    found = [picture for _, (_, picture) in zip(range(40), frames(path), strict=False)]
-    return [cv2.resize(picture, (256, 256), interpolation=cv2.INTER_AREA) for picture in found]
 
 
 def head_matte() -> np.ndarray:

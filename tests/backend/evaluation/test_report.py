@@ -11,7 +11,7 @@ import pytest
 
 from backend.evaluation.evaluate import FramePair, evaluate
 from backend.evaluation.report import write_report
-from backend.evaluation.spoken import CLOSE, CLOSE_STEP, SPREAD, Speech, mouths
+from backend.evaluation.spoken import CLOSE, CLOSE_STEP, SPREAD, Speech, portraits
 from backend.media.encode import SYNTHETIC_MARK, VideoWriter
 from backend.protocol import BLENDSHAPE_NAMES
 from backend.workspace import Crop, Subject, Workspace, write_arrays
@@ -117,7 +117,7 @@ def test_a_whole_report_is_one_file_of_its_own(workspace, evaluation, tmp_path):
     assert all(address.startswith(("data:image/", "#")) for address in page.addresses)
     assert "http" not in re.sub(r'xmlns(:\w+)?="[^"]*"', "", text), "nothing is fetched"
     assert len(page.ids) == len(set(page.ids)), "no plot takes another's parts"
-    assert page.pictures >= 3 * 6 + SPREAD
+    assert page.pictures >= 3 * 6
     for words in (
         SYNTHETIC_MARK,
         "A. Person",
@@ -169,8 +169,21 @@ def test_a_film_gives_the_moments_a_report_shows(tmp_path):
     assert close[0] >= 49, "where most is said"
 
 
+def test_what_the_mouth_says_is_shown_close(workspace, pictures, tmp_path):
+    sound = np.random.default_rng(0).normal(0, 0.1, 16000 * 3).astype(np.float32)
+    speech = Speech("words", sound)
+    speech.pictures = {frame: pictures[frame % len(pictures)] for frame in speech.wanted_frames()}
+    found = portraits(speech.pictures)
+    assert set(found) == set(speech.pictures)
+    assert {(portrait.head.shape, portrait.mouth.shape) for portrait in found.values()} == {
+        ((200, 200, 3), (104, 160, 3))
+    }
+    page = Page(write_report(workspace, tmp_path / "report.html", speech=speech).read_text("utf-8"))
+    assert page.pictures == 2 * SPREAD + CLOSE
+
+
 def test_a_short_sound_has_fewer_moments():
     speech = Speech("short", np.zeros(1600, np.float32))
     assert speech.spread_frames() == [0, 1]
     assert set(speech.close_frames()) <= {0, 1}
-    assert mouths({}, 160, 104) == {}
+    assert portraits({}) == {}

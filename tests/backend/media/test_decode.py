@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
+from backend.errors import MediaError
 from backend.media.decode import FrameReader, frames, probe
 
 
@@ -86,6 +87,36 @@ def test_a_mirror_flag_of_the_container_is_applied(tmp_path, clips):
     upright[:, :48] = 220
     path = clips.make(tmp_path / "clip.mp4", [np.ascontiguousarray(upright[:, ::-1])] * 5, rotation=(0, True, False))
     assert np.abs(next(iter(frames(path)))[1].astype(int) - upright).mean() < 6
+
+
+def test_interlaced_pictures_lose_their_combs(tmp_path, clips):
+    def moving(time: float) -> np.ndarray:
+        picture = np.full((128, 128, 3), 40, np.uint8)
+        left = round(8 * time) % 100
+        picture[30:100, left : left + 24] = 220
+        return picture
+
+    def comb(picture: np.ndarray) -> float:
+        rows = picture[40:90].astype(int)
+        return float(np.abs(rows[2:] - 2 * rows[1:-1] + rows[:-2]).mean())
+
+    pictures = []
+    for index in range(40):  # the lower field is half a frame later
+        pictures.append(moving(index))
+        pictures[-1][1::2] = moving(index + 0.5)[1::2]
+    path = clips.make(tmp_path / "tv.mp4", pictures, options={"x264-params": "tff=1", "crf": "10"})
+    found = [picture for _, picture in frames(path)]
+    assert len(found) == 40
+    assert comb(found[20]) < 0.1 * comb(pictures[20])
+    part = [picture for _, picture in frames(path, start_s=1.2)]
+    assert len(part) == 10
+
+
+def test_time_stamps_that_leap_are_refused(tmp_path, clips):
+    times = [*(index / 25 for index in range(10)), *(90000 + index / 25 for index in range(10))]
+    path = clips.make(tmp_path / "clip.mkv", map(clips.numbered, range(20)), times_s=times)
+    with pytest.raises(MediaError, match=r"time stamps of .*clip\.mkv jump from 0\.4 s to 90000\.0 s: convert"):
+        list(frames(path))
 
 
 def test_anamorphic_pixels_are_made_square(tmp_path, clips):

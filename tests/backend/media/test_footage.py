@@ -1,0 +1,64 @@
+"""The whole source pictures for Blender: made only where the working frame is a part of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from backend.errors import MediaError
+from backend.media.decode import frames
+from backend.media.footage import write_footage
+from backend.progress import Reporter
+from backend.workspace import Crop, Subject, Workspace, read_image
+
+
+@pytest.fixture
+def cropped(tmp_path, clips) -> Workspace:
+    """A workspace whose working frame is a part of a clip of 40 numbered pictures."""
+    clip = clips.make(tmp_path / "clip.mp4", map(clips.numbered, range(40)), fps=30)
+    subject = Subject(
+        source=str(clip), source_sha256="a", source_size=(64, 64), frames=34, size=32, crop=Crop(8, 8, 32)
+    )
+    subject.stages["media"] = {"state": "done", "key": ""}
+    return Workspace(tmp_path / "ws", subject)
+
+
+def test_the_whole_picture_is_the_working_frames_own(cropped):
+    cropped.subject.size, cropped.subject.crop = 64, Crop(0, 0, 64)
+    assert write_footage(cropped, Reporter()) == cropped.root / "frames" / "%06d.jpg"
+    assert not (cropped.root / "footage").exists()
+
+
+def test_every_working_frame_has_its_source_picture(cropped, clips):
+    pattern = write_footage(cropped, Reporter())
+    shown = [clips.number_of(read_image(pattern.with_name(f"{index:06d}.jpg"))) for index in range(34)]
+    assert shown == [clips.number_of(picture) for _, picture in frames(cropped.subject.source)]
+
+
+def test_it_goes_on_where_it_was_stopped(cropped):
+    pattern = write_footage(cropped, Reporter())
+    whole = [pattern.with_name(f"{index:06d}.jpg").read_bytes() for index in range(34)]
+    for index in range(20, 34):
+        pattern.with_name(f"{index:06d}.jpg").unlink()
+    kept = pattern.with_name("000019.jpg").stat().st_mtime_ns
+    write_footage(cropped, Reporter())
+    assert [pattern.with_name(f"{index:06d}.jpg").read_bytes() for index in range(34)] == whole
+    assert pattern.with_name("000019.jpg").stat().st_mtime_ns == kept
+
+
+def test_another_clip_begins_anew(cropped, tmp_path, clips):
+    write_footage(cropped, Reporter())
+    other = clips.make(tmp_path / "other.mp4", (clips.numbered(index + 100) for index in range(40)), fps=30)
+    cropped.subject.source, cropped.subject.source_sha256 = str(other), "b"
+    pattern = write_footage(cropped, Reporter())
+    assert clips.number_of(read_image(pattern.with_name("000000.jpg"))) == 100
+
+
+def test_a_clip_that_is_gone_or_shorter_is_told(cropped, tmp_path, clips):
+    cropped.subject.frames = 60
+    with pytest.raises(MediaError, match=r"clip\.mp4 ends at frame 34, 60 were tracked: process it again"):
+        write_footage(cropped, Reporter())
+    (tmp_path / "clip.mp4").unlink()
+    with pytest.raises(MediaError, match=r"clip\.mp4 is no longer there: put the clip back"):
+        write_footage(cropped, Reporter())
+    assert np.all(read_image(cropped.root / "footage" / "000000.jpg").shape == (64, 64, 3))

@@ -17,9 +17,15 @@ HOP = 160
 WINDOW = 400
 FFT = 512
 BANDS = 80
+COLUMNS = BANDS + 1
+"""Numbers a spectrum: the bands, then its loudness."""
+
 LOW_HZ, HIGH_HZ = 60.0, 7600.0
 PER_FRAME = 4
 """Spectra a video frame, at 25 frames a second."""
+
+DECIBEL = np.log(10) / 10
+"""One decibel in natural logarithm of power."""
 
 FLOOR_DB = 50.0
 """What lies further below the loud moments is noise: it is lifted to this floor."""
@@ -81,14 +87,16 @@ def normalised(mel: np.ndarray) -> np.ndarray:
         mel: (T, BANDS) from `log_mel`.
 
     Returns:
-        (T, BANDS) float32, about zero mean where there is speech; at most a few units of natural log.
+        (T, COLUMNS) float32: the bands, about zero mean where there is speech; then the loudness against the loud
+        moments, from -FLOOR_DB to about 0. All in natural logarithm of power.
     """
     loudness = mel.max(1)
     loud = np.quantile(loudness, 0.95)
-    floor = loud - FLOOR_DB * np.log(10) / 10
+    floor = loud - FLOOR_DB * DECIBEL
     lifted = np.maximum(mel, floor)
-    spoken = loudness > loud - 25 * np.log(10) / 10
-    return (lifted - lifted[spoken].mean(0)).astype(np.float32)
+    spoken = loudness > loud - 25 * DECIBEL
+    bands = lifted - lifted[spoken].mean(0)
+    return np.concatenate([bands, np.maximum(loudness, floor)[:, None] - loud], 1).astype(np.float32)
 
 
 def frame_features(audio: np.ndarray, frames: int | None = None, offset_ms: float = 0.0) -> np.ndarray:
@@ -100,7 +108,7 @@ def frame_features(audio: np.ndarray, frames: int | None = None, offset_ms: floa
         offset_ms: how late the sound runs: row i looks at the sound around i * 40 ms + `offset_ms`.
 
     Returns:
-        (frames, PER_FRAME * BANDS) float32: the spectra at -20, -10, 0 and +10 ms around the frame's time, in this
+        (frames, PER_FRAME * COLUMNS) float32: the spectra at -20, -10, 0 and +10 ms around the frame's time, in this
         order; silence beyond the ends.
     """
     if frames is None:
@@ -110,4 +118,4 @@ def frame_features(audio: np.ndarray, frames: int | None = None, offset_ms: floa
     index = np.arange(frames * PER_FRAME) + first
     inside = (index >= 0) & (index < len(mel))
     result = np.where(inside[:, None], mel[np.clip(index, 0, len(mel) - 1)], mel.min(0))
-    return result.reshape(frames, PER_FRAME * BANDS)
+    return result.reshape(frames, PER_FRAME * COLUMNS)

@@ -51,7 +51,7 @@ def estimate_offset_ms(audio: np.ndarray, mouth_opening: np.ndarray, fps: float 
     mel = normalised(log_mel(audio))
     if mel.std() < 1e-3:
         return 0.0, 0.0
-    coarse = mel.reshape(len(mel), _BANDS, BANDS // _BANDS).mean(2).astype(np.float64)
+    coarse = mel[:, :BANDS].reshape(len(mel), _BANDS, BANDS // _BANDS).mean(2).astype(np.float64)
     shifts = np.arange(-LIMIT_MS, LIMIT_MS + 1, STEP_MS)
     score = np.array([_told(coarse, targets, known, shift, fps) for shift in shifts])
 

@@ -364,7 +364,9 @@ def _both_sided(sculptor: _Sculptor) -> dict[str, np.ndarray]:
         "jawForward": sculptor.jaw_weight * sculptor.vector(LEFT, 0, 0, 6.0),
         "jawLeft": sculptor.jaw_weight * sculptor.vector(LEFT, 7.0, 0, 0),
         "jawRight": sculptor.jaw_weight * sculptor.vector(RIGHT, 7.0, 0, 0),
-        "mouthClose": solve(_closing(sculptor, face + jaw_open), reach_mm=22),
+        "mouthClose": solve(
+            dict.fromkeys(groups.CHIN[:3], np.zeros(3)), _closing(sculptor, face + jaw_open), reach_mm=22
+        ),
         "mouthFunnel": solve(
             lips(
                 (-6.5 * corner, (4.5 - 1.0 * d) * middle, 6.0 * middle + 2.5 * s),

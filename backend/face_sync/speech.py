@@ -19,7 +19,7 @@ from scipy.ndimage import gaussian_filter1d
 from ..errors import ModelError
 from ..protocol import BLENDSHAPE_NAMES, MOUTH_NAMES
 from ..workspace import atomic_path
-from .audio_features import BANDS, FLOOR_DB, PER_FRAME
+from .audio_features import COLUMNS, DECIBEL, PER_FRAME
 
 MOUTH_INDEX = np.array([BLENDSHAPE_NAMES.index(name) for name in MOUTH_NAMES])
 """Places of the mouth's blendshapes among all 52."""
@@ -35,7 +35,9 @@ KNOTS = np.linspace(0.02, 0.98, 13)
 
 FOLDS = 5
 SILENCE_DB = 38.0
-"""Moments further below the loud ones are pauses."""
+LEAST_SILENCE_DB = 20.0
+"""Moments more than 38 dB below the loud ones are pauses, those less than 20 dB below never; between, it is the clip's
+background that decides."""
 
 FORMAT = "synctalk-speech-1"
 
@@ -45,7 +47,7 @@ class SpeechModel:
     """A subject's map from sound to mouth.
 
     Attributes:
-        weights: (context * PER_FRAME / 2 * BANDS, M) and `bias` (M): the regression.
+        weights: (context * PER_FRAME / 2 * COLUMNS, M) and `bias` (M): the regression.
         knots_in, knots_out: (M, K): amplitude curve of each coefficient, increasing.
         rest: (M,) the mouth in a pause.
         correlation: (M,) between prediction and tracking on unseen parts of the clip; NaN where the mouth did not move.
@@ -65,7 +67,7 @@ class SpeechModel:
         from safetensors.numpy import save_file
 
         arrays = {name: np.ascontiguousarray(getattr(self, name), np.float32) for name in _ARRAYS}
-        metadata = {"format": FORMAT, "names": json.dumps(self.names), "context": json.dumps(self.context)}
+        metadata = {"settings": json.dumps({"format": FORMAT, "names": self.names, "context": self.context})}
         with atomic_path(path) as temporary:
             save_file(arrays, temporary, metadata)
 
@@ -80,8 +82,8 @@ class SpeechModel:
 
         try:
             with safe_open(path, "numpy") as file:
-                metadata = file.metadata() or {}
-                if metadata.get("format") != FORMAT:
+                settings = json.loads((file.metadata() or {}).get("settings", "{}"))
+                if settings.get("format") != FORMAT:
                     raise ModelError(
                         f"{path} is not a speech model of this version: run process on this workspace again."
                     )
@@ -92,7 +94,7 @@ class SpeechModel:
             raise ModelError(
                 f"{path} is damaged ({error}): delete it and run process on this workspace again."
             ) from error
-        return cls(**arrays, names=tuple(json.loads(metadata["names"])), context=tuple(json.loads(metadata["context"])))
+        return cls(**arrays, names=tuple(settings["names"]), context=tuple(settings["context"]))
 
 
 _ARRAYS = ("weights", "bias", "knots_in", "knots_out", "rest", "correlation")
@@ -102,7 +104,7 @@ def fit(features: np.ndarray, mouth: np.ndarray, valid: np.ndarray | None = None
     """Fit the map on a clip.
 
     Args:
-        features: (N, PER_FRAME * BANDS) from `audio_features.frame_features`, the offset of the sound mended.
+        features: (N, PER_FRAME * COLUMNS) from `audio_features.frame_features`, the offset of the sound mended.
         mouth: (N, M) the tracked mouth coefficients, in the order of `MOUTH_NAMES`.
         valid: (N,) bool, frames whose tracking can be trusted; None for all.
     """
@@ -138,7 +140,7 @@ def predict(model: SpeechModel, features: np.ndarray) -> np.ndarray:
     """The mouth that speaks the sound.
 
     Args:
-        features: (N, PER_FRAME * BANDS) of the new sound.
+        features: (N, PER_FRAME * COLUMNS) of the new sound.
 
     Returns:
         (N, M) float32 in [0, 1], in the order of `model.names`.
@@ -153,10 +155,11 @@ def predict(model: SpeechModel, features: np.ndarray) -> np.ndarray:
 
 
 def pauses(features: np.ndarray) -> np.ndarray:
-    """(N,) bool: frames inside pauses of at least 0.2 s."""
-    loudness = features.reshape(len(features), PER_FRAME, BANDS).max((1, 2))
-    threshold = np.quantile(loudness, 0.95) - min(SILENCE_DB, FLOOR_DB - 5) * np.log(10) / 10
-    quiet = loudness < threshold
+    """(N,) bool: frames inside pauses of at least 0.2 s: as quiet as the clip gets, and far below its loud moments."""
+    loudness = features.reshape(len(features), PER_FRAME, COLUMNS)[:, :, -1].max(1)
+    background = np.quantile(loudness, 0.05) + 6 * DECIBEL
+    loud = np.quantile(loudness, 0.95)
+    quiet = loudness < np.clip(background, loud - SILENCE_DB * DECIBEL, loud - LEAST_SILENCE_DB * DECIBEL)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], quiet, [False]]).astype(int)))
     for start, stop in zip(edges[::2], edges[1::2], strict=True):
         if stop - start < 5:  # a stop consonant is silent for up to 0.15 s
@@ -165,9 +168,9 @@ def pauses(features: np.ndarray) -> np.ndarray:
 
 
 def _with_context(features: np.ndarray, context: tuple[int, int]) -> np.ndarray:
-    """(N, rows * PER_FRAME / 2 * BANDS) float32: the spectra of the neighbouring frames, two by two averaged."""
+    """(N, rows * PER_FRAME / 2 * COLUMNS) float32: the spectra of the neighbouring frames, two by two averaged."""
     count = len(features)
-    pairs = features.reshape(count, PER_FRAME // 2, 2, BANDS).mean(2).reshape(count, -1)
+    pairs = features.reshape(count, PER_FRAME // 2, 2, COLUMNS).mean(2).reshape(count, -1)
     index = np.clip(np.arange(count)[:, None] + np.arange(context[0], context[1] + 1), 0, count - 1)
     return pairs[index].reshape(count, -1).astype(np.float32)
 

@@ -97,8 +97,8 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
     training = slice(0, subject.first_test_frame)
     model = speech.fit(features[training], coefficients[training][:, speech.MOUTH_INDEX], valid[training])
     model.save(workspace.root / "speech.safetensors")
-    workspace.stage_ends(STAGE, stage_key)
     reporter.progress(STAGE, steps, steps, "steps")
+    workspace.stage_ends(STAGE, stage_key)
 
 
 def _key(workspace: Workspace, audio_offset_ms: float) -> str:

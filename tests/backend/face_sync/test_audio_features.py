@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+
+from backend.face_sync import audio_features
+from backend.face_sync.audio_features import COLUMNS, PER_FRAME, RATE
+
+from .conftest import babble
+
+
+def test_a_tone_lights_the_band_of_its_frequency():
+    time = np.arange(RATE) / RATE
+    for hertz in (200, 1000, 4000):
+        mel = audio_features.log_mel(0.5 * np.sin(2 * np.pi * hertz * time))
+        band = mel[20:-20].mean(0).argmax()
+        filters = audio_features.mel_filters()[band]
+        centre = (filters * np.arange(len(filters))).sum() / filters.sum() * RATE / audio_features.FFT
+        assert abs(centre - hertz) < 0.06 * hertz + 20
+
+
+def test_every_band_hears_something():
+    assert (audio_features.mel_filters().sum(1) > 0.99).all()
+
+
+def test_level_and_colour_of_the_recording_do_not_matter():
+    sound, *_ = babble(4, seed=2)
+    plain = audio_features.frame_features(sound)
+    assert np.abs(audio_features.frame_features(0.1 * sound) - plain).max() < 0.02
+    bright = np.append(sound[:1], sound[1:] - 0.7 * sound[:-1]).astype(np.float32)
+    spoken = plain.max(1) > 0
+    assert np.abs(audio_features.frame_features(bright) - plain)[spoken].mean() < 0.35 * plain[spoken].std()
+
+
+def test_one_row_a_video_frame():
+    sound = np.random.default_rng(0).normal(0, 0.1, int(2.4 * RATE)).astype(np.float32)
+    assert audio_features.frame_features(sound).shape == (60, PER_FRAME * COLUMNS)
+    assert audio_features.frame_features(sound, 100).shape == (100, PER_FRAME * COLUMNS)
+    assert np.isfinite(audio_features.frame_features(np.zeros(10, np.float32), 3)).all()
+
+
+@pytest.mark.parametrize("late_ms", [-120, 40, 200])
+def test_offset_looks_at_the_sound_that_belongs_to_the_picture(late_ms):
+    sound, *_ = babble(4, seed=2)
+    shift = late_ms * RATE // 1000
+    late = np.pad(sound, (max(shift, 0), max(-shift, 0)))[max(-shift, 0) :][: len(sound)]
+    inner = slice(8, -8)
+    plain = audio_features.frame_features(sound, 100)[inner]
+    mended = audio_features.frame_features(late, 100, offset_ms=late_ms)[inner]
+    assert np.abs(mended - plain).mean() < 0.1
+
+
+def test_blocks_of_a_long_sound_join_without_a_seam(monkeypatch):
+    sound = np.random.default_rng(0).normal(0, 0.1, 3 * RATE).astype(np.float32)
+    whole = audio_features.log_mel(sound)
+    monkeypatch.setattr(audio_features, "_BLOCK", 37)
+    assert np.allclose(audio_features.log_mel(sound), whole, atol=1e-5)

@@ -1,0 +1,139 @@
+import numpy as np
+import pytest
+
+from backend.errors import Cancelled, WorkspaceError
+from backend.face_sync import stage
+from backend.options import ProcessOptions
+from backend.progress import Reporter
+from backend.protocol import BLENDSHAPE_NAMES
+from backend.workspace import Workspace, read_arrays, write_arrays
+
+from .conftest import index, make_subject
+
+
+class Ears(Reporter):
+    """Keeps what the user would read."""
+
+    def __init__(self, **options):
+        self.heard: list[tuple[str, str]] = []
+        super().__init__(on_log=lambda level, text: self.heard.append((level, text)), **options)
+
+    @property
+    def warnings(self):
+        return [text for level, text in self.heard if level == "warning"]
+
+
+def test_files_hold_what_the_format_says(subject):
+    workspace = Workspace.open(subject.root)
+    stage.run(workspace, ProcessOptions(), Reporter())
+    frames = workspace.subject.frames
+    tracking = read_arrays(subject.root / "tracking.npz")
+    expected = {
+        "frame_time_s": (frames,),
+        "valid": (frames,),
+        "landmarks_px": (frames, 478, 2),
+        "focal_px": (),
+        "principal_px": (2,),
+        "head_to_camera": (frames, 4, 4),
+        "points_head_m": (0, 3),
+        "points_px": (frames, 0, 2),
+        "points_seen": (frames, 0),
+        "blendshapes": (frames, 52),
+        "blendshape_names": (52,),
+        "reprojection_px": (frames,),
+        "face_head_m": (478, 3),
+    }
+    assert {name: array.shape for name, array in tracking.items()} == expected
+    assert tuple(tracking["blendshape_names"]) == BLENDSHAPE_NAMES
+    mesh = read_arrays(subject.root / "face_mesh.npz")
+    assert mesh["vertices_m"].shape == (478, 3)
+    assert mesh["triangles"].dtype == np.int32
+    assert mesh["shape_keys"].shape == (52, 478, 3)
+    assert mesh["shape_keys"].dtype == np.float32
+    features = read_arrays(subject.root / "audio_features.npz")
+    assert len(features["features"]) == frames
+    assert float(features["fps"]) == 25
+    assert workspace.stage_state("face_sync") == "done"
+
+
+def test_tracked_coefficients_are_the_ones_that_made_the_landmarks(subject):
+    workspace = Workspace.open(subject.root)
+    stage.run(workspace, ProcessOptions(), Reporter())
+    found = read_arrays(workspace.tracking_path)["blendshapes"]
+    for name in ("jawOpen", "mouthSmileLeft", "eyeBlinkLeft"):
+        k = index(name)
+        assert np.corrcoef(found[:, k], subject.coefficients[:, k])[0, 1] > 0.9, name
+
+
+def test_a_finished_stage_is_not_done_again(subject):
+    workspace = Workspace.open(subject.root)
+    stage.run(workspace, ProcessOptions(), Reporter())
+    before = {name: (subject.root / name).stat().st_mtime_ns for name in stage.FILES}
+    stage.run(Workspace.open(subject.root), ProcessOptions(), Reporter())
+    assert {name: (subject.root / name).stat().st_mtime_ns for name in stage.FILES} == before
+    (subject.root / "face_mesh.npz").unlink()
+    stage.run(Workspace.open(subject.root), ProcessOptions(), Reporter())
+    assert (subject.root / "face_mesh.npz").exists()
+
+
+def test_late_sound_is_told_and_mended_on_request(tmp_path, face, shapes):
+    subject = make_subject(tmp_path / "late", face, shapes, late_ms=200)
+    ears = Ears()
+    stage.run(Workspace.open(subject.root), ProcessOptions(), ears)
+    (warning,) = ears.warnings
+    assert "late" in warning
+    assert "--audio-offset auto" in warning
+    assert Workspace.open(subject.root).subject.audio_offset_ms == 0
+    deaf = read_arrays(subject.root / "audio_features.npz")["features"]
+
+    ears = Ears()
+    stage.run(Workspace.open(subject.root), ProcessOptions(audio_offset_ms="auto"), ears)
+    assert not ears.warnings
+    assert abs(Workspace.open(subject.root).subject.audio_offset_ms - 200) <= 40
+    assert not np.allclose(read_arrays(subject.root / "audio_features.npz")["features"], deaf)
+
+    ears = Ears()
+    stage.run(Workspace.open(subject.root), ProcessOptions(), ears)
+    assert abs(Workspace.open(subject.root).subject.audio_offset_ms - 200) <= 40, "going on keeps what was mended"
+
+
+def test_a_given_offset_is_kept(subject):
+    stage.run(Workspace.open(subject.root), ProcessOptions(audio_offset_ms=-40), Reporter())
+    assert Workspace.open(subject.root).subject.audio_offset_ms == -40
+
+
+def test_cancelling_leaves_whole_files_and_the_next_run_finishes(subject):
+    for calls in range(1, 6):
+        polled = iter([False] * calls + [True] * 100)
+        with pytest.raises(Cancelled):
+            stage.run(
+                Workspace.open(subject.root), ProcessOptions(), Reporter(cancelled=lambda polled=polled: next(polled))
+            )
+        for name in stage.FILES:
+            if (subject.root / name).exists() and name.endswith(".npz"):
+                read_arrays(subject.root / name)
+        assert Workspace.open(subject.root).stage_state("face_sync") != "done"
+    stage.run(Workspace.open(subject.root), ProcessOptions(), Reporter())
+    assert Workspace.open(subject.root).stage_state("face_sync") == "done"
+
+
+def test_held_out_frames_teach_the_speech_model_nothing(tmp_path, face, shapes):
+    models = []
+    for name in ("plain", "changed"):
+        subject = make_subject(tmp_path / name, face, shapes, seconds=12)
+        workspace = Workspace.open(subject.root)
+        if name == "changed":
+            data = read_arrays(subject.root / "landmarks.npz")
+            first = workspace.subject.first_test_frame
+            data["landmarks_px"][first + 3 :] = data["landmarks_px"][first - 40]  # three frames of filter reach back
+            write_arrays(subject.root / "landmarks.npz", **data)
+        stage.run(workspace, ProcessOptions(), Reporter())
+        models.append((subject.root / "speech.safetensors").read_bytes())
+    assert models[0] == models[1]
+
+
+def test_an_unfinished_earlier_stage_is_named(subject):
+    workspace = Workspace.open(subject.root)
+    del workspace.subject.stages["head_sync"]
+    with pytest.raises(WorkspaceError, match="head_sync"):
+        stage.run(workspace, ProcessOptions(), Reporter())

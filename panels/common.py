@@ -49,7 +49,7 @@ class StepPanel(SidebarPanel):
             label_lines(column, context, f"{reason}.")
         else:
             self.draw_step(layout.column(), context, known, status)
-        draw_messages(layout, context, self.step)
+        draw_messages(layout, context, self.step, known)
 
     def draw_step(self, layout: bpy.types.UILayout, context: bpy.types.Context, known: Facts, status: Status) -> None:
         """Draw the step's settings and its button."""
@@ -117,7 +117,7 @@ def draw_progress(layout: bpy.types.UILayout, context: bpy.types.Context) -> Non
     layout.operator("synctalk.cancel", icon="CANCEL")
 
 
-def draw_messages(layout: bpy.types.UILayout, context: bpy.types.Context, step: Step) -> None:
+def draw_messages(layout: bpy.types.UILayout, context: bpy.types.Context, step: Step, known: Facts) -> None:
     """Draw the last error, warnings and success of a step."""
     error = jobs.runtime.errors.get(step)
     if error:
@@ -129,7 +129,7 @@ def draw_messages(layout: bpy.types.UILayout, context: bpy.types.Context, step: 
     for warning in jobs.runtime.warnings.get(step, []):
         label_lines(layout.box(), context, warning, icon="INFO", inset=0.6)
     note = jobs.runtime.notes.get(step)
-    if note:
+    if note and (step is not Step.BACKEND or known.backend_answered):  # what a backend said before it died is over
         column = layout.column()
         column.active = False
         label_lines(column, context, note)

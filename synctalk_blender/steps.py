@@ -84,16 +84,17 @@ def statuses(facts: Facts) -> dict[Step, Status]:
         if facts.running == step.value:
             found[step] = Status(State.RUNNING, "Running")
             continue
-        is_next = not done and not next_found and not why_not(step, facts)
+        waits = bool(blocked(step, facts))
+        is_next = not done and not next_found and not waits
         next_found = next_found or is_next
         if step.value in facts.failed:
             found[step] = Status(State.FAILED, "Failed", is_next)
         elif done:
             found[step] = Status(State.DONE, word)
-        elif is_next or not why_not(step, facts):
-            found[step] = Status(State.READY, word or "Ready", is_next)
-        else:
+        elif waits:
             found[step] = Status(State.WAITING, "Waiting")
+        else:
+            found[step] = Status(State.READY, word or "Ready", is_next)
     return found
 
 

@@ -75,7 +75,7 @@ def fetch_model(name: str) -> Job:
 def _greet() -> Work:
     hello = yield Request("hello", {"protocol": protocol.VERSION, "client": f"Blender {bpy.app.version_string}"})
     runtime.models = yield Request("models.list")
-    return f"SyncTalk {hello['backend']} runs on {hello['device']} (torch {hello['torch']}, Python {hello['python']})."
+    return f"SyncTalk {hello['backend']}, PyTorch {hello['torch']}, on {hello['device']}."
 
 
 def require_online(what: str) -> None:
@@ -109,7 +109,7 @@ def process(scene: bpy.types.Scene) -> Job:
         _keep_warnings(info)
         yield from _footage(workspace)
         import_tracking(scene_of(workspace))
-        return f"{info['frames']} frames tracked; camera, head and face are in the scene."
+        return f"{info['frames']} frames ({info['frames'] / info['fps']:.1f} s) are tracked and in the scene."
 
     return Job(Step.TRACK, "Tracking", work(), PROCESS_STAGES)
 
@@ -121,8 +121,11 @@ def import_tracking(scene: bpy.types.Scene) -> rig.Rig:
         SceneError: the workspace is not tracked, or its files are damaged.
     """
     subject = read_subject(_workspace(scene.synctalk))
+    is_first = rig.find_rig(scene, subject.root) is None
     found = importer.import_subject(scene, subject, read_face_mesh(subject), read_tracking(subject))
     found.collection.pop(rig.ANIMATION, None)
+    if is_first:
+        look_through_camera(scene)
     return found
 
 
@@ -221,6 +224,15 @@ def _compose(scene: bpy.types.Scene, workspace: Path, frames: Path | None) -> No
     subject = read_subject(workspace)
     animation = read_animation(found.animation) if found.animation else read_tracking(subject)
     compositor.compose(scene, found, subject, animation.plate_frame, frames=frames)
+
+
+def look_through_camera(scene: bpy.types.Scene) -> None:
+    """Let the 3D views of `scene` show what the tracked camera sees, the footage behind the head."""
+    for window in bpy.context.window_manager.windows:
+        if window.scene == scene:
+            for area in window.screen.areas:
+                if area.type == "VIEW_3D":
+                    area.spaces.active.region_3d.view_perspective = "CAMERA"
 
 
 # -- common -----------------------------------------------------------------------------------------------------

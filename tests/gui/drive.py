@@ -39,6 +39,10 @@ def scenario(driver: Driver) -> Steps:
     def finished() -> bool:
         return jobs.runtime.job is None
 
+    def begun() -> bool:
+        job = jobs.runtime.job
+        return job is not None and job.fraction is not None
+
     def half_way() -> bool:
         job = jobs.runtime.job
         return job is None or (job.fraction or 0.0) > 0.4
@@ -76,19 +80,20 @@ def scenario(driver: Driver) -> Steps:
     yield from driver.picture("tracked")
 
     settings.use_time_limit, settings.minutes = True, float(os.environ.get("MINUTES", "1"))
-    yield from driver.click_button("synctalk.train")
-    yield from driver.wait_for("training is half way", half_way, 600)
-    yield from driver.picture("training")
     if os.environ.get("FAULTS"):
+        yield from driver.click_button("synctalk.train")
+        yield from driver.wait_for("training goes on", begun, 60)
         os.kill(backend_process.running_backend().pid, signal.SIGKILL)
         yield from driver.wait_for("the backend's death is told", finished, 30)
         yield from driver.picture("backend-killed")
         yield from driver.click_button("synctalk.train")
-        yield 3.0
+        yield from driver.wait_for("training goes on again", begun, 60)
         yield from driver.click_button("synctalk.cancel")
         yield from driver.wait_for("cancelling has ended", finished, 30)
         yield from driver.picture("cancelled")
-        yield from driver.click_button("synctalk.train")
+    yield from driver.click_button("synctalk.train")
+    yield from driver.wait_for("training is half way", half_way, 600)
+    yield from driver.picture("training")
     yield from driver.wait_for("training has ended", finished, 900)
     succeeded("train")
     yield from driver.picture("trained")

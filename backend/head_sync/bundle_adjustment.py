@@ -2,8 +2,8 @@
 
 An observation belongs to one frame and one point, so the normal equations are 6x6 blocks of poses, 3x3 blocks of points and
 what couples them. Poses with points fixed, and points with poses fixed (Eq. 7), fall apart into small systems that are
-solved for all frames or all points at once; the joint problem (Eq. 8) eliminates the poses (Schur complement) and solves for the
-points. Huber's loss keeps outliers from mattering.
+solved for all frames or all points at once; the joint problem (Eq. 8) eliminates the points (Schur complement) and solves for
+the poses. Huber's loss keeps outliers from mattering.
 
 Throughout: `points_px` (N, P, 2) pixels; `weights` (N, P) the inverse of each observation's standard deviation in 1/px, 0 where
 the point is not seen; `points` (P, 3) metres in the head frame; `poses` (N, 4, 4) head to camera; `focal` pixels;
@@ -76,25 +76,90 @@ def refine_poses(
     """The pose of each frame on its own, points and focal length held. Frames that see nothing keep their pose."""
     refined = poses.copy()
     for part in _chunks(len(poses)):
-        px, weight, pose = points_px[part], weights[part], poses[part]
+        view = _seen_only(points_px[part], weights[part], points)
+        pose = poses[part]
         damping = np.full(len(pose), 1e-4)
-        cost = _cost(px, weight, points, pose, focal, principal).sum(1)
+        cost = _cost(*view, pose, focal, principal).sum(1)
         for _ in range(iterations):
-            error, jacobian, _ = _linearise(px, weight, points, pose, focal, principal)
+            error, jacobian, _ = _linearise(*view, pose, focal, principal)
             normal = jacobian.transpose(0, 2, 1) @ jacobian
             gradient = (jacobian.transpose(0, 2, 1) @ error[..., None])[..., 0]
             diagonal = np.einsum("nii->ni", normal)
             diagonal += damping[:, None] * diagonal + 1e-9
             moved = step_poses(pose, -np.linalg.solve(normal, gradient[..., None])[..., 0])
-            moved_cost = _cost(px, weight, points, moved, focal, principal).sum(1)
+            moved_cost = _cost(*view, moved, focal, principal).sum(1)
             better = moved_cost < cost
-            settled = ~better | (cost - moved_cost < 1e-6 * cost)
+            settled = ~better | (cost - moved_cost < 1e-4 * cost)
             pose, cost = np.where(better[:, None, None], moved, pose), np.where(better, moved_cost, cost)
             damping = np.where(better, damping * 0.2, np.minimum(damping * 10, 1e6))
             if settled.all():
                 break
         refined[part] = pose
     return refined
+
+
+def refine_motion(
+    points_px: np.ndarray,
+    weights: np.ndarray,
+    step_weights: np.ndarray,
+    points: np.ndarray,
+    poses: np.ndarray,
+    focal: float,
+    principal: np.ndarray,
+    iterations: int = 6,
+) -> np.ndarray:
+    """The poses of all frames together, points and focal length held, with what neighbouring frames say of one another.
+
+    A point strays from the rigid head slowly, with expression and light, and far more than its flow is uncertain: from one
+    frame to the next the error hardly changes. So the *change* of each error is held against the flow's own precision
+    (`step_weights` (N-1, P), 0 where a point is not seen in both frames), and the error itself only against how far points
+    stray (`weights`). No motion is assumed smooth, so nothing lags; the system is block tridiagonal.
+    """
+    frames = len(poses)
+    for _ in range(iterations):
+        normal = np.zeros((frames, 6, 6))
+        gradient = np.zeros((frames, 6))
+        beside = np.zeros((max(frames - 1, 0), 6, 6))
+        for part in _chunks(frames):
+            # One frame more than the chunk, for the step out of it.
+            more = slice(part.start, min(part.stop + 1, frames))
+            count = part.stop - part.start
+            visible = np.flatnonzero((weights[more] > 0).any(0))
+            px, points_here = points_px[more][:, visible], points[visible]
+            error, by_pose, _ = _linearise(
+                px, np.ones(px.shape[:2]), points_here, poses[more], focal, principal, robust=False
+            )
+            error = error.reshape(len(px), -1, 2)
+            by_pose = by_pose.reshape(len(px), -1, 2, 6)
+
+            weight = _robust(weights[more][:count, visible], error[:count])
+            _accumulate(normal[part], gradient[part], by_pose[:count], error[:count], weight)
+
+            steps = len(px) - 1
+            change = error[1:] - error[:-1]
+            weight = _robust(step_weights[part.start : part.start + steps, visible], change)
+            before, after = by_pose[:-1], by_pose[1:]
+            _accumulate(
+                normal[part.start : part.start + steps],
+                gradient[part.start : part.start + steps],
+                -before,
+                change,
+                weight,
+            )
+            _accumulate(
+                normal[part.start + 1 : part.start + 1 + steps],
+                gradient[part.start + 1 : part.start + 1 + steps],
+                after,
+                change,
+                weight,
+            )
+            flat = (before * (weight**2)[..., None, None]).reshape(steps, -1, 6)
+            beside[part.start : part.start + steps] = -(flat.transpose(0, 2, 1) @ after.reshape(steps, -1, 6))
+        move = _solve_tridiagonal(normal, beside, -gradient)
+        poses = step_poses(poses, move)
+        if np.abs(move).max() < 1e-6:
+            break
+    return poses
 
 
 def refine_points(
@@ -113,10 +178,11 @@ def refine_points(
         normal = np.einsum("p,ij->pij", prior.weight**2, np.eye(3))
         gradient = prior.weight[:, None] ** 2 * (points - prior.mean)
         for part in _chunks(len(poses)):
-            error, _, by_point = _linearise(points_px[part], weights[part], points, poses[part], focal, principal)
-            error = error.reshape(len(error), -1, 2)
-            normal += np.einsum("npki,npkj->pij", by_point, by_point, optimize=True)
-            gradient += np.einsum("npki,npk->pi", by_point, error, optimize=True)
+            error, _, by_camera = _linearise(points_px[part], weights[part], points, poses[part], focal, principal)
+            by_point = (by_camera @ poses[part, None, :3, :3]).transpose(1, 0, 2, 3).reshape(len(points), -1, 3)
+            flat = error.reshape(len(error), -1, 2).transpose(1, 0, 2).reshape(len(points), -1, 1)
+            normal += by_point.transpose(0, 2, 1) @ by_point
+            gradient += (by_point.transpose(0, 2, 1) @ flat)[..., 0]
         points -= np.linalg.solve(normal, gradient[..., None])[..., 0]
     return points
 
@@ -170,13 +236,12 @@ def _chunks(frames: int) -> list[slice]:
     return [slice(begin, min(begin + CHUNK, frames)) for begin in range(0, frames, CHUNK)]
 
 
-def _huber(distance: np.ndarray) -> np.ndarray:
-    return np.where(distance <= HUBER, 0.5 * distance**2, HUBER * (distance - 0.5 * HUBER))
-
-
 def _cost(points_px, weights, points, poses, focal, principal) -> np.ndarray:
-    """Robust loss (N, P) of every observation."""
-    return _huber(weights * residuals_px(points_px, points, poses, focal, principal))
+    """Huber's loss (N, P) of every observation."""
+    camera = points @ poses[:, :3, :3].transpose(0, 2, 1) + poses[:, None, :3, 3]
+    error = focal * camera[..., :2] / camera[..., 2:] + principal - points_px
+    distance = weights * np.sqrt(error[..., 0] ** 2 + error[..., 1] ** 2)
+    return np.where(distance <= HUBER, 0.5 * distance**2, HUBER * (distance - 0.5 * HUBER))
 
 
 def _bundle_cost(points_px, weights, points, poses, focal, principal, prior, focal_prior) -> float:
@@ -187,81 +252,123 @@ def _bundle_cost(points_px, weights, points, poses, focal, principal, prior, foc
     return float(cost)
 
 
-def _linearise(points_px, weights, points, poses, focal, principal):
-    """Weighted residuals (N, 2P) and their Jacobians by pose (N, 2P, 6) and by point (N, P, 2, 3)."""
-    rotation, translation = poses[:, :3, :3], poses[:, None, :3, 3]
-    turned = points @ rotation.transpose(0, 2, 1)
-    camera = turned + translation
+def _seen_only(points_px: np.ndarray, weights: np.ndarray, points: np.ndarray):
+    """The same observations without those that no frame sees: (N, M, 2), (N, M) and each frame's own points (N, M, 3)."""
+    most = max(1, int((weights > 0).sum(1).max(initial=1)))
+    order = np.argsort(weights <= 0, axis=1, kind="stable")[:, :most]
+    return (
+        np.take_along_axis(points_px, order[..., None], 1).astype(np.float64),
+        np.take_along_axis(weights, order, 1),
+        points[order],
+    )
+
+
+def _linearise(points_px, weights, points, poses, focal, principal, robust=True):
+    """Weighted residuals (N, 2P) and their Jacobians by pose (N, 2P, 6) and by camera point (N, P, 2, 3)."""
+    turned = points @ poses[:, :3, :3].transpose(0, 2, 1)
+    camera = turned + poses[:, None, :3, 3]
     inverse_depth = 1.0 / camera[..., 2]
     error = focal * camera[..., :2] * inverse_depth[..., None] + principal - points_px
-    distance = weights * np.linalg.norm(error, axis=-1)
-    # Huber by reweighting: beyond its knee an observation pulls with constant force.
-    scale = weights * np.sqrt(np.minimum(1.0, HUBER / np.maximum(distance, 1e-12)))
+    scale = _robust(weights, error) if robust else weights
     by_camera = np.zeros((*camera.shape[:2], 2, 3))
     by_camera[..., 0, 0] = by_camera[..., 1, 1] = focal * inverse_depth * scale
     by_camera[..., 2] = -(focal * inverse_depth**2 * scale)[..., None] * camera[..., :2]
-    by_pose = np.concatenate([np.cross(turned[:, :, None], by_camera), by_camera], -1)
+    # g · (w x q) = w · (q x g), written out: np.cross is several times slower.
+    g, q = by_camera, turned[:, :, None]
+    by_pose = np.empty((*g.shape[:3], 6))
+    by_pose[..., 0] = q[..., 1] * g[..., 2] - q[..., 2] * g[..., 1]
+    by_pose[..., 1] = q[..., 2] * g[..., 0] - q[..., 0] * g[..., 2]
+    by_pose[..., 2] = q[..., 0] * g[..., 1] - q[..., 1] * g[..., 0]
+    by_pose[..., 3:] = g
     frames, count = camera.shape[:2]
-    by_point = by_camera @ rotation[:, None]
-    return (error * scale[..., None]).reshape(frames, -1), by_pose.reshape(frames, 2 * count, 6), by_point
+    return (error * scale[..., None]).reshape(frames, -1), by_pose.reshape(frames, 2 * count, 6), by_camera
+
+
+def _robust(weights: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """Weights (N, P) by which errors (N, P, 2) count squared as Huber's loss would have them: beyond its knee with constant pull."""
+    distance = weights * np.linalg.norm(error, axis=-1)
+    return weights * np.sqrt(np.minimum(1.0, HUBER / np.maximum(distance, 1e-12)))
+
+
+def _accumulate(normal, gradient, by_pose, error, weight) -> None:
+    """Add observations (N, P, 2, 6), (N, P, 2) with weights (N, P) to normal equations (N, 6, 6), (N, 6), in place."""
+    jacobian = (by_pose * weight[..., None, None]).reshape(len(error), -1, 6)
+    flat = (error * weight[..., None]).reshape(len(error), -1, 1)
+    normal += jacobian.transpose(0, 2, 1) @ jacobian
+    gradient += (jacobian.transpose(0, 2, 1) @ flat)[..., 0]
+
+
+def _solve_tridiagonal(diagonal: np.ndarray, beside: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Solve a symmetric block tridiagonal system: `diagonal` (N, 6, 6), `beside` (N-1, 6, 6) (row n, column n + 1), `right` (N, 6)."""
+    frames = len(diagonal)
+    banded = np.zeros((12, 6 * frames))  # upper form: banded[11 + i - j, j] = a[i, j]
+    for row in range(6):
+        for column in range(6):
+            if row <= column:
+                banded[11 + row - column, column::6] = diagonal[:, row, column]
+            if frames > 1:
+                banded[5 + row - column, 6 + column :: 6] = beside[:, row, column]
+    banded[11] *= 1 + 1e-9
+    banded[11] += 1e-9
+    return linalg.solveh_banded(banded, right.ravel(), check_finite=False).reshape(frames, 6)
 
 
 class _Schur:
-    """The normal equations about one estimate, to be solved with any damping."""
+    """The normal equations about one estimate with the points eliminated, to be solved with any damping."""
 
     def __init__(self, points_px, weights, points, poses, focal, principal, prior, focal_prior) -> None:
         frames, count = weights.shape
-        error, by_pose, by_point = _linearise(points_px, weights, points, poses, focal, principal)
-        self._pose = by_pose.transpose(0, 2, 1) @ by_pose
-        self._pose_gradient = (by_pose.transpose(0, 2, 1) @ error[..., None])[..., 0]
-        self._frees_focal = focal_prior is not None
-        # The unknowns that stay: 3 a point, then the logarithm of the focal length.
-        size = 3 * count + self._frees_focal
-        self._coupling = np.empty((frames, 6, size))
-        paired = by_pose.reshape(frames, count, 2, 6).transpose(0, 1, 3, 2)
-        self._coupling[:, :, : 3 * count] = (paired @ by_point).transpose(0, 2, 1, 3).reshape(frames, 6, 3 * count)
+        error, by_pose, by_camera = _linearise(points_px, weights, points, poses, focal, principal)
+        by_point = by_camera @ poses[:, None, :3, :3]
         pairs = error.reshape(frames, count, 2)
-        blocks = np.einsum("npki,npkj->pij", by_point, by_point, optimize=True)
-        blocks += np.einsum("p,ij->pij", prior.weight**2, np.eye(3))
+        self._frees_focal = focal_prior is not None
+        # The unknowns that stay: 6 a frame, then the logarithm of the focal length.
+        size = 6 * frames + self._frees_focal
         self._rest = np.zeros((size, size))
-        view = self._rest[: 3 * count, : 3 * count].reshape(count, 3, count, 3)
-        at = np.arange(count)
-        view[at, :, at, :] = blocks
+        at = np.arange(frames)
+        self._rest[: 6 * frames, : 6 * frames].reshape(frames, 6, frames, 6)[at, :, at, :] = (
+            by_pose.transpose(0, 2, 1) @ by_pose
+        )
         self._rest_gradient = np.zeros(size)
-        gradient = np.einsum("npki,npk->pi", by_point, pairs, optimize=True)
-        self._rest_gradient[: 3 * count] = (gradient + prior.weight[:, None] ** 2 * (points - prior.mean)).ravel()
+        self._rest_gradient[: 6 * frames] = (by_pose.transpose(0, 2, 1) @ error[..., None]).ravel()
+        jacobian = by_point.transpose(1, 0, 2, 3).reshape(count, 2 * frames, 3)
+        self._point = jacobian.transpose(0, 2, 1) @ jacobian + np.einsum("p,ij->pij", prior.weight**2, np.eye(3))
+        flat = np.ascontiguousarray(pairs.transpose(1, 0, 2)).reshape(count, 2 * frames, 1)
+        self._point_gradient = (jacobian.transpose(0, 2, 1) @ flat)[..., 0]
+        self._point_gradient += prior.weight[:, None] ** 2 * (points - prior.mean)
+        paired = by_pose.reshape(frames, count, 2, 6).transpose(1, 0, 3, 2)
+        self._coupling = np.empty((count, size, 3))
+        self._coupling[:, : 6 * frames] = (paired @ by_point.transpose(1, 0, 2, 3)).reshape(count, 6 * frames, 3)
         if focal_prior is not None:
             # d(pixel)/d(log focal) is the pixel's offset from the principal point; the scale is that of the residuals.
-            turned = points @ poses[:, :3, :3].transpose(0, 2, 1) + poses[:, None, :3, 3]
-            offset = focal * turned[..., :2] / turned[..., 2:]
-            distance = weights * np.linalg.norm(offset + principal - points_px, axis=-1)
-            scale = weights * np.sqrt(np.minimum(1.0, HUBER / np.maximum(distance, 1e-12)))
-            by_focal = offset * scale[..., None]
-            self._coupling[:, :, -1] = np.einsum("npik,npk->ni", paired, by_focal, optimize=True)
-            border = np.einsum("npki,npk->pi", by_point, by_focal, optimize=True).ravel()
-            self._rest[-1, :-1] = self._rest[:-1, -1] = border
+            camera = points @ poses[:, :3, :3].transpose(0, 2, 1) + poses[:, None, :3, 3]
+            offset = focal * camera[..., :2] / camera[..., 2:]
+            by_focal = offset * _robust(weights, offset + principal - points_px)[..., None]
+            border = by_pose.transpose(0, 2, 1) @ by_focal.reshape(frames, -1, 1)
+            self._rest[-1, :-1] = self._rest[:-1, -1] = border.ravel()
             self._rest[-1, -1] = (by_focal**2).sum() + focal_prior.spread**-2
             belief = np.log(focal / focal_prior.mean_px) * focal_prior.spread**-2
             self._rest_gradient[-1] = (by_focal * pairs).sum() + belief
+            by_focal = np.ascontiguousarray(by_focal.transpose(1, 0, 2)).reshape(count, 2 * frames, 1)
+            self._coupling[:, -1] = (jacobian.transpose(0, 2, 1) @ by_focal)[..., 0]
 
     def solve(self, damping: float) -> tuple[np.ndarray, np.ndarray, float, float]:
         """Steps of poses (N, 6), points (P, 3), log focal, and the standard deviation of log focal."""
-        pose = self._pose.copy()
-        diagonal = np.einsum("nii->ni", pose)
+        point = self._point.copy()
+        diagonal = np.einsum("pii->pi", point)
         diagonal += damping * diagonal + 1e-9
-        lower = np.linalg.cholesky(pose)
-        whitened = np.linalg.solve(lower, np.concatenate([self._coupling, self._pose_gradient[..., None]], -1))
-        flat = whitened.reshape(-1, whitened.shape[-1])
-        coupling, pose_gradient = flat[:, :-1], flat[:, -1]
+        inverse = np.linalg.inv(np.linalg.cholesky(point))
+        coupling = (inverse @ self._coupling.transpose(0, 2, 1)).reshape(-1, len(self._rest))
+        gradient = (inverse @ self._point_gradient[..., None]).ravel()
         reduced = self._rest - coupling.T @ coupling
         np.einsum("ii->i", reduced)[:] += damping * np.einsum("ii->i", self._rest) + 1e-9
         factor = linalg.cho_factor(reduced, lower=True, overwrite_a=True, check_finite=False)
-        step = linalg.cho_solve(factor, coupling.T @ pose_gradient - self._rest_gradient, check_finite=False)
-        back = -(pose_gradient + coupling @ step).reshape(len(pose), 6, 1)
-        move_poses = np.linalg.solve(lower.transpose(0, 2, 1), back)[..., 0]
+        step = linalg.cho_solve(factor, coupling.T @ gradient - self._rest_gradient, check_finite=False)
+        back = -(gradient + coupling @ step).reshape(-1, 3, 1)
+        move_points = (inverse.transpose(0, 2, 1) @ back)[..., 0]
         if not self._frees_focal:
-            return move_poses, step.reshape(-1, 3), 0.0, 0.0
+            return step.reshape(-1, 6), move_points, 0.0, 0.0
         unit = np.zeros(len(step))
         unit[-1] = 1.0
         spread = float(np.sqrt(linalg.cho_solve(factor, unit, check_finite=False)[-1]))
-        return move_poses, step[:-1].reshape(-1, 3), float(step[-1]), spread
+        return step[:-1].reshape(-1, 6), move_points, float(step[-1]), spread

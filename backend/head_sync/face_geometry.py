@@ -47,6 +47,11 @@ UPPER_FACE = np.array([
 ])  # fmt: skip
 """Outline, in order, of the part of the face that moves with the skull: forehead, temples, cheekbones, nose."""
 
+LOWER_FACE = np.array(
+    [234, 227, 4, 447, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136, 172, 58, 132, 93]
+)
+"""Outline, in order, of the rest: cheeks, mouth and jaw."""
+
 
 def head_frame(face: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
     """The canonical head frame (docs/animation.md) of a face shape given in any frame and unit.

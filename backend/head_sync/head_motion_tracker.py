@@ -6,18 +6,17 @@ over the clip and estimated together with the poses, so no model file is needed.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from .bundle_adjustment import (
     Bundle,
-    FocalPrior,
     Prior,
     bundle_adjust,
     refine_points,
     refine_poses,
-    residuals_px,
     spread_frames,
 )
 from .face_geometry import LEFT_PUPIL, PUPIL_DISTANCE_M, RIGHT_PUPIL, RIGID, RIGID_WEIGHTS, head_frame
@@ -49,6 +48,10 @@ class FocalChoice:
     px: float
     low_px: float
     high_px: float
+
+    def moved_to(self, px: float) -> FocalChoice:
+        """Another choice, as uncertain as this one."""
+        return FocalChoice(px, self.low_px * px / self.px, self.high_px * px / self.px)
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ def track_head_motion(
         points_px[detected], weights[detected], bundle.points, poses[detected], focal.px, principal
     )
     face = neutral_face(landmarks_px, detected, poses, focal.px, principal, shape, bundle.points)
-    return _in_head_frame(poses, face, focal, detected)
+    return in_head_frame(poses, face, focal, detected)[0]
 
 
 def search_focal(
@@ -212,10 +215,20 @@ def _bundle(points_px, weights, prior: Prior, poses, focal, principal, iteration
     return bundle_adjust(points_px, weights, prior.mean, poses, focal, principal, prior, iterations=iterations)
 
 
-def _in_head_frame(poses: np.ndarray, face: np.ndarray, focal: FocalChoice, known: np.ndarray) -> HeadMotion:
-    """Express poses and face in the canonical head frame, with metres that put 63 mm between the pupils."""
+def in_head_frame(
+    poses: np.ndarray, face: np.ndarray, focal: FocalChoice, known: np.ndarray
+) -> tuple[HeadMotion, Callable[[np.ndarray], np.ndarray]]:
+    """Poses and face in the canonical head frame, with metres that put 63 mm between the pupils.
+
+    Returns:
+        the motion, and the function that takes other points (K, 3) along.
+    """
     scale, rotation, shift = head_frame(face)
     moved = poses.copy()
     moved[:, :3, :3] = poses[:, :3, :3] @ rotation.T
     moved[:, :3, 3] = scale * poses[:, :3, 3] - (moved[:, :3, :3] @ shift)
-    return HeadMotion(bridge_poses(moved, known), scale * face @ rotation.T + shift, focal, known)
+
+    def to_head(points: np.ndarray) -> np.ndarray:
+        return scale * points @ rotation.T + shift
+
+    return HeadMotion(bridge_poses(moved, known), to_head(face), focal, known), to_head

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import cv2
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from ..errors import FaceError
 from ..options import ProcessOptions
 from ..progress import Reporter
-from ..workspace import Subject, Workspace, key_of, write_arrays
-from .bundle_adjustment import residuals_px
-from .face_geometry import RIGID
+from ..workspace import Subject, Workspace, key_of, read_image, write_arrays
 from .head_motion_tracker import expected_focal_px, track_head_motion
+from .head_points_tracker import track_head_points
 from .landmarks_stage import Landmarks
+from .stabilizer import SteadyMotion, find_cuts, stabilize
 
 STAGE = "head_sync"
-VERSION = 1
+VERSION = 2
 LEAST_FRAMES = 12
 """Frames with a face below which a head's shape and motion cannot be told apart."""
 
@@ -40,29 +44,70 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
             f"The face is seen in only {int(detected.sum())} of {len(detected)} frames of {subject.source or workspace.root}, "
             f"and {LEAST_FRAMES} are needed: choose a video that shows it longer."
         )
-    reporter.progress(STAGE, 0, len(detected), message="poses from landmarks")
     principal = principal_px(subject)
-    expected = expected_focal_px(subject.size, subject.crop.size, subject.source_size)
-    motion = track_head_motion(landmarks.points_px, landmarks.depth, detected, principal, expected)
-    focal = motion.focal
+    # BLAS threads that wait for one another cost these small systems more than they bring, many times so on a busy machine.
+    with threadpool_limits(1, "blas"):
+        steady = _track(workspace, landmarks, principal, reporter)
+    motion, focal = steady.motion, steady.motion.focal
     reporter.info(
         f"Focal length {focal.px:.0f} px of {subject.size} (likely {focal.low_px:.0f} to {focal.high_px:.0f})."
     )
-    error = residuals_px(landmarks.points_px[:, RIGID], motion.face[RIGID], motion.poses, focal.px, principal)
     write_arrays(
         path,
         head_to_camera=motion.poses,
         focal_px=focal.px,
         principal_px=principal,
         face_head_m=motion.face,
-        points_head_m=np.zeros((0, 3)),
-        points_px=np.zeros((len(detected), 0, 2), np.float32),
-        points_seen=np.zeros((len(detected), 0), bool),
-        reprojection_px=np.where(detected, np.sqrt((error**2).mean(1)), 0.0),
+        points_head_m=steady.points_head_m,
+        points_px=steady.points_px,
+        points_seen=steady.seen,
+        reprojection_px=steady.reprojection_px,
         valid=motion.known,
     )
-    reporter.progress(STAGE, len(detected), len(detected))
     workspace.stage_ends(STAGE, key)
+
+
+def _track(workspace: Workspace, landmarks: Landmarks, principal: np.ndarray, reporter: Reporter) -> SteadyMotion:
+    """Poses from landmarks, then head points, then both adjusted together."""
+    subject, detected = workspace.subject, landmarks.detected
+    frames = len(detected)
+
+    def tell(share: float, message: str) -> None:
+        reporter.progress(STAGE, round(share * frames), frames, message=message)
+
+    tell(0, "poses from landmarks")
+    cuts = find_cuts(landmarks.points_px, detected)
+    if cuts.any():
+        at = ", ".join(f"{frame / subject.fps:.2f}" for frame in np.flatnonzero(cuts)[:8])
+        reporter.info(
+            f"The clip is cut at {at} s{' and later' if cuts.sum() > 8 else ''}: motion is not followed across."
+        )
+    expected = expected_focal_px(subject.size, subject.crop.size, subject.source_size)
+    motion = track_head_motion(landmarks.points_px, landmarks.depth, detected, principal, expected)
+    head_points = track_head_points(
+        lambda frame: read_grey(workspace.frame_path(frame)),
+        landmarks.points_px,
+        motion,
+        principal,
+        on_frame=lambda done: tell(0.15 + 0.5 * done / frames, "head points"),
+    )
+    return stabilize(
+        motion,
+        landmarks.points_px,
+        head_points,
+        cuts,
+        principal,
+        on_step=lambda done: tell(0.65 + 0.35 * done, "bundle adjustment"),
+    )
+
+
+def read_grey(path: Path) -> np.ndarray:
+    """A picture in grey, (H, W) uint8.
+
+    Raises:
+        WorkspaceError: missing or damaged.
+    """
+    return cv2.cvtColor(read_image(path), cv2.COLOR_RGB2GRAY)
 
 
 def principal_px(subject: Subject) -> np.ndarray:

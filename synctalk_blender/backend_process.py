@@ -287,6 +287,10 @@ class BackendProcess:
         return thread
 
     def _write_stdin(self) -> None:
+        if hasattr(signal, "pthread_sigmask"):
+            # Blender does not ignore this signal as `python` does: writing to a dead child would end Blender. Blocked in
+            # this thread, the one that writes, it is an OSError.
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPIPE})
         try:
             while (line := self._outbox.get()) is not None:
                 self._child.stdin.write(line)

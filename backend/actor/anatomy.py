@@ -1,8 +1,8 @@
 """The head's form, in numbers: an adult face after anthropometric means, sculpted from implicit primitives.
 
-All curves and coordinates are in the face frame (see the package): mm, x to the subject's left, y up, z out of the face,
-origin midway between the pupils. What is written for x > 0 is mirrored. The neutral mesh is sculpted with the lips a
-millimetre apart, so that both lips are separate sheets of the surface; `surface.py` closes them.
+All curves and coordinates are in the face frame (see the package): mm, x to the subject's left, y up, z out of the
+face, origin midway between the pupils. What is written for x > 0 is mirrored. The mesh is sculpted with the lips a
+little apart, so that both are separate sheets of the surface; `expression.FaceFields.rest` closes them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ EYE_RADIUS = 12.4
 LID_RADIUS = 14.3
 CANTHUS_INNER = np.array([16.8, -2.2])
 CANTHUS_OUTER = np.array([45.6, 0.9])
-MOUTH_HALF_WIDTH = 25.5
+MOUTH_HALF_WIDTH = 26.0
 LIP_GAP = 1.6
 LIP_THICKNESS = 7.5
 
@@ -34,7 +34,7 @@ def lid_margins(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def lip_line(x: np.ndarray) -> np.ndarray:
     """Height (mm) of the line between the lips; beyond the corners it runs on level."""
     a = np.minimum(np.abs(np.asarray(x, float)), MOUTH_HALF_WIDTH)
-    return -68.6 - 0.7 * np.exp(-((a / 5.0) ** 2)) + 0.6 * np.exp(-(((a - 11) / 6.5) ** 2)) - 1.0 * (a / 25.5) ** 3
+    return -68.6 - 0.7 * np.exp(-((a / 5.0) ** 2)) + 0.6 * np.exp(-(((a - 11) / 6.5) ** 2)) + 2.0 * (a / 25.5) ** 2.4
 
 
 def lip_depth(x: np.ndarray) -> np.ndarray:
@@ -47,8 +47,8 @@ def vermilion_borders(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Heights (mm) of the upper lip's border (the cupid's bow) and the lower lip's."""
     a = np.minimum(np.abs(np.asarray(x, float)), MOUTH_HALF_WIDTH)
     t = a / MOUTH_HALF_WIDTH
-    rise = 8.0 * (1 - t**1.6) - 1.1 * np.exp(-((a / 3.6) ** 2))
-    fall = 9.0 * (1 - t**2.1) ** 0.9
+    rise = 7.8 * (1 - t**1.7) - 1.2 * np.exp(-((a / 3.4) ** 2))
+    fall = 8.2 * (1 - t**1.9) ** 0.9
     corner = lip_line(np.array(MOUTH_HALF_WIDTH))
     level = lip_line(a) * (1 - t**3) + corner * t**3
     return level + rise, level - fall
@@ -95,11 +95,11 @@ def sculpt_head() -> Sculpture:
     s.add(ellipsoid((0, -22, -58), (59, 74, 64)), 24, reach=30)
     s.add(ellipsoid((0, -58, -32), (38, 44, 41)), 24, reach=30)
     # Jaw, with the flesh over it, and the chin.
-    _mirrored(s.add, lambda f: tube(f * [[53, -14, -82], [45, -64, -68]], [14, 12]), 24, reach=30)
+    _mirrored(s.add, lambda f: tube(f * [[53, -14, -82], [43, -64, -68]], [14, 12]), 24, reach=30)
     _mirrored(
-        s.add, lambda f: tube(f * [[44, -66, -66], [31, -90, -36], [13, -102, -12]], [12, 11.5, 13]), 24, reach=30
+        s.add, lambda f: tube(f * [[42, -66, -66], [29, -90, -36], [13, -102, -12]], [12, 11.5, 13]), 24, reach=30
     )
-    _mirrored(s.add, lambda f: ellipsoid(f * [37, -50, -48], (20, 34, 36)), 24, reach=30)
+    _mirrored(s.add, lambda f: ellipsoid(f * [35.5, -50, -48], (20, 34, 36)), 24, reach=30)
     s.add(ellipsoid((0, -100.5, -9), (19, 14, 18.5)), 16, reach=20)
     _mirrored(s.add, lambda f: ellipsoid(f * [6, -101, -1], (9, 9, 9)), 12)
     # Cheekbones and the soft cheek in front of them.
@@ -147,10 +147,10 @@ def sculpt_head() -> Sculpture:
     upper_radius = np.maximum(0.60 * (up - line), 0.9)
     lower_radius = np.maximum(0.58 * (line - low), 0.9)
     s.add(tube(np.stack([lip_x, line + upper_radius * 0.86, depth + 1.4 - 0.3 * upper_radius], 1), upper_radius), 4)
-    s.add(tube(np.stack([lip_x, line - lower_radius * 0.90, depth + 1.4 - 0.45 * lower_radius], 1), lower_radius), 4)
+    s.add(tube(np.stack([lip_x, line - lower_radius * 0.90, depth + 1.0 - 0.5 * lower_radius], 1), lower_radius), 4)
     s.add(ellipsoid((0, -65.4, 12.2), (4.2, 3.6, 4.4)), 3)
     s.carve(tube([[0, -50, 17.2], [0, -58.5, 19.2]], [1.6, 2.3]), 4.5)
-    _mirrored(s.carve, lambda f: tube(f * [[27.6, -69.2, 4.4], [28.6, -71.5, 3]], [0.8, 0.6]), 5)
+    _mirrored(s.carve, lambda f: tube(f * [[27.8, -67.0, 4.4], [29.4, -65.4, 3]], [0.8, 0.6]), 5)
     s.carve(tube([[-13, -85.6, 12.5], [0, -86.4, 15.4], [13, -85.6, 12.5]], [0.9, 1.6, 0.9]), 9)
 
     # The mouth: a slit between the lips, and the cavity behind it.
@@ -168,7 +168,7 @@ def sculpt_head() -> Sculpture:
     s.carve(_extruded((-half_width - 1.5, half_width + 1.5), cavity, ((-28, -84, -62), (28, -55, 8))), 3)
 
     # Lids: a shell around the eye, cut open along the margins.
-    _mirrored(s.add, lambda f: ellipsoid(f * (EYE_CENTRE + [0.0, 0, 0]), (LID_RADIUS + 0.9, LID_RADIUS, LID_RADIUS)), 6)
+    _mirrored(s.add, lambda f: ellipsoid(f * EYE_CENTRE, (LID_RADIUS + 0.9, LID_RADIUS, LID_RADIUS)), 6)
     _mirrored(s.add, lambda f: tube(f * [[19, 9.5, -4], [31, 12.2, -1.2], [43, 9.5, -6.5]], [2.6, 3.4, 3.2]), 5)
     crease = curve([[19.5, 4.2, -1.5], [25, 8.2, 1.2], [32, 9.4, 1.9], [40, 7.8, -1.2], [47, 3.6, -8]], 11)
     _mirrored(s.carve, lambda f: tube(f * crease, 0.5), 2.6)

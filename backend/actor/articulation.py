@@ -1,8 +1,9 @@
 """Phonemes to mouth shapes: visemes as blendshape targets, blended by dominance functions.
 
-Coarticulation after Cohen and Massaro (1993): each phoneme pulls the mouth towards its target with a dominance that rises
-before its sound and decays after it, and the curve is the dominance-weighted mean of all targets. Closures (p, b, m) and
-lip-teeth contact (f, v) dominate strongly and narrowly, so that lips meet however short the sound is; vowels are broad.
+Coarticulation after Cohen and Massaro (1993): each phoneme pulls the mouth towards its target with a dominance that
+rises before its sound and decays after it, and the curve is the dominance-weighted mean of all targets. Closures
+(p, b, m) and lip-teeth contact (f, v) dominate strongly and narrowly, so that lips meet however short the sound is;
+vowels are broad.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ def _targets(**values: float) -> dict[str, float]:
 # Viseme: (targets, dominance, reach beyond the sound in seconds).
 _VISEMES: dict[str, tuple[dict[str, float], float, float]] = {
     "rest": ({}, 0.35, 0.12),
-    "closed": (_targets(jawOpen=0.03, mouthPress=0.35, mouthRollLower=0.25, mouthRollUpper=0.2), 5.0, 0.045),
-    "labiodental": (_targets(jawOpen=0.05, mouthRollLower=0.55, mouthUpperUp=0.25, mouthShrugLower=0.2), 3.5, 0.05),
+    "closed": (
+        _targets(jawOpen=0.03, mouthClose=0.06, mouthPress=0.35, mouthRollLower=0.25, mouthRollUpper=0.2), 12.0, 0.03),
+    "labiodental": (_targets(jawOpen=0.05, mouthRollLower=0.55, mouthUpperUp=0.25, mouthShrugLower=0.2), 9.0, 0.035),
     "dental": (_targets(jawOpen=0.14, mouthLowerDown=0.25, mouthUpperUp=0.12, tongueOut=0.22), 1.4, 0.06),
     "alveolar": (_targets(jawOpen=0.11, mouthLowerDown=0.28, mouthUpperUp=0.12), 1.0, 0.06),
     "sibilant": (_targets(jawOpen=0.05, mouthStretch=0.25, mouthLowerDown=0.38, mouthUpperUp=0.2), 1.6, 0.06),
@@ -34,17 +36,17 @@ _VISEMES: dict[str, tuple[dict[str, float], float, float]] = {
     "rhotic": (_targets(jawOpen=0.15, mouthFunnel=0.32, mouthPucker=0.25), 1.0, 0.08),
     "lateral": (_targets(jawOpen=0.2, mouthLowerDown=0.2, mouthUpperUp=0.1), 0.9, 0.07),
     "glide_w": (_targets(jawOpen=0.07, mouthPucker=0.8, mouthFunnel=0.25), 2.4, 0.08),
-    "open": (_targets(jawOpen=0.55, mouthLowerDown=0.2, mouthUpperUp=0.12), 1.4, 0.09),
+    "open": (_targets(jawOpen=0.68, mouthLowerDown=0.2, mouthUpperUp=0.12), 1.4, 0.09),
     "open_front": (
-        _targets(jawOpen=0.46, mouthStretch=0.3, mouthSmile=0.16, mouthLowerDown=0.32, mouthUpperUp=0.26), 1.4, 0.09),
+        _targets(jawOpen=0.58, mouthStretch=0.3, mouthSmile=0.16, mouthLowerDown=0.32, mouthUpperUp=0.26), 1.4, 0.09),
     "mid_front": (
-        _targets(jawOpen=0.32, mouthStretch=0.24, mouthSmile=0.18, mouthLowerDown=0.28, mouthUpperUp=0.2), 1.2, 0.09),
+        _targets(jawOpen=0.40, mouthStretch=0.24, mouthSmile=0.18, mouthLowerDown=0.28, mouthUpperUp=0.2), 1.2, 0.09),
     "close_front": (
         _targets(jawOpen=0.14, mouthStretch=0.36, mouthSmile=0.34, mouthLowerDown=0.32, mouthUpperUp=0.2,
                  mouthDimple=0.15), 1.3, 0.09),
-    "central": (_targets(jawOpen=0.26, mouthLowerDown=0.2, mouthUpperUp=0.1), 0.8, 0.08),
-    "open_round": (_targets(jawOpen=0.42, mouthFunnel=0.55, mouthPucker=0.12), 1.4, 0.09),
-    "mid_round": (_targets(jawOpen=0.24, mouthFunnel=0.5, mouthPucker=0.42), 1.5, 0.09),
+    "central": (_targets(jawOpen=0.32, mouthLowerDown=0.2, mouthUpperUp=0.1), 0.8, 0.08),
+    "open_round": (_targets(jawOpen=0.54, mouthFunnel=0.55, mouthPucker=0.12), 1.4, 0.09),
+    "mid_round": (_targets(jawOpen=0.28, mouthFunnel=0.5, mouthPucker=0.42), 1.5, 0.09),
     "close_round": (_targets(jawOpen=0.08, mouthPucker=0.85, mouthFunnel=0.3), 1.7, 0.09),
 }  # fmt: skip
 
@@ -73,14 +75,17 @@ _VISEME_OF = {label: viseme for viseme, labels in _CLASSES.items() for label in 
 _DIPHTHONGS = {
     "ay": "open close_front", "ey": "mid_front close_front", "oy": "open_round close_front", "aw": "open close_round",
     "ow": "open_round close_round", "aɪ": "open close_front", "eɪ": "mid_front close_front",
-    "ɔɪ": "open_round close_front", "aʊ": "open close_round", "oʊ": "mid_round close_round", "əʊ": "central close_round",
+    "ɔɪ": "open_round close_front", "aʊ": "open close_round", "oʊ": "mid_round close_round",
+    "əʊ": "central close_round",
     "ɪə": "close_front central", "eə": "mid_front central", "ʊə": "close_round central",
 }  # fmt: skip
-VOWELS = frozenset("open open_front mid_front close_front central open_round mid_round close_round".split())
+VOWELS = frozenset(
+    {"open", "open_front", "mid_front", "close_front", "central", "open_round", "mid_round", "close_round"}
+)
 
 
 def visemes_of(label: str) -> list[str]:
-    """The visemes of one phoneme label (ARPAbet or IPA): one, or two for a diphthong; an unknown sound is `central`."""
+    """Visemes of one phoneme label (ARPAbet or IPA): one, or two for a diphthong; an unknown sound is `central`."""
     bare = label.replace("ː", "").replace(":", "").rstrip("012")
     if bare in _DIPHTHONGS:
         return _DIPHTHONGS[bare].split()

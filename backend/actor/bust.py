@@ -11,7 +11,7 @@ from .implicit import Sculpture, ellipsoid, largest_component, relax, spaced_axi
 def ear() -> tuple[np.ndarray, np.ndarray]:
     """The left ear: vertices (V,3) in the face frame and triangles.
 
-    It is sculpted flat, u forward, v up, w outwards, and then set on the head: turned out by 24° and leant back by 12°.
+    It is sculpted flat, u forward, v up, w outwards, and then set on the head: turned out by 17° and leant back by 12°.
     """
     s = Sculpture(
         spaced_axis([(-34, 0.8), (22, 1)]), spaced_axis([(-42, 0.8), (44, 1)]), spaced_axis([(-16, 0.8), (14, 1)])
@@ -19,8 +19,8 @@ def ear() -> tuple[np.ndarray, np.ndarray]:
     s.add(ellipsoid((-4, 6, 0), (17, 26, 2.4)))
     s.add(ellipsoid((-1, -23, 0.6), (8.5, 9, 3.0)), 5)
     helix = curve(
-        [[4, -3, 1], [10, 5, 3], [12.5, 16, 4], [8, 27, 4], [-3, 32.5, 4], [-14, 28, 4.2], [-20, 17, 4.2], [-20.5, 4, 4],
-         [-17, -9, 3.4], [-11, -19, 2], [-5, -26, 1]], 41
+        [[4, -3, 1], [10, 5, 3], [12.5, 16, 4], [8, 27, 4], [-3, 32.5, 4], [-14, 28, 4.2], [-20, 17, 4.2],
+         [-20.5, 4, 4], [-17, -9, 3.4], [-11, -19, 2], [-5, -26, 1]], 41
     )  # fmt: skip
     s.add(tube(helix, np.interp(np.linspace(0, 1, 41), [0, 0.15, 0.6, 1], [1.6, 2.7, 2.7, 2.0])), 1.6)
     s.add(
@@ -33,10 +33,10 @@ def ear() -> tuple[np.ndarray, np.ndarray]:
     s.carve(ellipsoid((0, 10, 3.5), (6, 4, 3)), 2)
     vertices, triangles = largest_component(*s.mesh())
     u, v, w = relax(vertices, triangles, 3).T
-    lean, out = np.radians(12), np.radians(24)
+    lean, out = np.radians(12), np.radians(17)
     u, v = u * np.cos(lean) - v * np.sin(lean), u * np.sin(lean) + v * np.cos(lean)
     position = np.stack([w * np.cos(out) - u * np.sin(out), v, w * np.sin(out) + u * np.cos(out)], 1)
-    return position + np.array([72.5, -17.0, -90.0]), triangles[:, ::-1]
+    return position + np.array([75.8, -16.0, -90.0]), triangles[:, ::-1]
 
 
 def collar_ring(angle: np.ndarray, widen: float = 0.0) -> np.ndarray:
@@ -66,7 +66,7 @@ def sweater() -> tuple[np.ndarray, np.ndarray]:
             s.carve(tube(flip * path, 1.0), 13)
     angle = np.linspace(0, 2 * np.pi, 73)
     s.carve(tube(np.concatenate([[[0, -100, -98]], [[0, -192, -104]]]), [60, 60]), 8)
-    s.add(tube(collar_ring(angle, 3.0) + [0, -5, 0], 6.0), 7, reach=14)
+    s.add(tube(collar_ring(angle, 3.0) - np.array([0, 5, 0]), 6.0), 7, reach=14)
     s.add(tube(collar_ring(angle), 4.6), 2.0, reach=10)
     vertices, triangles = largest_component(*s.mesh())
     return relax(vertices, triangles, 2), triangles

@@ -22,6 +22,20 @@ def head_weight(points: np.ndarray) -> np.ndarray:
     return 1 - smoothstep(below, 0, 85)
 
 
+def asymmetric(points: np.ndarray) -> np.ndarray:
+    """Points (N,3) mm, moved by about a millimetre so that the face's halves differ, as everybody's do."""
+
+    def spot(centre, sigma):
+        return np.exp(-0.5 * (((points - np.array(centre)) / sigma) ** 2).sum(1))
+
+    shift = spot((0, -40, 20), (14, 16, 22))[:, None] * [0.9, 0, 0]
+    shift = shift + spot((0, -100, 0), (40, 26, 50))[:, None] * [-1.4, 0, 0]
+    shift = shift + spot((-24, -68, 5), (14, 10, 22))[:, None] * [-0.3, 0.9, 0]
+    shift = shift + spot((36, 19, 0), (16, 8, 24))[:, None] * [0, 0.9, 0]
+    shift = shift + spot((-46, -45, -20), (20, 24, 40))[:, None] * [-1.2, 0, 0]
+    return points + shift
+
+
 def build_head() -> tuple[Part, np.ndarray, np.ndarray]:
     """The skin of head and neck: its part, sculpted positions (V,3) mm and normals (V,3)."""
     vertices, triangles = largest_component(*anatomy.sculpt_head().mesh())
@@ -37,7 +51,7 @@ def build_ears() -> Part:
     vertices, triangles = bust.ear()
     parts = []
     for side in (1.0, -1.0):
-        colour = np.tile([0.60, 0.32, 0.235], (len(vertices), 1))
+        colour = np.tile([0.57, 0.32, 0.245], (len(vertices), 1))
         faces = triangles if side > 0 else triangles[:, ::-1]
         parts.append(Part(vertices * [side, 1, 1], faces, colour))
     return features.joined(parts)
@@ -51,19 +65,22 @@ def build_character(path: Path, strand_count: int, seed: int) -> None:
     arrays: dict[str, np.ndarray] = {}
 
     def put(name: str, part: Part) -> None:
-        arrays[name + ".vertices"] = face_to_head(part.vertices).astype(np.float32)
+        warped = asymmetric(part.vertices)
+        arrays[name + ".vertices"] = face_to_head(warped).astype(np.float32)
         # y and z change sign, which keeps orientation.
         arrays[name + ".faces"] = part.faces.astype(np.int32)
         arrays[name + ".colours"] = part.colours.astype(np.float32)
         for shape, move in part.shapes.items():
-            arrays[f"{name}.shape.{shape}"] = (directions_to_head(move) / 1000).astype(np.float32)
+            arrays[f"{name}.shape.{shape}"] = (
+                directions_to_head(asymmetric(part.vertices + move) - warped) / 1000
+            ).astype(np.float32)
 
     put("head", head)
     arrays["head.weight"] = head_weight(sculpted).astype(np.float32)
     arrays["head.rest"] = (sculpted / 1000).astype(np.float32)
     facing = (normals[:, 2] > 0.15) & (sculpted[:, 1] > 0) & (sculpted[:, 1] < 40) & (sculpted[:, 2] > -40)
     skin_z = LinearNDInterpolator(sculpted[facing][:, :2], sculpted[facing][:, 2], fill_value=-10.0)
-    put("brows", features.brows(lambda x, y: skin_z(x, y), hair.COLOUR * 2.2))
+    put("brows", features.brows(lambda x, y: skin_z(x, y), np.array([0.075, 0.047, 0.030])))
     put("lashes", features.lashes(hair.COLOUR * 0.6))
     put("ears", build_ears())
     put("teeth", features.teeth())

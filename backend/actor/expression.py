@@ -1,8 +1,8 @@
 """The 52 ARKit blendshapes of the actor, as displacement fields over the face.
 
-Each shape is a smooth function of position on the sculpted (lips apart) face, in the face frame and in mm, so that skin,
-lips, brow hair and lashes all move by the same field. Upper and lower lip, and upper and lower lid, are told apart by the
-lines between them. "Left" is the subject's left, x > 0.
+Each shape is a smooth function of position on the sculpted (lips apart) face, in the face frame and in mm, so that
+skin, lips, brow hair and lashes all move by the same field. Upper and lower lip, and upper and lower lid, are told
+apart by the lines between them. "Left" is the subject's left, x > 0.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def lower_weight(points: np.ndarray) -> np.ndarray:
     """1 on the lower lip's side of the mouth line, 0 on the upper; the change is sharp between the lips and wide beyond
     their corners (N,)."""
     a = np.abs(points[:, 0])
-    band = 0.35 + 0.022 * np.maximum(a - 13.0, 0) ** 2.1
+    band = 0.3 + 0.0045 * np.maximum(a - 7.0, 0) ** 2.5
     band = np.minimum(band, 45.0) + np.maximum(-6.0 - points[:, 2], 0) * 0.25
     return smoothstep((lip_line(a) - points[:, 1]) / (2 * band) + 0.5)
 
@@ -43,12 +43,15 @@ def rotated_about_x(points: np.ndarray, centre: np.ndarray, degrees) -> np.ndarr
 
 def jaw_rigid(points: np.ndarray) -> dict[str, np.ndarray]:
     """Displacements of what is fixed to the lower jaw (lower teeth, tongue root), by blendshape."""
-    shift = np.zeros_like(points)
+
+    def moved(*by: float) -> np.ndarray:
+        return np.tile(by, (len(points), 1))
+
     return {
         "jawOpen": rotated_about_x(points, JAW_HINGE, JAW_OPEN_DEG) - points,
-        "jawForward": shift + [0, -1.0, 6.0],
-        "jawLeft": shift + [8.0, 0, 0],
-        "jawRight": shift + [-8.0, 0, 0],
+        "jawForward": moved(0, -1.0, 6.0),
+        "jawLeft": moved(8.0, 0, 0),
+        "jawRight": moved(-8.0, 0, 0),
     }
 
 
@@ -71,7 +74,7 @@ class FaceFields:
         self.upper_mid, self.lower_mid = self.upper_lip * rim, self.lower_lip * rim
 
     def _jaw_mask(self) -> np.ndarray:
-        x, y, z = self.points.T
+        _, y, z = self.points.T
         below = (-118.0 - 0.55 * (z + 8)) - y  # how far under the jaw's lower edge
         return self.lower * (1 - smoothstep(below, 0, 42)) * smoothstep(z, -84, -50)
 
@@ -96,20 +99,23 @@ class FaceFields:
         return angle, up, low, near
 
     def lid_turn(self, upper_by, lower_by) -> np.ndarray:
-        """Degrees (N,) by which the points turn about the eye when the margins turn by the given degrees (down positive).
+        """Degrees (N,) by which points turn about the eye when the margins turn by the given degrees (down positive).
 
-        Callables get (upper margin, lower margin) angles. Each lid's skin follows its margin and stretches up to its fold.
+        Callables get (upper, lower) margin angles. Each lid's skin follows its margin and stretches up to its fold.
         """
         angle, up, low, near = self._lid_angles()
         middle = low + 0.5 * (up - low)
         is_upper = angle > middle
         follow_up = 1 - smoothstep(angle, up + 4, up + 36)
         follow_low = 1 - smoothstep(-angle, -low + 3, -low + 30)
-        margin = np.where(is_upper, upper_by(up, low), lower_by(up, low))
+        a = np.abs(self.points[:, 0])
+        between = smoothstep(a, CANTHUS_INNER[0] - 0.3, CANTHUS_INNER[0] + 2.7)
+        between = between * (1 - smoothstep(a, CANTHUS_OUTER[0] - 2.7, CANTHUS_OUTER[0] + 0.3))
+        margin = between * np.where(is_upper, upper_by(up, low), lower_by(up, low))
         # The margins' turn falls steeply towards the corners of the eye; the skin beyond them follows more evenly.
         peak_up, peak_low = np.degrees(np.arctan2(4.7, 13.4)), np.degrees(np.arctan2(-5.2, 13.4))
         peak = np.where(is_upper, upper_by(peak_up, peak_low), lower_by(peak_up, peak_low))
-        even = 0.9 * peak * np.exp(-0.5 * ((np.abs(self.points[:, 0]) - EYE_CENTRE[0]) / 8.0) ** 2)
+        even = 0.9 * peak * np.exp(-0.5 * ((a - EYE_CENTRE[0]) / 8.0) ** 2)
         away = smoothstep(np.where(is_upper, angle - up, low - angle), 2, 16)
         return near * (margin * (1 - away) + even * away) * np.where(is_upper, follow_up, follow_low)
 
@@ -118,7 +124,7 @@ class FaceFields:
 
     def blink_turn(self) -> np.ndarray:
         """The full blink in degrees: the upper margin comes down most of the way, the lower rises a little."""
-        return self.lid_turn(lambda up, low: 0.86 * (up - low) + 1.5, lambda up, low: -0.14 * (up - low))
+        return self.lid_turn(lambda up, low: 0.92 * (up - low), lambda up, low: -0.14 * (up - low))
 
     def rest(self) -> np.ndarray:
         """Displacement that closes the sculpted lips into the neutral mouth."""
@@ -130,7 +136,7 @@ class FaceFields:
         return self._vector(direction * gap * fade * inside * 1.02, (0, 1, 0))
 
     def shapes(self) -> dict[str, np.ndarray]:
-        """All 52 displacement fields by ARKit name, plus `<name>Mid` corrections that keep a half-closed lid on the eye."""
+        """All 52 fields by ARKit name, plus `<name>Mid` corrections that keep a half-closed lid on the eye."""
         p, x = self.points, self.points[:, 0]
         out: dict[str, np.ndarray] = {}
         jaw = self._jaw_mask()

@@ -12,7 +12,7 @@ from .anatomy import CANTHUS_INNER, CANTHUS_OUTER, EYE_CENTRE, EYE_RADIUS, curve
 
 @dataclass
 class Part:
-    """A mesh: `vertices` (V,3) mm, `faces` (F,3 or 4), linear `colours` (V,3), and displacement fields {name: (V,3)}."""
+    """A mesh: `vertices` (V,3) mm, `faces` (F,3 or 4), linear `colours` (V,3), and displacements {name: (V,3)}."""
 
     vertices: np.ndarray
     faces: np.ndarray
@@ -46,7 +46,7 @@ def _mix(a, b, t) -> np.ndarray:
 
 
 def eyeball(seed: int = 3) -> Part:
-    """An eye about its own centre, looking along +z: flat iris set back under the cornea, limbal ring, veined sclera."""
+    """An eye about its own centre, looking along +z: flat iris under the cornea, limbal ring, veined sclera."""
     rng = np.random.default_rng(seed)
     columns = 160
     radius = EYE_RADIUS - 0.1
@@ -76,7 +76,12 @@ def eyeball(seed: int = 3) -> Part:
         white = _mix((0.66, 0.62, 0.57), (0.62, 0.36, 0.30), np.clip(vein, 0, 0.75))
         limbus = 1 - expression.smoothstep(np.array(r), 6.4, 7.4) if angle < 1.2 else 0.0
         colours.append(_mix(white, (0.10, 0.10, 0.10), np.full(columns, 0.85 * limbus)))
-    return Part(np.concatenate(rows), grid_faces(len(rows), columns), np.concatenate(colours))
+    points = np.concatenate(rows)
+    # The upper lid and its lashes shade the top of the eye.
+    shade = (
+        1 - 0.5 * expression.smoothstep(points[:, 1], 1.0, 6.0) - 0.12 * expression.smoothstep(-points[:, 1], 3.0, 7.0)
+    )
+    return Part(points, grid_faces(len(rows), columns), np.concatenate(colours) * shade[:, None])
 
 
 def cornea() -> Part:
@@ -112,8 +117,8 @@ def eye_corners() -> Part:
     parts = []
     for side in (1.0, -1.0):
         for centre, radii, colour in (
-            ((18.9, -2.0, -4.6), (2.6, 2.2, 2.4), (0.55, 0.23, 0.19)),
-            ((44.6, 0.4, -11.5), (2.4, 3.0, 3.0), (0.45, 0.20, 0.16)),
+            ((18.9, -2.0, -4.6), (2.3, 2.0, 2.2), (0.46, 0.22, 0.19)),
+            ((44.6, 0.4, -11.5), (2.2, 2.6, 2.6), (0.36, 0.19, 0.16)),
         ):
             points, faces = _ellipsoid(np.array(centre) * [side, 1, 1], radii)
             parts.append(Part(points, faces, np.tile(colour, (len(points), 1))))
@@ -132,12 +137,12 @@ def teeth() -> Part:
     parts = []
     for sizes, edge, front, up in ((upper, -70.2, 5.6, 1.0), (lower, -69.4, 3.4, -1.0)):
         for side in (1.0, -1.0):
-            along, place = 0.0, 0.0
-            for width, height in sizes:
+            place = 0.0
+            for nth, (width, height) in enumerate(sizes):
                 slope = np.arctan(abs(2 * 0.026 * (place + width * 0.4)))
                 place += width * np.cos(slope) * 0.5
                 turn = np.arctan(2 * 0.026 * place) * side
-                points, faces = _ellipsoid(np.zeros(3), (width * 0.5, height * 0.55, 2.6), power=3.4)
+                points, faces = _ellipsoid(np.zeros(3), (width * 0.51, height * 0.55, 2.6), power=4.0)
                 points[:, 0] *= 1 - 0.16 * np.clip(points[:, 1] * up / height, -0.5, 0.5)
                 root = np.clip((points[:, 1] * up / height + 0.5), 0, 1)
                 tone = _mix((0.74, 0.68, 0.56), (0.60, 0.50, 0.36), root**2) * rng.uniform(0.94, 1.04)
@@ -145,28 +150,18 @@ def teeth() -> Part:
                 points = np.stack(
                     [cos * points[:, 0] + sin * points[:, 2], points[:, 1], -sin * points[:, 0] + cos * points[:, 2]], 1
                 )
-                lift = 0.45 if abs(along - 1) < 0.5 else 0.0
+                lift = 0.45 if nth == 1 else 0.0  # the lateral incisors stand a little back from the edge
                 points += [side * place, edge + up * (height * 0.5 + lift), _arch(np.array(place), front) - 2.0]
                 part = Part(points, faces, tone)
                 parts.append(part)
                 place += width * np.cos(slope) * 0.5
-                along += 1
                 if up < 0:
                     part.shapes = expression.jaw_rigid(points)
         s = np.linspace(-30, 30, 41)
-        rings = []
-        for angle in np.arange(14) / 14 * 2 * np.pi:
-            rings.append(
-                np.stack(
-                    [
-                        s,
-                        np.full_like(s, edge + up * 12.5) + 4.4 * np.sin(angle),
-                        _arch(s, front - 2.6) + 3.4 * np.cos(angle),
-                    ],
-                    1,
-                )
-            )
-        points = np.stack(rings, 1).reshape(-1, 3)
+        around = np.arange(14) / 14 * 2 * np.pi
+        height = edge + up * 12.5 + 4.4 * np.sin(around) + 0 * s[:, None]
+        depth = _arch(s, front - 2.6)[:, None] + 3.4 * np.cos(around)
+        points = np.stack([s[:, None] + 0 * around, height, depth], -1).reshape(-1, 3)
         gum = Part(points, grid_faces(41, 14), np.tile((0.42, 0.13, 0.12), (len(points), 1)))
         if up < 0:
             gum.shapes = expression.jaw_rigid(points)
@@ -176,13 +171,13 @@ def teeth() -> Part:
 
 def tongue() -> Part:
     """A tongue that rests behind the lower teeth, follows the jaw and comes out with `tongueOut`."""
-    points, faces = _ellipsoid((0, -75.5, -19), (19, 6.5, 22), power=2.4, rows=26, columns=40)
-    groove = np.exp(-((points[:, 0] / 4.0) ** 2)) * (points[:, 1] > -75.5)
+    points, faces = _ellipsoid((0, -78.5, -20), (17.5, 6.5, 21), power=2.4, rows=26, columns=40)
+    groove = np.exp(-((points[:, 0] / 4.0) ** 2)) * (points[:, 1] > -78.5)
     points[:, 1] += -1.6 * groove + 3.0 * expression.smoothstep(-points[:, 2], 5, 40)
     shapes = {name: 0.8 * move for name, move in expression.jaw_rigid(points).items()}
     reach = expression.smoothstep(points[:, 2], -38, 2)[:, None]
     shapes["tongueOut"] = reach * np.array([0, 7.0, 22.0])
-    colour = _mix((0.42, 0.13, 0.12), (0.52, 0.20, 0.18), expression.smoothstep(points[:, 1], -79, -71))
+    colour = _mix((0.42, 0.13, 0.12), (0.52, 0.20, 0.18), expression.smoothstep(points[:, 1], -82, -74))
     return Part(points, faces, colour, shapes)
 
 
@@ -210,17 +205,17 @@ def brows(surface, colour, seed: int = 7, count: int = 480) -> Part:
     rng = np.random.default_rng(seed)
     paths, roots = [], []
     for side in (1.0, -1.0):
-        t = rng.beta(1.15, 1.25, count)
+        t = np.clip(rng.beta(1.3, 1.25, count) + 0.02 * rng.normal(size=count), 0, 1)
         centre, ahead = brow_line(t), brow_line(np.minimum(t + 0.02, 1)) - brow_line(np.maximum(t - 0.02, 0))
-        thick = 3.0 * np.interp(t, [0, 0.12, 0.5, 0.8, 1], [0.75, 1.0, 0.95, 0.6, 0.2])
-        v = np.clip(rng.normal(0, 0.48, count), -1, 1)
+        thick = 2.9 * np.interp(t, [0, 0.15, 0.5, 0.8, 1], [0.7, 1.0, 0.95, 0.6, 0.2])
+        v = np.clip(rng.normal(0, 0.55, count), -1.3, 1.3)
         x, y = centre[:, 0], centre[:, 1] + v * thick
         along = ahead / np.linalg.norm(ahead, axis=1, keepdims=True)
         # Hairs rise at the inner end, lie along the brow further out, and converge on its ridge.
         upward = np.interp(t, [0, 0.15, 0.45, 1], [1.5, 0.8, 0.25, -0.05]) - 0.45 * v
         direction = along + np.stack([np.zeros(count), upward], 1)
         direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-        length = rng.uniform(5.0, 8.5, count) * np.interp(t, [0, 0.2, 1], [0.8, 1.0, 0.75])
+        length = rng.uniform(4.0, 7.5, count) * np.interp(t, [0, 0.2, 1], [0.6, 1.0, 0.75])
         s = np.linspace(0, 1, 5)
         px = side * (x[:, None] + direction[:, :1] * length[:, None] * s)
         py = y[:, None] + direction[:, 1:] * length[:, None] * s - 0.6 * s**2
@@ -228,7 +223,9 @@ def brows(surface, colour, seed: int = 7, count: int = 480) -> Part:
         paths.append(np.stack([px, py, pz], -1))
         roots.append(np.stack([px[:, 0], py[:, 0], pz[:, 0]], 1))
     paths, roots = np.concatenate(paths), np.concatenate(roots)
-    widths = rng.uniform(0.2, 0.32, len(paths))[:, None] * np.array([0.8, 1, 0.9, 0.65, 0.2])
+    # The inner ends are finer, so that the brow begins softly.
+    begin = np.interp(np.abs(roots[:, 0]), [11, 17], [0.55, 1.0])
+    widths = (begin * rng.uniform(0.13, 0.21, len(paths)))[:, None] * np.array([0.8, 1, 0.9, 0.65, 0.2])
     points, quads = _strips(paths, widths)
     fields = expression.FaceFields(roots).shapes()
     repeat = paths.shape[1] * 2

@@ -7,27 +7,29 @@ import numpy as np
 from .expression import smoothstep
 from .skin import noise
 
-COLOUR = np.array([0.020, 0.0115, 0.0065])
+COLOUR = np.array([0.0105, 0.0058, 0.0032])
 
 
 def coverage(points: np.ndarray) -> np.ndarray:
     """Density of hair (N,) in [0,1] on the scalp; it thins out softly over some 10 mm at the hairline."""
     x, y, z = points.T
     a = np.abs(x)
-    # The hairline as a height above which hair grows, for each depth z: forehead, receding temple, sideburn, behind the ear.
-    front = 66.0 - 0.0022 * a**2 + 5.0 * np.exp(-(((a - 36) / 11) ** 2)) - 3.0 * np.exp(-((a / 9) ** 2))
+    # The hairline is the height above which hair grows, for each depth z: forehead, temple, sideburn, behind the ear.
+    front = 61.0 - 0.0020 * a**2 + 4.0 * np.exp(-(((a - 36) / 11) ** 2)) - 3.0 * np.exp(-((a / 9) ** 2))
     line = np.interp(
-        z, [-175, -130, -112, -98, -92, -74, -66, -56, -44, -34], [-78, -72, -40, 12, -16, -22, -2, 22, 44, 58]
+        z,
+        [-175, -130, -114, -100, -88, -82, -74, -66, -56, -44, -34],
+        [-78, -72, -40, 14, 14, -16, -22, -2, 22, 44, 58],
     )
     line = np.where((z > -34) | (a < 40), np.where(z > -60, np.maximum(front, line * (z < -30)), line), line)
-    soft = line + 2.2 * noise(points, 14, 21, 2)
+    soft = line + 1.4 * noise(points, 14, 21, 2)
     density = smoothstep(y - soft, -3.0, 8.0)
-    return np.where(density > 0.04, density, 0.0)
+    return np.where(density > 0.25, density, 0.0)
 
 
 def combing(points: np.ndarray) -> np.ndarray:
     """The comb's direction (N,3): up and back from the forehead with a side sweep, down and back at the sides."""
-    x, y, z = points.T
+    x, y, _ = points.T
     top = smoothstep(y, 45, 85)[:, None]
     sides = np.stack([0.1 * np.sign(x), -0.75 + 0 * x, -0.65 + 0 * x], 1)
     part = np.tanh((x - 30) / 9)
@@ -56,7 +58,7 @@ def strands(vertices: np.ndarray, triangles: np.ndarray, normals: np.ndarray, co
     normal = (normals[triangles[chosen]] * bary[..., None]).sum(1)
     normal /= np.linalg.norm(normal, axis=1, keepdims=True)
 
-    x, y, z = root.T
+    _, y, z = root.T
     top = smoothstep(y, 30, 88)
     length = 7.0 + 9.0 * smoothstep(y, -60, 40) + 27.0 * top
     length *= rng.uniform(0.75, 1.1, count) * (1 + 0.12 * noise(root, 22, 31))

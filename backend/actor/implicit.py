@@ -7,6 +7,7 @@ seconds. Distances are millimetres and exact only near the surface, which is all
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -76,7 +77,7 @@ class Sculpture:
         return window, distance(x[:, None, None], y[None, :, None], z[None, None, :])
 
     def add(self, distance: Distance, k: float = 0.0, reach: float = 12.0) -> None:
-        """Unite with a primitive; its distance is sampled out to `reach` mm beyond its box, so that blends are complete."""
+        """Unite with a primitive, sampled out to `reach` mm beyond its box so that blends are complete."""
         window, value = self._window(distance, max(reach, 1.5 * k))
         self.field[window] = smooth_min(self.field[window], value, k)
 
@@ -97,8 +98,8 @@ class Sculpture:
 
 
 def spaced_axis(knots: list[tuple[float, float]]) -> np.ndarray:
-    """Grid coordinates whose spacing changes: [(start, spacing), …, (end, _)], the spacing holding up to the next knot."""
-    parts = [np.arange(a, b, step) for (a, step), (b, _) in zip(knots[:-1], knots[1:], strict=True)]
+    """Grid coordinates whose spacing changes: [(start, spacing), …, (end, _)], each holding up to the next knot."""
+    parts = [np.arange(a, b, step) for (a, step), (b, _) in itertools.pairwise(knots)]
     return np.concatenate([*parts, [knots[-1][0]]])
 
 

@@ -37,7 +37,7 @@ class Performance:
 
 def frame_times(seconds: float) -> np.ndarray:
     """Times (N,) of the frames of a clip of `seconds` at 25 frames a second."""
-    return np.arange(max(1, int(round(seconds * FPS)))) / FPS
+    return np.arange(max(1, round(seconds * FPS))) / FPS
 
 
 def _smoothstep(x: np.ndarray) -> np.ndarray:
@@ -124,9 +124,9 @@ def perform(utterance: Utterance, seconds: float, seed: int) -> Performance:
             add_both("browDown", 0.6 * size * _bump(time, accent, 0.25, 0.45))
 
     # Head: slow turns, and a nod on each accent.
-    pitch = 2.3 * _wander(time, (5.3, 3.1), rng)
-    yaw = 9.5 * _wander(time, (7.9, 4.7), rng) + 1.3 * _wander(time, (1.9, 1.3), rng)
-    roll = 2.6 * _wander(time, (6.1, 3.7), rng) + 0.08 * yaw
+    pitch = 3.4 * _wander(time, (5.3, 3.1), rng)
+    yaw = 13.0 * _wander(time, (7.9, 4.7), rng) + 1.3 * _wander(time, (1.9, 1.3), rng)
+    roll = 3.4 * _wander(time, (6.1, 3.7), rng) + 0.08 * yaw
     for accent in accents:
         pitch += rng.uniform(1.0, 2.8) * _bump(time, accent + 0.04, 0.18, 0.42)
     limits = np.array([PITCH_LIMIT_DEG, YAW_LIMIT_DEG, ROLL_LIMIT_DEG])

@@ -33,7 +33,7 @@ SPEECH_RATE = 16000
 
 @dataclass(frozen=True)
 class Script:
-    """What to make: texts and voices, clip length (None: as the text takes), picture side in pixels, samples a pixel."""
+    """What to make: texts and voices, clip length (None: the text's), picture side in pixels, samples a pixel."""
 
     text: str = TEXT
     voice: str | None = None
@@ -41,8 +41,8 @@ class Script:
     drive_voice: str | None = None
     seconds: float | None = 10.0
     size: int = 512
-    seed: int = 1
-    samples: int = 24
+    seed: int = 7
+    samples: int = 14
     strands: int = 24000
 
 

@@ -129,7 +129,8 @@ def _run(blender: str, job: Path, count: int, done: int, reporter: Reporter) -> 
         status = process.wait()
     finally:
         if process.poll() is None:
-            process.terminate()
+            # Blender answers a polite request only between frames; a frame half made is not a file yet.
+            process.kill()
             process.wait()
     if status:
         told = [word for word in words if word]

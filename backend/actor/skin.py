@@ -1,4 +1,4 @@
-"""Skin: linear base colour of every vertex, from where it lies on the face. Positions (N,3) are in the face frame, mm."""
+"""Skin: linear base colour of every vertex by its place on the face. Positions (N,3) are in the face frame, mm."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .anatomy import MOUTH_HALF_WIDTH, lip_depth, lip_line, vermilion_borders
 from .expression import smoothstep
 from .features import brow_line
 
-BASE = np.array([0.60, 0.36, 0.255])
+BASE = np.array([0.57, 0.352, 0.258])
 
 
 def noise(points: np.ndarray, scale_mm: float, seed: int, octaves: int = 3) -> np.ndarray:
@@ -36,7 +36,7 @@ def lip_mask(points: np.ndarray) -> np.ndarray:
 
 
 def skin_colour(points: np.ndarray, normals: np.ndarray) -> np.ndarray:
-    """Linear RGB (N,3): flushed cheeks, nose and ears, cooler eye sockets, a shaved beard, freckled noise, lips, mouth."""
+    """Linear RGB (N,3): flushed cheeks, nose and ears, cooler eye sockets, a shaved beard, freckles, lips, mouth."""
     x, y, z = points.T
     a = np.abs(x)
 
@@ -48,7 +48,7 @@ def skin_colour(points: np.ndarray, normals: np.ndarray) -> np.ndarray:
     def tint(mask, factor):
         colour[:] *= 1 + np.clip(mask, 0, 1)[:, None] * (np.asarray(factor) - 1)
 
-    tint(0.55 * spot(40, -30, -8, 14, 12, 18) + 0.8 * spot(0, -40, 28, 10, 8, 12), (1.03, 0.76, 0.72))
+    tint(0.75 * spot(40, -29, -8, 15, 12, 18) + 0.65 * spot(0, -40, 28, 10, 8, 12), (1.03, 0.76, 0.72))
     tint(0.5 * spot(15, -43, 10, 5, 6, 8), (0.98, 0.72, 0.68))
     tint(0.45 * spot(0, 45, 8, 40, 20, 40), (1.04, 1.02, 0.92))
     tint(0.75 * spot(29, -8.5, 0, 11, 5, 10) + 0.55 * spot(20, 3, -2, 6, 7, 9), (0.84, 0.74, 0.76))
@@ -58,7 +58,7 @@ def skin_colour(points: np.ndarray, normals: np.ndarray) -> np.ndarray:
     tint(beard * (0.55 + 0.12 * noise(points, 3.0, 5, 2)), (0.70, 0.72, 0.76))
     tint(0.6 * spot(0, -52, 17, 3.2, 5, 8), (1.08, 1.10, 1.12))
     tint(0.7 * smoothstep(-y, 108, 150), (0.97, 0.90, 0.86))
-    colour *= 1 + 0.045 * noise(points, 26, 1)[:, None] * np.array([0.6, 1.0, 1.1])
+    colour *= 1 + 0.04 * noise(points, 26, 1)[:, None] * np.array([0.6, 1.0, 1.1])
     colour *= 1 + 0.035 * noise(points, 5.5, 2)[:, None] * np.array([0.8, 1.0, 1.0])
     freckles = smoothstep(noise(points, 4.5, 3, 2), 1.6, 2.6)
     tint(0.4 * freckles, (0.78, 0.66, 0.58))
@@ -71,10 +71,10 @@ def skin_colour(points: np.ndarray, normals: np.ndarray) -> np.ndarray:
         line = brow_line(t) * [side, 1]
         near = np.flatnonzero((x * side > 4) & (y > 4) & (y < 32) & (z > -30))
         gap = np.linalg.norm(points[near, None, :2] - line[None], axis=2)
-        thick = 3.4 * np.interp(t, [0, 0.15, 0.5, 0.8, 1], [0.7, 1.0, 1.0, 0.6, 0.25])
+        thick = 3.2 * np.interp(t, [0, 0.15, 0.5, 0.8, 1], [0.5, 0.9, 1.0, 0.6, 0.25])
         mask = np.zeros(len(points))
         mask[near] = np.exp(-((gap / thick) ** 2)).max(1)
-        tint(0.4 * mask, (0.42, 0.38, 0.36))
+        tint(0.3 * mask, (0.42, 0.38, 0.36))
 
     lips = lip_mask(points)
     ridges = 1 + 0.05 * np.sin(x * 3.1 + 0.6 * noise(points, 9, 8))

@@ -58,9 +58,9 @@ class Utterance:
 
     def placed(self, lead_s: float, total_s: float | None = None) -> Utterance:
         """The utterance after `lead_s` of silence, followed by silence or cut so as to last `total_s`."""
-        lead = int(round(lead_s * self.rate))
+        lead = round(lead_s * self.rate)
         samples = np.concatenate([np.zeros(lead, np.float32), self.samples])
-        total = len(samples) if total_s is None else int(round(total_s * self.rate))
+        total = len(samples) if total_s is None else round(total_s * self.rate)
         samples = np.pad(samples, (0, max(0, total - len(samples))))[:total]
         end = len(samples) / self.rate
         rows = [

@@ -11,6 +11,7 @@ import json
 import math
 import os
 import sys
+from pathlib import Path
 
 import bpy
 import numpy as np
@@ -119,7 +120,7 @@ def coloured(name, **values):
 def skin_material(rest):
     """Skin: vertex colour, scattering under the surface, oily and matte patches, pores and fine mottling."""
     shader, surface = coloured(
-        "skin", Subsurface_Weight=1.0, Subsurface_Scale=0.0016, Roughness=0.46, Specular_IOR_Level=0.42
+        "skin", Subsurface_Weight=1.0, Subsurface_Scale=0.0016, Roughness=0.46, Specular_IOR_Level=0.5
     )
     surface.subsurface_method = "BURLEY"
     surface.inputs["Subsurface Radius"].default_value = (1.0, 0.38, 0.2)
@@ -134,7 +135,7 @@ def skin_material(rest):
     bump.inputs["Strength"].default_value, bump.inputs["Distance"].default_value = 0.22, 0.0006
     shader.link(pores.outputs["Fac"], bump.inputs["Height"])
     shader.link(bump.outputs["Normal"], surface.inputs["Normal"])
-    shader.link(shader.scaled(patches.outputs["Fac"], 0.22, 0.35), surface.inputs["Roughness"])
+    shader.link(shader.scaled(patches.outputs["Fac"], 0.26, 0.29), surface.inputs["Roughness"])
     return shader.material
 
 
@@ -166,7 +167,7 @@ def hair_material():
 def sweater_material():
     """Knitted wool: fine ribs, a soft sheen, colour that varies a little."""
     shader, surface = coloured(
-        "sweater", Roughness=0.9, Specular_IOR_Level=0.15, Sheen_Weight=0.35, Sheen_Roughness=0.4
+        "sweater", Roughness=0.9, Specular_IOR_Level=0.15, Sheen_Weight=0.12, Sheen_Roughness=0.4
     )
     place = shader.node("TexCoord").outputs["Object"]
     wave = shader.node("TexWave", wave_type="BANDS", bands_direction="X")
@@ -190,7 +191,7 @@ def backdrop_picture(size=512, seed=4):
     rng = np.random.default_rng(seed)
     v, u = np.mgrid[0:size, 0:size] / size
     wall = (
-        np.array([0.235, 0.225, 0.205])
+        np.array([0.175, 0.160, 0.140])
         * (0.62 + 0.75 * np.exp(-(((u - 0.70) / 0.42) ** 2) - ((v - 0.34) / 0.55) ** 2))[..., None]
     )
     picture = wall * (1 - 0.18 * v[..., None])
@@ -215,8 +216,13 @@ def backdrop_picture(size=512, seed=4):
             if rng.random() < 0.86:
                 block(at, at + width, base - height, base, np.array(palette[rng.integers(6)]) * rng.uniform(0.7, 1.2))
             at += width + 0.002
-    for cu, cv, radius, colour in ((0.93, 0.60, 0.06, (0.035, 0.075, 0.03)), (0.99, 0.50, 0.07, (0.045, 0.095, 0.04)),
-                                   (0.88, 0.69, 0.05, (0.03, 0.06, 0.03)), (0.98, 0.67, 0.07, (0.04, 0.08, 0.035))):  # fmt: skip
+    leaves = (
+        (0.93, 0.60, 0.06, (0.035, 0.075, 0.03)),
+        (0.99, 0.50, 0.07, (0.045, 0.095, 0.04)),
+        (0.88, 0.69, 0.05, (0.03, 0.06, 0.03)),
+        (0.98, 0.67, 0.07, (0.04, 0.08, 0.035)),
+    )
+    for cu, cv, radius, colour in leaves:
         picture[(u - cu) ** 2 + (v - cv) ** 2 < radius**2] = colour
     # The lens's blur, wide: repeated box filters.
     for radius in (11, 11, 9):
@@ -284,9 +290,11 @@ def set_up(job):
     cycles.use_animated_seed = False
     cycles.use_denoising = True
     cycles.denoiser = "OPENIMAGEDENOISE"
+    cycles.denoising_quality = "BALANCED"
+    cycles.use_light_tree = False  # four lamps need no tree
     cycles.denoising_input_passes = "RGB_ALBEDO_NORMAL"
     cycles.denoising_prefilter = "FAST"
-    cycles.max_bounces, cycles.diffuse_bounces, cycles.glossy_bounces = 4, 2, 1
+    cycles.max_bounces, cycles.diffuse_bounces, cycles.glossy_bounces = 3, 1, 1
     cycles.transmission_bounces, cycles.transparent_max_bounces = 3, 4
     cycles.caustics_reflective = cycles.caustics_refractive = False
     cycles.sample_clamp_indirect = 2.0
@@ -303,9 +311,9 @@ def set_up(job):
     render.image_settings.file_format = "PNG"
     render.image_settings.color_mode = "RGB"
     render.image_settings.compression = 30
-    scene.view_settings.view_transform = "AgX"
-    scene.view_settings.look = "AgX - Medium High Contrast"
-    scene.view_settings.exposure = 0.35
+    scene.view_settings.view_transform = "Standard"
+    scene.view_settings.look = "None"
+    scene.view_settings.exposure = 0.42
 
     camera = bpy.data.cameras.new("camera")
     camera.sensor_width, camera.sensor_height, camera.sensor_fit = 36.0, 36.0, "HORIZONTAL"
@@ -323,10 +331,10 @@ def set_up(job):
     background.inputs["Strength"].default_value = 0.16
     scene.world = world
     face = (0.0, 1.06, 0.03)
-    add_light("key", (-0.85, 0.05, 0.75), face, 0.75, 23, (1.0, 0.93, 0.85))
-    add_light("fill", (1.1, 0.1, 0.1), face, 1.1, 6.5, (0.85, 0.92, 1.0))
-    add_light("rim", (0.75, 2.05, 0.75), face, 0.5, 17, (1.0, 0.95, 0.9))
-    add_light("rim2", (-0.8, 2.05, 0.55), face, 0.5, 6, (0.9, 0.95, 1.0))
+    add_light("key", (-0.85, 0.05, 0.75), face, 0.75, 26, (1.0, 0.93, 0.85))
+    add_light("fill", (1.1, 0.1, 0.1), face, 1.1, 4.2, (0.88, 0.94, 1.0))
+    add_light("rim", (0.55, 2.2, 0.95), face, 0.6, 9, (1.0, 0.95, 0.9))
+    add_light("rim2", (-0.6, 2.2, 0.8), face, 0.6, 6, (0.9, 0.95, 1.0))
     add_backdrop(job)
     return scene
 
@@ -336,8 +344,11 @@ class Actor:
 
     def __init__(self, data):
         skin = skin_material(True)
-        wet, _ = coloured("teeth", Roughness=0.22, Specular_IOR_Level=0.5, Subsurface_Weight=0.0)
-        flesh, _ = coloured("flesh", Roughness=0.3, Specular_IOR_Level=0.5)
+        wet, wet_surface = coloured("teeth", Roughness=0.22, Specular_IOR_Level=0.5, Emission_Strength=0.05)
+        flesh, flesh_surface = coloured("flesh", Roughness=0.3, Specular_IOR_Level=0.5, Emission_Strength=0.10)
+        # One bounce leaves the mouth blacker than light that scatters through cheeks and lips would.
+        for shader, surface in ((wet, wet_surface), (flesh, flesh_surface)):
+            shader.link(shader.attribute("colour").outputs["Color"], surface.inputs["Emission Color"])
         eye, _ = coloured("eye", Roughness=0.25, Specular_IOR_Level=0.5, Coat_Weight=1.0, Coat_Roughness=0.06)
         fur, _ = coloured("fur", Roughness=0.6, Specular_IOR_Level=0.15)
         self.head = add_mesh("head", data, skin)
@@ -415,8 +426,8 @@ def main(job_path):
         acted = {key: archive[key] for key in archive.files}
     names = [str(name) for name in acted["blendshape_names"]]
     for k in job.get("frames") or range(len(acted["head_to_camera"])):
-        path = os.path.join(job["folder"], f"{k:05d}.png")
-        if not os.path.exists(path):
+        path = Path(job["folder"]) / f"{k:05d}.png"
+        if not path.exists():
             actor.pose(
                 names,
                 acted["blendshapes"][k],
@@ -424,7 +435,7 @@ def main(job_path):
                 acted["torso_to_camera"][k],
                 job["gaze_range_deg"],
             )
-            scene.render.filepath = path[:-4] + ".part.png"
+            scene.render.filepath = str(path.with_suffix(".part.png"))
             bpy.ops.render.render(write_still=True)
             os.replace(scene.render.filepath, path)
         print(f"frame {k}", flush=True)
@@ -436,7 +447,7 @@ if __name__ == "__main__":
     status = 0
     try:
         main(sys.argv[-1])
-    except BaseException:
+    except BaseException:  # noqa: BLE001, whatever it was must be told before the hard exit
         import traceback
 
         traceback.print_exc()

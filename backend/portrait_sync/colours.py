@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from .fill import smoothstep
+
 BINS = 32
 
 
@@ -22,6 +24,26 @@ class ColourTables:
     """Of the face's hue, lit or in shadow."""
     clothing: np.ndarray
     """Clothing rather than hair or face."""
+
+
+@dataclass(frozen=True)
+class Neck:
+    """What the neck below the chin looks like."""
+
+    colour: np.ndarray
+    """(3) float32, 0 to 255."""
+    likeness: np.ndarray
+    """(32768) float32 in [0, 1] by colour bin: skin of the neck's hue and about its brightness; a pink tie is not."""
+
+    @classmethod
+    def of(cls, colour: np.ndarray, skin: np.ndarray) -> Neck:
+        """Of its colour and the table `ColourTables.skin`."""
+        colours = bin_colours()
+        colour = np.asarray(colour, np.float32)
+        away = np.linalg.norm(chromaticity(colours) - chromaticity(colour), axis=1)
+        ratio = (colours.sum(axis=1) + 12.0) / (colour.sum() + 12.0)
+        likeness = smoothstep(0.05, 0.025, away) * smoothstep(0.3, 0.5, ratio) * smoothstep(2.2, 1.7, ratio)
+        return cls(colour, (skin * likeness).astype(np.float32))
 
 
 class SubjectColours:
@@ -56,6 +78,12 @@ def colour_bins(frame: np.ndarray) -> np.ndarray:
     return (reduced[..., 0] << 10) | (reduced[..., 1] << 5) | reduced[..., 2]
 
 
+def bin_colours() -> np.ndarray:
+    """(32768, 3) float32: the colour in the middle of each bin."""
+    levels = (np.arange(BINS, dtype=np.float32) + 0.5) * (256 // BINS)
+    return np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 3)
+
+
 def chromaticity(colours: np.ndarray) -> np.ndarray:
     """(..., 3) colours, 0 to 255, as (..., 2) red and green over the sum; near black it tends to grey."""
     return (colours[..., :2] + 4.0) / (colours.sum(axis=-1, keepdims=True) + 12.0)
@@ -70,8 +98,7 @@ def skin_hue(face: np.ndarray) -> np.ndarray:
     Args:
         face: (32768) histogram of the face's colours.
     """
-    levels = (np.arange(BINS, dtype=np.float32) + 0.5) * (256 // BINS)
-    colours = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 3)
+    colours = bin_colours()
     if face.sum() < 1:
         return np.zeros(len(colours), np.float32)
     light = colours.sum(axis=1)

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 
 from .background import match_to_frame
-from .colours import ColourTables, colour_bins
+from .colours import ColourTables, Neck, colour_bins
 from .fill import disc, smoothstep
-from .head_region import LOBES, UNDER_CHIN, above_jaw, face_frame, face_oval, from_map
+from .head_region import UNDER_CHIN, above_jaw, face_frame, face_oval, from_map
 from .matting import Bands, person_alpha
 from .plate import make_plate
 
@@ -29,8 +29,8 @@ class ClipModel:
     """Which colours are hair and skin."""
     hair_map: np.ndarray
     """(MAP_SHAPE) float32: how much of the person is hair at each place of the head's plane, over the clip."""
-    neck_colour: np.ndarray
-    """(3) float32, 0 to 255: the neck below the chin."""
+    neck: Neck
+    """What the neck looks like."""
     face_height: float
     """Median over the clip, in pixels."""
 
@@ -52,13 +52,17 @@ def person_and_background(
     hidden = cv2.dilate((probability > 0.1).astype(np.uint8), disc(bands.outer / 2))
     visible = cv2.resize(1.0 - hidden.astype(np.float32), (side, side)) * model.seen
     background = match_to_frame(model.background, frame, visible)
-    known = cv2.resize(model.seen.astype(np.float32), half, interpolation=cv2.INTER_AREA)
+    known = cv2.GaussianBlur(cv2.resize(model.seen.astype(np.float32), half, interpolation=cv2.INTER_AREA), (0, 0), 1.5)
     noise = cv2.resize(model.noise, half, interpolation=cv2.INTER_AREA)
     return person_alpha(frame, background, known, probability, bands, noise), background
 
 
 def split_frame(
-    frame: np.ndarray, model: ClipModel, probability: np.ndarray, landmarks_px: np.ndarray | None
+    frame: np.ndarray,
+    model: ClipModel,
+    probability: np.ndarray,
+    landmarks_px: np.ndarray | None,
+    lobes_px: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Take a frame apart.
 
@@ -67,6 +71,8 @@ def split_frame(
         model: of the clip.
         probability: (h, w) float32, the network's person probability.
         landmarks_px: (478, 2), or None when the frame has no face: then nothing is head and the plate is the frame.
+        lobes_px: (2, 2) the ear lobes' lower ends, see `head_region.ear_lobes_px`; the jaw's corners stand for them
+            without it.
 
     Returns:
         mattes (S, S, 4) uint8: head, hair, torso and neck, person; and the plate (S, S, 3) uint8.
@@ -75,17 +81,17 @@ def split_frame(
     if landmarks_px is None:
         empty = np.zeros_like(person)
         return _pack(empty, empty, person, person), frame.copy()
-    region, hair, face = head_region(frame, model, landmarks_px)
+    region, hair, face = head_region(frame, model, landmarks_px, lobes_px)
     person = np.maximum(person, face)
     head = person * region
     body = person - head
     axes = face_frame(landmarks_px)
-    plate = make_plate(frame, background, head, body, hair, model.colours.skin, model.neck_colour, axes)
+    plate = make_plate(frame, background, head, body, hair, model.neck, axes)
     return _pack(head, head * hair, body, person), plate
 
 
 def head_region(
-    frame: np.ndarray, model: ClipModel, landmarks_px: np.ndarray
+    frame: np.ndarray, model: ClipModel, landmarks_px: np.ndarray, lobes_px: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Which part of a person is head, how likely it is hair there, and where the face certainly is.
 
@@ -101,13 +107,15 @@ def head_region(
 
     # The landmarks' line is the head in any case; the flesh under the chin as well, but not a collar that touches it;
     # and what hangs at the ears, lobes and rings, but not a jacket.
-    bright = small.sum(axis=2, dtype=np.float32) * (1.0 / float(model.neck_colour.sum()))
+    bright = cv2.transform(small, np.full((1, 3), 1.0 / 3.0)).astype(np.float32) / float(model.neck.colour.mean())
     collar = smoothstep(1.0, 1.3, bright) * (1.0 - model.colours.skin[bins])
     collar = cv2.GaussianBlur(collar, (0, 0), 0.01 * pixels + 0.4)
     clothing = cv2.GaussianBlur(model.colours.clothing[bins], (0, 0), 0.02 * pixels + 0.4)
     region = above_jaw(landmarks_px, half, scale)
     region = np.maximum(region, above_jaw(landmarks_px, half, scale, margin=UNDER_CHIN) * (1.0 - collar))
-    region = np.maximum(region, above_jaw(landmarks_px, half, scale, lobes=LOBES) * smoothstep(0.85, 0.55, clothing))
+    if lobes_px is not None:
+        ears = above_jaw(landmarks_px, half, scale, lobes_px=lobes_px)
+        region = np.maximum(region, ears * smoothstep(0.85, 0.55, clothing))
 
     across, down = axes.coordinates(half, scale)
     oval = cv2.GaussianBlur(face_oval(landmarks_px, half, scale), (0, 0), 0.02 * pixels + 0.4)

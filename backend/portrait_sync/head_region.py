@@ -18,7 +18,8 @@ FACE_OVAL = (93, *JAW, 323, *FOREHEAD)
 TOP, CHIN, BROW, NOSE_BRIDGE = 10, 152, 9, 168
 
 UNDER_CHIN = 0.025  # how far below the jaw landmarks the head reaches where it is skin, in face heights
-LOBES = 0.10  # how far ear lobes hang below the corners of the jaw, in face heights
+EAR_LOBES_M = np.array([[-0.080, 0.030, 0.0], [0.080, 0.030, 0.0]])
+"""Just below and beside the ear lobes, rings included, in the head frame (docs/animation.md)."""
 JAW_SOFTNESS = 0.012  # standard deviation of the jaw border's ramp, in face heights
 
 
@@ -74,8 +75,8 @@ def smooth_landmarks(
     Returns:
         (N, 478, 2) float32 and (N) bool: where they can be used.
     """
-    points = np.array(landmarks_px, np.float32)
     usable = np.array(valid, bool)
+    points = np.where(usable[:, None, None], landmarks_px, 0.0).astype(np.float32)
     known = np.flatnonzero(usable)
     for left, right in itertools.pairwise(known):
         if 1 < right - left <= bridge + 1:
@@ -106,28 +107,43 @@ def fill_polygon(points_px: np.ndarray, shape: tuple[int, int], scale: float) ->
 
 
 def above_jaw(
-    landmarks_px: np.ndarray, shape: tuple[int, int], scale: float, margin: float = 0.0, lobes: float = 0.0
+    landmarks_px: np.ndarray,
+    shape: tuple[int, int],
+    scale: float,
+    margin: float = 0.0,
+    lobes_px: np.ndarray | None = None,
 ) -> np.ndarray:
     """Everything above the jaw line, carried on sideways below the ears: (H, W) float32 in [0, 1].
 
     Args:
         landmarks_px: (478, 2).
         shape, scale: of the mask; `scale` is its size over the frame's.
-        margin: how far below the chin, in face heights; beside the jaw a third of it.
-        lobes: how far the line sinks beyond the corners of the jaw, where ear lobes hang, in face heights.
+        margin: how far below the chin, in face heights; beside the jaw a quarter of it.
+        lobes_px: (2, 2) where the lines to the sides go through, the left one in the picture first; straight from the
+            corners of the jaw without it.
     """
     frame = face_frame(landmarks_px)
     jaw = landmarks_px[list(JAW)].astype(np.float64)
     outward = jaw - frame.centre
     outward /= np.linalg.norm(outward, axis=1, keepdims=True)
     jaw = jaw + outward * (margin * frame.height * np.clip(outward @ frame.down, 0.5, 1.0) ** 2)[:, None]
-    right, left = jaw[1], jaw[-2]  # the corners of the jaw (58, 288) lie about as low as the ear lobes
+    jaw = jaw[1:-1]
     far, up = 4 * frame.height * frame.across, -6 * frame.height * frame.down
-    aside, sink = 0.10 * frame.height * frame.across, lobes * frame.height * frame.down
-    first = [right - far + up, right - far + sink, right - aside + sink]
-    last = [left + aside + sink, left + far + sink, left + far + up]
-    mask = fill_polygon(np.concatenate([first, jaw[1:-1], last]), shape, scale)
-    return cv2.GaussianBlur(mask, (0, 0), max(0.5, JAW_SOFTNESS * frame.height * scale))
+    left, right = ([], []) if lobes_px is None else ([lobes_px[0]], [lobes_px[1]])
+    ends = [*left, jaw[0]][0] - far, [jaw[-1], *right][-1] + far
+    polygon = np.array([ends[0] + up, ends[0], *left, *jaw, *right, ends[1], ends[1] + up])
+    return cv2.GaussianBlur(fill_polygon(polygon, shape, scale), (0, 0), max(0.5, JAW_SOFTNESS * frame.height * scale))
+
+
+def ear_lobes_px(head_to_camera: np.ndarray, focal_px: float, principal_px: np.ndarray) -> np.ndarray:
+    """Where the lower ends of the ear lobes lie in the picture: (N, 2, 2), the left one in the picture first.
+
+    Args:
+        head_to_camera: (N, 4, 4), as in `tracking.npz`.
+        focal_px, principal_px: of the working frame.
+    """
+    points = np.einsum("nij,kj->nki", head_to_camera[:, :3, :3], EAR_LOBES_M) + head_to_camera[:, None, :3, 3]
+    return focal_px * points[..., :2] / np.maximum(points[..., 2:], 1e-3) + principal_px
 
 
 def face_oval(landmarks_px: np.ndarray, shape: tuple[int, int], scale: float, grow: float = 0.0) -> np.ndarray:

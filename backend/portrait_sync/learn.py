@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from .background import fill_unseen, masked_median, temporal_noise
-from .colours import ColourTables, SubjectColours, colour_bins
+from .colours import ColourTables, Neck, SubjectColours, colour_bins
 from .fill import disc, smoothstep
 from .frame import ClipModel, person_and_background
 from .head_region import MAP_SHAPE, face_frame, face_oval, into_map, map_axes
@@ -52,7 +52,7 @@ def learn_clip(
     noise = temporal_noise(frames, hidden, background)
     colours = learn_colours(frames, probabilities, indices, landmarks_px, usable)
     hair_map = learn_hair_map(frames, probabilities, indices, landmarks_px, usable, colours)
-    neck = neck_colour(frames, probabilities, indices, landmarks_px, usable, colours)
+    neck = Neck.of(neck_colour(frames, probabilities, indices, landmarks_px, usable, colours), colours.skin)
     model = ClipModel(fill_unseen(background, seen > 0), seen > 0, noise, colours, hair_map, neck, face_height)
     # Second look: with that background the border is known closely, so more of the background is seen.
     for position, frame in enumerate(frames):

@@ -64,10 +64,13 @@ def person_alpha(
     rows, columns = np.nonzero(cv2.resize(band, full, interpolation=cv2.INTER_NEAREST))
     # Half-resolution quantities are smooth: the nearest one will do.
     at = np.minimum(rows // 2, half[1] - 1), np.minimum(columns // 2, half[0] - 1)
-    measured = estimator.alpha(frame[rows, columns] - background[rows, columns], at, 0.4 * distance[at] ** 2)
-    network = alpha[rows, columns]
+    measured, alike = estimator.alpha(frame[rows, columns] - background[rows, columns], at, 0.4 * distance[at] ** 2)
+    network, trust = alpha[rows, columns], known[at] * estimator.reliability[at]
+    mixed = network + trust * (measured - network)
+    # Where the background was never seen, what is filled in for it can still tell that an ear is none of it.
+    mixed = np.maximum(mixed, (1.0 - known[at]) * estimator.reliability[at] * alike)
     alpha[sure] = 1.0
-    alpha[rows, columns] = network + known[at] * estimator.reliability[at] * (measured - network)
+    alpha[rows, columns] = mixed
     return np.clip(alpha, 0.0, 1.0)
 
 
@@ -106,9 +109,11 @@ class Estimator:
         to_shade = (scale * dd)[..., None] * shade - (scale * dk)[..., None] * difference
         total = to_foreground + to_shade
         faint = noise * np.sqrt(np.einsum("hwc,hwc->hw", total, total))
-        return cls(difference, shade, to_foreground, to_shade, np.sqrt(dd), faint, 1.0 / (1.0 + (12.0 * faint) ** 2))
+        return cls(difference, shade, to_foreground, to_shade, np.sqrt(dd), faint, 1.0 / (1.0 + (10.0 * faint) ** 4))
 
-    def alpha(self, change: np.ndarray, at: tuple[np.ndarray, np.ndarray], doubt: np.ndarray) -> np.ndarray:
+    def alpha(
+        self, change: np.ndarray, at: tuple[np.ndarray, np.ndarray], doubt: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Measured matte of some pixels.
 
         Args:
@@ -117,7 +122,7 @@ class Estimator:
             doubt: (n) α below which nothing is believed to be there.
 
         Returns:
-            (n) float32 in [0, 1].
+            (n) float32 in [0, 1]; and (n) float32, how surely it is the foreground's colour and not the background's.
         """
         a = np.einsum("nc,nc->n", change, self.to_foreground[at])
         b = np.einsum("nc,nc->n", change, self.to_shade[at])
@@ -126,4 +131,5 @@ class Estimator:
         # What no shade of F mixed with B explains (an earring, a bright strand) is foreground as well.
         rest = change - np.maximum(a, 0.0)[:, None] * self.foreground[at] - b[:, None] * self.shade[at]
         rest = np.sqrt(np.einsum("nc,nc->n", rest, rest)) / (self.contrast[at] + 30.0)
-        return np.maximum(mixture, smoothstep(0.3 + floor, 0.7 + floor, rest))
+        alike = smoothstep(0.6, 0.9, a + b - doubt) * smoothstep(0.4, 0.2, rest)
+        return np.maximum(mixture, smoothstep(0.3 + floor, 0.7 + floor, rest)), alike

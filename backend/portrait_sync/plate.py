@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .colours import chromaticity, colour_bins
+from .colours import Neck, colour_bins
 from .fill import disc, smoothstep
 from .head_region import FaceFrame
 
@@ -13,8 +13,8 @@ SHADOW = 0.04
 """How far below the jaw the chin's shadow on the neck is taken out, in face heights."""
 STRIP = 0.08
 """How much of the visible neck below that gives the colour behind the head, in face heights."""
-REACH = (-0.35, -0.55)
-"""Where the neck behind the head begins and ends to fade, up at the ears: face heights down from the chin."""
+REACH = (0.30, 0.10)
+"""Where the neck behind the head begins and ends to fade, up at the ears: face heights below the bridge of the nose."""
 SHADE = 0.12
 """How much darker the neck gets up there."""
 
@@ -25,8 +25,7 @@ def make_plate(
     head: np.ndarray,
     body: np.ndarray,
     hair: np.ndarray,
-    skin: np.ndarray,
-    neck: np.ndarray,
+    neck: Neck,
     axes: FaceFrame,
 ) -> np.ndarray:
     """The frame with its head taken out.
@@ -37,8 +36,7 @@ def make_plate(
         head: (H, W) float32 head matte.
         body: (H, W) float32 matte of torso and neck.
         hair: (H, W) float32 in [0, 1], how likely a pixel is hair.
-        skin: (32768) float32, `ColourTables.skin`.
-        neck: (3) the neck's usual colour, 0 to 255.
+        neck: what the neck usually looks like.
         axes: the face's frame in this picture.
 
     Returns:
@@ -50,17 +48,19 @@ def make_plate(
         return plate
     frame, background, head, body, hair = (part[window] for part in (frame, background, head, body, hair))
     covered = (head > 0.02).astype(np.uint8)
-    natural = np.maximum(hair, skin[colour_bins(frame)] * like_neck(frame, neck))
-    top = axes.chin[1] - window[0].start
-    colour, matte, ring = extend_body(frame, body, natural, covered > 0, neck, axes.height, top)
+    natural = np.maximum(hair, neck.likeness[colour_bins(frame)])
+    bridge = axes.centre[1] - window[0].start
+    colour, matte, ring = extend_body(frame, body, natural, covered > 0, neck.colour, axes.height, bridge)
     # Only behind the head and the body themselves: it must not stand out beside a narrow jaw.
     matte = matte * smoothstep(0.5, 1.0, head + body)
     behind = background + matte[..., None] * (colour - background)
     # Towards the background a wide line goes with the head, which takes the hair's fringe along. Towards the body the
     # matte's own ramp is enough, for it lies below the jaw where the frame shows neck and collar; but the chin's shadow
     # on the neck must go, or it would draw a second chin when the rendered one is higher.
-    wide = cv2.dilate(covered, disc(0.05 * axes.height))
-    zone = np.maximum(cv2.blur(wide * (1.0 - body), (3, 3)), cv2.blur(ring, (5, 5)) * (body > 0.0))
+    size = covered.shape[::-1]
+    wide = cv2.resize(covered, (size[0] // 2, size[1] // 2), interpolation=cv2.INTER_NEAREST)
+    wide = cv2.resize(cv2.dilate(wide, disc(0.025 * axes.height)).astype(np.float32), size)
+    zone = np.maximum(wide * (1.0 - body), cv2.blur(ring, (5, 5)) * (body > 0.0))
     zone = np.maximum(zone, smoothstep(0.0, 0.8, head))[..., None]
     plate[window] = np.clip(np.rint(frame + zone * (behind - frame)), 0, 255).astype(np.uint8)
     return plate
@@ -73,7 +73,7 @@ def extend_body(
     head: np.ndarray,
     neck: np.ndarray,
     face_height: float,
-    chin_row: float,
+    bridge_row: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Carry the body's border with the head upwards behind the head, column by column.
 
@@ -84,51 +84,41 @@ def extend_body(
         head: (H, W) bool, what is to be covered.
         neck: (3) the colour to fall back on where neither is seen.
         face_height: pixels.
-        chin_row: the chin's row.
+        bridge_row: the row of the bridge of the nose, which the mouth does not move.
 
     Returns:
         colour (H, W, 3) float32 and matte (H, W) float32 of the hidden body, the matte zero where no body is below; and
         (H, W) float32, 1 down to just below the head where the neck goes on: the place of the chin's shadow.
     """
     height = len(head)
-    rows = np.arange(height)[:, None]
+    rows = np.arange(height, dtype=np.float32)[:, None]
     occupied = head.any(axis=0)
-    lowest = np.where(occupied, height - 1 - np.argmax(head[::-1], axis=0), -1)
+    lowest = np.where(occupied, height - 1 - np.argmax(head[::-1], axis=0), height).astype(np.float32)
     shadow, strip = max(1, round(SHADOW * face_height)), max(2, round(STRIP * face_height))
 
-    below = occupied & (rows > lowest) & (rows <= lowest + strip)
-    visible = np.maximum(np.minimum(height - 1 - lowest, strip), 1)
-    coverage = (body * below).sum(axis=0) / visible
+    under = slice(int(lowest.min()), None)  # no column's border is higher
+    depth = rows[under] - lowest
+    visible = np.clip(height - 1 - lowest, 1, strip)
+    coverage = (body[under] * ((depth > 0) & (depth <= strip))).sum(axis=0) / visible
     # Where the head reaches the picture's lower edge the body is below it, unseen.
     coverage = np.where(lowest >= height - 3, 1.0, coverage) * occupied
     gap = np.ones((1, 2 * round(0.05 * face_height) + 1), np.uint8)
     coverage = cv2.morphologyEx(coverage[None].astype(np.float32), cv2.MORPH_CLOSE, gap)
     coverage = cv2.GaussianBlur(coverage, (0, 0), sigmaX=max(0.6, 0.01 * face_height))[0]
 
-    seen = (rows > lowest + shadow) & (rows <= lowest + shadow + strip) & occupied
-    weight = body * natural * seen
+    weight = body[under] * natural[under] * ((depth > shadow) & (depth <= shadow + strip))
     share = weight.sum(axis=0) / strip
-    columns = np.concatenate([np.einsum("hwc,hw->wc", frame, weight) / strip, share[:, None]], axis=1)[None]
+    columns = np.concatenate([np.einsum("hwc,hw->wc", frame[under], weight) / strip, share[:, None]], axis=1)[None]
     # Low frequencies only; a column without skin or hair takes its colour from the nearest with some, or the usual one.
-    mixed = 0.02 * np.append(neck, 1.0)
+    mixed = 0.02 * np.append(neck, 1.0).astype(np.float32)
     for spread, gain in ((0.04, 1.0), (0.12, 0.3)):
         mixed = mixed + gain * cv2.GaussianBlur(columns, (0, 0), sigmaX=max(0.8, spread * face_height), sigmaY=0.1)[0]
     colour = mixed[:, :3] / mixed[:, 3:]
 
-    reach = smoothstep(REACH[1], REACH[0], (rows - chin_row) / face_height)
+    reach = smoothstep(REACH[1], REACH[0], (rows - bridge_row) / face_height)
     shade = 1.0 - SHADE * np.clip((lowest - rows) / (0.4 * face_height), 0.0, 1.0)
-    ring = (rows <= lowest + shadow) & occupied
-    ring = ring * smoothstep(0.3, 0.7, cv2.blur(share[None].astype(np.float32), (5, 1)))
-    return (colour[None] * shade[..., None]).astype(np.float32), (coverage * reach).astype(np.float32), ring
-
-
-def like_neck(frame: np.ndarray, neck: np.ndarray) -> np.ndarray:
-    """(H, W) in [0, 1]: whether a pixel has the neck's hue and about its brightness, which a pink tie has not."""
-    picture, neck = frame.astype(np.float32), np.asarray(neck, np.float32)
-    away = chromaticity(picture) - chromaticity(neck)
-    ratio = (picture.sum(axis=-1) + 12.0) / (neck.sum() + 12.0)
-    hue = smoothstep(0.05, 0.025, np.sqrt(np.einsum("hwc,hwc->hw", away, away)))
-    return hue * smoothstep(0.3, 0.5, ratio) * smoothstep(2.2, 1.7, ratio)
+    ring = ((rows <= lowest + shadow) & occupied) * smoothstep(0.3, 0.7, cv2.blur(share[None], (5, 1)))
+    return colour * shade[..., None], coverage * reach, ring
 
 
 def _window(head: np.ndarray, margin: int) -> tuple[slice, slice] | None:

@@ -15,9 +15,9 @@ from ..errors import WorkspaceError
 from ..options import ProcessOptions
 from ..progress import Reporter
 from ..workspace import Workspace, key_of, read_arrays, read_image, write_arrays, write_image
-from .colours import ColourTables
+from .colours import ColourTables, Neck
 from .frame import ClipModel, split_frame
-from .head_region import smooth_landmarks
+from .head_region import ear_lobes_px, smooth_landmarks
 from .learn import learn_clip
 from .segmenter import PersonSegmenter
 
@@ -58,6 +58,11 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
         _clear(workspace)
 
     landmarks, usable = smooth_landmarks(tracking["landmarks_px"], tracking["valid"])
+    lobes = ear_lobes_px(tracking["head_to_camera"], float(tracking["focal_px"]), tracking["principal_px"])
+    places = [
+        (points, ears if np.isfinite(ears).all() else None)
+        for points, ears in zip(landmarks, lobes)  # noqa: B905 (same length by the format)
+    ]
     segment = PersonSegmenter()
     missing = [
         index
@@ -75,7 +80,7 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
 
     def work(index: int) -> None:
         frame = workspace.read_frame(index)
-        mattes, plate = split_frame(frame, model, segment(frame), landmarks[index] if usable[index] else None)
+        mattes, plate = split_frame(frame, model, segment(frame), *(places[index] if usable[index] else (None,)))
         write_image(workspace.plate_path(index), plate)
         write_image(workspace.matte_path(index), mattes)
 
@@ -120,10 +125,10 @@ def _save_model(workspace: Workspace, model: ClipModel, key: str) -> None:
         _model_path(workspace),
         key=key,
         seen=model.seen,
-        noise=model.noise.astype(np.float16),
+        noise=model.noise,
         colours=np.stack([getattr(model.colours, field.name) for field in dataclasses.fields(ColourTables)]),
         hair_map=model.hair_map,
-        neck_colour=model.neck_colour,
+        neck_colour=model.neck.colour,
         face_height=model.face_height,
     )
 
@@ -134,13 +139,14 @@ def _load_model(workspace: Workspace, key: str) -> ClipModel | None:
     arrays = read_arrays(_model_path(workspace))
     if str(arrays["key"]) != key:
         return None
+    colours = ColourTables(*arrays["colours"])
     return ClipModel(
         background=read_image(workspace.background_path),
         seen=arrays["seen"],
-        noise=arrays["noise"].astype(np.float32),
-        colours=ColourTables(*arrays["colours"]),
+        noise=arrays["noise"],
+        colours=colours,
         hair_map=arrays["hair_map"],
-        neck_colour=arrays["neck_colour"],
+        neck=Neck.of(arrays["neck_colour"], colours.skin),
         face_height=float(arrays["face_height"]),
     )
 

@@ -1,0 +1,47 @@
+"""The static background: no ghost of the person, light changes followed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from backend.portrait_sync.background import fill_unseen, masked_median, match_to_frame
+from backend.portrait_sync.fill import push_pull
+
+
+def test_a_person_who_hides_a_place_most_of_the_time_leaves_no_ghost() -> None:
+    random = np.random.default_rng(0)
+    wall = random.integers(60, 120, (48, 64, 3)).astype(np.uint8)
+    frames = np.repeat(wall[None], 11, 0)
+    hidden = np.zeros(frames.shape[:3], bool)
+    hidden[:9, 10:30, 20:40] = True  # 9 of 11 frames
+    frames[hidden] = (200, 150, 130)
+    median, count = masked_median(frames, hidden)
+    assert np.array_equal(median, wall)
+    assert count[15, 25] == 2
+    assert count[0, 0] == 11
+
+
+def test_never_seen_places_are_filled_smoothly_from_their_surroundings() -> None:
+    ramp = np.repeat(np.linspace(50, 200, 64)[None, :, None], 64, 0).repeat(3, 2).astype(np.uint8)
+    seen = np.ones((64, 64), bool)
+    seen[20:44, 20:44] = False
+    filled = fill_unseen(np.where(seen[..., None], ramp, 0).astype(np.uint8), seen)
+    assert np.array_equal(filled[seen], ramp[seen])
+    assert np.abs(filled.astype(int) - ramp)[~seen].max() < 25
+
+
+def test_push_pull_keeps_what_is_known_and_survives_knowing_nothing() -> None:
+    values = np.random.default_rng(0).uniform(0, 255, (33, 47, 3)).astype(np.float32)
+    assert np.allclose(push_pull(values, np.ones((33, 47), np.float32)), values, atol=1e-3)
+    assert np.isfinite(push_pull(values, np.zeros((33, 47), np.float32))).all()
+
+
+def test_a_change_of_light_is_carried_in_behind_the_person_but_a_moved_thing_is_not() -> None:
+    wall = np.full((96, 96, 3), 100, np.uint8)
+    visible = np.ones((96, 96), np.float32)
+    visible[30:66, 30:66] = 0
+    frame = (wall + 6).astype(np.uint8)
+    frame[30:66, 30:66] = 220
+    frame[:8, :8] = 250
+    matched = match_to_frame(wall, frame, visible)
+    assert np.abs(matched[30:66, 30:66] - 106).max() < 1.0

@@ -1,0 +1,169 @@
+"""Mattes: better than the network where the background is known, and true to the head's parts."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from backend.portrait_sync.foreground import decontaminate, estimate_foreground
+from backend.portrait_sync.frame import split_frame
+from backend.portrait_sync.head_region import MAP_SHAPE, map_axes, smooth_landmarks
+from backend.portrait_sync.learn import hanging_hair
+from backend.portrait_sync.matting import Bands, person_alpha
+
+SIZE = 128
+
+
+def disc_matte(radius: float = 36.0, softness: float = 2.0) -> np.ndarray:
+    rows, columns = np.mgrid[:SIZE, :SIZE]
+    distance = np.hypot(rows - SIZE / 2, columns - SIZE / 2)
+    return np.clip((radius - distance) / (2 * softness) + 0.5, 0, 1).astype(np.float32)
+
+
+def measured(foreground, background, truth: np.ndarray, shift: float = 0.0) -> np.ndarray:
+    """The matte from a frame of known α and a network that is blurred and too small by `shift` pixels."""
+    picture = truth[..., None] * np.asarray(foreground, np.float32) + (1 - truth[..., None]) * background
+    network = cv2.resize(cv2.GaussianBlur(disc_matte(36 - shift, 0.5), (0, 0), 3), (SIZE // 2, SIZE // 2))
+    ones = np.ones((SIZE // 2, SIZE // 2), np.float32)
+    known = np.broadcast_to(np.asarray(background, np.float32), (SIZE, SIZE, 3)).copy()
+    return person_alpha(np.rint(picture).astype(np.uint8), known, ones, network, Bands(6, 12), ones)
+
+
+@pytest.mark.parametrize("foreground", [(40, 35, 30), (210, 170, 140), (235, 225, 190)])
+def test_alpha_is_measured_at_soft_edges_that_the_network_misses(foreground) -> None:
+    truth = disc_matte()
+    alpha = measured(foreground, (60, 120, 160), truth, shift=3)
+    band = (truth > 0.02) & (truth < 0.98)
+    assert np.abs(alpha - truth)[band].mean() < 0.06
+    assert np.abs(alpha - truth)[~band].mean() < 0.005
+
+
+def test_dark_strands_at_the_edge_of_lighter_hair_are_not_taken_for_solid() -> None:
+    truth = disc_matte()
+    picture = np.full((SIZE, SIZE, 3), (120, 95, 70), np.float32)
+    picture[truth < 0.999] *= 0.4  # the rim is the same hair in shadow
+    alpha = measured(picture, (70, 130, 230), truth)
+    band = (truth > 0.1) & (truth < 0.9)
+    assert np.abs(alpha - truth)[band].mean() < 0.12
+
+
+def test_what_looks_like_neither_hair_nor_background_is_foreground() -> None:
+    truth = disc_matte()
+    picture = np.full((SIZE, SIZE, 3), (40, 30, 28), np.float32)
+    ring = disc_matte() - disc_matte(31)
+    picture[ring > 0.5] = (235, 225, 120)  # an ornament at the edge: brighter than hair and than background
+    alpha = measured(picture, (70, 120, 180), truth)
+    assert alpha[ring > 0.9].min() > 0.9
+
+
+def test_without_a_known_background_the_network_decides() -> None:
+    zeros, network = np.zeros((64, 64), np.float32), cv2.resize(disc_matte(), (64, 64))
+    frame = np.full((SIZE, SIZE, 3), (60, 120, 20), np.uint8)
+    frame[disc_matte() > 0.5] = (200, 150, 120)
+    alpha = person_alpha(frame, np.full((SIZE, SIZE, 3), 20.0, np.float32), zeros, network, Bands(6, 12), zeros + 1)
+    assert np.abs(alpha - disc_matte()).mean() < 0.01
+
+
+def test_an_ear_that_the_network_misses_is_found_before_a_background_that_was_never_seen() -> None:
+    zeros, network = np.zeros((64, 64), np.float32), cv2.resize(disc_matte(), (64, 64))
+    ear = np.hypot(*(np.mgrid[:SIZE, :SIZE] - np.array([64, 104])[:, None, None])) < 7
+    frame = np.full((SIZE, SIZE, 3), (60, 120, 20), np.uint8)
+    frame[(disc_matte() > 0.5) | ear] = (200, 150, 120)
+    guessed = np.full((SIZE, SIZE, 3), (80, 110, 40), np.float32)
+    alpha = person_alpha(frame, guessed, zeros, network, Bands(6, 12), zeros + 1)
+    assert alpha[ear].mean() > 0.9
+    assert alpha[(disc_matte(40) == 0) & ~ear].max() < 0.1
+
+
+def test_the_head_matte_matches_the_truth_with_ears_and_without_neck(scene, model) -> None:
+    for index in range(0, len(scene.frames), 3):
+        mattes, _ = split_frame(scene.frames[index], model, scene.probability[index], scene.landmarks[index])
+        mattes = mattes.astype(np.float32) / 255
+        truth = scene.head[index]
+        chin = int(scene.landmarks[index, 152, 1])
+        above = slice(0, chin - 2)
+        assert np.abs(mattes[above, :, 0] - truth[above]).mean() < 0.008
+        ears = scene.ear[index] > 0.99
+        assert mattes[ears, 0].mean() > 0.95, "the network misses the ears; the matte must not"
+        assert mattes[chin + 8 :, :, 0].max() < 0.1, "the neck is no part of the head"
+        assert np.abs(mattes[..., 3] - scene.person[index]).mean() < 0.01
+        assert np.abs(mattes[..., 0] + mattes[..., 2] - mattes[..., 3]).max() < 0.02
+
+
+def test_hair_is_told_from_skin(scene, model) -> None:
+    mattes, _ = split_frame(scene.frames[0], model, scene.probability[0], scene.landmarks[0])
+    top, chin = (int(scene.landmarks[0, index, 1]) for index in (10, 152))
+    column = int(scene.landmarks[0, 152, 0])
+    assert mattes[top - 4, column, 1] > 200
+    assert mattes[(top + 2 * chin) // 3, column, 1] < 20
+
+
+def test_the_plate_has_neck_behind_the_chin_and_wall_behind_the_hair(scene, model) -> None:
+    for index in (0, 5):
+        mattes, plate = split_frame(scene.frames[index], model, scene.probability[index], scene.landmarks[index])
+        chin, column = (int(scene.landmarks[index, 152, axis]) for axis in (1, 0))
+        behind = plate[chin - 14 : chin + 6, column - 6 : column + 6].reshape(-1, 3).astype(int)
+        assert np.abs(behind - (150, 112, 92)).max() < 40, "neck, never background, where the jaw may be shorter"
+        hair = (mattes[..., 1] > 128) & (np.arange(256) < scene.landmarks[index, 168, 1] - 30)[:, None]
+        error = np.abs(plate.astype(int) - scene.background).mean(-1)
+        assert error[hair].mean() < 16, "no ghost of the head"
+        far = cv2.dilate((mattes[..., 0] > 0).astype(np.uint8), np.ones((41, 41))) == 0
+        assert np.array_equal(plate[far], scene.frames[index][far])
+
+
+def test_matte_and_plate_explain_the_frame(scene, model) -> None:
+    errors = []
+    for index in range(0, len(scene.frames), 3):
+        frame = scene.frames[index]
+        mattes, plate = split_frame(frame, model, scene.probability[index], scene.landmarks[index])
+        alpha = mattes[..., 0].astype(np.float32) / 255
+        head = decontaminate(frame, alpha, plate)
+        again = 255 * head[..., :3] + (1 - alpha[..., None]) * plate
+        band = (alpha > 0.02) & (alpha < 0.98)
+        errors.append(np.abs(again - frame)[band].mean())
+    assert np.mean(errors) < 3.0
+
+
+def test_a_frame_without_a_face_has_no_head_and_is_its_own_plate(scene, model) -> None:
+    mattes, plate = split_frame(scene.frames[0], model, scene.probability[0], None)
+    assert mattes[..., :2].max() == 0
+    assert np.array_equal(plate, scene.frames[0])
+    assert np.array_equal(mattes[..., 2], mattes[..., 3])
+
+
+def test_the_foregrounds_own_colour_comes_back_from_a_soft_edge() -> None:
+    truth = disc_matte(softness=5)
+    colour, wall = np.array([200, 60, 40], np.float32), np.full((SIZE, SIZE, 3), (20, 160, 220), np.float32)
+    frame = np.rint(truth[..., None] * colour + (1 - truth[..., None]) * wall).astype(np.uint8)
+    found = estimate_foreground(frame, truth, wall)
+    assert np.abs(found - colour)[truth > 0.05].max() < 8
+
+
+def test_a_dark_jacket_is_no_hair_but_what_hangs_from_the_head_is() -> None:
+    across, down = map_axes()
+    hair, person = np.zeros(MAP_SHAPE, np.float32), np.zeros(MAP_SHAPE, np.float32)
+    crown = (down[:, None] < -0.5) & (np.abs(across)[None] < 0.45)
+    jacket = (down[:, None] > 0.2) & (np.abs(across)[None] < 1.2)
+    strand = (down[:, None] < 0.4) & (np.abs(across[None] - 0.5) < 0.1)
+    person[crown | jacket | strand] = 1
+    none = np.zeros_like(hair)
+    hair[crown | jacket] = 1
+    assert hanging_hair(hair, none, none, np.where(strand & ~crown & ~jacket, 0, person))[jacket].max() == 0
+    hair[strand] = 1
+    found = hanging_hair(hair, none, none, person)
+    column, row = int(np.searchsorted(across, 0.5)), int(np.searchsorted(down, 0.1))
+    assert found[row, column] > 0.9
+
+
+def test_short_gaps_without_a_face_are_bridged_and_long_ones_are_not() -> None:
+    points = np.zeros((30, 478, 2), np.float32)
+    points[..., 0] = np.arange(30, dtype=np.float32)[:, None]
+    valid = np.ones(30, bool)
+    valid[5:8] = valid[15:25] = False
+    points[~valid] = np.nan
+    smooth, usable = smooth_landmarks(points, valid)
+    assert usable[5:8].all()
+    assert not usable[15:25].any()
+    assert np.allclose(smooth[6, 0, 0], 6, atol=0.1)
+    assert np.isfinite(smooth[usable]).all()

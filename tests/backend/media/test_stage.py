@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -106,6 +107,19 @@ def test_a_killed_run_is_finished_by_the_next(tmp_path, clip, done, root, moment
         assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items()), (
             "what was done is not done again"
         )
+
+
+@pytest.mark.slow
+def test_twenty_kills_at_random_moments_change_nothing(tmp_path, clip, done, root):
+    generator = np.random.default_rng(0)
+    run = [sys.executable, "-c", PROCESS, str(tmp_path / "ws"), str(clip)]
+    for _ in range(20):
+        moment = str(generator.integers(1, 120))
+        subprocess.run([*run, moment], cwd=root, capture_output=True, check=False)
+        if generator.random() < 0.3:
+            assert digests(process(tmp_path / "ws", clip)) == digests(done)
+            shutil.rmtree(tmp_path / "ws")
+    assert digests(process(tmp_path / "ws", clip)) == digests(done)
 
 
 def test_a_cancelled_run_is_finished_by_the_next(tmp_path, clip, done):

@@ -150,7 +150,7 @@ def sculpt_head() -> Sculpture:
     s.add(tube(np.stack([lip_x, line - lower_radius * 0.90, depth + 1.0 - 0.5 * lower_radius], 1), lower_radius), 4)
     s.add(ellipsoid((0, -65.4, 12.2), (4.2, 3.6, 4.4)), 3)
     s.carve(tube([[0, -50, 17.2], [0, -58.5, 19.2]], [1.6, 2.3]), 4.5)
-    _mirrored(s.carve, lambda f: tube(f * [[27.8, -67.0, 4.4], [29.4, -65.4, 3]], [0.8, 0.6]), 5)
+    _mirrored(s.carve, lambda f: tube(f * [[27.6, -67.0, 4.4], [28.8, -66.0, 3]], [0.5, 0.4]), 6)
     s.carve(tube([[-13, -85.6, 12.5], [0, -86.4, 15.4], [13, -85.6, 12.5]], [0.9, 1.6, 0.9]), 9)
 
     # The mouth: a slit between the lips, and the cavity behind it.

@@ -29,8 +29,8 @@ _VISEMES: dict[str, tuple[dict[str, float], float, float]] = {
         _targets(jawOpen=0.03, mouthClose=0.06, mouthPress=0.35, mouthRollLower=0.25, mouthRollUpper=0.2), 12.0, 0.03),
     "labiodental": (_targets(jawOpen=0.05, mouthRollLower=0.55, mouthUpperUp=0.25, mouthShrugLower=0.2), 9.0, 0.035),
     "dental": (_targets(jawOpen=0.14, mouthLowerDown=0.25, mouthUpperUp=0.12, tongueOut=0.22), 1.4, 0.06),
-    "alveolar": (_targets(jawOpen=0.11, mouthLowerDown=0.28, mouthUpperUp=0.12), 1.0, 0.06),
-    "sibilant": (_targets(jawOpen=0.05, mouthStretch=0.25, mouthLowerDown=0.38, mouthUpperUp=0.2), 1.6, 0.06),
+    "alveolar": (_targets(jawOpen=0.11, mouthLowerDown=0.2, mouthUpperUp=0.12), 1.0, 0.06),
+    "sibilant": (_targets(jawOpen=0.05, mouthStretch=0.25, mouthLowerDown=0.26, mouthUpperUp=0.14), 1.6, 0.06),
     "postalveolar": (_targets(jawOpen=0.09, mouthFunnel=0.6, mouthPucker=0.15), 1.6, 0.075),
     "velar": (_targets(jawOpen=0.18, mouthLowerDown=0.2, mouthUpperUp=0.08), 0.7, 0.06),
     "rhotic": (_targets(jawOpen=0.15, mouthFunnel=0.32, mouthPucker=0.25), 1.0, 0.08),
@@ -42,7 +42,7 @@ _VISEMES: dict[str, tuple[dict[str, float], float, float]] = {
     "mid_front": (
         _targets(jawOpen=0.40, mouthStretch=0.24, mouthSmile=0.18, mouthLowerDown=0.28, mouthUpperUp=0.2), 1.2, 0.09),
     "close_front": (
-        _targets(jawOpen=0.14, mouthStretch=0.36, mouthSmile=0.34, mouthLowerDown=0.32, mouthUpperUp=0.2,
+        _targets(jawOpen=0.14, mouthStretch=0.36, mouthSmile=0.34, mouthLowerDown=0.22, mouthUpperUp=0.14,
                  mouthDimple=0.15), 1.3, 0.09),
     "central": (_targets(jawOpen=0.32, mouthLowerDown=0.2, mouthUpperUp=0.1), 0.8, 0.08),
     "open_round": (_targets(jawOpen=0.54, mouthFunnel=0.55, mouthPucker=0.12), 1.4, 0.09),

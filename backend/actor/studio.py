@@ -328,13 +328,13 @@ def set_up(job):
         world.use_nodes = True
     background = world.node_tree.nodes.get("Background") or world.node_tree.nodes.new("ShaderNodeBackground")
     background.inputs["Color"].default_value = (0.62, 0.70, 0.82, 1)
-    background.inputs["Strength"].default_value = 0.16
+    background.inputs["Strength"].default_value = 0.13
     scene.world = world
     face = (0.0, 1.06, 0.03)
-    add_light("key", (-0.85, 0.05, 0.75), face, 0.75, 26, (1.0, 0.93, 0.85))
+    add_light("key", (-0.85, 0.05, 0.75), face, 0.75, 30, (1.0, 0.93, 0.85))
     add_light("fill", (1.1, 0.1, 0.1), face, 1.1, 4.2, (0.88, 0.94, 1.0))
-    add_light("rim", (0.55, 2.2, 0.95), face, 0.6, 9, (1.0, 0.95, 0.9))
-    add_light("rim2", (-0.6, 2.2, 0.8), face, 0.6, 6, (0.9, 0.95, 1.0))
+    add_light("rim", (0.55, 2.2, 0.95), face, 0.6, 5, (1.0, 0.95, 0.9))
+    add_light("rim2", (-0.6, 2.2, 0.8), face, 0.6, 3.5, (0.9, 0.95, 1.0))
     add_backdrop(job)
     return scene
 

@@ -10,6 +10,7 @@ A scenario is a generator run by `run`; every helper that needs the event loop i
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -66,7 +67,11 @@ class Driver:
         yield 0.3
         self.pictures += 1
         path = self.out / f"{self.pictures:02d}-{name}.png"
-        subprocess.run(["import", "-window", "root", str(path)], check=True)
+        if shutil.which("import"):  # ImageMagick's picture of the X server; Blender's own is black under Xvfb
+            subprocess.run(["import", "-window", "root", str(path)], check=True)
+        else:
+            with bpy.context.temp_override(window=self.window):
+                bpy.ops.screen.screenshot(filepath=str(path))
         self.log(f"picture {path.name}")
 
     # -- the mouse --------------------------------------------------------------------------------------------------

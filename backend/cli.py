@@ -115,7 +115,7 @@ def _train(args: argparse.Namespace, stop: threading.Event) -> dict[str, Any]:
         _consent(args.workspace, args.consent)
     elif sys.stdin.isatty():
         _ask_consent(args.workspace)
-    return pipeline.train(args.workspace, args.preset, args.minutes, _reporter(stop), args.seed)
+    return pipeline.train(args.workspace, args.preset, args.minutes, _reporter(stop), args.seed, args.steps)
 
 
 def _consent(root: Path, by: str) -> None:
@@ -205,6 +205,7 @@ def _parser(verb_named: str | None) -> argparse.ArgumentParser:
     sub.add_argument("workspace", type=Path)
     sub.add_argument("--preset", default="preview", help="preview, standard or paper (%(default)s)")
     sub.add_argument("--minutes", type=float, help="training time (the preset's own)")
+    sub.add_argument("--steps", type=int, help="this many steps instead of a time: the same result on any machine")
     sub.add_argument("--seed", type=int, default=0)
     sub.add_argument("--consent", metavar="NAME", help="who gave the permission to make a synthetic likeness; recorded")
 

@@ -103,7 +103,14 @@ def _newest_animation(workspace: Workspace) -> str:
     return str(found[-1]) if found else ""
 
 
-def train(root: Path, preset_name: str, minutes: float | None, reporter: Reporter, seed: int = 0) -> dict[str, Any]:
+def train(
+    root: Path,
+    preset_name: str,
+    minutes: float | None,
+    reporter: Reporter,
+    seed: int = 0,
+    steps: int | None = None,
+) -> dict[str, Any]:
     """Train the head of a workspace; see `training.train.train`."""
     from .training.presets import PRESETS
     from .training.train import train as run
@@ -112,7 +119,7 @@ def train(root: Path, preset_name: str, minutes: float | None, reporter: Reporte
         raise WorkspaceError(f"There is no preset {preset_name}: choose one of {', '.join(PRESETS)}.")
     workspace = Workspace.open(root)
     with workspace.locked():
-        result = run(workspace, PRESETS[preset_name], reporter, minutes, seed)
+        result = run(workspace, PRESETS[preset_name], reporter, minutes, seed, steps=steps)
     return {"step": result.step, "minutes": result.minutes, "psnr": result.psnr, "checkpoint": str(result.checkpoint)}
 
 

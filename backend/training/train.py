@@ -55,8 +55,13 @@ def train(
     minutes: float | None = None,
     seed: int = 0,
     device: str = "auto",
+    steps: int | None = None,
 ) -> TrainResult:
     """Train the workspace's head, or go on from its last checkpoint.
+
+    Args:
+        minutes: training time, the preset's own when None.
+        steps: this many steps instead, however long they take.
 
     Raises:
         ConsentError: the consent of the person shown is not recorded.
@@ -68,7 +73,8 @@ def train(
             f"{workspace.root}: nobody has confirmed that the person shown agrees to a synthetic likeness: record it "
             "with process --consent NAME (or in the Subject panel) before training."
         )
-    trainer = Trainer(workspace, preset, reporter, minutes if minutes is not None else preset.minutes, seed, device)
+    minutes = minutes if minutes is not None else preset.minutes
+    trainer = Trainer(workspace, preset, reporter, minutes, seed, device, steps)
     return trainer.run()
 
 
@@ -76,11 +82,18 @@ class Trainer:
     """State of one training run."""
 
     def __init__(
-        self, workspace: Workspace, preset: Preset, reporter: Reporter, minutes: float, seed: int, device: str
+        self,
+        workspace: Workspace,
+        preset: Preset,
+        reporter: Reporter,
+        minutes: float,
+        seed: int,
+        device: str,
+        steps: int | None = None,
     ) -> None:
         self.workspace, self.preset, self.reporter = workspace, preset, reporter
         self.device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-        self.limit_s = minutes * 60
+        self.limit_s, self.limit_steps = minutes * 60, steps
         self.kernel = get_kernel(device=self.device)
         self.dtype = fast_dtype()
         self.rng = np.random.default_rng(seed)
@@ -183,19 +196,36 @@ class Trainer:
 
     # -- the loop ---------------------------------------------------------------------------------------------------
 
+    @property
+    def share(self) -> float:
+        """How much of the training is done, 0 to 1 and above."""
+        if self.limit_steps is not None:
+            return self.step / self.limit_steps
+        return self.elapsed_s / self.limit_s
+
+    def _tell(self) -> None:
+        message = (
+            f"step {self.step}, PSNR {self.validation_psnr:.1f} dB" if self.validation_psnr else f"step {self.step}"
+        )
+        if self.limit_steps is not None:
+            self.reporter.progress("training", self.step, self.limit_steps, "steps", message)
+        else:
+            self.reporter.progress("training", min(self.elapsed_s, self.limit_s), self.limit_s, "s", message)
+
     def run(self) -> TrainResult:
         """Train until the time is used up."""
         self.validation_psnr = self._validate() if self.step else 0.0
         path = None
         saved = previewed = time.monotonic()
         started = time.monotonic() - self.elapsed_s
-        while self.elapsed_s < self.limit_s:
+        self._tell()
+        while self.share < 1:
             for share in self.preset.refinements[self.refined :]:
-                if self.elapsed_s >= share * self.limit_s:
+                if self.share >= share:
                     self._refine_poses()
                     self.refined += 1
                 break
-            self._set_rates(min(self.elapsed_s / self.limit_s, 1.0))
+            self._set_rates(min(self.share, 1.0))
             self._train_step()
             self.elapsed_s = time.monotonic() - started
             now = time.monotonic()
@@ -206,16 +236,13 @@ class Trainer:
             if now - saved > min(CHECKPOINT_SECONDS, self.limit_s / 6):
                 path = self._save()
                 saved = time.monotonic()
-            if self.step % 10 == 0:
-                self.reporter.progress(
-                    "training", min(self.elapsed_s, self.limit_s), self.limit_s, "s",
-                    f"step {self.step}, PSNR {self.validation_psnr:.1f} dB",
-                )  # fmt: skip
+            if self.step % 10 == 0 and self.share < 1:
+                self._tell()
         self.validation_psnr = self._validate(preview=True)
         self._log()
         if path is None or path.stem != f"step_{self.step:07d}":
             path = self._save()
-        self.reporter.progress("training", self.limit_s, self.limit_s, "s", f"PSNR {self.validation_psnr:.1f} dB")
+        self._tell()
         return TrainResult(self.step, self.elapsed_s / 60, self.validation_psnr, path)
 
     def _set_rates(self, share: float) -> None:

@@ -56,7 +56,7 @@ def trained_once(processed_once: Path, tmp_path_factory: pytest.TempPathFactory)
 
     root = tmp_path_factory.mktemp("trained") / "speaker"
     shutil.copytree(processed_once, root)
-    pipeline.train(root, "preview", 0.25, Reporter())
+    pipeline.train(root, "preview", None, Reporter(), steps=350)
     return root
 
 

@@ -20,7 +20,7 @@ import pytest
 from backend.errors import SyncTalkError
 from backend.workspace import STAGES, Workspace, read_arrays
 
-MINUTES = 0.4
+STEPS = 700
 KILLS = 20
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="kill -9 is POSIX's")
@@ -56,7 +56,7 @@ def _process(clip: Path, workspace: Path) -> tuple[object, ...]:
 
 
 def _train(workspace: Path) -> tuple[object, ...]:
-    return "train", workspace, "--minutes", MINUTES
+    return "train", workspace, "--steps", STEPS
 
 
 def _psnr(root: Path, workspace: Path) -> float:

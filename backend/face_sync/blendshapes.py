@@ -63,6 +63,8 @@ def capture(
         seen = View(view.head_to_camera[frames], view.focal_px, view.principal_px)
         mean = None if scores is None else about_neutral(scores[frames])
         solved[frames] = _solve(landmarks_px[frames], seen, face_head_m, shapes, mean)
+        for name in ("eyeBlinkLeft", "eyeBlinkRight"):
+            solved[:, _index(name)] *= blink_gain(solved[frames, _index(name)])
     return steadied(filled(solved, valid))
 
 
@@ -85,6 +87,20 @@ def about_neutral(scores: np.ndarray) -> np.ndarray:
         direction = direction - np.median(direction)
         moved[:, side], moved[:, opposite] = np.maximum(direction, 0), np.maximum(-direction, 0)
     return moved
+
+
+def blink_gain(closing: np.ndarray) -> float:
+    """What makes the subject's blinks shut the eye: trackers keep a slit of landmarks between lids that touch.
+
+    Args:
+        closing: (N,) coefficients of one eye.
+
+    Returns:
+        1 to 1.5; 1 where the subject does not blink at least twice.
+    """
+    inner = closing[1:-1]
+    peaks = inner[(inner > 0.55) & (inner >= closing[:-2]) & (inner > closing[2:])]
+    return float(np.clip(1 / np.quantile(peaks, 0.75), 1, 1.5)) if len(peaks) >= 2 else 1.0
 
 
 def filled(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
@@ -129,6 +145,23 @@ _GAZE_PAIRS = [
 ]
 
 
+def _pairs() -> list[tuple[int, int, float]]:
+    """Coefficients that go together, with the standard deviation of their difference: the two sides of a face move
+    nearly alike, and the two eyes look at one thing."""
+    pairs = []
+    for name in BLENDSHAPE_NAMES:
+        if not name.endswith("Left") or name in ("jawLeft", "mouthLeft"):
+            continue
+        other = name.replace("Left", "Right")
+        if name.startswith("eyeLookOut"):
+            other = "eyeLookInRight"
+        elif name.startswith("eyeLookIn"):
+            other = "eyeLookOutRight"
+        sigma = 0.04 if name.startswith("eyeLook") else 0.25 if name.startswith(("brow", "eyeBlink")) else 0.12
+        pairs.append((_index(name), _index(other), sigma))
+    return pairs
+
+
 def _prior_sigma(scored: bool) -> np.ndarray:
     """(52,) standard deviation of each coefficient about the prior mean: the scores, or zero without them."""
     sigma = np.empty(len(BLENDSHAPE_NAMES))
@@ -137,6 +170,8 @@ def _prior_sigma(scored: bool) -> np.ndarray:
             sigma[k] = 0.03  # along the line of sight: landmarks say nothing
         elif name.startswith(("cheek", "nose")):
             sigma[k] = 0.1
+        elif name.startswith(("eyeSquint", "eyeWide")):
+            sigma[k] = 0.12
         elif name.startswith(("eye", "brow")):
             sigma[k] = 0.15 if scored else 0.5
         elif name.startswith(("mouthPress", "mouthDimple", "mouthFrown", "mouthRoll", "mouthShrug")):
@@ -216,6 +251,10 @@ def _solve(
     precision *= LANDMARK_SIGMA_M**2
     diagonal = np.arange(unknowns)
     normal[:, diagonal, diagonal] += precision.astype(np.float32)
+    for a, b, sigma in _pairs():
+        together = np.float32((LANDMARK_SIGMA_M / sigma) ** 2)
+        for i, j, sign in ((a, a, 1), (b, b, 1), (a, b, -1), (b, a, -1)):
+            normal[:, i, j] += sign * together
     if prior_mean is not None:
         right[:, :coefficients] += prior_mean * precision[:coefficients]
     right[:, :coefficients] -= RARITY * LANDMARK_SIGMA_M

@@ -110,12 +110,13 @@ def head_region(
     bright = cv2.transform(small, np.full((1, 3), 1.0 / 3.0)).astype(np.float32) / float(model.neck.colour.mean())
     collar = smoothstep(1.0, 1.3, bright) * (1.0 - model.colours.skin[bins])
     collar = cv2.GaussianBlur(collar, (0, 0), 0.01 * pixels + 0.4)
-    clothing = cv2.GaussianBlur(model.colours.clothing[bins], (0, 0), 0.02 * pixels + 0.4)
+    clothing = model.colours.clothing[bins] * (1.0 - model.colours.skin[bins])
+    clothing = cv2.GaussianBlur(clothing, (0, 0), 0.02 * pixels + 0.4)
     region = above_jaw(landmarks_px, half, scale)
     region = np.maximum(region, above_jaw(landmarks_px, half, scale, margin=UNDER_CHIN) * (1.0 - collar))
     if lobes_px is not None:
         ears = above_jaw(landmarks_px, half, scale, lobes_px=lobes_px)
-        region = np.maximum(region, ears * smoothstep(0.85, 0.55, clothing))
+        region = np.maximum(region, ears * smoothstep(0.6, 0.3, clothing))
 
     across, down = axes.coordinates(half, scale)
     oval = cv2.GaussianBlur(face_oval(landmarks_px, half, scale), (0, 0), 0.02 * pixels + 0.4)

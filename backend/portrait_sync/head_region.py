@@ -17,7 +17,7 @@ FOREHEAD = (454, 356, 389, 251, 284, 332, 297, 338, 10, 109, 67, 103, 54, 21, 16
 FACE_OVAL = (93, *JAW, 323, *FOREHEAD)
 TOP, CHIN, BROW, NOSE_BRIDGE = 10, 152, 9, 168
 
-UNDER_CHIN = 0.025  # how far below the jaw landmarks the head reaches where it is skin, in face heights
+UNDER_CHIN = 0.04  # how far below the jaw landmarks the head reaches where it is skin, in face heights
 EAR_LOBES_M = np.array([[-0.080, 0.030, 0.0], [0.080, 0.030, 0.0]])
 """Just below and beside the ear lobes, rings included, in the head frame (docs/animation.md)."""
 JAW_SOFTNESS = 0.012  # standard deviation of the jaw border's ramp, in face heights

@@ -175,7 +175,8 @@ def hanging_hair(hair: np.ndarray, skin: np.ndarray, clothing: np.ndarray, perso
     result[:first] = np.maximum(result[:first], beyond[:first])
     # Further down hair that hangs is known by what it is not, for in its own shadow it has no colour to know it by.
     other = smoothstep(0.7, 0.3, skin) * smoothstep(0.2, 0.5, person)
-    likely = np.maximum(result, np.maximum(beyond, other) * smoothstep(0.7, 0.4, clothing))
+    likely = np.maximum(smoothstep(0.45, 0.7, hair), np.maximum(beyond, other) * smoothstep(0.6, 0.3, clothing))
+    likely *= smoothstep(0.24, 0.32, np.abs(across))[None]  # mouth, chin, throat and tie
     for row in range(first, len(down)):
         above = cv2.dilate(result[row - 1][None], np.ones((1, 3), np.uint8))[0]
         result[row] = np.minimum(likely[row], above)

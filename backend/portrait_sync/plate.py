@@ -9,7 +9,7 @@ from .colours import Neck, colour_bins
 from .fill import disc, smoothstep
 from .head_region import FaceFrame
 
-SHADOW = 0.04
+SHADOW = 0.03
 """How far below the jaw the chin's shadow on the neck is taken out, in face heights."""
 STRIP = 0.08
 """How much of the visible neck below that gives the colour behind the head, in face heights."""
@@ -48,9 +48,9 @@ def make_plate(
         return plate
     frame, background, head, body, hair = (part[window] for part in (frame, background, head, body, hair))
     covered = (head > 0.02).astype(np.uint8)
-    natural = np.maximum(hair, neck.likeness[colour_bins(frame)])
+    skin = neck.likeness[colour_bins(frame)] * (1.0 - hair)
     bridge = axes.centre[1] - window[0].start
-    colour, matte, ring = extend_body(frame, body, natural, covered > 0, neck.colour, axes.height, bridge)
+    colour, matte, ring = extend_body(frame, body, skin, hair, covered > 0, neck.colour, axes.height, bridge)
     # Only behind the head and the body themselves: it must not stand out beside a narrow jaw.
     matte = matte * smoothstep(0.5, 1.0, head + body)
     behind = background + matte[..., None] * (colour - background)
@@ -69,7 +69,8 @@ def make_plate(
 def extend_body(
     frame: np.ndarray,
     body: np.ndarray,
-    natural: np.ndarray,
+    skin: np.ndarray,
+    hair: np.ndarray,
     head: np.ndarray,
     neck: np.ndarray,
     face_height: float,
@@ -80,7 +81,7 @@ def extend_body(
     Args:
         frame: (H, W, 3) uint8.
         body: (H, W) float32 matte of torso and neck.
-        natural: (H, W) float32, how likely a pixel is skin or hair: behind a collar it is the neck that goes on.
+        skin, hair: (H, W) float32, how likely a pixel is each: behind a collar it is the neck that goes on.
         head: (H, W) bool, what is to be covered.
         neck: (3) the colour to fall back on where neither is seen.
         face_height: pixels.
@@ -106,7 +107,9 @@ def extend_body(
     coverage = cv2.morphologyEx(coverage[None].astype(np.float32), cv2.MORPH_CLOSE, gap)
     coverage = cv2.GaussianBlur(coverage, (0, 0), sigmaX=max(0.6, 0.01 * face_height))[0]
 
-    weight = body[under] * natural[under] * ((depth > shadow) & (depth <= shadow + strip))
+    weight = body[under] * ((depth > shadow) & (depth <= shadow + strip))
+    bare = (weight * skin[under]).sum(axis=0) / strip
+    weight = weight * np.maximum(skin, hair)[under]
     share = weight.sum(axis=0) / strip
     columns = np.concatenate([np.einsum("hwc,hw->wc", frame[under], weight) / strip, share[:, None]], axis=1)[None]
     # Low frequencies only; a column without skin or hair takes its colour from the nearest with some, or the usual one.
@@ -117,7 +120,7 @@ def extend_body(
 
     reach = smoothstep(REACH[1], REACH[0], (rows - bridge_row) / face_height)
     shade = 1.0 - SHADE * np.clip((lowest - rows) / (0.4 * face_height), 0.0, 1.0)
-    ring = ((rows <= lowest + shadow) & occupied) * smoothstep(0.3, 0.7, cv2.blur(share[None], (5, 1)))
+    ring = ((rows <= lowest + shadow) & occupied) * smoothstep(0.3, 0.7, cv2.blur(bare[None], (5, 1)))
     return colour * shade[..., None], coverage * reach, ring
 
 

@@ -86,7 +86,7 @@ def test_the_head_matte_matches_the_truth_with_ears_and_without_neck(scene, mode
         assert np.abs(mattes[above, :, 0] - truth[above]).mean() < 0.008
         ears = scene.ear[index] > 0.99
         assert mattes[ears, 0].mean() > 0.95, "the network misses the ears; the matte must not"
-        assert mattes[chin + 8 :, :, 0].max() < 0.1, "the neck is no part of the head"
+        assert mattes[chin + 11 :, :, 0].max() < 0.1, "the neck is no part of the head"
         assert np.abs(mattes[..., 3] - scene.person[index]).mean() < 0.01
         assert np.abs(mattes[..., 0] + mattes[..., 2] - mattes[..., 3]).max() < 0.02
 

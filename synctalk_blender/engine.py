@@ -13,15 +13,15 @@ from pathlib import Path
 import bpy
 import gpu
 import numpy as np
-from gpu_extras.presets import draw_texture_2d
 
-from . import live_frame
+from . import live_frame, viewport_drawing
 from .backend_process import BackendError, shared_backend
 from .live_frame import FrameRequest, HeadFrame
 from .scene import camera as cameras
 from .scene import colour, marking, rig, view
 from .scene.directions import Directions
 from .scene.errors import SceneError
+from .viewport_drawing import Picture
 
 _WAIT_S = 0.005
 _PREVIEW_MS = 60.0
@@ -94,20 +94,28 @@ class SyncTalkRenderEngine(bpy.types.RenderEngine):
         """Draw the newest picture there is, and ask for a newer one where it is out of date."""
         if self._viewport is None:
             self._viewport = _Viewport()
+        viewport = self._viewport
         try:
             frame, place = _seen_by_region(context, depsgraph)
-            texture = self._viewport.picture(frame, place)
-            self.update_stats("SyncTalk", self._viewport.message)
-        except (SceneError, BackendError) as error:
+        except SceneError as error:
             self.update_stats("SyncTalk", str(error))
             return
+        texture = viewport.picture(frame, place)
+        self.update_stats("SyncTalk", viewport.message)
         if texture is None:
             return
-        gpu.state.blend_set("ALPHA_PREMULT")
-        self.bind_display_space_shader(depsgraph.scene)
-        draw_texture_2d(texture, (place.x, place.y), place.width, place.height)
-        self.unbind_display_space_shader()
-        gpu.state.blend_set("NONE")
+        region = context.region
+        clip = (
+            2 * place.x / region.width - 1,
+            2 * place.y / region.height - 1,
+            2 * place.width / region.width,
+            2 * place.height / region.height,
+        )
+        picture = Picture(texture, clip)
+        if place.is_camera_frame and _footage_is_shown(context):
+            viewport_drawing.draw_after_overlays(region, picture)
+        else:
+            viewport_drawing.draw(picture)
 
 
 def wanted_frame(depsgraph: bpy.types.Depsgraph) -> HeadFrame:
@@ -179,11 +187,7 @@ class _Viewport:
         self._ms_a_pixel: float | None = None
 
     def picture(self, frame: HeadFrame, place: _Place) -> gpu.types.GPUTexture | None:
-        """The best picture there is to fill `place` with; asks for a better one where it is not of `frame`.
-
-        Raises:
-            BackendError: the backend is not there.
-        """
+        """The best picture there is to fill `place` with; asks for a better one where it is not of `frame`."""
         version = _head_version(frame.workspace)
         if not frame.is_same_as(self._wanted) or version != self._head_version:
             self._wanted, self._head_version = frame, version
@@ -200,7 +204,11 @@ class _Viewport:
             self._is_moving = False
         asked = replace(frame, pinhole=frame.pinhole.resized(factor)) if factor < 1.0 else frame
         self._asked, self._asked_for_frame = frame, place.is_camera_frame
-        self._request = FrameRequest(shared_backend(user_asked=False), asked)
+        try:
+            self._request = FrameRequest(shared_backend(user_asked=False), asked)
+        except BackendError as error:
+            self.message, self._is_settled = str(error), True  # until something changes
+            return
         _watch(self._request)
 
     def _take_answer(self) -> None:
@@ -218,9 +226,8 @@ class _Viewport:
         height, width = pixels.shape[:2]
         if ms > 0:
             self._ms_a_pixel = ms / (width * height)
-        pixels = np.ascontiguousarray(colour.from_linear_rec709(pixels))
-        buffer = gpu.types.Buffer("FLOAT", pixels.size, pixels.ravel())
-        self._texture = gpu.types.GPUTexture((width, height), format="RGBA16F", data=buffer)
+        pixels = colour.from_linear_rec709(pixels)
+        self._texture = viewport_drawing.texture_of(pixels)
         self._texture_fills_frame = self._asked_for_frame
         if is_wanted:
             # The hand rests: the next picture is a whole one, unless this one was.
@@ -258,6 +265,14 @@ def _seen_by_region(context: bpy.types.Context, depsgraph: bpy.types.Depsgraph) 
     if view.is_orthographic(window_matrix):
         directions = Directions(view.far_away(directions.head_to_camera), directions.blendshapes)
     return HeadFrame(workspace, pinhole, directions), _Place(0.0, 0.0, region.width, region.height, False)
+
+
+def _footage_is_shown(context: bpy.types.Context) -> bool:
+    space = context.space_data
+    lens = space.camera if space.use_local_camera else context.scene.camera
+    data = lens.data
+    shown = any(item.show_background_image and item.image for item in data.background_images)
+    return space.overlay.show_overlays and data.show_background_images and shown
 
 
 def _head_version(workspace: str) -> float:
@@ -300,6 +315,7 @@ def _panels() -> list[type]:
 
 def register() -> None:
     marking.register()
+    viewport_drawing.register()
     bpy.utils.register_class(SyncTalkRenderEngine)
     for panel in _panels():
         panel.COMPAT_ENGINES.add(SyncTalkRenderEngine.bl_idname)
@@ -309,5 +325,6 @@ def unregister() -> None:
     for panel in _panels():
         panel.COMPAT_ENGINES.discard(SyncTalkRenderEngine.bl_idname)
     bpy.utils.unregister_class(SyncTalkRenderEngine)
+    viewport_drawing.unregister()
     marking.unregister()
     live_frame.close()

@@ -15,7 +15,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from . import camera, footage, keyframes, nodes, rig
+from . import camera, footage, nodes, rig
 from .errors import SceneError
 from .importer import FIRST_FRAME
 from .subject import Subject
@@ -50,7 +50,7 @@ def compose(
     _connect_head(scene, tree, subject, len(plate_frame), frames)
     nodes.set_scale_method(_node(tree, "at render size"), _scale_method(scene, subject))
     scene.render.use_compositing = True
-    # A strip of sound alone does not stand in the compositor's way; pictures in the sequencer would replace it.
+    footage.show_plate(found.camera)
     return tree
 
 
@@ -63,26 +63,26 @@ def is_composed(scene: bpy.types.Scene) -> bool:
 def _build(tree: nodes.Tree, subject: Subject) -> None:
     frames = {title: _frame(tree, title) for title in _COLOURS}
 
-    clip = _image_node(tree, frames["Footage"], "footage", "Footage", (0, 0))
-    plate = _image_node(tree, frames["Clean plate"], "plate", "Footage without the head", (0, -380))
-    placed = _marked(nodes.group_node(tree, _group(_PLACE, _build_place)), "place", frames["Clean plate"], (260, -300))
+    clip = _image_node(tree, frames["Footage"], "footage", "Footage", (0, 220))
+    plate = _image_node(tree, frames["Clean plate"], "plate", "Footage without the head", (0, -260))
+    placed = _marked(nodes.group_node(tree, _group(_PLACE, _build_place)), "place", frames["Clean plate"], (320, -160))
     set_place(placed, subject)
     tree.links.new(_trimmed(tree, frames["Footage"], clip, subject), placed.inputs["Footage"])
     tree.links.new(plate.outputs["Image"], placed.inputs["Plate"])
 
     soft = _marked(
-        nodes.group_node(tree, _group(_EDGE, _build_edge)), "edge softness", frames["Edge softness"], (260, -760)
+        nodes.group_node(tree, _group(_EDGE, _build_edge)), "edge softness", frames["Edge softness"], (420, -740)
     )
 
     sized = _marked(
-        nodes.scale_to_render(tree, placed.outputs[0], "STRETCH"), "at render size", frames["Output"], (560, -300)
+        nodes.scale_to_render(tree, placed.outputs[0], "STRETCH"), "at render size", frames["Output"], (680, -160)
     )
     sized.label = "At the render's size"
-    over = _marked(nodes.group_node(tree, _group(_OVER, _build_over)), "output", frames["Output"], (780, -420))
+    over = _marked(nodes.group_node(tree, _group(_OVER, _build_over)), "output", frames["Output"], (920, -300))
     tree.links.new(sized.outputs[0], over.inputs["Background"])
     tree.links.new(soft.outputs[0], over.inputs["Head"])
     final = nodes.output_socket(tree)
-    final.node.location = (1060, -420)
+    final.node.location = (1220, -300)
     tree.links.new(over.outputs[0], final)
 
 
@@ -90,7 +90,7 @@ def _show_footage(tree: nodes.Tree, subject: Subject, plate_frame: np.ndarray) -
     pattern = subject.footage
     if pattern is None:
         raise SceneError(
-            f"{subject.root} holds only a part of the picture: export its footage first (api.export_footage, or Composite)."
+            f"{subject.root} holds a part of the picture only, its whole footage is missing: press Build Composite again."
         )
     shown = {"footage": pattern, "plate": subject.root / "plate" / "%06d.jpg"}
     curves, frames = [], np.empty(0)
@@ -102,14 +102,8 @@ def _show_footage(tree: nodes.Tree, subject: Subject, plate_frame: np.ndarray) -
         footage.show_sequence(node, FIRST_FRAME, plate_frame)
         frames, offsets = footage.offset_keys(FIRST_FRAME, plate_frame)
         curves.append((f'nodes["{node.name}"].frame_offset', 0, offsets))
-    action = keyframes.find_base_action(tree, "footage order")
-    if not len(frames):
-        if action is not None:
-            keyframes.set_curves(action, [], frames, "CONSTANT")
-        return
-    action = keyframes.base_action(tree, "footage order", f"{subject.name} footage order")
-    keyframes.set_curves(action, curves, frames, "CONSTANT")
-    keyframes.lay_below(tree, action, np.array([FIRST_FRAME, FIRST_FRAME + len(plate_frame) - 1]))
+    name = f"{subject.name} footage order"
+    footage.key_order(tree, curves, frames, name, FIRST_FRAME, len(plate_frame))
 
 
 def _connect_head(scene: bpy.types.Scene, tree: nodes.Tree, subject: Subject, count: int, frames: Path | None) -> None:
@@ -119,10 +113,10 @@ def _connect_head(scene: bpy.types.Scene, tree: nodes.Tree, subject: Subject, co
     if node is None:
         frame = next((item for item in tree.nodes if item.get(_ROLE) == "frame Neural head"), None)
         if frames is None:
-            node = _marked(tree.nodes.new("CompositorNodeRLayers"), wanted, frame, (0, -760))
+            node = _marked(tree.nodes.new("CompositorNodeRLayers"), wanted, frame, (0, -740))
             node.scene = scene
         else:
-            node = _image_node(tree, frame, wanted, "Baked head", (0, -760))
+            node = _image_node(tree, frame, wanted, "Baked head", (0, -740))
         targets = [link.to_socket for link in old.outputs["Image"].links] if old is not None else []
         if not targets:
             soft = _node(tree, "edge softness")
@@ -271,7 +265,7 @@ def _image_node(
     tree: nodes.Tree, frame: nodes.Node | None, role: str, label: str, location: tuple[float, float]
 ) -> nodes.Node:
     node = _marked(tree.nodes.new("CompositorNodeImage"), role, frame, location)
-    node.label = label
+    node.label, node.width = label, 240
     return node
 
 
@@ -280,5 +274,5 @@ def _trimmed(tree: nodes.Tree, frame: nodes.Node, clip: nodes.Node, subject: Sub
     if subject.frame_size == subject.source_size:
         return clip.outputs["Image"]
     socket = nodes.crop(tree, clip.outputs["Image"], *subject.frame_size, subject.source_size[1])
-    _marked(socket.node, "trim", frame, (0, -200))
+    _marked(socket.node, "trim", frame, (320, 220))
     return socket

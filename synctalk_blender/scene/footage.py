@@ -23,11 +23,18 @@ _ROLE = "synctalk_role"
 
 
 def load_sequence(pattern: Path, *, is_data: bool = False) -> bpy.types.Image:
-    """The image sequence whose files are named by `pattern` (`…/%06d.jpg`), from 000000; loaded once a file."""
+    """The image sequence whose files are named by `pattern` (`…/%06d.jpg`), from 000000.
+
+    One that is loaded already is read anew, as its files may have been written anew.
+
+    Raises:
+        SceneError: its first file is missing.
+    """
     first = Path(str(pattern) % 0)
     if not first.exists():
         raise SceneError(f"{first} is missing: process the video again.")
     image = bpy.data.images.load(str(first), check_existing=True)
+    image.reload()
     image.source = "SEQUENCE"
     image.colorspace_settings.name = "Non-Color" if is_data else "sRGB"
     return image
@@ -58,38 +65,74 @@ def offset_keys(first_frame: int, shown: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def show_behind_camera(camera: bpy.types.Object, subject: Subject, shown: np.ndarray, first_frame: int) -> None:
-    """Make the footage the camera's background; the artist's own background images are kept."""
-    pattern, data = subject.footage, camera.data
-    if pattern is None:
-        return
-    image = load_sequence(pattern)
-    image[_ROLE] = "footage"
-    index = next(
-        (i for i, item in enumerate(data.background_images) if item.image and item.image.get(_ROLE) == "footage"), None
-    )
-    if index is None:
-        index = len(data.background_images)
-        background = data.background_images.new()
-        background.alpha = 1.0
-        background.display_depth = "BACK"
-        background.frame_method = "CROP"
-    else:
+    """Make footage and clean plate the camera's background; the artist's own background images are kept.
+
+    The plate, in its square over the footage, is hidden until there is a composite: then the viewport's Rendered mode shows
+    the head over it, and not over the head of the footage.
+    """
+    data = camera.data
+    patterns = {"footage": subject.footage, "plate": subject.root / "plate" / "%06d.jpg"}
+    curves, frames = [], np.empty(0, np.int64)
+    for role, pattern in patterns.items():
+        if pattern is None or not Path(str(pattern) % 0).exists():
+            continue
+        index = _background(data, role)
+        if index is None:
+            index = len(data.background_images)
+            background = data.background_images.new()
+            background.alpha = 1.0
+            background.display_depth = "BACK"
+            background.show_background_image = role == "footage"
         background = data.background_images[index]
-    background.image = image
-    show_sequence(background.image_user, first_frame, shown)
+        background.image = load_sequence(pattern)
+        background.image[_ROLE] = role
+        show_sequence(background.image_user, first_frame, shown)
+        frames, offsets = offset_keys(first_frame, shown)
+        curves.append((f"background_images[{index}].image_user.frame_offset", 0, offsets))
+        if role == "plate":
+            _place_background(background, subject)
+        else:
+            background.frame_method = "CROP"
     data.show_background_images = True
-    _key_background(data, index, *offset_keys(first_frame, shown), shown, first_frame)
+    key_order(data, curves, frames, f"{data.name} footage order", first_frame, len(shown))
 
 
-def _key_background(
-    camera: bpy.types.Camera, index: int, frames: np.ndarray, offsets: np.ndarray, shown: np.ndarray, first_frame: int
+def show_plate(camera: bpy.types.Object) -> None:
+    """Show the clean plate behind the camera, over the footage."""
+    index = _background(camera.data, "plate")
+    if index is not None:
+        camera.data.background_images[index].show_background_image = True
+
+
+def key_order(
+    owner: bpy.types.ID,
+    curves: list[tuple[str, int, np.ndarray]],
+    frames: np.ndarray,
+    name: str,
+    first_frame: int,
+    count: int,
 ) -> None:
-    """Key the order of the footage below whatever the artist has keyed on the camera."""
+    """Key offsets of sequences on `owner`, below whatever the artist has keyed there; without frames, take them back."""
+    action = keyframes.find_base_action(owner, "footage order")
     if not len(frames):
-        frames, offsets = np.array([first_frame]), frame_offsets(shown)[:1]
-        if keyframes.find_base_action(camera, "footage order") is None:
-            return
-    action = keyframes.base_action(camera, "footage order", f"{camera.name} footage order")
-    path = f"background_images[{index}].image_user.frame_offset"
-    keyframes.set_curves(action, [(path, 0, offsets)], frames, "CONSTANT")
-    keyframes.lay_below(camera, action, np.array([first_frame, first_frame + len(shown) - 1]))
+        if action is not None:
+            keyframes.set_curves(action, [], frames, "CONSTANT")
+        return
+    action = keyframes.base_action(owner, "footage order", name)
+    keyframes.set_curves(action, curves, frames, "CONSTANT")
+    keyframes.lay_below(owner, action, np.array([first_frame, first_frame + count - 1]))
+
+
+def _background(data: bpy.types.Camera, role: str) -> int | None:
+    images = [item.image for item in data.background_images]
+    return next((index for index, image in enumerate(images) if image and image.get(_ROLE) == role), None)
+
+
+def _place_background(background: bpy.types.CameraBackgroundImage, subject: Subject) -> None:
+    """Put a picture of the working frame where it lies in the scene's picture, as measured on 5.2."""
+    width, height = subject.frame_size
+    x, y, side = subject.crop
+    background.frame_method = "FIT"
+    background.scale = side / min(width, height)
+    unit = width * min(1.0, width / height)
+    background.offset = ((x + side / 2 - width / 2) / unit, (height / 2 - y - side / 2) / unit)

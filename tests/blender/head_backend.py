@@ -61,13 +61,19 @@ def main(fault: str) -> None:
                 text = f"{params['workspace']} has no trained head yet: train it first."
                 send({"id": request_id, "error": {"code": -32000, "message": text, "data": {"kind": "workspace"}}})
                 continue
+            begun = time.perf_counter()
             picture = draw(params)
             if params["origin"] == "bottom_left":
                 picture = picture[::-1]
             with open(params["memory"], "r+b") as file:
                 file.write(np.ascontiguousarray(picture).tobytes())
             width = params["width"] * (2 if fault == "huge" else 1)
-            send({"id": request_id, "result": {"width": width, "height": params["height"], "ms": 1.0}})
+            send(
+                {
+                    "id": request_id,
+                    "result": {"width": width, "height": params["height"], "ms": (time.perf_counter() - begun) * 1e3},
+                }
+            )
         elif method == "shutdown":
             send({"id": request_id, "result": {}})
             return

@@ -86,7 +86,17 @@ def test_importing_twice_replaces_and_does_not_double(kit, root, rig):
     assert again.head == rig.head
     if kit.part("scene.sound").can_hold_sound():
         assert len(kit.part("scene.sound").strips_of(kit.scene.sequence_editor)) == 1
-    assert len(again.camera.data.background_images) == 1
+    assert len(again.camera.data.background_images) == 2
+
+
+def test_the_clean_plate_is_a_background_that_waits_for_the_composite(kit):
+    root = kit.workspace(source_size=(320, 180), crop=(100.0, 20.0, 144.0))
+    rig = kit.import_tracking(root)
+    footage, plate = rig.camera.data.background_images
+    assert footage.show_background_image
+    assert not plate.show_background_image
+    assert plate.scale == pytest.approx(144 / 180)
+    assert tuple(plate.offset) == pytest.approx(((172 - 160) / 320, (90 - 92) / 320))
 
 
 def test_renamed_and_moved_objects_are_found(kit, root, rig):

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from . import folder_lock, interpreters, locks, pip_run, platforms, system_libraries, torch_wheel
-from .errors import DiskError, InstallError, PackageError, PythonError
+from .errors import DiskError, InstallError, NetworkError, PackageError, PythonError
 from .process import child_environment, lines
 from .progress import IsCancelled, Progress, megabytes
 
@@ -267,7 +267,7 @@ class _Installation:
 
     def _install_torch(self, device: str, version: tuple[int, int]) -> Iterator[Progress]:
         for source in torch_wheel.sources(device):
-            run = self._pip([*source.arguments, source.requirement], optional=source.local)
+            run = self._pip([*source.arguments, source.requirement], optional=source.local, host=source.host)
             while True:
                 try:
                     pip = next(run)
@@ -283,19 +283,27 @@ class _Installation:
                 return
         raise PackageError(f"torch {torch_wheel.VERSION} was not found: check pip's configuration and try again.")
 
-    def _pip(self, arguments: Sequence[str], optional: bool = False) -> Generator[pip_run.PipState, None, bool]:
+    def _pip(
+        self, arguments: Sequence[str], optional: bool = False, host: str = "the package index"
+    ) -> Generator[pip_run.PipState, None, bool]:
         (self.folder / _TEMPORARY).mkdir(exist_ok=True)
-        return (
-            yield from pip_run.install(
-                self.python,
-                arguments,
-                log=self.folder / LOG,
-                temporary=self.folder / _TEMPORARY,
-                cancelled=self.cancelled,
-                inherited=(self.descriptor,),
-                optional=optional,
+        try:
+            return (
+                yield from pip_run.install(
+                    self.python,
+                    arguments,
+                    log=self.folder / LOG,
+                    temporary=self.folder / _TEMPORARY,
+                    cancelled=self.cancelled,
+                    inherited=(self.descriptor,),
+                    optional=optional,
+                    host=host,
+                )
             )
-        )
+        except (NetworkError, PackageError):
+            # pip ended by itself and has undone what it had begun: nothing is mixed, even in an update.
+            _write_marker(self.folder, {"complete": False})
+            raise
 
     def _check_imports(self) -> Iterator[Progress]:
         modules = [*(["torch"] if self.spec.torch else []), *self.spec.imports]

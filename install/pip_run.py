@@ -43,6 +43,7 @@ def install(
     cancelled: IsCancelled | None = None,
     inherited: Sequence[int] = (),
     optional: bool = False,
+    host: str = "the package index",
 ) -> Generator[PipState, None, bool]:
     """`python -m pip install ARGUMENTS`, yielding its state at every line and at least every 0.1 s.
 
@@ -52,6 +53,7 @@ def install(
         log: everything pip says is appended to it.
         temporary: pip downloads to a folder in it, so that it shows how far a large wheel is, and a kill leaves nothing
             behind elsewhere.
+        host: where the packages come from, for messages.
 
     Raises:
         NetworkError, DiskError, PackageError, Cancelled: see `failure`.
@@ -93,7 +95,7 @@ def install(
     text = "\n".join(state.tail)
     if optional and "No matching distribution found" in text:
         return False
-    raise failure(text, log)
+    raise failure(text, log, host)
 
 
 def _follow(state: PipState, line: str) -> None:
@@ -105,7 +107,7 @@ def _follow(state: PipState, line: str) -> None:
         state.installing = True
 
 
-def failure(text: str, log: Path) -> InstallError:
+def failure(text: str, log: Path, host: str = "the package index") -> InstallError:
     """pip's last lines as one error: what is wrong, and what to do."""
     if "No space left on device" in text or "Errno 28" in text or "There is not enough space on the disk" in text:
         return DiskError(f"The disk became full in {log.parent}: free some space and run the same command again.")
@@ -121,15 +123,14 @@ def failure(text: str, log: Path) -> InstallError:
         )
     if _OFFLINE.search(text):
         return NetworkError(
-            "The package index cannot be reached: check the network connection and proxy (HTTPS_PROXY, PIP_INDEX_URL) "
+            f"{host[0].upper()}{host[1:]} cannot be reached: check the network connection and the proxy (HTTPS_PROXY) "
             f"and run the same command again, finished downloads are kept (see {log})."
         )
     no_version = _NO_VERSION.search(text)
     if no_version:
         return PackageError(
-            f"{no_version[1]} is not offered for this Python and platform by the package index that pip is configured "
-            "for: check PIP_INDEX_URL, PIP_NO_INDEX and pip's configuration file, and run the same command again "
-            f"(see {log})."
+            f"{no_version[1]} is not offered for this Python and platform by {host} as pip is configured: check "
+            f"PIP_INDEX_URL, PIP_NO_INDEX and pip's configuration file, and run the same command again (see {log})."
         )
     last = next((line for line in reversed(text.splitlines()) if line.startswith("ERROR:")), "ERROR: pip failed")
     return PackageError(f"{last[7:].strip().rstrip('.')}: run the same command again; the whole report is in {log}.")

@@ -55,12 +55,18 @@ def sources(device: str) -> list[Source]:
     if device == "cpu":
         return [
             Source(f"torch=={VERSION}", ("--no-deps", "--no-index"), "pip's configured find-links", local=True),
-            Source(f"torch=={VERSION}+cpu", ("--no-deps", "--index-url", f"{_INDEX}/cpu"), "PyTorch's index"),
+            Source(
+                f"torch=={VERSION}+cpu",
+                ("--no-deps", "--index-url", f"{_INDEX}/cpu"),
+                "PyTorch's index (download.pytorch.org)",
+            ),
         ]
     # With its dependencies: the CUDA libraries, at the versions that torch itself pins.
     return [
         Source(f"torch=={VERSION}+{CUDA}", ("--no-index",), "pip's configured find-links", local=True),
-        Source(f"torch=={VERSION}+{CUDA}", ("--index-url", f"{_INDEX}/{CUDA}"), "PyTorch's index"),
+        Source(
+            f"torch=={VERSION}+{CUDA}", ("--index-url", f"{_INDEX}/{CUDA}"), "PyTorch's index (download.pytorch.org)"
+        ),
     ]
 
 

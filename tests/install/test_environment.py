@@ -159,6 +159,23 @@ def test_an_interrupted_update_is_built_anew(ready, wheels, root):
     assert not (site_packages(spec) / "left_over.py").exists()
 
 
+def test_an_update_that_fails_for_want_of_a_network_keeps_what_is_there(ready, wheels):
+    spec = ready
+    (site_packages(spec) / "kept.py").write_text("")
+    newer = make_wheel(wheels, "alpha", "2.0")
+    write_lock(spec, newer)
+    newer.rename(wheels / "away")
+    with pytest.raises(errors.PackageError):
+        make(spec)
+    assert environment.state(spec) == "incomplete"
+    (wheels / "away").rename(newer)
+
+    make(spec)
+
+    assert version_of(spec, "alpha") == "2.0"
+    assert (site_packages(spec) / "kept.py").exists()
+
+
 @posix_only
 def test_cancelling_stops_pip_and_leaves_it_incomplete(begun, wheels):
     spec = begun

@@ -42,7 +42,7 @@ class Script:
     seconds: float | None = 10.0
     size: int = 512
     seed: int = 7
-    samples: int = 14
+    samples: int = 8
     strands: int = 24000
 
 

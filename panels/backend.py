@@ -67,7 +67,7 @@ def _draw_process(layout: bpy.types.UILayout, context: bpy.types.Context, known:
         )
     elif known.backend_alive:
         label_lines(layout, context, "It is starting.")
-    elif known.backend_error and Step.BACKEND not in jobs.runtime.errors:
+    elif known.backend_error and not jobs.runtime.errors:
         label_lines(layout, context, known.backend_error, icon="ERROR")
     else:
         label_lines(layout, context, "It starts by itself when a step needs it.")

@@ -288,8 +288,8 @@ class BackendProcess:
 
     def _write_stdin(self) -> None:
         if hasattr(signal, "pthread_sigmask"):
-            # Blender does not ignore this signal as `python` does: writing to a dead child would end Blender. Blocked in
-            # this thread, the one that writes, it is an OSError.
+            # Blender does not ignore this signal as `python` does: writing to a dead child would end Blender. Blocked
+            # in this thread, the one that writes, it is an OSError.
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPIPE})
         try:
             while (line := self._outbox.get()) is not None:
@@ -450,7 +450,8 @@ class BackendProcess:
                 "The backend closed its output and was ended: try again; finished work is kept.", "died"
             )
         self._stderr_thread.join(1.0)
-        words = _shortened(self._stderr_tail[-1]) if self._stderr_tail else ""
+        # A traceback's last line says what happened; who was killed was in the middle of something else.
+        words = _shortened(self._stderr_tail[-1]) if self._stderr_tail and code >= 0 else ""
         how = _exit_in_words(code)
         what = f"The backend ended unexpectedly ({how}{': ' + words if words else ''})"
         if not self._spoke:

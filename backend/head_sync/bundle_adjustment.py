@@ -1,13 +1,14 @@
-"""Bundle adjustment of a rigid head before one camera (Eq. 7 and 8), by Levenberg-Marquardt on the problem's own structure.
+"""Bundle adjustment of a rigid head before one camera (Eq. 7 and 8), by Levenberg-Marquardt on the problem's own
+structure.
 
-An observation belongs to one frame and one point, so the normal equations are 6x6 blocks of poses, 3x3 blocks of points and
-what couples them. Poses with points fixed, and points with poses fixed (Eq. 7), fall apart into small systems that are
-solved for all frames or all points at once; the joint problem (Eq. 8) eliminates the points (Schur complement) and solves for
-the poses. Huber's loss keeps outliers from mattering.
+An observation belongs to one frame and one point, so the normal equations are 6x6 blocks of poses, 3x3 blocks of
+points and what couples them. Poses with points fixed, and points with poses fixed (Eq. 7), fall apart into small
+systems that are solved for all frames or all points at once; the joint problem (Eq. 8) eliminates the points (Schur
+complement) and solves for the poses. Huber's loss keeps outliers from mattering.
 
-Throughout: `points_px` (N, P, 2) pixels; `weights` (N, P) the inverse of each observation's standard deviation in 1/px, 0 where
-the point is not seen; `points` (P, 3) metres in the head frame; `poses` (N, 4, 4) head to camera; `focal` pixels;
-`principal` (2) pixels. Residuals are counted in standard deviations.
+Throughout: `points_px` (N, P, 2) pixels; `weights` (N, P) the inverse of each observation's standard deviation in
+1/px, 0 where the point is not seen; `points` (P, 3) metres in the head frame; `poses` (N, 4, 4) head to camera;
+`focal` pixels; `principal` (2) pixels. Residuals are counted in standard deviations.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ CHUNK = 200
 
 @dataclass(frozen=True)
 class Prior:
-    """What is known of the points beforehand: `mean` (P, 3) metres and `weight` (P), inverse standard deviations in 1/m."""
+    """What is known of the points beforehand: `mean` (P, 3) metres and `weight` (P), inverse standard deviations in
+    1/m."""
 
     mean: np.ndarray
     weight: np.ndarray
@@ -44,7 +46,8 @@ class FocalPrior:
 
 @dataclass(frozen=True)
 class Bundle:
-    """Result of `bundle_adjust`. `focal_spread`: standard deviation of log focal, 0 where it was held. `cost`: the robust loss."""
+    """Result of `bundle_adjust`. `focal_spread`: standard deviation of log focal, 0 where it was held. `cost`: the
+    robust loss."""
 
     points: np.ndarray
     poses: np.ndarray
@@ -110,10 +113,10 @@ def refine_motion(
 ) -> np.ndarray:
     """The poses of all frames together, points and focal length held, with what neighbouring frames say of one another.
 
-    A point strays from the rigid head slowly, with expression and light, and far more than its flow is uncertain: from one
-    frame to the next the error hardly changes. So the *change* of each error is held against the flow's own precision
-    (`step_weights` (N-1, P), 0 where a point is not seen in both frames), and the error itself only against how far points
-    stray (`weights`). No motion is assumed smooth, so nothing lags; the system is block tridiagonal.
+    A point strays from the rigid head slowly, with expression and light, and far more than its flow is uncertain:
+    from one frame to the next the error hardly changes. So the *change* of each error is held against the flow's own
+    precision (`step_weights` (N-1, P), 0 where a point is not seen in both frames), and the error itself only against
+    how far points stray (`weights`). No motion is assumed smooth, so nothing lags; the system is block tridiagonal.
     """
     frames = len(poses)
     for _ in range(iterations):
@@ -253,7 +256,8 @@ def _bundle_cost(points_px, weights, points, poses, focal, principal, prior, foc
 
 
 def _seen_only(points_px: np.ndarray, weights: np.ndarray, points: np.ndarray):
-    """The same observations without those that no frame sees: (N, M, 2), (N, M) and each frame's own points (N, M, 3)."""
+    """The same observations without those that no frame sees: (N, M, 2), (N, M) and each frame's own points (N, M,
+    3)."""
     most = max(1, int((weights > 0).sum(1).max(initial=1)))
     order = np.argsort(weights <= 0, axis=1, kind="stable")[:, :most]
     return (
@@ -285,7 +289,8 @@ def _linearise(points_px, weights, points, poses, focal, principal, robust=True)
 
 
 def _robust(weights: np.ndarray, error: np.ndarray) -> np.ndarray:
-    """Weights (N, P) by which errors (N, P, 2) count squared as Huber's loss would have them: beyond its knee with constant pull."""
+    """Weights (N, P) by which errors (N, P, 2) count squared as Huber's loss would have them: beyond its knee with
+    constant pull."""
     distance = weights * np.linalg.norm(error, axis=-1)
     return weights * np.sqrt(np.minimum(1.0, HUBER / np.maximum(distance, 1e-12)))
 
@@ -299,7 +304,8 @@ def _accumulate(normal, gradient, by_pose, error, weight) -> None:
 
 
 def _solve_tridiagonal(diagonal: np.ndarray, beside: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Solve a symmetric block tridiagonal system: `diagonal` (N, 6, 6), `beside` (N-1, 6, 6) (row n, column n + 1), `right` (N, 6)."""
+    """Solve a symmetric block tridiagonal system: `diagonal` (N, 6, 6), `beside` (N-1, 6, 6) (row n, column n + 1),
+    `right` (N, 6)."""
     frames = len(diagonal)
     banded = np.zeros((12, 6 * frames))  # upper form: banded[11 + i - j, j] = a[i, j]
     for row in range(6):

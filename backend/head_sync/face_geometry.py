@@ -8,7 +8,8 @@ PUPIL_DISTANCE_M = 0.063
 """Metres between the pupils: what fixes the scale of a head that one camera saw (an adult's mean)."""
 
 ORIGIN_FROM_PUPILS_M = np.array([0.0, 0.045, 0.085])
-"""From the midpoint between the pupils to the head frame's origin: near the atlas joint, about which a neck turns a head."""
+"""From the midpoint between the pupils to the head frame's origin: near the atlas joint, about which a neck turns a
+head."""
 
 FOREHEAD_TOP, CHIN = 10, 152
 RIGHT_PUPIL, LEFT_PUPIL = 468, 473
@@ -42,8 +43,8 @@ RIGHT_BROW = np.array([70, 63, 105, 66, 107, 55, 65, 52, 53, 46])
 LEFT_BROW = np.array([300, 293, 334, 296, 336, 285, 295, 282, 283, 276])
 
 UPPER_FACE = np.array([
-    10, 338, 297, 332, 284, 251, 389, 356, 454, 447, 345, 346, 347, 348, 329, 279, 275, 4, 45, 49, 100, 119, 118, 117, 116,
-    227, 234, 127, 162, 21, 54, 103, 67, 109,
+    10, 338, 297, 332, 284, 251, 389, 356, 454, 447, 345, 346, 347, 348, 329, 279, 275, 4, 45, 49, 100, 119, 118, 117,
+    116, 227, 234, 127, 162, 21, 54, 103, 67, 109,
 ])  # fmt: skip
 """Outline, in order, of the part of the face that moves with the skull: forehead, temples, cheekbones, nose."""
 
@@ -56,8 +57,9 @@ LOWER_FACE = np.array(
 def head_frame(face: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
     """The canonical head frame (docs/animation.md) of a face shape given in any frame and unit.
 
-    x is the mean direction across the midline, from landmarks that mirror one another; y runs from the top of the forehead to
-    the chin, square to x. So "frontal" is a property of the face alone and agrees between two clips of one person.
+    x is the mean direction across the midline, from landmarks that mirror one another; y runs from the top of the
+    forehead to the chin, square to x. So "frontal" is a property of the face alone and agrees between two clips of
+    one person.
 
     Args:
         face: (478, 3), right-handed, x to the right of the picture and y down for a face that looks into the camera.

@@ -1,4 +1,5 @@
-"""Rotations, projection and poses as arrays. Camera as OpenCV's: x right, y down, z forward. A pose maps head to camera."""
+"""Rotations, projection and poses as arrays. Camera as OpenCV's: x right, y down, z forward. A pose maps head to
+camera."""
 
 from __future__ import annotations
 
@@ -47,7 +48,8 @@ def make_poses(rotation: np.ndarray, translation: np.ndarray) -> np.ndarray:
 
 
 def step_poses(poses: np.ndarray, step: np.ndarray) -> np.ndarray:
-    """Poses (N, 4, 4) moved by (N, 6): a rotation vector applied in the camera's axes about the head's origin, then a shift."""
+    """Poses (N, 4, 4) moved by (N, 6): a rotation vector applied in the camera's axes about the head's origin, then a
+    shift."""
     moved = poses.copy()
     moved[:, :3, :3] = rotation_exp(step[:, :3]) @ poses[:, :3, :3]
     moved[:, :3, 3] += step[:, 3:]
@@ -75,7 +77,8 @@ def similarity(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def bridge_poses(poses: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Poses (N, 4, 4) with those that are not `known` (N) filled in: rotation by slerp, position linearly, held at both ends."""
+    """Poses (N, 4, 4) with those that are not `known` (N) filled in: rotation by slerp, position linearly, held at
+    both ends."""
     frames, at = np.arange(len(poses)), np.flatnonzero(known)
     if len(at) == len(poses):
         return poses

@@ -1,7 +1,7 @@
 """Head motion tracker (Eq. 5 and 6): focal length, face shape and a pose for every frame, from landmarks alone.
 
-The paper fits a morphable model; here the prior is the subject's own face, begun from MediaPipe's relative depth averaged
-over the clip and estimated together with the poses, so no model file is needed.
+The paper fits a morphable model; here the prior is the subject's own face, begun from MediaPipe's relative depth
+averaged over the clip and estimated together with the poses, so no model file is needed.
 """
 
 from __future__ import annotations
@@ -23,13 +23,19 @@ from .face_geometry import LEFT_PUPIL, PUPIL_DISTANCE_M, RIGHT_PUPIL, RIGID, RIG
 from .geometry import bridge_poses, make_poses, similarity
 
 FOCAL_PER_SIDE = 2.3
-"""Focal length over the side of a picture that shows head and shoulders: what such clips were found to have, give or take."""
+"""Focal length over the side of a picture that shows head and shoulders: what such clips were found to have, give or
+take."""
 
 FOCAL_PRIOR_SPREAD = 0.3
 """Relative standard deviation of that belief."""
 
 FOCAL_CANDIDATES = np.geomspace(0.5, 2.0, 7)
 """Times the expected focal length: what Eq. 5's search tries."""
+
+INDEPENDENT_FRAMES = 20
+"""Observations that the search's landmarks are worth together. The networks' picture of a face is nearly without
+perspective, which the search would take for a short focal length: on a rendered head it was wrong by 25 % when every
+frame counted."""
 
 LANDMARK_SIGMA = 0.012
 """Standard deviation of a landmark, in distances between the pupils (1.2 px where they are 100 px apart)."""
@@ -56,7 +62,8 @@ class FocalChoice:
 
 @dataclass(frozen=True)
 class HeadMotion:
-    """What landmarks tell: poses (N, 4, 4) and the face (478, 3) in the canonical head frame, metres; bridged where not `known` (N)."""
+    """What landmarks tell: poses (N, 4, 4) and the face (478, 3) in the canonical head frame, metres; bridged where
+    not `known` (N)."""
 
     poses: np.ndarray
     face: np.ndarray
@@ -67,8 +74,8 @@ class HeadMotion:
 def expected_focal_px(size: int, crop_size: float, source_size: tuple[int, int]) -> float:
     """Focal length to expect, in pixels of the working frame.
 
-    A portrait clip has about 2.3 times its side. A small face cut out of a wide picture tells of a camera whose focal length is
-    at least about the picture's width.
+    A portrait clip has about 2.3 times its side. A small face cut out of a wide picture tells of a camera whose focal
+    length is at least about the picture's width.
 
     Args:
         size: side of the working frame, pixels. crop_size: its side in the source, source pixels.
@@ -80,7 +87,8 @@ def expected_focal_px(size: int, crop_size: float, source_size: tuple[int, int])
 def track_head_motion(
     landmarks_px: np.ndarray, depth: np.ndarray, detected: np.ndarray, principal: np.ndarray, expected_focal: float
 ) -> HeadMotion:
-    """Focal length, face shape and poses from landmarks (N, 478, 2), their relative depth (N, 478) and `detected` (N)."""
+    """Focal length, face shape and poses from landmarks (N, 478, 2), their relative depth (N, 478) and `detected`
+    (N)."""
     points_px = landmarks_px[:, RIGID].astype(np.float64)
     pupils = np.linalg.norm(landmarks_px[detected][:, LEFT_PUPIL] - landmarks_px[detected][:, RIGHT_PUPIL], axis=1)
     weights = np.where(detected[:, None], RIGID_WEIGHTS / (LANDMARK_SIGMA * np.median(pupils)), 0.0)
@@ -115,7 +123,8 @@ def search_focal(
 ) -> FocalChoice:
     """Eq. 5: the focal length whose poses and shape, found anew for it, explain the landmarks best.
 
-    The landmarks of a frame err together, so they count as few observations; where they do not care the expectation decides.
+    The landmarks of a frame err together, so they count as few observations; where they do not care the expectation
+    decides.
     """
     candidates = expected * FOCAL_CANDIDATES
     error = []
@@ -123,13 +132,14 @@ def search_focal(
         poses = weak_perspective_poses(shape, landmarks_px, depth, focal, principal)
         bundle = _bundle(points_px, weights, prior, poses, focal, principal, iterations=8)
         error.append(bundle.cost / max(1, np.count_nonzero(weights)))
-    independent = 2.0 * len(landmarks_px)
+    independent = INDEPENDENT_FRAMES
     belief = (np.log(candidates / expected) / FOCAL_PRIOR_SPREAD) ** 2 / 2
     return choose_focal(candidates, 0.5 * independent * np.log(np.array(error)) + belief)
 
 
 def choose_focal(candidates: np.ndarray, score: np.ndarray) -> FocalChoice:
-    """The mean and spread, in the logarithm, of focal lengths whose negative log likelihood is `score` at `candidates`."""
+    """The mean and spread, in the logarithm, of focal lengths whose negative log likelihood is `score` at
+    `candidates`."""
     log_focal = np.linspace(np.log(candidates[0]), np.log(candidates[-1]), 401)
     smooth = np.interp(log_focal, np.log(candidates), score)
     chance = np.exp(smooth.min() - smooth)
@@ -142,7 +152,8 @@ def choose_focal(candidates: np.ndarray, score: np.ndarray) -> FocalChoice:
 def average_shape(landmarks_px: np.ndarray, depth: np.ndarray, detected: np.ndarray, frames: int = 300) -> np.ndarray:
     """The face (478, 3), in metres and centred, as the landmarks with their relative depth show it on average.
 
-    Each frame is a face at its own scale and turn; all are laid over one another by similarities of the rigid landmarks.
+    Each frame is a face at its own scale and turn; all are laid over one another by similarities of the rigid
+    landmarks.
     """
     some = spread_frames(detected, frames)
     faces = np.concatenate([landmarks_px[some], depth[some, :, None]], -1).astype(np.float64)
@@ -178,7 +189,8 @@ def neutral_face(
     shape: np.ndarray,
     rigid_points: np.ndarray,
 ) -> np.ndarray:
-    """The subject's face (478, 3) at rest: triangulated from frames with a shut mouth and open eyes, in the poses' frame.
+    """The subject's face (478, 3) at rest: triangulated from frames with a shut mouth and open eyes, in the poses'
+    frame.
 
     Args:
         shape: (478, 3) `average_shape`, the prior. rigid_points: (len(RIGID), 3), kept as they are.

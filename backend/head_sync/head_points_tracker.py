@@ -1,13 +1,14 @@
 """Head points tracker: the skull's own texture, followed from several reference frames by optical flow.
 
-Landmarks are found anew in each frame and shake with the network's mood. A patch of skin that is matched against the same
-reference picture again and again does not: every frame is compared with the references directly, never by way of its
-neighbours, so nothing drifts and nothing crosses a cut. Each frame is first laid over the reference by the affine map
-that the two poses from landmarks foretell, which leaves the flow a few pixels to find.
+Landmarks are found anew in each frame and shake with the network's mood. A patch of skin that is matched against the
+same reference picture again and again does not: every frame is compared with the references directly, never by way of
+its neighbours, so nothing drifts and nothing crosses a cut. Each frame is first laid over the reference by the affine
+map that the two poses from landmarks foretell, which leaves the flow a few pixels to find.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -22,7 +23,8 @@ from .head_motion_tracker import HeadMotion
 
 REFERENCES = 10
 FACE_POINTS, OUTER_POINTS = 70, 50
-"""Points looked for in a reference: on the upper face, and on hair and ears, which lie deeper and tell turn from shift."""
+"""Points looked for in a reference: on the upper face, and on hair and ears, which lie deeper and tell turn from
+shift."""
 
 NEAREST_REFERENCES = 4
 """References each frame is compared with: those turned most like it."""
@@ -35,6 +37,13 @@ FARTHEST_TURN_DEG = 20.0
 
 FORWARD_BACKWARD_PX = 0.5
 """Largest disagreement between flow there and flow back."""
+
+WINDOW = 0.25
+"""Side of the patch that is matched, in distances between the pupils."""
+
+MOST_UNLIKE = 24.0
+"""Mean difference between a patch and its match, in levels of evened grey (whose deviation is 40), beyond which it is
+another."""
 
 NOISE_LEVEL = 4.0
 """Contrast, in levels of grey, below which a texture is taken for the codec's noise and not raised further."""
@@ -52,7 +61,8 @@ class HeadPoints:
     """K points of the head seen in N frames.
 
     points_head_m: (K, 3) first guess from the face's surface. points_px: (N, K, 2) float32. seen: (N, K) bool.
-    reference: (K) the frame each was chosen in. on_face: (K) bool, on the upper face; else on hair and ears, or behind them.
+    reference: (K) the frame each was chosen in. on_face: (K) bool, on the upper face; else on hair and ears, or
+    behind them.
     """
 
     points_head_m: np.ndarray
@@ -81,7 +91,7 @@ def track_head_points(
     motion: HeadMotion,
     principal: np.ndarray,
     on_frame: Callable[[int], None] = lambda done: None,
-    threads: int = 2,
+    threads: int | None = None,
 ) -> HeadPoints:
     """Choose points of the skull in reference frames and find them in all `known` (N) frames.
 
@@ -91,7 +101,7 @@ def track_head_points(
     """
     poses, known, face, focal = motion.poses, motion.known, motion.face, motion.focal.px
     pupil_px = focal * PUPIL_DISTANCE_M / float(np.median(poses[known, 2, 3]))
-    window = int(np.clip(round(pupil_px * 0.16), 9, 25)) | 1
+    window = int(np.clip(round(pupil_px * WINDOW), 9, 41)) | 1
     references = []
     count = 0
     for frame in choose_references(poses, known):
@@ -118,7 +128,7 @@ def track_head_points(
             points_px[frame, part], seen[frame, part] = _match(reference, picture, guess, window, 0.12 * pupil_px)
 
     todo = np.flatnonzero(known) if references else []
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(threads or min(4, os.cpu_count() or 1)) as pool:
         jobs = [pool.submit(track, int(frame)) for frame in todo]
         try:
             for done, job in enumerate(jobs):
@@ -154,7 +164,8 @@ def choose_references(poses: np.ndarray, known: np.ndarray, limit: int = REFEREN
 
 
 def even_contrast(grey: np.ndarray, pupil_px: float) -> np.ndarray:
-    """The picture (H, W) uint8 with its local mean and contrast made even, so that light and shade do not pull the flow."""
+    """The picture (H, W) uint8 with its local mean and contrast made even, so that light and shade do not pull the
+    flow."""
     side = int(pupil_px * 0.4) | 1
     level = grey.astype(np.float32)
     level -= cv2.blur(level, (side, side))
@@ -280,7 +291,7 @@ def _match(
         "flags": cv2.OPTFLOW_USE_INITIAL_FLOW,
         "minEigThreshold": 1e-4,
     }
-    there, found, _ = cv2.calcOpticalFlowPyrLK(reference.picture, laid_over, start, aim.copy(), **options)
+    there, found, unlike = cv2.calcOpticalFlowPyrLK(reference.picture, laid_over, start, aim.copy(), **options)
     # The way back starts where the way there would have if it had not known the answer.
     back, found_back, _ = cv2.calcOpticalFlowPyrLK(
         laid_over, reference.picture, there, there + (start - aim), **options
@@ -288,6 +299,7 @@ def _match(
     good = (found[:, 0] > 0) & (found_back[:, 0] > 0)
     good &= np.linalg.norm((back - start)[:, 0], axis=1) < FORWARD_BACKWARD_PX
     good &= np.linalg.norm((there - aim)[:, 0], axis=1) < reach_px
+    good &= unlike[:, 0] < MOST_UNLIKE
     inverse = np.linalg.inv(affine[:, :2])
     return ((there[:, 0] - affine[:, 2]) @ inverse.T).astype(np.float32), good
 

@@ -1,13 +1,17 @@
-"""Face landmarks of one picture, from MediaPipe: the Face Landmarker task where its file is present, else the face mesh of the wheel.
+"""Face landmarks of one picture, from MediaPipe: the Face Landmarker task where its file is present, else the face
+mesh of the wheel.
 
-Each picture is looked at alone. MediaPipe's own video mode filters one face over time, and with that delays it by half a
-frame and halves the fastest movements (docs/head-sync.md), which lips and nods cannot afford; steadiness is the work of
-the head points tracker and the bundle adjustment.
+Each picture is looked at alone. MediaPipe's own video mode filters one face over time, and with that delays it by
+half a frame and halves the fastest movements (docs/head-sync.md), which lips and nods cannot afford; steadiness is
+the work of the head points tracker and the bundle adjustment.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -21,8 +25,6 @@ LANDMARKS = 478
 TASK_FILE = "face_landmarker.task"
 MAX_FACES = 3
 """Faces looked for in a picture, so that a second one cannot take the place of the one that is followed."""
-
-os.environ.setdefault("GLOG_minloglevel", "2")  # MediaPipe's notices would break a terminal's progress bar
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,21 @@ def _face(points, width: int, height: int, scores: np.ndarray | None) -> Face:
     return Face(xyz[:, :2] * np.float32([width, height]), xyz[:, 2] * np.float32(width), scores)
 
 
+@contextlib.contextmanager
+def _quiet_native_libraries() -> Iterator[None]:
+    """Keep what MediaPipe's C++ writes to stderr as it starts off the terminal, where it would tear the progress
+    bar."""
+    sys.stderr.flush()
+    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)
+
+
 class _TaskLandmarker:
     source = "task"
     warm_up = 0
@@ -133,6 +150,7 @@ class _TaskLandmarker:
     def __init__(self, path: Path) -> None:
         from mediapipe.tasks.python import BaseOptions, vision
 
+        self._index = {name: index for index, name in enumerate(BLENDSHAPE_NAMES)}
         options = vision.FaceLandmarkerOptions(
             # The bytes, not the path: MediaPipe cannot open paths beyond ASCII on Windows.
             base_options=BaseOptions(model_asset_buffer=path.read_bytes()),
@@ -141,13 +159,14 @@ class _TaskLandmarker:
             output_face_blendshapes=True,
         )
         try:
-            self._landmarker = vision.FaceLandmarker.create_from_options(options)
+            with _quiet_native_libraries():
+                self._landmarker = vision.FaceLandmarker.create_from_options(options)
+                self.detect(np.zeros((64, 64, 3), np.uint8))
         except (RuntimeError, ValueError) as error:
             raise ModelError(
                 f"{path} is damaged ({str(error).splitlines()[0]}): delete it and fetch it again with "
                 f"`python -m backend models fetch {TASK_FILE}`."
             ) from error
-        self._index = {name: index for index, name in enumerate(BLENDSHAPE_NAMES)}
 
     def detect(self, image: np.ndarray) -> list[Face]:
         import mediapipe
@@ -180,7 +199,9 @@ class _MeshLandmarker:
     def __init__(self) -> None:
         from mediapipe.python.solutions import face_mesh
 
-        self._mesh = face_mesh.FaceMesh(max_num_faces=MAX_FACES, refine_landmarks=True)
+        with _quiet_native_libraries():
+            self._mesh = face_mesh.FaceMesh(max_num_faces=MAX_FACES, refine_landmarks=True)
+            self.detect(np.zeros((64, 64, 3), np.uint8))
 
     def detect(self, image: np.ndarray) -> list[Face]:
         height, width = image.shape[:2]

@@ -24,7 +24,8 @@ SAVE_EVERY = 200
 """Frames between two saves of the work so far: what a kill may cost, about two seconds of work."""
 
 FORGET_AFTER = 25
-"""Frames without the face after which a face anywhere is taken for the subject's again (a cut, a return from elsewhere)."""
+"""Frames without the face after which a face anywhere is taken for the subject's again (a cut, a return from
+elsewhere)."""
 
 
 @dataclass
@@ -178,7 +179,8 @@ def _last_face(found: Landmarks) -> tuple[Face | None, int]:
 
 
 def read_ahead(workspace: Workspace, first: int, end: int, depth: int = 8) -> Iterator[tuple[int, np.ndarray]]:
-    """Working frames `first` to `end` (excluded) in order, decoded by a thread that stays up to `depth` frames ahead."""
+    """Working frames `first` to `end` (excluded) in order, decoded by a thread that stays up to `depth` frames
+    ahead."""
     waiting: queue.Queue = queue.Queue(depth)
     stop = threading.Event()
 

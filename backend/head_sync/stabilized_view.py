@@ -1,4 +1,5 @@
-"""Frames warped by their pose onto a reference: with a right pose the skull stands still. For the eye, and as a measure."""
+"""Frames warped by their pose onto a reference: with a right pose the skull stands still. For the eye, and as a
+measure."""
 
 from __future__ import annotations
 
@@ -61,7 +62,8 @@ class StabilizedView:
 def stabilized_residual(
     view: StabilizedView, read_grey: Callable[[int], np.ndarray], poses: np.ndarray, frames: np.ndarray
 ) -> float:
-    """How much the skull's picture changes over `frames`: temporal standard deviation of grey, of 255, in forehead and nose bridge."""
+    """How much the skull's picture changes over `frames`: temporal standard deviation of grey, of 255, in forehead
+    and nose bridge."""
     total = np.zeros(view.skull.sum())
     squares = np.zeros_like(total)
     for frame in frames:

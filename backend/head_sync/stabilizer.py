@@ -1,4 +1,5 @@
-"""Head-Sync Stabilizer: head points and poses adjusted in two stages (Eq. 7, then Eq. 8), then the steady pose of every frame."""
+"""Head-Sync Stabilizer: head points and poses adjusted in two stages (Eq. 7, then Eq. 8), then the steady pose of
+every frame."""
 
 from __future__ import annotations
 
@@ -23,22 +24,35 @@ from .head_motion_tracker import LANDMARK_SIGMA, SHAPE_SIGMA_M, HeadMotion, in_h
 from .head_points_tracker import HeadPoints
 
 FLOW_SIGMA = 0.002
-"""Standard deviation of a head point's place by optical flow, in distances between the pupils (0.2 px where they are 100 px
-apart); measured as the high-frequency part of tracks."""
+"""Standard deviation of a head point's place by optical flow, in distances between the pupils (0.2 px where they are
+100 px apart); measured as the high-frequency part of tracks."""
 
 LEAST_STRAY, MOST_STRAY = 0.003, 0.02
-"""How far a point's track strays from the rigid head: it is not trusted to stray less, and beyond this it is not of the skull."""
+"""How far a point's track strays from the rigid head: it is not trusted to stray less, and beyond this it is not of
+the skull."""
 
 TOGETHER = 0.15
-"""Weight of an error that neighbours share: the landmarks of a frame err together, and so does the skin about a moving brow, so a
-hundred of them tell no more than a few."""
+"""Weight of an error that neighbours share: the landmarks of a frame err together, and so does the skin about a
+moving brow, so a hundred of them tell no more than a few."""
 
 OUTER_SIGMA_M = 0.02
 """How far hair and ears may be from where the face's surface, run on, has them."""
 
+HANDED_ON = 256
+"""Head points that are written, the steadiest: for Blender, the report, and who else wants to see them."""
+
+SHAPE_FREEDOM = 20
+"""Points as independent as MediaPipe's face is of the subject's own: its relief is too deep or too flat as a whole,
+and a thousand points held to it one by one would hold the head's turns to a wrong measure (the bas-relief
+ambiguity)."""
+
 CUT_JUMP, CUT_RATIO = 0.05, 8.0
-"""A cut moves the face by this many distances between the pupils, and by this many times what the frames about it do (real heads,
-moving their fastest, reach 6; cuts in real clips 13 to 67)."""
+"""A cut moves the face by this many distances between the pupils, and by this many times what the frames about it do
+(real heads, moving their fastest, reach 6; cuts in real clips 13 to 67)."""
+
+BESIDE_STEPS = 0.5
+"""Weight of where a track is beside how it moves, in the last step: high enough that small errors of steps do not add
+up."""
 
 ADJUSTED_FRAMES = 200
 """Frames that stand for the clip in the joint adjustment."""
@@ -48,8 +62,9 @@ ADJUSTED_FRAMES = 200
 class SteadyMotion:
     """What `stabilize` found, in the canonical head frame (docs/animation.md), metres and pixels.
 
-    motion: poses, the face's landmarks, focal length. points_head_m: (K, 3), the head points that proved to be the skull's;
-    points_px: (N, K, 2) float32; seen: (N, K) bool. reprojection_px: (N), root mean square over the points a frame sees.
+    motion: poses, the face's landmarks, focal length. points_head_m: (K, 3), the best of the head points that proved
+    to be the skull's; points_px: (N, K, 2) float32; seen: (N, K) bool. reprojection_px: (N), root mean square over
+    the points a frame sees.
     """
 
     motion: HeadMotion
@@ -85,8 +100,8 @@ def stabilize(
     seen = np.concatenate([np.repeat(known[:, None], fixed, 1), head_points.seen], 1)
     points = np.concatenate([motion.face[RIGID], head_points.points_head_m])
     sigma = pupil_px * np.concatenate([LANDMARK_SIGMA / (RIGID_WEIGHTS * TOGETHER), np.full(tracked, 2 * LEAST_STRAY)])
-    off = np.where(head_points.on_face, SHAPE_SIGMA_M, OUTER_SIGMA_M)
-    prior = Prior(points, 1 / np.concatenate([np.full(fixed, SHAPE_SIGMA_M), off]))
+    off = np.concatenate([np.full(fixed, SHAPE_SIGMA_M), np.where(head_points.on_face, SHAPE_SIGMA_M, OUTER_SIGMA_M)])
+    prior = Prior(points, 1 / (off * max(1.0, np.sqrt(len(points) / SHAPE_FREEDOM))))
     kept = seen[known].sum(0) >= min(8, known.sum())
     kept[fixed:] &= head_points.on_face | ~_stand_still(head_points, points[fixed:], poses, focal, principal)
     some = np.union1d(spread_frames(known, ADJUSTED_FRAMES), head_points.reference)
@@ -111,24 +126,27 @@ def stabilize(
 
     poses = bridge_poses(poses, known)
     weights = np.where(seen & kept, 1 / sigma, 0.0)
-    weights[:, fixed:] *= TOGETHER
+    weights[:, fixed:] *= BESIDE_STEPS
     steps = (seen[1:] & seen[:-1] & kept & ~cuts[1:, None]) / (FLOW_SIGMA * pupil_px)
     steps[:, :fixed] = 0
     poses = refine_motion(points_px, weights, steps, points, poses, focal, principal)
     face = neutral_face(landmarks_px, known, poses, focal, principal, motion.face, points[:fixed])
     steady, to_head = in_head_frame(poses, face, motion.focal.moved_to(focal), known)
     on_step(1.0)
-    kept &= np.arange(len(kept)) >= fixed
     error = residuals_px(points_px, points, poses, focal, principal)
-    judged = seen & kept
+    judged = seen & kept & (np.arange(len(kept)) >= fixed)
     judged[:, :fixed] |= known[:, None] & ~judged.any(1, keepdims=True)  # by landmarks where no head point is seen
+    best = fixed + _best_points(sigma[fixed:], seen[:, fixed:], kept[fixed:])
     return SteadyMotion(
-        steady,
-        to_head(points[kept]),
-        points_px[:, kept],
-        seen[:, kept],
-        _root_mean_square(error, judged),
+        steady, to_head(points[best]), points_px[:, best], seen[:, best], _root_mean_square(error, judged)
     )
+
+
+def _best_points(stray_px: np.ndarray, seen: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Indices, in order, of at most `HANDED_ON` `kept` points (K): those that stray least for how often they are
+    seen."""
+    worth = np.where(kept, seen.sum(0) / stray_px, -1.0)
+    return np.sort(np.argsort(-worth, kind="stable")[: min(HANDED_ON, int(kept.sum()))])
 
 
 def find_cuts(landmarks_px: np.ndarray, detected: np.ndarray) -> np.ndarray:
@@ -152,12 +170,12 @@ def _stand_still(
     head_points: HeadPoints, points: np.ndarray, poses: np.ndarray, focal: float, principal: np.ndarray
 ) -> np.ndarray:
     """Points (K) bool that belong to the background: better told by standing still than by moving with the head."""
-    seen = head_points.seen
-    with_head = _stray_px(residuals_px(head_points.points_px, points, poses, focal, principal), seen)
-    home = (
-        np.nanmedian(np.where(seen[..., None], head_points.points_px, np.nan), axis=0) if len(points) else points[:, :2]
-    )
-    return _stray_px(np.linalg.norm(head_points.points_px - home, axis=-1), seen) < with_head
+    seen, points_px = head_points.seen, head_points.points_px
+    with_head = _stray_px(residuals_px(points_px, points, poses, focal, principal), seen)
+    home = np.zeros(points_px.shape[1:])
+    for index in np.flatnonzero(seen.any(0)):
+        home[index] = np.median(points_px[seen[:, index], index], axis=0)
+    return _stray_px(np.linalg.norm(points_px - home, axis=-1), seen) < with_head
 
 
 def _root_mean_square(values: np.ndarray, where: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ from .landmarks_stage import Landmarks
 from .stabilizer import SteadyMotion, find_cuts, stabilize
 
 STAGE = "head_sync"
-VERSION = 2
+VERSION = 3
 LEAST_FRAMES = 12
 """Frames with a face below which a head's shape and motion cannot be told apart."""
 
@@ -41,11 +41,12 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
     detected = landmarks.detected
     if detected.sum() < LEAST_FRAMES:
         raise FaceError(
-            f"The face is seen in only {int(detected.sum())} of {len(detected)} frames of {subject.source or workspace.root}, "
-            f"and {LEAST_FRAMES} are needed: choose a video that shows it longer."
+            f"The face is seen in only {int(detected.sum())} of {len(detected)} frames of "
+            f"{subject.source or workspace.root}, and {LEAST_FRAMES} are needed: choose a video that shows it longer."
         )
     principal = principal_px(subject)
-    # BLAS threads that wait for one another cost these small systems more than they bring, many times so on a busy machine.
+    # BLAS threads that wait for one another cost these small systems more than they bring, many times so on a busy
+    # machine.
     with threadpool_limits(1, "blas"):
         steady = _track(workspace, landmarks, principal, reporter)
     motion, focal = steady.motion, steady.motion.focal

@@ -11,7 +11,7 @@ from .background import match_to_frame
 from .colours import ColourTables, Neck, colour_bins
 from .fill import disc, smoothstep
 from .head_region import UNDER_CHIN, above_jaw, face_frame, face_oval, from_map
-from .matting import Bands, person_alpha
+from .matting import Bands, close_doubts, person_alpha
 from .plate import make_plate
 
 
@@ -48,7 +48,7 @@ def person_and_background(
     side = frame.shape[0]
     half = (side // 2, side // 2)
     bands = Bands(inner=0.035 * model.face_height, outer=0.09 * model.face_height)
-    probability = cv2.resize(probability, half, interpolation=cv2.INTER_LINEAR)
+    probability = cv2.resize(close_doubts(probability), half, interpolation=cv2.INTER_LINEAR)
     hidden = cv2.dilate((probability > 0.1).astype(np.uint8), disc(bands.outer / 2))
     visible = cv2.resize(1.0 - hidden.astype(np.float32), (side, side)) * model.seen
     background = match_to_frame(model.background, frame, visible)

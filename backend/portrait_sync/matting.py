@@ -74,6 +74,27 @@ def person_alpha(
     return np.clip(alpha, 0.0, 1.0)
 
 
+def close_doubts(probability: np.ndarray) -> np.ndarray:
+    """Fill places where the network only doubts: enclosed by the person, and nowhere plainly background.
+
+    A big earring is such a place; a gap between hair and neck is not, for the network is sure of that.
+
+    Args:
+        probability: (h, w) float32.
+
+    Returns:
+        (h, w) float32.
+    """
+    count, labels = cv2.connectedComponents((probability < 0.8).astype(np.uint8), connectivity=4)
+    if count <= 2:
+        return probability
+    plain = np.zeros(count, bool)
+    plain[labels[probability < 0.1]] = True
+    plain[0] = True
+    doubted = cv2.dilate((~plain[labels]).astype(np.uint8), np.ones((3, 3), np.uint8))
+    return np.maximum(probability, doubted.astype(np.float32))
+
+
 @dataclass(frozen=True)
 class Estimator:
     """Difference matting against a foreground colour that is known up to its brightness.

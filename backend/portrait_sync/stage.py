@@ -22,7 +22,7 @@ from .learn import learn_clip
 from .segmenter import PersonSegmenter
 
 STAGE = "portrait_sync"
-VERSION = 1  # of the algorithm: raise it when results change, and workspaces become stale
+VERSION = 2  # of the algorithm: raise it when results change, and workspaces become stale
 
 
 def stage_key(workspace: Workspace, tracking: dict[str, np.ndarray]) -> str:

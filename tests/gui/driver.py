@@ -62,8 +62,9 @@ class Driver:
 
     def picture(self, name: str) -> Steps:
         """Save the screen as `NN-name.png`."""
-        yield from self.move(self.area.x + self.area.width // 3, self.area.y + 40)  # nothing is to look hovered over
-        self.area.tag_redraw()
+        area = max(self.window.screen.areas, key=lambda area: area.width * area.height)
+        yield from self.move(area.x + area.width // 3, area.y + 40)  # nothing is to look hovered over
+        area.tag_redraw()
         yield 0.3
         self.pictures += 1
         path = self.out / f"{self.pictures:02d}-{name}.png"

@@ -29,6 +29,8 @@ PREVIEW_SECONDS = 20.0
 OCCUPANCY_SCHEDULE = ((600, 16), (2000, 32), (5000, 128), (1 << 60, 256))
 """(until step, steps between updates of the grid)."""
 OCCUPANCY_WARMUP = 150
+OCCUPANCY_SETTLED = 1500
+"""Until this step a cell's neighbours are kept with it: the surface still moves. Later they only cost time."""
 OCCUPANCY_KEEP = 0.8
 """What a cell's remembered weight is multiplied by at each update: one that no ray used for ten updates goes."""
 OCCUPANCY_THRESHOLD = 0.04
@@ -325,8 +327,9 @@ class Trainer:
             self.used *= OCCUPANCY_KEEP
             if self.step > OCCUPANCY_WARMUP:
                 keep = (self.used > 0.1).reshape(1, 1, grid, grid, grid).float()
-                keep = torch.nn.functional.max_pool3d(keep, 3, 1, 1)[0, 0] > 0
-                self.field.set_occupied(keep & self.hull.to(keep.device))
+                if self.step < OCCUPANCY_SETTLED:
+                    keep = torch.nn.functional.max_pool3d(keep, 3, 1, 1)
+                self.field.set_occupied((keep[0, 0] > 0) & self.hull.to(keep.device))
 
     # -- looking ----------------------------------------------------------------------------------------------------
 

@@ -1,45 +1,53 @@
 """From sound to this subject's mouth: fitted on the subject's own clip, saved as `speech.safetensors`.
 
-A ridge regression carries log-mel features with their context (speech shapes the mouth before it is heard, so the
-sound ahead counts most) to the subject's mouth blendshapes. Least squares damps what it is unsure of, to about 0.6 of
-the real motion; each coefficient is therefore brought back to the subject's own distribution by a monotone curve, found
-on predictions for parts of the clip that the regression had not seen. In silence the mouth goes to the pose in which
-this subject rests.
+The speech encoder, which comes trained on generated speech, and a linear map from its numbers to the subject's mouth
+blendshapes are adapted together on the clip. Least squares damps what it is unsure of; each coefficient is therefore
+brought back to the subject's own distribution by a monotone curve, found on predictions for parts of the clip that the
+adaptation had not seen. In silence the mouth goes to the pose in which this subject rests.
 """
 
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from scipy.ndimage import gaussian_filter1d
+from torch import nn
 
 from ..errors import ModelError
 from ..protocol import BLENDSHAPE_NAMES, MOUTH_NAMES
 from ..workspace import atomic_path
 from .audio_features import COLUMNS, DECIBEL, PER_FRAME
+from .augmentation import warped
+from .encoder import SIZE, SpeechEncoder, encode, pretrained
+from .landmark_groups import LEFT, RIGHT
 
 MOUTH_INDEX = np.array([BLENDSHAPE_NAMES.index(name) for name in MOUTH_NAMES])
 """Places of the mouth's blendshapes among all 52."""
 
-CONTEXT = (-2, 5)
-"""Rows of features before and after the frame's own: 0.1 s of the past, 0.2 s ahead."""
+ADAPT_STEPS = 80
+LEARNING_RATE = 1e-3
+BATCH, WINDOW = 8, 100
+"""Windows a step, and their length in frames."""
 
-RIDGE = (1.0, 3.0, 10.0, 30.0)
-"""Strengths that cross-validation chooses from, as multiples of the mean squared norm of a row."""
+HEAD_RIDGE = 0.3
+"""Penalty of the first linear map, against the mean variance of the encoder's numbers."""
 
 KNOTS = np.linspace(0.02, 0.98, 13)
 """Quantiles that the amplitude curves go through."""
 
-FOLDS = 5
+FOLDS = 2
 SILENCE_DB = 38.0
 LEAST_SILENCE_DB = 20.0
 """Moments more than 38 dB below the loud ones are pauses, those less than 20 dB below never; between, it is the clip's
 background that decides."""
 
-FORMAT = "synctalk-speech-1"
+FORMAT = "synctalk-speech-2"
 
 
 @dataclass
@@ -47,12 +55,14 @@ class SpeechModel:
     """A subject's map from sound to mouth.
 
     Attributes:
-        weights: (context * PER_FRAME / 2 * COLUMNS, M) and `bias` (M): the regression.
+        encoder: adapted to the subject.
+        weights: (SIZE, M) and `bias` (M): from the encoder's numbers to coefficients.
         knots_in, knots_out: (M, K): amplitude curve of each coefficient, increasing.
         rest: (M,) the mouth in a pause.
         correlation: (M,) between prediction and tracking on unseen parts of the clip; NaN where the mouth did not move.
     """
 
+    encoder: SpeechEncoder
     weights: np.ndarray
     bias: np.ndarray
     knots_in: np.ndarray
@@ -60,14 +70,15 @@ class SpeechModel:
     rest: np.ndarray
     correlation: np.ndarray
     names: tuple[str, ...] = MOUTH_NAMES
-    context: tuple[int, int] = CONTEXT
 
     def save(self, path: Path) -> None:
         """Write as safetensors, settings in the metadata, atomically."""
         from safetensors.numpy import save_file
 
         arrays = {name: np.ascontiguousarray(getattr(self, name), np.float32) for name in _ARRAYS}
-        metadata = {"settings": json.dumps({"format": FORMAT, "names": self.names, "context": self.context})}
+        state = self.encoder.state_dict()
+        arrays |= {f"encoder.{name}": tensor.numpy().astype(np.float16) for name, tensor in state.items()}
+        metadata = {"settings": json.dumps({"format": FORMAT, "names": self.names})}
         with atomic_path(path) as temporary:
             save_file(arrays, temporary, metadata)
 
@@ -88,52 +99,63 @@ class SpeechModel:
                         f"{path} is not a speech model of this version: run process on this workspace again."
                     )
                 arrays = {name: file.get_tensor(name) for name in _ARRAYS}
+                encoder = SpeechEncoder()
+                state = {
+                    name: torch.from_numpy(file.get_tensor(f"encoder.{name}")).float() for name in encoder.state_dict()
+                }
+                encoder.load_state_dict(state)
         except FileNotFoundError as error:
             raise ModelError(f"{path} is missing: run process on this workspace first.") from error
         except (SafetensorError, OSError) as error:
             raise ModelError(
                 f"{path} is damaged ({error}): delete it and run process on this workspace again."
             ) from error
-        return cls(**arrays, names=tuple(settings["names"]), context=tuple(settings["context"]))
+        return cls(encoder.eval(), **arrays, names=tuple(settings["names"]))
 
 
 _ARRAYS = ("weights", "bias", "knots_in", "knots_out", "rest", "correlation")
 
 
-def fit(features: np.ndarray, mouth: np.ndarray, valid: np.ndarray | None = None) -> SpeechModel:
-    """Fit the map on a clip.
+def fit(
+    features: np.ndarray,
+    mouth: np.ndarray,
+    valid: np.ndarray | None = None,
+    shapes: np.ndarray | None = None,
+    on_step: Callable[[float], None] | None = None,
+) -> SpeechModel:
+    """Adapt the speech encoder to a clip.
 
     Args:
         features: (N, PER_FRAME * COLUMNS) from `audio_features.frame_features`, the offset of the sound mended.
         mouth: (N, M) the tracked mouth coefficients, in the order of `MOUTH_NAMES`.
         valid: (N,) bool, frames whose tracking can be trusted; None for all.
+        shapes: (M, 478, 3) the mouth's shape keys: errors then count by what they do to the lips; None counts
+            coefficients alike.
+        on_step: called with the share done, in [0, 1]; may raise to stop.
     """
-    rows = _with_context(features, CONTEXT)
-    valid = np.ones(len(rows), bool) if valid is None else np.asarray(valid, bool)
-    used = np.flatnonzero(valid)
-    rows, target = rows[used].astype(np.float64), np.asarray(mouth, np.float64)[used]
-    spoken = ~pauses(features)[used]
+    features = np.ascontiguousarray(features, np.float32)
+    valid = np.ones(len(features), bool) if valid is None else np.asarray(valid, bool)
+    mouth = np.asarray(mouth, np.float64)
+    report = on_step or (lambda share: None)
+    rows = FOLDS + 1
+
     # Contiguous folds: neighbouring frames share their context, so scattered ones would not be unseen.
-    fold = np.minimum(np.arange(len(used)) * FOLDS // max(len(used), 1), FOLDS - 1)
-    best = None
-    for strength in RIDGE:
-        unseen = np.zeros_like(target)
-        for k in range(FOLDS):
-            held = fold == k
-            if held.all() or not held.any():
-                continue
-            weights, bias = _ridge(rows[~held], target[~held], strength)
-            unseen[held] = rows[held] @ weights + bias
-        error = ((unseen - target) ** 2).sum()
-        if best is None or error < best[0]:
-            best = error, strength, unseen
-    _, strength, unseen = best
-    weights, bias = _ridge(rows, target, strength)
-    correlation = _correlation(unseen[spoken], target[spoken])
-    knots_in, knots_out = _amplitude_curves(unseen[spoken], target[spoken], correlation)
-    quiet = target[~spoken]
-    rest = np.median(quiet, axis=0) if len(quiet) >= 5 else np.quantile(target, 0.2, axis=0)
-    return SpeechModel(weights, bias, knots_in, knots_out, rest, correlation)
+    fold = np.minimum(np.arange(len(features)) * FOLDS // len(features), FOLDS - 1)
+    unseen = np.zeros_like(mouth)
+    for k in range(FOLDS):
+        kept = valid & (fold != k)
+        learnt = _adapt(features, mouth, kept, shapes, lambda share, k=k: report((k + share) / rows))
+        unseen[fold == k] = _raw(*learnt, features)[fold == k]
+    encoder, weights, bias = _adapt(features, mouth, valid, shapes, lambda share: report((FOLDS + share) / rows))
+
+    silent = pauses(features)
+    spoken, quiet = valid & ~silent, mouth[valid & silent]
+    if not spoken.any():
+        spoken = valid
+    correlation = _correlation(unseen[spoken], mouth[spoken])
+    knots_in, knots_out = _amplitude_curves(unseen[spoken], mouth[spoken], correlation)
+    rest = np.median(quiet, axis=0) if len(quiet) >= 5 else np.quantile(mouth[valid], 0.2, axis=0)
+    return SpeechModel(encoder, weights, bias, knots_in, knots_out, rest, correlation)
 
 
 def predict(model: SpeechModel, features: np.ndarray) -> np.ndarray:
@@ -145,7 +167,7 @@ def predict(model: SpeechModel, features: np.ndarray) -> np.ndarray:
     Returns:
         (N, M) float32 in [0, 1], in the order of `model.names`.
     """
-    raw = _with_context(features, model.context) @ np.asarray(model.weights, np.float32) + model.bias
+    raw = _raw(model.encoder, model.weights, model.bias, features)
     mouth = np.empty_like(raw)
     for k in range(raw.shape[1]):
         mouth[:, k] = _curve(raw[:, k], model.knots_in[k], model.knots_out[k])
@@ -167,26 +189,81 @@ def pauses(features: np.ndarray) -> np.ndarray:
     return quiet
 
 
-def _with_context(features: np.ndarray, context: tuple[int, int]) -> np.ndarray:
-    """(N, rows * PER_FRAME / 2 * COLUMNS) float32: the spectra of the neighbouring frames, two by two averaged."""
-    count = len(features)
-    pairs = features.reshape(count, PER_FRAME // 2, 2, COLUMNS).mean(2).reshape(count, -1)
-    index = np.clip(np.arange(count)[:, None] + np.arange(context[0], context[1] + 1), 0, count - 1)
-    return pairs[index].reshape(count, -1).astype(np.float32)
+def _raw(encoder: SpeechEncoder, weights: np.ndarray, bias: np.ndarray, features: np.ndarray) -> np.ndarray:
+    """(N, M) before amplitude and pauses."""
+    return encode(encoder, np.ascontiguousarray(features, np.float32)) @ weights + bias
 
 
-def _ridge(rows: np.ndarray, target: np.ndarray, strength: float) -> tuple[np.ndarray, np.ndarray]:
-    """(D, M), (M,): argmin |rows w + b - target|^2 + strength * mean |row|^2 * |w|^2, in whichever space is smaller."""
-    mean, offset = rows.mean(0), target.mean(0)
-    centred = rows - mean
-    penalty = strength * (centred**2).sum(1).mean()
-    if len(rows) < rows.shape[1]:
-        kernel = centred @ centred.T
-        weights = centred.T @ np.linalg.solve(kernel + penalty * np.eye(len(kernel)), target - offset)
-    else:
-        gram = centred.T @ centred
-        weights = np.linalg.solve(gram + penalty * np.eye(len(gram)), centred.T @ (target - offset))
-    return weights, offset - mean @ weights
+def _adapt(
+    features: np.ndarray,
+    mouth: np.ndarray,
+    kept: np.ndarray,
+    shapes: np.ndarray | None,
+    on_step: Callable[[float], None],
+) -> tuple[SpeechEncoder, np.ndarray, np.ndarray]:
+    """Encoder, weights (SIZE, M) and bias (M) fitted on the frames `kept` (N,) bool.
+
+    The linear map is begun by ridge regression on the encoder's own numbers; then both are trained together on windows
+    whose voice is changed each time, so that the subject's mouth answers to other voices too.
+    """
+    if not kept.any():
+        return pretrained(), np.zeros((SIZE, mouth.shape[1]), np.float32), np.zeros(mouth.shape[1], np.float32)
+    generator = np.random.default_rng(0)
+    encoder = pretrained()
+    middle = mouth[kept].mean(0)
+    target = (mouth - middle).astype(np.float32)
+    code = encode(encoder, features)[kept].astype(np.float64)
+    centred = code - code.mean(0)
+    gram = centred.T @ centred
+    penalty = max(HEAD_RIDGE * np.trace(gram) / len(gram), 1e-6)
+    weights = np.linalg.solve(gram + penalty * np.eye(len(gram)), centred.T @ target[kept])
+    head = nn.Linear(SIZE, mouth.shape[1])
+    with torch.no_grad():
+        head.weight.copy_(torch.from_numpy(weights.T))
+        head.bias.copy_(torch.from_numpy(-code.mean(0) @ weights))
+
+    measures = torch.from_numpy(_measures(mouth[kept], shapes))
+    parameters = [*encoder.parameters(), *head.parameters()]
+    optimiser = torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=0.05)
+    length = min(WINDOW, len(features))
+    encoder.train()
+    for step in range(ADAPT_STEPS):
+        on_step(step / ADAPT_STEPS)
+        for group in optimiser.param_groups:
+            group["lr"] = LEARNING_RATE * 0.5 * (1 + math.cos(math.pi * step / ADAPT_STEPS))
+        starts = generator.integers(0, len(features) - length + 1, BATCH)
+        windows = np.stack([warped(features[start : start + length], generator) for start in starts])
+        wanted = torch.from_numpy(np.stack([target[start : start + length] for start in starts]))
+        counts = torch.from_numpy(np.stack([kept[start : start + length] for start in starts]))
+        if not counts.any():
+            continue
+        error = (head(encoder(torch.from_numpy(windows))) - wanted)[counts] @ measures
+        loss = (error**2).sum(1).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    bias = head.bias.detach().numpy() + middle
+    return encoder.eval(), head.weight.detach().numpy().T.copy(), bias.astype(np.float32)
+
+
+def _measures(mouth: np.ndarray, shapes: np.ndarray | None) -> np.ndarray:
+    """(M, M + 2) float32: what an error of the coefficients is measured in, each about 1 for the subject's own motion.
+
+    The coefficients themselves, weighted by how far they move the face, and, with `shapes`, the opening of the lips
+    and the width of the mouth, which are what a viewer reads speech from.
+    """
+    count = mouth.shape[1]
+    if shapes is None:
+        return (np.eye(count) / (mouth.std() * math.sqrt(count) + 0.01)).astype(np.float32)
+    reach = np.linalg.norm(shapes, axis=2).max(1)
+    effect = np.diag(reach / reach.max())
+    spread = math.sqrt((((mouth - mouth.mean(0)) @ effect) ** 2).sum(1).mean()) + 0.01
+    opening = shapes[:, 14, 1] - shapes[:, 13, 1]
+    width = shapes[:, LEFT.upper_lip[-1][-1], 0] - shapes[:, RIGHT.upper_lip[-1][-1], 0]
+    columns = [effect / spread]
+    for gap, share in ((opening, 1.0), (width, 0.7)):
+        columns.append(share * gap[:, None] / ((mouth @ gap).std() + 0.0003))
+    return np.concatenate(columns, 1).astype(np.float32)
 
 
 def _correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:

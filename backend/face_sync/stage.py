@@ -10,11 +10,11 @@ from ..options import ProcessOptions
 from ..progress import Reporter
 from ..protocol import BLENDSHAPE_NAMES
 from ..workspace import Workspace
-from . import audio_offset, blendshape_basis, blendshapes, face_mesh, speech
+from . import audio_offset, blendshape_basis, blendshapes, encoder, face_mesh, speech
 from .audio_features import frame_features
 
 STAGE = "face_sync"
-VERSION = 4
+VERSION = 5
 """Part of the stage's key: raised when its results change."""
 
 FILES = ("tracking.npz", "face_mesh.npz", "audio_features.npz", "speech.safetensors")
@@ -95,7 +95,13 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
     features = frame_features(audio, frames, subject.audio_offset_ms)
     ws.write_arrays(workspace.root / "audio_features.npz", features=features, fps=subject.fps)
     training = slice(0, subject.first_test_frame)
-    model = speech.fit(features[training], coefficients[training][:, speech.MOUTH_INDEX], valid[training])
+    model = speech.fit(
+        features[training],
+        coefficients[training][:, speech.MOUTH_INDEX],
+        valid[training],
+        shapes[speech.MOUTH_INDEX],
+        lambda share: reporter.progress(STAGE, 4 + share, steps, "steps", "speech"),
+    )
     model.save(workspace.root / "speech.safetensors")
     reporter.progress(STAGE, steps, steps, "steps")
     workspace.stage_ends(STAGE, stage_key)
@@ -104,7 +110,7 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
 def _key(workspace: Workspace, audio_offset_ms: float) -> str:
     """What the stage's result depends on."""
     earlier = [workspace.subject.stages.get(name, {}).get("key") for name in ("media", "landmarks", "head_sync")]
-    return ws.key_of(STAGE, VERSION, earlier, audio_offset_ms)
+    return ws.key_of(STAGE, VERSION, encoder.weights_digest(), earlier, audio_offset_ms)
 
 
 def _offset_ms(

@@ -10,7 +10,7 @@ import pytest
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import lfilter
 
-from backend.face_sync import blendshape_basis
+from backend.face_sync import blendshape_basis, speech
 from backend.face_sync.blendshapes import View
 from backend.media.audio import write_wav
 from backend.protocol import BLENDSHAPE_NAMES
@@ -93,6 +93,14 @@ def babble(seconds: float, seed: int, pitch_hz: float = 120.0) -> tuple[np.ndarr
     sound += rng.normal(0, 1e-4, count)
     frame = np.minimum(np.arange(int(seconds * FPS)) * RATE // FPS, count - 1)
     return (0.5 * sound / np.abs(sound).max()).astype(np.float32), jaw[frame], spread[frame]
+
+
+@pytest.fixture(scope="module")
+def brief_adaptation():
+    """Speech models that are adapted in a moment, where a test is not about how well they speak."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(speech, "ADAPT_STEPS", 6)
+        yield
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def test_another_voice_at_another_level_speaks_too(model):
     assert np.corrcoef(spoken, jaw)[0, 1] > 0.6
 
 
-def test_frames_that_are_not_valid_teach_nothing():
+def test_frames_that_are_not_valid_teach_nothing(brief_adaptation):
     sound, jaw, spread = babble(20, seed=1)
     features, mouth = frame_features(sound, len(jaw)), _mouth(jaw, spread)
     valid = np.ones(len(jaw), bool)
@@ -81,7 +81,21 @@ def test_frames_that_are_not_valid_teach_nothing():
     assert np.array_equal(speech.fit(features, mouth, valid).weights, clean.weights)
 
 
-def test_a_still_mouth_stays_still():
+def test_adapting_can_be_stopped(brief_adaptation):
+    class StopNow(Exception):
+        pass
+
+    def stop(share):
+        assert 0 <= share <= 1
+        if share > 0.5:
+            raise StopNow
+
+    sound, jaw, spread = babble(6, seed=1)
+    with pytest.raises(StopNow):
+        speech.fit(frame_features(sound, len(jaw)), _mouth(jaw, spread), on_step=stop)
+
+
+def test_a_still_mouth_stays_still(brief_adaptation):
     sound, jaw, _ = babble(10, seed=1)
     mouth = np.full((len(jaw), len(MOUTH_NAMES)), 0.2)
     model = speech.fit(frame_features(sound, len(jaw)), mouth)
@@ -93,7 +107,8 @@ def test_model_survives_its_file(model, tmp_path):
     model.save(path)
     features = frame_features(babble(4, seed=3)[0])
     loaded = speech.SpeechModel.load(path)
-    assert np.allclose(speech.predict(loaded, features), speech.predict(model, features), atol=1e-5)
+    difference = speech.predict(loaded, features) - speech.predict(model, features)
+    assert np.abs(difference).max() < 0.02, "the encoder is stored in half precision"
     assert loaded.names == MOUTH_NAMES
 
 

@@ -1,0 +1,108 @@
+"""The speech encoder: log-mel energies to what the mouth does, learnt from generated speech.
+
+A small temporal convolution network. It comes with weights trained on synthetic voices (`encoder_pretraining`, on no
+recorded clip of any subject) that tell phonemes and mouth shapes for any voice; `speech.fit` then adapts all of it to
+the subject's own clip.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..errors import ModelError
+from .audio_features import COLUMNS, PER_FRAME
+
+WIDTH = 96
+SIZE = 64
+"""Numbers a video frame that the encoder gives."""
+
+WEIGHTS = Path(__file__).with_name("speech_encoder.safetensors")
+DILATIONS = (1, 2, 4, 1)
+
+
+class _Block(nn.Module):
+    """Residual block of two dilated convolutions at 50 steps a second."""
+
+    def __init__(self, width: int, dilation: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)  # each moment by itself: what is far in time must not matter
+        self.first = nn.Conv1d(width, width, 3, padding=dilation, dilation=dilation)
+        self.second = nn.Conv1d(width, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.second(torch.nn.functional.gelu(self.first(self.norm(x.transpose(1, 2)).transpose(1, 2))))
+
+
+class SpeechEncoder(nn.Module):
+    """(B, N, PER_FRAME * COLUMNS) features of N video frames to (B, N, SIZE).
+
+    Sees a quarter of a second either way of a frame's time.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enter = nn.Conv1d(COLUMNS, WIDTH, 5, padding=2)
+        self.halve = nn.Conv1d(WIDTH, WIDTH, 4, stride=2, padding=1)
+        self.blocks = nn.ModuleList(_Block(WIDTH, dilation) for dilation in DILATIONS)
+        self.leave = nn.Conv1d(WIDTH, SIZE, 4, stride=2, padding=1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        batch, frames, _ = features.shape
+        x = features.reshape(batch, frames * PER_FRAME, COLUMNS).transpose(1, 2) * INPUT_SCALE
+        x = torch.nn.functional.gelu(self.enter(x))
+        x = self.halve(x)
+        for block in self.blocks:
+            x = block(x)
+        return torch.tanh(self.leave(x)).transpose(1, 2)
+
+
+INPUT_SCALE = 0.4
+"""Brings log-mel energies (a few units of natural logarithm) to about unit variance."""
+
+
+def pretrained() -> SpeechEncoder:
+    """A fresh copy of the encoder with the weights that come with the project.
+
+    Raises:
+        ModelError: the file is missing or damaged.
+    """
+    encoder = SpeechEncoder()
+    encoder.load_state_dict({name: tensor.clone() for name, tensor in _weights().items()})
+    return encoder.eval()
+
+
+@cache
+def _weights() -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        stored = load_file(WEIGHTS)
+        return {name: tensor.float() for name, tensor in stored.items() if not name.startswith("heads.")}
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{WEIGHTS} is missing or damaged ({error}): install SyncTalk again.") from error
+
+
+@cache
+def weights_digest() -> str:
+    """A short hash of the weights' file: results that were made with others are stale."""
+    return hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()[:12]
+
+
+@torch.no_grad()
+def encode(encoder: SpeechEncoder, features: np.ndarray, block: int = 3000) -> np.ndarray:
+    """(N, SIZE) float32 of (N, PER_FRAME * COLUMNS) features; memory does not grow with N beyond the result."""
+    margin = 12  # frames: twice what the convolutions see, so that blocks join without a seam
+    result = np.empty((len(features), SIZE), np.float32)
+    for start in range(0, len(features), block):
+        low, high = max(start - margin, 0), min(start + block + margin, len(features))
+        part = encoder(torch.from_numpy(np.ascontiguousarray(features[low:high]))[None])[0].numpy()
+        stop = min(start + block, len(features))
+        result[start:stop] = part[start - low : stop - low]
+    return result

@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+import torch
+
+from backend.errors import ModelError
+from backend.face_sync import encoder as encoders
+from backend.face_sync.audio_features import frame_features
+from backend.face_sync.augmentation import warped
+
+from .conftest import babble
+
+
+def test_the_encoder_that_comes_with_the_project_is_small_and_finite():
+    assert encoders.WEIGHTS.stat().st_size < 1_000_000
+    code = encoders.encode(encoders.pretrained(), frame_features(babble(4, seed=1)[0]))
+    assert code.shape == (100, encoders.SIZE)
+    assert np.isfinite(code).all()
+    assert code.std(0).min() > 0.01, "a number that never changes tells nothing"
+
+
+def test_blocks_of_a_long_sound_join_without_a_seam():
+    encoder, features = encoders.pretrained(), frame_features(babble(8, seed=1)[0])
+    whole = encoders.encode(encoder, features)
+    assert np.allclose(encoders.encode(encoder, features, block=70), whole, atol=1e-5)
+
+
+def test_what_is_far_in_time_does_not_matter():
+    encoder, features = encoders.pretrained(), frame_features(babble(8, seed=1)[0])
+    changed = features.copy()
+    changed[120:] += 1.0
+    before, after = encoders.encode(encoder, features), encoders.encode(encoder, changed)
+    assert np.abs(after - before)[:108].max() < 1e-5
+    assert np.abs(after - before)[120:].mean() > 0.01
+
+
+def test_adapting_one_copy_leaves_the_next_untouched():
+    first = encoders.pretrained()
+    with torch.no_grad():
+        first.leave.bias += 1
+    assert not torch.allclose(first.leave.bias, encoders.pretrained().leave.bias)
+
+
+def test_missing_weights_say_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.setattr(encoders, "WEIGHTS", tmp_path / "none.safetensors")
+    encoders._weights.cache_clear()
+    with pytest.raises(ModelError, match="install"):
+        encoders.pretrained()
+    encoders._weights.cache_clear()
+
+
+def test_another_voice_keeps_the_time_of_what_is_said():
+    features = frame_features(babble(4, seed=1)[0])
+    changed = warped(features, np.random.default_rng(0))
+    assert changed.shape == features.shape
+    loud, loud_changed = features[:, 80::81].mean(1), changed[:, 80::81].mean(1)
+    assert np.array_equal(loud, loud_changed), "loudness, and with it the pauses, stay"
+    assert np.abs(changed - features).mean() > 0.05

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import re
 import shutil
 import subprocess
 import time
@@ -23,6 +24,8 @@ CLIP_MINUTES = 10.0
 
 RESULTS = ("talking_head.mp4", "composite.mp4", "scene.blend", "report.html")
 _STEPS = 7
+
+_BLENDERS_LOG = re.compile(r"\d\d:\d\d\.\d+\s+\w+\s+\|")
 
 
 class DemoError(InstallError):
@@ -117,7 +120,7 @@ def run(root: Path, environments: Path, job: Job, device: str | None = None, pyt
     with steps.next("Composite in Blender"):
         console = root / "examples" / "console.py"
         arguments: list[str | Path] = ["--workspace", workspace, "--audio", job.audio.resolve(), "--out", out]
-        _call([blender, console, *arguments], root, {"SYNCTALK_BACKEND_PYTHON": str(backend)})
+        _call_blender([blender, console, *arguments], root, {"SYNCTALK_BACKEND_PYTHON": str(backend)})
     missing = [name for name in RESULTS if not (out / name).is_file()]
     if missing:
         raise DemoError(f"The demo ended without {', '.join(missing)} in {out}: see what its steps said above.")
@@ -144,6 +147,25 @@ def _call(command: Sequence[str | Path], root: Path, extra: Mapping[str, str] | 
     status = subprocess.run(
         [str(part) for part in command], cwd=root, env=child_environment(extra), check=False
     ).returncode
+    if status:
+        raise _failed(command, status)
+
+
+def _call_blender(command: Sequence[str | Path], root: Path, extra: Mapping[str, str]) -> None:
+    """Run a script in Blender's Python, without Blender's own line for each frame it renders."""
+    process = subprocess.Popen(
+        [str(part) for part in command],
+        cwd=root,
+        env=child_environment(extra),
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if not _BLENDERS_LOG.match(line):
+            print(line, end="", flush=True)
+    status = process.wait()
     if status:
         raise _failed(command, status)
 

@@ -24,6 +24,8 @@ SIZE = 64
 
 WEIGHTS = Path(__file__).with_name("speech_encoder.safetensors")
 DILATIONS = (1, 2, 4, 1)
+WINDOW = 100
+"""Frames the encoder is given at once: four seconds."""
 
 
 class _Block(nn.Module):
@@ -31,18 +33,18 @@ class _Block(nn.Module):
 
     def __init__(self, width: int, dilation: int) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(width)  # each moment by itself: what is far in time must not matter
+        self.norm = nn.GroupNorm(1, width)  # over the window: the speaker's own loudness and range
         self.first = nn.Conv1d(width, width, 3, padding=dilation, dilation=dilation)
         self.second = nn.Conv1d(width, width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.second(torch.nn.functional.gelu(self.first(self.norm(x.transpose(1, 2)).transpose(1, 2))))
+        return x + self.second(torch.nn.functional.gelu(self.first(self.norm(x))))
 
 
 class SpeechEncoder(nn.Module):
     """(B, N, PER_FRAME * COLUMNS) features of N video frames to (B, N, SIZE).
 
-    Sees a quarter of a second either way of a frame's time.
+    Its convolutions see a quarter of a second either way of a frame's time; its normalisation sees the window.
     """
 
     def __init__(self) -> None:
@@ -96,13 +98,21 @@ def weights_digest() -> str:
 
 
 @torch.no_grad()
-def encode(encoder: SpeechEncoder, features: np.ndarray, block: int = 3000) -> np.ndarray:
-    """(N, SIZE) float32 of (N, PER_FRAME * COLUMNS) features; memory does not grow with N beyond the result."""
-    margin = 12  # frames: twice what the convolutions see, so that blocks join without a seam
-    result = np.empty((len(features), SIZE), np.float32)
-    for start in range(0, len(features), block):
-        low, high = max(start - margin, 0), min(start + block + margin, len(features))
-        part = encoder(torch.from_numpy(np.ascontiguousarray(features[low:high]))[None])[0].numpy()
-        stop = min(start + block, len(features))
-        result[start:stop] = part[start - low : stop - low]
-    return result
+def encode(encoder: SpeechEncoder, features: np.ndarray, batch: int = 32) -> np.ndarray:
+    """(N, SIZE) float32 of (N, PER_FRAME * COLUMNS) features; memory does not grow with N beyond the result.
+
+    The encoder normalises over what it is given, so it is always given windows of the length it was trained on. Their
+    halves overlap and fade into each other: no seams, and nothing beyond four seconds matters.
+    """
+    count = len(features)
+    length = min(WINDOW, count)
+    starts = np.unique(np.append(np.arange(0, count - length + 1, max(WINDOW // 2, 1)), count - length))
+    fade = np.minimum(np.arange(length) + 1, np.arange(length, 0, -1)).astype(np.float32)[:, None]
+    total, weight = np.zeros((count, SIZE), np.float32), np.zeros((count, 1), np.float32)
+    for first in range(0, len(starts), batch):
+        part = starts[first : first + batch]
+        windows = np.stack([features[start : start + length] for start in part]).astype(np.float32)
+        for start, code in zip(part, encoder(torch.from_numpy(windows)).numpy(), strict=True):
+            total[start : start + length] += fade * code
+            weight[start : start + length] += fade
+    return total / weight

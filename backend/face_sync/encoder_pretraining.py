@@ -26,7 +26,7 @@ from ..protocol import BLENDSHAPE_NAMES
 from ..workspace import atomic_path
 from .audio_features import RATE, frame_features
 from .augmentation import warped
-from .encoder import SIZE, SpeechEncoder
+from .encoder import SIZE, WINDOW, SpeechEncoder
 
 FPS = 25
 FLITE_VOICES = ("rms", "slt", "awb")
@@ -58,7 +58,6 @@ CURVES = (
 )  # fmt: skip
 """Curves that speech moves; left and right are alike here."""
 
-CLIP_FRAMES = 100
 BATCH = 24
 
 
@@ -178,9 +177,9 @@ def batch(data, rng: np.random.Generator):
     rows = []
     for k in rng.integers(len(data), size=BATCH):
         features, visemes, curves = data[k]
-        start = int(rng.integers(max(len(features) - CLIP_FRAMES, 0) + 1))
-        part = slice(start, start + CLIP_FRAMES)
-        missing = CLIP_FRAMES - len(features[part])
+        start = int(rng.integers(max(len(features) - WINDOW, 0) + 1))
+        part = slice(start, start + WINDOW)
+        missing = WINDOW - len(features[part])
         rows.append(
             (
                 warped(np.pad(features[part].astype(np.float32), ((0, missing), (0, 0)), mode="edge"), rng),

@@ -24,7 +24,7 @@ from ..protocol import BLENDSHAPE_NAMES, MOUTH_NAMES
 from ..workspace import atomic_path
 from .audio_features import COLUMNS, DECIBEL, PER_FRAME
 from .augmentation import warped
-from .encoder import SIZE, SpeechEncoder, encode, pretrained
+from .encoder import SIZE, WINDOW, SpeechEncoder, encode, pretrained
 from .landmark_groups import LEFT, RIGHT
 
 MOUTH_INDEX = np.array([BLENDSHAPE_NAMES.index(name) for name in MOUTH_NAMES])
@@ -32,8 +32,8 @@ MOUTH_INDEX = np.array([BLENDSHAPE_NAMES.index(name) for name in MOUTH_NAMES])
 
 ADAPT_STEPS = 80
 LEARNING_RATE = 1e-3
-BATCH, WINDOW = 8, 100
-"""Windows a step, and their length in frames."""
+BATCH = 8
+"""Windows a step."""
 
 HEAD_RIDGE = 0.3
 """Penalty of the first linear map, against the mean variance of the encoder's numbers."""

@@ -14,7 +14,7 @@ from . import audio_offset, blendshape_basis, blendshapes, encoder, face_mesh, s
 from .audio_features import frame_features
 
 STAGE = "face_sync"
-VERSION = 5
+VERSION = 6
 """Part of the stage's key: raised when its results change."""
 
 FILES = ("tracking.npz", "face_mesh.npz", "audio_features.npz", "speech.safetensors")

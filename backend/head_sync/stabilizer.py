@@ -27,13 +27,16 @@ FLOW_SIGMA = 0.002
 """Standard deviation of a head point's place by optical flow, in distances between the pupils (0.2 px where they are
 100 px apart); measured as the high-frequency part of tracks."""
 
-LEAST_STRAY, MOST_STRAY = 0.003, 0.02
+LEAST_STRAY, MOST_STRAY = 0.003, 0.012
 """How far a point's track strays from the rigid head: it is not trusted to stray less, and beyond this it is not of
 the skull."""
 
-TOGETHER = 0.15
-"""Weight of an error that neighbours share: the landmarks of a frame err together, and so does the skin about a
-moving brow, so a hundred of them tell no more than a few."""
+TOGETHER = 0.5
+"""Weight of landmarks in the adjustment, beside head points: the landmarks of a frame err together, but over the clip they
+hold the head's shape, which sliding skin would bend."""
+
+LANDMARKS_BESIDE_STEPS = 0.15
+"""Their weight in the last step, where the shape is known and only their shake would be added."""
 
 OUTER_SIGMA_M = 0.02
 """How far hair and ears may be from where the face's surface, run on, has them."""
@@ -126,6 +129,7 @@ def stabilize(
 
     poses = bridge_poses(poses, known)
     weights = np.where(seen & kept, 1 / sigma, 0.0)
+    weights[:, :fixed] *= LANDMARKS_BESIDE_STEPS / TOGETHER
     weights[:, fixed:] *= BESIDE_STEPS
     steps = (seen[1:] & seen[:-1] & kept & ~cuts[1:, None]) / (FLOW_SIGMA * pupil_px)
     steps[:, :fixed] = 0

@@ -18,7 +18,7 @@ from .landmarks_stage import Landmarks
 from .stabilizer import SteadyMotion, find_cuts, stabilize
 
 STAGE = "head_sync"
-VERSION = 3
+VERSION = 4
 LEAST_FRAMES = 12
 """Frames with a face below which a head's shape and motion cannot be told apart."""
 

@@ -118,13 +118,13 @@ def difference(kit, rig, trained, spoken, run, tmp_path) -> list[np.ndarray]:
 )
 def test_untouched_keyframes_give_the_frames_of_render_to_within_2_of_255(difference):
     for frame in difference:
-        assert frame.max() <= 2.0
+        assert frame.max() <= 2.001
 
 
 def test_untouched_keyframes_give_the_frames_of_render_but_for_one_pixel_in_a_thousand(difference):
     for frame in difference:
         print(f"over 2/255: {(frame > 2).sum()} of {frame.size}, at most {frame.max():.1f}/255")
-        assert (frame > 2.0).mean() <= 0.001
+        assert (frame > 2.001).mean() <= 0.001
 
 
 def test_a_head_turned_by_5_degrees_turns_in_the_picture(kit, rig):
@@ -150,7 +150,7 @@ def test_baked_frames_are_the_live_ones(kit, rig, spoken, tmp_path):
     live = premultiplied(kit.render(2))
     jobs.run(baking.bake(kit.scene, tmp_path / "baked"), lambda job: None)
     baked = premultiplied(synthetic.read_picture(tmp_path / "baked" / "000001.png"))
-    assert np.abs(live - baked).max() * 255 <= 2.0
+    assert np.abs(live - baked).max() * 255 <= 2.001, "single precision turns two levels into 2.00001"
 
 
 def test_the_console_goes_the_whole_way(trained, python, tmp_path):

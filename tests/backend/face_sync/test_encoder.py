@@ -18,19 +18,28 @@ def test_the_encoder_that_comes_with_the_project_is_small_and_finite():
     assert code.std(0).min() > 0.01, "a number that never changes tells nothing"
 
 
-def test_blocks_of_a_long_sound_join_without_a_seam():
-    encoder, features = encoders.pretrained(), frame_features(babble(8, seed=1)[0])
-    whole = encoders.encode(encoder, features)
-    assert np.allclose(encoders.encode(encoder, features, block=70), whole, atol=1e-5)
+def test_windows_of_a_long_sound_join_without_a_seam():
+    encoder, features = encoders.pretrained(), frame_features(babble(16, seed=1)[0])
+    code = encoders.encode(encoder, features)
+    assert code.shape == (400, encoders.SIZE)
+    assert np.allclose(encoders.encode(encoder, features, batch=1), code, atol=1e-5)
+    step = np.linalg.norm(np.diff(code, axis=0), axis=1)
+    half = encoders.WINDOW // 2
+    seams = step[half - 1 : -1 : half]
+    assert seams.mean() < 1.5 * step.mean()
 
 
-def test_what_is_far_in_time_does_not_matter():
-    encoder, features = encoders.pretrained(), frame_features(babble(8, seed=1)[0])
+def test_what_is_more_than_a_window_away_does_not_matter():
+    encoder, features = encoders.pretrained(), frame_features(babble(16, seed=1)[0])
     changed = features.copy()
-    changed[120:] += 1.0
+    changed[300:] += 1.0
     before, after = encoders.encode(encoder, features), encoders.encode(encoder, changed)
-    assert np.abs(after - before)[:108].max() < 1e-5
-    assert np.abs(after - before)[120:].mean() > 0.01
+    assert np.array_equal(before[:200], after[:200])
+    assert np.abs(after - before)[300:].mean() > 0.01
+
+
+def test_a_sound_shorter_than_a_window_is_encoded():
+    assert encoders.encode(encoders.pretrained(), frame_features(babble(1, seed=1)[0])).shape == (25, encoders.SIZE)
 
 
 def test_adapting_one_copy_leaves_the_next_untouched():

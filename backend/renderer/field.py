@@ -38,7 +38,7 @@ class FieldConfig:
         box_low_m: corner of the unit cube in the head frame, metres.
         box_size_m: side of the unit cube, metres.
         step_m: distance between samples on a ray, metres.
-        max_samples: samples a ray at most.
+        max_samples: samples a ray at most; more than rays need, since one that is cut off leaves a jump in the picture.
         lip_region, expression_region: where each may act (the facial-aware masks, fixed to the head).
         blendshape_centre: (52) the clip's mean; the networks see differences from it.
     """
@@ -54,7 +54,7 @@ class FieldConfig:
     geometry: int = 32
     lip_features: int = 16
     expression_features: int = 8
-    max_samples: int = 16
+    max_samples: int = 48
     occupancy_cells: int = 128
 
     def to_json(self) -> dict[str, Any]:
@@ -220,13 +220,11 @@ class FrameNetworks:
         self.condition = torch.stack([conditions[0] @ lip[0], conditions[1] @ expression[0]]).to(dtype)
         self.density_hidden = field_.density_hidden.weight.to(dtype), field_.density_hidden.bias.to(dtype)
         geometry = field_.colour_in.weight[:, : config.geometry]
-        out_weight, out_bias = field_.density_out.weight, field_.density_out.bias
-        self.out = (
-            torch.cat([out_weight[:1], geometry @ out_weight[1:]]).to(dtype),
-            torch.cat([out_bias[:1], geometry @ out_bias[1:] + field_.colour_in.bias]).to(dtype),
-        )
+        weight, bias = field_.density_out.weight, field_.density_out.bias
+        self.density_out = weight[:1], bias[:1]
+        self.out = (geometry @ weight[1:]).to(dtype), (geometry @ bias[1:] + field_.colour_in.bias).to(dtype)
         self.view_weight = field_.colour_in.weight[:, config.geometry :]
-        self.colour_out = field_.colour_out.weight.to(dtype), field_.colour_out.bias.to(dtype)
+        self.colour_out = field_.colour_out.weight, field_.colour_out.bias
         self.gate = [(layer.weight.to(dtype), layer.bias.to(dtype)) for layer in (field_.gate[0], field_.gate[2])]
 
     def view(self, directions: torch.Tensor) -> torch.Tensor:
@@ -249,5 +247,7 @@ class FrameNetworks:
         hidden = functional.relu(torch.addmm(hidden, gates, self.condition))
         hidden = functional.relu(functional.linear(hidden, *self.density_hidden))
         out = functional.linear(hidden, *self.out)
-        colour = functional.linear(functional.relu(out[:, 1:] + view), *self.colour_out)
-        return torch.exp(out[:, 0].float().clamp(max=11)), torch.sigmoid(colour.float()), gates.float()
+        # The last step of each is in single precision: bfloat16 keeps 8 bits, which shows as noise of 2/255.
+        density = functional.linear(hidden.float(), *self.density_out)[:, 0]
+        colour = functional.linear(functional.relu(out + view).float(), *self.colour_out)
+        return torch.exp(density.clamp(max=11)), torch.sigmoid(colour), gates.float()

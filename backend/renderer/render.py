@@ -104,7 +104,7 @@ class Renderer:
         for low in range(0, total, _CHUNK):
             part = slice(low, min(low + _CHUNK, total))
             density[part], colour[part], _ = networks(samples.positions[part], encoding[part], view[rays[part]])
-        rgba, weights = self.kernel.composite(density, colour, samples, config.step_m)
+        rgba, weights, _ = self.kernel.composite(density * samples.fade, colour, samples, config.step_m)
         depth = torch.zeros(len(u), device=device).index_add(0, rays, weights * samples.distances)
         depth = torch.where(rgba[:, 3] > 0.05, depth / rgba[:, 3].clamp(min=1e-6), torch.zeros_like(depth))
         return rgba.cpu().numpy(), depth.cpu().numpy()

@@ -9,6 +9,9 @@ import torch
 
 from ..triplane import TriplaneLayout
 
+FADE_CELLS = 0.5
+"""Depth below the border of the occupied cells at which density counts in full; more would thin a layer one cell deep."""
+
 
 @dataclass
 class Samples:
@@ -19,12 +22,15 @@ class Samples:
         distances: (M,) float32 along the ray, metres.
         rays: (M,) int32, the ray of each sample.
         offsets: (R + 1,) int64.
+        fade: (M,) float32 in [0, 1], a factor of density: 0 where occupied cells end, 1 from `FADE_CELLS` within.
+            A sample therefore comes and goes with no weight, and the picture is continuous in the pose.
     """
 
     positions: torch.Tensor
     distances: torch.Tensor
     rays: torch.Tensor
     offsets: torch.Tensor
+    fade: torch.Tensor
 
 
 class Kernel(Protocol):
@@ -63,9 +69,12 @@ class Kernel(Protocol):
 
     def composite(
         self, density: torch.Tensor, colour: torch.Tensor, samples: Samples, step: float
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Volume rendering (Eq. 9): (M,) density a metre, (M, 3) colour to (R, 4) premultiplied RGBA, (M,) weights.
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Volume rendering (Eq. 9): (M,) density a metre, (M, 3) colour to what rays see.
 
-        Differentiable in density and colour through the RGBA alone.
+        Returns:
+            (R, 4) premultiplied RGBA; (M,) weights, without gradient; (R,) spread, in steps: the weighted distance
+            between each two samples of a ray, the sum of w_i w_j |t_i - t_j|, which is small where a ray meets one thin
+            surface (the distortion of Mip-NeRF 360, Eq. 15, without its term for a single interval).
         """
         ...

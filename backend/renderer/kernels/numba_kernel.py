@@ -12,15 +12,52 @@ import torch
 from numba import njit, prange
 
 from ..triplane import PLANES, TriplaneLayout
-from .interface import Samples
+from .interface import FADE_CELLS, Samples
 
 _PLANES = np.array(PLANES, np.int32)
 _ALONE = threading.RLock()  # numba's simplest threading layer ends the process when two threads enter it at once
 _CHUNK = 512  # points encoded together: their features (512 x 42 floats) stay in the second-level cache
 
 
+@njit(fastmath=True, cache=True, nogil=True, inline="always")
+def _beyond(low, high):
+    """Which neighbour along an axis is nearer than the fade's depth (-1, 0 for none, 1), and how near, in depths."""
+    if low < FADE_CELLS:
+        return -1, low / np.float32(FADE_CELLS)
+    if high < FADE_CELLS:
+        return 1, high / np.float32(FADE_CELLS)
+    return 0, np.float32(0.0)
+
+
+@njit(fastmath=True, cache=True, nogil=True)
+def _fade(occupied, i, j, k, x, y, z):
+    """Distance of (x, y, z), in cell (i, j, k), to the nearest empty cell by the largest axis, in fade depths, to 1."""
+    grid = occupied.shape[0]
+    si, near_x = _beyond(x - i, i + 1 - x)
+    sj, near_y = _beyond(y - j, j + 1 - y)
+    sk, near_z = _beyond(z - k, k + 1 - z)
+    fade = np.float32(1.0)
+    for corner in range(1, 8):
+        a, b, c = corner & 1, (corner >> 1) & 1, corner >> 2
+        if (a and not si) or (b and not sj) or (c and not sk):
+            continue
+        distance = np.float32(0.0)
+        if a:
+            distance = near_x
+        if b:
+            distance = max(distance, near_y)
+        if c:
+            distance = max(distance, near_z)
+        if distance < fade:
+            ni, nj, nk = i + a * si, j + b * sj, k + c * sk
+            outside = ni < 0 or nj < 0 or nk < 0 or ni >= grid or nj >= grid or nk >= grid
+            if outside or not occupied[ni, nj, nk]:
+                fade = distance
+    return fade
+
+
 @njit(parallel=True, fastmath=True, cache=True, nogil=True)
-def _march(origins, directions, occupied, coarse, unit_step, max_samples, jitter, counts, distances):
+def _march(origins, directions, occupied, coarse, unit_step, max_samples, jitter, counts, places):
     grid = occupied.shape[0]
     block = grid // coarse.shape[0]
     rays = origins.shape[0]
@@ -48,7 +85,7 @@ def _march(origins, directions, occupied, coarse, unit_step, max_samples, jitter
                     k += 1
                     continue
                 if occupied[i, j, k_z]:
-                    distances[r, n] = t
+                    places[r, n] = k
                     n += 1
                     k += 1
                     continue
@@ -75,13 +112,19 @@ def _march(origins, directions, occupied, coarse, unit_step, max_samples, jitter
 
 
 @njit(parallel=True, fastmath=True, cache=True, nogil=True)
-def _pack(origins, directions, offsets, near_distances, box_size, positions, distances, ray_of):
+def _pack(
+    origins, directions, occupied, unit_step, jitter, places, offsets, box_size, positions, distances, ray_of, fades
+):
+    grid = occupied.shape[0]
     for r in prange(origins.shape[0]):
         for n in range(offsets[r + 1] - offsets[r]):
             m = offsets[r] + n
-            t = near_distances[r, n]
+            t = (places[r, n] + jitter[r]) * unit_step
             for axis in range(3):
                 positions[m, axis] = origins[r, axis] + t * directions[r, axis]
+            x, y, z = positions[m, 0] * grid, positions[m, 1] * grid, positions[m, 2] * grid
+            i, j, k = int(np.floor(x)), int(np.floor(y)), int(np.floor(z))
+            fades[m] = _fade(occupied, i, j, k, x, y, z)
             distances[m] = t * box_size
             ray_of[m] = r
 
@@ -147,13 +190,17 @@ def _encode_backward(positions, gradient, resolutions, planes, out):
 
 
 @njit(parallel=True, fastmath=True, cache=True, nogil=True)
-def _composite(density, colour, offsets, step, rgba, weights):
+def _composite(density, colour, distances, offsets, step, rgba, weights, spread):
     for r in prange(offsets.shape[0] - 1):
         transmittance = np.float32(1.0)
-        red = green = blue = alpha = np.float32(0.0)
+        red = green = blue = alpha = moment = apart = np.float32(0.0)
+        origin = distances[offsets[r]] if offsets[r] < offsets[r + 1] else np.float32(0.0)
         for m in range(offsets[r], offsets[r + 1]):
             keep = np.exp(-density[m] * step)
             w = transmittance * (1 - keep)
+            place = (distances[m] - origin) / step
+            apart += 2 * w * (place * alpha - moment)
+            moment += w * place
             red += w * colour[m, 0]
             green += w * colour[m, 1]
             blue += w * colour[m, 2]
@@ -161,20 +208,47 @@ def _composite(density, colour, offsets, step, rgba, weights):
             weights[m] = w
             transmittance *= keep
         rgba[r, 0], rgba[r, 1], rgba[r, 2], rgba[r, 3] = red, green, blue, alpha
+        spread[r] = apart
+
+
+@njit(fastmath=True, cache=True, nogil=True, inline="always")
+def _apart(place, ahead, moment, alpha, total_moment, w):
+    """Derivative of a ray's spread by the weight of the sample at `place`, given the sums ahead of it and in all."""
+    behind, moment_behind = alpha - ahead - w, total_moment - moment - w * place
+    return 2 * (place * (ahead - behind) - (moment - moment_behind))
 
 
 @njit(parallel=True, fastmath=True, cache=True, nogil=True)
-def _composite_backward(density, colour, offsets, step, weights, gradient, d_density, d_colour):
-    # d/d(sigma_m) = step * (T_after(m) * c_m - sum of what lies behind), per channel, alpha's colour being 1.
+def _composite_backward(
+    density, colour, distances, offsets, step, weights, gradient, spread_gradient, d_density, d_colour
+):
+    # d/d(sigma_m) = step * (T_after(m) * v_m - sum of w v behind m), v being what the loss gains by weight at a sample:
+    # its colour by channel, alpha's being 1, and how far it lies from the ray's other weights.
     for r in prange(offsets.shape[0] - 1):
-        g0, g1, g2, g3 = gradient[r, 0], gradient[r, 1], gradient[r, 2], gradient[r, 3]
-        behind = np.float32(0.0)
+        if offsets[r] == offsets[r + 1]:
+            continue
+        g0, g1, g2, g3, gs = gradient[r, 0], gradient[r, 1], gradient[r, 2], gradient[r, 3], spread_gradient[r]
+        origin = distances[offsets[r]]
+        alpha = total_moment = np.float32(0.0)
         for m in range(offsets[r], offsets[r + 1]):
-            behind += weights[m] * (g0 * colour[m, 0] + g1 * colour[m, 1] + g2 * colour[m, 2] + g3)
+            alpha += weights[m]
+            total_moment += weights[m] * (distances[m] - origin) / step
+        behind = ahead = moment = np.float32(0.0)
+        for m in range(offsets[r], offsets[r + 1]):
+            w, place = weights[m], (distances[m] - origin) / step
+            value = g0 * colour[m, 0] + g1 * colour[m, 1] + g2 * colour[m, 2] + g3
+            value += gs * _apart(place, ahead, moment, alpha, total_moment, w)
+            behind += w * value
+            ahead += w
+            moment += w * place
+        ahead = moment = np.float32(0.0)
         transmittance = np.float32(1.0)
         for m in range(offsets[r], offsets[r + 1]):
-            w = weights[m]
+            w, place = weights[m], (distances[m] - origin) / step
             value = g0 * colour[m, 0] + g1 * colour[m, 1] + g2 * colour[m, 2] + g3
+            value += gs * _apart(place, ahead, moment, alpha, total_moment, w)
+            ahead += w
+            moment += w * place
             behind -= w * value
             transmittance *= np.exp(-density[m] * step)
             d_density[m] = step * (transmittance * value - behind)
@@ -202,25 +276,27 @@ class _Encode(torch.autograd.Function):
 
 class _Composite(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, density, colour, offsets, step):
+    def forward(ctx, density, colour, distances, offsets, step):
         density, colour = density.float().contiguous(), colour.float().contiguous()
-        rgba, weights = torch.empty(len(offsets) - 1, 4), torch.empty(len(density))
-        arrays = density.detach().numpy(), colour.detach().numpy(), offsets.numpy()
+        rays = len(offsets) - 1
+        rgba, weights, spread = torch.empty(rays, 4), torch.empty(len(density)), torch.empty(rays)
+        arrays = density.detach().numpy(), colour.detach().numpy(), distances.numpy(), offsets.numpy()
         with _ALONE:
-            _composite(*arrays, np.float32(step), rgba.numpy(), weights.numpy())
-        ctx.save_for_backward(density, colour, offsets, weights)
+            _composite(*arrays, np.float32(step), rgba.numpy(), weights.numpy(), spread.numpy())
+        ctx.save_for_backward(density, colour, distances, offsets, weights)
         ctx.step = step
         ctx.mark_non_differentiable(weights)
-        return rgba, weights
+        return rgba, weights, spread
 
     @staticmethod
-    def backward(ctx, gradient, _):
-        density, colour, offsets, weights = (tensor.detach() for tensor in ctx.saved_tensors)
+    def backward(ctx, gradient, _, spread_gradient):
+        density, colour, distances, offsets, weights = (tensor.detach() for tensor in ctx.saved_tensors)
         d_density, d_colour = torch.empty_like(density), torch.empty_like(colour)
-        arrays = density.numpy(), colour.numpy(), offsets.numpy(), np.float32(ctx.step), weights.numpy()
+        arrays = density.numpy(), colour.numpy(), distances.numpy(), offsets.numpy(), np.float32(ctx.step)
+        gradients = (given.float().contiguous().numpy() for given in (gradient, spread_gradient))
         with _ALONE:
-            _composite_backward(*arrays, gradient.float().contiguous().numpy(), d_density.numpy(), d_colour.numpy())
-        return d_density, d_colour, None, None
+            _composite_backward(*arrays, weights.numpy(), *gradients, d_density.numpy(), d_colour.numpy())
+        return d_density, d_colour, None, None, None
 
 
 class NumbaKernel:
@@ -230,22 +306,26 @@ class NumbaKernel:
 
     def march(self, origins, directions, occupied, coarse, box_size, step, max_samples, jitter) -> Samples:
         rays = origins.shape[0]
-        counts, near = np.empty(rays, np.int64), np.empty((rays, max_samples), np.float32)
-        origins, directions = origins.contiguous().numpy(), directions.contiguous().numpy()
-        grids, unit_step = (occupied.numpy(), coarse.numpy()), np.float32(step / box_size)
+        # A sample is kept as its multiple of the step: the list is mostly empty, and its pages cost more than marching.
+        counts, places = np.empty(rays, np.int64), np.empty((rays, max_samples), np.int16)
+        origins, directions, jitter = origins.contiguous().numpy(), directions.contiguous().numpy(), jitter.numpy()
+        occupied, unit_step = occupied.numpy(), np.float32(step / box_size)
         with _ALONE:
-            _march(origins, directions, *grids, unit_step, max_samples, jitter.numpy(), counts, near)
+            _march(origins, directions, occupied, coarse.numpy(), unit_step, max_samples, jitter, counts, places)
         offsets = np.zeros(rays + 1, np.int64)
         np.cumsum(counts, out=offsets[1:])
         total = int(offsets[-1])
-        positions, distances, ray_of = torch.empty(total, 3), torch.empty(total), torch.empty(total, dtype=torch.int32)
-        packed = positions.numpy(), distances.numpy(), ray_of.numpy()
+        positions, distances, fades = torch.empty(total, 3), torch.empty(total), torch.empty(total)
+        ray_of = torch.empty(total, dtype=torch.int32)
+        packed = positions.numpy(), distances.numpy(), ray_of.numpy(), fades.numpy()
         with _ALONE:
-            _pack(origins, directions, offsets, near, np.float32(box_size), *packed)
-        return Samples(positions, distances, ray_of, torch.from_numpy(offsets))
+            _pack(
+                origins, directions, occupied, unit_step, jitter, places, offsets, np.float32(box_size), *packed
+            )  # fmt: skip
+        return Samples(positions, distances, ray_of, torch.from_numpy(offsets), fades)
 
     def encode(self, positions, tables, layout: TriplaneLayout) -> torch.Tensor:
         return _Encode.apply(positions, tables, layout)
 
-    def composite(self, density, colour, samples: Samples, step: float) -> tuple[torch.Tensor, torch.Tensor]:
-        return _Composite.apply(density, colour, samples.offsets, step)
+    def composite(self, density, colour, samples: Samples, step: float):
+        return _Composite.apply(density, colour, samples.distances, samples.offsets, step)

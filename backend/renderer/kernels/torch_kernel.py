@@ -5,7 +5,23 @@ from __future__ import annotations
 import torch
 
 from ..triplane import HASH_PRIME, PLANES, TriplaneLayout
-from .interface import Samples
+from .interface import FADE_CELLS, Samples
+
+
+def _fade(points: torch.Tensor, occupied: torch.Tensor) -> torch.Tensor:
+    """Distance of (M, 3) points in occupied cells to the nearest empty cell by the largest axis, in fade depths, to 1."""
+    padded = torch.nn.functional.pad(occupied, (1,) * 6)
+    cell = points.floor()
+    inside = points - cell
+    side = torch.where(inside < 0.5, -1.0, 1.0)
+    depth = torch.where(inside < 0.5, inside, 1 - inside) / FADE_CELLS
+    fade = torch.ones_like(points[:, 0])
+    for corner in range(1, 8):
+        axes = torch.tensor([corner & 1, (corner >> 1) & 1, corner >> 2], device=points.device)
+        beyond = (cell + side * axes).long() + 1
+        empty = padded[beyond[:, 0], beyond[:, 1], beyond[:, 2]] == 0
+        fade = torch.where(empty, torch.minimum(fade, (depth * axes).amax(1)), fade)
+    return fade
 
 
 class TorchKernel:
@@ -37,7 +53,8 @@ class TorchKernel:
         ray, place = hit.nonzero(as_tuple=True)
         offsets = torch.zeros(rays + 1, dtype=torch.int64, device=device)
         offsets[1:] = hit.sum(1).cumsum(0)
-        return Samples(points[ray, place], t[ray, place] * box_size, ray.int(), offsets)
+        positions = points[ray, place]
+        return Samples(positions, t[ray, place] * box_size, ray.int(), offsets, _fade(positions * grid, occupied))
 
     def encode(self, positions, tables, layout: TriplaneLayout) -> torch.Tensor:
         size = layout.table_size
@@ -63,13 +80,25 @@ class TorchKernel:
                 )
         return torch.stack(features, 1)
 
-    def composite(self, density, colour, samples: Samples, step: float) -> tuple[torch.Tensor, torch.Tensor]:
+    def composite(
+        self, density, colour, samples: Samples, step: float
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         optical = density * step
-        before = torch.cumsum(optical, 0) - optical
-        first = before[samples.offsets[:-1].clamp(max=max(len(before) - 1, 0))] if len(before) else before
         ray = samples.rays.long()
-        transmittance = torch.exp(-(before - first[ray])) if len(before) else before
-        weights = transmittance * (1 - torch.exp(-optical))
+        weights = torch.exp(-_sum_before(optical, samples)) * (1 - torch.exp(-optical))
         rgba = torch.zeros(len(samples.offsets) - 1, 4, dtype=colour.dtype, device=colour.device)
         rgba = rgba.index_add(0, ray, torch.cat([weights[:, None] * colour, weights[:, None]], 1))
-        return rgba, weights.detach()
+        place = samples.distances / step
+        ahead, ahead_places = (_sum_before(value, samples) for value in (weights, weights * place))
+        spread = torch.zeros_like(rgba[:, 0]).index_add(0, ray, 2 * weights * (place * ahead - ahead_places))
+        return rgba, weights.detach(), spread
+
+
+def _sum_before(values: torch.Tensor, samples: Samples) -> torch.Tensor:
+    """For each sample, the sum of `values` over the samples before it on its ray."""
+    double = values.double()
+    before = torch.cumsum(double, 0) - double
+    if not len(before):
+        return values
+    first = before[samples.offsets[:-1].clamp(max=len(before) - 1)]
+    return (before - first[samples.rays.long()]).to(values.dtype)

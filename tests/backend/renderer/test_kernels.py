@@ -69,6 +69,20 @@ def test_marching_places_the_same_samples(max_samples):
     assert int(second.offsets.diff().max()) <= max_samples
 
 
+def test_samples_fade_alike_and_to_nothing_at_the_border_of_occupied_cells():
+    (first, occupied), (second, _) = (_march(k, torch.Generator().manual_seed(4), 64) for k in (ORACLE, COMPILED))
+    both = (first.offsets.diff() == second.offsets.diff()).repeat_interleave(first.offsets.diff())
+    also = (first.offsets.diff() == second.offsets.diff()).repeat_interleave(second.offsets.diff())
+    torch.testing.assert_close(second.fade[also], first.fade[both], atol=1e-3, rtol=0)
+    assert first.fade.min() < 0.05 and first.fade.max() == 1
+    # By brute force: how far the nearest empty cell is, by the largest axis, in cells.
+    grid = occupied.shape[0]
+    empty = torch.nn.functional.pad(occupied, (1,) * 6).eq(0).nonzero() - 1.0
+    for point, fade in zip(first.positions[:200] * grid, first.fade[:200], strict=True):
+        outside = torch.maximum(empty - point, point - (empty + 1)).clamp(min=0).amax(1)
+        assert abs(float(outside.min()) / 0.5 - float(fade)) < 1e-3 or (outside.min() > 0.5 and fade == 1)
+
+
 def test_a_ray_that_misses_the_cube_has_no_samples():
     occupied, coarse = torch.ones(8, 8, 8, dtype=torch.uint8), torch.ones(2, 2, 2, dtype=torch.uint8)
     origins, directions = torch.tensor([[3.0, 3.0, -1.0]]), torch.tensor([[0.0, 0.0, 1.0]])
@@ -82,22 +96,34 @@ def test_compositing_and_its_gradient_agree(random):
     offsets = torch.cat([torch.zeros(1, dtype=torch.int64), counts.cumsum(0)])
     total = int(offsets[-1])
     rays = torch.repeat_interleave(torch.arange(500, dtype=torch.int32), counts)
-    samples = Samples(torch.rand(total, 3), torch.rand(total), rays, offsets)
-    weight = torch.randn(500, 4, generator=random)
+    # A ray's samples go away from the camera, with gaps where it crosses empty cells.
+    distances = 1 + 0.004 * torch.randint(1, 4, (total,), generator=random).cumsum(0).float()
+    samples = Samples(torch.rand(total, 3), distances, rays, offsets, torch.ones(total))
+    weight, spread_weight = torch.randn(500, 4, generator=random), torch.randn(500, generator=random)
     density, colour = torch.rand(total, generator=random) * 400, torch.rand(total, 3, generator=random)
     results = []
     for kernel in (ORACLE, COMPILED):
         d, c = density.clone().requires_grad_(), colour.clone().requires_grad_()
-        rgba, weights = kernel.composite(d, c, samples, 0.004)
-        (rgba * weight).sum().backward()
-        results.append((rgba.detach(), weights, d.grad, c.grad))
+        rgba, weights, spread = kernel.composite(d, c, samples, 0.004)
+        ((rgba * weight).sum() + (spread * spread_weight).sum()).backward()
+        results.append((rgba.detach(), weights, spread.detach(), d.grad, c.grad))
     for first, second in zip(*results, strict=True):
-        torch.testing.assert_close(second, first, atol=2e-5, rtol=2e-4)
+        torch.testing.assert_close(second, first, atol=5e-5, rtol=5e-4)
+
+
+def test_spread_is_the_weighted_distance_of_each_two_samples():
+    distances = torch.tensor([1.0, 1.01, 1.05])
+    samples = Samples(torch.zeros(3, 3), distances, torch.zeros(3).int(), torch.tensor([0, 3]), torch.ones(3))
+    for kernel in (ORACLE, COMPILED):
+        _, w, spread = kernel.composite(torch.tensor([30.0, 60.0, 90.0]), torch.zeros(3, 3), samples, 0.01)
+        pairs = (w[:, None] * w[None] * (distances[:, None] - distances[None]).abs()).sum() / 0.01
+        assert float(spread[0]) == pytest.approx(float(pairs), rel=1e-4)
 
 
 def test_a_solid_sample_hides_what_lies_behind():
-    samples = Samples(torch.zeros(2, 3), torch.zeros(2), torch.zeros(2, dtype=torch.int32), torch.tensor([0, 2]))
+    rays, offsets = torch.zeros(2, dtype=torch.int32), torch.tensor([0, 2])
+    samples = Samples(torch.zeros(2, 3), torch.zeros(2), rays, offsets, torch.ones(2))
     colour = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
     for kernel in (ORACLE, COMPILED):
-        rgba, _ = kernel.composite(torch.tensor([1e5, 1e5]), colour, samples, 0.01)
+        rgba, *_ = kernel.composite(torch.tensor([1e5, 1e5]), colour, samples, 0.01)
         torch.testing.assert_close(rgba, torch.tensor([[1.0, 0.0, 0.0, 1.0]]))

@@ -72,6 +72,23 @@ def test_single_pixels_are_those_of_the_picture():
     np.testing.assert_allclose(depth[0], whole.depth_m[20, 24], atol=1e-5)
 
 
+@pytest.mark.parametrize("kernel", ["torch", "numba"])
+def test_the_picture_is_continuous_in_the_pose(kernel):
+    """Blender holds poses in single precision: what that changes must not be seen."""
+    if kernel == "numba":
+        pytest.importorskip("numba")
+    field = small_field()
+    field.set_occupied(torch.rand(32, 32, 32, generator=torch.Generator().manual_seed(3)) > 0.6)  # all borders
+    renderer, blendshapes = Renderer(field, get_kernel(kernel), torch.float32), np.zeros(52, np.float32)
+    camera = CAMERA.scaled(192, 160)
+    still = renderer.render(camera, POSE, blendshapes).rgba
+    assert (still[..., 3] > 0.05).mean() > 0.2
+    for along in np.eye(3):
+        moved = POSE.copy()
+        moved[:3, 3] += 1e-6 * along
+        assert np.abs(renderer.render(camera, moved, blendshapes).rgba - still).max() < 0.2 / 255
+
+
 def test_turning_the_head_turns_the_picture():
     renderer, blendshapes = Renderer(small_field()), np.zeros(52, np.float32)
     moved = POSE.copy()

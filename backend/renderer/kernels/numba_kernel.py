@@ -33,6 +33,8 @@ def _beyond(low, high):
 def _fade(occupied, i, j, k, x, y, z):
     """Distance of (x, y, z), in cell (i, j, k), to the nearest empty cell by the largest axis, in fade depths, to 1."""
     grid = occupied.shape[0]
+    if min(i, j, k) < 0 or max(i, j, k) >= grid or not occupied[i, j, k]:
+        return np.float32(0.0)  # on the very border, by rounding
     si, near_x = _beyond(x - i, i + 1 - x)
     sj, near_y = _beyond(y - j, j + 1 - y)
     sk, near_z = _beyond(z - k, k + 1 - z)

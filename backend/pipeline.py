@@ -41,7 +41,9 @@ def process(
         if consent_by:
             record_consent(workspace, consent_by)
         for name in STAGES if only is None else (only,):
+            told = len(reporter.warnings)
             importlib.import_module(f".{_STAGE_MODULES[name]}", __package__).run(workspace, options, reporter)
+            workspace.keep_warnings(name, reporter.warnings[told:])
             _tie_consent_to_clip(workspace, renewed=bool(consent_by))
     return workspace
 

@@ -50,6 +50,8 @@ class Reporter:
         self._on_log = on_log
         self._on_preview = on_preview
         self._cancelled = cancelled
+        self.warnings: list[str] = []
+        """Every warning told so far."""
         self._interval_s = interval_s
         self._stage = ""
         self._started = 0.0
@@ -87,6 +89,7 @@ class Reporter:
 
     def warning(self, text: str) -> None:
         """Tell the user what may spoil the result, and what to do about it."""
+        self.warnings.append(text)
         if self._on_log:
             self._on_log("warning", text)
 

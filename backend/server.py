@@ -264,16 +264,13 @@ def _hello(params: dict[str, Any]) -> dict[str, Any]:
 
 
 def _process(params: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
-    warnings: list[str] = []
-    tell = reporter.warning
-    reporter.warning = lambda text: (warnings.append(text), tell(text))  # type: ignore[method-assign]
     consent = params.get("consent") or {}
     root = Path(_text(params, "workspace"))
     options = ProcessOptions(
         video=Path(params["video"]) if params.get("video") else None, audio_offset_ms=params.get("audio_offset_ms")
     )
     pipeline.process(root, options, reporter, consent_by=consent.get("by") if consent.get("given") else None)
-    return {**pipeline.info(root), "warnings": warnings}
+    return {**pipeline.info(root), "warnings": reporter.warnings}
 
 
 def _train(params: dict[str, Any], reporter: Reporter) -> dict[str, Any]:

@@ -255,11 +255,11 @@ class Workspace:
 
     def stage_is_done(self, name: str, key: str) -> bool:
         """Whether `name` was finished with the same inputs and options (`key`, from `key_of`)."""
-        return self.subject.stages.get(name) == {"state": "done", "key": key}
+        return self._stage_is(name, "done", key)
 
     def stage_begins(self, name: str, key: str) -> bool:
         """Mark `name` as begun. True when an interrupted run with the same `key` left work that may be kept."""
-        resumed = self.subject.stages.get(name) == {"state": "partial", "key": key}
+        resumed = self._stage_is(name, "partial", key)
         if not resumed:
             self.subject.stages[name] = {"state": "partial", "key": key}
             self.save()
@@ -267,8 +267,20 @@ class Workspace:
 
     def stage_ends(self, name: str, key: str) -> None:
         """Mark `name` as finished; later stages keep their state and find by their own key whether they are stale."""
-        self.subject.stages[name] = {"state": "done", "key": key}
+        self.subject.stages[name] = {**self.subject.stages.get(name, {}), "state": "done", "key": key}
         self.save()
+
+    def _stage_is(self, name: str, state: str, key: str) -> bool:
+        found = self.subject.stages.get(name, {})
+        return found.get("state") == state and found.get("key") == key
+
+    def keep_warnings(self, name: str, warnings: list[str]) -> None:
+        """Keep what a stage warned of with its state, for the report; they go when the stage begins anew."""
+        stage = self.subject.stages.get(name)
+        new = [text for text in warnings if stage is not None and text not in stage.get("warnings", [])]
+        if stage is not None and new:
+            stage["warnings"] = [*stage.get("warnings", []), *new]
+            self.save()
 
     def require(self, *stages: str) -> None:
         """Raise `WorkspaceError` unless all `stages` are done."""

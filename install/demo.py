@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -74,12 +75,28 @@ def job(
     if video is None:
         filled = Job(root / SAMPLE_VIDEO, audio, "a synthetic speaker, no person", minutes or SAMPLE_MINUTES, out)
     else:
-        consent = consent or f"{getpass.getuser()}, who ran the demo on this clip"
+        consent = consent or _ask_consent(video)
         filled = Job(video, audio, consent, minutes or CLIP_MINUTES, out)
     for path in (filled.video, filled.audio):
         if not path.is_file():
             raise DemoError(f"{path} is not there: give another file.")
     return filled
+
+
+def _ask_consent(video: Path) -> str:
+    """Who agreed to a likeness of the person in `video`: asked on a terminal; elsewhere whoever runs this says so.
+
+    Raises:
+        DemoError: the answer was empty.
+    """
+    statement = f"The person shown in {video.name} agrees that a synthetic likeness of them is made and used."
+    if not sys.stdin.isatty():
+        print(f"{statement} Recorded as said by the user who runs this; --consent NAME says it for another.")
+        return f"{getpass.getuser()}, who ran the demo on this clip"
+    name = input(f"{statement}\nType your name to confirm, or nothing to stop: ").strip()
+    if not name:
+        raise DemoError("Nobody has confirmed that the person shown agrees: nothing was made of the clip.")
+    return name
 
 
 def run(root: Path, environments: Path, job: Job, device: str | None = None, python: Path | None = None) -> int:

@@ -6,7 +6,7 @@ import base64
 import datetime
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from scipy.spatial.transform import Rotation
 from .. import __version__
 from ..media.encode import SYNTHETIC_MARK
 from ..progress import format_duration
-from ..workspace import FPS, Workspace, atomic_path, read_arrays
+from ..workspace import FPS, STAGES, Workspace, atomic_path, read_arrays
 from . import charts
 from .evaluate import Evaluation, FramePair
 from .metrics import lip_opening
@@ -56,7 +56,6 @@ def write_report(
     out_path: Path,
     evaluation: Evaluation | None = None,
     speech: Speech | None = None,
-    warnings: Sequence[str] = (),
 ) -> Path:
     """Write the report of a workspace; a part whose input is missing is left out.
 
@@ -65,7 +64,6 @@ def write_report(
         out_path: of the HTML file.
         evaluation: held-out frames, from `evaluate`.
         speech: a film that speaks new words.
-        warnings: sentences that earlier steps gave.
 
     Returns:
         `out_path`.
@@ -93,7 +91,7 @@ def write_report(
         speech=_speech_section(speech),
         tracking=_tracking_section(workspace),
         training=_training_section(workspace),
-        warnings=[*warnings, *_own_warnings(workspace, evaluation)],
+        warnings=_warnings(workspace, evaluation),
         software=f"SyncTalk for Blender {__version__}, Python {platform.python_version()}, {platform.system()} "
         f"{platform.machine()}",
     )
@@ -137,13 +135,14 @@ def _consent(workspace: Workspace) -> str | None:
     return f"Permission for a synthetic likeness was given by {who}, recorded {when}."
 
 
-def _own_warnings(workspace: Workspace, evaluation: Evaluation | None) -> list[str]:
-    warnings = []
+def _warnings(workspace: Workspace, evaluation: Evaluation | None) -> list[str]:
+    """What `process` warned of, and what stands in the results."""
+    warnings = [text for name in STAGES for text in workspace.subject.stages.get(name, {}).get("warnings", [])]
     if not workspace.subject.consent.get("given"):
         warnings.append(
             "No permission of the person shown is recorded: ask for it before anything is trained or shown."
         )
-    if workspace.tracking_path.exists():
+    if workspace.tracking_path.exists() and not workspace.subject.stages.get("landmarks", {}).get("warnings"):
         valid = read_arrays(workspace.tracking_path)["valid"].astype(bool)
         if not valid.all():
             first = int(np.argmin(valid))

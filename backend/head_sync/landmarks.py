@@ -8,10 +8,6 @@ the work of the head points tracker and the bundle adjustment.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -19,6 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from ..errors import ModelError
+from ..native_log import quiet_native_libraries
 from ..protocol import BLENDSHAPE_NAMES
 
 LANDMARKS = 478
@@ -128,21 +125,6 @@ def _face(points, width: int, height: int, scores: np.ndarray | None) -> Face:
     return Face(xyz[:, :2] * np.float32([width, height]), xyz[:, 2] * np.float32(width), scores)
 
 
-@contextlib.contextmanager
-def _quiet_native_libraries() -> Iterator[None]:
-    """Keep what MediaPipe's C++ writes to stderr as it starts off the terminal, where it would tear the progress
-    bar."""
-    sys.stderr.flush()
-    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(nowhere)
-
-
 class _TaskLandmarker:
     source = "task"
     warm_up = 0
@@ -159,7 +141,7 @@ class _TaskLandmarker:
             output_face_blendshapes=True,
         )
         try:
-            with _quiet_native_libraries():
+            with quiet_native_libraries():
                 self._landmarker = vision.FaceLandmarker.create_from_options(options)
                 self.detect(np.zeros((64, 64, 3), np.uint8))
         except (RuntimeError, ValueError) as error:
@@ -199,7 +181,7 @@ class _MeshLandmarker:
     def __init__(self) -> None:
         from mediapipe.python.solutions import face_mesh
 
-        with _quiet_native_libraries():
+        with quiet_native_libraries():
             self._mesh = face_mesh.FaceMesh(max_num_faces=MAX_FACES, refine_landmarks=True)
             self.detect(np.zeros((64, 64, 3), np.uint8))
 

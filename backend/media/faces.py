@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..native_log import quiet_native_libraries
+
 CONFIDENCE = 0.6
 SURE = 0.75
 """Faces score 0.88 and more; noise and cloth reach 0.63, so what decides on a second person must be well above."""
@@ -79,7 +81,10 @@ def face_finder() -> Iterator[FaceFinder]:
     """Load BlazeFace, near range, from the mediapipe package."""
     from mediapipe.python.solutions.face_detection import FaceDetection
 
-    with FaceDetection(CONFIDENCE, 0) as detector:
+    with contextlib.ExitStack() as stack:
+        with quiet_native_libraries():
+            detector = stack.enter_context(FaceDetection(CONFIDENCE, 0))
+            detector.process(np.zeros((128, 128, 3), np.uint8))
         yield FaceFinder(detector)
 
 

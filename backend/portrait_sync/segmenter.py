@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from ..errors import ModelError
+from ..native_log import quiet_native_libraries
 
 NETWORK_SIZE = 256
 
@@ -34,5 +35,7 @@ class PersonSegmenter:
                     "The installed mediapipe has no selfie segmentation: "
                     "run `python3 install backend`, which installs mediapipe 0.10."
                 ) from error
-            self._local.network = SelfieSegmentation(model_selection=0)
+            with quiet_native_libraries():
+                self._local.network = SelfieSegmentation(model_selection=0)
+                self._local.network.process(np.zeros((NETWORK_SIZE, NETWORK_SIZE, 3), np.uint8))
         return self._local.network

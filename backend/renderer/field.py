@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from ..protocol import BLENDSHAPE_NAMES, MOUTH_NAMES
 from .kernels import Kernel
+from .kernels.interface import clearance
 from .triplane import TriplaneLayout
 
 SPHERICAL_HARMONICS = 9
@@ -140,7 +141,7 @@ class Field(nn.Module):
             self.density_out.bias[0] = 1.6
             self.gate[2].bias.fill_(1.0)
         self.register_buffer("occupied", torch.ones((config.occupancy_cells,) * 3, dtype=torch.uint8))
-        self.register_buffer("coarse", torch.ones((config.occupancy_cells // 4,) * 3, dtype=torch.uint8))
+        self.register_buffer("clearance", clearance(self.occupied), persistent=False)
         self.register_buffer("centre", torch.tensor(config.blendshape_centre, dtype=torch.float32), persistent=False)
         self.register_buffer("low", torch.tensor(config.box_low_m, dtype=torch.float32), persistent=False)
 
@@ -196,10 +197,8 @@ class Field(nn.Module):
     @torch.no_grad()
     def set_occupied(self, occupied: torch.Tensor) -> None:
         """Replace the occupancy grid, (G, G, G) bool or uint8."""
-        grid = self.config.occupancy_cells
         self.occupied.copy_(occupied.to(torch.uint8))
-        blocks = self.occupied.reshape(grid // 4, 4, grid // 4, 4, grid // 4, 4)
-        self.coarse.copy_(blocks.amax((1, 3, 5)))
+        self.clearance.copy_(clearance(self.occupied))
 
 
 class FrameNetworks:

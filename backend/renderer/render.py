@@ -90,7 +90,7 @@ class Renderer:
         towards = torch.from_numpy(directions).to(device)
         start = (torch.from_numpy(origins).to(device) - field.low) / config.box_size_m
         samples = self.kernel.march(
-            start, towards, field.occupied, field.coarse, config.box_size_m, config.step_m, config.max_samples,
+            start, towards, field.occupied, field.clearance, config.box_size_m, config.step_m, config.max_samples,
             torch.full((len(u),), 0.5, device=device),
         )  # fmt: skip
         total = len(samples.positions)

@@ -42,6 +42,7 @@ class Checkpoint:
         """The head this checkpoint holds."""
         field = Field(FieldConfig.from_json(self.state["config"]))
         field.load_state_dict({name[6:]: value for name, value in self.tensors.items() if name.startswith("field.")})
+        field.set_occupied(field.occupied)
         return field.to(device)
 
 

@@ -278,7 +278,7 @@ class Trainer:
                 step_m, max_samples = config.step_m * times, count
                 break
         samples = self.kernel.march(
-            start, towards, field.occupied, field.coarse, config.box_size_m, step_m, max_samples,
+            start, towards, field.occupied, field.clearance, config.box_size_m, step_m, max_samples,
             torch.rand(len(of), device=self.device),
         )  # fmt: skip
         rays = samples.rays.long()
@@ -327,10 +327,9 @@ class Trainer:
         if (self.step + 1) % every == 0:
             self.used *= OCCUPANCY_KEEP
             if self.step > OCCUPANCY_WARMUP:
-                keep = (self.used > 0.1).reshape(1, 1, grid, grid, grid).float()
-                if self.step < OCCUPANCY_SETTLED:
-                    keep = torch.nn.functional.max_pool3d(keep, 3, 1, 1)
-                self.field.set_occupied((keep[0, 0] > 0) & self.hull.to(keep.device))
+                keep = (self.used > 0.1).reshape(grid, grid, grid)
+                keep = _with_neighbours(keep) if self.step < OCCUPANCY_SETTLED else _without_gaps(keep)
+                self.field.set_occupied(keep & self.hull.to(keep.device))
 
     # -- looking ----------------------------------------------------------------------------------------------------
 
@@ -404,6 +403,19 @@ class Trainer:
         arrays = read_arrays(self.workspace.tracking_path)
         arrays["head_to_camera"] = self.poses
         write_arrays(self.workspace.tracking_path, **arrays)
+
+
+def _with_neighbours(cells: torch.Tensor) -> torch.Tensor:
+    """(G, G, G) bool with the 26 neighbours of each cell."""
+    return torch.nn.functional.max_pool3d(cells.float()[None, None], 3, 1, 1)[0, 0] > 0
+
+
+def _without_gaps(cells: torch.Tensor) -> torch.Tensor:
+    """A surface of cells closed, and one cell deeper away from the face: samples lie two cells apart, and one that
+    finds the surface only a cell deep can miss it, which shows as a hole in the head."""
+    closed = ~_with_neighbours(~_with_neighbours(cells)) | cells
+    closed[:, :, 1:] |= closed[:, :, :-1].clone()
+    return closed
 
 
 class _Expand(torch.autograd.Function):

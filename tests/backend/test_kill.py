@@ -85,7 +85,7 @@ def test_twenty_kills_in_every_stage_cost_nothing_but_time(root, short_clip, tmp
             _finish(root, *_process(short_clip, workspace), "--stage", stage)
             seconds[stage] = time.monotonic() - started
         started = time.monotonic()
-        _finish(root, *_train(workspace))
+        _finish(root, *_train(workspace), "--seed", number)
         seconds["train"] = time.monotonic() - started
         undisturbed.append(_psnr(root, workspace))
     reference = read_arrays(tmp_path / "undisturbed-0" / "head_sync.npz")
@@ -115,5 +115,6 @@ def test_twenty_kills_in_every_stage_cost_nothing_but_time(root, short_clip, tmp
     spread = abs(undisturbed[0] - undisturbed[1])
     with capsys.disabled():
         print(f"\nundisturbed {undisturbed}, killed {disturbed} dB")
-    # Better than both is no fault; worse than the worse of two runs by more than they differ is.
+    # Better than both is no fault; worse than the worse of two runs by more than they differ is. Two runs can lie close
+    # together by chance, so 0.3 dB, what seeds were seen to differ by, is the least that counts.
     assert min(disturbed) >= min(undisturbed) - max(spread, 0.3)

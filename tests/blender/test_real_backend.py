@@ -14,8 +14,6 @@ import pytest
 from . import synthetic_workspace as synthetic
 from .scene_kit import Kit, premultiplied
 
-pytestmark = pytest.mark.slow
-
 ROOT = Path(__file__).resolve().parent.parent.parent
 SAMPLE = ROOT / "backend" / "actor" / "sample"
 FRAMES = 2
@@ -111,20 +109,10 @@ def difference(kit, rig, trained, spoken, run, tmp_path) -> list[np.ndarray]:
     return found
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="the renderer jumps by up to 40/255 in single pixels when the pose changes by 10 nm, less than Blender's "
-    "single precision can hold",
-)
 def test_untouched_keyframes_give_the_frames_of_render_to_within_2_of_255(difference):
     for frame in difference:
-        assert frame.max() <= 2.001
-
-
-def test_untouched_keyframes_give_the_frames_of_render_but_for_one_pixel_in_a_thousand(difference):
-    for frame in difference:
-        print(f"over 2/255: {(frame > 2).sum()} of {frame.size}, at most {frame.max():.1f}/255")
-        assert (frame > 2.001).mean() <= 0.001
+        print(f"at most {frame.max():.2f}/255 in {frame.size} pixels, {(frame > 1).sum()} over 1/255")
+        assert frame.max() <= 2.001  # single precision turns two levels into 2.00001
 
 
 def test_a_head_turned_by_5_degrees_turns_in_the_picture(kit, rig):

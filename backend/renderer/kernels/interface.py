@@ -33,6 +33,31 @@ class Samples:
     fade: torch.Tensor
 
 
+CLEARANCE_BLOCK = 4
+"""Cells a side of the blocks that `clearance` counts in."""
+_MOST_CLEARANCE = 16
+
+
+def clearance(occupied: torch.Tensor) -> torch.Tensor:
+    """How many blocks around each block of cells are empty: what a ray may leap over.
+
+    Args:
+        occupied: (G, G, G) uint8.
+
+    Returns:
+        (G/4, G/4, G/4) uint8: 0 where a cell of the block is occupied, else the distance in blocks, by the largest
+        axis, to the nearest block that is not empty, at most 16.
+    """
+    blocks = occupied.shape[0] // CLEARANCE_BLOCK
+    size = (blocks, CLEARANCE_BLOCK) * 3
+    reached = occupied.reshape(size).amax((1, 3, 5)).float()[None, None]
+    result = torch.zeros_like(reached)
+    for _ in range(_MOST_CLEARANCE):
+        result += 1 - reached
+        reached = torch.nn.functional.max_pool3d(reached, 3, 1, 1)
+    return result[0, 0].to(torch.uint8)
+
+
 class Kernel(Protocol):
     """One implementation of the inner loops."""
 
@@ -43,7 +68,7 @@ class Kernel(Protocol):
         origins: torch.Tensor,
         directions: torch.Tensor,
         occupied: torch.Tensor,
-        coarse: torch.Tensor,
+        clearance: torch.Tensor,
         box_size: float,
         step: float,
         max_samples: int,
@@ -55,7 +80,7 @@ class Kernel(Protocol):
             origins: (R, 3) float32, in the unit cube's coordinates.
             directions: (R, 3) float32, unit length.
             occupied: (G, G, G) uint8, indexed [x, y, z].
-            coarse: (G/4, G/4, G/4) uint8: whether any of the 4³ cells is occupied.
+            clearance: of `occupied`, from the function of that name.
             box_size: metres a side of the unit cube.
             step: metres between samples.
             max_samples: samples a ray at most; the nearest are kept.

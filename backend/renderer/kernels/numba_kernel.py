@@ -12,7 +12,7 @@ import torch
 from numba import njit, prange
 
 from ..triplane import PLANES, TriplaneLayout
-from .interface import FADE_CELLS, Samples
+from .interface import CLEARANCE_BLOCK, FADE_CELLS, Samples
 
 _PLANES = np.array(PLANES, np.int32)
 _ALONE = threading.RLock()  # numba's simplest threading layer ends the process when two threads enter it at once
@@ -59,57 +59,47 @@ def _fade(occupied, i, j, k, x, y, z):
 
 
 @njit(parallel=True, fastmath=True, cache=True, nogil=True)
-def _march(origins, directions, occupied, coarse, unit_step, max_samples, jitter, counts, places):
+def _march(origins, directions, occupied, clearance, unit_step, max_samples, jitter, counts, places):
+    cells = np.float32(occupied.shape[0])
     grid = occupied.shape[0]
-    block = grid // coarse.shape[0]
-    rays = origins.shape[0]
-    for r in prange(rays):
-        ox, oy, oz = origins[r, 0], origins[r, 1], origins[r, 2]
-        dx, dy, dz = directions[r, 0], directions[r, 1], directions[r, 2]
-        near, far = np.float32(0.0), np.float32(1e9)
+    for r in prange(origins.shape[0]):
+        near, far, swiftest = np.float32(0.0), np.float32(1e9), np.float32(0.0)
         for axis in range(3):
             d = directions[r, axis]
-            if abs(d) < 1e-9:
+            if abs(d) < np.float32(1e-9):
                 d = np.float32(1e-9)
-            low, high = (0.0 - origins[r, axis]) / d, (1.0 - origins[r, axis]) / d
-            if low > high:
-                low, high = high, low
-            near, far = max(near, low), min(far, high)
+            low, high = -origins[r, axis] / d, (np.float32(1.0) - origins[r, axis]) / d
+            near, far, swiftest = max(near, min(low, high)), min(far, max(low, high)), max(swiftest, abs(d))
         n = 0
         if far > near:
-            k = np.int64(np.ceil(near / unit_step - jitter[r]))
-            last = np.int64(np.floor(far / unit_step - jitter[r]))
+            # In cells, by step: position of sample k is start + k * stride.
+            shift = jitter[r] * unit_step
+            x0, y0, z0 = (
+                (origins[r, 0] + shift * directions[r, 0]) * cells,
+                (origins[r, 1] + shift * directions[r, 1]) * cells,
+                (origins[r, 2] + shift * directions[r, 2]) * cells,
+            )
+            stride = unit_step * cells
+            dx, dy, dz = directions[r, 0] * stride, directions[r, 1] * stride, directions[r, 2] * stride
+            leap = np.float32(CLEARANCE_BLOCK) / (swiftest * stride)  # steps a block
+            k = np.int32(np.ceil(near / unit_step - jitter[r]))
+            last = np.int32(np.floor(far / unit_step - jitter[r]))
             while k <= last and n < max_samples:
-                t = (k + jitter[r]) * unit_step
-                x, y, z = (ox + t * dx) * grid, (oy + t * dy) * grid, (oz + t * dz) * grid
-                i, j, k_z = int(np.floor(x)), int(np.floor(y)), int(np.floor(z))
-                if i < 0 or j < 0 or k_z < 0 or i >= grid or j >= grid or k_z >= grid:
-                    k += 1
+                of = np.float32(k)
+                i = np.int32(np.floor(x0 + of * dx))
+                j = np.int32(np.floor(y0 + of * dy))
+                m = np.int32(np.floor(z0 + of * dz))
+                if min(i, j, m) < 0 or max(i, j, m) >= grid:
+                    k += np.int32(1)
                     continue
-                if occupied[i, j, k_z]:
-                    places[r, n] = k
-                    n += 1
-                    k += 1
-                    continue
-                bi, bj, bl = i // block, j // block, k_z // block
-                if coarse[bi, bj, bl]:
-                    k += 1
-                    continue
-                # The whole block is empty: go on with the first sample beyond it.
-                leave = np.float32(1e9)
-                if dx > 1e-9:
-                    leave = min(leave, ((bi + 1) * block - x) / (dx * grid))
-                elif dx < -1e-9:
-                    leave = min(leave, (bi * block - x) / (dx * grid))
-                if dy > 1e-9:
-                    leave = min(leave, ((bj + 1) * block - y) / (dy * grid))
-                elif dy < -1e-9:
-                    leave = min(leave, (bj * block - y) / (dy * grid))
-                if dz > 1e-9:
-                    leave = min(leave, ((bl + 1) * block - z) / (dz * grid))
-                elif dz < -1e-9:
-                    leave = min(leave, (bl * block - z) / (dz * grid))
-                k += max(np.int64(1), np.int64(np.ceil(leave / unit_step - 1e-3)))
+                clear = clearance[i // CLEARANCE_BLOCK, j // CLEARANCE_BLOCK, m // CLEARANCE_BLOCK]
+                if clear == 0:
+                    if occupied[i, j, m]:
+                        places[r, n] = k
+                        n += 1
+                    k += np.int32(1)
+                else:  # the blocks between this one and the nearest that is not empty are leapt over
+                    k += max(np.int32(1), np.int32((clear - 1) * leap))
         counts[r] = n
 
 
@@ -306,14 +296,14 @@ class NumbaKernel:
 
     name = "numba"
 
-    def march(self, origins, directions, occupied, coarse, box_size, step, max_samples, jitter) -> Samples:
+    def march(self, origins, directions, occupied, clearance, box_size, step, max_samples, jitter) -> Samples:
         rays = origins.shape[0]
         # A sample is kept as its multiple of the step: the list is mostly empty, and its pages cost more than marching.
         counts, places = np.empty(rays, np.int64), np.empty((rays, max_samples), np.int16)
         origins, directions, jitter = origins.contiguous().numpy(), directions.contiguous().numpy(), jitter.numpy()
         occupied, unit_step = occupied.numpy(), np.float32(step / box_size)
         with _ALONE:
-            _march(origins, directions, occupied, coarse.numpy(), unit_step, max_samples, jitter, counts, places)
+            _march(origins, directions, occupied, clearance.numpy(), unit_step, max_samples, jitter, counts, places)
         offsets = np.zeros(rays + 1, np.int64)
         np.cumsum(counts, out=offsets[1:])
         total = int(offsets[-1])

@@ -29,8 +29,8 @@ class TorchKernel:
 
     name = "torch"
 
-    def march(self, origins, directions, occupied, coarse, box_size, step, max_samples, jitter) -> Samples:
-        del coarse  # an acceleration that changes nothing
+    def march(self, origins, directions, occupied, clearance, box_size, step, max_samples, jitter) -> Samples:
+        del clearance  # an acceleration that changes nothing
         rays, device = origins.shape[0], origins.device
         unit_step = step / box_size
         safe = torch.where(directions.abs() < 1e-9, torch.full_like(directions, 1e-9), directions)

@@ -110,7 +110,8 @@ def test_a_whole_report_is_one_file_of_its_own(workspace, evaluation, tmp_path):
     sound = np.random.default_rng(0).normal(0, 0.1, 16000 * 4).astype(np.float32)
     speech = Speech("new words", sound, jaw_open=np.linspace(0, 1, 100))
     speech.pictures = {frame: np.full((64, 64, 3), 90, np.uint8) for frame in speech.wanted_frames()}
-    path = write_report(workspace, tmp_path / "report.html", evaluation, speech, ["The sound <i>crackles</i>."])
+    workspace.subject.stages["media"] = {"state": "done", "key": "", "warnings": ["The sound crackles."]}
+    path = write_report(workspace, tmp_path / "report.html", evaluation, speech)
     text = path.read_text(encoding="utf-8")
     page = Page(text)
     assert page.open == []
@@ -126,6 +127,7 @@ def test_a_whole_report_is_one_file_of_its_own(workspace, evaluation, tmp_path):
         "What the mouth says",
         "Training",
         "Tracking",
+        "The sound crackles.",
     ):
         assert words in page.text
     assert "prefers-color-scheme: dark" in text
@@ -133,7 +135,8 @@ def test_a_whole_report_is_one_file_of_its_own(workspace, evaluation, tmp_path):
 
 
 def test_texts_are_shown_never_run(workspace, tmp_path):
-    text = write_report(workspace, tmp_path / "report.html", warnings=["<script>alert(1)</script>"]).read_text("utf-8")
+    workspace.subject.stages["media"] = {"state": "done", "key": "", "warnings": ["<script>alert(1)</script>"]}
+    text = write_report(workspace, tmp_path / "report.html").read_text("utf-8")
     assert "<script" not in text
     assert "Speaker <b>" not in text
     assert "Speaker &lt;b&gt;one" in text

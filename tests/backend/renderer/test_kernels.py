@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from backend.renderer.kernels import get_kernel
-from backend.renderer.kernels.interface import Samples
+from backend.renderer.kernels.interface import Samples, clearance
 from backend.renderer.triplane import TriplaneLayout
 
 pytest.importorskip("numba")
@@ -50,10 +50,9 @@ def _march(kernel, random, max_samples):
     grid = 32
     occupied = (torch.rand(grid, grid, grid, generator=random) > 0.97).to(torch.uint8)
     occupied[8:20, 10:25, 12:15] = 1
-    coarse = occupied.reshape(8, 4, 8, 4, 8, 4).amax((1, 3, 5))
     origins, directions = _rays(int(torch.randint(1, 2000, (), generator=random)), random)
     jitter = torch.rand(len(origins), generator=random)
-    return kernel.march(origins, directions, occupied, coarse, 0.3, 0.004, max_samples, jitter), occupied
+    return kernel.march(origins, directions, occupied, clearance(occupied), 0.3, 0.004, max_samples, jitter), occupied
 
 
 @pytest.mark.parametrize("max_samples", [1, 6, 64])
@@ -83,11 +82,20 @@ def test_samples_fade_alike_and_to_nothing_at_the_border_of_occupied_cells():
         assert abs(float(outside.min()) / 0.5 - float(fade)) < 1e-3 or (outside.min() > 0.5 and fade == 1)
 
 
+def test_clearance_counts_empty_blocks_around():
+    occupied = torch.zeros(32, 32, 32, dtype=torch.uint8)
+    occupied[9, 0, 0] = 1  # block (2, 0, 0)
+    clear = clearance(occupied)
+    assert clear[:, 0, 0].tolist() == [2, 1, 0, 1, 2, 3, 4, 5]
+    assert clear[2, 6, 3] == 6
+    assert clearance(torch.zeros(32, 32, 32, dtype=torch.uint8)).eq(16).all()
+
+
 def test_a_ray_that_misses_the_cube_has_no_samples():
-    occupied, coarse = torch.ones(8, 8, 8, dtype=torch.uint8), torch.ones(2, 2, 2, dtype=torch.uint8)
+    occupied = torch.ones(8, 8, 8, dtype=torch.uint8)
     origins, directions = torch.tensor([[3.0, 3.0, -1.0]]), torch.tensor([[0.0, 0.0, 1.0]])
     for kernel in (ORACLE, COMPILED):
-        samples = kernel.march(origins, directions, occupied, coarse, 0.3, 0.004, 8, torch.zeros(1))
+        samples = kernel.march(origins, directions, occupied, clearance(occupied), 0.3, 0.004, 8, torch.zeros(1))
         assert len(samples.positions) == 0 and samples.offsets.tolist() == [0, 0]
 
 

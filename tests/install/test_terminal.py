@@ -68,6 +68,7 @@ def test_the_demos_sample_and_a_clip_of_ones_own_have_folders_of_their_own(root,
     own = demo.job(root, clip, tmp_path / "words.wav", tmp_path / "out")
     assert own.workspace == tmp_path / "out/workspace-me"
     assert own.consent.endswith("who ran the demo on this clip")
+    assert own.minutes > demo.SAMPLE_MINUTES
 
 
 def test_the_demo_asks_on_a_terminal_whether_the_person_agrees(root, tmp_path, monkeypatch):
@@ -80,4 +81,3 @@ def test_the_demo_asks_on_a_terminal_whether_the_person_agrees(root, tmp_path, m
     with pytest.raises(demo.DemoError, match="Nobody has confirmed"):
         demo.job(root, clip, clip, tmp_path / "out")
     assert demo.job(root, clip, clip, tmp_path / "out", consent="B. Person").consent == "B. Person"
-    assert own.minutes > demo.SAMPLE_MINUTES

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from .. import workspace as ws
@@ -122,7 +124,7 @@ def _offset_ms(
         return float(wanted)
     measured, confidence = audio_offset.estimate_offset_ms(audio, opening, workspace.subject.fps)
     sure = confidence >= audio_offset.CONFIDENT
-    name = workspace.subject.source or workspace.root
+    name = Path(workspace.subject.source or workspace.root).name
     if wanted == "auto":
         if not sure:
             reporter.warning(

@@ -35,7 +35,7 @@ def test_the_panels_own_buttons_lead_from_the_empty_scene_to_the_composite(blend
         "OUT": str(out),
         "VIDEO": str(sample / "speaker.mp4"),
         "SPEECH": str(sample / "drive.wav"),
-        "MINUTES": "1",
+        "MINUTES": "2",
         "FAULTS": "1",
         "SYNCTALK_BACKEND_PYTHON": sys.executable,
         "GUI_SECONDS": "900",

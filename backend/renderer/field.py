@@ -21,6 +21,10 @@ LIP_INDICES = tuple(BLENDSHAPE_NAMES.index(name) for name in MOUTH_NAMES)
 EXPRESSION_INDICES = tuple(index for index, name in enumerate(BLENDSHAPE_NAMES) if name.startswith(("brow", "eye")))
 """Blendshapes of the upper face: the paper drives seven (brows and lids); the rig has gaze and squint as well."""
 
+BLENDSHAPE_GAIN = 8.0
+"""Blendshapes of speech vary by 0.02 to 0.2: the networks see them about as large as their other inputs, or lips would
+be the last thing they learn (docs/benchmarks.md)."""
+
 
 @dataclass(frozen=True)
 class Region:
@@ -149,7 +153,7 @@ class Field(nn.Module):
 
     def codes(self, blendshapes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Lip and expression codes of (F, 52) blendshapes: (F, lip_features) and (F, expression_features)."""
-        difference = blendshapes - self.centre
+        difference = BLENDSHAPE_GAIN * (blendshapes - self.centre)
         return self.lip_code(difference[:, LIP_INDICES]), self.expression_code(difference[:, EXPRESSION_INDICES])
 
     def gates(self, encoding: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:

@@ -54,12 +54,14 @@ def save(
     focal_px: float,
     step: int,
     state: dict,
+    extra: dict[str, torch.Tensor],
 ) -> Path:
     """Write `checkpoints/step_*.safetensors` and config.json; older ones beyond `KEEP` go."""
     tensors = {f"field.{name}": value.contiguous() for name, value in field.state_dict().items()}
     for index, parameter in enumerate(field.parameters()):
         for name, value in optimiser.state.get(parameter, {}).items():
             tensors[f"optimiser.{index}.{name}"] = torch.as_tensor(value).contiguous()
+    tensors.update(extra)
     tensors["poses"] = torch.from_numpy(np.ascontiguousarray(poses, np.float64))
     state = {**state, "step": step, "config": field.config.to_json(), "focal_px": focal_px}
     path = workspace.checkpoints / f"step_{step:07d}.safetensors"

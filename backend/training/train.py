@@ -99,14 +99,14 @@ class Trainer:
         self.limit_s, self.limit_steps = minutes * 60, steps
         self.kernel = get_kernel(device=self.device)
         self.dtype = fast_dtype()
-        self.rng = np.random.default_rng(seed)
-        torch.manual_seed(seed)
+        self.seed = seed
         self.tracking = Tracking.read(workspace)
         usable = np.flatnonzero(self.tracking.valid[: workspace.subject.first_test_frame])
         self.validation_frames = usable[len(usable) // 12 :: max(len(usable) // 6, 1)][:6]
         self.data = load(workspace, self.tracking, np.setdiff1d(usable, self.validation_frames), preset.size, reporter)
         self.camera = self.tracking.camera.scaled(self.data.size, self.data.size)
-        self.poses = self.tracking.head_to_camera.copy()
+        # Not tracking.npz's: an earlier training has refined those.
+        self.poses = read_arrays(workspace.root / "head_sync.npz")["head_to_camera"].copy()
         self.step, self.elapsed_s, self.refined = 0, 0.0, 0
         self.log_path = workspace.checkpoints / "log.jsonl"
         checkpoint = checkpoints.load_newest(workspace, reporter)
@@ -118,6 +118,9 @@ class Trainer:
             self._restore(checkpoint)
         else:
             self._begin()
+        # A resumed run goes on with other rays than those it began with.
+        self.rng = np.random.default_rng([seed, self.step])
+        torch.manual_seed(seed + self.step)
 
     # -- state ------------------------------------------------------------------------------------------------------
 
@@ -148,6 +151,7 @@ class Trainer:
             blendshape_centre=tuple(float(value) for value in self.tracking.blendshapes[self.data.frames].mean(0)),
             layout=TriplaneLayout(self.preset.levels, self.preset.log2_table_size, 16, self.preset.finest_resolution),
         )
+        torch.manual_seed(self.seed)
         self.field = Field(config).to(self.device)
         occupied = hull.carve(mattes, poses, self.camera, low, side, config.occupancy_cells, face)
         self.field.set_occupied(torch.from_numpy(occupied))
@@ -163,8 +167,8 @@ class Trainer:
         self.poses = checkpoint.head_to_camera.copy()
         self.step, self.elapsed_s = checkpoint.state["step"], checkpoint.state["elapsed_s"]
         self.refined = checkpoint.state["refined"]
-        self.hull = self.field.occupied.cpu() > 0
-        self.used = self.hull.reshape(-1).float().to(self.device)
+        self.hull = checkpoint.tensors["hull"] > 0
+        self.used = checkpoint.tensors["used"].float().to(self.device)
         self.reporter.info(f"Going on from step {self.step} ({format_duration(self.elapsed_s)} of training done).")
 
     def _make_optimiser(self) -> None:
@@ -188,8 +192,9 @@ class Trainer:
             "tracking_key": self._tracking_key(),
             "synthetic": "Renders of this head are synthetic likenesses made with SyncTalk.",
         }
+        occupancy = {"hull": self.hull.to(torch.uint8), "used": self.used.half()}
         return checkpoints.save(
-            self.workspace, self.field, self.optimiser, self.poses, self.camera_focal(), self.step, state
+            self.workspace, self.field, self.optimiser, self.poses, self.camera_focal(), self.step, state, occupancy
         )
 
     def camera_focal(self) -> float:
@@ -226,6 +231,8 @@ class Trainer:
                 if self.share >= share:
                     self._refine_poses()
                     self.refined += 1
+                    self.elapsed_s = time.monotonic() - started
+                    path, saved = self._save(), time.monotonic()  # a minute's work on a long clip
                 break
             self._set_rates(min(self.share, 1.0))
             self._train_step()

@@ -20,10 +20,6 @@ class Ears(Reporter):
         self.heard: list[tuple[str, str]] = []
         super().__init__(on_log=lambda level, text: self.heard.append((level, text)), **options)
 
-    @property
-    def warnings(self):
-        return [text for level, text in self.heard if level == "warning"]
-
 
 def test_files_hold_what_the_format_says(subject):
     workspace = Workspace.open(subject.root)

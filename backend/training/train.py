@@ -99,7 +99,7 @@ class Trainer:
         self.limit_s, self.limit_steps = minutes * 60, steps
         self.kernel = get_kernel(device=self.device)
         self.dtype = fast_dtype()
-        self.seed = seed
+        torch.manual_seed(seed)
         self.tracking = Tracking.read(workspace)
         usable = np.flatnonzero(self.tracking.valid[: workspace.subject.first_test_frame])
         self.validation_frames = usable[len(usable) // 12 :: max(len(usable) // 6, 1)][:6]
@@ -151,7 +151,6 @@ class Trainer:
             blendshape_centre=tuple(float(value) for value in self.tracking.blendshapes[self.data.frames].mean(0)),
             layout=TriplaneLayout(self.preset.levels, self.preset.log2_table_size, 16, self.preset.finest_resolution),
         )
-        torch.manual_seed(self.seed)
         self.field = Field(config).to(self.device)
         occupied = hull.carve(mattes, poses, self.camera, low, side, config.occupancy_cells, face)
         self.field.set_occupied(torch.from_numpy(occupied))

@@ -102,6 +102,9 @@ def _process(args: argparse.Namespace, stop: threading.Event) -> dict[str, Any]:
         video=args.video,
         size=args.size,
         landmarker=args.landmarks,
+        keypoints=args.keypoints,
+        bundle_adjustment=args.bundle_adjustment,
+        face_model=args.face_model,
         audio_offset_ms=offset if offset in (None, "auto") else float(offset),
     )
     workspace = pipeline.process(args.workspace, options, _reporter(stop), consent_by=args.consent, only=args.stage)
@@ -199,6 +202,19 @@ def _parser(verb_named: str | None) -> argparse.ArgumentParser:
     sub.add_argument(
         "--audio-offset", metavar="MS", help="how late the sound runs: milliseconds, or auto to mend what is measured"
     )
+    sub.add_argument(
+        "--keypoints",
+        choices=("corners", "flow-most", "flow-least"),
+        default="corners",
+        help="head points: corners, or of those the third whose optical flow bends most or least (%(default)s)",
+    )
+    sub.add_argument(
+        "--bundle-adjustment",
+        choices=("sparse", "adam"),
+        default="sparse",
+        help="sparse Levenberg-Marquardt, or Adam as in the paper (%(default)s)",
+    )
+    sub.add_argument("--face-model", type=Path, help="a Basel Face Model file (.mat, .h5) for the face's relief")
     sub.add_argument("--consent", metavar="NAME", help="who gave the permission to make a synthetic likeness; recorded")
 
     sub = verb("train", "train the head; goes on from the last checkpoint", _train)

@@ -19,5 +19,15 @@ class ProcessOptions:
     landmarker: str = "auto"
     """`task` (face_landmarker.task must be present), `mesh` (the one inside the mediapipe package), or `auto`."""
 
+    keypoints: str = "corners"
+    """Head points: `corners` of the picture, or of those the third whose flow bends most (`flow-most`) or least
+    (`flow-least`)."""
+
+    bundle_adjustment: str = "sparse"
+    """`sparse` (Levenberg-Marquardt on the problem's structure) or `adam` (as the paper does it)."""
+
+    face_model: Path | None = None
+    """A Basel Face Model file (.mat or .h5) to take the face's relief from, in place of MediaPipe's depth."""
+
     audio_offset_ms: float | str | None = None
     """How late the sound runs, in milliseconds; `auto` mends what is measured; None measures and tells only."""

@@ -305,8 +305,11 @@ class Workspace:
         return read_image(self.plate_path(index))
 
 
-def read_image(path: Path, channels: int = 3) -> np.ndarray:
+def read_image(path: Path, channels: int = 3, divisor: int = 1) -> np.ndarray:
     """A picture as (H, W, channels) uint8, RGB or RGBA.
+
+    Args:
+        divisor: 2, 4 or 8 read an RGB picture at that part of its size, which for JPEG costs less than the whole.
 
     Raises:
         WorkspaceError: missing or damaged.
@@ -317,7 +320,8 @@ def read_image(path: Path, channels: int = 3) -> np.ndarray:
         data = np.fromfile(path, np.uint8)  # cv2.imread cannot open paths beyond ASCII on Windows
     except OSError as error:
         raise WorkspaceError(f"{path} is missing: run process on this workspace again.") from error
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR if channels == 3 else cv2.IMREAD_UNCHANGED) if data.size else None
+    colour = cv2.IMREAD_COLOR if divisor == 1 else getattr(cv2, f"IMREAD_REDUCED_COLOR_{divisor}")
+    image = cv2.imdecode(data, colour if channels == 3 else cv2.IMREAD_UNCHANGED) if data.size else None
     if image is None or image.ndim != 3 or image.shape[2] != channels:
         raise WorkspaceError(f"{path} is damaged: delete it and run process on this workspace again.")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB if channels == 3 else cv2.COLOR_BGRA2RGBA)

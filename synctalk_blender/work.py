@@ -18,7 +18,7 @@ from .install_job import InstallTask
 from .jobs import Job, Request, Work, runtime
 from .properties import SyncTalkSettings
 from .scene import compositor, importer, rig
-from .scene.subject import read_animation, read_face_mesh, read_subject, read_tracking
+from .scene.subject import read_animation, read_face_mesh, read_head_points, read_subject, read_tracking
 from .steps import Step
 
 PROCESS_STAGES = {
@@ -115,14 +115,16 @@ def process(scene: bpy.types.Scene) -> Job:
 
 
 def import_tracking(scene: bpy.types.Scene) -> rig.Rig:
-    """Put the tracked camera, head, face mesh, keyframes and sound of the scene's workspace into the scene.
+    """Put the tracked camera, head, face mesh, head points, keyframes and sound of the scene's workspace into the scene.
 
     Raises:
         SceneError: the workspace is not tracked, or its files are damaged.
     """
     subject = read_subject(_workspace(scene.synctalk))
     is_first = rig.find_rig(scene, subject.root) is None
-    found = importer.import_subject(scene, subject, read_face_mesh(subject), read_tracking(subject))
+    found = importer.import_subject(
+        scene, subject, read_face_mesh(subject), read_tracking(subject), read_head_points(subject)
+    )
     found.collection.pop(rig.ANIMATION, None)
     if is_first:
         look_through_camera(scene)

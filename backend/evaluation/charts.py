@@ -6,6 +6,7 @@ import io
 import itertools
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,6 +15,14 @@ _COLOURS = {"ink": "#000001", "muted": "#000002", "rule": "#000003", "band": "#0
     f"s{index}": f"#00001{index}" for index in range(1, 7)
 }
 """Stand-ins that matplotlib writes and the page's variables replace."""
+
+PAGE_COLOURS: dict[str, tuple[str, str]] = {
+    "page": ("#fafaf8", "#131417"), "card": ("#ffffff", "#1b1c20"), "ink": ("#191a1d", "#ededea"),
+    "muted": ("#6b6e76", "#9b9ea7"), "rule": ("#e3e2dc", "#2d2f35"), "band": ("#efeee8", "#24262b"),
+    "s1": ("#d4522a", "#f0754b"), "s2": ("#2f6fb2", "#6ba7e6"), "s3": ("#2a8f6f", "#54bf9a"),
+    "s4": ("#8459ad", "#b48fdb"), "s5": ("#b5851c", "#dcb04e"), "s6": ("#4b4e57", "#b9bcc4"),
+}  # fmt: skip
+"""The report's colours, in light and in dark."""
 
 _numbers = itertools.count()
 
@@ -41,19 +50,94 @@ def lines(
     """
 
     def draw(axes) -> None:
-        for start, end in bands:
-            axes.axvspan(start, end, color=_COLOURS["band"], linewidth=0)
-        for mark in marks:
-            axes.axvline(mark, color=_COLOURS["muted"], linewidth=0.8, dashes=(2, 3))
-        for values, colour in series:
-            axes.plot(x, values, color=_COLOURS[colour], linewidth=1.5, solid_joinstyle="round")
-        axes.set_xlim(float(x[0]), float(x[-1]) if x[-1] > x[0] else float(x[0]) + 1)
+        _draw_lines(axes, x, series, bands, marks)
         if y_range is not None:
             axes.set_ylim(*y_range)
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
 
     return _svg(height, draw)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One of several plots below each other."""
+
+    y_label: str
+    series: Sequence[tuple[np.ndarray, str, str]]
+    """((N) values, colour, name) of each curve; NaN leaves a gap."""
+    height: float
+    """Pixels at the page's full width."""
+    y_range: tuple[float, float | None] | None = None
+    """Limits; the data's own when None."""
+
+
+def stacked(
+    x: np.ndarray,
+    rows: Sequence[Row],
+    *,
+    x_label: str,
+    bands: Sequence[tuple[float, float]] = (),
+    marks: Sequence[float] = (),
+    heading: str = "",
+) -> str:
+    """Plots one below the other over a common axis, their curves named beside them.
+
+    Args:
+        x: (N).
+        rows: from above.
+        bands: stretches of x to shade. marks: places on x with a fine upright line, through all plots.
+        heading: a line of text above.
+    """
+    top, gap, bottom, left, right = (26.0 if heading else 8.0), 20.0, 40.0, 62.0, 96.0
+    height = top + sum(row.height for row in rows) + gap * (len(rows) - 1) + bottom
+
+    def draw(figure) -> None:
+        first = None
+        upper = height - top
+        if heading:
+            figure.text(left / _WIDTH, 1 - 4 / height, heading, color=_COLOURS["muted"], va="top")
+        for row in rows:
+            tall, curves = row.height, row.series
+            place = (left / _WIDTH, (upper - tall) / height, (_WIDTH - left - right) / _WIDTH, tall / height)
+            axes = figure.add_axes(place, sharex=first)
+            first = first or axes
+            _draw_lines(axes, x, [curve[:2] for curve in curves], bands, marks)
+            axes.set_ylabel(row.y_label)
+            if row.y_range is not None:
+                axes.set_ylim(*row.y_range)
+            axes.yaxis.set_label_coords(-44 / (_WIDTH - left - right), 0.5)
+            axes.tick_params(labelbottom=False)
+            for index, (_, colour, name) in enumerate(curves):
+                spot = (1, 0.5 + 17 / tall * ((len(curves) - 1) / 2 - index))
+                axes.annotate(
+                    name, spot, (10, 0), "axes fraction", "offset points", va="center", color=_COLOURS[colour],
+                    annotation_clip=False,
+                )  # fmt: skip
+            upper -= tall + gap
+        axes.tick_params(labelbottom=True)
+        axes.set_xlabel(x_label)
+
+    return _figure_svg(height, draw)
+
+
+def standalone(svg: str) -> str:
+    """A plot as a file of its own, on the page's ground: light, and dark in a browser whose reader prefers that.
+
+    Not every viewer of SVG knows variables, so colours stand in it as they are, and what is dark overrides them.
+    """
+    dark = ""
+    for name, (light, at_night) in PAGE_COLOURS.items():
+        svg = svg.replace(f"var(--{name})", light)
+        for kind in ("fill", "stroke"):
+            dark += f'[style*="{kind}: {light}"]{{{kind}:{at_night}!important}}'
+    fonts = "Inter,'Segoe UI',system-ui,-apple-system,'Helvetica Neue','Noto Sans','DejaVu Sans',sans-serif"
+    style = f"<style>text{{font-family:{fonts}!important}}@media (prefers-color-scheme:dark){{{dark}}}</style>"
+    ground = f'<rect width="100%" height="100%" style="fill: {PAGE_COLOURS["page"][0]}"/>'
+    opening, rest = svg.split(">", 1)
+    _, _, width, height = re.search(r'viewBox="([^"]*)"', opening)[1].split()
+    opening = re.sub(r' (width|height)="[^"]*"', "", opening) + f' width="{width}" height="{height}">'
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + opening + style + ground + rest
 
 
 def points_and_line(x: np.ndarray, y: np.ndarray, *, x_label: str, y_label: str, height: float = 190) -> str:
@@ -145,7 +229,35 @@ def heat_map(values: np.ndarray, names: Sequence[str], x: np.ndarray, *, x_label
     return _svg(height, draw, left=150)
 
 
+def _draw_lines(
+    axes,
+    x: np.ndarray,
+    series: Sequence[tuple[np.ndarray, str]],
+    bands: Sequence[tuple[float, float]],
+    marks: Sequence[float],
+) -> None:
+    for start, end in bands:
+        axes.axvspan(start, end, color=_COLOURS["band"], linewidth=0)
+    for mark in marks:
+        axes.axvline(mark, color=_COLOURS["muted"], linewidth=0.8, dashes=(2, 3))
+    for values, colour in series:
+        axes.plot(x, values, color=_COLOURS[colour], linewidth=1.5, solid_joinstyle="round")
+    axes.set_xlim(float(x[0]), float(x[-1]) if x[-1] > x[0] else float(x[0]) + 1)
+
+
 def _svg(height: float, draw: Callable, left: float = 52, right: float = 8) -> str:
+    def draw_one(figure) -> None:
+        bottom = 38
+        draw(
+            figure.add_axes(
+                (left / _WIDTH, bottom / height, (_WIDTH - left - right) / _WIDTH, (height - bottom - 8) / height)
+            )
+        )
+
+    return _figure_svg(height, draw_one)
+
+
+def _figure_svg(height: float, draw: Callable) -> str:
     import matplotlib
 
     matplotlib.use("Agg")
@@ -172,11 +284,7 @@ def _svg(height: float, draw: Callable, left: float = 52, right: float = 8) -> s
     }
     with matplotlib.rc_context(style):
         figure = Figure(figsize=(_WIDTH / 72, height / 72), dpi=72)
-        bottom = 38
-        axes = figure.add_axes(
-            (left / _WIDTH, bottom / height, (_WIDTH - left - right) / _WIDTH, (height - bottom - 8) / height)
-        )
-        draw(axes)
+        draw(figure)
         file = io.StringIO()
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     return _themed(file.getvalue())

@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import datetime
 import json
+import os
 import platform
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import cv2
 import numpy as np
@@ -17,7 +19,7 @@ from scipy.spatial.transform import Rotation
 from .. import __version__
 from ..media.encode import SYNTHETIC_MARK
 from ..progress import format_duration
-from ..workspace import FPS, STAGES, Workspace, atomic_path, read_arrays
+from ..workspace import FPS, STAGES, Workspace, atomic_path, read_arrays, read_image
 from . import charts
 from .evaluate import Evaluation, FramePair
 from .metrics import lip_opening
@@ -25,6 +27,11 @@ from .spoken import CLOSE, CLOSE_STEP, Portrait, Speech, portraits
 
 SHEET_COLUMNS = 6
 DIFFERENCE_GAIN = 4
+HEAD_SYNC_FILES = ("stabilized.mp4", "poses.svg", "points.png")
+"""In `reports/head_sync/`."""
+EMBEDDED_FILM_BYTES = 24_000_000
+"""A larger film is linked: about four minutes are embedded, and the page still opens at once."""
+
 CLOSE_ROW = 10
 
 _TEMPLATE = Path(__file__).with_name("report.html.j2")
@@ -89,6 +96,8 @@ def write_report(
         sheet=_held_out_sheet(evaluation),
         course=_held_out_course(evaluation),
         speech=_speech_section(speech),
+        colours=charts.PAGE_COLOURS,
+        head_sync=_head_sync_section(workspace, out_path),
         tracking=_tracking_section(workspace),
         training=_training_section(workspace),
         warnings=_warnings(workspace, evaluation),
@@ -263,7 +272,27 @@ def _mouth_row(speech: Speech, frames: list[int], close_ups: dict[int, Portrait]
     }
 
 
-# -- tracking and training -------------------------------------------------------------------------------------------
+# -- head-sync, tracking and training --------------------------------------------------------------------------------
+
+
+def _head_sync_section(workspace: Workspace, out_path: Path) -> dict[str, Any] | None:
+    """What `head_sync` left to be looked at; a film too large to embed is linked."""
+    film, poses, points = (workspace.reports / "head_sync" / name for name in HEAD_SYNC_FILES)
+    section: dict[str, Any] = {"film": None, "film_link": None, "film_size": None, "points": None, "poses": None}
+    if film.exists() and film.stat().st_size <= EMBEDDED_FILM_BYTES:
+        section["film"] = _data_address(film, "video/mp4")
+    elif film.exists():
+        section["film_link"] = quote(Path(os.path.relpath(film, out_path.parent)).as_posix())
+        section["film_size"] = f"{film.stat().st_size / 1e6:.0f} MB"
+    if points.exists():
+        section["points"] = _picture(read_image(points), side=1440)
+    if poses.exists():
+        section["poses"] = _data_address(poses, "image/svg+xml")
+    return section if any(section.values()) else None
+
+
+def _data_address(path: Path, kind: str) -> str:
+    return f"data:{kind};base64," + base64.b64encode(path.read_bytes()).decode()
 
 
 def _tracking_section(workspace: Workspace) -> dict[str, Any] | None:

@@ -101,70 +101,6 @@ def refine_poses(
     return refined
 
 
-def refine_motion(
-    points_px: np.ndarray,
-    weights: np.ndarray,
-    step_weights: np.ndarray,
-    points: np.ndarray,
-    poses: np.ndarray,
-    focal: float,
-    principal: np.ndarray,
-    iterations: int = 6,
-) -> np.ndarray:
-    """The poses of all frames together, points and focal length held, with what neighbouring frames say of one another.
-
-    A point strays from the rigid head slowly, with expression and light, and far more than its flow is uncertain:
-    from one frame to the next the error hardly changes. So the *change* of each error is held against the flow's own
-    precision (`step_weights` (N-1, P), 0 where a point is not seen in both frames), and the error itself only against
-    how far points stray (`weights`). No motion is assumed smooth, so nothing lags; the system is block tridiagonal.
-    """
-    frames = len(poses)
-    for _ in range(iterations):
-        normal = np.zeros((frames, 6, 6))
-        gradient = np.zeros((frames, 6))
-        beside = np.zeros((max(frames - 1, 0), 6, 6))
-        for part in _chunks(frames):
-            # One frame more than the chunk, for the step out of it.
-            more = slice(part.start, min(part.stop + 1, frames))
-            count = part.stop - part.start
-            visible = np.flatnonzero((weights[more] > 0).any(0))
-            px, points_here = points_px[more][:, visible], points[visible]
-            error, by_pose, _ = _linearise(
-                px, np.ones(px.shape[:2]), points_here, poses[more], focal, principal, robust=False
-            )
-            error = error.reshape(len(px), -1, 2)
-            by_pose = by_pose.reshape(len(px), -1, 2, 6)
-
-            weight = _robust(weights[more][:count, visible], error[:count])
-            _accumulate(normal[part], gradient[part], by_pose[:count], error[:count], weight)
-
-            steps = len(px) - 1
-            change = error[1:] - error[:-1]
-            weight = _robust(step_weights[part.start : part.start + steps, visible], change)
-            before, after = by_pose[:-1], by_pose[1:]
-            _accumulate(
-                normal[part.start : part.start + steps],
-                gradient[part.start : part.start + steps],
-                -before,
-                change,
-                weight,
-            )
-            _accumulate(
-                normal[part.start + 1 : part.start + 1 + steps],
-                gradient[part.start + 1 : part.start + 1 + steps],
-                after,
-                change,
-                weight,
-            )
-            flat = (before * (weight**2)[..., None, None]).reshape(steps, -1, 6)
-            beside[part.start : part.start + steps] = -(flat.transpose(0, 2, 1) @ after.reshape(steps, -1, 6))
-        move = _solve_tridiagonal(normal, beside, -gradient)
-        poses = step_poses(poses, move)
-        if np.abs(move).max() < 1e-6:
-            break
-    return poses
-
-
 def refine_points(
     points_px: np.ndarray,
     weights: np.ndarray,
@@ -267,13 +203,13 @@ def _seen_only(points_px: np.ndarray, weights: np.ndarray, points: np.ndarray):
     )
 
 
-def _linearise(points_px, weights, points, poses, focal, principal, robust=True):
+def _linearise(points_px, weights, points, poses, focal, principal):
     """Weighted residuals (N, 2P) and their Jacobians by pose (N, 2P, 6) and by camera point (N, P, 2, 3)."""
     turned = points @ poses[:, :3, :3].transpose(0, 2, 1)
     camera = turned + poses[:, None, :3, 3]
     inverse_depth = 1.0 / camera[..., 2]
     error = focal * camera[..., :2] * inverse_depth[..., None] + principal - points_px
-    scale = _robust(weights, error) if robust else weights
+    scale = _robust(weights, error)
     by_camera = np.zeros((*camera.shape[:2], 2, 3))
     by_camera[..., 0, 0] = by_camera[..., 1, 1] = focal * inverse_depth * scale
     by_camera[..., 2] = -(focal * inverse_depth**2 * scale)[..., None] * camera[..., :2]
@@ -293,30 +229,6 @@ def _robust(weights: np.ndarray, error: np.ndarray) -> np.ndarray:
     constant pull."""
     distance = weights * np.linalg.norm(error, axis=-1)
     return weights * np.sqrt(np.minimum(1.0, HUBER / np.maximum(distance, 1e-12)))
-
-
-def _accumulate(normal, gradient, by_pose, error, weight) -> None:
-    """Add observations (N, P, 2, 6), (N, P, 2) with weights (N, P) to normal equations (N, 6, 6), (N, 6), in place."""
-    jacobian = (by_pose * weight[..., None, None]).reshape(len(error), -1, 6)
-    flat = (error * weight[..., None]).reshape(len(error), -1, 1)
-    normal += jacobian.transpose(0, 2, 1) @ jacobian
-    gradient += (jacobian.transpose(0, 2, 1) @ flat)[..., 0]
-
-
-def _solve_tridiagonal(diagonal: np.ndarray, beside: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Solve a symmetric block tridiagonal system: `diagonal` (N, 6, 6), `beside` (N-1, 6, 6) (row n, column n + 1),
-    `right` (N, 6)."""
-    frames = len(diagonal)
-    banded = np.zeros((12, 6 * frames))  # upper form: banded[11 + i - j, j] = a[i, j]
-    for row in range(6):
-        for column in range(6):
-            if row <= column:
-                banded[11 + row - column, column::6] = diagonal[:, row, column]
-            if frames > 1:
-                banded[5 + row - column, 6 + column :: 6] = beside[:, row, column]
-    banded[11] *= 1 + 1e-9
-    banded[11] += 1e-9
-    return linalg.solveh_banded(banded, right.ravel(), check_finite=False).reshape(frames, 6)
 
 
 class _Schur:

@@ -20,6 +20,7 @@ from .bundle_adjustment import (
     spread_frames,
 )
 from .face_geometry import LEFT_PUPIL, PUPIL_DISTANCE_M, RIGHT_PUPIL, RIGID, RIGID_WEIGHTS, head_frame
+from .face_model import FaceModel
 from .geometry import bridge_poses, make_poses, similarity
 
 FOCAL_PER_SIDE = 2.3
@@ -85,15 +86,29 @@ def expected_focal_px(size: int, crop_size: float, source_size: tuple[int, int])
 
 
 def track_head_motion(
-    landmarks_px: np.ndarray, depth: np.ndarray, detected: np.ndarray, principal: np.ndarray, expected_focal: float
+    landmarks_px: np.ndarray,
+    depth: np.ndarray,
+    detected: np.ndarray,
+    principal: np.ndarray,
+    expected_focal: float,
+    model: FaceModel | None = None,
 ) -> HeadMotion:
     """Focal length, face shape and poses from landmarks (N, 478, 2), their relative depth (N, 478) and `detected`
-    (N)."""
+    (N).
+
+    Args:
+        expected_focal: pixels, see `expected_focal_px`.
+        model: a morphable model to take the face's relief from; without one it is MediaPipe's.
+    """
     points_px = landmarks_px[:, RIGID].astype(np.float64)
     pupils = np.linalg.norm(landmarks_px[detected][:, LEFT_PUPIL] - landmarks_px[detected][:, RIGHT_PUPIL], axis=1)
     weights = np.where(detected[:, None], RIGID_WEIGHTS / (LANDMARK_SIGMA * np.median(pupils)), 0.0)
     shape = average_shape(landmarks_px, depth, detected)
-    prior = Prior(shape[RIGID], np.full(len(RIGID), 1.0 / SHAPE_SIGMA_M))
+    sigma = np.full(len(RIGID), SHAPE_SIGMA_M)
+    if model is not None:
+        fitted = model.fit(shape)
+        shape, sigma = fitted.face, np.maximum(fitted.sigma_m[RIGID], SHAPE_SIGMA_M)
+    prior = Prior(shape[RIGID], 1.0 / sigma)
 
     some = spread_frames(detected, SEARCH_FRAMES)
     focal = search_focal(
@@ -108,7 +123,7 @@ def track_head_motion(
         points_px[detected], weights[detected], bundle.points, poses[detected], focal.px, principal
     )
     face = neutral_face(landmarks_px, detected, poses, focal.px, principal, shape, bundle.points)
-    return in_head_frame(poses, face, focal, detected)[0]
+    return in_head_frame(bridge_poses(poses, detected), face, focal, detected)[0]
 
 
 def search_focal(
@@ -243,4 +258,4 @@ def in_head_frame(
     def to_head(points: np.ndarray) -> np.ndarray:
         return scale * points @ rotation.T + shift
 
-    return HeadMotion(bridge_poses(moved, known), to_head(face), focal, known), to_head
+    return HeadMotion(moved, to_head(face), focal, known), to_head

@@ -21,19 +21,18 @@ from .face_geometry import LEFT_BROW, LEFT_EYE, LOWER_FACE, PUPIL_DISTANCE_M, RI
 from .geometry import project, rotation_log, to_camera
 from .head_motion_tracker import HeadMotion
 
-REFERENCES = 10
+REFERENCES = 8
 FACE_POINTS, OUTER_POINTS = 70, 50
 """Points looked for in a reference: on the upper face, and on hair and ears, which lie deeper and tell turn from
 shift."""
-
-NEAREST_REFERENCES = 4
-"""References each frame is compared with: those turned most like it."""
 
 REFERENCE_TURN_DEG = 5.0
 """Turn between references that is as good a reason for another as a quarter of the clip."""
 
 FARTHEST_TURN_DEG = 20.0
-"""Turn from a reference beyond which skin looks too different to match."""
+"""Turn from a reference beyond which skin looks too different to match. Within it every frame is compared with every
+reference: a point that is followed over a few degrees only looks flatter than it is, and the head's turns with it
+larger (on a rendered head by 5 to 10 %)."""
 
 FORWARD_BACKWARD_PX = 0.5
 """Largest disagreement between flow there and flow back."""
@@ -90,6 +89,7 @@ def track_head_points(
     landmarks_px: np.ndarray,
     motion: HeadMotion,
     principal: np.ndarray,
+    keypoints: str = "corners",
     on_frame: Callable[[int], None] = lambda done: None,
     threads: int | None = None,
 ) -> HeadPoints:
@@ -97,6 +97,8 @@ def track_head_points(
 
     Args:
         landmarks_px: (N, 478, 2), and motion: what they told.
+        keypoints: `corners` of the picture (Shi and Tomasi 1994), or of three times as many the third whose dense flow
+            bends most (`flow-most`, as the paper words it) or least (`flow-least`), by its Laplacian.
         on_frame: called with the number of frames finished; may raise to stop.
     """
     poses, known, face, focal = motion.poses, motion.known, motion.face, motion.focal.px
@@ -104,10 +106,17 @@ def track_head_points(
     window = int(np.clip(round(pupil_px * WINDOW), 9, 41)) | 1
     references = []
     count = 0
-    for frame in choose_references(poses, known):
-        picture = even_contrast(read_grey(frame), pupil_px)
+    frames_of_reference = choose_references(poses, known)
+    pictures = {frame: even_contrast(read_grey(frame), pupil_px) for frame in frames_of_reference}
+    for frame, picture in pictures.items():
+        bend = None
+        if keypoints != "corners":
+            others = [other for other in frames_of_reference if other != frame]
+            seen_so = [project(poses[[frame, other]], face[RIGID], focal, principal) for other in others]
+            bend = flow_bend(picture, [pictures[other] for other in others], seen_so)
+            bend = -bend if keypoints == "flow-least" else bend
         reference = _make_reference(
-            frame, picture, landmarks_px[frame], poses[frame], face, focal, principal, pupil_px, window
+            frame, picture, landmarks_px[frame], poses[frame], face, focal, principal, pupil_px, window, bend
         )
         if len(reference.points_px):
             reference.first = count
@@ -117,11 +126,11 @@ def track_head_points(
     frames = len(poses)
     points_px = np.zeros((frames, count, 2), np.float32)
     seen = np.zeros((frames, count), bool)
-    nearest = _nearest_references(poses, [reference.frame for reference in references])
+    alike = _references_alike(poses, [reference.frame for reference in references])
 
     def track(frame: int) -> None:
         picture = even_contrast(read_grey(frame), pupil_px)
-        for index in nearest[frame]:
+        for index in alike[frame]:
             reference = references[index]
             part = slice(reference.first, reference.first + len(reference.points_px))
             guess = project(poses[frame : frame + 1], reference.points_head_m, focal, principal)[0]
@@ -179,13 +188,10 @@ def _turn_deg(rotation: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.degrees(np.arccos(np.clip((trace - 1) / 2, -1, 1)))
 
 
-def _nearest_references(poses: np.ndarray, frames: list[int]) -> list[np.ndarray]:
-    """For each frame the references to compare it with, as indices."""
-    if not frames:
-        return [np.zeros(0, int)] * len(poses)
-    turns = np.stack([_turn_deg(poses[:, :3, :3], poses[frame, :3, :3]) for frame in frames], 1)
-    order = np.argsort(turns, axis=1)[:, :NEAREST_REFERENCES]
-    return [near[turn[near] < FARTHEST_TURN_DEG] for near, turn in zip(order, turns, strict=True)]
+def _references_alike(poses: np.ndarray, frames: list[int]) -> list[np.ndarray]:
+    """For each frame the references, as indices, that are turned enough like it to be compared with."""
+    turns = np.array([_turn_deg(poses[:, :3, :3], poses[frame, :3, :3]) for frame in frames])
+    return [np.flatnonzero(turn < FARTHEST_TURN_DEG) for turn in turns.reshape(len(frames), len(poses)).T]
 
 
 def _make_reference(
@@ -198,10 +204,11 @@ def _make_reference(
     principal: np.ndarray,
     pupil_px: float,
     window: int,
+    bend: np.ndarray | None,
 ) -> _Reference:
     on_face, outside = _masks(picture.shape, pose, face, landmarks, focal, principal, pupil_px)
     parts = [
-        _corners(picture, mask, limit, pupil_px, window)
+        _corners(picture, mask, limit, pupil_px, window, bend)
         for mask, limit in ((on_face, FACE_POINTS), (outside, OUTER_POINTS))
     ]
     found = np.concatenate(parts)
@@ -215,15 +222,41 @@ def _make_reference(
         np.array([left, top], np.float64),
         np.ascontiguousarray(picture[top:bottom, left:right]),
         found,
-        lift_to_head(found, pose, face, focal, principal),
+        lift_to_head(found, pose, face[RIGID], focal, principal),
         np.arange(len(found)) < len(parts[0]),
     )
 
 
-def _corners(picture: np.ndarray, mask: np.ndarray, limit: int, pupil_px: float, window: int) -> np.ndarray:
-    """The strongest corners (K, 2) in a mask (Shi and Tomasi 1994)."""
-    found = cv2.goodFeaturesToTrack(picture, limit, 0.01, pupil_px * 0.07, mask=mask, blockSize=window // 2 | 1)
-    return np.zeros((0, 2)) if found is None else found[:, 0].astype(np.float64)
+def flow_bend(picture: np.ndarray, others: list[np.ndarray], seen_so: list[np.ndarray]) -> np.ndarray:
+    """How much dense optical flow from a picture (H, W) to others bends at each pixel, (H, W) float32: the mean length
+    of its Laplacian.
+
+    Args:
+        seen_so: for each other picture (2, P, 2), pixels of the same points here and there; the affine map between
+            them is taken off first, and bends nothing.
+    """
+    dense = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    total = np.zeros(picture.shape, np.float32)
+    for other, (here, there) in zip(others, seen_so, strict=True):
+        laid_over = cv2.warpAffine(other, _fit_affine(there, here), picture.shape[::-1], flags=cv2.INTER_LINEAR)
+        flow = cv2.GaussianBlur(dense.calc(picture, laid_over, None), (0, 0), 2.0)
+        total += np.linalg.norm(cv2.Laplacian(flow, cv2.CV_32F), axis=-1)
+    return total / max(1, len(others))
+
+
+def _corners(
+    picture: np.ndarray, mask: np.ndarray, limit: int, pupil_px: float, window: int, bend: np.ndarray | None
+) -> np.ndarray:
+    """The strongest corners (K, 2) in a mask (Shi and Tomasi 1994); of more, those with the highest `bend` (H, W)."""
+    many, apart = (limit, 0.07) if bend is None else (3 * limit, 0.04)
+    found = cv2.goodFeaturesToTrack(picture, many, 0.01, pupil_px * apart, mask=mask, blockSize=window // 2 | 1)
+    if found is None:
+        return np.zeros((0, 2))
+    places = found[:, 0].astype(np.float64)
+    if bend is not None:
+        column, row = places.astype(int).T
+        places = places[np.argsort(-bend[row, column], kind="stable")[:limit]]
+    return places
 
 
 def _masks(
@@ -259,15 +292,17 @@ def _masks(
 
 
 def lift_to_head(
-    pixels: np.ndarray, pose: np.ndarray, face: np.ndarray, focal: float, principal: np.ndarray
+    pixels: np.ndarray, pose: np.ndarray, surface: np.ndarray, focal: float, principal: np.ndarray
 ) -> np.ndarray:
-    """Points (K, 3) of the head frame behind pixels (K, 2): on the surface that the rigid landmarks span.
+    """Points (K, 3) of the head frame behind pixels (K, 2): on the smooth surface through `surface` (M, 3).
 
     Beyond the face the surface runs on, back to the plane of the ears at the most.
     """
-    camera = to_camera(pose[None], face[RIGID])[0]
+    camera = to_camera(pose[None], surface)[0]
     at = focal * camera[:, :2] / camera[:, 2:] + principal
-    depth = RBFInterpolator(at, camera[:, 2], kernel="thin_plate_spline", smoothing=1.0)(pixels)
+    depth = RBFInterpolator(
+        at, camera[:, 2], kernel="thin_plate_spline", smoothing=10.0, neighbors=min(60, len(surface))
+    )(pixels)
     rays = np.concatenate([(pixels - principal) / focal, np.ones((len(pixels), 1))], 1)
     into_head = pose[:3, 2]
     ears = (into_head @ pose[:3, 3]) / (rays @ into_head)

@@ -23,6 +23,11 @@ TASK_FILE = "face_landmarker.task"
 MAX_FACES = 3
 """Faces looked for in a picture, so that a second one cannot take the place of the one that is followed."""
 
+JUMP = 0.08
+"""Of a face's size: motion from one frame to the next, and change of size, that only a cut or a mistake makes."""
+
+LOOKS_AGAIN = 2
+
 
 @dataclass(frozen=True)
 class Face:
@@ -106,6 +111,11 @@ def _distance(face: Face, last: Face) -> float:
     return float(np.linalg.norm(face.centre_px - last.centre_px)) / last.size_px
 
 
+def _jumped(face: Face, last: Face) -> bool:
+    """Whether a face is farther from another picture's, in place or size, than one frame's motion takes it."""
+    return _distance(face, last) > JUMP or abs(np.log(face.size_px / last.size_px)) > JUMP
+
+
 def _find_task() -> Path | None:
     from ..models import find
 
@@ -181,11 +191,21 @@ class _MeshLandmarker:
     def __init__(self) -> None:
         from mediapipe.python.solutions import face_mesh
 
+        self._last: list[Face] = []
         with quiet_native_libraries():
             self._mesh = face_mesh.FaceMesh(max_num_faces=MAX_FACES, refine_landmarks=True)
             self.detect(np.zeros((64, 64, 3), np.uint8))
 
     def detect(self, image: np.ndarray) -> list[Face]:
+        faces = self._look(image)
+        if any(all(_jumped(face, last) for last in self._last) for face in faces):
+            # A cut, or no face at all: it still looks where the last one was, and a second look starts from this one.
+            for _ in range(LOOKS_AGAIN):
+                faces = self._look(image)
+        self._last = faces
+        return faces
+
+    def _look(self, image: np.ndarray) -> list[Face]:
         height, width = image.shape[:2]
         faces = self._mesh.process(image).multi_face_landmarks or []
         return [_face(face.landmark, width, height, None) for face in faces]

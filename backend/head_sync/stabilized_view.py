@@ -8,7 +8,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from .face_geometry import UPPER_FACE
+from .face_geometry import RIGID, UPPER_FACE
 from .geometry import project
 from .head_points_tracker import lift_to_head
 
@@ -18,12 +18,20 @@ SKULL_OUTLINE = np.array(
 """Landmarks round the forehead and the bridge of the nose, which nothing but the skull should move."""
 
 
+_COARSE = 4
+"""Depth is smooth: the warp is found in the middle of blocks of 4 × 4 pixels, and between them linearly."""
+
+
 class StabilizedView:
     """The upper face of a reference frame as a surface that any frame's picture can be taken from.
 
     Args:
         pose: (4, 4) of the reference frame. face: (478, 3). size: side of the working frame, pixels.
         everything: take the whole frame in (beyond the face the surface runs on, so only the face is to be trusted).
+        window: a part of the frame to take instead: left, top, right and bottom, in pixels from the frame's corner; it
+            may reach beyond the frame.
+        shape: height and width of what is taken of a window, in pixels; the window's own when absent.
+        surface: (M, 3) what the face's surface runs through; the face's rigid landmarks when absent.
     """
 
     def __init__(
@@ -34,29 +42,55 @@ class StabilizedView:
         principal: np.ndarray,
         size: int,
         everything: bool = False,
+        window: tuple[float, float, float, float] | None = None,
+        shape: tuple[int, int] | None = None,
+        surface: np.ndarray | None = None,
     ) -> None:
         self._focal, self._principal = focal, principal
         outline = project(pose[None], face, focal, principal)[0]
-        low, high = outline[UPPER_FACE].min(0).astype(int) - 4, outline[UPPER_FACE].max(0).astype(int) + 4
-        if everything:
-            low, high = np.zeros(2, int), np.full(2, size)
-        columns, rows = np.meshgrid(np.arange(low[0], high[0]), np.arange(low[1], high[1]))
-        self.shape = columns.shape
-        # Depth is smooth: found on every fourth pixel, and between them by the warp's own interpolation.
-        coarse = np.stack([columns[::4, ::4], rows[::4, ::4]], -1).reshape(-1, 2).astype(np.float64)
-        self._surface = lift_to_head(coarse, pose, face, focal, principal)
-        self._coarse_shape = columns[::4, ::4].shape
+        if window is not None:
+            low, high = np.array(window[:2], np.float64), np.array(window[2:], np.float64)
+        elif everything:
+            low, high = np.zeros(2), np.full(2, float(size))
+        else:
+            low, high = np.trunc(outline[UPPER_FACE].min(0)) - 4, np.trunc(outline[UPPER_FACE].max(0)) + 4
+        width, height = np.round(high - low).astype(int)
+        self.shape = (height, width) if shape is None else shape
+        step = (high - low) / self.shape[::-1]
+
+        def frame_px(count: int, axis: int) -> np.ndarray:
+            """Where the centres of blocks of pixels lie in the frame, from one block before the first to one beyond the last."""
+            middle = (np.arange(-1, -(-count // _COARSE) + 1) + 0.5) * _COARSE
+            return low[axis] + middle * step[axis] - 0.5
+
+        columns, rows = np.meshgrid(frame_px(self.shape[1], 0), frame_px(self.shape[0], 1))
+        self._coarse_shape = columns.shape
+        through = face[RIGID] if surface is None else surface
+        self._surface = lift_to_head(np.stack([columns.ravel(), rows.ravel()], 1), pose, through, focal, principal)
         self.skull = np.zeros(self.shape, np.uint8)
-        cv2.fillPoly(self.skull, [(outline[SKULL_OUTLINE] - low).round().astype(np.int32)], 255)
+        """Whether a pixel (of `shape`) shows forehead or bridge of the nose, which nothing but the skull moves."""
+        cv2.fillPoly(self.skull, [((outline[SKULL_OUTLINE] + 0.5 - low) / step - 0.5).round().astype(np.int32)], 255)
         self.skull = self.skull > 0
 
-    def take(self, picture: np.ndarray, pose: np.ndarray) -> np.ndarray:
-        """The picture (S, S) or (S, S, 3) of a frame with `pose` (4, 4), as the reference would see it."""
+    def take(
+        self,
+        picture: np.ndarray,
+        pose: np.ndarray,
+        outside: tuple[int, int, int] | None = None,
+        interpolation: int = cv2.INTER_CUBIC,
+    ) -> np.ndarray:
+        """The picture (S, S) or (S, S, 3) of a frame with `pose` (4, 4), as the reference would see it.
+
+        Args:
+            outside: colour of what lies beyond the frame; its edge is repeated when absent.
+        """
         at = project(pose[None], self._surface, self._focal, self._principal)[0].reshape(*self._coarse_shape, 2)
-        height, width = self.shape
-        grid_x, grid_y = np.meshgrid(np.arange(width, dtype=np.float32) / 4, np.arange(height, dtype=np.float32) / 4)
-        at = cv2.remap(at.astype(np.float32), grid_x, grid_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        return cv2.remap(picture, at, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        wide = (self._coarse_shape[1] * _COARSE, self._coarse_shape[0] * _COARSE)
+        at = cv2.resize(at.astype(np.float32), wide, interpolation=cv2.INTER_LINEAR)
+        at = at[_COARSE : _COARSE + self.shape[0], _COARSE : _COARSE + self.shape[1]]
+        if outside is None:
+            return cv2.remap(picture, at, None, interpolation, borderMode=cv2.BORDER_REPLICATE)
+        return cv2.remap(picture, at, None, interpolation, borderMode=cv2.BORDER_CONSTANT, borderValue=outside)
 
 
 def stabilized_residual(

@@ -12,13 +12,15 @@ from ..errors import FaceError
 from ..options import ProcessOptions
 from ..progress import Reporter
 from ..workspace import Subject, Workspace, key_of, read_image, write_arrays
+from .face_model import FaceModel, read_face_model
 from .head_motion_tracker import expected_focal_px, track_head_motion
 from .head_points_tracker import track_head_points
 from .landmarks_stage import Landmarks
+from .report import write_head_sync_report
 from .stabilizer import SteadyMotion, find_cuts, stabilize
 
 STAGE = "head_sync"
-VERSION = 4
+VERSION = 5
 LEAST_FRAMES = 12
 """Frames with a face below which a head's shape and motion cannot be told apart."""
 
@@ -32,7 +34,13 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
     """
     workspace.require("landmarks")
     subject = workspace.subject
-    key = key_of(STAGE, VERSION, subject.stages["landmarks"])
+    model = read_face_model(options.face_model) if options.face_model else None
+    key = key_of(
+        STAGE,
+        VERSION,
+        subject.stages["landmarks"],
+        *(value for value, usual in _choices(options) if value != usual),
+    )
     path = workspace.root / "head_sync.npz"
     if workspace.stage_is_done(STAGE, key) and path.exists():
         return
@@ -48,7 +56,7 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
     # BLAS threads that wait for one another cost these small systems more than they bring, many times so on a busy
     # machine.
     with threadpool_limits(1, "blas"):
-        steady = _track(workspace, landmarks, principal, reporter)
+        steady = _track(workspace, landmarks, principal, options, model, reporter)
     motion, focal = steady.motion, steady.motion.focal
     reporter.info(
         f"Focal length {focal.px:.0f} px of {subject.size} (likely {focal.low_px:.0f} to {focal.high_px:.0f})."
@@ -62,13 +70,36 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
         points_head_m=steady.points_head_m,
         points_px=steady.points_px,
         points_seen=steady.seen,
+        surface_head_m=steady.surface_head_m,
         reprojection_px=steady.reprojection_px,
         valid=motion.known,
+        cuts=find_cuts(landmarks.points_px, detected),
+        focal_low_px=focal.low_px,
+        focal_high_px=focal.high_px,
     )
+    write_head_sync_report(workspace, reporter)
     workspace.stage_ends(STAGE, key)
 
 
-def _track(workspace: Workspace, landmarks: Landmarks, principal: np.ndarray, reporter: Reporter) -> SteadyMotion:
+def _choices(options: ProcessOptions) -> list[tuple[str, str]]:
+    """What was chosen for this stage, and what is usual: the usual leaves no trace in the stage's key."""
+    usual = ProcessOptions()
+    model = options.face_model
+    return [
+        (options.keypoints, usual.keypoints),
+        (options.bundle_adjustment, usual.bundle_adjustment),
+        (f"{model.resolve()} {model.stat().st_size}" if model else "", ""),
+    ]
+
+
+def _track(
+    workspace: Workspace,
+    landmarks: Landmarks,
+    principal: np.ndarray,
+    options: ProcessOptions,
+    model: FaceModel | None,
+    reporter: Reporter,
+) -> SteadyMotion:
     """Poses from landmarks, then head points, then both adjusted together."""
     subject, detected = workspace.subject, landmarks.detected
     frames = len(detected)
@@ -84,12 +115,13 @@ def _track(workspace: Workspace, landmarks: Landmarks, principal: np.ndarray, re
             f"The clip is cut at {at} s{' and later' if cuts.sum() > 8 else ''}: motion is not followed across."
         )
     expected = expected_focal_px(subject.size, subject.crop.size, subject.source_size)
-    motion = track_head_motion(landmarks.points_px, landmarks.depth, detected, principal, expected)
+    motion = track_head_motion(landmarks.points_px, landmarks.depth, detected, principal, expected, model)
     head_points = track_head_points(
         lambda frame: read_grey(workspace.frame_path(frame)),
         landmarks.points_px,
         motion,
         principal,
+        keypoints=options.keypoints,
         on_frame=lambda done: tell(0.15 + 0.5 * done / frames, "head points"),
     )
     return stabilize(
@@ -98,6 +130,7 @@ def _track(workspace: Workspace, landmarks: Landmarks, principal: np.ndarray, re
         head_points,
         cuts,
         principal,
+        method=options.bundle_adjustment,
         on_step=lambda done: tell(0.65 + 0.35 * done, "bundle adjustment"),
     )
 

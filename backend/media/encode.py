@@ -38,6 +38,7 @@ class VideoWriter:
         audio: (samples in [-1, 1], rate), mono (N,) or (N, channels), or None for a silent film.
         crf: 0 (lossless) to 51; 16 cannot be told from its source by eye.
         metadata: more entries beside the mark.
+        preset: x264's; `superfast` takes about a fifth of the time of `medium`, for a file about a fifth larger.
 
     Raises:
         MediaError: a path or size that cannot be written.
@@ -53,6 +54,7 @@ class VideoWriter:
         audio: tuple[np.ndarray, int] | None = None,
         crf: float = 16,
         metadata: dict[str, str] | None = None,
+        preset: str = "medium",
     ) -> None:
         self.path = Path(path)
         if self.path.suffix.lower() not in _SUFFIXES:
@@ -63,7 +65,7 @@ class VideoWriter:
         self.frames = 0
         self._fps = Fraction(fps).limit_denominator(1001)
         self._audio = None if audio is None else _for_aac(*audio)
-        self._crf = crf
+        self._crf, self._preset = crf, preset
         self._metadata = {"comment": SYNTHETIC_MARK} | (metadata or {})
         self._stack = contextlib.ExitStack()
         self._sent = 0
@@ -118,7 +120,7 @@ class VideoWriter:
         self._send_sound(until_s=float(self.frames / self._fps))
 
     def _add_video(self) -> av.VideoStream:
-        options = {"crf": str(self._crf), "preset": "medium"}
+        options = {"crf": str(self._crf), "preset": self._preset}
         stream = self._container.add_stream("libx264", rate=self._fps, options=options)
         stream.width, stream.height = self.width + self.width % 2, self.height + self.height % 2
         stream.pix_fmt = "yuv420p"

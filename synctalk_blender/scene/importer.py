@@ -1,4 +1,4 @@
-"""Results arrive in the scene: camera, head, face mesh, sound, keyframes, frame range.
+"""Results arrive in the scene: camera, head, face mesh, head points, sound, keyframes, frame range.
 
 Importing again replaces what an import made (keyframes, mesh, sound, footage) and keeps what the artist made: the control's
 movement, the expression layer, constraints, materials, names, and where the camera was taken.
@@ -11,9 +11,9 @@ import numpy as np
 from mathutils import Matrix
 
 from ...backend.protocol import BLENDSHAPE_NAMES
-from . import camera, coordinates, footage, keyframes, marking, rig, sound
+from . import camera, coordinates, footage, head_points, keyframes, marking, rig, sound
 from .errors import SceneError
-from .subject import Animation, FaceMesh, Subject
+from .subject import Animation, FaceMesh, HeadPoints, Subject
 
 FIRST_FRAME = 1
 SLIDER_MAX = 1.5
@@ -22,9 +22,16 @@ SLIDER_MAX = 1.5
 _FACE_COLOUR = (0.10, 0.85, 0.75, 1.0)
 
 
-def import_subject(scene: bpy.types.Scene, subject: Subject, face_mesh: FaceMesh, animation: Animation) -> rig.Rig:
+def import_subject(
+    scene: bpy.types.Scene,
+    subject: Subject,
+    face_mesh: FaceMesh,
+    animation: Animation,
+    points: HeadPoints | None = None,
+) -> rig.Rig:
     """Make or renew the rig of `subject` in `scene`, moved by `animation`; the engine renders it from now on."""
     found = rig.find_rig(scene, subject.root) or _new_rig(scene, subject)
+    found = head_points.set_head_points(found, subject.name, points)
     found.collection[rig.WORKSPACE] = str(subject.root)
     scene[rig.ACTIVE] = str(subject.root)
     camera.set_pinhole(found.camera.data, subject.pinhole(animation.focal_px, animation.principal_px))

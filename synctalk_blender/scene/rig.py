@@ -36,6 +36,8 @@ class Rig:
     """Empty below `head`, the artist's: what it adds turns and moves the head. Its world matrix is the head's pose."""
     face: bpy.types.Object
     """Mesh with the 52 shape keys, parented to `control`."""
+    points: bpy.types.Object | None = None
+    """Mesh of loose vertices, the tracked head points, parented to `control`; None where there are none."""
 
     @property
     def workspace(self) -> Path:
@@ -56,7 +58,8 @@ def rigs_of(scene: bpy.types.Scene) -> list[Rig]:
             continue
         objects = {item[ROLE]: item for item in collection.all_objects if item.get(ROLE)}
         if {"camera", "head", "control", "face"} <= objects.keys():
-            found.append(Rig(collection, objects["camera"], objects["head"], objects["control"], objects["face"]))
+            parts = (objects[role] for role in ("camera", "head", "control", "face"))
+            found.append(Rig(collection, *parts, points=objects.get("points")))
     return found
 
 

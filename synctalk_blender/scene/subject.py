@@ -99,6 +99,18 @@ class FaceMesh:
     """(52, V, 3) displacements, `protocol.BLENDSHAPE_NAMES`."""
 
 
+@dataclass(frozen=True)
+class HeadPoints:
+    """The tracked points of the head, for an artist to hang things on."""
+
+    points_m: np.ndarray
+    """(K, 3) in the head frame, metres."""
+    seen_share: np.ndarray
+    """(K) part of the frames that each was seen in, 0 to 1."""
+    face_m: np.ndarray | None
+    """(478, 3) the face's landmarks in the head frame, which tell where on the head a point lies."""
+
+
 def read_subject(workspace: str | Path) -> Subject:
     """The workspace's `subject.json`.
 
@@ -196,6 +208,31 @@ def read_face_mesh(subject: Subject) -> FaceMesh:
         if name in names:
             ordered[index] = shapes[names.index(name)]
     return FaceMesh(vertices.astype(np.float64), triangles.astype(np.int64), ordered)
+
+
+def read_head_points(subject: Subject) -> HeadPoints | None:
+    """The head points of `tracking.npz`; None where it holds none, as those of earlier versions may.
+
+    Raises:
+        SceneError: the file is damaged, or its arrays do not fit together.
+    """
+    path = subject.root / "tracking.npz"
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            if "points_head_m" not in data.files or "points_seen" not in data.files:
+                return None
+            points, seen = data["points_head_m"].astype(np.float64), data["points_seen"]
+            face = data["face_head_m"].astype(np.float64) if "face_head_m" in data.files else None
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise SceneError(f"{path} is damaged ({error}): make it again.") from error
+    if len(points) == 0:
+        return None
+    fits = points.shape[1:] == (3,) and seen.ndim == 2 and seen.shape[1] == len(points) and np.isfinite(points).all()
+    if not fits or (face is not None and face.shape != (478, 3)):
+        raise SceneError(f"{path} has head points that do not fit together: track the video again.")
+    return HeadPoints(points, seen.astype(np.float64).mean(0) if len(seen) else np.zeros(len(points)), face)
 
 
 def _animation(

@@ -41,7 +41,11 @@ class Kit:
         subject_module = self.part("scene.subject")
         subject = subject_module.read_subject(root)
         return self.part("scene.importer").import_subject(
-            self.scene, subject, subject_module.read_face_mesh(subject), subject_module.read_tracking(subject)
+            self.scene,
+            subject,
+            subject_module.read_face_mesh(subject),
+            subject_module.read_tracking(subject),
+            subject_module.read_head_points(subject),
         )
 
     def import_speech(self, root: Path) -> None:

@@ -40,6 +40,32 @@ def blendshapes(frame: int) -> np.ndarray:
     return 0.5 + 0.5 * np.sin(frame * np.linspace(0.05, 0.6, 52) + np.arange(52))
 
 
+HEAD_POINTS_M = np.array([
+    (0.0, -0.09, -0.08), (0.012, -0.085, -0.08),  # forehead
+    (0.0, -0.042, -0.095), (0.066, -0.04, -0.04), (-0.066, -0.04, -0.04),  # bridge of the nose, left and right temple
+    (0.05, -0.15, -0.02),  # hair
+])  # fmt: skip
+"""(6, 3) tracked points in the head frame."""
+
+
+def points_seen(frames: int) -> np.ndarray:
+    """(frames, 6) bool: the first point in every frame, the second in every second, and so on."""
+    return np.stack([np.arange(frames) % (point + 1) == 0 for point in range(len(HEAD_POINTS_M))], 1)
+
+
+def face_landmarks() -> np.ndarray:
+    """(478, 3): those that name places on the head where they belong, the rest far below it."""
+    face = np.full((478, 3), (0.0, 0.5, 0.0))
+    face[[151, 168, 356, 127]] = HEAD_POINTS_M[[0, 2, 3, 4]]
+    return face
+
+
+def project(poses: np.ndarray, points: np.ndarray, focal_px: float, principal_px: np.ndarray) -> np.ndarray:
+    """(N, K, 2) pixels of head points (K, 3) under poses (N, 4, 4)."""
+    camera = points @ poses[:, :3, :3].transpose(0, 2, 1) + poses[:, None, :3, 3]
+    return focal_px * camera[..., :2] / camera[..., 2:] + principal_px
+
+
 def make_workspace(
     root: Path,
     names: tuple[str, ...],
@@ -73,11 +99,16 @@ def make_workspace(
         if crop or source_size != (size, size):
             write_picture(root / "footage" / f"{frame:06d}.jpg", flat(*source_size, (level(frame), 0.0, FOOTAGE_BLUE)))
     camera = {"focal_px": 2.0 * size, "principal_px": (size * 0.52, size * 0.49)}
+    poses = np.stack([pose(frame) for frame in range(frames)])
     np.savez(
         root / "tracking.npz",
+        points_head_m=HEAD_POINTS_M,
+        points_px=project(poses, HEAD_POINTS_M, camera["focal_px"], np.array(camera["principal_px"])),
+        points_seen=points_seen(frames),
+        face_head_m=face_landmarks(),
         frame_time_s=np.arange(frames) / FPS,
         valid=np.ones(frames, bool),
-        head_to_camera=np.stack([pose(frame) for frame in range(frames)]),
+        head_to_camera=poses,
         blendshapes=np.stack([blendshapes(frame) for frame in range(frames)]),
         blendshape_names=names,
         **camera,

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
+from backend.evaluation import charts, report
 from backend.evaluation.evaluate import FramePair, evaluate
 from backend.evaluation.report import write_report
 from backend.evaluation.spoken import CLOSE, CLOSE_STEP, SPREAD, Speech, portraits
 from backend.media.encode import SYNTHETIC_MARK, VideoWriter
 from backend.protocol import BLENDSHAPE_NAMES
-from backend.workspace import Crop, Subject, Workspace, write_arrays
+from backend.workspace import Crop, Subject, Workspace, write_arrays, write_image
 
 FRAMES = 110
 
@@ -132,6 +134,53 @@ def test_a_whole_report_is_one_file_of_its_own(workspace, evaluation, tmp_path):
         assert words in page.text
     assert "prefers-color-scheme: dark" in text
     assert not re.search(r"#0000[01]", text), "every colour of a plot is the page's"
+
+
+@pytest.fixture
+def head_sync_files(workspace):
+    """What the stage head_sync leaves to be looked at."""
+    folder = workspace.reports / "head_sync"
+    time_s = np.arange(50) / 25
+    rows = [charts.Row("degrees", [(np.sin(time_s), "s1", "yaw"), (np.cos(time_s), "s2", "pitch")], 100)]
+    with VideoWriter(folder / "stabilized.mp4", 64, 32) as film:
+        film.write(np.zeros((32, 64, 3), np.uint8))
+    (folder / "poses.svg").write_text(charts.standalone(charts.stacked(time_s, rows, x_label="seconds")), "utf-8")
+    write_image(folder / "points.png", np.zeros((40, 60, 3), np.uint8))
+    return folder
+
+
+def test_the_tracking_is_shown_within_the_page(workspace, head_sync_files, tmp_path):
+    page = Page(write_report(workspace, tmp_path / "report.html").read_text("utf-8"))
+    kinds = {address.split(";")[0] for address in page.addresses if address.startswith("data:")}
+    assert {"data:video/mp4", "data:image/svg+xml", "data:image/jpeg"} <= kinds
+    for words in ("Does the head stand still?", "Stabilised", "Points that were followed", "Pose curves"):
+        assert words in page.text
+
+
+def test_each_picture_of_the_tracking_may_be_missing(workspace, head_sync_files, tmp_path):
+    (head_sync_files / "stabilized.mp4").unlink()
+    page = Page(write_report(workspace, tmp_path / "report.html").read_text("utf-8"))
+    assert "Stabilised" not in page.text
+    assert "Pose curves" in page.text
+    for path in head_sync_files.iterdir():
+        path.unlink()
+    assert "Does the head stand still?" not in write_report(workspace, tmp_path / "report.html").read_text("utf-8")
+
+
+def test_a_long_film_is_linked_and_not_embedded(workspace, head_sync_files, monkeypatch):
+    monkeypatch.setattr(report, "EMBEDDED_FILM_BYTES", 10)
+    page = Page(write_report(workspace, workspace.reports / "report.html").read_text("utf-8"))
+    assert "head_sync/stabilized.mp4" in page.addresses
+    assert not any(address.startswith("data:video") for address in page.addresses)
+
+
+def test_plots_of_their_own_are_whole_files_in_the_report_s_colours(head_sync_files):
+    text = (head_sync_files / "poses.svg").read_text("utf-8")
+    root = ElementTree.fromstring(text)
+    assert (root.get("width"), root.get("viewBox").split()[2]) == ("1040", "1040")
+    assert not re.search(r"#0000[01]|var\(", text)
+    assert "stroke: #d4522a" in text
+    assert "prefers-color-scheme:dark" in text
 
 
 def test_texts_are_shown_never_run(workspace, tmp_path):

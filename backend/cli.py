@@ -19,11 +19,12 @@ from .options import ProcessOptions
 from .progress import Reporter, terminal_reporter
 from .workspace import STAGES
 
-_OWN_COMMANDS = {"models": "models_command", "actor": "actor.command"}
+_OWN_COMMANDS = {"models": "models_command", "bench": "bench_command", "actor": "actor.command"}
 """Verbs whose arguments live in their own room: a module with `add_arguments(parser)` and `run(args)`."""
 
 _OWN_HELP = {
     "models": "weights: list, fetch, path",
+    "bench": "a benchmark: figures, and their ratio to a reference of the same run",
     "actor": "make the synthetic speaker: clip, sound and truth",
 }
 

@@ -90,16 +90,3 @@ def bridge_poses(poses: np.ndarray, known: np.ndarray) -> np.ndarray:
     bridged = make_poses(rotation, position)
     bridged[at] = poses[at]
     return bridged
-
-
-def rotation_jitter_deg(poses: np.ndarray, valid: np.ndarray | None = None) -> float:
-    """Root mean square of the second difference of rotation, degrees: shake, which a slow turn adds next to nothing to.
-
-    Differences are taken where three frames in a row are `valid` (N).
-    """
-    rotation = poses[:, :3, :3]
-    velocity = rotation_log(rotation[1:] @ rotation[:-1].transpose(0, 2, 1))
-    second = np.diff(velocity, axis=0)
-    if valid is not None:
-        second = second[valid[2:] & valid[1:-1] & valid[:-2]]
-    return float(np.degrees(np.sqrt((second**2).sum(1).mean()))) if len(second) else 0.0

@@ -15,7 +15,7 @@ from .geometry import to_camera
 EYE_CORNERS = np.array([33, 133, 362, 263])
 BROWS = np.concatenate([RIGHT_BROW, LEFT_BROW])
 
-SLIDE = 4.0
+SLIDE = 6.0
 """Standard deviation of the slide of the skin by the brows, over what landmarks say that the brows were raised: they
 tell half of it, and skin folds."""
 

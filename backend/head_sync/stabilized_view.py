@@ -1,9 +1,6 @@
-"""Frames warped by their pose onto a reference: with a right pose the skull stands still. For the eye, and as a
-measure."""
+"""Frames warped by their pose onto a reference: with a right pose the skull stands still."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -11,12 +8,6 @@ import numpy as np
 from .face_geometry import RIGID, UPPER_FACE
 from .geometry import project
 from .head_points_tracker import lift_to_head
-
-SKULL_OUTLINE = np.array(
-    [10, 338, 297, 332, 333, 334, 296, 336, 417, 351, 399, 456, 5, 236, 174, 122, 193, 107, 66, 105, 104, 103, 67, 109]
-)
-"""Landmarks round the forehead and the bridge of the nose, which nothing but the skull should move."""
-
 
 _COARSE = 4
 """Depth is smooth: the warp is found in the middle of blocks of 4 × 4 pixels, and between them linearly."""
@@ -67,10 +58,6 @@ class StabilizedView:
         self._coarse_shape = columns.shape
         through = face[RIGID] if surface is None else surface
         self._surface = lift_to_head(np.stack([columns.ravel(), rows.ravel()], 1), pose, through, focal, principal)
-        self.skull = np.zeros(self.shape, np.uint8)
-        """Whether a pixel (of `shape`) shows forehead or bridge of the nose, which nothing but the skull moves."""
-        cv2.fillPoly(self.skull, [((outline[SKULL_OUTLINE] + 0.5 - low) / step - 0.5).round().astype(np.int32)], 255)
-        self.skull = self.skull > 0
 
     def take(
         self,
@@ -91,18 +78,3 @@ class StabilizedView:
         if outside is None:
             return cv2.remap(picture, at, None, interpolation, borderMode=cv2.BORDER_REPLICATE)
         return cv2.remap(picture, at, None, interpolation, borderMode=cv2.BORDER_CONSTANT, borderValue=outside)
-
-
-def stabilized_residual(
-    view: StabilizedView, read_grey: Callable[[int], np.ndarray], poses: np.ndarray, frames: np.ndarray
-) -> float:
-    """How much the skull's picture changes over `frames`: temporal standard deviation of grey, of 255, in forehead
-    and nose bridge."""
-    total = np.zeros(view.skull.sum())
-    squares = np.zeros_like(total)
-    for frame in frames:
-        grey = view.take(read_grey(int(frame)), poses[frame])[view.skull].astype(np.float64)
-        total += grey
-        squares += grey**2
-    variance = squares / len(frames) - (total / len(frames)) ** 2
-    return float(np.sqrt(np.maximum(variance, 0)).mean())

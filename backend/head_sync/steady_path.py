@@ -17,8 +17,9 @@ from scipy.spatial.transform import Rotation
 
 from .geometry import bridge_poses, make_poses, rotation_exp, rotation_log
 
-FREEDOM = 4.0
-"""Degrees of freedom of the Student distribution of accelerations: heads rest, and then they nod."""
+FREEDOM = 8.0
+"""Degrees of freedom of the Student distribution of accelerations: heads rest, and then they nod. Measurements are
+normal: held for outliers, the frames of a brisk nod would be flattened."""
 
 NOISE_SHARE = 1.5
 """How much more noise there is than the fourth differences show: errors of neighbouring frames are alike in part."""
@@ -29,6 +30,9 @@ quite still."""
 
 SHORTEST = 8
 """Frames without a break below which a piece of the path stays as it is."""
+
+ROUNDS = 10
+"""Times that the weights of outliers are found anew."""
 
 GAP = 8
 """Frames without a measurement that the path is carried over; in longer gaps a head may do anything."""
@@ -108,8 +112,7 @@ def _typical_covariance(samples: np.ndarray) -> np.ndarray:
     covariance = samples.T @ samples / count
     tiny = np.diag(1e-12 + 1e-6 * np.diag(covariance))
     for _ in range(20):
-        distance = np.einsum("ni,ij,nj->n", samples, np.linalg.inv(covariance + tiny), samples)
-        weight = (FREEDOM + size) / (FREEDOM + distance)
+        weight = _student(samples, np.linalg.inv(covariance + tiny))
         covariance = (samples * weight[:, None]).T @ samples / count
     few = 10 / (count + 10)
     return (1 - few) * covariance + few * np.diag(np.diag(covariance)) + tiny
@@ -122,7 +125,7 @@ def _smooth(path: np.ndarray, trust: np.ndarray, noise: np.ndarray, acceleration
     weight = np.ones(frames - 2)
     target = (trust[:, None] * (path @ noise)).ravel()
     smooth = path
-    for _ in range(8):
+    for _ in range(ROUNDS):
         # Blocks (row n, column n + offset) of a symmetric band matrix; upper form: band[last + i - j, j] = a[i, j].
         last = 3 * size - 1
         band = np.zeros((3 * size, size * frames))
@@ -140,6 +143,11 @@ def _smooth(path: np.ndarray, trust: np.ndarray, noise: np.ndarray, acceleration
                         band[last - above, size * offset + column :: size] = blocks[:, row, column]
         smooth = linalg.solveh_banded(band, target, check_finite=False).reshape(frames, size)
         change = np.diff(smooth, 2, axis=0)
-        distance = np.einsum("ni,ij,nj->n", change, acceleration, change)
-        weight = (FREEDOM + size) / (FREEDOM + distance)
+        weight = _student(change, acceleration)
     return smooth
+
+
+def _student(errors: np.ndarray, precision: np.ndarray) -> np.ndarray:
+    """Weights (N) with which errors (N, D) of a precision (D, D) count squared under a Student distribution."""
+    distance = np.einsum("ni,ij,nj->n", errors, precision, errors)
+    return (FREEDOM + errors.shape[1]) / (FREEDOM + distance)

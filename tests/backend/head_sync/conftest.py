@@ -64,25 +64,6 @@ def made_up() -> MadeUp:
     return make_observed(make_face(), make_motion(150))
 
 
-@dataclass
-class Error:
-    """Of poses against the truth after one rigid alignment of the head frames."""
-
-    turn_deg: np.ndarray
-    place_percent: np.ndarray
-
-
-def pose_error(poses: np.ndarray, truth: np.ndarray) -> Error:
-    """Compare poses (N, 4, 4); the scale of the scene is free, for one camera cannot see it."""
-    own, true = poses[:, :3, :3], truth[:, :3, :3]
-    between = Rotation.from_matrix(own.transpose(0, 2, 1) @ true).mean().as_matrix()
-    turn = np.degrees(Rotation.from_matrix((own @ between).transpose(0, 2, 1) @ true).magnitude())
-    design = np.concatenate([poses[:, :3, 3:], own], -1).reshape(-1, 4)
-    fitted = design @ np.linalg.lstsq(design, truth[:, :3, 3].ravel(), rcond=None)[0]
-    off = np.linalg.norm(fitted.reshape(-1, 3) - truth[:, :3, 3], axis=1)
-    return Error(turn, 100 * off / truth[:, 2, 3])
-
-
 @pytest.fixture(scope="session")
 def speaker(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The embedded speaker after `media`, as a workspace that tests must copy before they write to it."""

@@ -10,8 +10,9 @@ import pytest
 from backend.head_sync.adam_adjustment import adam_bundle_adjust
 from backend.head_sync.bundle_adjustment import Prior, bundle_adjust, residuals_px
 from backend.head_sync.geometry import project, step_poses
+from backend.head_sync.measures import pose_error
 
-from .conftest import FOCAL, PRINCIPAL, make_face, make_motion, pose_error
+from .conftest import FOCAL, PRINCIPAL, make_face, make_motion
 
 
 @dataclass

@@ -14,8 +14,9 @@ from backend.head_sync.bundle_adjustment import (
     residuals_px,
 )
 from backend.head_sync.geometry import project, step_poses
+from backend.head_sync.measures import pose_error
 
-from .conftest import FOCAL, PRINCIPAL, make_face, make_motion, pose_error
+from .conftest import FOCAL, PRINCIPAL, make_face, make_motion
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from backend.head_sync.face_geometry import LEFT_PUPIL, RIGHT_PUPIL, head_frame
-from backend.head_sync.geometry import bridge_poses, make_poses, rotation_exp, rotation_jitter_deg, similarity
+from backend.head_sync.geometry import bridge_poses, make_poses, rotation_exp, similarity
+from backend.head_sync.measures import rotation_jitter_deg
 
 from .conftest import make_face, make_motion
 

@@ -20,11 +20,10 @@ from backend.head_sync import landmarks_stage, stage
 from backend.head_sync.geometry import make_poses
 from backend.head_sync.landmarks import open_landmarker
 from backend.head_sync.landmarks_stage import Landmarks
+from backend.head_sync.measures import pose_error
 from backend.options import ProcessOptions
 from backend.progress import Reporter
 from backend.workspace import Workspace, read_arrays, write_image
-
-from .conftest import pose_error
 
 FRAMES = 150
 """Of the speaker's 250: six seconds."""

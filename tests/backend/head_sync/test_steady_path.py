@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backend.head_sync.geometry import bridge_poses, rotation_jitter_deg, rotation_log, step_poses
+from backend.head_sync.geometry import bridge_poses, rotation_log, step_poses
+from backend.head_sync.measures import rotation_jitter_deg
 from backend.head_sync.steady_path import steady_path
 
 from .conftest import make_motion

@@ -24,6 +24,7 @@ from ..options import ProcessOptions
 from ..progress import Reporter, terminal_reporter
 from ..workspace import Workspace, read_arrays
 from . import landmarks_stage
+from .benchmark_plots import write_cost, write_turns
 from .bundle_adjustment import Prior, refine_points, residuals_px
 from .face_geometry import RIGID
 from .geometry import make_poses, to_camera
@@ -106,6 +107,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--frames", nargs="+", type=int, metavar="N", help="only the cost, on the clip repeated to so many frames"
     )
+    parser.add_argument("--plots", type=Path, metavar="DIR", help="write the plots of docs/head-sync.md there")
     parser.add_argument("--work", type=Path, help="keep the clips' frames and landmarks here for the next run")
 
 
@@ -122,9 +124,16 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         for name in options.clip:
             clip = open_clip(name, work, options.landmarks, reporter)
             if options.frames:
-                result[clip.name] = {"cost": [_cost(clip.repeated(count)) for count in options.frames]}
-            else:
-                result[clip.name] = measure(clip, options.keypoints)
+                costs = [_cost(clip.repeated(count)) for count in options.frames]
+                result[clip.name] = {"cost": costs}
+                if options.plots:
+                    write_cost(options.plots / "head-sync-cost.svg", costs)
+                continue
+            rows = list(by_all_methods(clip, options.keypoints))
+            result[clip.name] = measure(clip, rows)
+            if options.plots and clip.truth is not None:
+                poses = {row.method: row.poses for row in (rows[0], rows[-1])}
+                write_turns(options.plots / "head-sync-turns.svg", poses, clip.truth[0], clip.workspace.subject.fps)
     return result
 
 
@@ -158,8 +167,9 @@ def open_clip(name: str, work: Path, landmarks: str, reporter: Reporter) -> Clip
     )
 
 
-def measure(clip: Clip, keypoints: str = "corners") -> dict[str, Any]:
-    """The table of one clip: rows by method, the floor of the residual, and ratios to the first row's figures."""
+def measure(clip: Clip, methods: list[Row]) -> dict[str, Any]:
+    """The table of one clip: figures of each method, the floor of the residual, and ratios to it and to the first
+    method's jitter."""
     marks = clip.landmarks
     known = marks.detected
     shown = np.flatnonzero(known)
@@ -181,7 +191,7 @@ def measure(clip: Clip, keypoints: str = "corners") -> dict[str, Any]:
 
     floor = stabilized_residual(_by_homography(marks.points_px, reference), clip.grey, skull, shown)
     rows = []
-    for row in _rows(clip, keypoints):
+    for row in methods:
         figures: dict[str, Any] = {"method": row.method}
         if clip.truth is not None:
             truth, focal = clip.truth
@@ -212,7 +222,8 @@ def measure(clip: Clip, keypoints: str = "corners") -> dict[str, Any]:
     return result
 
 
-def _rows(clip: Clip, keypoints: str) -> Iterator[Row]:
+def by_all_methods(clip: Clip, keypoints: str = "corners") -> Iterator[Row]:
+    """MediaPipe's own matrix (where its file is), per-frame PnP, our tracker alone, and with either adjustment."""
     marks, principal = clip.landmarks, clip.principal
     known = marks.detected
     with contextlib.suppress(ModelError):

@@ -19,7 +19,7 @@ from ..workspace import Workspace, key_of, read_arrays, write_arrays
 from .landmarks import LANDMARKS, Face, FaceLandmarker, choose_face, landmarker_source, open_landmarker
 
 STAGE = "landmarks"
-VERSION = 1
+VERSION = 2
 SAVE_EVERY = 200
 """Frames between two saves of the work so far: what a kill may cost, about two seconds of work."""
 

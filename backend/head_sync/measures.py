@@ -54,7 +54,7 @@ def nods(poses: np.ndarray, truth: np.ndarray, fps: float) -> tuple[float, float
     aligned[:, :3, :3] = poses[:, :3, :3] @ between
     own, true = pitch(aligned)[second:-second], pitch(truth)
     middle = true[second:-second]
-    before, here, after = (own @ true[second + lag : len(true) - second + lag] for lag in (-1, 0, 1))
+    before, here, after = (np.corrcoef(own, true[second + lag : len(true) - second + lag])[0, 1] for lag in (-1, 0, 1))
     return float(own @ middle / (middle @ middle)), -float(0.5 * (before - after) / (before - 2 * here + after))
 
 

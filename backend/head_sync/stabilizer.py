@@ -64,7 +64,7 @@ class SteadyMotion:
 
     motion: poses, the face's landmarks, focal length. points_head_m: (K, 3), the best of the head points that proved
     to be the skull's; points_px: (N, K, 2) float32; seen: (N, K) bool. reprojection_px: (N), root mean square over
-    the points that a frame sees at rest on the skull. surface_head_m: (M, 3), what the face's surface runs through.
+    those of these points that a frame sees. surface_head_m: (M, 3), what the face's surface runs through.
     """
 
     motion: HeadMotion
@@ -182,7 +182,7 @@ def stabilize(
         to_head(sights.points[best]),
         sights.points_px[:, best],
         sights.seen[:, best],
-        _reprojection_px(sights, poses, focal, principal, known),
+        _reprojection_px(sights, best, poses, focal, principal, known),
         to_head(sights.points[np.concatenate([np.arange(fixed), skin_points])]),
     )
 
@@ -220,13 +220,15 @@ def _shape_freedom(poses: np.ndarray) -> float:
     return max(LEAST_FREEDOM, SHAPE_FREEDOM * (TOLD_BY_TURN_DEG / max(turn_deg, 1.0)) ** 4)
 
 
-def _reprojection_px(sights: _Sights, poses: np.ndarray, focal: float, principal, known: np.ndarray) -> np.ndarray:
-    """Root mean square (N) of the reprojection error over the skull's points that a frame sees at rest; by landmarks
-    where it sees none; 0 where there is no face."""
-    fixed = len(RIGID)
+def _reprojection_px(
+    sights: _Sights, best: np.ndarray, poses: np.ndarray, focal: float, principal: np.ndarray, known: np.ndarray
+) -> np.ndarray:
+    """Root mean square (N) of the reprojection error over those of the `best` points (K, indices) that a frame sees;
+    by landmarks where it sees none; 0 where there is no face."""
     error = residuals_px(sights.points_px, sights.points, poses, focal, principal)
-    judged = sights.at_rest & sights.kept
-    judged[:, :fixed] = known[:, None] & ~judged[:, fixed:].any(1, keepdims=True)
+    judged = np.zeros(error.shape, bool)
+    judged[:, best] = sights.seen[:, best]
+    judged[:, : len(RIGID)] = known[:, None] & ~judged.any(1, keepdims=True)
     return np.sqrt((error**2 * judged).sum(1) / np.maximum(judged.sum(1), 1))
 
 

@@ -71,3 +71,11 @@ def test_cuts_are_found_and_fast_heads_are_not_cuts(made_up):
     assert not find_cuts(landmarks, detected).any()
     landmarks[80:] += [25.0, 10.0]
     np.testing.assert_array_equal(np.flatnonzero(find_cuts(landmarks, detected)), [80])
+
+
+def test_a_punch_in_about_the_face_is_a_cut(made_up):
+    rng = np.random.default_rng(0)
+    landmarks = made_up.landmarks_px + rng.normal(0, 0.3, made_up.landmarks_px.shape)
+    middle = landmarks[80].mean(0)
+    landmarks[80:] = middle + 1.25 * (landmarks[80:] - middle)
+    np.testing.assert_array_equal(np.flatnonzero(find_cuts(landmarks, np.ones(len(landmarks), bool))), [80])

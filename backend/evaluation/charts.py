@@ -146,6 +146,7 @@ def points_and_line(x: np.ndarray, y: np.ndarray, *, x_label: str, y_label: str,
     def draw(axes) -> None:
         axes.plot(x, y, color=_COLOURS["s1"], linewidth=1.5, marker="o", markersize=3.5)
         axes.set_xlim(0, max(float(x[-1]), 1e-3) * 1.02)
+        axes.margins(y=0.15)  # room for the last point's number
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
         axes.annotate(

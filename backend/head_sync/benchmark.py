@@ -132,7 +132,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             rows = list(by_all_methods(clip, options.keypoints))
             result[clip.name] = measure(clip, rows)
             if options.plots and clip.truth is not None:
-                poses = {row.method: row.poses for row in (rows[0], rows[-1])}
+                poses = {"ours": rows[-1].poses, rows[0].method.split("'")[0]: rows[0].poses}
                 write_turns(options.plots / "head-sync-turns.svg", poses, clip.truth[0], clip.workspace.subject.fps)
     return result
 

@@ -135,7 +135,7 @@ def standalone(svg: str) -> str:
     style = f"<style>text{{font-family:{fonts}!important}}@media (prefers-color-scheme:dark){{{dark}}}</style>"
     ground = f'<rect width="100%" height="100%" style="fill: {PAGE_COLOURS["page"][0]}"/>'
     opening, rest = svg.split(">", 1)
-    _, _, width, height = re.search(r'viewBox="([^"]*)"', opening)[1].split()
+    _, _, width, height = opening.split('viewBox="')[1].split('"')[0].split()
     opening = re.sub(r' (width|height)="[^"]*"', "", opening) + f' width="{width}" height="{height}">'
     return '<?xml version="1.0" encoding="utf-8"?>\n' + opening + style + ground + rest
 

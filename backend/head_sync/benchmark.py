@@ -61,7 +61,6 @@ class Clip:
     principal: np.ndarray
     expected_focal: float
     cuts: np.ndarray
-    landmarks_s: float
     truth: tuple[np.ndarray, float] | None = None
 
     @property
@@ -147,9 +146,7 @@ def open_clip(name: str, work: Path, landmarks: str, reporter: Reporter) -> Clip
     workspace = Workspace.create(work / ("sample" if name == "sample" else video.stem))
     options = ProcessOptions(video=video, landmarker=landmarks)
     media_stage.run(workspace, options, reporter)
-    begun = time.perf_counter()
     landmarks_stage.run(workspace, options, reporter)
-    seconds = time.perf_counter() - begun
     found, subject = Landmarks.read(workspace.root / "landmarks.npz"), workspace.subject
     truth = None
     if name == "sample":
@@ -160,9 +157,8 @@ def open_clip(name: str, work: Path, landmarks: str, reporter: Reporter) -> Clip
         workspace,
         found,
         principal_px(subject),
-        expected_focal_px(subject.size, subject.crop.size, subject.source_size),
+        expected_focal_px(subject.size, subject.crop.size if subject.crop else subject.size, subject.source_size),
         find_cuts(found.points_px, found.detected),
-        seconds,
         truth,
     )
 
@@ -190,7 +186,7 @@ def measure(clip: Clip, methods: list[Row]) -> dict[str, Any]:
         return stabilized_residual(lambda frame, grey: view.take(grey, row.poses[frame]), clip.grey, skull, shown)
 
     floor = stabilized_residual(_by_homography(marks.points_px, reference), clip.grey, skull, shown)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for row in methods:
         figures: dict[str, Any] = {"method": row.method}
         if clip.truth is not None:

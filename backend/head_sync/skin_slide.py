@@ -43,7 +43,7 @@ def brow_raise(
         depth = to_camera(poses[known], face[which])[..., 2:]
         camera = np.concatenate([(landmarks_px[known][:, which] - principal) / focal * depth, depth], -1)
         head = (camera - poses[known, None, :3, 3]) @ poses[known, :3, :3]
-        return -head[..., 1].mean(1)
+        return -np.median(head[..., 1], axis=1)  # one landmark astray among twenty must not raise a brow
 
     above = height(BROWS) - height(EYE_CORNERS)
     raised = np.zeros(len(known))

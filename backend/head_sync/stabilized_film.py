@@ -14,7 +14,7 @@ from ..workspace import read_image
 from .face_geometry import LEFT_EYE, RIGHT_EYE
 from .geometry import project
 from .stabilized_view import StabilizedView
-from .tracked import Tracked, cut_out, error_colours, in_cut_out, to_aspect
+from .tracked import Tracked, cut_out, error_colours, in_cut_out, reduced, to_aspect
 
 PANEL = (280, 256)
 """Height and width of each half, pixels."""
@@ -74,7 +74,7 @@ class _Panels:
         self.divisor = 4 if step >= 4 else 2 if step >= 2 else 1
         self._focal = tracked.focal_px / self.divisor
         self._principal = (tracked.principal_px + 0.5) / self.divisor - 0.5
-        window = tuple(edge / self.divisor for edge in window)
+        window = reduced(window, self.divisor)
         pose = tracked.poses[reference]
         self._view = StabilizedView(
             pose,
@@ -101,7 +101,7 @@ class _Panels:
         """The film's frame, `shape` and three channels, from the clip's picture (S, S, 3) read by `divisor`."""
         tracked = self._tracked
         canvas = self._empty.copy()
-        box = tuple(edge / self.divisor for edge in self._footage)
+        box = reduced(self._footage, self.divisor)
         footage, still = canvas[: PANEL[0], : PANEL[1]], canvas[: PANEL[0], PANEL[1] + GAP :]
         footage[:] = cut_out(picture, box, PANEL, NEUTRAL)
         if tracked.finite[frame]:

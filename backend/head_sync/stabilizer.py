@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -145,7 +146,7 @@ def stabilize(
                 focal,
                 principal,
                 prior,
-                on_step=lambda done, begun=0.45 * turn: on_step(begun + 0.4 * done),
+                on_step=partial(_tell_part, on_step, 0.45 * turn, 0.4),
             )
             sights.points, poses = bundle.points, bundle.poses
         else:
@@ -185,6 +186,10 @@ def stabilize(
         _reprojection_px(sights, best, poses, focal, principal, known),
         to_head(sights.points[np.concatenate([np.arange(fixed), skin_points])]),
     )
+
+
+def _tell_part(on_step: Callable[[float], None], begun: float, share: float, done: float) -> None:
+    on_step(begun + share * done)
 
 
 def _gather(

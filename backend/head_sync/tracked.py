@@ -104,6 +104,16 @@ def error_colours(error_px: np.ndarray) -> np.ndarray:
     return np.stack([np.interp(at, range(len(_SCALE)), channel) for channel in _SCALE.T], 1).round().astype(np.uint8)
 
 
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom, pixels."""
+
+
+def reduced(box: Box, divisor: float) -> Box:
+    """The box in a picture that was read at a part of its size."""
+    left, top, right, bottom = box
+    return left / divisor, top / divisor, right / divisor, bottom / divisor
+
+
 def to_aspect(
     box: tuple[float, float, float, float], width_by_height: float, margin: float
 ) -> tuple[float, float, float, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import cast
 
 import bpy
 import numpy as np
@@ -47,14 +48,15 @@ def set_head_points(found: rig.Rig, name: str, points: HeadPoints | None) -> rig
         item.parent = found.control
         item.hide_render = True
         item.show_in_front = True  # they lie on the face and in the hair, where its wires would hide them
-        item.color = _COLOUR
+        item.color.foreach_set(_COLOUR)
         found.collection.objects.link(item)
     places = coordinates.points_to_blender(points.points_m).astype(np.float32)
-    _set_vertices(item.data, places)
-    seen = item.data.attributes.get(SEEN) or item.data.attributes.new(SEEN, "FLOAT", "POINT")
+    mesh = cast(bpy.types.Mesh, item.data)
+    _set_vertices(mesh, places)
+    seen = mesh.attributes.get(SEEN) or mesh.attributes.new(SEEN, "FLOAT", "POINT")
     seen.data.foreach_set("value", points.seen_share.astype(np.float32))
     _set_groups(item, points)
-    item.data.update()
+    mesh.update()
     return replace(found, points=item)
 
 
@@ -69,7 +71,7 @@ def _set_vertices(mesh: bpy.types.Mesh, places: np.ndarray) -> None:
 def _set_groups(item: bpy.types.Object, points: HeadPoints) -> None:
     """Vertex groups by place, made anew; an artist's own groups are left alone."""
     for name in (*PLACES, ELSEWHERE):
-        old = item.vertex_groups.get(name)
+        old: bpy.types.VertexGroup | None = item.vertex_groups.get(name)
         if old is not None:
             item.vertex_groups.remove(old)
     if points.face_m is None:

@@ -225,13 +225,13 @@ def by_all_methods(clip: Clip, keypoints: str = "corners") -> Iterator[Row]:
     with contextlib.suppress(ModelError):
         yield _by_mediapipe(clip)
     yield _by_pnp(clip)
-    with _Cost() as tracking:
+    with _Cost() as tracking, threadpool_limits(1, "blas"):
         motion = track_head_motion(marks.points_px, marks.depth, known, principal, clip.expected_focal)
     error = residuals_px(marks.points_px[:, RIGID], motion.face[RIGID], motion.poses, motion.focal.px, principal)
     reprojection = float(np.median(np.sqrt((error[known] ** 2).mean(1))))
     surface = motion.face[RIGID]
     yield Row("tracker alone", motion.poses, motion.focal.px, principal, surface, reprojection, *tracking.figures)
-    with _Cost() as finding:
+    with _Cost() as finding, threadpool_limits(1, "blas"):
         points = track_head_points(clip.grey, marks.points_px, motion, principal, keypoints)
     for name, options in (
         ("+ bundle adjustment (Adam)", {"method": "adam", "steady": False}),

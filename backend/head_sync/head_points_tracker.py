@@ -300,9 +300,7 @@ def lift_to_head(
     """
     camera = to_camera(pose[None], surface)[0]
     at = focal * camera[:, :2] / camera[:, 2:] + principal
-    depth = RBFInterpolator(
-        at, camera[:, 2], kernel="thin_plate_spline", smoothing=10.0, neighbors=min(60, len(surface))
-    )(pixels)
+    depth = RBFInterpolator(at, camera[:, 2], kernel="thin_plate_spline", smoothing=10.0)(pixels)
     rays = np.concatenate([(pixels - principal) / focal, np.ones((len(pixels), 1))], 1)
     into_head = pose[:3, 2]
     ears = (into_head @ pose[:3, 3]) / (rays @ into_head)

@@ -15,7 +15,7 @@ from typing import Any
 
 from . import __version__
 from .errors import Cancelled, ConsentError, SyncTalkError, storage_error
-from .options import ProcessOptions
+from .options import BUNDLE_ADJUSTMENTS, KEYPOINTS, ProcessOptions
 from .progress import Reporter, terminal_reporter
 from .workspace import STAGES
 
@@ -205,14 +205,14 @@ def _parser(verb_named: str | None) -> argparse.ArgumentParser:
     )
     sub.add_argument(
         "--keypoints",
-        choices=("corners", "flow-most", "flow-least"),
-        default="corners",
+        choices=KEYPOINTS,
+        default=ProcessOptions.keypoints,
         help="head points: corners, or of those the third whose optical flow bends most or least (%(default)s)",
     )
     sub.add_argument(
         "--bundle-adjustment",
-        choices=("sparse", "adam"),
-        default="sparse",
+        choices=BUNDLE_ADJUSTMENTS,
+        default=ProcessOptions.bundle_adjustment,
         help="sparse Levenberg-Marquardt, or Adam as in the paper (%(default)s)",
     )
     sub.add_argument("--face-model", type=Path, help="a Basel Face Model file (.mat, .h5) for the face's relief")

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+KEYPOINTS = ("corners", "flow-most", "flow-least")
+BUNDLE_ADJUSTMENTS = ("sparse", "adam")
+
 
 @dataclass(frozen=True)
 class ProcessOptions:

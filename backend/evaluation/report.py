@@ -17,6 +17,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from .. import __version__
+from ..head_sync.report import FILM, POINTS, POSES
 from ..media.encode import SYNTHETIC_MARK
 from ..progress import format_duration
 from ..workspace import FPS, STAGES, Workspace, atomic_path, read_arrays, read_image
@@ -27,8 +28,6 @@ from .spoken import CLOSE, CLOSE_STEP, Portrait, Speech, portraits
 
 SHEET_COLUMNS = 6
 DIFFERENCE_GAIN = 4
-HEAD_SYNC_FILES = ("stabilized.mp4", "poses.svg", "points.png")
-"""In `reports/head_sync/`."""
 EMBEDDED_FILM_BYTES = 24_000_000
 """A larger film is linked: about four minutes are embedded, and the page still opens at once."""
 
@@ -277,7 +276,7 @@ def _mouth_row(speech: Speech, frames: list[int], close_ups: dict[int, Portrait]
 
 def _head_sync_section(workspace: Workspace, out_path: Path) -> dict[str, Any] | None:
     """What `head_sync` left to be looked at; a film too large to embed is linked."""
-    film, poses, points = (workspace.reports / "head_sync" / name for name in HEAD_SYNC_FILES)
+    film, poses, points = (workspace.reports / "head_sync" / name for name in (FILM, POSES, POINTS))
     section: dict[str, Any] = {"film": None, "film_link": None, "film_size": None, "points": None, "poses": None}
     if film.exists() and film.stat().st_size <= EMBEDDED_FILM_BYTES:
         section["film"] = _data_address(film, "video/mp4")

@@ -21,6 +21,7 @@ from torch import nn
 
 from ..errors import ModelError
 from ..protocol import BLENDSHAPE_NAMES, MOUTH_NAMES
+from ..stretches import stretches
 from ..workspace import atomic_path
 from .audio_features import COLUMNS, DECIBEL, PER_FRAME
 from .augmentation import warped
@@ -182,8 +183,7 @@ def pauses(features: np.ndarray) -> np.ndarray:
     background = np.quantile(loudness, 0.05) + 6 * DECIBEL
     loud = np.quantile(loudness, 0.95)
     quiet = loudness < np.clip(background, loud - SILENCE_DB * DECIBEL, loud - LEAST_SILENCE_DB * DECIBEL)
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], quiet, [False]]).astype(int)))
-    for start, stop in zip(edges[::2], edges[1::2], strict=True):
+    for start, stop in stretches(quiet):
         if stop - start < 5:  # a stop consonant is silent for up to 0.15 s
             quiet[start:stop] = False
     return quiet

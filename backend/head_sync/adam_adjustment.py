@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .bundle_adjustment import HUBER, Bundle, Prior
-from .geometry import rotation_exp
+from .geometry import rotation_exp, similarity
 
 PIECE = 1 << 15
 """Observations of one piece: its two dozen temporary arrays stay in the cache of a core."""
@@ -128,16 +128,9 @@ def _settle(
     (Umeyama 1991), undone by the poses."""
     if not weight.any():
         return rotation, place, points
-    share = (weight / weight.sum())[:, None]
-    middle, goal = (share * points).sum(0), (share * mean).sum(0)
-    a, b = points - middle, mean - goal
-    u, singular, vt = np.linalg.svd((share * b).T @ a)
-    sign = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
-    turn = (u * sign) @ vt
-    scale = float((singular * sign).sum() / (share * a**2).sum())
+    scale, turn, shift = similarity(points, mean, weight)
     if not (np.isfinite(scale) and scale > 0):
         return rotation, place, points
-    shift = goal - scale * turn @ middle
     rotation = rotation @ turn.T
     return rotation, scale * place - rotation @ shift, scale * points @ turn.T + shift
 

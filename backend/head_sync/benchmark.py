@@ -17,10 +17,9 @@ import numpy as np
 import psutil
 from threadpoolctl import threadpool_limits
 
-from ..errors import ModelError
 from ..media import stage as media_stage
 from ..models import find
-from ..options import ProcessOptions
+from ..options import KEYPOINTS, ProcessOptions
 from ..progress import Reporter, terminal_reporter
 from ..workspace import Workspace, read_arrays
 from . import landmarks_stage
@@ -32,7 +31,6 @@ from .head_motion_tracker import (
     SHAPE_SIGMA_M,
     HeadMotion,
     average_shape,
-    expected_focal_px,
     neutral_face,
     track_head_motion,
     weak_perspective_poses,
@@ -43,7 +41,7 @@ from .landmarks_stage import Landmarks
 from .measures import SKULL_OUTLINE, nods, pose_error, rotation_jitter_deg, skull_mask, stabilized_residual
 from .stabilized_view import StabilizedView
 from .stabilizer import find_cuts, stabilize
-from .stage import principal_px, read_grey
+from .stage import expected_focal, principal_px, read_grey
 
 HELP = "Head-Sync: exactness, shake, stillness and cost of poses by the methods there are"
 SAMPLE = Path(__file__).parent.parent / "actor" / "sample"
@@ -102,7 +100,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the benchmark's arguments on `parser`."""
     parser.add_argument("--clip", nargs="+", metavar="V", default=["sample"], help="videos, or sample (%(default)s)")
     parser.add_argument("--landmarks", choices=("auto", "task", "mesh"), default="auto", help="which landmark model")
-    parser.add_argument("--keypoints", choices=("corners", "flow-most", "flow-least"), default="corners")
+    parser.add_argument("--keypoints", choices=KEYPOINTS, default=ProcessOptions.keypoints)
     parser.add_argument(
         "--frames", nargs="+", type=int, metavar="N", help="only the cost, on the clip repeated to so many frames"
     )
@@ -157,7 +155,7 @@ def open_clip(name: str, work: Path, landmarks: str, reporter: Reporter) -> Clip
         workspace,
         found,
         principal_px(subject),
-        expected_focal_px(subject.size, subject.crop.size if subject.crop else subject.size, subject.source_size),
+        expected_focal(subject),
         find_cuts(found.points_px, found.detected),
         truth,
     )
@@ -174,15 +172,7 @@ def measure(clip: Clip, methods: list[Row]) -> dict[str, Any]:
     skull = skull_mask(marks.points_px[reference], clip.size)
 
     def residual(row: Row) -> float:
-        view = StabilizedView(
-            row.poses[reference],
-            np.zeros((478, 3)),
-            row.focal,
-            row.principal,
-            clip.size,
-            everything=True,
-            surface=row.surface,
-        )
+        view = StabilizedView(row.poses[reference], row.surface, row.focal, row.principal, clip.size)
         return stabilized_residual(lambda frame, grey: view.take(grey, row.poses[frame]), clip.grey, skull, shown)
 
     floor = stabilized_residual(_by_homography(marks.points_px, reference), clip.grey, skull, shown)
@@ -222,8 +212,9 @@ def by_all_methods(clip: Clip, keypoints: str = "corners") -> Iterator[Row]:
     """MediaPipe's own matrix (where its file is), per-frame PnP, our tracker alone, and with either adjustment."""
     marks, principal = clip.landmarks, clip.principal
     known = marks.detected
-    with contextlib.suppress(ModelError):
-        yield _by_mediapipe(clip)
+    model = find(TASK_FILE)
+    if model is not None:
+        yield _by_mediapipe(clip, model)
     yield _by_pnp(clip)
     with _Cost() as tracking, threadpool_limits(1, "blas"):
         motion = track_head_motion(marks.points_px, marks.depth, known, principal, clip.expected_focal)
@@ -255,21 +246,14 @@ def _stabilized(clip: Clip, motion: HeadMotion, points: HeadPoints, name: str, o
     )
 
 
-def _by_mediapipe(clip: Clip) -> Row:
+def _by_mediapipe(clip: Clip, model: Path) -> Row:
     """The Face Landmarker's own matrix, each picture alone: a camera of 63 degrees of view, in its documentation's
-    axes (x right, y up, z to the viewer; centimetres).
-
-    Raises:
-        ModelError: its file is not here.
-    """
-    path = find(TASK_FILE)
-    if path is None:
-        raise ModelError(f"{TASK_FILE} is missing.")
+    axes (x right, y up, z to the viewer; centimetres)."""
     from mediapipe import Image, ImageFormat
     from mediapipe.tasks.python import BaseOptions, vision
 
     wanted = vision.FaceLandmarkerOptions(
-        base_options=BaseOptions(model_asset_buffer=path.read_bytes()),
+        base_options=BaseOptions(model_asset_buffer=model.read_bytes()),
         running_mode=vision.RunningMode.IMAGE,
         output_facial_transformation_matrixes=True,
     )

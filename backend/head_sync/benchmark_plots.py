@@ -10,6 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from ..evaluation import charts
 from ..workspace import atomic_path
+from .measures import laid_over
 
 
 def write_turns(path: Path, poses: dict[str, np.ndarray], truth: np.ndarray, fps: float) -> None:
@@ -17,11 +18,7 @@ def write_turns(path: Path, poses: dict[str, np.ndarray], truth: np.ndarray, fps
 
     Head frames are laid over one another once, so that what is left is how the turns differ.
     """
-    shown = {"truth": truth}
-    for name, some in poses.items():
-        between = Rotation.from_matrix(some[:, :3, :3].transpose(0, 2, 1) @ truth[:, :3, :3]).mean().as_matrix()
-        shown[name] = some.copy()
-        shown[name][:, :3, :3] = some[:, :3, :3] @ between
+    shown = {"truth": truth} | {name: laid_over(some, truth) for name, some in poses.items()}
     angles = {
         name: Rotation.from_matrix(some[:, :3, :3]).as_euler("YXZ", degrees=True)[:, [1, 0, 2]]
         for name, some in shown.items()

@@ -33,7 +33,7 @@ from scipy.spatial import cKDTree
 
 from ..errors import FaceError, ModelError
 from .face_geometry import RIGID, RIGID_WEIGHTS
-from .geometry import rotation_exp, similarity
+from .geometry import rotation_exp, similarity, skew
 from .mat_file import MatFileError, read_mat_arrays
 
 LANDMARKS = 478
@@ -404,7 +404,5 @@ class _Descent:
 def _moves(state: _State, places: np.ndarray) -> np.ndarray:
     """How a surface's places (M, 3) answer a turn, a shift and log scale: (M, 3, 7)."""
     arm = places - state.shift
-    x, y, z = arm.T
-    zero = np.zeros_like(x)
-    turn = np.stack([zero, z, -y, -z, zero, x, y, -x, zero], -1).reshape(-1, 3, 3)
+    turn = -skew(arm)
     return np.concatenate([turn, np.broadcast_to(np.eye(3), turn.shape), arm[..., None]], -1)

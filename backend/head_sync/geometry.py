@@ -56,22 +56,26 @@ def step_poses(poses: np.ndarray, step: np.ndarray) -> np.ndarray:
     return moved
 
 
-def similarity(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def similarity(
+    source: np.ndarray, target: np.ndarray, weights: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Least-squares similarities target ≈ scale · source @ rotationᵀ + shift, batched (Umeyama 1991).
 
     Args:
-        source, target: (..., P, 3), broadcast against one another.
+        source, target: (..., P, 3), broadcast against one another. weights: (P), not all 0; None: all alike.
 
     Returns:
         scale (...), rotation (..., 3, 3), shift (..., 3).
     """
-    source_mean, target_mean = source.mean(-2, keepdims=True), target.mean(-2, keepdims=True)
+    share = np.full((source.shape[-2], 1), 1.0) if weights is None else weights[:, None]
+    share = share / share.sum()
+    source_mean, target_mean = (share * source).sum(-2, keepdims=True), (share * target).sum(-2, keepdims=True)
     a, b = source - source_mean, target - target_mean
-    u, singular, vt = np.linalg.svd(np.swapaxes(b, -1, -2) @ a)
+    u, singular, vt = np.linalg.svd(np.swapaxes(share * b, -1, -2) @ a)
     sign = np.ones(singular.shape)
     sign[..., 2] = np.sign(np.linalg.det(u @ vt))
     rotation = (u * sign[..., None, :]) @ vt
-    scale = (singular * sign).sum(-1) / (a**2).sum((-1, -2))
+    scale = (singular * sign).sum(-1) / (share * a**2).sum((-1, -2))
     shift = (target_mean - scale[..., None, None] * source_mean @ np.swapaxes(rotation, -1, -2))[..., 0, :]
     return scale, rotation, shift
 

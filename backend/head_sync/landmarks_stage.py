@@ -15,6 +15,7 @@ from ..errors import FaceError, SyncTalkError, WorkspaceError
 from ..options import ProcessOptions
 from ..progress import Reporter
 from ..protocol import BLENDSHAPE_NAMES
+from ..stretches import stretches
 from ..workspace import Workspace, key_of, read_arrays, write_arrays
 from .landmarks import LANDMARKS, Face, FaceLandmarker, choose_face, landmarker_source, open_landmarker
 
@@ -214,8 +215,7 @@ def read_ahead(workspace: Workspace, first: int, end: int, depth: int = 8) -> It
 
 def _describe_gaps(detected: np.ndarray, fps: float) -> str:
     """One sentence on where the face is missing."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[True], detected, [True]]).astype(int)))
-    gaps = [(begin, end) for begin, end in zip(edges[::2], edges[1::2], strict=True)]
+    gaps = stretches(~detected)
     begin, end = max(gaps, key=lambda gap: gap[1] - gap[0])
     others = f" and {len(gaps) - 1} shorter gaps" if len(gaps) > 1 else ""
     return (

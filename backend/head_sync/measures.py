@@ -29,13 +29,21 @@ class PoseError:
 
 def pose_error(poses: np.ndarray, truth: np.ndarray) -> PoseError:
     """Compare poses (N, 4, 4); the scale of the scene is free, for one camera cannot see it."""
-    own, true = poses[:, :3, :3], truth[:, :3, :3]
-    between = Rotation.from_matrix(own.transpose(0, 2, 1) @ true).mean().as_matrix()
-    turn = np.degrees(Rotation.from_matrix((own @ between).transpose(0, 2, 1) @ true).magnitude())
+    own = laid_over(poses, truth)[:, :3, :3]
+    turn = np.degrees(Rotation.from_matrix(own.transpose(0, 2, 1) @ truth[:, :3, :3]).magnitude())
     design = np.concatenate([poses[:, :3, 3:], own], -1).reshape(-1, 4)
     fitted = design @ np.linalg.lstsq(design, truth[:, :3, 3].ravel(), rcond=None)[0]
     off = np.linalg.norm(fitted.reshape(-1, 3) - truth[:, :3, 3], axis=1)
     return PoseError(turn, 100 * off / truth[:, 2, 3])
+
+
+def laid_over(poses: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Poses (N, 4, 4) with their head frame turned once onto the truth's, so that what is left is how they differ."""
+    own = poses[:, :3, :3]
+    between = Rotation.from_matrix(own.transpose(0, 2, 1) @ truth[:, :3, :3]).mean().as_matrix()
+    aligned = poses.copy()
+    aligned[:, :3, :3] = own @ between
+    return aligned
 
 
 def nods(poses: np.ndarray, truth: np.ndarray, fps: float) -> tuple[float, float]:
@@ -49,10 +57,7 @@ def nods(poses: np.ndarray, truth: np.ndarray, fps: float) -> tuple[float, float
         angle = rotation_log(some[:, :3, :3] @ truth[len(truth) // 2, :3, :3].T)[:, 0]
         return angle - uniform_filter1d(angle, second)
 
-    between = Rotation.from_matrix(poses[:, :3, :3].transpose(0, 2, 1) @ truth[:, :3, :3]).mean().as_matrix()
-    aligned = poses.copy()
-    aligned[:, :3, :3] = poses[:, :3, :3] @ between
-    own, true = pitch(aligned)[second:-second], pitch(truth)
+    own, true = pitch(laid_over(poses, truth))[second:-second], pitch(truth)
     middle = true[second:-second]
     before, here, after = (np.corrcoef(own, true[second + lag : len(true) - second + lag])[0, 1] for lag in (-1, 0, 1))
     return float(own @ middle / (middle @ middle)), -float(0.5 * (before - after) / (before - 2 * here + after))

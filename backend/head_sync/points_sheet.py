@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from ..media.captions import draw_text, text_width
-from .tracked import WORST_PX, Tracked, cut_out, error_colours, in_cut_out, to_aspect
+from .tracked import GROUND, NEUTRAL, QUIET, TEXT, WORST_PX, Tracked, cut_out, error_colours, in_cut_out, to_aspect
 
 SHOWN = 6
 COLUMNS = 3
@@ -20,7 +20,6 @@ AROUND = 0.09
 
 MAGNIFIED = 5
 _GAP, _MARGIN, _CAPTION, _HEADING = 14, 22, 30, 62
-_GROUND, _NEUTRAL, _TEXT, _QUIET = (22, 22, 24), (72, 72, 74), (236, 236, 233), (160, 162, 168)
 _SHIFT = 4
 """Bits of a pixel's fraction that lines are drawn with."""
 
@@ -38,22 +37,22 @@ def points_sheet(tracked: Tracked, read_frame: Callable[[int], np.ndarray]) -> n
     sheet = np.empty(
         (_HEADING + rows * tall + _MARGIN - _GAP, 2 * _MARGIN + COLUMNS * (CELL[1] + _GAP) - _GAP, 3), np.uint8
     )
-    sheet[:] = _GROUND
+    sheet[:] = GROUND
     _heading(sheet)
     for place, frame in enumerate(chosen):
         top, left = _HEADING + place // COLUMNS * tall, _MARGIN + place % COLUMNS * (CELL[1] + _GAP)
         sheet[top : top + CELL[0], left : left + CELL[1]] = _cell(tracked, int(frame), read_frame(int(frame)))
         error = tracked.point_errors(int(frame))[2]
-        end = draw_text(sheet, f"{frame / tracked.fps:.2f} s", (left, top + CELL[0] + 20), _TEXT, 14)
+        end = draw_text(sheet, f"{frame / tracked.fps:.2f} s", (left, top + CELL[0] + 20), TEXT, 14)
         told = f"frame {frame}, {len(error)} points"
         told += f", median {np.median(error):.2f} px, worst {error.max():.1f} px" if len(error) else ""
-        draw_text(sheet, told, (end + 14, top + CELL[0] + 20), _QUIET, 14)
+        draw_text(sheet, told, (end + 14, top + CELL[0] + 20), QUIET, 14)
     return sheet
 
 
 def _cell(tracked: Tracked, frame: int, picture: np.ndarray) -> np.ndarray:
     box = to_aspect(tracked.head_box(np.array([frame])), CELL[1] / CELL[0], AROUND)
-    enlarged = cut_out(picture, box, CELL, _NEUTRAL, cv2.INTER_CUBIC)
+    enlarged = cut_out(picture, box, CELL, NEUTRAL, cv2.INTER_CUBIC)
     cell = np.ascontiguousarray((enlarged * 0.72).astype(np.uint8))  # so that the colours stand out
     at, put, error = tracked.point_errors(frame)
     ends = in_cut_out(at + MAGNIFIED * (put - at), box, CELL)
@@ -69,11 +68,11 @@ def _cell(tracked: Tracked, frame: int, picture: np.ndarray) -> np.ndarray:
 
 def _heading(sheet: np.ndarray) -> None:
     text = f"Head points: the dot is where it was tracked, the line leads to where the pose puts it ({MAGNIFIED} times as long)"
-    draw_text(sheet, text, (_MARGIN, 38), _TEXT, 16)
+    draw_text(sheet, text, (_MARGIN, 38), TEXT, 16)
     right, width = sheet.shape[1] - _MARGIN, 150
     last = f"{WORST_PX:g} px and more"
     right -= text_width(last, 14)
-    draw_text(sheet, last, (right, 37), _QUIET, 14)
+    draw_text(sheet, last, (right, 37), QUIET, 14)
     bar = slice(right - 10 - width, right - 10)
     sheet[26:38, bar] = error_colours(np.linspace(0, WORST_PX, width))
-    draw_text(sheet, "0", (bar.start - 18, 37), _QUIET, 14)
+    draw_text(sheet, "0", (bar.start - 18, 37), QUIET, 14)

@@ -14,20 +14,14 @@ from ..workspace import read_image
 from .face_geometry import LEFT_EYE, RIGHT_EYE
 from .geometry import project
 from .stabilized_view import StabilizedView
-from .tracked import Tracked, cut_out, error_colours, in_cut_out, reduced, to_aspect
+from .tracked import GROUND, NEUTRAL, QUIET, TEXT, Tracked, cut_out, error_colours, in_cut_out, reduced, to_aspect
 
 PANEL = (280, 256)
 """Height and width of each half, pixels."""
 
 CAPTION = 28
 GAP = 2
-NEUTRAL, CAPTION_GROUND, TEXT, QUIET, CAUTION = (
-    (72, 72, 74),
-    (22, 22, 24),
-    (236, 236, 233),
-    (160, 162, 168),
-    (255, 176, 32),
-)
+CAUTION = (255, 176, 32)
 CUT_SHOWN_S = 0.6
 """How long the caption tells of a cut: one frame cannot be read."""
 
@@ -74,17 +68,10 @@ class _Panels:
         self.divisor = 4 if step >= 4 else 2 if step >= 2 else 1
         self._focal = tracked.focal_px / self.divisor
         self._principal = (tracked.principal_px + 0.5) / self.divisor - 0.5
-        window = reduced(window, self.divisor)
+        self._cut, window = reduced(self._footage, self.divisor), reduced(window, self.divisor)
         pose = tracked.poses[reference]
         self._view = StabilizedView(
-            pose,
-            tracked.face_head_m,
-            self._focal,
-            self._principal,
-            size // self.divisor,
-            window=window,
-            shape=PANEL,
-            surface=tracked.surface_head_m,
+            pose, tracked.surface_head_m, self._focal, self._principal, size // self.divisor, window=window, shape=PANEL
         )
         crosses = project(pose[None], tracked.face_head_m[_CROSSES], self._focal, self._principal)[0]
         marked = np.zeros(PANEL, bool)
@@ -94,16 +81,15 @@ class _Panels:
         self._crosses = np.nonzero(marked)
         self._cut_frames = np.flatnonzero(tracked.cuts)
         self.shape = (PANEL[0] + CAPTION, 2 * PANEL[1] + GAP)
-        self._empty = np.full((*self.shape, 3), CAPTION_GROUND, np.uint8)
+        self._empty = np.full((*self.shape, 3), GROUND, np.uint8)
         self._empty[: PANEL[0], PANEL[1] + GAP :] = NEUTRAL
 
     def draw(self, frame: int, picture: np.ndarray) -> np.ndarray:
         """The film's frame, `shape` and three channels, from the clip's picture (S, S, 3) read by `divisor`."""
         tracked = self._tracked
         canvas = self._empty.copy()
-        box = reduced(self._footage, self.divisor)
         footage, still = canvas[: PANEL[0], : PANEL[1]], canvas[: PANEL[0], PANEL[1] + GAP :]
-        footage[:] = cut_out(picture, box, PANEL, NEUTRAL)
+        footage[:] = cut_out(picture, self._cut, PANEL, NEUTRAL)
         if tracked.finite[frame]:
             at, _, error = tracked.point_errors(frame)
             _dots(footage, in_cut_out(at, self._footage, PANEL), error_colours(error))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .face_geometry import RIGID, UPPER_FACE
 from .geometry import project
 from .head_points_tracker import lift_to_head
 
@@ -14,37 +13,29 @@ _COARSE = 4
 
 
 class StabilizedView:
-    """The upper face of a reference frame as a surface that any frame's picture can be taken from.
+    """A reference frame's head as a surface that any frame's picture can be taken from; beyond the face the surface
+    runs on, so only the face is to be trusted.
 
     Args:
-        pose: (4, 4) of the reference frame. face: (478, 3). size: side of the working frame, pixels.
-        everything: take the whole frame in (beyond the face the surface runs on, so only the face is to be trusted).
-        window: a part of the frame to take instead: left, top, right and bottom, in pixels from the frame's corner; it
+        pose: (4, 4) of the reference frame. surface: (M, 3) what the face's surface runs through. size: side of the
+            working frame, pixels.
+        window: a part of the frame to take instead of the whole: left, top, right and bottom, in pixels from the frame's corner; it
             may reach beyond the frame.
         shape: height and width of what is taken of a window, in pixels; the window's own when absent.
-        surface: (M, 3) what the face's surface runs through; the face's rigid landmarks when absent.
     """
 
     def __init__(
         self,
         pose: np.ndarray,
-        face: np.ndarray,
+        surface: np.ndarray,
         focal: float,
         principal: np.ndarray,
         size: int,
-        everything: bool = False,
         window: tuple[float, float, float, float] | None = None,
         shape: tuple[int, int] | None = None,
-        surface: np.ndarray | None = None,
     ) -> None:
         self._focal, self._principal = focal, principal
-        outline = project(pose[None], face, focal, principal)[0]
-        if window is not None:
-            low, high = np.array(window[:2], np.float64), np.array(window[2:], np.float64)
-        elif everything:
-            low, high = np.zeros(2), np.full(2, float(size))
-        else:
-            low, high = np.trunc(outline[UPPER_FACE].min(0)) - 4, np.trunc(outline[UPPER_FACE].max(0)) + 4
+        low, high = np.array((0, 0, size, size) if window is None else window, np.float64).reshape(2, 2)
         width, height = np.round(high - low).astype(int)
         self.shape = (height, width) if shape is None else shape
         step = (high - low) / self.shape[::-1]
@@ -56,8 +47,7 @@ class StabilizedView:
 
         columns, rows = np.meshgrid(frame_px(self.shape[1], 0), frame_px(self.shape[0], 1))
         self._coarse_shape = columns.shape
-        through = face[RIGID] if surface is None else surface
-        self._surface = lift_to_head(np.stack([columns.ravel(), rows.ravel()], 1), pose, through, focal, principal)
+        self._surface = lift_to_head(np.stack([columns.ravel(), rows.ravel()], 1), pose, surface, focal, principal)
 
     def take(
         self,

@@ -34,16 +34,19 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
     """
     workspace.require("landmarks")
     subject = workspace.subject
-    model = read_face_model(options.face_model) if options.face_model else None
+    model = options.face_model
     key = key_of(
         STAGE,
         VERSION,
         subject.stages["landmarks"],
-        *(value for value, usual in _choices(options) if value != usual),
+        options.keypoints,
+        options.bundle_adjustment,
+        f"{model.resolve()} {model.stat().st_size}" if model and model.exists() else str(model),
     )
     path = workspace.root / "head_sync.npz"
     if workspace.stage_is_done(STAGE, key) and path.exists():
         return
+    face_model = read_face_model(model) if model else None
     workspace.stage_begins(STAGE, key)
     landmarks = Landmarks.read(workspace.root / "landmarks.npz")
     detected = landmarks.detected
@@ -53,10 +56,11 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
             f"{subject.source or workspace.root}, and {LEAST_FRAMES} are needed: choose a video that shows it longer."
         )
     principal = principal_px(subject)
+    cuts = find_cuts(landmarks.points_px, detected)
     # BLAS threads that wait for one another cost these small systems more than they bring, many times so on a busy
     # machine.
     with threadpool_limits(1, "blas"):
-        steady = _track(workspace, landmarks, principal, options, model, reporter)
+        steady = _track(workspace, landmarks, cuts, principal, options, face_model, reporter)
     motion, focal = steady.motion, steady.motion.focal
     reporter.info(
         f"Focal length {focal.px:.0f} px of {subject.size} (likely {focal.low_px:.0f} to {focal.high_px:.0f})."
@@ -73,7 +77,7 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
         surface_head_m=steady.surface_head_m,
         reprojection_px=steady.reprojection_px,
         valid=motion.known,
-        cuts=find_cuts(landmarks.points_px, detected),
+        cuts=cuts,
         focal_low_px=focal.low_px,
         focal_high_px=focal.high_px,
     )
@@ -81,20 +85,10 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
     workspace.stage_ends(STAGE, key)
 
 
-def _choices(options: ProcessOptions) -> list[tuple[str, str]]:
-    """What was chosen for this stage, and what is usual: the usual leaves no trace in the stage's key."""
-    usual = ProcessOptions()
-    model = options.face_model
-    return [
-        (options.keypoints, usual.keypoints),
-        (options.bundle_adjustment, usual.bundle_adjustment),
-        (f"{model.resolve()} {model.stat().st_size}" if model else "", ""),
-    ]
-
-
 def _track(
     workspace: Workspace,
     landmarks: Landmarks,
+    cuts: np.ndarray,
     principal: np.ndarray,
     options: ProcessOptions,
     model: FaceModel | None,
@@ -108,14 +102,14 @@ def _track(
         reporter.progress(STAGE, round(share * frames), frames, message=message)
 
     tell(0, "poses from landmarks")
-    cuts = find_cuts(landmarks.points_px, detected)
     if cuts.any():
         at = ", ".join(f"{frame / subject.fps:.2f}" for frame in np.flatnonzero(cuts)[:8])
         reporter.info(
             f"The clip is cut at {at} s{' and later' if cuts.sum() > 8 else ''}: motion is not followed across."
         )
-    expected = expected_focal_px(subject.size, subject.crop.size, subject.source_size)
-    motion = track_head_motion(landmarks.points_px, landmarks.depth, detected, principal, expected, model)
+    motion = track_head_motion(
+        landmarks.points_px, landmarks.depth, detected, principal, expected_focal(subject), model
+    )
     head_points = track_head_points(
         lambda frame: read_grey(workspace.frame_path(frame)),
         landmarks.points_px,
@@ -142,6 +136,11 @@ def read_grey(path: Path) -> np.ndarray:
         WorkspaceError: missing or damaged.
     """
     return cv2.cvtColor(read_image(path), cv2.COLOR_RGB2GRAY)
+
+
+def expected_focal(subject: Subject) -> float:
+    """Focal length to expect of the clip, in pixels of the working frame."""
+    return expected_focal_px(subject.size, subject.crop.size, subject.source_size)
 
 
 def principal_px(subject: Subject) -> np.ndarray:

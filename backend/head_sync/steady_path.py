@@ -15,6 +15,7 @@ import numpy as np
 from scipy import linalg
 from scipy.spatial.transform import Rotation
 
+from ..stretches import stretches
 from .geometry import bridge_poses, make_poses, rotation_exp, rotation_log
 
 FREEDOM = 8.0
@@ -57,19 +58,18 @@ def steady_path(poses: np.ndarray, known: np.ndarray, cuts: np.ndarray, trust: n
     """
     measured, known = known, known | _short_gaps(known, cuts)
     poses = bridge_poses(poses, measured)
-    pieces = [piece for piece in _pieces(known, cuts) if len(piece) >= SHORTEST]
-    if not pieces:
-        return poses
-    middle = Rotation.from_matrix(poses[measured, :3, :3]).mean().as_matrix()
-    path = np.concatenate([rotation_log(poses[:, :3, :3] @ middle.T), poses[:, :3, 3]], 1)
     whole = [piece for piece in _pieces(measured, cuts) if len(piece) >= SHORTEST]
     if not whole:
         return poses
-    noise, acceleration = _covariances([path[piece] for piece in whole])
+    middle = Rotation.from_matrix(poses[measured, :3, :3]).mean().as_matrix()
+    path = np.concatenate([rotation_log(poses[:, :3, :3] @ middle.T), poses[:, :3, 3]], 1)
+    noise, acceleration = (np.linalg.inv(each) for each in _covariances([path[piece] for piece in whole]))
     trust = np.where(measured, 1.0 if trust is None else trust, UNSEEN)
     steady = poses.copy()
-    for piece in pieces:
-        smooth = _smooth(path[piece], trust[piece], np.linalg.inv(noise), np.linalg.inv(acceleration))
+    for piece in _pieces(known, cuts):
+        if len(piece) < SHORTEST:
+            continue
+        smooth = _smooth(path[piece], trust[piece], noise, acceleration)
         steady[piece] = make_poses(rotation_exp(smooth[:, :3]) @ middle, smooth[:, 3:])
     return bridge_poses(steady, known)
 
@@ -77,8 +77,7 @@ def steady_path(poses: np.ndarray, known: np.ndarray, cuts: np.ndarray, trust: n
 def _short_gaps(known: np.ndarray, cuts: np.ndarray) -> np.ndarray:
     """Frames (N) bool of gaps of at most `GAP` frames between known ones of the same shot."""
     short = np.zeros(len(known), bool)
-    edges = np.flatnonzero(np.diff(np.concatenate([[True], known, [True]]).astype(int)))
-    for begin, end in edges.reshape(-1, 2):
+    for begin, end in stretches(~known):
         if begin > 0 and end < len(known) and end - begin <= GAP and not cuts[begin : end + 1].any():
             short[begin:end] = True
     return short

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
 
+from ..stretches import stretches
 from .geometry import project, rotation_log
 from .head_points_tracker import HEAD_OUTLINE_M
+
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom, pixels."""
+
+GROUND, NEUTRAL, TEXT, QUIET = (22, 22, 24), (72, 72, 74), (236, 236, 233), (160, 162, 168)
+"""Colours of the pictures: behind everything, beyond a frame, of words, and of words that matter less."""
 
 WORST_PX = 2.0
 """Error from which on a point is shown in the last colour, in pixels of the working frame."""
@@ -66,15 +74,14 @@ class Tracked:
     def frames(self) -> int:
         return len(self.poses)
 
-    @property
+    @cached_property
     def finite(self) -> np.ndarray:
         """(N) bool: frames that have a pose at all."""
         return np.isfinite(self.poses).all((1, 2))
 
     def bridged_runs(self) -> list[tuple[int, int]]:
         """Stretches of frames [start, end) whose pose was not found but laid between its neighbours."""
-        edges = np.flatnonzero(np.diff(np.concatenate([[False], ~self.valid, [False]]).astype(int)))
-        return [(int(start), int(end)) for start, end in edges.reshape(-1, 2)]
+        return stretches(~self.valid)
 
     def most_usual_frame(self) -> int:
         """The valid frame whose turn and distance are nearest the clip's medians: a reference."""
@@ -84,7 +91,7 @@ class Tracked:
         off = np.linalg.norm(turns - np.median(turns, axis=0), axis=1) + np.abs(np.log(away / np.median(away)))
         return int(frames[np.argmin(off)])
 
-    def head_box(self, frames: np.ndarray) -> tuple[float, float, float, float]:
+    def head_box(self, frames: np.ndarray) -> Box:
         """Left, top, right and bottom of all that the head covers in `frames`, pixels."""
         around = np.concatenate([self.face_head_m, HEAD_OUTLINE_M])
         at = project(self.poses[frames], around, self.focal_px, self.principal_px)
@@ -104,19 +111,13 @@ def error_colours(error_px: np.ndarray) -> np.ndarray:
     return np.stack([np.interp(at, range(len(_SCALE)), channel) for channel in _SCALE.T], 1).round().astype(np.uint8)
 
 
-Box = tuple[float, float, float, float]
-"""Left, top, right and bottom, pixels."""
-
-
 def reduced(box: Box, divisor: float) -> Box:
     """The box in a picture that was read at a part of its size."""
     left, top, right, bottom = box
     return left / divisor, top / divisor, right / divisor, bottom / divisor
 
 
-def to_aspect(
-    box: tuple[float, float, float, float], width_by_height: float, margin: float
-) -> tuple[float, float, float, float]:
+def to_aspect(box: Box, width_by_height: float, margin: float) -> Box:
     """The smallest box of an aspect about another, grown on each side by `margin` of its longer side first."""
     left, top, right, bottom = box
     grow = margin * max(right - left, bottom - top)
@@ -128,13 +129,13 @@ def to_aspect(
 
 def cut_out(
     picture: np.ndarray,
-    box: tuple[float, float, float, float],
+    box: Box,
     shape: tuple[int, int],
     outside: tuple[int, int, int],
     interpolation: int = cv2.INTER_LINEAR,
 ) -> np.ndarray:
     """A box of a picture, in pixels from its corner, at `shape` (height, width); what is beyond is `outside`."""
-    step = np.array([(box[2] - box[0]) / shape[1], (box[3] - box[1]) / shape[0]])
+    step = _step(box, shape)
     corner = np.array(box[:2]) + 0.5 * step - 0.5
     to_frame = np.array([[step[0], 0, corner[0]], [0, step[1], corner[1]]])
     return cv2.warpAffine(
@@ -142,7 +143,12 @@ def cut_out(
     )
 
 
-def in_cut_out(points_px: np.ndarray, box: tuple[float, float, float, float], shape: tuple[int, int]) -> np.ndarray:
+def in_cut_out(points_px: np.ndarray, box: Box, shape: tuple[int, int]) -> np.ndarray:
     """Where points (M, 2) of the frame lie in `cut_out` of the same box and shape."""
-    step = np.array([(box[2] - box[0]) / shape[1], (box[3] - box[1]) / shape[0]])
+    step = _step(box, shape)
     return (points_px + 0.5 - np.array(box[:2])) / step - 0.5
+
+
+def _step(box: Box, shape: tuple[int, int]) -> np.ndarray:
+    """Pixels of the frame, across and down, that one of `cut_out` covers."""
+    return np.array([(box[2] - box[0]) / shape[1], (box[3] - box[1]) / shape[0]])

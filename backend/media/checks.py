@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import FaceError, MediaError
 from ..progress import Reporter, format_duration
+from ..stretches import stretches
 from ..workspace import FPS
 from .decode import ClipInfo, FrameReader, frames_in
 from .faces import SURE, Face, face_finder
@@ -130,7 +131,7 @@ def _check_seen(path: Path, look: Look, reporter: Reporter) -> None:
             f"A face is seen in only {seen.mean():.0%} of {path}, first at {look.time_s[int(seen.argmax())]:.1f} s: "
             "cut the clip to the part in which the person faces the camera."
         )
-    for start, end in _runs(~seen):
+    for start, end in stretches(~seen):
         start_s, end_s = look.time_s[start], min(look.time_s[end - 1] + EVERY / FPS, look.end_s)
         if end_s - start_s >= AWAY_S:
             reporter.warning(
@@ -166,12 +167,6 @@ def _check_large(path: Path, look: Look) -> None:
             f"The face in {path} is only {tall:.0f} pixels tall: give a clip in which it has at least {MIN_FACE_PX} "
             "pixels, better 200."
         )
-
-
-def _runs(mask: np.ndarray) -> list[tuple[int, int]]:
-    """First and one-past-last index of each stretch of True."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
-    return [(int(start), int(end)) for start, end in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def _times(times_s: list[float]) -> str:

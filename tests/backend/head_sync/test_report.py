@@ -138,7 +138,7 @@ def deviation(pictures: np.ndarray) -> float:
 def test_right_poses_hold_a_face_still_and_wrong_ones_do_not(clip):
     arrays = clip.arrays
     poses, frames = arrays["head_to_camera"], np.arange(FRAMES)
-    view = StabilizedView(poses[0], arrays["face_head_m"], FOCAL, PRINCIPAL, SIZE, everything=True)
+    view = StabilizedView(poses[0], arrays["surface_head_m"], FOCAL, PRINCIPAL, SIZE)
     skull = skull_mask(project(poses[:1], arrays["face_head_m"], FOCAL, PRINCIPAL)[0], SIZE)
 
     def residual(some: np.ndarray) -> float:
@@ -152,7 +152,7 @@ def test_a_window_shows_the_same_as_the_whole_at_its_own_scale(clip):
     arrays = clip.arrays
     pose, picture = arrays["head_to_camera"][9], clip.workspace.read_frame(9)
     made = [arrays["head_to_camera"][0], arrays["face_head_m"], FOCAL, PRINCIPAL, SIZE]
-    whole = StabilizedView(*made, everything=True).take(picture, pose)
+    whole = StabilizedView(*made).take(picture, pose)
     part = StabilizedView(*made, window=(150, 130, 350, 330), shape=(100, 100)).take(picture, pose)
     halved = cv2.resize(whole[130:330, 150:350], (100, 100), interpolation=cv2.INTER_AREA)
     assert np.abs(part.astype(int) - halved).mean() < 3
@@ -163,7 +163,7 @@ def test_a_window_shows_the_same_as_the_whole_at_its_own_scale(clip):
 def test_what_lies_beyond_the_frame_takes_the_colour_asked_for(clip):
     arrays = clip.arrays
     pose = arrays["head_to_camera"][0]
-    view = StabilizedView(pose, arrays["face_head_m"], FOCAL, PRINCIPAL, SIZE, window=(-40, -40, 40, 40))
+    view = StabilizedView(pose, arrays["surface_head_m"], FOCAL, PRINCIPAL, SIZE, window=(-40, -40, 40, 40))
     taken = view.take(clip.workspace.read_frame(0), pose, outside=(1, 2, 3))
     assert (taken[:36, :36] == (1, 2, 3)).all()
     assert not (taken[44:, 44:] == (1, 2, 3)).all(-1).any()

@@ -43,6 +43,20 @@ def pixel_rays(
     return np.ascontiguousarray(origins, np.float32), np.ascontiguousarray(directions, np.float32)
 
 
+def picture_rays(
+    camera: Camera, head_to_camera: np.ndarray, u: np.ndarray, v: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `pixel_rays` for one pose: the camera's place (3,) and the directions (R, 3); several times as fast."""
+    rotation, translation = head_to_camera[:3, :3], head_to_camera[:3, 3]
+    towards = np.empty((len(u), 3), np.float32)
+    towards[:, 0] = (u - camera.principal_px[0]) / camera.focal_px
+    towards[:, 1] = (v - camera.principal_px[1]) / camera.focal_px
+    towards[:, 2] = 1
+    directions = towards @ rotation.astype(np.float32)
+    directions /= np.sqrt(np.einsum("ri,ri->r", towards, towards))[:, None]
+    return (-translation @ rotation).astype(np.float32), directions
+
+
 def project(camera: Camera, head_to_camera: np.ndarray, points_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Pixels (…, 2) and depths (…) in metres of points (…, 3) in the head's frame."""
     points = points_m @ head_to_camera[:3, :3].T + head_to_camera[:3, 3]

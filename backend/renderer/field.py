@@ -7,15 +7,10 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from ..protocol import BLENDSHAPE_NAMES, MOUTH_NAMES
-from .kernels import Kernel
-from .kernels.interface import clearance
+from .kernels.interface import GATE_HIDDEN, SPHERICAL_HARMONICS, Grid, Networks, clearance
 from .triplane import TriplaneLayout
-
-SPHERICAL_HARMONICS = 9
-"""Coefficients of the view direction: degrees 0 to 2. A head turns by tens of degrees, and skin is rough."""
 
 LIP_INDICES = tuple(BLENDSHAPE_NAMES.index(name) for name in MOUTH_NAMES)
 EXPRESSION_INDICES = tuple(index for index, name in enumerate(BLENDSHAPE_NAMES) if name.startswith(("brow", "eye")))
@@ -84,37 +79,11 @@ def region_weight(positions_m: torch.Tensor, region: Region) -> torch.Tensor:
     return torch.sigmoid(-distance * (float(radii.min()) / region.softness_m))
 
 
-def spherical_harmonics(directions: torch.Tensor) -> torch.Tensor:
-    """Real spherical harmonics of degrees 0 to 2: (R, 3) unit vectors to (R, 9)."""
-    x, y, z = directions.unbind(1)
-    return torch.stack(
-        [
-            torch.full_like(x, 0.28209479),
-            -0.48860251 * y,
-            0.48860251 * z,
-            -0.48860251 * x,
-            1.09254843 * x * y,
-            -1.09254843 * y * z,
-            0.31539157 * (3 * z * z - 1),
-            -1.09254843 * x * z,
-            0.54627422 * (x * x - y * y),
-        ],
-        1,
-    )
-
-
-class _Exponential(torch.autograd.Function):
-    """exp with a bounded gradient, so that one dense sample cannot blow a step up."""
-
-    @staticmethod
-    def forward(ctx, value):
-        result = torch.exp(value.clamp(max=11))
-        ctx.save_for_backward(result)
-        return result
-
-    @staticmethod
-    def backward(ctx, gradient):
-        return gradient * ctx.saved_tensors[0].clamp(max=3e4)
+def _in_cube(region: Region, config: FieldConfig) -> list[float]:
+    """A region's row of `Networks.regions`."""
+    size = config.box_size_m
+    centre = [(value - low) / size for value, low in zip(region.centre_m, config.box_low_m, strict=True)]
+    return [*centre, *(radius / size for radius in region.radii_m), min(region.radii_m) / region.softness_m]
 
 
 class Field(nn.Module):
@@ -129,7 +98,7 @@ class Field(nn.Module):
         self.config = config
         layout, hidden = config.layout, config.hidden
         self.tables = nn.Parameter(torch.empty(layout.features, layout.table_size).uniform_(-1e-2, 1e-2))
-        self.gate = nn.Sequential(nn.Linear(layout.features, 16), nn.ReLU(), nn.Linear(16, 2))
+        self.gate = nn.Sequential(nn.Linear(layout.features, GATE_HIDDEN), nn.ReLU(), nn.Linear(GATE_HIDDEN, 2))
         self.lip_code = nn.Sequential(nn.Linear(len(LIP_INDICES), 32), nn.ReLU(), nn.Linear(32, config.lip_features))
         self.expression_code = nn.Sequential(
             nn.Linear(len(EXPRESSION_INDICES), 32), nn.ReLU(), nn.Linear(32, config.expression_features)
@@ -147,6 +116,8 @@ class Field(nn.Module):
         self.register_buffer("occupied", torch.ones((config.occupancy_cells,) * 3, dtype=torch.uint8))
         self.register_buffer("clearance", clearance(self.occupied), persistent=False)
         self.register_buffer("centre", torch.tensor(config.blendshape_centre, dtype=torch.float32), persistent=False)
+        regions = [_in_cube(region, config) for region in (config.lip_region, config.expression_region)]
+        self.register_buffer("regions", torch.tensor(regions), persistent=False)
         self.register_buffer("low", torch.tensor(config.box_low_m, dtype=torch.float32), persistent=False)
 
     # -- conditions -------------------------------------------------------------------------------------------------
@@ -156,101 +127,52 @@ class Field(nn.Module):
         difference = BLENDSHAPE_GAIN * (blendshapes - self.centre)
         return self.lip_code(difference[:, LIP_INDICES]), self.expression_code(difference[:, EXPRESSION_INDICES])
 
-    def gates(self, encoding: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-        """Attention of points to lips and expression (Eq. 4), (M, 2) in [0, 1]."""
-        metres = positions * self.config.box_size_m + self.low
-        fixed = torch.stack(
-            [region_weight(metres, self.config.lip_region), region_weight(metres, self.config.expression_region)], 1
+    def networks(self, blendshapes: torch.Tensor) -> Networks:
+        """The networks for frames of (I, 52) blendshapes, folded; differentiable in the field's parameters."""
+        config, first = self.config, self.density_in.weight
+        features = config.layout.features
+        by_encoding, by_lips, by_expression = torch.split(
+            first, [features, config.lip_features, config.expression_features], 1
         )
-        return torch.sigmoid(self.gate(encoding)) * fixed
+        lip, expression = self.codes(blendshapes)
+        geometry, view = torch.split(self.colour_in.weight, [config.geometry, SPHERICAL_HARMONICS], 1)
+        weight, bias = self.density_out.weight, self.density_out.bias
+        return Networks(
+            first_weight=torch.cat([by_encoding, self.gate[0].weight]),
+            first_bias=torch.cat([self.density_in.bias, self.gate[0].bias]),
+            gate_weight=self.gate[2].weight,
+            gate_bias=self.gate[2].bias,
+            condition=torch.stack([lip @ by_lips.T, expression @ by_expression.T], 1),
+            hidden_weight=self.density_hidden.weight,
+            hidden_bias=self.density_hidden.bias,
+            density_weight=weight[0],
+            density_bias=bias[:1],
+            colour_weight=torch.cat([geometry @ weight[1:], view], 1),
+            colour_bias=geometry @ bias[1:] + self.colour_in.bias,
+            out_weight=self.colour_out.weight,
+            out_bias=self.colour_out.bias,
+            regions=self.regions,
+        )
 
-    # -- the field --------------------------------------------------------------------------------------------------
+    # -- where it is ------------------------------------------------------------------------------------------------
 
-    def forward(
-        self,
-        positions: torch.Tensor,
-        view: torch.Tensor,
-        lip: torch.Tensor,
-        expression: torch.Tensor,
-        kernel: Kernel,
-        dtype: torch.dtype = torch.float32,
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Density, colour and gates of samples, for training.
+    def grid(self, step_times: float = 1.0, max_samples: int | None = None) -> Grid:
+        """The occupied cells and how to sample them; `step_times` the configured step."""
+        config = self.config
+        return Grid(
+            self.occupied,
+            self.clearance,
+            config.box_size_m,
+            config.step_m * step_times,
+            max_samples or config.max_samples,
+        )
 
-        Args:
-            positions: (M, 3) in the unit cube.
-            view: (M, 9) spherical harmonics of each sample's direction.
-            lip, expression: (M, features) codes of each sample's frame.
-            dtype: of the networks; bfloat16 where the processor multiplies it fast.
-
-        Returns:
-            (M,) density a metre, (M, 3) colour in [0, 1] (display-encoded), (M, 2) gates.
-        """
-        encoding = kernel.encode(positions, self.tables, self.config.layout).to(dtype)
-        with torch.autocast(positions.device.type, dtype=dtype, enabled=dtype != torch.float32):
-            gates = self.gates(encoding, positions)
-            conditioned = torch.cat(
-                [encoding, lip.to(dtype) * gates[:, :1].to(dtype), expression.to(dtype) * gates[:, 1:].to(dtype)], 1
-            )
-            hidden = functional.relu(self.density_hidden(functional.relu(self.density_in(conditioned))))
-            geometry = self.density_out(hidden)
-            colour = self.colour_out(functional.relu(self.colour_in(torch.cat([geometry[:, 1:], view.to(dtype)], 1))))
-        density = _Exponential.apply(geometry[:, 0].float())
-        return density, torch.sigmoid(colour.float()), gates
+    def in_cube(self, points_m: torch.Tensor) -> torch.Tensor:
+        """(…, 3) metres in the head frame to the unit cube's coordinates."""
+        return (points_m - self.low) / self.config.box_size_m
 
     @torch.no_grad()
     def set_occupied(self, occupied: torch.Tensor) -> None:
         """Replace the occupancy grid, (G, G, G) bool or uint8."""
         self.occupied.copy_(occupied.to(torch.uint8))
         self.clearance.copy_(clearance(self.occupied))
-
-
-class FrameNetworks:
-    """A field's networks folded for one frame: exact, and less work a sample.
-
-    Within a frame the lip and expression codes are constant, so their part of the first layer is one vector each; the
-    last density layer and the first colour layer have nothing between them, so they are one matrix; view terms are
-    computed once a ray.
-    """
-
-    def __init__(self, field_: Field, blendshapes: torch.Tensor, dtype: torch.dtype) -> None:
-        layout, config = field_.config.layout, field_.config
-        lip, expression = field_.codes(blendshapes[None])
-        first = field_.density_in.weight
-        conditions = torch.split(first[:, layout.features :], [config.lip_features, config.expression_features], 1)
-        self.field, self.dtype = field_, dtype
-        self.density_in = first[:, : layout.features].to(dtype), field_.density_in.bias.to(dtype)
-        self.condition = torch.stack([conditions[0] @ lip[0], conditions[1] @ expression[0]]).to(dtype)
-        self.density_hidden = field_.density_hidden.weight.to(dtype), field_.density_hidden.bias.to(dtype)
-        geometry = field_.colour_in.weight[:, : config.geometry]
-        weight, bias = field_.density_out.weight, field_.density_out.bias
-        self.density_out = weight[:1], bias[:1]
-        self.out = (geometry @ weight[1:]).to(dtype), (geometry @ bias[1:] + field_.colour_in.bias).to(dtype)
-        self.view_weight = field_.colour_in.weight[:, config.geometry :]
-        self.colour_out = field_.colour_out.weight, field_.colour_out.bias
-        self.gate = [(layer.weight.to(dtype), layer.bias.to(dtype)) for layer in (field_.gate[0], field_.gate[2])]
-
-    def view(self, directions: torch.Tensor) -> torch.Tensor:
-        """The view's part of the first colour layer, (R, hidden)."""
-        return functional.linear(spherical_harmonics(directions), self.view_weight).to(self.dtype)
-
-    def __call__(
-        self, positions: torch.Tensor, encoding: torch.Tensor, view: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """(M, 3) positions, (M, features) encoding, (M, hidden) view terms to density, colour and gates."""
-        config = self.field.config
-        encoding = encoding.to(self.dtype)
-        metres = positions * config.box_size_m + self.field.low
-        fixed = torch.stack(
-            [region_weight(metres, config.lip_region), region_weight(metres, config.expression_region)], 1
-        )
-        hidden = functional.relu(functional.linear(encoding, *self.gate[0]))
-        gates = torch.sigmoid(functional.linear(hidden, *self.gate[1])) * fixed.to(self.dtype)
-        hidden = functional.linear(encoding, *self.density_in)
-        hidden = functional.relu(torch.addmm(hidden, gates, self.condition))
-        hidden = functional.relu(functional.linear(hidden, *self.density_hidden))
-        out = functional.linear(hidden, *self.out)
-        # The last step of each is in single precision: bfloat16 keeps 8 bits, which shows as noise of 2/255.
-        density = functional.linear(hidden.float(), *self.density_out)[:, 0]
-        colour = functional.linear(functional.relu(out + view).float(), *self.colour_out)
-        return torch.exp(density.clamp(max=11)), torch.sigmoid(colour), gates.float()

@@ -1,110 +1,132 @@
-"""Pictures of a trained head: any size, camera, pose and expression."""
+"""Pictures of a trained head: any size, crop, camera, pose and expression."""
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from .cameras import Camera, pixel_rays, project
-from .field import Field, FrameNetworks
+from .cameras import Camera, picture_rays, project
+from .field import Field
 from .kernels import Kernel, get_kernel
 
-_CHUNK = 8192  # samples a matrix product: the hidden layers of a chunk stay in the cache
-
-
-@functools.cache
-def fast_dtype() -> torch.dtype:
-    """bfloat16 where the processor multiplies it in hardware, else float32."""
-    if torch.cuda.is_available():
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    capable = getattr(torch.cpu, "_is_avx512_bf16_supported", None) or getattr(
-        torch.cpu, "_is_amx_tile_supported", None
-    )
-    return torch.bfloat16 if capable is not None and capable() else torch.float32
+_TILE = 16
+"""Side of the squares in which pixels are handed to the kernel: neighbours read the same places of the tables."""
+_SEEN = 0.05
+"""A ray with less alpha has no depth."""
 
 
 @dataclass
 class Picture:
-    """A rendered head: `rgba` (H, W, 4) float32, premultiplied, display-encoded; `depth_m` (H, W), 0 for a miss."""
+    """A rendered head. H, W: of the picture asked for.
+
+    Attributes:
+        rgba: (H, W, 4) float32, premultiplied, display-encoded.
+        depth_m: (H, W) distance from the camera along the ray, metres; 0 for a miss.
+        attention: (H, W, 2) premultiplied attention to lips and to expression (Eq. 4), in [0, alpha].
+    """
 
     rgba: np.ndarray
     depth_m: np.ndarray
+    attention: np.ndarray
 
 
 class Renderer:
     """Renders a field. Keeps nothing between frames but the field, so it may be shared by threads that take turns."""
 
-    def __init__(self, field: Field, kernel: Kernel | None = None, dtype: torch.dtype | None = None) -> None:
+    def __init__(self, field: Field, kernel: Kernel | None = None) -> None:
         self.field = field.eval()
         self.kernel = kernel or get_kernel(device=str(field.tables.device.type))
-        self.dtype = dtype or fast_dtype()
+        self._corners: np.ndarray | None = None
 
     def corners_m(self) -> np.ndarray:
         """The eight corners of the occupied box in the head frame, metres."""
-        cells = self.field.occupied.nonzero()
-        grid, config = self.field.config.occupancy_cells, self.field.config
-        low, high = cells.amin(0).numpy() / grid, (cells.amax(0).numpy() + 1) / grid
-        bounds = np.stack([low, high]) * config.box_size_m + np.array(config.box_low_m)
-        return np.array([[bounds[i, 0], bounds[j, 1], bounds[k, 2]] for i in (0, 1) for j in (0, 1) for k in (0, 1)])
+        if self._corners is None:
+            cells = self.field.occupied.cpu().nonzero()
+            grid, config = self.field.config.occupancy_cells, self.field.config
+            low, high = cells.amin(0).numpy() / grid, (cells.amax(0).numpy() + 1) / grid
+            bounds = np.stack([low, high]) * config.box_size_m + np.array(config.box_low_m)
+            self._corners = np.array(
+                [[bounds[i, 0], bounds[j, 1], bounds[k, 2]] for i in (0, 1) for j in (0, 1) for k in (0, 1)]
+            )
+        return self._corners
 
-    @torch.no_grad()
-    def render(self, camera: Camera, head_to_camera: np.ndarray, blendshapes: np.ndarray) -> Picture:
+    def render(
+        self,
+        camera: Camera,
+        head_to_camera: np.ndarray,
+        blendshapes: np.ndarray,
+        crop: tuple[int, int, int, int] | None = None,
+    ) -> Picture:
         """The head alone, in front of nothing.
 
         Args:
             head_to_camera: (4, 4), metres, OpenCV camera.
             blendshapes: (52) in the order of `protocol.BLENDSHAPE_NAMES`.
+            crop: x, y, width, height of the part of the camera's picture to draw; all of it when None.
         """
-        rgba = np.zeros((camera.height, camera.width, 4), np.float32)
-        depth = np.zeros((camera.height, camera.width), np.float32)
-        pixels, distance = project(camera, np.asarray(head_to_camera, np.float64), self._corners())
+        left, top, width, height = crop or (0, 0, camera.width, camera.height)
+        picture = Picture(
+            np.zeros((height, width, 4), np.float32),
+            np.zeros((height, width), np.float32),
+            np.zeros((height, width, 2), np.float32),
+        )
+        pixels, distance = project(camera, np.asarray(head_to_camera, np.float64), self.corners_m())
         if distance.min() <= 0.01:  # the camera stands in or behind the head's box: every pixel may hit it
-            x0, y0, x1, y1 = 0, 0, camera.width, camera.height
+            x0, y0, x1, y1 = 0, 0, width, height
         else:
-            x0, y0 = np.clip(np.floor(pixels.min(0)).astype(int), 0, (camera.width, camera.height))
-            x1, y1 = np.clip(np.ceil(pixels.max(0)).astype(int), 0, (camera.width, camera.height))
+            low, high = np.floor(pixels.min(0)) - (left, top), np.ceil(pixels.max(0)) - (left, top)
+            x0, y0 = np.clip(low, 0, (width, height)).astype(int)
+            x1, y1 = np.clip(high, 0, (width, height)).astype(int)
         if x1 <= x0 or y1 <= y0:
-            return Picture(rgba, depth)
-        v, u = np.mgrid[y0:y1, x0:x1].astype(np.float64) + 0.5
-        colour, far = self.render_rays(camera, head_to_camera, blendshapes, u.ravel(), v.ravel())
-        rgba[y0:y1, x0:x1] = colour.reshape(y1 - y0, x1 - x0, 4)
-        depth[y0:y1, x0:x1] = far.reshape(y1 - y0, x1 - x0)
-        return Picture(rgba, depth)
+            return picture
+        rows, columns = _in_tiles(x0, y0, x1, y1)
+        seen, depth = self._seen(camera, head_to_camera, blendshapes, columns + left + 0.5, rows + top + 0.5)
+        picture.rgba[rows, columns] = seen[:, :4]
+        picture.depth_m[rows, columns] = depth
+        picture.attention[rows, columns] = seen[:, 5:]
+        return picture
 
-    def _corners(self) -> np.ndarray:
-        if not hasattr(self, "_cached_corners"):
-            self._cached_corners = self.corners_m()
-        return self._cached_corners
+    def render_batch(
+        self, camera: Camera, heads_to_camera: Iterable[np.ndarray], blendshapes: Iterable[np.ndarray]
+    ) -> Iterator[Picture]:
+        """Frame after frame, each as it is asked for; memory does not grow with their number."""
+        for pose, values in zip(heads_to_camera, blendshapes, strict=True):
+            yield self.render(camera, pose, values)
 
-    @torch.no_grad()
     def render_rays(
         self, camera: Camera, head_to_camera: np.ndarray, blendshapes: np.ndarray, u: np.ndarray, v: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Premultiplied RGBA (R, 4) and depth in metres (R,) of single pixels at (u, v)."""
-        field, config = self.field, self.field.config
+        seen, depth = self._seen(camera, head_to_camera, blendshapes, u, v)
+        return seen[:, :4], depth
+
+    @torch.no_grad()
+    def _seen(self, camera, head_to_camera, blendshapes, u, v) -> tuple[np.ndarray, np.ndarray]:
+        """(R, 7) as `Kernel.draw` has it, and (R,) depth."""
+        field = self.field
         device = field.tables.device
-        origins, directions = pixel_rays(camera, np.asarray(head_to_camera, np.float64), u, v)
-        towards = torch.from_numpy(directions).to(device)
-        start = (torch.from_numpy(origins).to(device) - field.low) / config.box_size_m
-        samples = self.kernel.march(
-            start, towards, field.occupied, field.clearance, config.box_size_m, config.step_m, config.max_samples,
-            torch.full((len(u),), 0.5, device=device),
-        )  # fmt: skip
-        total = len(samples.positions)
-        if total == 0:
-            return np.zeros((len(u), 4), np.float32), np.zeros(len(u), np.float32)
-        networks = FrameNetworks(field, torch.as_tensor(blendshapes, dtype=torch.float32, device=device), self.dtype)
-        encoding = self.kernel.encode(samples.positions, field.tables, config.layout)
-        view = networks.view(towards)
-        rays = samples.rays.long()
-        density, colour = torch.empty(total, device=device), torch.empty(total, 3, device=device)
-        for low in range(0, total, _CHUNK):
-            part = slice(low, min(low + _CHUNK, total))
-            density[part], colour[part], _ = networks(samples.positions[part], encoding[part], view[rays[part]])
-        rgba, weights, _ = self.kernel.composite(density * samples.fade, colour, samples, config.step_m)
-        depth = torch.zeros(len(u), device=device).index_add(0, rays, weights * samples.distances)
-        depth = torch.where(rgba[:, 3] > 0.05, depth / rgba[:, 3].clamp(min=1e-6), torch.zeros_like(depth))
-        return rgba.cpu().numpy(), depth.cpu().numpy()
+        origin, directions = picture_rays(camera, np.asarray(head_to_camera, np.float64), u, v)
+        values = torch.as_tensor(np.asarray(blendshapes), dtype=torch.float32, device=device)
+        seen = self.kernel.draw(
+            field.in_cube(torch.from_numpy(origin).to(device)),
+            torch.from_numpy(directions).to(device),
+            field.grid(),
+            field.tables,
+            field.config.layout,
+            field.networks(values[None]),
+        )
+        result = seen.cpu().numpy()
+        alpha = result[:, 3]
+        return result, np.where(alpha > _SEEN, result[:, 4] / np.maximum(alpha, 1e-6), 0).astype(np.float32)
+
+
+def _in_tiles(x0: int, y0: int, x1: int, y1: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of all pixels of a rectangle, square after square."""
+    rows, columns = np.mgrid[y0:y1, x0:x1].astype(np.int32)
+    across = -(-(x1 - x0) // _TILE)
+    tile = (rows - y0) // _TILE * across + (columns - x0) // _TILE
+    order = np.argsort(tile.ravel(), kind="stable")
+    return rows.ravel()[order], columns.ravel()[order]

@@ -14,9 +14,9 @@ import torch
 from ..errors import ConsentError, SyncTalkError
 from ..progress import Reporter, format_duration
 from ..renderer.cameras import pixel_rays
-from ..renderer.field import SPHERICAL_HARMONICS, Field, FieldConfig, Region, spherical_harmonics
+from ..renderer.field import Field, FieldConfig, Region
 from ..renderer.kernels import get_kernel
-from ..renderer.render import Renderer, fast_dtype
+from ..renderer.render import Renderer
 from ..renderer.triplane import TriplaneLayout
 from ..workspace import Workspace, atomic_path, read_arrays, write_arrays, write_image
 from . import checkpoints, hull
@@ -38,7 +38,6 @@ SPREAD_WEIGHT = 4e-5
 """Of the rays' spread in the loss: a fog of half the samples becomes a surface, at 0.1 dB; 3e-4 costs 1.7 dB."""
 COARSE_STEPS = ((250, 2, 24),)
 """(until step, times the step length, samples a ray): a hull is thick: at first it is sampled coarsely but wholly."""
-_PAD = 4096  # the sample count is rounded up to this: oneDNN prepares its primitives anew for each new shape
 
 
 @dataclass
@@ -98,7 +97,6 @@ class Trainer:
         self.device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         self.limit_s, self.limit_steps = minutes * 60, steps
         self.kernel = get_kernel(device=self.device)
-        self.dtype = fast_dtype()
         torch.manual_seed(seed)
         self.tracking = Tracking.read(workspace)
         usable = np.flatnonzero(self.tracking.valid[: workspace.subject.first_test_frame])
@@ -272,38 +270,26 @@ class Trainer:
         return rows, of, np.minimum(x, data.alpha.shape[2] - 1), np.minimum(y, data.alpha.shape[1] - 1)
 
     def _train_step(self) -> None:
-        field, data, config = self.field, self.data, self.field.config
+        field, data = self.field, self.data
         rows, of, x, y = self._sample()
         frames = data.frames[rows]
         origins, directions = pixel_rays(self.camera, self.poses[frames][of], x + data.x0 + 0.5, y + data.y0 + 0.5)
         towards = torch.from_numpy(directions).to(self.device)
-        start = (torch.from_numpy(origins).to(self.device) - field.low) / config.box_size_m
-        step_m, max_samples = config.step_m, config.max_samples
+        grid = field.grid()
         for until, times, count in COARSE_STEPS:
             if self.step < until:
-                step_m, max_samples = config.step_m * times, count
+                grid = field.grid(times, count)
                 break
-        samples = self.kernel.march(
-            start, towards, field.occupied, field.clearance, config.box_size_m, step_m, max_samples,
-            torch.rand(len(of), device=self.device),
-        )  # fmt: skip
-        rays = samples.rays.long()
+        jitter = torch.rand(len(of), device=self.device)
+        start = field.in_cube(torch.from_numpy(origins).to(self.device))
+        samples = self.kernel.march(start, towards, grid, jitter)
         blendshapes = torch.from_numpy(self.tracking.blendshapes[frames])
         blendshapes = (blendshapes + self.preset.blendshape_noise * torch.randn_like(blendshapes)).to(self.device)
-        lip, expression = field.codes(blendshapes)
         # Samples lie image after image, because rays do.
-        per_image = samples.offsets[:: self.preset.rays_per_image].diff().tolist()
-        view = spherical_harmonics(towards)[rays]
-        positions, padding = samples.positions, -len(samples.positions) % _PAD
-        if padding:  # padded samples lie in the cube's corner and belong to no ray
-            positions = torch.cat([positions, positions.new_zeros(padding, 3)])
-            view = torch.cat([view, view.new_zeros(padding, SPHERICAL_HARMONICS)])
-            per_image[-1] += padding
-        conditions = _Expand.apply(torch.cat([lip, expression], 1), per_image)
-        lip, expression = conditions.split([config.lip_features, config.expression_features], 1)
-        density, colour, _ = field(positions, view, lip, expression, self.kernel, self.dtype)
-        total = len(samples.positions)
-        rgba, weights, spread = self.kernel.composite(density[:total] * samples.fade, colour[:total], samples, step_m)
+        starts = samples.offsets[:: self.preset.rays_per_image].cpu()
+        networks = field.networks(blendshapes)
+        density, colour, _ = self.kernel.shade(samples, towards, starts, field.tables, field.config.layout, networks)
+        rgba, weights, spread = self.kernel.composite(density * samples.fade, colour, samples, grid.step)
         alpha = torch.from_numpy(data.alpha[rows[of], y, x].astype(np.float32) / 255).to(self.device)[:, None]
         target = torch.from_numpy(data.colour[rows[of], y, x].astype(np.float32) / 255).to(self.device)
         background = torch.rand(len(of), 3, device=self.device)
@@ -341,7 +327,7 @@ class Trainer:
 
     def _picture(self, frame: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Rendered over the plate, the truth, and the head matte of one frame, all at the training size."""
-        renderer = Renderer(self.field, self.kernel, self.dtype)
+        renderer = Renderer(self.field, self.kernel)
         rgba = renderer.render(self.camera, self.poses[frame], self.tracking.blendshapes[frame]).rgba
         self.field.train()
         plate = self._reduced(self.workspace.read_plate(frame)).astype(np.float32)
@@ -373,7 +359,7 @@ class Trainer:
 
     def _refine_poses(self) -> None:
         """Align every valid frame, the held-out ones too: a pose is what the tracker says of a picture, not learnt."""
-        renderer = Renderer(self.field, self.kernel, self.dtype)
+        renderer = Renderer(self.field, self.kernel)
         data, camera = self.data, self.camera
         regions = (self.field.config.lip_region, *eye_regions(self.tracking.face_head_m))
         row_of = {int(frame): row for row, frame in enumerate(data.frames)}
@@ -422,19 +408,6 @@ def _without_gaps(cells: torch.Tensor) -> torch.Tensor:
     closed = ~_with_neighbours(~_with_neighbours(cells)) | cells
     closed[:, :, 1:] |= closed[:, :, :-1].clone()
     return closed
-
-
-class _Expand(torch.autograd.Function):
-    """(I, C) rows repeated `counts` times each: (sum of counts, C). Sums its gradient by slices, not by scattering."""
-
-    @staticmethod
-    def forward(ctx, rows, counts):
-        ctx.counts = counts
-        return rows.repeat_interleave(torch.tensor(counts, device=rows.device), 0)
-
-    @staticmethod
-    def backward(ctx, gradient):
-        return torch.stack([part.sum(0) for part in gradient.split(ctx.counts)]), None
 
 
 def lip_region(face_head_m: np.ndarray) -> Region:

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-from .interface import Kernel, Samples
+import importlib.util
 
-__all__ = ["Kernel", "Samples", "get_kernel"]
+from .interface import Grid, Kernel, Networks, Samples
+
+__all__ = ["KERNELS", "Grid", "Kernel", "Networks", "Samples", "get_kernel"]
+
+KERNELS = ("torch", "numba")
+"""What there is; `triton` and `tinycudann` are to take the same interface and the same parameters."""
 
 
 def get_kernel(name: str = "auto", device: str = "cpu") -> Kernel:
     """The kernel called `name`: `torch` (any device, the oracle of the tests), `numba` (CPU), or `auto`.
 
-    `auto` takes numba on the CPU when it imports, else torch.
+    `auto` takes numba on the CPU when it imports, else torch. Networks run in bfloat16 where the processor multiplies
+    it in hardware, else in float32.
     """
     if name == "auto":
-        name = "torch"
-        if device == "cpu":
-            try:
-                import numba  # noqa: F401
-
-                name = "numba"
-            except ImportError:
-                pass
+        name = "numba" if device == "cpu" and importlib.util.find_spec("numba") else "torch"
     if name == "numba":
         from .numba_kernel import NumbaKernel
 
         return NumbaKernel()
     if name == "torch":
+        import torch
+
         from .torch_kernel import TorchKernel
 
-        return TorchKernel()
-    raise ValueError(f"unknown kernel {name!r}: choose torch, numba or auto")
+        fast = device != "cpu" and torch.cuda.is_bf16_supported()
+        return TorchKernel(torch.bfloat16 if fast else torch.float32)
+    raise ValueError(f"unknown kernel {name!r}: choose {', '.join(KERNELS)} or auto")

@@ -1,158 +1,105 @@
-"""Compiled loops for the CPU (Numba): marching, encoding and compositing forward and backward.
+"""Compiled loops for the CPU (Numba): the field's tiles over many samples, forward and backward, and whole frames.
 
-Encoding backward runs one table a thread, so that no two threads write the same gradient.
+A thread takes every so many-th tile or block of rays and keeps its own sums of gradients, so that no two threads write
+the same number. The tables' gradient is summed one table a thread.
 """
 
 from __future__ import annotations
 
+import itertools
 import threading
 
+import numba
 import numpy as np
 import torch
 from numba import njit, prange
 
-from ..triplane import PLANES, TriplaneLayout
-from .interface import CLEARANCE_BLOCK, FADE_CELLS, Samples
+from ..triplane import TriplaneLayout
+from . import compositing, marching
+from .interface import CLEARANCE_BLOCK, OPAQUE, Grid, Networks, Samples
+from .marching import fade_at, march_between, reach
+from .tile import (
+    backward,
+    exponential,
+    forward,
+    gradients,
+    harmonics,
+    layout_arrays,
+    packed,
+    scratch,
+    scratch_backward,
+)
+from .vectors import TILE, has_bfloat16
 
-_PLANES = np.array(PLANES, np.int32)
 _ALONE = threading.RLock()  # numba's simplest threading layer ends the process when two threads enter it at once
-_CHUNK = 512  # points encoded together: their features (512 x 42 floats) stay in the second-level cache
-
-
-@njit(fastmath=True, cache=True, nogil=True, inline="always")
-def _beyond(low, high):
-    """Which neighbour along an axis is nearer than the fade's depth (-1, 0 for none, 1), and how near, in depths."""
-    if low < FADE_CELLS:
-        return -1, low / np.float32(FADE_CELLS)
-    if high < FADE_CELLS:
-        return 1, high / np.float32(FADE_CELLS)
-    return 0, np.float32(0.0)
+_BLOCK = 256  # rays drawn together: their samples are shaded front to back, 64 at a time
 
 
 @njit(fastmath=True, cache=True, nogil=True)
-def _fade(occupied, i, j, k, x, y, z):
-    """Distance of (x, y, z), in cell (i, j, k), to the nearest empty cell by the largest axis, in fade depths, to 1."""
-    grid = occupied.shape[0]
-    if min(i, j, k) < 0 or max(i, j, k) >= grid or not occupied[i, j, k]:
-        return np.float32(0.0)  # on the very border, by rounding
-    si, near_x = _beyond(x - i, i + 1 - x)
-    sj, near_y = _beyond(y - j, j + 1 - y)
-    sk, near_z = _beyond(z - k, k + 1 - z)
-    fade = np.float32(1.0)
-    for corner in range(1, 8):
-        a, b, c = corner & 1, (corner >> 1) & 1, corner >> 2
-        if (a and not si) or (b and not sj) or (c and not sk):
-            continue
-        distance = np.float32(0.0)
-        if a:
-            distance = near_x
-        if b:
-            distance = max(distance, near_y)
-        if c:
-            distance = max(distance, near_z)
-        if distance < fade:
-            ni, nj, nk = i + a * si, j + b * sj, k + c * sk
-            outside = ni < 0 or nj < 0 or nk < 0 or ni >= grid or nj >= grid or nk >= grid
-            if outside or not occupied[ni, nj, nk]:
-                fade = distance
-    return fade
-
-
-@njit(parallel=True, fastmath=True, cache=True, nogil=True)
-def _march(origins, directions, occupied, clearance, unit_step, max_samples, jitter, counts, places):
-    cells = np.float32(occupied.shape[0])
-    grid = occupied.shape[0]
-    for r in prange(origins.shape[0]):
-        near, far, swiftest = np.float32(0.0), np.float32(1e9), np.float32(0.0)
+def _take(positions, directions, rays, low, high, buffers):
+    """Samples `low` to `high`, at most a tile, to the buffers; the last stands in for missing ones."""
+    points, view = buffers[0], buffers[3][buffers[4].shape[0] - 4 :]
+    for s in range(TILE):
+        m = min(low + s, high - 1)
+        r = rays[m]
         for axis in range(3):
-            d = directions[r, axis]
-            if abs(d) < np.float32(1e-9):
-                d = np.float32(1e-9)
-            low, high = -origins[r, axis] / d, (np.float32(1.0) - origins[r, axis]) / d
-            near, far, swiftest = max(near, min(low, high)), min(far, max(low, high)), max(swiftest, abs(d))
-        n = 0
-        if far > near:
-            # In cells, by step: position of sample k is start + k * stride.
-            shift = jitter[r] * unit_step
-            x0, y0, z0 = (
-                (origins[r, 0] + shift * directions[r, 0]) * cells,
-                (origins[r, 1] + shift * directions[r, 1]) * cells,
-                (origins[r, 2] + shift * directions[r, 2]) * cells,
-            )
-            stride = unit_step * cells
-            dx, dy, dz = directions[r, 0] * stride, directions[r, 1] * stride, directions[r, 2] * stride
-            leap = np.float32(CLEARANCE_BLOCK) / (swiftest * stride)  # steps a block
-            k = np.int32(np.ceil(near / unit_step - jitter[r]))
-            last = np.int32(np.floor(far / unit_step - jitter[r]))
-            while k <= last and n < max_samples:
-                of = np.float32(k)
-                i = np.int32(np.floor(x0 + of * dx))
-                j = np.int32(np.floor(y0 + of * dy))
-                m = np.int32(np.floor(z0 + of * dz))
-                if min(i, j, m) < 0 or max(i, j, m) >= grid:
-                    k += np.int32(1)
-                    continue
-                clear = clearance[i // CLEARANCE_BLOCK, j // CLEARANCE_BLOCK, m // CLEARANCE_BLOCK]
-                if clear == 0:
-                    if occupied[i, j, m]:
-                        places[r, n] = k
-                        n += 1
-                    k += np.int32(1)
-                else:  # the blocks between this one and the nearest that is not empty are leapt over
-                    k += max(np.int32(1), np.int32((clear - 1) * leap))
-        counts[r] = n
+            points[axis, s] = positions[m, axis]
+        harmonics(directions[r, 0], directions[r, 1], directions[r, 2], view, s)
 
 
 @njit(parallel=True, fastmath=True, cache=True, nogil=True)
-def _pack(
-    origins, directions, occupied, unit_step, jitter, places, offsets, box_size, positions, distances, ray_of, fades
-):
-    grid = occupied.shape[0]
-    for r in prange(origins.shape[0]):
-        for n in range(offsets[r + 1] - offsets[r]):
-            m = offsets[r] + n
-            t = (places[r, n] + jitter[r]) * unit_step
-            for axis in range(3):
-                positions[m, axis] = origins[r, axis] + t * directions[r, axis]
-            x, y, z = positions[m, 0] * grid, positions[m, 1] * grid, positions[m, 2] * grid
-            i, j, k = int(np.floor(x)), int(np.floor(y)), int(np.floor(z))
-            fades[m] = _fade(occupied, i, j, k, x, y, z)
-            distances[m] = t * box_size
-            ray_of[m] = r
+def _shade(
+    threads, tiles, positions, directions, rays, tables, resolutions, planes, networks, density, colour, gates
+):  # fmt: skip
+    features, hidden = 3 * resolutions.shape[0], networks[8].shape[0]
+    for thread in prange(threads):
+        buffers = scratch(features, hidden, networks[0])
+        for number in range(thread, tiles.shape[0], threads):
+            image, low, high = tiles[number]
+            _take(positions, directions, rays, low, high, buffers)
+            forward(image, features, tables, resolutions, planes, networks, buffers)
+            out, open_gates = buffers[7], buffers[5]
+            for s in range(TILE):
+                out[0, s] = exponential(out[0, s])
+            for s in range(high - low):
+                density[low + s] = out[0, s]
+                for channel in range(3):
+                    colour[low + s, channel] = out[1 + channel, s]
+                gates[low + s, 0], gates[low + s, 1] = open_gates[0, s], open_gates[1, s]
 
 
 @njit(parallel=True, fastmath=True, cache=True, nogil=True)
-def _encode(positions, tables, resolutions, planes, out):
-    points, levels, size = positions.shape[0], resolutions.shape[0], tables.shape[1]
-    mask = np.uint32(size - 1)
-    prime = np.uint32(2654435761)
-    for chunk in prange((points + _CHUNK - 1) // _CHUNK):
-        low, high = chunk * _CHUNK, min(points, (chunk + 1) * _CHUNK)
-        for column in range(3 * levels):
-            table = tables[column]
-            a, b = planes[column // levels, 0], planes[column // levels, 1]
-            resolution = resolutions[column % levels]
-            scale, top, stride = np.float32(resolution), resolution - 1, resolution + 1
-            dense = stride * stride <= size
-            for m in range(low, high):
-                u, v = positions[m, a] * scale, positions[m, b] * scale
-                i, j = min(max(int(u), 0), top), min(max(int(v), 0), top)
-                fu, fv = u - i, v - j
-                if dense:
-                    k = j * stride + i
-                    c00, c10, c01, c11 = table[k], table[k + 1], table[k + stride], table[k + stride + 1]
-                else:
-                    h0, h1 = np.uint32(j) * prime, np.uint32(j + 1) * prime
-                    i0, i1 = np.uint32(i), np.uint32(i + 1)
-                    c00, c10 = table[(i0 ^ h0) & mask], table[(i1 ^ h0) & mask]
-                    c01, c11 = table[(i0 ^ h1) & mask], table[(i1 ^ h1) & mask]
-                top_row, bottom_row = c00 + fu * (c10 - c00), c01 + fu * (c11 - c01)
-                out[m, column] = top_row + fv * (bottom_row - top_row)
+def _shade_backward(
+    threads, tiles, positions, directions, rays, tables, resolutions, planes, networks, d_density, d_colour, d_encoding,
+    sums,
+):  # fmt: skip
+    """Adds to each thread's `sums`; writes the encodings' gradient, (3L, M)."""
+    features, hidden = 3 * resolutions.shape[0], networks[8].shape[0]
+    for thread in prange(threads):
+        buffers, more = scratch(features, hidden, networks[0]), scratch_backward(features, hidden)
+        given, by_encoding = more[4], more[2]
+        own = (
+            sums[0][thread], sums[1][thread], sums[2][thread], sums[3][thread], sums[4][thread], sums[5][thread],
+            sums[6][thread], sums[7][thread], sums[8][thread], sums[9][thread], sums[10][thread], sums[11][thread],
+        )  # fmt: skip
+        for number in range(thread, tiles.shape[0], threads):
+            image, low, high = tiles[number]
+            _take(positions, directions, rays, low, high, buffers)
+            forward(image, features, tables, resolutions, planes, networks, buffers)
+            given[:] = np.float32(0.0)
+            for s in range(high - low):
+                given[0, s] = d_density[low + s]
+                for channel in range(3):
+                    given[1 + channel, s] = d_colour[low + s, channel]
+            backward(image, features, networks, buffers, more, own)
+            for column in range(features):
+                for s in range(high - low):
+                    d_encoding[column, low + s] = by_encoding[column, s]
 
 
 @njit(parallel=True, fastmath=True, cache=True, nogil=True)
-def _encode_backward(positions, gradient, resolutions, planes, out):
-    """`gradient` is (3L, M): each table's row is contiguous."""
+def _tables_backward(positions, gradient, resolutions, planes, out):
+    """`gradient` (3L, M) of the encoding to that of the tables, (3L, T)."""
     points, levels, size = positions.shape[0], resolutions.shape[0], out.shape[1]
     mask = np.uint32(size - 1)
     prime = np.uint32(2654435761)
@@ -182,88 +129,122 @@ def _encode_backward(positions, gradient, resolutions, planes, out):
 
 
 @njit(parallel=True, fastmath=True, cache=True, nogil=True)
-def _composite(density, colour, distances, offsets, step, rgba, weights, spread):
-    for r in prange(offsets.shape[0] - 1):
-        transmittance = np.float32(1.0)
-        red = green = blue = alpha = moment = apart = np.float32(0.0)
-        origin = distances[offsets[r]] if offsets[r] < offsets[r + 1] else np.float32(0.0)
-        for m in range(offsets[r], offsets[r + 1]):
-            keep = np.exp(-density[m] * step)
-            w = transmittance * (1 - keep)
-            place = (distances[m] - origin) / step
-            apart += 2 * w * (place * alpha - moment)
-            moment += w * place
-            red += w * colour[m, 0]
-            green += w * colour[m, 1]
-            blue += w * colour[m, 2]
-            alpha += w
-            weights[m] = w
-            transmittance *= keep
-        rgba[r, 0], rgba[r, 1], rgba[r, 2], rgba[r, 3] = red, green, blue, alpha
-        spread[r] = apart
-
-
-@njit(fastmath=True, cache=True, nogil=True, inline="always")
-def _apart(place, ahead, moment, alpha, total_moment, w):
-    """Derivative of a ray's spread by the weight of the sample at `place`, given the sums ahead of it and in all."""
-    behind, moment_behind = alpha - ahead - w, total_moment - moment - w * place
-    return 2 * (place * (ahead - behind) - (moment - moment_behind))
-
-
-@njit(parallel=True, fastmath=True, cache=True, nogil=True)
-def _composite_backward(
-    density, colour, distances, offsets, step, weights, gradient, spread_gradient, d_density, d_colour
+def _draw(
+    threads, origin, directions, occupied, blocks, box_size, step, most, tables, resolutions, planes, networks, out
 ):
-    # d/d(sigma_m) = step * (T_after(m) * v_m - sum of w v behind m), v being what the loss gains by weight at a sample:
-    # its colour by channel, alpha's being 1, and how far it lies from the ray's other weights.
-    for r in prange(offsets.shape[0] - 1):
-        if offsets[r] == offsets[r + 1]:
-            continue
-        g0, g1, g2, g3, gs = gradient[r, 0], gradient[r, 1], gradient[r, 2], gradient[r, 3], spread_gradient[r]
-        origin = distances[offsets[r]]
-        alpha = total_moment = np.float32(0.0)
-        for m in range(offsets[r], offsets[r + 1]):
-            alpha += weights[m]
-            total_moment += weights[m] * (distances[m] - origin) / step
-        behind = ahead = moment = np.float32(0.0)
-        for m in range(offsets[r], offsets[r + 1]):
-            w, place = weights[m], (distances[m] - origin) / step
-            value = g0 * colour[m, 0] + g1 * colour[m, 1] + g2 * colour[m, 2] + g3
-            value += gs * _apart(place, ahead, moment, alpha, total_moment, w)
-            behind += w * value
-            ahead += w
-            moment += w * place
-        ahead = moment = np.float32(0.0)
-        transmittance = np.float32(1.0)
-        for m in range(offsets[r], offsets[r + 1]):
-            w, place = weights[m], (distances[m] - origin) / step
-            value = g0 * colour[m, 0] + g1 * colour[m, 1] + g2 * colour[m, 2] + g3
-            value += gs * _apart(place, ahead, moment, alpha, total_moment, w)
-            ahead += w
-            moment += w * place
-            behind -= w * value
-            transmittance *= np.exp(-density[m] * step)
-            d_density[m] = step * (transmittance * value - behind)
-            d_colour[m, 0], d_colour[m, 1], d_colour[m, 2] = w * g0, w * g1, w * g2
+    features, hidden = 3 * resolutions.shape[0], networks[8].shape[0]
+    rays, grid = directions.shape[0], occupied.shape[0]
+    unit_step, half = np.float32(step / box_size), np.float32(0.5)
+    radius = np.float32(0.8661 * CLEARANCE_BLOCK / grid)  # half a block's diagonal
+    for thread in prange(threads):
+        buffers = scratch(features, hidden, networks[0])
+        points, view = buffers[0], buffers[3][hidden:]
+        places, counts = np.empty((_BLOCK, most), np.int16), np.empty(_BLOCK, np.int64)
+        waiting = np.empty(TILE, np.int64)
+        distances, fades = np.empty(TILE, np.float32), np.empty(TILE, np.float32)
+        transmittance = np.empty(_BLOCK, np.float32)
+        for first in range(thread * _BLOCK, rays, threads * _BLOCK):
+            block = min(_BLOCK, rays - first)
+            longest = 0
+            out[first : first + block] = np.float32(0.0)
+            near, far = reach(origin, directions[first : first + block], blocks, radius)
+            for b in range(block if near < far else 0):
+                counts[b] = march_between(
+                    origin, directions[first + b], occupied, unit_step, half, near, far, places[b]
+                )
+                longest = max(longest, counts[b])
+                transmittance[b] = np.float32(1.0)
+            filled = 0
+            for n in range(longest):
+                for b in range(block):
+                    if n < counts[b] and transmittance[b] > OPAQUE:
+                        r = first + b
+                        t = (places[b, n] + half) * unit_step
+                        x = origin[0] + t * directions[r, 0]
+                        y = origin[1] + t * directions[r, 1]
+                        z = origin[2] + t * directions[r, 2]
+                        points[0, filled], points[1, filled], points[2, filled] = x, y, z
+                        x, y, z = x * grid, y * grid, z * grid
+                        fades[filled] = fade_at(occupied, int(np.floor(x)), int(np.floor(y)), int(np.floor(z)), x, y, z)
+                        distances[filled] = t * box_size
+                        harmonics(directions[r, 0], directions[r, 1], directions[r, 2], view, filled)
+                        waiting[filled] = b
+                        filled += 1
+                        if filled == TILE:
+                            forward(0, features, tables, resolutions, planes, networks, buffers)
+                            _blend(filled, waiting, distances, fades, step, buffers, transmittance, out[first:])
+                            filled = 0
+            if filled:
+                for s in range(filled, TILE):  # the last stands in for missing ones
+                    points[:, s] = points[:, filled - 1]
+                forward(0, features, tables, resolutions, planes, networks, buffers)
+                _blend(filled, waiting, distances, fades, step, buffers, transmittance, out[first:])
 
 
-class _Encode(torch.autograd.Function):
+@njit(fastmath=True, cache=True, nogil=True)
+def _blend(filled, waiting, distances, fades, step, buffers, transmittance, out):
+    """A tile's samples onto their rays, in the order in which they were queued: front to back."""
+    gates, values = buffers[5], buffers[7]
+    for s in range(TILE):
+        values[0, s] = exponential(-exponential(values[0, s]) * fades[s] * step)
+    for s in range(filled):
+        b = waiting[s]
+        weight = transmittance[b] * (np.float32(1.0) - values[0, s])
+        transmittance[b] *= values[0, s]
+        out[b, 0] += weight * values[1, s]
+        out[b, 1] += weight * values[2, s]
+        out[b, 2] += weight * values[3, s]
+        out[b, 3] += weight
+        out[b, 4] += weight * distances[s]
+        out[b, 5] += weight * gates[0, s]
+        out[b, 6] += weight * gates[1, s]
+
+
+def _tiles(starts: np.ndarray) -> np.ndarray:
+    """Tiles of at most 64 samples that each lie in one frame: (n, 3) int64 frame, first sample, one beyond the last."""
+    rows = []
+    for image, (low, high) in enumerate(itertools.pairwise(starts)):
+        first = np.arange(low, high, TILE)
+        rows.append(np.stack([np.full_like(first, image), first, np.minimum(first + TILE, high)], 1))
+    return np.concatenate(rows) if rows else np.zeros((0, 3), np.int64)
+
+
+class _Shade(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, positions, tables, layout):
-        out = torch.empty(positions.shape[0], layout.features)
-        resolutions = layout.resolutions()
+    def forward(ctx, samples, directions, starts, tables, layout, words, *weights):
+        networks = Networks(*weights)
+        total, threads = len(samples.positions), numba.get_num_threads()
+        tiles = _tiles(starts.numpy())
+        arrays = (
+            threads, tiles, samples.positions.numpy(), directions.numpy(), samples.rays.numpy(),
+            tables.detach().numpy(), *layout_arrays(layout),
+        )  # fmt: skip
+        density, colour, gates = torch.empty(total), torch.empty(total, 3), torch.empty(total, 2)
+        given = packed(networks, words, backward=any(ctx.needs_input_grad))
         with _ALONE:
-            _encode(positions.numpy(), tables.detach().numpy(), resolutions, _PLANES, out.numpy())
-        ctx.positions, ctx.resolutions, ctx.shape = positions, resolutions, tables.shape
-        return out
+            _shade(*arrays, given[:14], density.numpy(), colour.numpy(), gates.numpy())
+        ctx.arrays, ctx.networks, ctx.shapes = arrays, given, [weight.shape for weight in weights]
+        ctx.mark_non_differentiable(gates)
+        return density, colour, gates
 
     @staticmethod
-    def backward(ctx, gradient):
-        out = torch.zeros(ctx.shape)
-        rows = gradient.float().t().contiguous()
+    def backward(ctx, d_density, d_colour, _):
+        threads, positions, tables, resolutions, planes = ctx.arrays[0], *(ctx.arrays[i] for i in (2, 5, 6, 7))
+        features, hidden, images = 3 * len(resolutions), ctx.networks[8].shape[0], ctx.networks[11].shape[0]
+        sums = gradients(threads, images, hidden)
+        d_encoding, d_tables = np.empty((features, len(positions)), np.float32), torch.zeros(tables.shape)
+        given = (gradient.contiguous().numpy() for gradient in (d_density, d_colour))
         with _ALONE:
-            _encode_backward(ctx.positions.numpy(), rows.numpy(), ctx.resolutions, _PLANES, out.numpy())
-        return None, out, None
+            _shade_backward(*ctx.arrays, ctx.networks, *given, d_encoding, sums)
+            _tables_backward(positions, d_encoding, resolutions, planes, d_tables.numpy())
+        first, second, colour, view, bias, *others = (part.sum(0) for part in sums)
+        colour = np.concatenate([colour[:, :hidden], view[:, : ctx.shapes[9][1] - hidden]], 1)
+        gate_weight, gate_bias, density_weight, density_bias, out_weight, out_bias, condition = others
+        by_weight = (
+            first[:, :features], bias[0], gate_weight, gate_bias, condition, second[:, :hidden], bias[1, :hidden],
+            density_weight, density_bias, colour, bias[2, :hidden], out_weight, out_bias,
+        )  # fmt: skip
+        return None, None, None, d_tables, None, None, *(torch.from_numpy(g.copy()) for g in by_weight), None
 
 
 class _Composite(torch.autograd.Function):
@@ -274,7 +255,7 @@ class _Composite(torch.autograd.Function):
         rgba, weights, spread = torch.empty(rays, 4), torch.empty(len(density)), torch.empty(rays)
         arrays = density.detach().numpy(), colour.detach().numpy(), distances.numpy(), offsets.numpy()
         with _ALONE:
-            _composite(*arrays, np.float32(step), rgba.numpy(), weights.numpy(), spread.numpy())
+            compositing.composite(*arrays, np.float32(step), rgba.numpy(), weights.numpy(), spread.numpy())
         ctx.save_for_backward(density, colour, distances, offsets, weights)
         ctx.step = step
         ctx.mark_non_differentiable(weights)
@@ -287,37 +268,53 @@ class _Composite(torch.autograd.Function):
         arrays = density.numpy(), colour.numpy(), distances.numpy(), offsets.numpy(), np.float32(ctx.step)
         gradients = (given.float().contiguous().numpy() for given in (gradient, spread_gradient))
         with _ALONE:
-            _composite_backward(*arrays, weights.numpy(), *gradients, d_density.numpy(), d_colour.numpy())
+            compositing.composite_backward(
+                *arrays, weights.numpy(), *gradients, d_density.numpy(), d_colour.numpy()
+            )  # fmt: skip
         return d_density, d_colour, None, None, None
 
 
 class NumbaKernel:
-    """See `interface.Kernel`."""
+    """See `interface.Kernel`. Matrix products in bfloat16 where the processor has them (`bfloat16=None`: it decides)."""
 
     name = "numba"
 
-    def march(self, origins, directions, occupied, clearance, box_size, step, max_samples, jitter) -> Samples:
-        rays = origins.shape[0]
+    def __init__(self, bfloat16: bool | None = None) -> None:
+        self.bfloat16 = has_bfloat16() if bfloat16 is None else bfloat16
+
+    def march(self, origins, directions, grid: Grid, jitter) -> Samples:
+        rays = directions.shape[0]
         # A sample is kept as its multiple of the step: the list is mostly empty, and its pages cost more than marching.
-        counts, places = np.empty(rays, np.int64), np.empty((rays, max_samples), np.int16)
+        counts, places = np.empty(rays, np.int64), np.empty((rays, grid.max_samples), np.int16)
         origins, directions, jitter = origins.contiguous().numpy(), directions.contiguous().numpy(), jitter.numpy()
-        occupied, unit_step = occupied.numpy(), np.float32(step / box_size)
+        occupied, unit_step = grid.occupied.numpy(), np.float32(grid.step / grid.box_size)
         with _ALONE:
-            _march(origins, directions, occupied, clearance.numpy(), unit_step, max_samples, jitter, counts, places)
+            marching.march(origins, directions, occupied, grid.clearance.numpy(), unit_step, jitter, counts, places)
         offsets = np.zeros(rays + 1, np.int64)
         np.cumsum(counts, out=offsets[1:])
         total = int(offsets[-1])
         positions, distances, fades = torch.empty(total, 3), torch.empty(total), torch.empty(total)
         ray_of = torch.empty(total, dtype=torch.int32)
-        packed = positions.numpy(), distances.numpy(), ray_of.numpy(), fades.numpy()
+        results = positions.numpy(), distances.numpy(), ray_of.numpy(), fades.numpy()
+        given = origins, directions, occupied, unit_step, jitter, places, offsets, np.float32(grid.box_size)
         with _ALONE:
-            _pack(
-                origins, directions, occupied, unit_step, jitter, places, offsets, np.float32(box_size), *packed
-            )  # fmt: skip
+            marching.pack(*given, *results)
         return Samples(positions, distances, ray_of, torch.from_numpy(offsets), fades)
 
-    def encode(self, positions, tables, layout: TriplaneLayout) -> torch.Tensor:
-        return _Encode.apply(positions, tables, layout)
+    def shade(self, samples: Samples, directions, starts, tables, layout: TriplaneLayout, networks: Networks):
+        weights = tuple(vars(networks).values())
+        return _Shade.apply(samples, directions.contiguous(), starts, tables, layout, self.bfloat16, *weights)
 
     def composite(self, density, colour, samples: Samples, step: float):
         return _Composite.apply(density, colour, samples.distances, samples.offsets, step)
+
+    def draw(self, origin, directions, grid: Grid, tables, layout: TriplaneLayout, networks: Networks):
+        out = torch.empty(len(directions), 7)
+        arrays = (
+            numba.get_num_threads(), origin.numpy(), directions.contiguous().numpy(),
+            grid.occupied.numpy(), marching.occupied_blocks(grid.clearance.numpy()), np.float32(grid.box_size), np.float32(grid.step),
+            grid.max_samples, tables.detach().numpy(), *layout_arrays(layout), packed(networks, self.bfloat16),
+        )  # fmt: skip
+        with _ALONE:
+            _draw(*arrays, out.numpy())
+        return out

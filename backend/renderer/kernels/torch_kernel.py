@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch
+from torch.nn import functional
 
 from ..triplane import HASH_PRIME, PLANES, TriplaneLayout
-from .interface import FADE_CELLS, Samples
+from .interface import DENSEST_EXPONENT, FADE_CELLS, STEEPEST_DENSITY, Grid, Networks, Samples
 
 
 def _fade(points: torch.Tensor, occupied: torch.Tensor) -> torch.Tensor:
@@ -24,13 +25,75 @@ def _fade(points: torch.Tensor, occupied: torch.Tensor) -> torch.Tensor:
     return fade
 
 
+def spherical_harmonics(directions: torch.Tensor) -> torch.Tensor:
+    """Real spherical harmonics of degrees 0 to 2: (R, 3) unit vectors to (R, 9)."""
+    x, y, z = directions.unbind(1)
+    return torch.stack(
+        [
+            torch.full_like(x, 0.28209479),
+            -0.48860251 * y,
+            0.48860251 * z,
+            -0.48860251 * x,
+            1.09254843 * x * y,
+            -1.09254843 * y * z,
+            0.31539157 * (3 * z * z - 1),
+            -1.09254843 * x * z,
+            0.54627422 * (x * x - y * y),
+        ],
+        1,
+    )
+
+
+class _Exponential(torch.autograd.Function):
+    """exp with a bounded gradient, so that one dense sample cannot blow a step up."""
+
+    @staticmethod
+    def forward(ctx, value):
+        result = torch.exp(value.clamp(max=DENSEST_EXPONENT))
+        ctx.save_for_backward(result)
+        return result
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient * ctx.saved_tensors[0].clamp(max=STEEPEST_DENSITY)
+
+
+def encode(positions: torch.Tensor, tables: torch.Tensor, layout: TriplaneLayout) -> torch.Tensor:
+    """Tri-plane hash encoding (Eq. 10, 11), differentiable in `tables`: (M, 3) and (3L, T) to (M, 3L)."""
+    size = layout.table_size
+    features = []
+    resolutions = layout.resolutions().tolist()
+    for plane, (a, b) in enumerate(PLANES):
+        for level, resolution in enumerate(resolutions):
+            table = tables[plane * layout.levels + level]
+            u = positions[:, a] * resolution
+            v = positions[:, b] * resolution
+            i, j = u.detach().floor().clamp(0, resolution - 1), v.detach().floor().clamp(0, resolution - 1)
+            fu, fv = u - i, v - j
+            i, j = i.long(), j.long()
+
+            def corner(di: int, dj: int, i=i, j=j, resolution=resolution, table=table) -> torch.Tensor:
+                if (resolution + 1) ** 2 <= size:
+                    return table[(j + dj) * (resolution + 1) + i + di]
+                return table[((i + di) ^ ((j + dj) * HASH_PRIME)) & (size - 1)]
+
+            features.append(
+                (1 - fv) * ((1 - fu) * corner(0, 0) + fu * corner(1, 0))
+                + fv * ((1 - fu) * corner(0, 1) + fu * corner(1, 1))
+            )
+    return torch.stack(features, 1)
+
+
 class TorchKernel:
-    """See `interface.Kernel`."""
+    """See `interface.Kernel`. `dtype` is that of the networks: bfloat16 on a GPU that multiplies it."""
 
     name = "torch"
 
-    def march(self, origins, directions, occupied, clearance, box_size, step, max_samples, jitter) -> Samples:
-        del clearance  # an acceleration that changes nothing
+    def __init__(self, dtype: torch.dtype = torch.float32) -> None:
+        self.dtype = dtype
+
+    def march(self, origins, directions, grid: Grid, jitter) -> Samples:
+        occupied, box_size, step, max_samples = grid.occupied, grid.box_size, grid.step, grid.max_samples
         rays, device = origins.shape[0], origins.device
         unit_step = step / box_size
         safe = torch.where(directions.abs() < 1e-9, torch.full_like(directions, 1e-9), directions)
@@ -44,41 +107,44 @@ class TorchKernel:
         index = torch.arange(longest, device=device)[None]
         t = (first[:, None] + index + jitter[:, None]) * unit_step
         points = origins[:, None] + t[..., None] * directions[:, None]
-        grid = occupied.shape[0]
-        cell = (points * grid).long()
-        inside = (index < count[:, None]) & ((cell >= 0) & (cell < grid)).all(-1)
-        cell = cell.clamp(0, grid - 1)
+        cells = occupied.shape[0]
+        cell = (points * cells).long()
+        inside = (index < count[:, None]) & ((cell >= 0) & (cell < cells)).all(-1)
+        cell = cell.clamp(0, cells - 1)
         hit = inside & (occupied[cell[..., 0], cell[..., 1], cell[..., 2]] > 0)
         hit &= hit.cumsum(1) <= max_samples
         ray, place = hit.nonzero(as_tuple=True)
         offsets = torch.zeros(rays + 1, dtype=torch.int64, device=device)
         offsets[1:] = hit.sum(1).cumsum(0)
         positions = points[ray, place]
-        return Samples(positions, t[ray, place] * box_size, ray.int(), offsets, _fade(positions * grid, occupied))
+        return Samples(positions, t[ray, place] * box_size, ray.int(), offsets, _fade(positions * cells, occupied))
 
-    def encode(self, positions, tables, layout: TriplaneLayout) -> torch.Tensor:
-        size = layout.table_size
-        features = []
-        resolutions = layout.resolutions().tolist()
-        for plane, (a, b) in enumerate(PLANES):
-            for level, resolution in enumerate(resolutions):
-                table = tables[plane * layout.levels + level]
-                u = positions[:, a] * resolution
-                v = positions[:, b] * resolution
-                i, j = u.detach().floor().clamp(0, resolution - 1), v.detach().floor().clamp(0, resolution - 1)
-                fu, fv = u - i, v - j
-                i, j = i.long(), j.long()
+    def shade(self, samples: Samples, directions, starts, tables, layout: TriplaneLayout, networks: Networks):
+        encoding = encode(samples.positions, tables, layout).to(self.dtype)
+        hidden = networks.hidden_bias.shape[0]
+        view = spherical_harmonics(directions)[samples.rays.long()].to(self.dtype)
 
-                def corner(di: int, dj: int, i=i, j=j, resolution=resolution, table=table) -> torch.Tensor:
-                    if (resolution + 1) ** 2 <= size:
-                        return table[(j + dj) * (resolution + 1) + i + di]
-                    return table[((i + di) ^ ((j + dj) * HASH_PRIME)) & (size - 1)]
+        def linear(value: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+            return functional.linear(value, weight.to(value.dtype), bias.to(value.dtype))
 
-                features.append(
-                    (1 - fv) * ((1 - fu) * corner(0, 0) + fu * corner(1, 0))
-                    + fv * ((1 - fu) * corner(0, 1) + fu * corner(1, 1))
-                )
-        return torch.stack(features, 1)
+        first = linear(encoding, networks.first_weight, networks.first_bias)
+        learnt = linear(functional.relu(first[:, hidden:]).float(), networks.gate_weight, networks.gate_bias)
+        gates = torch.sigmoid(learnt) * self._regions(samples.positions, networks.regions)
+        # Frame by frame, so that the gradient of a frame's condition is a sum and not a scattering.
+        condition = networks.condition.to(self.dtype)
+        added = [g @ condition[i] for i, g in enumerate(gates.to(self.dtype).split(starts.diff().tolist()))]
+        value = functional.relu(first[:, :hidden] + torch.cat(added))
+        value = functional.relu(linear(value, networks.hidden_weight, networks.hidden_bias))
+        exponent = linear(value.float(), networks.density_weight[None], networks.density_bias)[:, 0]
+        value = functional.relu(linear(torch.cat([value, view], 1), networks.colour_weight, networks.colour_bias))
+        # The last step of each is in single precision: bfloat16 keeps 8 bits, which shows as noise of 2/255.
+        colour = torch.sigmoid(linear(value.float(), networks.out_weight, networks.out_bias))
+        return _Exponential.apply(exponent), colour, gates.detach()
+
+    @staticmethod
+    def _regions(positions: torch.Tensor, regions: torch.Tensor) -> torch.Tensor:
+        distance = ((positions[:, None] - regions[:, :3]) / regions[:, 3:6]).norm(dim=2)
+        return torch.sigmoid(regions[:, 6] * (1 - distance))
 
     def composite(
         self, density, colour, samples: Samples, step: float
@@ -92,6 +158,18 @@ class TorchKernel:
         ahead, ahead_places = (_sum_before(value, samples) for value in (weights, weights * place))
         spread = torch.zeros_like(rgba[:, 0]).index_add(0, ray, 2 * weights * (place * ahead - ahead_places))
         return rgba, weights.detach(), spread
+
+    @torch.no_grad()
+    def draw(self, origin, directions, grid: Grid, tables, layout: TriplaneLayout, networks: Networks):
+        rays, device = len(directions), directions.device
+        half = torch.full((rays,), 0.5, device=device)
+        samples = self.march(origin.expand(rays, 3), directions, grid, half)
+        total = len(samples.positions)
+        density, colour, gates = self.shade(samples, directions, torch.tensor([0, total]), tables, layout, networks)
+        rgba, weights, _ = self.composite(density * samples.fade, colour, samples, grid.step)
+        more = weights[:, None] * torch.cat([samples.distances[:, None], gates], 1)
+        more = torch.zeros(rays, 3, device=device).index_add(0, samples.rays.long(), more)
+        return torch.cat([rgba, more], 1)
 
 
 def _sum_before(values: torch.Tensor, samples: Samples) -> torch.Tensor:

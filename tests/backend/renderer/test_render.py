@@ -6,8 +6,9 @@ import torch
 
 from backend.renderer.cameras import Camera, pixel_rays, project
 from backend.renderer.colour import to_scene_linear, to_straight_uint8
-from backend.renderer.field import Field, FieldConfig, FrameNetworks, Region, spherical_harmonics
-from backend.renderer.kernels import get_kernel
+from backend.renderer.field import Field, FieldConfig, Region
+from backend.renderer.kernels import Kernel, Samples, get_kernel
+from backend.renderer.kernels.torch_kernel import encode, spherical_harmonics
 from backend.renderer.render import Renderer
 from backend.renderer.triplane import TriplaneLayout
 
@@ -26,34 +27,86 @@ def small_field(seed: int = 0) -> Field:
     return field
 
 
+def compiled_kernel(bfloat16: bool) -> Kernel:
+    from backend.renderer.kernels.numba_kernel import NumbaKernel
+
+    return NumbaKernel(bfloat16=bfloat16)
+
+
 POSE = np.array([[1, 0, 0, 0.02], [0, 1, 0, -0.01], [0, 0, 1, 0.9], [0, 0, 0, 1]], float)
 CAMERA = Camera(48, 40, 90.0, (24.0, 20.0))
 
 
-def test_networks_folded_for_a_frame_give_what_training_gives():
+def _as_the_paper_writes_it(field: Field, points, towards, blendshapes):
+    """Density, colour and gates layer by layer: codes gated by Eq. 4 beside the encoding, Eq. 12."""
+    config = field.config
+    encoding = encode(points, field.tables, config.layout)
+    metres = points * config.box_size_m + torch.tensor(config.box_low_m)
+    fixed = []
+    for region in (config.lip_region, config.expression_region):
+        radii = torch.tensor(region.radii_m)
+        distance = ((metres - torch.tensor(region.centre_m)) / radii).norm(dim=1) - 1
+        fixed.append(torch.sigmoid(-distance * (min(region.radii_m) / region.softness_m)))
+    gates = torch.sigmoid(field.gate(encoding)) * torch.stack(fixed, 1)
+    lip, expression = field.codes(blendshapes[None])
+    value = torch.cat([encoding, lip * gates[:, :1], expression * gates[:, 1:]], 1)
+    value = torch.relu(field.density_hidden(torch.relu(field.density_in(value))))
+    geometry = field.density_out(value)
+    value = torch.cat([geometry[:, 1:], spherical_harmonics(towards)], 1)
+    colour = torch.sigmoid(field.colour_out(torch.relu(field.colour_in(value))))
+    return torch.exp(geometry[:, 0]), colour, gates
+
+
+def test_folded_networks_are_those_of_the_paper():
     field = small_field()
     points, towards = torch.rand(700, 3), torch.nn.functional.normalize(torch.randn(700, 3), dim=1)
     blendshapes = torch.rand(52)
-    kernel = get_kernel("torch")
+    samples = Samples(points, points[:, 0], torch.arange(700).int(), torch.arange(701), points[:, 0])
     with torch.no_grad():
-        lip, expression = field.codes(blendshapes[None])
-        trained = field(points, spherical_harmonics(towards), lip.expand(700, -1), expression.expand(700, -1), kernel)
-        networks = FrameNetworks(field, blendshapes, torch.float32)
-        encoding = kernel.encode(points, field.tables, field.config.layout)
-        folded = networks(points, encoding, networks.view(towards))
-    for first, second in zip(trained, folded, strict=True):
+        expected = _as_the_paper_writes_it(field, points, towards, blendshapes)
+        networks = field.networks(blendshapes[None])
+        given = samples, towards, torch.tensor([0, 700]), field.tables, field.config.layout, networks
+        shaded = get_kernel("torch").shade(*given)
+    for first, second in zip(shaded, expected, strict=True):
         torch.testing.assert_close(second, first, atol=1e-4, rtol=1e-4)
 
 
 def test_one_checkpoint_renders_alike_with_every_kernel():
     pytest.importorskip("numba")
     field, blendshapes = small_field(), np.full(52, 0.3, np.float32)
-    pictures = [
-        Renderer(field, get_kernel(name), torch.float32).render(CAMERA, POSE, blendshapes).rgba
-        for name in ("torch", "numba")
-    ]
-    assert np.abs(pictures[0] - pictures[1]).max() < 1 / 255
-    assert pictures[0][..., 3].max() > 0.2
+    oracle = Renderer(field, get_kernel("torch")).render(CAMERA, POSE, blendshapes)
+    for kernel in (get_kernel("numba"), compiled_kernel(bfloat16=False)):
+        picture = Renderer(field, kernel).render(CAMERA, POSE, blendshapes)
+        assert np.abs(picture.rgba - oracle.rgba).max() < 1 / 255
+        assert np.abs(picture.depth_m - oracle.depth_m).max() < 1e-3
+        assert np.abs(picture.attention - oracle.attention).max() < 1 / 255
+    assert oracle.rgba[..., 3].max() > 0.2 and oracle.attention.max() > 0.02
+
+
+def test_depth_and_attention_say_where_the_head_is_and_what_moves_it():
+    field = small_field()
+    with torch.no_grad():
+        field.density_out.bias[0] = 8.0  # a solid ball of 0.105 m about the origin
+    picture = Renderer(field).render(CAMERA, POSE, np.zeros(52, np.float32))
+    u, v = (int(value) for value in project(CAMERA, POSE, np.zeros((1, 3)))[0][0])
+    distance = float(np.linalg.norm(POSE[:3, 3]))
+    assert picture.depth_m[v, u] == pytest.approx(distance - 0.105, abs=0.02)
+    assert picture.depth_m[0, 0] == 0
+    lips, expression = picture.attention[..., 0].sum(1), picture.attention[..., 1].sum(1)
+    rows = np.arange(CAMERA.height)
+    assert (lips @ rows) / lips.sum() > (expression @ rows) / expression.sum() + 3  # the lips' region lies lower
+    assert (picture.attention <= picture.rgba[..., 3:] + 1e-4).all()
+
+
+def test_a_crop_is_a_part_of_the_picture():
+    renderer, blendshapes = Renderer(small_field()), np.full(52, 0.3, np.float32)
+    whole = renderer.render(CAMERA, POSE, blendshapes)
+    part = renderer.render(CAMERA, POSE, blendshapes, crop=(10, 6, 30, 21))
+    np.testing.assert_allclose(part.rgba, whole.rgba[6:27, 10:40], atol=1e-4)
+    np.testing.assert_allclose(part.depth_m, whole.depth_m[6:27, 10:40], atol=1e-4)
+    frames = list(renderer.render_batch(CAMERA, [POSE, POSE], [blendshapes, blendshapes]))
+    assert len(frames) == 2
+    np.testing.assert_array_equal(frames[1].rgba, whole.rgba)
 
 
 def test_rays_and_projection_are_inverse():
@@ -65,21 +118,22 @@ def test_rays_and_projection_are_inverse():
 
 
 def test_single_pixels_are_those_of_the_picture():
-    renderer, blendshapes = Renderer(small_field(), dtype=torch.float32), np.zeros(52, np.float32)
+    renderer, blendshapes = Renderer(small_field()), np.zeros(52, np.float32)
     whole = renderer.render(CAMERA, POSE, blendshapes)
     rgba, depth = renderer.render_rays(CAMERA, POSE, blendshapes, np.array([24.5]), np.array([20.5]))
     np.testing.assert_allclose(rgba[0], whole.rgba[20, 24], atol=1e-5)
     np.testing.assert_allclose(depth[0], whole.depth_m[20, 24], atol=1e-5)
 
 
-@pytest.mark.parametrize("kernel", ["torch", "numba"])
-def test_the_picture_is_continuous_in_the_pose(kernel):
+@pytest.mark.parametrize("name", ["torch", "numba"])
+def test_the_picture_is_continuous_in_the_pose(name):
     """Blender holds poses in single precision: what that changes must not be seen."""
-    if kernel == "numba":
+    if name == "numba":
         pytest.importorskip("numba")
+    kernel = get_kernel("torch") if name == "torch" else compiled_kernel(bfloat16=False)
     field = small_field()
     field.set_occupied(torch.rand(32, 32, 32, generator=torch.Generator().manual_seed(3)) > 0.6)  # all borders
-    renderer, blendshapes = Renderer(field, get_kernel(kernel), torch.float32), np.zeros(52, np.float32)
+    renderer, blendshapes = Renderer(field, kernel), np.zeros(52, np.float32)
     camera = CAMERA.scaled(192, 160)
     still = renderer.render(camera, POSE, blendshapes).rgba
     assert (still[..., 3] > 0.05).mean() > 0.2

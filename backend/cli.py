@@ -157,9 +157,36 @@ def _render(args: argparse.Namespace, stop: threading.Event) -> dict[str, Any]:
 
 
 def _evaluate(args: argparse.Namespace, stop: threading.Event) -> dict[str, Any]:
+    if args.workspace is None:
+        return _evaluate_videos(args, stop)
+    if unfit := _given(args, "video", "reference", "matte", "report"):
+        args.usage_error(f"give a workspace or --video and --reference, not both: {unfit} goes with the latter")
     from .performance import evaluate
 
-    return evaluate(args.workspace, _reporter(stop), size=args.size, report=not args.no_report, film=args.film)
+    size = 256 if args.size is None else args.size
+    return evaluate(args.workspace, _reporter(stop), size=size, report=not args.no_report, film=args.film)
+
+
+def _evaluate_videos(args: argparse.Namespace, stop: threading.Event) -> dict[str, Any]:
+    if args.video is None or args.reference is None:
+        args.usage_error("give a workspace, or --video and --reference")
+    if unfit := _given(args, "size", "film", "no_report"):
+        args.usage_error(f"{unfit} goes with a workspace only")
+    from .evaluation.videos import evaluate_videos
+
+    evaluation = evaluate_videos(args.video, args.reference, args.matte, _reporter(stop))
+    figures = evaluation.figures
+    if args.report is not None:
+        from .evaluation.report import write_comparison
+
+        report = write_comparison(args.video, args.reference, args.report, evaluation, args.matte)
+        figures["report"] = str(report)
+    return figures
+
+
+def _given(args: argparse.Namespace, *names: str) -> str | None:
+    """The first of these options that was given, as it is typed."""
+    return next((f"--{name.replace('_', '-')}" for name in names if getattr(args, name) not in (None, False)), None)
 
 
 def _serve(args: argparse.Namespace, stop: threading.Event) -> None:
@@ -234,11 +261,24 @@ def _parser(verb_named: str | None) -> argparse.ArgumentParser:
     sub.add_argument("--split", choices=("test",), help="the held-out frames instead, as they would be compared")
     sub.add_argument("--size", type=int, help="longer side of the picture, pixels (the footage's own)")
 
-    sub = verb("evaluate", "the paper's metrics on the held-out last 1/11 of the clip", _evaluate)
-    sub.add_argument("workspace", type=Path)
-    sub.add_argument("--size", type=int, help="side of the pictures compared, pixels (256)", default=256)
+    sub = verb(
+        "evaluate",
+        "the paper's metrics, on the held-out last 1/11 of a clip or on any film and its reference",
+        _evaluate,
+    )
+    sub.set_defaults(usage_error=sub.error)
+    sub.add_argument("workspace", type=Path, nargs="?", help="a trained head; or give --video and --reference")
+    sub.add_argument("--size", type=int, help="side of the pictures compared, pixels (256)")
     sub.add_argument("--film", type=Path, help="a film made by render, to show its speech in the report")
     sub.add_argument("--no-report", action="store_true", help="figures only, no reports/report.html")
+    sub.add_argument("--video", type=Path, help="a film or a folder of frames of any system, instead of a workspace")
+    sub.add_argument(
+        "--reference",
+        type=Path,
+        help="the true film or folder; of one that render --split test wrote its NNNNNN_truth.png",
+    )
+    sub.add_argument("--matte", type=Path, help="folder of the true heads' mattes: NNNNNN_head.png or NNNNNN.png")
+    sub.add_argument("--report", type=Path, metavar="OUT.html", help="write a report of --video and --reference")
 
     verb("serve", "JSON-RPC over stdin and stdout for Blender (docs/protocol.md)", _serve, json_output=False)
     _add_own_commands(verbs, verb_named)

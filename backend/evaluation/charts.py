@@ -140,18 +140,35 @@ def standalone(svg: str) -> str:
     return '<?xml version="1.0" encoding="utf-8"?>\n' + opening + style + ground + rest
 
 
-def points_and_line(x: np.ndarray, y: np.ndarray, *, x_label: str, y_label: str, height: float = 190) -> str:
-    """A course with its measured points, such as the validation PSNR over the minutes of training."""
+def points_and_lines(
+    x: np.ndarray, series: Sequence[tuple[np.ndarray, str]], *, x_label: str, y_label: str, height: float = 190
+) -> str:
+    """Courses with their measured points, such as the validation PSNR over the minutes of training.
+
+    Args:
+        x: (N), rising from 0 or later.
+        series: ((N) values, colour) of each; NaN where nothing was measured. What lies between two is shaded.
+    """
 
     def draw(axes) -> None:
-        axes.plot(x, y, color=_COLOURS["s1"], linewidth=1.5, marker="o", markersize=3.5)
+        if len(series) == 2:
+            (one, _), (other, _) = series
+            both = np.isfinite(one) & np.isfinite(other)
+            axes.fill_between(x[both], one[both], other[both], color=_COLOURS["band"], linewidth=0)
+        for values, colour in series:
+            there = np.flatnonzero(np.isfinite(values))
+            if not len(there):
+                continue
+            last = there[-1]
+            axes.plot(x[there], values[there], color=_COLOURS[colour], linewidth=1.5, marker="o", markersize=3.5)
+            axes.annotate(
+                f"{values[last]:.1f}", (x[last], values[last]), (-6, 7), textcoords="offset points", ha="right",
+                color=_COLOURS["ink"],
+            )  # fmt: skip
         axes.set_xlim(0, max(float(x[-1]), 1e-3) * 1.02)
         axes.margins(y=0.15)  # room for the last point's number
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
-        axes.annotate(
-            f"{y[-1]:.1f}", (x[-1], y[-1]), (-6, 7), textcoords="offset points", ha="right", color=_COLOURS["ink"]
-        )
 
     return _svg(height, draw)
 

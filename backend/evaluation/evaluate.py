@@ -3,33 +3,48 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from ..errors import MediaError, WorkspaceError
-from ..media.decode import FrameReader
-from ..workspace import read_image
+from ..errors import WorkspaceError
+from ..workspace import FPS
 from .landmarks import lip_reader
-from .metrics import LIPS, correlation, landmark_distance, lip_opening, psnr, ssim
+from .metrics import (
+    LIPS,
+    border_band,
+    change_error,
+    correlation,
+    landmark_distance,
+    lip_opening,
+    ms_ssim,
+    psnr,
+    range_ratio,
+    ssim,
+)
 
 _MATTE_INSIDE = 127
 _MOUTH_MARGIN = 0.35
 _KEPT_CANDIDATES = 48
 """More frames than a report shows, so that the ones it shows can be spread over the clip whatever its length."""
+_WORST = 6
+_WORST_APART = int(FPS / 2)
+"""Frames between two of the worst, so that one bad moment does not fill the list."""
 
 
 class Pair(Protocol):
     """A predicted and a true frame, (S, S, 3) uint8 RGB; `head` is the matte (S, S) uint8 of the true head, or None."""
 
-    index: int
-    predicted: np.ndarray
-    truth: np.ndarray
-    head: np.ndarray | None
+    @property
+    def index(self) -> int: ...
+    @property
+    def predicted(self) -> np.ndarray: ...
+    @property
+    def truth(self) -> np.ndarray: ...
+    @property
+    def head(self) -> np.ndarray | None: ...
 
 
 @dataclass(frozen=True)
@@ -42,29 +57,62 @@ class FramePair:
     head: np.ndarray | None = None
 
 
+@dataclass(frozen=True)
+class WorstFrame:
+    """A frame that came out badly, and its PSNR inside the head, or of the whole picture where there is no matte."""
+
+    pair: FramePair
+    psnr: float
+
+
+@dataclass(frozen=True)
+class MeanPictures:
+    """Over all frames, each where it stands in the picture: nothing is aligned.
+
+    Attributes:
+        truth, predicted: (H, W, 3), grey levels of 255.
+        error: (H, W), mean absolute difference of the channels, grey levels.
+    """
+
+    truth: np.ndarray
+    predicted: np.ndarray
+    error: np.ndarray
+
+
 @dataclass
 class Evaluation:
     """Figures over all frames, their course, and some of the pictures.
 
     Attributes:
         index: (N) frame numbers.
-        psnr, psnr_head, psnr_mouth, ssim: (N), decibels and [0, 1]; NaN where there is nothing to compare.
+        psnr, psnr_head, psnr_mouth, psnr_edge: (N) decibels; NaN where there is nothing to compare.
+        ssim, ms_ssim: (N) up to 1.
+        lpips: (N) 0 or more; NaN without the weights.
+        change_error: (N) grey levels, against the frame before; NaN where that was not compared or has no matte.
         landmarks_predicted, landmarks_truth: (N, 478, 2) pixels, NaN where no face was found.
-        samples: frames spread over the whole, for a contact sheet.
-        size: side of the pictures, pixels.
+        size: width and height of the pictures, pixels.
         landmarks_source: `mesh` or `task`.
+        means: mean pictures and mean error.
+        samples: frames spread over the whole, for a contact sheet.
+        worst: the worst first, half a second or more from each other.
     """
 
     index: np.ndarray
     psnr: np.ndarray
     psnr_head: np.ndarray
     psnr_mouth: np.ndarray
+    psnr_edge: np.ndarray
     ssim: np.ndarray
+    ms_ssim: np.ndarray
+    lpips: np.ndarray
+    change_error: np.ndarray
     landmarks_predicted: np.ndarray
     landmarks_truth: np.ndarray
     size: tuple[int, int]
     landmarks_source: str
+    means: MeanPictures
     samples: list[FramePair] = field(default_factory=list)
+    worst: list[WorstFrame] = field(default_factory=list)
 
     @property
     def lmd_px(self) -> np.ndarray:
@@ -81,13 +129,18 @@ class Evaluation:
             "frames": len(self.index),
             "width": self.size[0],
             "height": self.size[1],
-            "psnr": _mean(self.psnr),
-            "psnr_head": _mean(self.psnr_head),
-            "psnr_mouth": _mean(self.psnr_mouth),
+            "psnr": _mean_decibels(self.psnr),
+            "psnr_head": _mean_decibels(self.psnr_head),
+            "psnr_mouth": _mean_decibels(self.psnr_mouth),
+            "psnr_edge": _mean_decibels(self.psnr_edge),
             "ssim": _mean(self.ssim, 4),
+            "ms_ssim": _mean(self.ms_ssim, 4),
+            "lpips": _mean(self.lpips, 4),
             "lmd_px": _mean(self.lmd_px),
             "lip_correlation": _number(correlation(*lips)),
             "lip_amplitude": _number(float(np.std(lips[0][seen]) / spread)) if spread > 1e-9 else None,
+            "lip_range": _number(range_ratio(*lips)),
+            "temporal_steadiness": _mean(self.change_error),
             "frames_without_face": int((~seen).sum()),
         }
 
@@ -100,73 +153,125 @@ def evaluate(pairs: Iterable[Pair]) -> Evaluation:
 
     Raises:
         WorkspaceError: there is no pair.
+        ModelError: the weights of LPIPS are there and damaged.
     """
-    rows: list[tuple[float, ...]] = []
+    rows: list[dict[str, float]] = []
     indices: list[int] = []
     points: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
-    samples: list[FramePair] = []
-    every = 1
-    size = (0, 0)
+    kept = _KeptPictures()
+    lpips = _perceptual_distance()
+    before: FramePair | None = None
     with lip_reader() as (landmarker, read_predicted), lip_reader() as (_, read_truth):
-        for number, pair in enumerate(pairs):
-            size = pair.truth.shape[1::-1]
-            predicted_points, true_points = read_predicted(pair.predicted), read_truth(pair.truth)
-            head = None if pair.head is None else pair.head > _MATTE_INSIDE
-            mouth = _mouth_box(true_points, size)
-            rows.append(
-                (
-                    psnr(pair.predicted, pair.truth),
-                    math.nan if head is None else psnr(pair.predicted, pair.truth, head),
-                    math.nan if mouth is None else psnr(pair.predicted[mouth], pair.truth[mouth]),
-                    ssim(pair.predicted, pair.truth),
-                )
-            )
+        for given in pairs:
+            pair = FramePair(given.index, given.predicted.copy(), given.truth.copy(), given.head)
+            points[0].append(read_predicted(pair.predicted))
+            points[1].append(read_truth(pair.truth))
+            row = _quality(pair, points[1][-1])
+            row["lpips"] = lpips(pair.predicted, pair.truth)
+            row["change_error"] = _change_error(pair, before)
+            rows.append(row)
             indices.append(pair.index)
-            points[0].append(predicted_points)
-            points[1].append(true_points)
-            if number % every == 0:
-                samples.append(FramePair(pair.index, pair.predicted.copy(), pair.truth.copy(), pair.head))
-                if len(samples) == _KEPT_CANDIDATES:
-                    samples, every = samples[::2], every * 2
+            kept.add(pair, row["psnr"] if math.isnan(row["psnr_head"]) else row["psnr_head"])
+            before = pair
         source = landmarker.source
-    if not rows:
+    if before is None:
         raise WorkspaceError("There are no frames to compare: no held-out frame shows a face, so give a longer clip.")
-    columns = np.array(rows).T
+    columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     return Evaluation(
-        np.array(indices), *columns, np.array(points[0]), np.array(points[1]), size=size, landmarks_source=source,
-        samples=samples,
-    )  # fmt: skip
+        index=np.array(indices),
+        landmarks_predicted=np.array(points[0]),
+        landmarks_truth=np.array(points[1]),
+        size=(before.truth.shape[1], before.truth.shape[0]),
+        landmarks_source=source,
+        means=kept.means,
+        samples=kept.samples,
+        worst=kept.worst,
+        **columns,
+    )
 
 
-def evaluate_videos(video: Path, reference: Path) -> Evaluation:
-    """Compare two films, or two folders of pictures, frame by frame at 25 frames a second; the shorter decides.
-
-    Raises:
-        MediaError: one cannot be read, is empty, or their sizes differ.
-    """
-
-    def pairs() -> Iterator[FramePair]:
-        both = zip(_pictures(video), _pictures(reference), strict=False)
-        for index, (predicted, truth) in enumerate(both):
-            if predicted.shape != truth.shape:
-                raise MediaError(
-                    f"Frame {index} of {video} has {predicted.shape[1]} x {predicted.shape[0]} pixels, that of "
-                    f"{reference} {truth.shape[1]} x {truth.shape[0]}: render at the size of what you compare with."
-                )
-            yield FramePair(index, predicted, truth)
-
-    return evaluate(pairs())
+def _quality(pair: FramePair, true_points: np.ndarray) -> dict[str, float]:
+    """Figures of one frame that need no other."""
+    predicted, truth = pair.predicted, pair.truth
+    head = None if pair.head is None else pair.head > _MATTE_INSIDE
+    mouth = _mouth_box(true_points, (truth.shape[1], truth.shape[0]))
+    return {
+        "psnr": psnr(predicted, truth),
+        "psnr_head": math.nan if head is None else psnr(predicted, truth, head),
+        "psnr_mouth": math.nan if mouth is None else psnr(predicted[mouth], truth[mouth]),
+        "psnr_edge": math.nan if head is None else psnr(predicted, truth, border_band(head)),
+        "ssim": ssim(predicted, truth),
+        "ms_ssim": ms_ssim(predicted, truth),
+    }
 
 
-def _pictures(path: Path) -> Iterator[np.ndarray]:
-    if not path.is_dir():
-        yield from (picture for _, picture in FrameReader(path))
-        return
-    # A frame's own companions (000001_truth.png) are not frames.
-    found = sorted(entry for entry in path.iterdir() if re.fullmatch(r"\d+\.(png|jpe?g)", entry.name.lower()))
-    if not found:
-        raise MediaError(f"{path} holds no frames (000000.png, ...): give a film or a folder of frames.")
-    yield from map(read_image, found)
+def _change_error(pair: FramePair, before: FramePair | None) -> float:
+    """`change_error` inside the head of either frame; NaN unless `before` is the very frame before, with a matte."""
+    if before is None or before.index != pair.index - 1 or pair.head is None or before.head is None:
+        return math.nan
+    head = np.maximum(pair.head, before.head) > _MATTE_INSIDE
+    return change_error(pair.predicted, pair.truth, before.predicted, before.truth, head)
+
+
+def _perceptual_distance() -> Callable[[np.ndarray, np.ndarray], float]:
+    """LPIPS of two pictures, (H, W, 3) uint8; a function that gives NaN where its weights are not installed."""
+    import torch
+
+    from .lpips import Lpips
+
+    network = Lpips.load()
+
+    def distance(predicted: np.ndarray, truth: np.ndarray) -> float:
+        if network is None or min(truth.shape[:2]) < Lpips.smallest:
+            return math.nan
+        both = np.stack((predicted, truth)).transpose(0, 3, 1, 2).astype(np.float32) / 255
+        one, other = torch.from_numpy(both).split(1)
+        with torch.no_grad():
+            return float(network(one, other))
+
+    return distance
+
+
+class _KeptPictures:
+    """What stays of the pictures once they are compared."""
+
+    def __init__(self) -> None:
+        self.samples: list[FramePair] = []
+        self._every = 1
+        self._count = 0
+        self._sums: list[np.ndarray] = []
+        self._worst: dict[int, WorstFrame] = {}
+
+    def add(self, pair: FramePair, decibels: float) -> None:
+        error = np.abs(pair.predicted.astype(np.float32) - pair.truth).mean(axis=2)
+        shown = (pair.truth, pair.predicted, error)
+        if not self._sums:
+            self._sums = [np.zeros(picture.shape) for picture in shown]
+        for total, picture in zip(self._sums, shown, strict=True):
+            total += picture
+        if self._count % self._every == 0:
+            self.samples.append(pair)
+            if len(self.samples) == _KEPT_CANDIDATES:
+                self.samples, self._every = self.samples[::2], self._every * 2
+        self._count += 1
+        stretch = pair.index // _WORST_APART
+        if stretch not in self._worst or decibels < self._worst[stretch].psnr:
+            self._worst[stretch] = WorstFrame(pair, decibels)
+        if len(self._worst) > 3 * _WORST:  # each that is taken can rule out one neighbour on either side
+            del self._worst[max(self._worst, key=lambda at: self._worst[at].psnr)]
+
+    @property
+    def means(self) -> MeanPictures:
+        return MeanPictures(*(total / self._count for total in self._sums))
+
+    @property
+    def worst(self) -> list[WorstFrame]:
+        chosen: list[WorstFrame] = []
+        for frame in sorted(self._worst.values(), key=lambda frame: frame.psnr):
+            apart = all(abs(frame.pair.index - other.pair.index) >= _WORST_APART for other in chosen)
+            if apart and len(chosen) < _WORST:
+                chosen.append(frame)
+        return chosen
 
 
 def _mouth_box(landmarks: np.ndarray, size: tuple[int, int]) -> tuple[slice, slice] | None:
@@ -181,9 +286,14 @@ def _mouth_box(landmarks: np.ndarray, size: tuple[int, int]) -> tuple[slice, sli
     return (slice(top, bottom), slice(left, right)) if right > left and bottom > top else None
 
 
+def _mean_decibels(values: np.ndarray) -> float | None:
+    """Mean over frames; equal pictures (infinite PSNR) count as 100 dB: JSON has no infinity."""
+    return _mean(np.minimum(values, 100.0))
+
+
 def _mean(values: np.ndarray, digits: int = 3) -> float | None:
-    """Mean over frames that can be compared; equal pictures (infinite PSNR) count as 100 dB: JSON has no infinity."""
-    values = np.minimum(values[~np.isnan(values)], 100.0)
+    """Mean over frames that could be measured."""
+    values = values[~np.isnan(values)]
     return round(float(values.mean()), digits) if len(values) else None
 
 

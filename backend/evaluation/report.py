@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import datetime
 import json
+import math
 import os
 import platform
 from collections.abc import Mapping
@@ -12,7 +13,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import cv2
 import numpy as np
 from scipy.spatial.transform import Rotation
 
@@ -22,28 +22,40 @@ from ..media.encode import SYNTHETIC_MARK
 from ..progress import format_duration
 from ..workspace import FPS, STAGES, Workspace, atomic_path, read_arrays, read_image
 from . import charts
-from .evaluate import Evaluation, FramePair
+from .evaluate import Evaluation
 from .metrics import lip_opening
+from .pictures import DIFFERENCE_GAIN, data_address, error_map, sheet, worst_sheet
 from .spoken import CLOSE, CLOSE_STEP, Portrait, Speech, portraits
 
-SHEET_COLUMNS = 6
-DIFFERENCE_GAIN = 4
 EMBEDDED_FILM_BYTES = 24_000_000
 """A larger film is linked: about four minutes are embedded, and the page still opens at once."""
 
 CLOSE_ROW = 10
 
+_COMPARISON_MARK = "Comparison with a synthetic likeness"
+"""Not the mark of SyncTalk's own films: what is compared may come from another system."""
+
 _TEMPLATE = Path(__file__).with_name("report.html.j2")
 
 _FIGURES: dict[str, tuple[str, str, str, int]] = {
     "psnr_head": ("PSNR, head", "dB", "signal to noise inside the head's matte; higher is better", 2),
-    "psnr": ("PSNR, whole picture", "dB", "the same over the whole picture, plate included", 2),
+    "psnr": ("PSNR, whole picture", "dB", "the same over the whole picture, what lies behind the head included", 2),
     "psnr_mouth": ("PSNR, mouth", "dB", "the same in a box around the lips", 2),
+    "psnr_edge": ("PSNR, head's border", "dB", "the same in a band along the matte's border: hair and jaw", 2),
     "ssim": ("SSIM", "", "structural similarity, 1 is equal", 4),
+    "ms_ssim": ("MS-SSIM", "", "the same over up to five scales, 1 is equal", 4),
+    "lpips": ("LPIPS", "", "how different the pictures look to a trained network (AlexNet); 0 is equal", 4),
     "lmd_px": ("LMD", "px", "distance of 40 lip landmarks, each set about its mean; lower is better", 2),
     "lip_correlation": ("Lip opening, correlation", "", "of predicted with true opening; 1 moves alike", 3),
     "lip_amplitude": ("Lip opening, amplitude", "", "spread of predicted over true opening; 1 is as lively", 3),
-    "frames": ("Frames compared", "", "the held-out last 1/11 of the clip, where a face was tracked", 0),
+    "lip_range": ("Lip opening, range", "", "5th to 95th percentile, predicted over true; 1 opens and shuts as far", 3),
+    "temporal_steadiness": (
+        "Temporal steadiness",
+        "grey",
+        "levels of 255 by which the head changes otherwise than the truth from frame to frame; 0 is as steady",
+        2,
+    ),
+    "frames": ("Frames compared", "", "", 0),
     "frames_without_face": (
         "Frames without a face",
         "",
@@ -53,6 +65,7 @@ _FIGURES: dict[str, tuple[str, str, str, int]] = {
 }
 """Name, unit, meaning and digits of each figure."""
 
+_NOT_MEASURED = "not measured"
 _HEADLINE = ("psnr_head", "psnr", "ssim", "lmd_px")
 _CURVES = ("jawOpen", "mouthPucker", "mouthSmileLeft", "eyeBlinkLeft", "browInnerUp")
 
@@ -77,29 +90,99 @@ def write_report(
     Raises:
         StorageError: the disk is full or the place is read-only.
     """
+    consent = _consent(workspace) or "No permission of the person shown is recorded."
+    return _write_page(
+        out_path,
+        name=workspace.subject.name or workspace.root.name,
+        mark=SYNTHETIC_MARK,
+        lead=f"A talking head learnt from one clip. {consent}",
+        facts_title="What was made",
+        facts=_facts(workspace),
+        comparison=_comparison_section(
+            evaluation,
+            "Held-out frames",
+            "The last 1/11 of the clip was never trained on. Pose and expression are those tracked in it; every pixel "
+            "of the head is predicted.",
+            "the held-out last 1/11 of the clip, where a face was tracked",
+        ),
+        speech=_speech_section(speech),
+        head_sync=_head_sync_section(workspace, out_path),
+        tracking=_tracking_section(workspace),
+        training=_training_section(workspace),
+        warnings=_warnings(workspace, evaluation),
+    )
+
+
+def write_comparison(
+    video: Path, reference: Path, out_path: Path, evaluation: Evaluation, mattes: Path | None = None
+) -> Path:
+    """Write the report of two films or folders of frames: what a workspace's report says of its held-out frames.
+
+    Args:
+        video, reference, mattes: what was compared, to be named.
+        evaluation: from `evaluate_videos`.
+
+    Returns:
+        `out_path`.
+
+    Raises:
+        StorageError: the disk is full or the place is read-only.
+    """
+    facts = [("Predicted", str(video)), ("True", str(reference))]
+    if mattes is not None:
+        facts.append(("Mattes", str(mattes)))
+    return _write_page(
+        out_path,
+        name=video.stem,
+        mark=_COMPARISON_MARK,
+        lead="Frames of a film beside the frames they are to equal.",
+        facts_title="What was compared",
+        facts=facts,
+        comparison=_comparison_section(
+            evaluation,
+            "Frames compared",
+            "Predicted with true frames of the same moment.",
+            "those that both have",
+        ),
+        warnings=_face_warnings(evaluation, "frames compared"),
+    )
+
+
+def _write_page(
+    out_path: Path,
+    *,
+    name: str,
+    mark: str,
+    lead: str,
+    facts_title: str,
+    facts: list[tuple[str, str]],
+    comparison: dict[str, Any] | None,
+    warnings: list[str],
+    speech: dict[str, Any] | None = None,
+    head_sync: dict[str, Any] | None = None,
+    tracking: dict[str, Any] | None = None,
+    training: dict[str, Any] | None = None,
+) -> Path:
+    """Fill the template; a section that is None is left out."""
     import jinja2
 
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     page = environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
-        name=workspace.subject.name or workspace.root.name,
-        mark=SYNTHETIC_MARK,
+        name=name,
+        lead=lead,
+        mark=mark,
         made=datetime.datetime.now().astimezone().strftime("%d %B %Y, %H:%M").lstrip("0"),
-        facts=_facts(workspace),
-        consent=_consent(workspace),
-        headline=[row for row in _figure_rows(evaluation) if row["key"] in _HEADLINE],
-        figures=_figure_rows(evaluation),
-        size=evaluation.size if evaluation else None,
-        gain=DIFFERENCE_GAIN,
-        sheet=_held_out_sheet(evaluation),
-        course=_held_out_course(evaluation),
-        speech=_speech_section(speech),
+        facts_title=facts_title,
+        facts=facts,
+        comparison=comparison,
+        speech=speech,
         colours=charts.PAGE_COLOURS,
-        head_sync=_head_sync_section(workspace, out_path),
-        tracking=_tracking_section(workspace),
-        training=_training_section(workspace),
-        warnings=_warnings(workspace, evaluation),
+        head_sync=head_sync,
+        tracking=tracking,
+        training=training,
+        warnings=warnings,
         software=f"SyncTalk for Blender {__version__}, Python {platform.python_version()}, {platform.system()} "
         f"{platform.machine()}",
     )
@@ -158,61 +241,67 @@ def _warnings(workspace: Workspace, evaluation: Evaluation | None) -> list[str]:
                 f"In {int((~valid).sum())} of {len(valid)} frames no face was tracked, first in frame {first} "
                 f"({first / FPS:.1f} s): they were left out."
             )
-    if evaluation is not None and evaluation.figures["frames_without_face"]:
-        missing = evaluation.figures["frames_without_face"]
-        warnings.append(
-            f"In {missing} of {len(evaluation.index)} held-out frames no face was found in one of the pictures."
-        )
+    if evaluation is not None:
+        warnings += _face_warnings(evaluation, "held-out frames")
     return warnings
 
 
-# -- figures ---------------------------------------------------------------------------------------------------------
-
-
-def _figure_rows(evaluation: Evaluation | None) -> list[dict[str, str]]:
-    if evaluation is None:
+def _face_warnings(evaluation: Evaluation, of_what: str) -> list[str]:
+    missing = evaluation.figures["frames_without_face"]
+    if not missing:
         return []
+    return [f"In {missing} of {len(evaluation.index)} {of_what} no face was found in one of the pictures."]
+
+
+# -- predicted against true frames -----------------------------------------------------------------------------------
+
+
+def _comparison_section(
+    evaluation: Evaluation | None, title: str, note: str, frames_meaning: str
+) -> dict[str, Any] | None:
+    if evaluation is None:
+        return None
+    rows = _figure_rows(evaluation, frames_meaning)
+    return {
+        "title": title,
+        "note": note,
+        "size": evaluation.size,
+        "headline": [row for row in rows if row["key"] in _HEADLINE and row["value"] != _NOT_MEASURED],
+        "figures": rows,
+        "gain": DIFFERENCE_GAIN,
+        "sheet": sheet(evaluation),
+        "worst": worst_sheet(evaluation),
+        "worst_of": "of the whole picture" if evaluation.figures["psnr_head"] is None else "inside the head",
+        "errors": error_map(evaluation.means),
+        "course": _course(evaluation),
+    }
+
+
+def _figure_rows(evaluation: Evaluation, frames_meaning: str) -> list[dict[str, str]]:
     values: Mapping[str, Any] = evaluation.figures
     return [
         {
             "key": key,
             "name": name,
-            "value": "not measured" if values.get(key) is None else f"{values[key]:,.{digits}f}",
+            "value": _NOT_MEASURED if values.get(key) is None else f"{values[key]:,.{digits}f}",
             "unit": unit,
-            "meaning": meaning,
+            "meaning": meaning or frames_meaning,
         }
         for key, (name, unit, meaning, digits) in _FIGURES.items()
     ]
 
 
-def _held_out_sheet(evaluation: Evaluation | None) -> list[dict[str, str]]:
-    if evaluation is None or not evaluation.samples:
-        return []
-    chosen = np.unique(np.linspace(0, len(evaluation.samples) - 1, SHEET_COLUMNS).round().astype(int))
-    return [_sheet_column(evaluation.samples[place]) for place in chosen]
-
-
-def _sheet_column(pair: FramePair) -> dict[str, str]:
-    difference = np.abs(pair.predicted.astype(np.int16) - pair.truth).max(axis=2)
-    scaled = np.clip(difference * DIFFERENCE_GAIN, 0, 255).astype(np.uint8)
-    coloured = cv2.cvtColor(cv2.applyColorMap(scaled, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
-    return {
-        "caption": f"frame {pair.index}, {pair.index / FPS:.2f} s",
-        "truth": _picture(pair.truth),
-        "predicted": _picture(pair.predicted),
-        "difference": _picture(coloured),
-    }
-
-
-def _held_out_course(evaluation: Evaluation | None) -> dict[str, str] | None:
-    if evaluation is None or len(evaluation.index) < 3:
+def _course(evaluation: Evaluation) -> dict[str, Any] | None:
+    if len(evaluation.index) < 3:
         return None
     time_s = evaluation.index / FPS
     quality = [(np.minimum(evaluation.psnr, 60), "s2")]
-    if np.isfinite(evaluation.psnr_head).any():
+    has_head = bool(np.isfinite(evaluation.psnr_head).any())
+    if has_head:
         quality.append((np.minimum(evaluation.psnr_head, 60), "s1"))
     lips = lip_opening(evaluation.landmarks_truth), lip_opening(evaluation.landmarks_predicted)
     return {
+        "has_head": has_head,
         "psnr": charts.lines(time_s, quality, x_label="seconds of the clip", y_label="PSNR, dB"),
         "lips": charts.lines(
             time_s,
@@ -247,8 +336,8 @@ def _speech_section(speech: Speech | None) -> dict[str, Any] | None:
         "spread": [
             {
                 "time": f"{frame / FPS:.2f} s",
-                "head": _picture(close_ups[frame].head),
-                "mouth": _picture(close_ups[frame].mouth),
+                "head": data_address(close_ups[frame].head),
+                "mouth": data_address(close_ups[frame].mouth),
             }
             for frame in spread
         ],
@@ -267,7 +356,7 @@ def _mouth_row(speech: Speech, frames: list[int], close_ups: dict[int, Portrait]
     samples = speech.sound[round(first / FPS * speech.rate) : round(last / FPS * speech.rate)]
     return {
         "waveform": charts.waveform(samples, speech.rate, start_s=first / FPS, height=84),
-        "mouths": [{"time": f"{frame / FPS:.2f}", "picture": _picture(close_ups[frame].mouth)} for frame in frames],
+        "mouths": [{"time": f"{frame / FPS:.2f}", "picture": data_address(close_ups[frame].mouth)} for frame in frames],
     }
 
 
@@ -284,7 +373,7 @@ def _head_sync_section(workspace: Workspace, out_path: Path) -> dict[str, Any] |
         section["film_link"] = quote(Path(os.path.relpath(film, out_path.parent)).as_posix())
         section["film_size"] = f"{film.stat().st_size / 1e6:.0f} MB"
     if points.exists():
-        section["points"] = _picture(read_image(points), side=1440)
+        section["points"] = data_address(read_image(points), side=1440)
     if poses.exists():
         section["poses"] = _data_address(poses, "image/svg+xml")
     return section if any(section.values()) else None
@@ -354,31 +443,55 @@ def _tracking_section(workspace: Workspace) -> dict[str, Any] | None:
     }
 
 
-def _training_section(workspace: Workspace) -> dict[str, str] | None:
+def _training_section(workspace: Workspace) -> dict[str, Any] | None:
+    """The course of the PSNR inside the head: of frames kept out, and where it was measured, of frames learnt from."""
     log = _log(workspace)
     if len(log) < 2:
         return None
-    minutes = np.array([line["minutes"] for line in log], float)
-    decibels = np.array([line["psnr_head"] for line in log], float)
+    minutes = np.array([line["minutes"] for line in log])
+    kept_out, learnt = (np.array([line[name] for line in log]) for name in ("kept_out", "learnt"))
+    series = [(kept_out, "s1")]
+    gap = None
+    if np.isfinite(learnt).any():
+        series.append((learnt, "s2"))
+        both = np.flatnonzero(np.isfinite(kept_out) & np.isfinite(learnt))
+        gap = f"{learnt[both[-1]] - kept_out[both[-1]]:.1f} dB" if len(both) else None
     return {
-        "chart": charts.points_and_line(
-            minutes, decibels, x_label="minutes of training", y_label="PSNR of the head, dB"
-        )
+        "chart": charts.points_and_lines(
+            minutes, series, x_label="minutes of training", y_label="PSNR of the head, dB"
+        ),
+        "learnt": len(series) > 1,
+        "gap": gap,
     }
 
 
-def _log(workspace: Workspace) -> list[dict[str, Any]]:
-    """Lines of `checkpoints/log.jsonl` that hold a measured PSNR; a line that cannot be read is passed over."""
+def _log(workspace: Workspace) -> list[dict[str, float]]:
+    """`minutes`, `kept_out` and `learnt` (decibels, NaN where not measured) of each line of `checkpoints/log.jsonl`.
+
+    An older line has `psnr_head` for `psnr_validation`. One that cannot be read, or holds no measurement, is passed
+    over.
+    """
     found = []
     path = workspace.checkpoints / "log.jsonl"
     for text in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
         try:
             line = json.loads(text)
-            if np.isfinite(float(line["psnr_head"])) and np.isfinite(float(line["minutes"])):
-                found.append(line)
-        except (ValueError, KeyError, TypeError):
+            read = {
+                "minutes": _finite(line["minutes"]),
+                "kept_out": _finite(line.get("psnr_validation", line.get("psnr_head"))),
+                "learnt": _finite(line.get("psnr_train")),
+            }
+        except (ValueError, KeyError, TypeError, AttributeError):
             continue
+        if np.isfinite(read["minutes"]) and not np.isnan([read["kept_out"], read["learnt"]]).all():
+            found.append(read)
     return found
+
+
+def _finite(value: float | str | None) -> float:
+    """A number as it stands in a file, NaN for none and for what is not finite."""
+    number = math.nan if value is None else float(value)
+    return number if math.isfinite(number) else math.nan
 
 
 def _config(workspace: Workspace) -> dict[str, Any]:
@@ -386,14 +499,3 @@ def _config(workspace: Workspace) -> dict[str, Any]:
         return json.loads((workspace.checkpoints / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-
-
-def _picture(picture: np.ndarray, side: int = 320, quality: int = 88) -> str:
-    """A picture as a data address, JPEG, at most `side` pixels on its longer side."""
-    height, width = picture.shape[:2]
-    scale = side / max(height, width)
-    if scale < 1:
-        picture = cv2.resize(picture, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_AREA)
-    done, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
-    assert done
-    return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode()

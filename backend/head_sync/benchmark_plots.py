@@ -37,7 +37,7 @@ def write_cost(path: Path, costs: list[dict[str, Any]]) -> None:
     """Seconds of tracking and adjustment over the frames of a clip, as SVG."""
     frames = np.array([0] + [cost["frames"] for cost in costs])
     seconds = np.array([0.0] + [cost["seconds"] for cost in costs])
-    svg = charts.points_and_line(frames, seconds, x_label="frames", y_label="seconds")
+    svg = charts.points_and_lines(frames, [(seconds, "s1")], x_label="frames", y_label="seconds")
     _write(path, svg)
 
 

@@ -65,6 +65,42 @@ def test_evaluate_prints_the_papers_figures_as_json(backend, trained):
     assert figures["psnr"] > 20 and figures["frames"] > 5
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("--video", "a.mp4"),
+        ("--reference", "a.mp4"),
+        ("ws", "--video", "a.mp4", "--reference", "b.mp4"),
+        ("ws", "--report", "out.html"),
+        ("--video", "a.mp4", "--reference", "b.mp4", "--size", "64"),
+        ("--video", "a.mp4", "--reference", "b.mp4", "--no-report"),
+    ],
+)
+def test_evaluate_takes_a_workspace_or_two_films(backend, arguments):
+    done = backend("evaluate", *arguments)
+    assert done.returncode == 2 and "usage:" in done.stderr
+
+
+def test_held_out_frames_in_a_folder_have_the_figures_of_their_workspace(backend, trained, tmp_path):
+    held = tmp_path / "held"
+    assert backend("render", trained, "--split", "test", "--out", held, "--size", "96").returncode == 0
+    report = tmp_path / "out" / "report.html"
+    done = backend("evaluate", "--video", held, "--reference", held, "--json", "--report", report)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    assert figures.pop("report") == str(report)
+    assert "What was compared" in report.read_text("utf-8")
+    own = json.loads(backend("evaluate", trained, "--json", "--size", "96", "--no-report").stdout)
+    assert figures == own and own["psnr_head"] > 15
+
+
+def test_films_of_different_sizes_are_told(backend, tmp_path, sample, short_clip):
+    done = backend("evaluate", "--video", short_clip, "--reference", sample / "speaker.mp4")
+    assert done.returncode == 1
+    assert "256 x 256 pixels" in done.stderr and "render at the size of what you compare with" in done.stderr
+
+
 def test_held_out_frames_are_written_as_they_are_compared(backend, trained, tmp_path):
     done = backend("render", trained, "--split", "test", "--out", tmp_path / "held", "--size", "96", "--json")
     assert done.returncode == 0, done.stderr

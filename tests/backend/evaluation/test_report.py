@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 
+import cv2
 import numpy as np
 import pytest
 
 from backend.evaluation import charts, report
-from backend.evaluation.evaluate import FramePair, evaluate
-from backend.evaluation.report import write_report
+from backend.evaluation.evaluate import FramePair, MeanPictures, evaluate
+from backend.evaluation.pictures import error_map
+from backend.evaluation.report import write_comparison, write_report
 from backend.evaluation.spoken import CLOSE, CLOSE_STEP, SPREAD, Speech, portraits
 from backend.media.encode import SYNTHETIC_MARK, VideoWriter
 from backend.protocol import BLENDSHAPE_NAMES
@@ -181,6 +184,71 @@ def test_plots_of_their_own_are_whole_files_in_the_report_s_colours(head_sync_fi
     assert not re.search(r"#0000[01]|var\(", text)
     assert "stroke: #d4522a" in text
     assert "prefers-color-scheme:dark" in text
+
+
+def test_every_figure_stands_in_the_report_with_its_meaning(workspace, evaluation, tmp_path):
+    sizes = {"width", "height"}
+    assert set(report._FIGURES) == set(evaluation.figures) - sizes
+    text = Page(write_report(workspace, tmp_path / "report.html", evaluation).read_text("utf-8")).text
+    for name, unit, meaning, digits in report._FIGURES.values():
+        assert name in text and meaning in text
+        assert unit in ("", "dB", "px", "grey") and 0 <= digits <= 4
+    assert f"{evaluation.figures['ms_ssim']:.4f}" in text
+    assert "the held-out last 1/11 of the clip" in text
+    assert "not measured" in text, "no weights of LPIPS, no face"
+
+
+def test_where_and_when_it_errs_is_shown(workspace, evaluation, tmp_path):
+    page = Page(write_report(workspace, tmp_path / "report.html", evaluation).read_text("utf-8"))
+    assert "Where the errors lie" in page.text
+    worst = evaluation.worst[0]
+    assert f"frame {worst.pair.index}, {worst.psnr:.1f} dB" in page.text
+    assert f"{evaluation.means.error.mean():.2f} grey levels on the whole" in page.text
+
+
+def test_the_error_map_is_brightest_where_the_error_is():
+    truth = np.full((80, 80, 3), 120.0)
+    error = np.zeros((80, 80))
+    error[20:40, 50:70] = 37
+    shown = error_map(MeanPictures(truth, truth, error))
+    assert (shown["ticks"], shown["most"]) == (["0", "10", "20", "30", "40 or more"], "37")
+    data = np.frombuffer(base64.b64decode(shown["error"].split(",")[1]), np.uint8)
+    picture = cv2.imdecode(data, cv2.IMREAD_COLOR).astype(int)
+    assert picture[25:35, 55:65].max(axis=2).min() > 200
+    outside = picture[60:, :40]
+    assert np.ptp(outside, axis=2).max() <= 4 and outside.mean() == pytest.approx(0.45 * 120, abs=3)
+
+
+def training_log(workspace, lines) -> None:
+    (workspace.checkpoints / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def test_the_gap_between_frames_learnt_from_and_kept_out_is_shown(workspace, tmp_path):
+    old = Page(write_report(workspace, tmp_path / "report.html").read_text("utf-8"))
+    assert "kept out of training" in old.text and "learnt by heart" not in old.text
+    lines = [{"step": 1, "minutes": 0.5, "psnr_head": 25.0}]
+    lines += [{"step": n, "minutes": n, "psnr_validation": 30.0, "psnr_train": 31.25 + n} for n in (1, 2)]
+    lines += [{"step": 3, "minutes": 3, "psnr_validation": 30.5, "psnr_train": None}, {"step": 4, "minutes": 4}, 5]
+    training_log(workspace, lines)
+    page = Page(write_report(workspace, tmp_path / "report.html").read_text("utf-8"))
+    assert "frames learnt from" in page.text
+    assert "learnt by heart: 3.2 dB at the end" in page.text
+    log = report._log(workspace)
+    assert [line["minutes"] for line in log] == [0.5, 1, 2, 3]
+    assert [line["kept_out"] for line in log] == [25, 30, 30, 30.5]
+    assert log[1]["learnt"] == 32.25 and np.isnan([log[0]["learnt"], log[3]["learnt"]]).all()
+
+
+def test_two_films_have_a_report_of_their_own(evaluation, tmp_path):
+    out = write_comparison(tmp_path / "their <film>.mp4", tmp_path / "clip.mp4", tmp_path / "out.html", evaluation)
+    text = out.read_text("utf-8")
+    page = Page(text)
+    assert page.open == []
+    for words in ("their <film>.mp4", "clip.mp4", "What was compared", "MS-SSIM", "Where the errors lie"):
+        assert words in page.text
+    for words in ("held-out", "Held-out", "Tracking", "permission", SYNTHETIC_MARK):
+        assert words not in page.text
+    assert "their <film>" not in text
 
 
 def test_texts_are_shown_never_run(workspace, tmp_path):

@@ -1,0 +1,133 @@
+"""Films and folders of frames of any system, compared like held-out frames."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import MediaError
+from ..media.decode import FrameReader, probe
+from ..progress import Reporter
+from ..workspace import read_image
+from .evaluate import Evaluation, FramePair, evaluate
+
+
+def evaluate_videos(
+    video: Path, reference: Path, mattes: Path | None = None, reporter: Reporter | None = None
+) -> Evaluation:
+    """Compare two films, or two folders of pictures, frame by frame at 25 frames a second.
+
+    Two folders are paired by the numbers in their files' names, and a frame that only one of them holds is left out.
+    With a film frames are paired in order from the first one on, and the shorter decides.
+
+    A reference that `render --split test` wrote is taken at its `%06d_truth.png`, inside its `%06d_head.png`; given as
+    `video` too, its `%06d.png` are compared with them, which gives the figures of `evaluate` on the workspace.
+
+    Args:
+        mattes: folder of the true heads' mattes, `%06d_head.png` or `%06d.png`, whose red channel counts; the
+            reference's own `%06d_head.png` when None. Without any the figures of the head are None.
+
+    Raises:
+        MediaError: one cannot be read, is empty, shares no frame with the other, or sizes differ.
+        Cancelled: the user asked to stop.
+    """
+    reporter = reporter or Reporter()
+    pairing = _pairing(video, reference)
+    heads = _heads(mattes, reference)
+    inside = 0
+
+    def pairs() -> Iterator[FramePair]:
+        nonlocal inside
+        first: np.ndarray | None = None
+        for done, (index, predicted, truth) in enumerate(pairing.frames, 1):
+            _same_size(index, predicted, video, truth, reference)
+            if first is not None:
+                _same_size(index, predicted, video, first, video)
+            first = predicted
+            head = None
+            if index in heads:
+                head = np.ascontiguousarray(read_image(heads[index])[..., 0])
+                _same_size(index, head, heads[index].parent, truth, reference)
+                inside += 1
+            yield FramePair(index, predicted, truth, head)
+            reporter.progress("comparing frames", done, max(pairing.count, done))
+
+    evaluation = evaluate(pairs())
+    if mattes is not None and not inside:
+        raise MediaError(f"{mattes} holds no matte of a frame that was compared: number them as the frames are.")
+    return evaluation
+
+
+@dataclass(frozen=True)
+class _Pairing:
+    """(number, predicted, true) frames, and how many there are, or about how many where a film's length is told."""
+
+    frames: Iterable[tuple[int, np.ndarray, np.ndarray]]
+    count: int
+
+
+def _pairing(video: Path, reference: Path) -> _Pairing:
+    suffix = "_truth" if _named(reference, "_truth") else ""
+    if not (video.is_dir() and reference.is_dir()):
+        frames = zip(itertools.count(), _pictures(video), _pictures(reference, suffix), strict=False)
+        return _Pairing(frames, min(_length(video), _length(reference, suffix)))
+    predicted, truth = _numbered(video), _numbered(reference, suffix)
+    both = sorted(predicted.keys() & truth.keys())
+    if not both:
+        raise MediaError(
+            f"{video} and {reference} share no frame number: number the frames of both as in the clip (000000.png, …)."
+        )
+    return _Pairing(((index, read_image(predicted[index]), read_image(truth[index])) for index in both), len(both))
+
+
+def _numbered(folder: Path, suffix: str = "") -> dict[int, Path]:
+    """Pictures of a folder whose name is a number and `suffix`, in the numbers' order.
+
+    Raises:
+        MediaError: there is none.
+    """
+    found = _named(folder, suffix)
+    if not found:
+        raise MediaError(f"{folder} holds no frames (000000.png, ...): give a film or a folder of frames.")
+    return found
+
+
+def _named(folder: Path, suffix: str) -> dict[int, Path]:
+    # A frame's own companions (000001_truth.png) are not frames.
+    name = re.compile(rf"(\d+){suffix}\.(png|jpe?g)", re.IGNORECASE)
+    matches = ((name.fullmatch(path.name), path) for path in (folder.iterdir() if folder.is_dir() else ()))
+    return dict(sorted((int(match[1]), path) for match, path in matches if match))
+
+
+def _heads(mattes: Path | None, reference: Path) -> dict[int, Path]:
+    """Mattes of the folder asked for, else those beside the true frames, if there are any."""
+    if mattes is None:
+        return _named(reference, "_head")
+    found = _named(mattes, "_head") or _named(mattes, "")
+    if not found:
+        raise MediaError(f"{mattes} holds no mattes (000000_head.png or 000000.png, ...).")
+    return found
+
+
+def _pictures(path: Path, suffix: str = "") -> Iterator[np.ndarray]:
+    if path.is_dir():
+        yield from map(read_image, _numbered(path, suffix).values())
+    else:
+        yield from (picture for _, picture in FrameReader(path))
+
+
+def _length(path: Path, suffix: str = "") -> int:
+    return len(_numbered(path, suffix)) if path.is_dir() else probe(path).frames
+
+
+def _same_size(index: int, one: np.ndarray, one_of: Path, other: np.ndarray, other_of: Path) -> None:
+    if one.shape[:2] != other.shape[:2]:
+        raise MediaError(
+            f"Frame {index} of {one_of} has {one.shape[1]} x {one.shape[0]} pixels, that of {other_of} "
+            f"{other.shape[1]} x {other.shape[0]}: render at the size of what you compare with."
+        )

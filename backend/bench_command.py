@@ -7,7 +7,11 @@ import importlib
 import json
 from typing import Any
 
-_BENCHMARKS = {"head-sync": "head_sync.benchmark"}
+_BENCHMARKS = {
+    "head-sync": "head_sync.benchmark",
+    "renderer": "benchmarks.renderer",
+    "training": "benchmarks.training",
+}
 """Modules with `HELP`, `add_arguments(parser)`, `run(args) -> dict` and `in_words(result) -> str`."""
 
 

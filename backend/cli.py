@@ -119,7 +119,7 @@ def _train(args: argparse.Namespace, stop: threading.Event) -> dict[str, Any]:
         _consent(args.workspace, args.consent)
     elif sys.stdin.isatty():
         _ask_consent(args.workspace)
-    return pipeline.train(args.workspace, args.preset, args.minutes, _reporter(stop), args.seed, args.steps)
+    return pipeline.train(args.workspace, args.preset, args.minutes, _reporter(stop), args.seed, args.steps, args.set)
 
 
 def _consent(root: Path, by: str) -> None:
@@ -251,6 +251,12 @@ def _parser(verb_named: str | None) -> argparse.ArgumentParser:
     sub.add_argument("--minutes", type=float, help="training time (the preset's own)")
     sub.add_argument("--steps", type=int, help="this many steps instead of a time: the same result on any machine")
     sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument(
+        "--set",
+        action="append",
+        metavar="NAME=VALUE",
+        help="change a field of the preset (docs/training.md lists them)",
+    )
     sub.add_argument("--consent", metavar="NAME", help="who gave the permission to make a synthetic likeness; recorded")
 
     sub = verb("render", "render a film (OUT.mp4) or a folder of RGBA frames", _render)

@@ -196,12 +196,19 @@ def held_out(workspace: Workspace, size: int | None, reporter: Reporter) -> Iter
 
     Pose and blendshapes of these frames are what tracking says of their pictures; the field never saw the pixels.
     """
+    frames = np.arange(workspace.subject.first_test_frame, workspace.subject.frames)
+    return driven_by_itself(workspace, size, reporter, frames)
+
+
+def driven_by_itself(
+    workspace: Workspace, size: int | None, reporter: Reporter, frames: np.ndarray
+) -> Iterator[HeldOut]:
+    """As `held_out`, of any frames of the clip; those where no face was tracked are left out."""
     checkpoint = checkpoints.load_for_rendering(workspace, reporter)
     tracking = Tracking.read(workspace)
     renderer = Renderer(checkpoint.field())
     size = size or workspace.subject.size
     camera = tracking.camera.scaled(size, size)
-    frames = np.arange(workspace.subject.first_test_frame, workspace.subject.frames)
     frames = frames[tracking.valid[frames]]
     for done, index in enumerate(frames.tolist(), 1):
         rgba = renderer.render(camera, tracking.head_to_camera[index], tracking.blendshapes[index]).rgba
@@ -209,7 +216,7 @@ def held_out(workspace: Workspace, size: int | None, reporter: Reporter) -> Iter
         truth = _resized(workspace.read_frame(index), (size, size))
         head = _resized(np.ascontiguousarray(workspace.read_matte(index)[..., 0]), (size, size))
         yield HeldOut(index, over(rgba, plate), truth, head, rgba)
-        reporter.progress("held-out frames", done, len(frames))
+        reporter.progress("rendering frames to compare", done, len(frames))
 
 
 def render_split(root: Path, out: Path, reporter: Reporter, *, size: int | None = None) -> dict[str, Any]:

@@ -124,8 +124,9 @@ def train(
     reporter: Reporter,
     seed: int = 0,
     steps: int | None = None,
+    changes: list[str] | None = None,
 ) -> dict[str, Any]:
-    """Train the head of a workspace; see `training.train.train`."""
+    """Train the head of a workspace; see `training.train.train`. `changes`: of the preset, `NAME=VALUE`."""
     from .training.presets import PRESETS
     from .training.train import train as run
 
@@ -133,7 +134,8 @@ def train(
         raise WorkspaceError(f"There is no preset {preset_name}: choose one of {', '.join(PRESETS)}.")
     workspace = Workspace.open(root)
     with workspace.locked():
-        result = run(workspace, PRESETS[preset_name], reporter, minutes, seed, steps=steps)
+        preset = PRESETS[preset_name].changed(changes or [])
+        result = run(workspace, preset, reporter, minutes, seed, steps=steps)
     return {"step": result.step, "minutes": result.minutes, "psnr": result.psnr, "checkpoint": str(result.checkpoint)}
 
 

@@ -5,3 +5,8 @@ in a process of its own in the Blender environment. Everything is built in the *
 between the pupils, x to the subject's left (image right), y up, z out of the face. `frames.py` turns that into the
 head frame of the truth.
 """
+
+from pathlib import Path
+
+SAMPLE = Path(__file__).with_name("sample")
+"""Folder of the embedded speaker: clip, sound and truth."""

@@ -17,6 +17,7 @@ import numpy as np
 import psutil
 from threadpoolctl import threadpool_limits
 
+from ..actor import SAMPLE
 from ..media import stage as media_stage
 from ..models import find
 from ..options import KEYPOINTS, ProcessOptions
@@ -44,7 +45,6 @@ from .stabilizer import find_cuts, stabilize
 from .stage import expected_focal, principal_px, read_grey
 
 HELP = "Head-Sync: exactness, shake, stillness and cost of poses by the methods there are"
-SAMPLE = Path(__file__).parent.parent / "actor" / "sample"
 LOOKED_AT = 200
 """Frames, spread over the clip, that the residual is measured on."""
 

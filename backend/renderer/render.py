@@ -73,21 +73,34 @@ class Renderer:
             np.zeros((height, width), np.float32),
             np.zeros((height, width, 2), np.float32),
         )
-        pixels, distance = project(camera, np.asarray(head_to_camera, np.float64), self.corners_m())
-        if distance.min() <= 0.01:  # the camera stands in or behind the head's box: every pixel may hit it
-            x0, y0, x1, y1 = 0, 0, width, height
-        else:
-            low, high = np.floor(pixels.min(0)) - (left, top), np.ceil(pixels.max(0)) - (left, top)
-            x0, y0 = np.clip(low, 0, (width, height)).astype(int)
-            x1, y1 = np.clip(high, 0, (width, height)).astype(int)
-        if x1 <= x0 or y1 <= y0:
+        rows, columns = self.pixels(camera, head_to_camera, (left, top, width, height))
+        if not len(rows):
             return picture
-        rows, columns = _in_tiles(x0, y0, x1, y1)
         seen, depth = self._seen(camera, head_to_camera, blendshapes, columns + left + 0.5, rows + top + 0.5)
         picture.rgba[rows, columns] = seen[:, :4]
         picture.depth_m[rows, columns] = depth
         picture.attention[rows, columns] = seen[:, 5:]
         return picture
+
+    def bounds(self, camera: Camera, head_to_camera: np.ndarray) -> tuple[int, int, int, int]:
+        """x0, y0, x1, y1 of the part of the camera's picture that the head's box covers."""
+        pixels, distance = project(camera, np.asarray(head_to_camera, np.float64), self.corners_m())
+        if distance.min() <= 0.01:  # the camera stands in or behind the head's box: every pixel may hit it
+            return 0, 0, camera.width, camera.height
+        size = (camera.width, camera.height)
+        x0, y0 = np.clip(np.floor(pixels.min(0)), 0, size).astype(int).tolist()
+        x1, y1 = np.clip(np.ceil(pixels.max(0)), 0, size).astype(int).tolist()
+        return x0, y0, x1, y1
+
+    def pixels(
+        self, camera: Camera, head_to_camera: np.ndarray, crop: tuple[int, int, int, int] | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and columns, in the crop, of the pixels that may show the head, square after square."""
+        left, top, width, height = crop or (0, 0, camera.width, camera.height)
+        x0, y0, x1, y1 = self.bounds(camera, head_to_camera)
+        x0, x1 = np.clip((x0 - left, x1 - left), 0, width)
+        y0, y1 = np.clip((y0 - top, y1 - top), 0, height)
+        return _in_tiles(int(x0), int(y0), int(x1), int(y1))
 
     def render_batch(
         self, camera: Camera, heads_to_camera: Iterable[np.ndarray], blendshapes: Iterable[np.ndarray]

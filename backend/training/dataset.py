@@ -1,8 +1,9 @@
-"""The training pictures of a workspace, in memory: foreground colour, alpha and poses of each frame."""
+"""The training pictures of a workspace: foreground colour, alpha and feature boxes of a pool of frames in memory."""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import cv2
@@ -15,6 +16,12 @@ from ..renderer.cameras import Camera
 from ..workspace import Workspace, read_arrays
 
 MINIMUM_FRAMES = 25
+FIRST_FRAMES = 160
+"""Frames read before training begins; the others come one a step."""
+POOL_BYTES = 512 << 20
+"""Of pixels held at a time. A longer clip takes turns: the oldest frame goes when the next one comes."""
+EXCHANGE_STEPS = 6
+"""Steps between two frames that take turns."""
 
 # Landmarks (MediaPipe's indices) around which rays are denser.
 _MOUTH = (61, 291, 0, 17, 37, 267, 84, 314)
@@ -52,95 +59,84 @@ class Tracking:
         )
 
 
-@dataclass
-class Dataset:
-    """Pictures of the frames in `frames`, reduced to `size` and cropped to the place the head ever takes.
+@dataclass(frozen=True)
+class Frame:
+    """One frame, reduced to the training size and cropped to its head.
 
     Attributes:
-        frames: (N) indices into the clip.
-        colour: (N, H, W, 3) uint8, the foreground's own colour (not mixed with what lies behind).
-        alpha: (N, H, W) uint8, the head matte.
+        index: in the clip.
+        colour: (H, W, 3) uint8, the foreground's own colour (not mixed with what lies behind).
+        alpha: (H, W) uint8, the head matte.
         x0, y0: where the crop begins in the reduced picture, pixels.
-        boxes: (N, B, 4) x0, y0, x1, y1 in the crop: the head, the mouth, the two eyes.
+        boxes: (4, 4) x0, y0, x1, y1 in the crop: the head, the mouth, the two eyes.
     """
 
-    frames: np.ndarray
+    index: int
     colour: np.ndarray
     alpha: np.ndarray
     x0: int
     y0: int
-    size: int
     boxes: np.ndarray
+
+    @property
+    def bytes(self) -> int:
+        return self.colour.nbytes + self.alpha.nbytes
+
+
+@dataclass(frozen=True)
+class Rays:
+    """Pixels of some frames, frame after frame.
+
+    Attributes:
+        frames: (I) indices in the clip.
+        counts: (I) rays of each.
+        u, v: (R) pixel centres in the reduced picture.
+        colour: (R, 3) float32 in [0, 1], the foreground's own; alpha: (R, 1) float32.
+    """
+
+    frames: np.ndarray
+    counts: np.ndarray
+    u: np.ndarray
+    v: np.ndarray
+    colour: np.ndarray
+    alpha: np.ndarray
 
 
 def foreground_colour(colour: np.ndarray, alpha: np.ndarray, plate: np.ndarray) -> np.ndarray:
     """The colour F in C = a·F + (1 - a)·plate where a is large enough to tell, else the picture's own; uint8."""
-    a = alpha.astype(np.float32)[..., None] / 255
-    estimate = (colour - (1 - a) * plate) / np.maximum(a, 0.25)
-    mixed = (a > 0.02) & (a < 0.98)
-    return np.where(mixed, np.clip(estimate + 0.5, 0, 255), colour).astype(np.uint8)
+    result = colour.copy()
+    mixed = (alpha > 5) & (alpha < 250)  # few pixels: the rest are one or the other
+    a = alpha[mixed].astype(np.float32)[:, None] / 255
+    estimate = (colour[mixed] - (1 - a) * plate[mixed]) / np.maximum(a, 0.25)
+    result[mixed] = np.clip(estimate + 0.5, 0, 255)
+    return result
 
 
-def load(workspace: Workspace, tracking: Tracking, frames: np.ndarray, size: int, reporter: Reporter) -> Dataset:
-    """Read `frames`, reduce them to `size` and find where the head is.
-
-    Raises:
-        WorkspaceError: too few usable frames, or files missing.
-    """
-    if len(frames) < MINIMUM_FRAMES:
-        raise WorkspaceError(
-            f"{workspace.root}: only {len(frames)} frames show the face well enough to learn from, {MINIMUM_FRAMES} "
-            "are needed: give a longer clip in which the face stays in view."
-        )
-
-    def read(index: int) -> tuple[np.ndarray, np.ndarray]:
-        alpha = np.ascontiguousarray(workspace.read_matte(index)[..., 0])
-        colour = foreground_colour(workspace.read_frame(index), alpha, workspace.read_plate(index))
-        if size < alpha.shape[0]:
-            # Averaged premultiplied, so that what lies outside the matte does not bleed in.
-            weight = alpha.astype(np.float32)[..., None] / 255
-            small = cv2.resize(
-                np.concatenate([colour * weight, weight * 255], -1), (size, size), interpolation=cv2.INTER_AREA
-            )
-            alpha = np.clip(small[..., 3] + 0.5, 0, 255).astype(np.uint8)
-            colour = np.clip(small[..., :3] / np.maximum(small[..., 3:] / 255, 1e-3) + 0.5, 0, 255).astype(np.uint8)
-        return colour, alpha
-
-    size = min(size, workspace.subject.size)
-    scale = size / workspace.subject.size
-    colours, alphas = [], []
-    with ThreadPoolExecutor(2) as pool:
-        for done, (colour, alpha) in enumerate(pool.map(read, frames.tolist()), 1):
-            colours.append(colour)
-            alphas.append(alpha)
-            reporter.progress("loading frames", done, len(frames))
-    ever = np.maximum.reduce(alphas) > 2
-    if not ever.any():
-        raise WorkspaceError(f"{workspace.root}: the head mattes are empty: run process on this workspace again.")
+def read_frame(workspace: Workspace, tracking: Tracking, index: int, size: int) -> Frame:
+    """One frame as training sees it."""
+    alpha = np.ascontiguousarray(workspace.read_matte(index)[..., 0])
+    colour = foreground_colour(workspace.read_frame(index), alpha, workspace.read_plate(index))
+    if size < alpha.shape[0]:
+        # Averaged premultiplied, so that what lies outside the matte does not bleed in.
+        weight = cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB).astype(np.float32) * np.float32(1 / 255)
+        small = cv2.resize(colour * weight, (size, size), interpolation=cv2.INTER_AREA)
+        weight = cv2.resize(weight, (size, size), interpolation=cv2.INTER_AREA)
+        alpha = (weight[..., 0] * 255 + 0.5).astype(np.uint8)
+        colour = np.clip(small / np.maximum(weight, 1e-3) + 0.5, 0, 255).astype(np.uint8)
     margin = max(4, size // 40)
-    rows, columns = np.flatnonzero(ever.any(1)), np.flatnonzero(ever.any(0))
+    rows, columns = np.flatnonzero((alpha > 2).any(1)), np.flatnonzero((alpha > 2).any(0))
+    if not len(rows):
+        rows, columns = np.array([0, size - 1]), np.array([0, size - 1])
     y0, y1 = max(rows[0] - margin, 0), min(rows[-1] + 1 + margin, size)
     x0, x1 = max(columns[0] - margin, 0), min(columns[-1] + 1 + margin, size)
-    colour = np.stack([picture[y0:y1, x0:x1] for picture in colours])
-    alpha = np.stack([picture[y0:y1, x0:x1] for picture in alphas])
-    boxes = np.stack(
-        [
-            _boxes(matte, tracking.landmarks_px[index] * scale - (x0, y0), margin)
-            for matte, index in zip(alpha, frames, strict=True)
-        ]
-    )
-    return Dataset(np.asarray(frames), colour, alpha, int(x0), int(y0), size, boxes)
+    landmarks = tracking.landmarks_px[index] * (size / workspace.subject.size) - (x0, y0)
+    colour, alpha = colour[y0:y1, x0:x1].copy(), alpha[y0:y1, x0:x1].copy()
+    return Frame(index, colour, alpha, int(x0), int(y0), _boxes(alpha.shape, landmarks))
 
 
-def _boxes(alpha: np.ndarray, landmarks: np.ndarray, margin: int) -> np.ndarray:
-    height, width = alpha.shape
-    rows, columns = np.flatnonzero((alpha > 2).any(1)), np.flatnonzero((alpha > 2).any(0))
-    head = (
-        [0, 0, width, height]
-        if not len(rows)
-        else [columns[0] - margin, rows[0] - margin, columns[-1] + 1 + margin, rows[-1] + 1 + margin]
-    )
-    boxes = [head]
+def _boxes(shape: tuple[int, ...], landmarks: np.ndarray) -> np.ndarray:
+    height, width = shape
+    boxes = [[0, 0, width, height]]
     for group in (_MOUTH, *_EYES):
         points = landmarks[list(group)]
         pad = 0.25 * np.ptp(points[:, 0])
@@ -151,3 +147,133 @@ def _boxes(alpha: np.ndarray, landmarks: np.ndarray, margin: int) -> np.ndarray:
     empty = (result[:, 2] - result[:, 0] < 2) | (result[:, 3] - result[:, 1] < 2)
     result[empty] = result[0]
     return result
+
+
+class FramePool:
+    """The frames that training draws from: as many as memory allows, the others taking turns.
+
+    Attributes:
+        size: side of the reduced picture, pixels.
+        held: the frames in memory, the oldest first.
+    """
+
+    def __init__(self, workspace: Workspace, tracking: Tracking, frames: np.ndarray, size: int) -> None:
+        """
+        Raises:
+            WorkspaceError: too few frames to learn from.
+        """
+        if len(frames) < MINIMUM_FRAMES:
+            raise WorkspaceError(
+                f"{workspace.root}: only {len(frames)} frames show the face well enough to learn from, "
+                f"{MINIMUM_FRAMES} are needed: give a longer clip in which the face stays in view."
+            )
+        self.size = min(size, workspace.subject.size)
+        self.held: deque[Frame] = deque()
+        self._workspace, self._tracking = workspace, tracking
+        # Evenly spread, whatever number of them has been read.
+        self._order = frames[_spread(len(frames))]
+        self._next, self._bytes, self._whole = 0, 0, False
+        self._reader = ThreadPoolExecutor(2)
+        self._coming: deque[Future[Frame]] = deque()
+
+    def __enter__(self) -> FramePool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop reading ahead."""
+        self._reader.shutdown(wait=True, cancel_futures=True)
+
+    def begin(self, reporter: Reporter, step: int = 0) -> None:
+        """Read the first frames; after an interruption those that it had come to by `step`, roughly.
+
+        Raises:
+            WorkspaceError: files missing, or no matte shows a head.
+        """
+        first = min(FIRST_FRAMES, len(self._order))
+        self._next = (step // EXCHANGE_STEPS) % len(self._order)
+        for done in range(1, first + 1):
+            self._take()
+            reporter.progress("loading frames", done, first)
+        if not any((frame.alpha > 2).any() for frame in self.held):
+            raise WorkspaceError(
+                f"{self._workspace.root}: the head mattes are empty: run process on this workspace again."
+            )
+
+    def advance(self, step: int) -> None:
+        """Let the next frame in: each step until all are there or memory is full, then a turn every few steps."""
+        if len(self.held) >= len(self._order):
+            return
+        if not self._whole or step % EXCHANGE_STEPS == 0:
+            self._take()
+
+    def _take(self) -> None:
+        while len(self._coming) < 3:
+            index = int(self._order[self._next])
+            self._next = (self._next + 1) % len(self._order)
+            self._coming.append(self._reader.submit(read_frame, self._workspace, self._tracking, index, self.size))
+        frame = self._coming.popleft().result()
+        self._bytes += frame.bytes
+        while self.held and self._bytes > POOL_BYTES:
+            self._whole = True
+            self._bytes -= self.held.popleft().bytes
+        self.held.append(frame)
+
+    def sample(
+        self,
+        rng: np.random.Generator,
+        images: int,
+        rays_per_image: int,
+        feature_share: float,
+        patches: int = 0,
+        patch_side: int = 32,
+    ) -> Rays:
+        """Random pixels of `images` random frames and, behind them, square patches of `patches` more.
+
+        Args:
+            feature_share: share of the rays, and of the patches, at the mouth and the eyes; as many at the mouth as at
+                both eyes.
+        """
+        chosen = [self.held[i] for i in rng.integers(0, len(self.held), images + patches)]
+        frames = [frame.index for frame in chosen]
+        counts = [rays_per_image] * images + [patch_side**2] * patches
+        columns, rows, colour, alpha = [], [], [], []
+        for number, frame in enumerate(chosen):
+            height, width = frame.alpha.shape
+            if number < images:
+                kind = np.where(rng.random(rays_per_image) < feature_share, rng.choice([1, 1, 2, 3], rays_per_image), 0)
+                box = frame.boxes[kind]
+                x = (box[:, 0] + rng.random(rays_per_image) * (box[:, 2] - box[:, 0])).astype(int)
+                y = (box[:, 1] + rng.random(rays_per_image) * (box[:, 3] - box[:, 1])).astype(int)
+                x, y = np.minimum(x, width - 1), np.minimum(y, height - 1)
+            else:
+                kind = rng.choice([1, 1, 2, 3]) if rng.random() < feature_share else 0
+                box = frame.boxes[kind]
+                centre = box[:2] + rng.random(2) * (box[2:] - box[:2])
+                corner = np.clip(centre - patch_side / 2, 0, np.maximum((width - patch_side, height - patch_side), 0))
+                y, x = np.divmod(np.arange(patch_side**2), patch_side)
+                x, y = np.minimum(x + int(corner[0]), width - 1), np.minimum(y + int(corner[1]), height - 1)
+            columns.append(x + (frame.x0 + 0.5))
+            rows.append(y + (frame.y0 + 0.5))
+            colour.append(frame.colour[y, x])
+            alpha.append(frame.alpha[y, x])
+        return Rays(
+            np.array(frames),
+            np.array(counts),
+            np.concatenate(columns),
+            np.concatenate(rows),
+            np.concatenate(colour).astype(np.float32) / 255,
+            np.concatenate(alpha).astype(np.float32)[:, None] / 255,
+        )
+
+
+def _spread(count: int) -> np.ndarray:
+    """0 to count - 1 in an order of which each beginning is spread over the whole: bits of the place reversed."""
+    bits = max(1, int(count - 1).bit_length())
+    places = np.arange(1 << bits)
+    reversed_ = np.zeros_like(places)
+    for bit in range(bits):
+        reversed_ |= ((places >> bit) & 1) << (bits - 1 - bit)
+    return reversed_[reversed_ < count]

@@ -7,6 +7,8 @@ field's regions. Landmarks jitter by half a pixel from frame to frame; a thousan
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 import torch
@@ -15,13 +17,32 @@ from scipy.spatial.transform import Rotation
 from ..renderer.cameras import Camera
 from ..renderer.field import Region, region_weight
 from ..renderer.render import Renderer
+from .dataset import Frame
 
 # How far a tracked pose is expected to be off: the prior that keeps an ill-seen motion (depth, above all) in place.
 _PRIOR_ROTATION_RAD = np.radians(0.5)
 _PRIOR_SHIFT_M = 0.002
 _PRIOR_DEPTH_M = 0.006
-_NOISE = 12.0  # grey levels a pixel, after robust weighting
+_NOISE = 120.0
+"""Grey levels a pixel: far above the camera's own, since what a field cannot show is alike in neighbouring pixels."""
 _HUBER = 10.0
+_SQUARE = 4
+PIXELS = 4000
+
+
+@dataclass(frozen=True)
+class Refined:
+    """What the picture says of one frame.
+
+    Attributes:
+        pose: (4, 4) head_to_camera.
+        normal: (7, 7) the last normal equations, without prior: rotation, translation, logarithm of the focal length.
+        gradient: (7) their right side; both are 0 where the frame could not be aligned.
+    """
+
+    pose: np.ndarray
+    normal: np.ndarray
+    gradient: np.ndarray
 
 
 def refine_pose(
@@ -29,48 +50,76 @@ def refine_pose(
     camera: Camera,
     pose: np.ndarray,
     blendshapes: np.ndarray,
-    frame: np.ndarray,
-    alpha: np.ndarray,
+    frame: Frame,
     regions: tuple[Region, ...],
     rng: np.random.Generator,
-    corner: tuple[int, int] = (0, 0),
-    pixels: int = 3000,
+    pixels: int = PIXELS,
     iterations: int = 2,
-) -> np.ndarray:
+) -> Refined:
     """A better head_to_camera for one frame.
 
     Args:
-        camera: of the whole picture that `frame` is cut from.
+        camera: of the whole reduced picture that `frame` is cut from.
         pose: (4, 4) as tracked.
-        frame: (H, W, 3) uint8.
-        alpha: (H, W) uint8, its head matte.
         regions: where the face moves by itself; left out.
         rng: chooses the pixels, those with more structure more often.
-        corner: x, y of the frame's first pixel in the camera's picture.
     """
-    target = cv2.GaussianBlur(frame.astype(np.float32), (0, 0), 0.7)
+    failed = Refined(pose, np.zeros((7, 7)), np.zeros(7))
+    target = cv2.GaussianBlur(frame.colour.astype(np.float32), (0, 0), 0.7)
     across, down = cv2.Scharr(target, -1, 1, 0) / 32, cv2.Scharr(target, -1, 0, 1) / 32
-    structure = np.sqrt((across**2 + down**2).sum(-1)) * (cv2.erode(alpha, np.ones((7, 7), np.uint8)) > 230)
+    inside = cv2.erode(frame.alpha, np.ones((7, 7), np.uint8)) > 230
+    structure = np.sqrt(np.einsum("yxc,yxc->yx", across, across) + np.einsum("yxc,yxc->yx", down, down)) * inside
     total = float(structure.sum())
     if total < 1:
-        return pose
-    chosen = np.flatnonzero(structure.ravel() * (pixels / total) > rng.random(structure.size))
-    rows, columns = np.divmod(chosen, frame.shape[1])
+        return failed
+    rows, columns = _structured(structure * (pixels / total), rng)
     if len(rows) < 200:
-        return pose
+        return failed
     across, down, target = across[rows, columns], down[rows, columns], target[rows, columns]
-    u, v = columns + corner[0] + 0.5, rows + corner[1] + 0.5
+    u, v = columns + (frame.x0 + 0.5), rows + (frame.y0 + 0.5)
     prior = np.array([_PRIOR_ROTATION_RAD] * 3 + [_PRIOR_SHIFT_M] * 2 + [_PRIOR_DEPTH_M])
     result = pose
     for _ in range(iterations):
         rgba, depth = renderer.render_rays(camera, result, blendshapes, u, v)
         matrix, residual = _equations(rgba, depth, camera, result, u, v, across, down, target, regions)
-        normal = matrix.T @ matrix / _NOISE**2 + np.diag(prior**-2)
-        step = np.linalg.solve(normal, matrix.T @ residual / _NOISE**2 - _difference(pose, result) / prior**2)
+        whole, right = matrix.T @ matrix / _NOISE**2, matrix.T @ residual / _NOISE**2
+        step = np.linalg.solve(whole[:6, :6] + np.diag(prior**-2), right[:6] - _difference(pose, result) / prior**2)
         if not np.isfinite(step).all():
-            return pose
-        result = _move(result, step)
-    return result
+            return failed
+        result = move(result, step)
+    return Refined(result, whole, right - whole[:, :6] @ step)
+
+
+def _structured(chance: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of random pixels, by squares of 4: a kernel reads the same places of its tables for neighbours.
+
+    Args:
+        chance: (H, W) of each pixel; that of a square is its pixels' mean.
+    """
+    height, width = (side // _SQUARE for side in chance.shape)
+    mean = cv2.resize(chance[: height * _SQUARE, : width * _SQUARE], (width, height), interpolation=cv2.INTER_AREA)
+    row, column = np.nonzero(mean > rng.random(mean.shape, np.float32))
+    rows, columns = np.divmod(np.arange(_SQUARE**2), _SQUARE)
+    return (row[:, None] * _SQUARE + rows).ravel(), (column[:, None] * _SQUARE + columns).ravel()
+
+
+def focal_step(frames: list[Refined], sigma: float) -> float:
+    """How much the logarithm of the focal length should change, by all frames' pictures together.
+
+    Each frame's pose is free to follow (its six unknowns are eliminated, the Schur complement), so what counts is
+    perspective alone, not the size of the head in the picture.
+
+    Args:
+        sigma: of a prior on that change.
+    """
+    normal, gradient = sigma**-2, 0.0
+    loose = np.diag(np.array([_PRIOR_ROTATION_RAD] * 3 + [0.05, 0.05, 0.5]) ** -2)
+    for frame in frames:
+        if frame.normal[6, 6] > 0:
+            along = np.linalg.solve(frame.normal[:6, :6] + loose, frame.normal[:6, 6])
+            normal += frame.normal[6, 6] - frame.normal[6, :6] @ along
+            gradient += frame.gradient[6] - along @ frame.gradient[:6]
+    return float(gradient / normal)
 
 
 def _equations(rgba, depth, camera: Camera, pose, u, v, across, down, target, regions) -> tuple[np.ndarray, np.ndarray]:
@@ -88,14 +137,15 @@ def _equations(rgba, depth, camera: Camera, pose, u, v, across, down, target, re
     dv = np.stack([zero, f / z, -f * y / z**2], 1)
     arm = points - pose[:3, 3]
     # A turn w moves the point by w x arm, and du · (w x arm) = w · (arm x du).
-    by_u, by_v = np.concatenate([np.cross(arm, du), du], 1), np.concatenate([np.cross(arm, dv), dv], 1)
+    by_u = np.concatenate([np.cross(arm, du), du, (f * x / z)[:, None]], 1)
+    by_v = np.concatenate([np.cross(arm, dv), dv, (f * y / z)[:, None]], 1)
     residual = rgba[:, :3] * 255 - target
     matrix = across[:, :, None] * by_u[:, None] + down[:, :, None] * by_v[:, None]
     weight = np.sqrt(weight[:, None] * np.minimum(1, _HUBER / np.maximum(np.abs(residual), 1e-3)))
-    return (matrix * weight[..., None]).reshape(-1, 6), (residual * weight).ravel()
+    return (matrix * weight[..., None]).reshape(-1, 7), (residual * weight).ravel()
 
 
-def _move(pose: np.ndarray, step: np.ndarray) -> np.ndarray:
+def move(pose: np.ndarray, step: np.ndarray) -> np.ndarray:
     """Turn about the head's origin by step[:3] (rotation vector, camera axes), then shift by step[3:]."""
     moved = pose.copy()
     moved[:3, :3] = Rotation.from_rotvec(step[:3]).as_matrix() @ pose[:3, :3]
@@ -104,6 +154,6 @@ def _move(pose: np.ndarray, step: np.ndarray) -> np.ndarray:
 
 
 def _difference(reference: np.ndarray, pose: np.ndarray) -> np.ndarray:
-    """The step that `_move` would need to come from `reference` to `pose`."""
+    """The step that `move` would need to come from `reference` to `pose`."""
     turn = Rotation.from_matrix(pose[:3, :3] @ reference[:3, :3].T).as_rotvec()
     return np.concatenate([turn, pose[:3, 3] - reference[:3, 3]])

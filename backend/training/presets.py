@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any, get_type_hints
+
+from ..errors import WorkspaceError
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,8 @@ class Preset:
     """Size of a hash table."""
     finest_resolution: int = 512
     """Cells a side of the finest level."""
+    max_samples: int = 16
+    """Samples a ray at most."""
     grid_rate: float = 1e-2
     """AdamW's rate for the grids at the start; it falls to a tenth."""
     network_rate: float = 2e-3
@@ -33,13 +38,45 @@ class Preset:
     """Share of the rays that go to the mouth and the eyes."""
     blendshape_noise: float = 0.03
     """Noise on the blendshapes while training: without it they become a frame number that soaks up pose error."""
-    refinements: tuple[float, ...] = (0.4, 0.7)
+    gated: bool = True
+    """Whether lips and expression reach only their regions of the head (Eq. 4 with fixed masks)."""
+    refinements: tuple[float, ...] = (0.5,)
     """When, as shares of the time, all poses are refined by the picture through the field."""
+    fine: float = 0.8
+    """Share of the time after which the fine stage begins (Eq. 13): patches with a perceptual term."""
+    fine_patches: int = 4
+    """Square patches of 32 pixels in a fine step, in place of as many rays."""
+    fine_weight: float = 0.0
+    """Of the perceptual term in the loss."""
+
+    def changed(self, changes: list[str]) -> Preset:
+        """With fields set as `--set NAME=VALUE` has them; a tuple's values are parted by commas.
+
+        Raises:
+            WorkspaceError: no such field, or not such a value.
+        """
+        values: dict[str, Any] = {}
+        kinds = get_type_hints(Preset)
+        names = [field.name for field in fields(Preset) if field.name != "name"]
+        for change in changes:
+            name, _, text = change.partition("=")
+            if name not in names:
+                raise WorkspaceError(f"A preset has no {name or 'such field'}: choose one of {', '.join(names)}.")
+            try:
+                if kinds[name] is bool:
+                    values[name] = {"true": True, "false": False}[text.lower()]
+                elif kinds[name] in (int, float):
+                    values[name] = kinds[name](text)
+                else:
+                    values[name] = tuple(float(part) for part in text.split(",") if part)
+            except (KeyError, ValueError) as error:
+                raise WorkspaceError(f"{text!r} is no value for {name} of a preset.") from error
+        return replace(self, **values)
 
 
 PRESETS = {
     "preview": Preset("preview", minutes=8.0, size=256),
-    "standard": Preset("standard", minutes=40.0, size=512, log2_table_size=16, finest_resolution=1024),
+    "standard": Preset("standard", minutes=30.0, size=512, log2_table_size=16, finest_resolution=1024),
     "paper": Preset(
         "paper",
         minutes=240.0,

@@ -1,43 +1,40 @@
-"""The training loop of a head: rays of random frames, MSE over a random background, poses refined in between."""
+"""The training loop of a head (Eq. 13): coarse, then fine, with the poses refined by the picture in between."""
 
 from __future__ import annotations
 
-import json
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 
 from ..errors import ConsentError, SyncTalkError
 from ..progress import Reporter, format_duration
 from ..renderer.cameras import pixel_rays
-from ..renderer.field import Field, FieldConfig, Region
+from ..renderer.field import Field, FieldConfig
 from ..renderer.kernels import get_kernel
 from ..renderer.render import Renderer
 from ..renderer.triplane import TriplaneLayout
-from ..workspace import Workspace, atomic_path, read_arrays, write_arrays, write_image
+from ..workspace import Workspace, key_of, read_arrays, write_arrays
 from . import checkpoints, hull
-from .dataset import Tracking, load
+from .dataset import FramePool, Rays, Tracking, read_frame
+from .losses import SPREAD_WEIGHT, perceptual_loss, structural_loss
+from .occupancy import Occupancy
 from .pose_refinement import refine_pose
 from .presets import Preset
+from .regions import EVERYWHERE, expression_region, eye_regions, lip_region
+from .watch import Watch, validation_split
 
 CHECKPOINT_SECONDS = 30.0
-PREVIEW_SECONDS = 20.0
-OCCUPANCY_SCHEDULE = ((600, 16), (2000, 32), (5000, 128), (1 << 60, 256))
-"""(until step, steps between updates of the grid)."""
-OCCUPANCY_WARMUP = 150
-OCCUPANCY_SETTLED = 600
-"""Until this step a cell's neighbours are kept with it: the surface still moves. Later they only cost time."""
-OCCUPANCY_KEEP = 0.8
-"""What a cell's remembered weight is multiplied by at each update: one that no ray used for ten updates goes."""
-OCCUPANCY_THRESHOLD = 0.04
-SPREAD_WEIGHT = 4e-5
-"""Of the rays' spread in the loss: a fog of half the samples becomes a surface, at 0.1 dB; 3e-4 costs 1.7 dB."""
+LOOK_SECONDS = 15.0
 COARSE_STEPS = ((250, 2, 24),)
 """(until step, times the step length, samples a ray): a hull is thick: at first it is sampled coarsely but wholly."""
+ANNEAL = 0.85
+"""Share of the time from which the rates fall to a hundredth: what is learnt settles."""
+PATCH_SIDE = 32
+HULL_FRAMES = 48
+MOST_RECOVERIES = 3
 
 
 @dataclass
@@ -76,8 +73,12 @@ def train(
             "with process --consent NAME (or in the Subject panel) before training."
         )
     minutes = minutes if minutes is not None else preset.minutes
-    trainer = Trainer(workspace, preset, reporter, minutes, seed, device, steps)
-    return trainer.run()
+    with Trainer(workspace, preset, reporter, minutes, seed, device, steps) as trainer:
+        return trainer.run()
+
+
+class Diverged(Exception):
+    """A loss or a weight is not a number any more."""
 
 
 class Trainer:
@@ -93,80 +94,93 @@ class Trainer:
         device: str,
         steps: int | None = None,
     ) -> None:
-        self.workspace, self.preset, self.reporter = workspace, preset, reporter
+        self.workspace, self.preset, self.reporter, self.seed = workspace, preset, reporter, seed
         self.device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         self.limit_s, self.limit_steps = minutes * 60, steps
         self.kernel = get_kernel(device=self.device)
         torch.manual_seed(seed)
         self.tracking = Tracking.read(workspace)
         usable = np.flatnonzero(self.tracking.valid[: workspace.subject.first_test_frame])
-        self.validation_frames = usable[len(usable) // 12 :: max(len(usable) // 6, 1)][:6]
-        self.data = load(workspace, self.tracking, np.setdiff1d(usable, self.validation_frames), preset.size, reporter)
-        self.camera = self.tracking.camera.scaled(self.data.size, self.data.size)
+        self.learnt, kept_out = validation_split(usable)
+        self.pool = FramePool(workspace, self.tracking, self.learnt, preset.size)
+        self.camera = self.tracking.camera.scaled(self.pool.size, self.pool.size)
         # Not tracking.npz's: an earlier training has refined those.
         self.poses = read_arrays(workspace.root / "head_sync.npz")["head_to_camera"].copy()
-        self.step, self.elapsed_s, self.refined = 0, 0.0, 0
-        self.log_path = workspace.checkpoints / "log.jsonl"
+        self.step, self.elapsed_s, self.refined, self.skipped, self.slower = 0, 0.0, 0, 0.0, 1.0
+        self.perceptual, self.lpips = perceptual_loss(self.device)
+        self.watch = Watch(workspace, self.learnt, kept_out, self.camera)
         checkpoint = checkpoints.load_newest(workspace, reporter)
-        if (
-            checkpoint is not None
-            and checkpoint.state.get("tracking_key") == self._tracking_key()
-            and checkpoint.state["preset"] == preset.name
-        ):
-            self._restore(checkpoint)
-        else:
+        if checkpoint is not None and checkpoint.state.get("made_by") != self._made_by():
+            checkpoint = None  # of other poses or another recipe
+        self.pool.begin(reporter, 0 if checkpoint is None else checkpoint.state["step"])
+        if checkpoint is None:
             self._begin()
-        # A resumed run goes on with other rays than those it began with.
-        self.rng = np.random.default_rng([seed, self.step])
-        torch.manual_seed(seed + self.step)
+        else:
+            self._restore(checkpoint)
+            self.reporter.info(f"Going on from step {self.step} ({format_duration(self.elapsed_s)} of training done).")
+        self.watch.begin(self.step)
+
+    def __enter__(self) -> Trainer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.pool.close()
 
     # -- state ------------------------------------------------------------------------------------------------------
 
-    def _tracking_key(self) -> str:
+    def _made_by(self) -> str:
+        """What a checkpoint must be made of to be gone on with: the clip as preprocessed, and the recipe."""
         stages = self.workspace.subject.stages
-        return "-".join(stages[name]["key"] for name in ("media", "head_sync", "face_sync", "portrait_sync"))
+        keys = [stages[name]["key"] for name in ("media", "head_sync", "face_sync", "portrait_sync")]
+        return key_of(*keys, list(asdict(self.preset).items()))
 
     def _begin(self) -> None:
         for old in self.workspace.checkpoints.glob("*"):
             old.unlink()
         self.reporter.progress("carving the hull", 0, 1, "hulls")
-        pick = np.linspace(0, len(self.data.frames) - 1, min(48, len(self.data.frames))).astype(int)
         mattes, poses = [], []
-        for index in pick:
-            matte = np.zeros((self.data.size, self.data.size), np.uint8)
-            height, width = self.data.alpha.shape[1:]
-            matte[self.data.y0 : self.data.y0 + height, self.data.x0 : self.data.x0 + width] = self.data.alpha[index]
+        for frame in list(self.pool.held)[:HULL_FRAMES]:
+            matte = np.zeros((self.pool.size, self.pool.size), np.uint8)
+            height, width = frame.alpha.shape
+            matte[frame.y0 : frame.y0 + height, frame.x0 : frame.x0 + width] = frame.alpha
             mattes.append(matte)
-            poses.append(self.poses[self.data.frames[index]])
-        face = self.tracking.face_head_m
+            poses.append(self.poses[frame.index])
+        face, preset = self.tracking.face_head_m, self.preset
         low, side = hull.head_box(mattes, poses, self.camera, face)
         config = FieldConfig(
             box_low_m=tuple(float(value) for value in low),
             box_size_m=float(side),
             step_m=float(side) / 64,
-            lip_region=lip_region(face),
-            expression_region=expression_region(face),
-            blendshape_centre=tuple(float(value) for value in self.tracking.blendshapes[self.data.frames].mean(0)),
-            layout=TriplaneLayout(self.preset.levels, self.preset.log2_table_size, 16, self.preset.finest_resolution),
+            lip_region=lip_region(face) if preset.gated else EVERYWHERE,
+            expression_region=expression_region(face) if preset.gated else EVERYWHERE,
+            blendshape_centre=tuple(float(value) for value in self.tracking.blendshapes[self.learnt].mean(0)),
+            layout=TriplaneLayout(preset.levels, preset.log2_table_size, 16, preset.finest_resolution),
+            max_samples=preset.max_samples,
         )
         self.field = Field(config).to(self.device)
-        occupied = hull.carve(mattes, poses, self.camera, low, side, config.occupancy_cells, face)
-        self.field.set_occupied(torch.from_numpy(occupied))
-        self.hull = torch.from_numpy(occupied)
-        self.used = torch.full((config.occupancy_cells**3,), 1.0, device=self.device)
+        occupied = torch.from_numpy(hull.carve(mattes, poses, self.camera, low, side, config.occupancy_cells, face))
+        self.field.set_occupied(occupied.to(self.device))
+        self.occupancy = Occupancy(occupied.to(self.device))
         self.reporter.progress("carving the hull", 1, 1, "hulls")
         self._make_optimiser()
+        self._reseed()
 
     def _restore(self, checkpoint: checkpoints.Checkpoint) -> None:
         self.field = checkpoint.field(self.device)
         self._make_optimiser()
         checkpoints.restore_optimiser(checkpoint, self.field, self.optimiser)
         self.poses = checkpoint.head_to_camera.copy()
-        self.step, self.elapsed_s = checkpoint.state["step"], checkpoint.state["elapsed_s"]
-        self.refined = checkpoint.state["refined"]
-        self.hull = checkpoint.tensors["hull"] > 0
-        self.used = checkpoint.tensors["used"].float().to(self.device)
-        self.reporter.info(f"Going on from step {self.step} ({format_duration(self.elapsed_s)} of training done).")
+        state = checkpoint.state
+        self.step, self.elapsed_s, self.refined = state["step"], state["elapsed_s"], state["refined"]
+        self.skipped, self.slower = state.get("skipped", 0.0), state.get("slower", 1.0)
+        used = checkpoint.tensors["used"].float().to(self.device)
+        self.occupancy = Occupancy((checkpoint.tensors["hull"] > 0).to(self.device), used)
+        self._reseed()
+
+    def _reseed(self) -> None:
+        """A resumed run goes on with other rays than those it began with."""
+        self.rng = np.random.default_rng([self.seed, self.step])
+        torch.manual_seed(self.seed + self.step)
 
     def _make_optimiser(self) -> None:
         networks = [parameter for name, parameter in self.field.named_parameters() if name != "tables"]
@@ -185,255 +199,206 @@ class Trainer:
             "preset": self.preset.name,
             "elapsed_s": self.elapsed_s,
             "refined": self.refined,
-            "psnr": self.validation_psnr,
-            "tracking_key": self._tracking_key(),
+            "skipped": self.skipped,
+            "slower": self.slower,
+            "psnr": self.psnr,
+            "made_by": self._made_by(),
             "synthetic": "Renders of this head are synthetic likenesses made with SyncTalk.",
         }
-        occupancy = {"hull": self.hull.to(torch.uint8), "used": self.used.half()}
+        occupancy = {"hull": self.occupancy.hull.to(torch.uint8), "used": self.occupancy.used.half()}
+        focal_px = self.tracking.camera.focal_px
         return checkpoints.save(
-            self.workspace, self.field, self.optimiser, self.poses, self.camera_focal(), self.step, state, occupancy
+            self.workspace, self.field, self.optimiser, self.poses, focal_px, self.step, state, occupancy
         )
-
-    def camera_focal(self) -> float:
-        """Focal length in pixels of the working frame."""
-        return self.tracking.camera.focal_px
 
     # -- the loop ---------------------------------------------------------------------------------------------------
 
     @property
+    def psnr(self) -> float:
+        """Of the frames kept out, when last looked at; 0 before."""
+        return self.watch.looks[-1].psnr_validation if self.watch.looks else 0.0
+
+    @property
     def share(self) -> float:
         """How much of the training is done, 0 to 1 and above."""
-        if self.limit_steps is not None:
-            return self.step / self.limit_steps
-        return self.elapsed_s / self.limit_s
+        done = self.step / self.limit_steps if self.limit_steps is not None else self.elapsed_s / self.limit_s
+        return done + self.skipped
 
     def _tell(self) -> None:
-        message = (
-            f"step {self.step}, PSNR {self.validation_psnr:.1f} dB" if self.validation_psnr else f"step {self.step}"
-        )
+        message = f"step {self.step}"
+        if self.watch.looks:
+            look = self.watch.looks[-1]
+            message += f", PSNR {look.psnr_validation:.1f} dB, {look.steps_per_s:.0f} steps/s"
         if self.limit_steps is not None:
-            self.reporter.progress("training", self.step, self.limit_steps, "steps", message)
+            self.reporter.progress(
+                "training", min(self.share, 1) * self.limit_steps, self.limit_steps, "steps", message
+            )
         else:
-            self.reporter.progress("training", min(self.elapsed_s, self.limit_s), self.limit_s, "s", message)
+            self.reporter.progress("training", min(self.share, 1) * self.limit_s, self.limit_s, "s", message)
 
     def run(self) -> TrainResult:
-        """Train until the time is used up."""
-        self.validation_psnr = self._validate() if self.step else 0.0
-        path = None
-        saved = previewed = time.monotonic()
-        started = time.monotonic() - self.elapsed_s
+        """Train until the time is used up, or until the frames kept out gain nothing any more."""
+        path, recoveries = None, 0
+        saved = looked = time.monotonic()
+        started, step_then = time.monotonic() - self.elapsed_s, self.step
         self._tell()
         while self.share < 1:
-            for share in self.preset.refinements[self.refined :]:
-                if self.share >= share:
-                    self._refine_poses()
-                    self.refined += 1
-                    self.elapsed_s = time.monotonic() - started
-                    path, saved = self._save(), time.monotonic()  # a minute's work on a long clip
-                break
-            self._set_rates(min(self.share, 1.0))
-            self._train_step()
+            if self.refined < len(self.preset.refinements) and self.share >= self.preset.refinements[self.refined]:
+                self._refine_poses()
+                self.refined += 1
+                self.elapsed_s = time.monotonic() - started
+                path, saved = self._save(), time.monotonic()  # a minute's work on a long clip
+            try:
+                self._set_rates(min(self.share, 1.0))
+                self._train_step()
+            except Diverged as error:
+                recoveries += 1
+                self._recover(error, recoveries)
+                started = time.monotonic() - self.elapsed_s
+                continue
             self.elapsed_s = time.monotonic() - started
             now = time.monotonic()
-            if now - previewed > PREVIEW_SECONDS:
-                self.validation_psnr = self._validate(preview=True)
-                self._log()
-                previewed = time.monotonic()
+            if now - looked > LOOK_SECONDS:
+                self._look((self.step - step_then) / (now - looked))
+                self._stop_early()
+                looked, step_then = time.monotonic(), self.step
             if now - saved > min(CHECKPOINT_SECONDS, self.limit_s / 6):
                 path = self._save()
                 saved = time.monotonic()
             if self.step % 10 == 0 and self.share < 1:
                 self._tell()
-        self.validation_psnr = self._validate(preview=True)
-        self._log()
+        self._look((self.step - step_then) / max(time.monotonic() - looked, 1e-3))
         if path is None or path.stem != f"step_{self.step:07d}":
             path = self._save()
         self._tell()
-        return TrainResult(self.step, self.elapsed_s / 60, self.validation_psnr, path)
+        return TrainResult(self.step, self.elapsed_s / 60, self.psnr, path)
+
+    def _look(self, steps_per_s: float) -> None:
+        renderer = Renderer(self.field, self.kernel)
+        blendshapes = self.tracking.blendshapes
+        self.watch.look(renderer, self.poses, blendshapes, self.step, self.elapsed_s / 60, steps_per_s)
+        self.field.train()
+        self.reporter.preview(str(self.watch.preview))
+
+    def _stop_early(self) -> None:
+        """Where the frames kept out gain nothing more, the rest of the time is left out, but for the last settling."""
+        refined = self.refined == len(self.preset.refinements)
+        if refined and not self.skipped and self.share < ANNEAL and self.watch.has_learnt_what_it_can(self._since):
+            self.skipped = ANNEAL - self.share
+            self.reporter.info(
+                f"The frames kept out of training gain nothing more at step {self.step}: it settles and ends early."
+            )
+
+    _since = 0
+    """Step of the last refinement: before it a standstill may be the poses'."""
+
+    def _recover(self, error: Diverged, times: int) -> None:
+        """Back to the last checkpoint, with slower rates.
+
+        Raises:
+            SyncTalkError: there is none, or it has happened too often.
+        """
+        checkpoint = checkpoints.load_newest(self.workspace, self.reporter)
+        if checkpoint is None or times > MOST_RECOVERIES:
+            raise SyncTalkError(
+                f"Training diverged at step {self.step} ({error}): run train again; if it happens again, look for "
+                "broken frames in reports/training.png and report it with the clip's size and length."
+            ) from error
+        step = self.step
+        self._restore(checkpoint)
+        self.slower *= 0.5
+        self.rng = np.random.default_rng([self.seed, self.step, times])
+        self.reporter.warning(
+            f"Training diverged at step {step} ({error}): it goes on from step {self.step} at half the rate."
+        )
 
     def _set_rates(self, share: float) -> None:
-        decay = 0.1**share if share < 0.85 else 0.1**share * (1 - share) / 0.15 * 0.9 + 0.1 * 0.1**share
-        self.optimiser.param_groups[0]["lr"] = self.preset.grid_rate * decay
-        self.optimiser.param_groups[1]["lr"] = self.preset.network_rate * decay
+        decay = 0.1**share if share < ANNEAL else 0.1**share * ((1 - share) / (1 - ANNEAL) * 0.9 + 0.1)
+        self.optimiser.param_groups[0]["lr"] = self.preset.grid_rate * decay * self.slower
+        self.optimiser.param_groups[1]["lr"] = self.preset.network_rate * decay * self.slower
 
-    def _sample(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Random pixels: (I) dataset rows, and for each ray its place in them, its column and its row in the crop."""
-        preset, data, rng = self.preset, self.data, self.rng
-        rows = rng.integers(0, len(data.frames), preset.images_per_step)
-        of = np.repeat(np.arange(len(rows)), preset.rays_per_image)
-        kind = np.where(
-            rng.random(len(of)) < preset.feature_share, rng.choice([1, 1, 2, 3], len(of)), 0
-        )  # as many rays to the mouth as to both eyes
-        box = data.boxes[rows[of], kind]
-        x = (box[:, 0] + rng.random(len(of)) * (box[:, 2] - box[:, 0])).astype(int)
-        y = (box[:, 1] + rng.random(len(of)) * (box[:, 3] - box[:, 1])).astype(int)
-        return rows, of, np.minimum(x, data.alpha.shape[2] - 1), np.minimum(y, data.alpha.shape[1] - 1)
+    def _rays(self) -> tuple[Rays, int]:
+        """Rays of one step, and how many patches lie at their end."""
+        preset = self.preset
+        patches = preset.fine_patches if preset.fine_weight > 0 and self.share >= preset.fine else 0
+        rays = max(1, preset.rays_per_image - patches * PATCH_SIDE**2 // preset.images_per_step)
+        given = preset.images_per_step, rays, preset.feature_share, patches, PATCH_SIDE
+        return self.pool.sample(self.rng, *given), patches
 
     def _train_step(self) -> None:
-        field, data = self.field, self.data
-        rows, of, x, y = self._sample()
-        frames = data.frames[rows]
-        origins, directions = pixel_rays(self.camera, self.poses[frames][of], x + data.x0 + 0.5, y + data.y0 + 0.5)
-        towards = torch.from_numpy(directions).to(self.device)
+        field, device = self.field, self.device
+        # Looked for in the weights as well: compiled code may take a number that is none for any other.
+        if self.step % 10 == 0 and not all(torch.isfinite(weight.sum()) for weight in field.parameters()):
+            raise Diverged("a weight is not a number")
+        rays, patches = self._rays()
+        total = len(rays.u)
+        poses = np.repeat(self.poses[rays.frames], rays.counts, axis=0)
+        origins, directions = pixel_rays(self.camera, poses, rays.u, rays.v)
+        towards = torch.from_numpy(directions).to(device)
         grid = field.grid()
         for until, times, count in COARSE_STEPS:
             if self.step < until:
-                grid = field.grid(times, count)
+                grid = field.grid(times, min(count, field.config.max_samples))
                 break
-        jitter = torch.rand(len(of), device=self.device)
-        start = field.in_cube(torch.from_numpy(origins).to(self.device))
-        samples = self.kernel.march(start, towards, grid, jitter)
-        blendshapes = torch.from_numpy(self.tracking.blendshapes[frames])
-        blendshapes = (blendshapes + self.preset.blendshape_noise * torch.randn_like(blendshapes)).to(self.device)
-        # Samples lie image after image, because rays do.
-        starts = samples.offsets[:: self.preset.rays_per_image].cpu()
+        start = field.in_cube(torch.from_numpy(origins).to(device))
+        samples = self.kernel.march(start, towards, grid, torch.rand(total, device=device))
+        blendshapes = torch.from_numpy(self.tracking.blendshapes[rays.frames])
+        blendshapes = (blendshapes + self.preset.blendshape_noise * torch.randn_like(blendshapes)).to(device)
+        # Samples lie frame after frame, because rays do.
+        starts = samples.offsets.cpu()[torch.from_numpy(np.concatenate([[0], np.cumsum(rays.counts)]))]
         networks = field.networks(blendshapes)
         density, colour, _ = self.kernel.shade(samples, towards, starts, field.tables, field.config.layout, networks)
         rgba, weights, spread = self.kernel.composite(density * samples.fade, colour, samples, grid.step)
-        alpha = torch.from_numpy(data.alpha[rows[of], y, x].astype(np.float32) / 255).to(self.device)[:, None]
-        target = torch.from_numpy(data.colour[rows[of], y, x].astype(np.float32) / 255).to(self.device)
-        background = torch.rand(len(of), 3, device=self.device)
+
+        alpha, target = torch.from_numpy(rays.alpha).to(device), torch.from_numpy(rays.colour).to(device)
+        background = torch.rand(total, 3, device=device)
+        in_patches = patches * PATCH_SIDE**2
+        if patches:  # one colour a patch, or its structure would be the background's noise
+            background[-in_patches:] = torch.rand(patches, 3, device=device).repeat_interleave(PATCH_SIDE**2, 0)
         predicted = rgba[:, :3] + (1 - rgba[:, 3:]) * background
-        loss = ((predicted - (alpha * target + (1 - alpha) * background)) ** 2).mean()
-        loss = loss + SPREAD_WEIGHT * spread.mean()
+        truth = alpha * target + (1 - alpha) * background
+        loss = ((predicted - truth) ** 2).mean() + SPREAD_WEIGHT * spread.mean()
+        if patches:
+            loss = loss + self.preset.fine_weight * self._perceptual(predicted[-in_patches:], truth[-in_patches:])
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         value = float(loss.detach())
         if not np.isfinite(value):
-            raise SyncTalkError(
-                f"Training diverged at step {self.step} (the loss is not a number): run train again, it goes on from "
-                "the last checkpoint; if it happens again, report it with the clip's size and length."
-            )
+            raise Diverged("the loss is not a number")
         self.optimiser.step()
-        self._remember(samples.positions, weights)
+        self.occupancy.remember(field, self.step, samples.positions, weights)
         self.step += 1
+        self.pool.advance(self.step)
 
-    def _remember(self, positions: torch.Tensor, weights: torch.Tensor) -> None:
-        """Occupancy from the rays' own weights: cells that no ray needs are dropped."""
-        grid = self.field.config.occupancy_cells
-        cell = (positions * grid).long().clamp(0, grid - 1)
-        index = (cell[:, 0] * grid + cell[:, 1]) * grid + cell[:, 2]
-        heavy = weights > OCCUPANCY_THRESHOLD
-        self.used.index_fill_(0, index[heavy], 1.0)
-        every = next(every for until, every in OCCUPANCY_SCHEDULE if self.step < until)
-        if (self.step + 1) % every == 0:
-            self.used *= OCCUPANCY_KEEP
-            if self.step > OCCUPANCY_WARMUP:
-                keep = (self.used > 0.1).reshape(grid, grid, grid)
-                keep = _with_neighbours(keep) if self.step < OCCUPANCY_SETTLED else _without_gaps(keep)
-                self.field.set_occupied(keep & self.hull.to(keep.device))
-
-    # -- looking ----------------------------------------------------------------------------------------------------
-
-    def _picture(self, frame: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Rendered over the plate, the truth, and the head matte of one frame, all at the training size."""
-        renderer = Renderer(self.field, self.kernel)
-        rgba = renderer.render(self.camera, self.poses[frame], self.tracking.blendshapes[frame]).rgba
-        self.field.train()
-        plate = self._reduced(self.workspace.read_plate(frame)).astype(np.float32)
-        predicted = np.clip(rgba[..., :3] * 255 + (1 - rgba[..., 3:]) * plate, 0, 255)
-        matte = np.ascontiguousarray(self.workspace.read_matte(frame)[..., 0])
-        return predicted, self._reduced(self.workspace.read_frame(frame)), self._reduced(matte)
-
-    def _validate(self, preview: bool = False) -> float:
-        """Mean head PSNR of the validation frames, dB; writes reports/training.png."""
-        errors, pictures = [], []
-        for frame in self.validation_frames:
-            predicted, truth, matte = self._picture(int(frame))
-            difference = (predicted - truth)[matte > 127] / 255
-            errors.append(-10 * np.log10(max(float((difference**2).mean()), 1e-10)))
-            pictures.append(np.concatenate([truth, predicted.astype(np.uint8)], 0))
-        if preview:
-            path = self.workspace.reports / "training.png"
-            write_image(path, np.concatenate(pictures[:4], 1))
-            self.reporter.preview(str(path))
-        return float(np.mean(errors))
-
-    def _log(self) -> None:
-        line = {"step": self.step, "minutes": self.elapsed_s / 60, "psnr_head": self.validation_psnr}
-        old = self.log_path.read_text(encoding="utf-8") if self.log_path.exists() else ""
-        with atomic_path(self.log_path) as temporary:
-            temporary.write_text(old + json.dumps(line) + "\n", encoding="utf-8")
+    def _perceptual(self, predicted: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+        """The second term of Eq. 13, of (P·S², 3) patches."""
+        one, other = (
+            value.reshape(-1, PATCH_SIDE, PATCH_SIDE, 3).permute(0, 3, 1, 2).clamp(0, 1) for value in (predicted, truth)
+        )
+        if self.lpips is None:
+            return structural_loss(one, other)
+        return self.lpips(one, other).mean()
 
     # -- poses ------------------------------------------------------------------------------------------------------
 
     def _refine_poses(self) -> None:
         """Align every valid frame, the held-out ones too: a pose is what the tracker says of a picture, not learnt."""
         renderer = Renderer(self.field, self.kernel)
-        data, camera = self.data, self.camera
-        regions = (self.field.config.lip_region, *eye_regions(self.tracking.face_head_m))
-        row_of = {int(frame): row for row, frame in enumerate(data.frames)}
+        regions = (lip_region(self.tracking.face_head_m), *eye_regions(self.tracking.face_head_m))
+        held = {frame.index: frame for frame in self.pool.held}
         frames = np.flatnonzero(self.tracking.valid)
-        for done, frame in enumerate(frames.tolist(), 1):
-            if frame in row_of:
-                colour, alpha, corner = data.colour[row_of[frame]], data.alpha[row_of[frame]], (data.x0, data.y0)
-            else:
-                matte = np.ascontiguousarray(self.workspace.read_matte(frame)[..., 0])
-                colour, alpha, corner = self._reduced(self.workspace.read_frame(frame)), self._reduced(matte), (0, 0)
-            self.poses[frame] = refine_pose(
-                renderer,
-                camera,
-                self.poses[frame],
-                self.tracking.blendshapes[frame],
-                colour,
-                alpha,
-                regions,
-                self.rng,
-                corner,
-            )
+        for done, index in enumerate(frames.tolist(), 1):
+            frame = held.get(index) or read_frame(self.workspace, self.tracking, index, self.pool.size)
+            blendshapes = self.tracking.blendshapes[index]
+            refined = refine_pose(renderer, self.camera, self.poses[index], blendshapes, frame, regions, self.rng)
+            self.poses[index] = refined.pose
             self.reporter.progress("refining poses by the picture", done, len(frames))
         self.field.train()
+        self._since = self.step
         self._write_poses()
-
-    def _reduced(self, image: np.ndarray) -> np.ndarray:
-        """A working frame or matte at the training size."""
-        size = (self.data.size, self.data.size)
-        return image if image.shape[:2] == size else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
     def _write_poses(self) -> None:
         """Make the refined poses the workspace's own: rig, new speech and held-out frames take them from there."""
         arrays = read_arrays(self.workspace.tracking_path)
         arrays["head_to_camera"] = self.poses
         write_arrays(self.workspace.tracking_path, **arrays)
-
-
-def _with_neighbours(cells: torch.Tensor) -> torch.Tensor:
-    """(G, G, G) bool with the 26 neighbours of each cell."""
-    return torch.nn.functional.max_pool3d(cells.float()[None, None], 3, 1, 1)[0, 0] > 0
-
-
-def _without_gaps(cells: torch.Tensor) -> torch.Tensor:
-    """A surface of cells closed, and one cell deeper away from the face: samples lie two cells apart, and one that
-    finds the surface only a cell deep can miss it, which shows as a hole in the head."""
-    closed = ~_with_neighbours(~_with_neighbours(cells)) | cells
-    closed[:, :, 1:] |= closed[:, :, :-1].clone()
-    return closed
-
-
-def lip_region(face_head_m: np.ndarray) -> Region:
-    """Where lip shape may act: mouth, jaw and cheeks, from the subject's own face (478, 3)."""
-    mouth, nose, chin = face_head_m[[13, 14]].mean(0), face_head_m[2], face_head_m[152]
-    width = float(np.linalg.norm(face_head_m[454] - face_head_m[234]))
-    top, bottom = float(nose[1] + 0.2 * (mouth[1] - nose[1])), float(chin[1] + 0.03)
-    centre = (float(mouth[0]), (top + bottom) / 2, float(mouth[2] + 0.02))
-    return Region(centre, (0.55 * width, (bottom - top) / 2, 0.075))
-
-
-def expression_region(face_head_m: np.ndarray) -> Region:
-    """Where expression may act: brows, lids, eyes and the root of the nose."""
-    eyes = face_head_m[[33, 133, 263, 362]].mean(0)
-    width = float(np.linalg.norm(face_head_m[454] - face_head_m[234]))
-    brow_to_eye = abs(float(face_head_m[[105, 334], 1].mean() - eyes[1]))
-    return Region(
-        (float(eyes[0]), float(eyes[1] - brow_to_eye * 0.6), float(eyes[2])), (0.5 * width, brow_to_eye * 2.2, 0.06)
-    )
-
-
-def eye_regions(face_head_m: np.ndarray) -> tuple[Region, ...]:
-    """The two eyes with their lids, which move by themselves and say nothing of the head's pose."""
-    regions = []
-    for outer, inner in ((33, 133), (263, 362)):
-        centre = face_head_m[[outer, inner]].mean(0)
-        radius = 0.7 * float(np.linalg.norm(face_head_m[outer] - face_head_m[inner]))
-        regions.append(Region(tuple(float(value) for value in centre), (radius, radius * 0.8, radius * 1.2), 0.003))
-    return tuple(regions)

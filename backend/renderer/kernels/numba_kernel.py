@@ -35,7 +35,7 @@ _ALONE = threading.RLock()  # numba's simplest threading layer ends the process 
 _BLOCK = 256  # rays drawn together: their samples are shaded front to back, 64 at a time
 
 
-@njit(fastmath=True, cache=True, nogil=True)
+@njit(fastmath=True, cache=True, nogil=True, error_model="numpy")
 def _take(positions, directions, rays, low, high, buffers):
     """Samples `low` to `high`, at most a tile, to the buffers; the last stands in for missing ones."""
     points, view = buffers[0], buffers[3][buffers[4].shape[0] - 4 :]
@@ -47,7 +47,7 @@ def _take(positions, directions, rays, low, high, buffers):
         harmonics(directions[r, 0], directions[r, 1], directions[r, 2], view, s)
 
 
-@njit(parallel=True, fastmath=True, cache=True, nogil=True)
+@njit(parallel=True, fastmath=True, cache=True, nogil=True, error_model="numpy")
 def _shade(
     threads, tiles, positions, directions, rays, tables, resolutions, planes, networks, density, colour, gates
 ):  # fmt: skip
@@ -68,7 +68,7 @@ def _shade(
                 gates[low + s, 0], gates[low + s, 1] = open_gates[0, s], open_gates[1, s]
 
 
-@njit(parallel=True, fastmath=True, cache=True, nogil=True)
+@njit(parallel=True, fastmath=True, cache=True, nogil=True, error_model="numpy")
 def _shade_backward(
     threads, tiles, positions, directions, rays, tables, resolutions, planes, networks, d_density, d_colour, d_encoding,
     sums,
@@ -97,7 +97,7 @@ def _shade_backward(
                     d_encoding[column, low + s] = by_encoding[column, s]
 
 
-@njit(parallel=True, fastmath=True, cache=True, nogil=True)
+@njit(parallel=True, fastmath=True, cache=True, nogil=True, error_model="numpy")
 def _tables_backward(positions, gradient, resolutions, planes, out):
     """`gradient` (3L, M) of the encoding to that of the tables, (3L, T)."""
     points, levels, size = positions.shape[0], resolutions.shape[0], out.shape[1]
@@ -128,7 +128,7 @@ def _tables_backward(positions, gradient, resolutions, planes, out):
             table[k11] += g * fu * fv
 
 
-@njit(parallel=True, fastmath=True, cache=True, nogil=True)
+@njit(parallel=True, fastmath=True, cache=True, nogil=True, error_model="numpy")
 def _draw(
     threads, origin, directions, occupied, blocks, box_size, step, most, tables, resolutions, planes, networks, out
 ):
@@ -181,7 +181,7 @@ def _draw(
                 _blend(filled, waiting, distances, fades, step, buffers, transmittance, out[first:])
 
 
-@njit(fastmath=True, cache=True, nogil=True)
+@njit(fastmath=True, cache=True, nogil=True, error_model="numpy")
 def _blend(filled, waiting, distances, fades, step, buffers, transmittance, out):
     """A tile's samples onto their rays, in the order in which they were queued: front to back."""
     gates, values = buffers[5], buffers[7]

@@ -1,0 +1,74 @@
+"""Clips as benchmarks need them: processed once into a work folder, and trained."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from pathlib import Path
+
+import torch
+
+from .. import pipeline
+from ..actor import SAMPLE
+from ..options import ProcessOptions
+from ..progress import Reporter
+from ..workspace import Workspace
+
+CONSENT = "benchmark"
+
+
+def machine() -> str:
+    """The machine in words, as docs/benchmarks.md names it."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    return f"{cores} cores, {gpu} ({platform.machine()}, torch {torch.__version__})"
+
+
+def processed(clip: str, work: Path, reporter: Reporter) -> Workspace:
+    """The workspace of a clip (a path, or `sample`) in `work`; one that is there is gone on with."""
+    source = SAMPLE / "speaker.mp4" if clip == "sample" else Path(clip)
+    root = work / ("sample" if clip == "sample" else source.stem)
+    return pipeline.process(root, ProcessOptions(video=source), reporter, consent_by=CONSENT)
+
+
+def copied(workspace: Workspace, root: Path) -> Workspace:
+    """A copy without checkpoints, for a training that must not touch the original. Pictures are linked, not copied."""
+    shutil.rmtree(root, ignore_errors=True)
+    kept = ("checkpoints", "renders", "reports", ".lock*", "lock*")
+    pictures = ("frames", "mattes", "plate")
+    shutil.copytree(workspace.root, root, ignore=shutil.ignore_patterns(*kept, *pictures))
+    for name in pictures:
+        shutil.copytree(workspace.root / name, root / name, copy_function=_link)
+    return Workspace.open(root)
+
+
+def repeated(workspace: Workspace, root: Path, seconds: float) -> Workspace:
+    """A workspace of the same clip played again and again, or cut off, to so many seconds: what length costs."""
+    from ..workspace import FPS, read_arrays, write_arrays
+
+    clip = copied(workspace, root)
+    frames, before = int(seconds * FPS), clip.subject.frames
+    turn = [index % before for index in range(frames)]
+    for name, suffix in (("frames", "jpg"), ("mattes", "png"), ("plate", "jpg")):
+        for index in range(before, frames):
+            target = root / name / f"{index:06d}.{suffix}"
+            if not target.exists():
+                _link(root / name / f"{turn[index]:06d}.{suffix}", target)
+    for name in ("tracking.npz", "head_sync.npz"):
+        arrays = read_arrays(root / name)
+        write_arrays(
+            root / name,
+            **{key: value[turn] if value.ndim and len(value) == before else value for key, value in arrays.items()},
+        )
+    clip.subject.frames = frames
+    clip.subject.duration_s = frames / FPS
+    clip.save()
+    return clip
+
+
+def _link(source: str | Path, target: str | Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another disk, or a file system without links
+        shutil.copyfile(source, target)

@@ -1,0 +1,147 @@
+"""`bench training`: how good a head is after how many minutes, what a clip's length costs, what gated conditions do."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from .. import performance
+from ..errors import SyncTalkError
+from ..evaluation.evaluate import evaluate
+from ..progress import Reporter, terminal_reporter
+from ..workspace import Workspace
+from . import subject
+
+HELP = "training: held-out PSNR by minutes, steps a second, memory, cost by length, gap with and without gates"
+COST_STEPS = 400
+TRAIN_FRAMES = 60
+"""Frames learnt from, spread over the clip, that the gap to the held-out ones is measured with."""
+WITHOUT_GATES = ("gated=false", "blendshape_noise=0")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the benchmark's arguments on `parser`."""
+    parser.add_argument("--clip", default="sample", help="a video, or sample (%(default)s)")
+    parser.add_argument("--workspace", type=Path, help="its processed workspace, instead; it is not changed")
+    parser.add_argument("--preset", default="preview")
+    parser.add_argument("--minutes", nargs="*", type=float, default=[0.5, 1, 2, 5, 10], help="a training each")
+    parser.add_argument("--seconds", nargs="*", type=float, default=[], help="cost of the clip repeated to this length")
+    parser.add_argument("--without-gates", action="store_true", help="each training without gated conditions as well")
+    parser.add_argument("--size", type=int, default=256, help="side of the pictures compared (%(default)s)")
+    parser.add_argument("--work", type=Path, help="keep the clip's frames here for the next run")
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """The figures of docs/benchmarks.md."""
+    reporter = terminal_reporter()
+    with contextlib.ExitStack() as stack:
+        work = args.work or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        work.mkdir(parents=True, exist_ok=True)
+        source = Workspace.open(args.workspace) if args.workspace else subject.processed(args.clip, work, reporter)
+        recipes = {"gated": ()} | ({"without gates": WITHOUT_GATES} if args.without_gates else {})
+        trainings = [
+            _training(source, work / "run", args.preset, minutes, changes, args.size) | {"recipe": name}
+            for minutes in args.minutes
+            for name, changes in recipes.items()
+        ]
+        costs = [_cost(source, work / "run", args.preset, seconds) for seconds in args.seconds]
+    return {"machine": subject.machine(), "clip": source.root.name, "preset": args.preset} | {
+        "trainings": trainings,
+        "costs": costs,
+    }
+
+
+def _training(
+    source: Workspace, root: Path, preset: str, minutes: float, changes: tuple[str, ...], size: int
+) -> dict[str, Any]:
+    workspace = subject.copied(source, root)
+    arguments = ["--preset", preset, "--minutes", str(minutes), *(f"--set={change}" for change in changes)]
+    result = _train(workspace, arguments)
+    evaluation = evaluate(performance.held_out(workspace, size, Reporter()))
+    figures = evaluation.figures
+    learnt = performance.driven_by_itself(workspace, size, Reporter(), _learnt_frames(workspace))
+    gap = evaluate(learnt).figures["psnr_head"] - figures["psnr_head"]
+    kept = ("psnr_head", "psnr", "psnr_mouth", "psnr_edge", "ssim", "ms_ssim", "lmd_px", "lip_correlation", "lip_range")
+    return {"minutes": minutes, **result, **{name: figures[name] for name in kept}, "gap": round(gap, 3)}
+
+
+def _learnt_frames(workspace: Workspace) -> np.ndarray:
+    return np.linspace(0, workspace.subject.first_test_frame - 1, TRAIN_FRAMES).astype(int)
+
+
+def _cost(source: Workspace, root: Path, preset: str, seconds: float) -> dict[str, Any]:
+    workspace = subject.repeated(source, root, seconds)
+    result = _train(workspace, ["--preset", preset, "--steps", str(COST_STEPS), "--set", "refinements="])
+    return {"seconds": seconds, "frames": workspace.subject.frames, **result}
+
+
+def _train(workspace: Workspace, arguments: list[str]) -> dict[str, Any]:
+    """Train in a process of its own, to see its memory."""
+    begun = time.monotonic()
+    with subprocess.Popen(
+        [sys.executable, "-m", "backend", "train", str(workspace.root), "--json", *arguments],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2],
+    ) as process:  # fmt: skip
+        peak = [0]
+        watcher = threading.Thread(target=_watch, args=(process, peak), daemon=True)
+        watcher.start()
+        out, error = process.communicate()
+    if process.returncode:
+        raise SyncTalkError(error.strip().splitlines()[-1] if error.strip() else "train failed without a word")
+    result = json.loads(out)
+    seconds = time.monotonic() - begun
+    return {
+        "steps": result["step"],
+        "steps_per_s": result["step"] / (60 * result["minutes"]),
+        "wall_s": seconds,
+        "memory_mb": peak[0] / 1e6,
+    }
+
+
+def _watch(process: subprocess.Popen, peak: list[int]) -> None:
+    with contextlib.suppress(psutil.Error):
+        watched = psutil.Process(process.pid)
+        while process.poll() is None:
+            peak[0] = max(peak[0], watched.memory_info().rss)
+            time.sleep(0.1)
+
+
+def in_words(result: dict[str, Any]) -> str:
+    """Tables for docs/benchmarks.md."""
+    lines = [f"{result['machine']}; {result['clip']}, preset {result['preset']}", ""]
+    if result["trainings"]:
+        lines.append(
+            "| minutes | recipe | steps | steps/s | whole run | memory | `psnr_head` | `psnr` | `psnr_mouth` | `ssim` | `lmd_px` | gap |"
+        )
+        lines.append("|---" * 12 + "|")
+        lines += [
+            (
+                f"| {row['minutes']:g} | {row['recipe']} | {row['steps']:,} | {row['steps_per_s']:.0f} | {row['wall_s']:.0f} s | "
+                f"{row['memory_mb']:.0f} MB | {row['psnr_head']:.2f} dB | {row['psnr']:.2f} dB | {row['psnr_mouth']:.2f} dB | "
+                f"{row['ssim']:.3f} | {row['lmd_px']:.2f} | {row['gap']:+.2f} dB |"
+            )
+            for row in result["trainings"]
+        ]
+    if result["costs"]:
+        lines += [
+            "",
+            "| clip | frames | steps/s | whole run of " + str(COST_STEPS) + " steps | memory |",
+            "|---" * 5 + "|",
+        ]
+        for row in result["costs"]:
+            lines.append(
+                f"| {row['seconds']:g} s | {row['frames']:,} | {row['steps_per_s']:.0f} | {row['wall_s']:.0f} s | "
+                f"{row['memory_mb']:.0f} MB |"
+            )
+    return "\n".join(lines)

@@ -1,0 +1,56 @@
+"""The field and its picture as one would first write them, in PyTorch: the reference of benchmark and tests.
+
+No occupancy, no folding, no kernel: 16 samples a ray, evenly over the head's box, each network layer by layer.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from .cameras import Camera, picture_rays
+from .field import Field, region_weight
+from .kernels.torch_kernel import encode, spherical_harmonics
+
+SAMPLES = 16
+_RAYS = 16384  # together: their layers take some hundred megabytes
+
+
+def shade(
+    field: Field, points: torch.Tensor, towards: torch.Tensor, blendshapes: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Density, colour and gates (Eq. 4, 10 to 12) of (M, 3) points in the unit cube, seen along (M, 3) `towards`."""
+    config = field.config
+    encoding = encode(points, field.tables, config.layout)
+    metres = points * config.box_size_m + field.low
+    fixed = [region_weight(metres, region) for region in (config.lip_region, config.expression_region)]
+    gates = torch.sigmoid(field.gate(encoding)) * torch.stack(fixed, 1)
+    lip, expression = field.codes(blendshapes[None])
+    value = torch.cat([encoding, lip * gates[:, :1], expression * gates[:, 1:]], 1)
+    value = torch.relu(field.density_hidden(torch.relu(field.density_in(value))))
+    geometry = field.density_out(value)
+    value = torch.cat([geometry[:, 1:], spherical_harmonics(towards)], 1)
+    colour = torch.sigmoid(field.colour_out(torch.relu(field.colour_in(value))))
+    return torch.exp(geometry[:, 0].clamp(max=11)), colour, gates
+
+
+@torch.no_grad()
+def rays_seen(
+    field: Field, camera: Camera, head_to_camera: np.ndarray, blendshapes: np.ndarray, u: np.ndarray, v: np.ndarray
+) -> torch.Tensor:
+    """Premultiplied RGBA (R, 4) of pixels at (u, v)."""
+    origin, directions = (torch.from_numpy(a) for a in picture_rays(camera, head_to_camera, u, v))
+    start, values = field.in_cube(origin), torch.from_numpy(blendshapes)
+    parts = []
+    for towards in directions.split(_RAYS):
+        to_low, to_high = -start / towards, (1 - start) / towards
+        near = torch.minimum(to_low, to_high).amax(1).clamp(min=0)
+        step = (torch.maximum(to_low, to_high).amin(1) - near).clamp(min=0) / SAMPLES
+        t = near[:, None] + (torch.arange(SAMPLES) + 0.5) * step[:, None]
+        points = (start + t[..., None] * towards[:, None]).reshape(-1, 3).clamp(0, 1)
+        density, colour, _ = shade(field, points, towards.repeat_interleave(SAMPLES, 0), values)
+        optical = density.reshape(-1, SAMPLES) * (step * field.config.box_size_m)[:, None]
+        weights = torch.exp(optical - optical.cumsum(1)) * (1 - torch.exp(-optical))
+        rgb = (weights[..., None] * colour.reshape(-1, SAMPLES, 3)).sum(1)
+        parts.append(torch.cat([rgb, weights.sum(1, keepdim=True)], 1))
+    return torch.cat(parts)

@@ -1,0 +1,138 @@
+"""Watching a training: PSNR of frames it learns from and of frames kept out, a preview picture, the log, early stop."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from ..renderer.cameras import Camera
+from ..renderer.render import Renderer
+from ..workspace import Workspace, atomic_path, write_image
+
+SHOWN = 6
+"""Frames of either kind that are looked at."""
+_STRETCHES = 3
+_STRETCH_FRAMES = 15
+_STRETCH_SHARE = 0.03
+_PATIENCE = 6
+"""Looks without gain after which a training has learnt what it can."""
+_GAIN_DB = 0.02
+
+
+def validation_split(usable: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Frames to learn from, and frames to judge by: whole stretches, since a frame's neighbours show nearly the same.
+
+    Three stretches, each 3 % of the clip and at most 15 frames, are kept out; of them those in the middle are judged.
+
+    Args:
+        usable: (N) indices of the frames before the held-out part.
+    """
+    if len(usable) < 2 * SHOWN:
+        return usable, usable  # too few to learn from, which the pool of frames tells
+    length = min(_STRETCH_FRAMES, max(1, int(len(usable) * _STRETCH_SHARE)))
+    out, judged = np.zeros(len(usable), bool), []
+    each = SHOWN // _STRETCHES
+    for number in range(_STRETCHES):
+        first = int(len(usable) * (number + 0.5) / _STRETCHES) - length // 2
+        out[first : first + length] = True
+        middle = first + (np.arange(each) + 1) * length // (each + 1)
+        judged += usable[np.unique(middle)].tolist()
+    return usable[~out], np.array(judged)
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look at a training; decibels inside the head's matte."""
+
+    step: int
+    minutes: float
+    psnr_train: float
+    psnr_validation: float
+    steps_per_s: float
+
+
+@dataclass
+class Watch:
+    """Looks at the head while it is trained.
+
+    Args:
+        learnt, kept_out: frames of the clip.
+        camera: of the reduced picture.
+    """
+
+    workspace: Workspace
+    learnt: np.ndarray
+    kept_out: np.ndarray
+    camera: Camera
+    looks: list[Look] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._log = self.workspace.checkpoints / "log.jsonl"
+        self._learnt = self.learnt[np.linspace(0, len(self.learnt) - 1, SHOWN).astype(int)]
+
+    def begin(self, step: int) -> None:
+        """Take up the log of an earlier run up to `step`; what it did after its last checkpoint is done again."""
+        self.looks = []
+        if step and self._log.exists():
+            for line in self._log.read_text(encoding="utf-8").splitlines():
+                try:
+                    look = Look(**json.loads(line))
+                except (ValueError, TypeError):
+                    continue  # a line cut off, or of another version
+                if look.step <= step:
+                    self.looks.append(look)
+        self._write()
+
+    def look(
+        self, renderer: Renderer, poses: np.ndarray, blendshapes: np.ndarray, step: int, minutes: float, rate: float
+    ) -> Look:
+        """Measure, write the log and `reports/training.png`: truth above, prediction below."""
+
+        def psnr(frames: np.ndarray) -> tuple[float, list[np.ndarray]]:
+            values, pictures = [], []
+            for frame in frames.tolist():
+                predicted, truth, matte = self._picture(renderer, frame, poses[frame], blendshapes[frame])
+                difference = (predicted - truth)[matte > 127] / 255
+                if len(difference):
+                    values.append(-10 * np.log10(max(float((difference**2).mean()), 1e-10)))
+                pictures.append(np.concatenate([truth, predicted.astype(np.uint8)], 0))
+            return float(np.mean(values)) if values else 0.0, pictures
+
+        learnt, _ = psnr(self._learnt)
+        kept_out, pictures = psnr(self.kept_out)
+        found = Look(step, minutes, learnt, kept_out, rate)
+        write_image(self.preview, np.concatenate(pictures[:: max(1, len(pictures) // 4)][:4], 1))
+        self.looks.append(found)
+        self._write()
+        return found
+
+    @property
+    def preview(self):
+        """The picture that `look` writes."""
+        return self.workspace.reports / "training.png"
+
+    def has_learnt_what_it_can(self, since_step: int) -> bool:
+        """Whether the frames kept out have not gained for `_PATIENCE` looks, counted from `since_step`."""
+        values = [look.psnr_validation for look in self.looks if look.step > since_step]
+        return len(values) > _PATIENCE and max(values[-_PATIENCE:]) < max(values[:-_PATIENCE]) + _GAIN_DB
+
+    def _picture(self, renderer: Renderer, frame: int, pose: np.ndarray, blendshapes: np.ndarray):
+        """Rendered over the plate, the truth, and the head matte of one frame, all at the training size."""
+        size = (self.camera.width, self.camera.height)
+
+        def reduced(image: np.ndarray) -> np.ndarray:
+            return image if image.shape[1::-1] == size else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+        rgba = renderer.render(self.camera, pose, blendshapes).rgba
+        plate = reduced(self.workspace.read_plate(frame)).astype(np.float32)
+        predicted = np.clip(rgba[..., :3] * 255 + (1 - rgba[..., 3:]) * plate, 0, 255)
+        matte = np.ascontiguousarray(self.workspace.read_matte(frame)[..., 0])
+        return predicted, reduced(self.workspace.read_frame(frame)), reduced(matte)
+
+    def _write(self) -> None:
+        with atomic_path(self._log) as temporary:
+            text = "".join(json.dumps(vars(look)) + "\n" for look in self.looks)
+            temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,146 @@
+"""The parts of training: the pool of frames, occupancy, losses, the split, poses aligned to a picture."""
+
+import numpy as np
+import pytest
+import torch
+
+from backend.progress import Reporter
+from backend.renderer.cameras import Camera, project
+from backend.renderer.render import Renderer
+from backend.training import checkpoints, dataset
+from backend.training.dataset import FramePool, Tracking, foreground_colour, read_frame
+from backend.training.losses import structural_loss
+from backend.training.occupancy import Occupancy, without_gaps
+from backend.training.pose_refinement import Refined, focal_step, move, refine_pose
+from backend.training.regions import eye_regions, lip_region
+from backend.training.watch import validation_split
+from backend.workspace import Workspace
+
+
+def test_occupied_surfaces_are_closed_and_two_cells_deep():
+    cells = torch.zeros(9, 9, 9, dtype=torch.bool)
+    cells[:, :, 4] = True
+    cells[4, 4, 4] = False
+    closed = without_gaps(cells)
+    assert closed[2:7, 2:7, 4:6].all()
+    assert not closed[:, :, :4].any() and not closed[:, :, 6:].any()
+
+
+def test_cells_that_rays_use_stay_and_others_go(trained):
+    field = checkpoints.load_for_rendering(Workspace.open(trained)).field()
+    hull = torch.ones_like(field.occupied, dtype=torch.bool)
+    occupancy = Occupancy(hull)
+    used = torch.tensor([[0.505, 0.505, 0.505]])
+    for step in range(3000, 3000 + 128 * 12):
+        occupancy.remember(field, step, used, torch.tensor([0.9]))
+    grid = hull.shape[0]
+    middle = int(0.505 * grid)
+    assert field.occupied[middle, middle, middle] and int(field.occupied.sum()) < 30
+
+
+def test_the_foreground_is_freed_of_the_plate_where_both_are_mixed():
+    plate, colour = np.full((2, 3, 3), 200, np.uint8), np.full((2, 3, 3), 40, np.uint8)
+    alpha = np.array([[0, 128, 255], [64, 192, 128]], np.uint8)
+    a = alpha[..., None] / 255
+    mixed = np.round(a * colour + (1 - a) * plate).astype(np.uint8)
+    found = foreground_colour(mixed, alpha, plate)
+    assert np.abs(found[alpha > 60].astype(int) - 40).max() <= 3
+    np.testing.assert_array_equal(found[0, 0], plate[0, 0])
+
+
+@pytest.fixture
+def pool(trained, monkeypatch):
+    workspace = Workspace.open(trained)
+    tracking = Tracking.read(workspace)
+    monkeypatch.setattr(dataset, "FIRST_FRAMES", 6)
+    with FramePool(workspace, tracking, np.flatnonzero(tracking.valid)[:40], 128) as made:
+        made.begin(Reporter())
+        yield made
+
+
+def test_all_frames_come_in_when_memory_allows(pool):
+    assert len(pool.held) == 6
+    spread = sorted(frame.index for frame in pool.held)
+    assert spread[-1] - spread[0] > 25, "the first frames are spread over the clip"
+    for step in range(100):
+        pool.advance(step)
+    assert sorted(frame.index for frame in pool.held) == list(range(40))
+
+
+def test_a_long_clip_takes_turns_within_its_memory(pool, monkeypatch):
+    monkeypatch.setattr(dataset, "POOL_BYTES", sum(frame.bytes for frame in pool.held) * 2)
+    seen = set()
+    for step in range(400):
+        pool.advance(step)
+        seen.update(frame.index for frame in pool.held)
+        assert sum(frame.bytes for frame in pool.held) <= dataset.POOL_BYTES
+    assert seen == set(range(40)) and len(pool.held) < 20
+
+
+def test_rays_carry_the_pixels_they_go_through(pool):
+    rng = np.random.default_rng(0)
+    rays = pool.sample(rng, 3, 50, 0.3, patches=2, patch_side=32)
+    assert rays.counts.tolist() == [50, 50, 50, 1024, 1024] and len(rays.u) == 150 + 2048
+    by_index = {frame.index: frame for frame in pool.held}
+    first = 0
+    for index, count in zip(rays.frames, rays.counts, strict=True):
+        frame = by_index[int(index)]
+        part = slice(first, first + count)
+        x, y = (rays.u[part] - 0.5 - frame.x0).astype(int), (rays.v[part] - 0.5 - frame.y0).astype(int)
+        np.testing.assert_allclose(rays.colour[part], frame.colour[y, x] / 255, atol=1e-6)
+        np.testing.assert_allclose(rays.alpha[part, 0], frame.alpha[y, x] / 255, atol=1e-6)
+        first += count
+    assert np.ptp(rays.u[-1024:]) == 31 and np.ptp(rays.v[-1024:]) == 31
+
+
+def test_the_frames_kept_out_lie_in_stretches_away_from_those_learnt():
+    usable = np.arange(10, 1600)
+    learnt, judged = validation_split(usable)
+    assert len(judged) == 6 and len(learnt) == len(usable) - 45
+    assert min(np.abs(learnt - frame).min() for frame in judged) >= 5
+    learnt, judged = validation_split(np.arange(30))
+    assert len(judged) >= 3 and not set(judged) & set(learnt)
+
+
+def test_the_structural_loss_knows_blur_from_brightness():
+    truth = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    assert float(structural_loss(truth, truth)) == pytest.approx(0, abs=1e-5)
+    blurred = torch.nn.functional.avg_pool2d(truth, 5, 1, 2, count_include_pad=False)
+    brighter = (truth + 0.05).clamp(max=1)
+    assert float(structural_loss(blurred, truth)) > 3 * float(structural_loss(brighter, truth)) > 0
+
+
+def test_a_pose_is_found_again_by_the_picture(trained):
+    """The truth is the head's own rendering, so the pose that made it is known."""
+    workspace = Workspace.open(trained)
+    head = checkpoints.load_for_rendering(workspace)
+    tracking, renderer = Tracking.read(workspace), Renderer(head.field())
+    camera: Camera = tracking.camera
+    index = int(np.flatnonzero(tracking.valid)[5])
+    frame = read_frame(workspace, tracking, index, workspace.subject.size)
+    pose, blendshapes = tracking.head_to_camera[index], tracking.blendshapes[index]
+    picture = renderer.render(camera, pose, blendshapes).rgba
+    part = picture[frame.y0 : frame.y0 + frame.alpha.shape[0], frame.x0 : frame.x0 + frame.alpha.shape[1]]
+    colour = np.clip(part[..., :3] / np.maximum(part[..., 3:], 1e-3) * 255, 0, 255).astype(np.uint8)
+    made = dataset.Frame(index, colour, (part[..., 3] * 255).astype(np.uint8), frame.x0, frame.y0, frame.boxes)
+    regions = (lip_region(tracking.face_head_m), *eye_regions(tracking.face_head_m))
+    away = move(pose, np.array([*np.radians([0.5, -0.5, 0.0]), 0.0015, -0.001, 0.0]))
+    found = refine_pose(renderer, camera, away, blendshapes, made, regions, np.random.default_rng(0), 40_000, 8)
+
+    def off_px(other: np.ndarray) -> float:
+        there, here = (project(camera, each, tracking.face_head_m)[0] for each in (other, pose))
+        return float(np.linalg.norm(there - here, axis=1).mean())
+
+    assert off_px(found.pose) < 0.4 * off_px(away)
+
+
+def test_perspective_alone_tells_the_focal_length():
+    """Made-up equations in which only the focal length explains what the poses cannot."""
+    random = np.random.default_rng(0)
+    frames = []
+    for _ in range(20):
+        matrix = random.normal(size=(300, 7))
+        right = matrix @ np.array([*random.normal(size=6) * 1e-4, 0.05])
+        frames.append(Refined(np.eye(4), matrix.T @ matrix * 1e4, matrix.T @ right * 1e4))
+    assert focal_step(frames, 0.1) == pytest.approx(0.05, abs=2e-3)
+    assert focal_step([Refined(np.eye(4), np.zeros((7, 7)), np.zeros(7))], 0.1) == 0

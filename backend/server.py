@@ -140,7 +140,8 @@ class Server:
                 if self._closing:
                     return
                 job, self._frame = self._frame, None
-            self._answer(job, lambda job=job: self._frames.render(job.params))
+            reporter = self._reporter(job)
+            self._answer(job, lambda job=job, reporter=reporter: self._frames.render(job.params, reporter))
 
     def _reporter(self, job: _Job) -> Reporter:
         def progress(event: Progress) -> None:
@@ -183,6 +184,9 @@ class Server:
                 self._closing = True  # Blender is gone
 
 
+_PREPARING = "preparing the renderer"
+
+
 class FrameRenderer:
     """Answers `frame`: keeps the last workspace's head loaded, and loads it anew when training wrote a newer one."""
 
@@ -190,8 +194,8 @@ class FrameRenderer:
         self._loaded: tuple[str, str] | None = None
         self._renderer = None
 
-    def render(self, params: dict[str, Any]) -> dict[str, Any]:
-        """Render into the shared file; see docs/protocol.md."""
+    def render(self, params: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
+        """Render into the shared file; see docs/protocol.md. The first picture tells that it has to prepare."""
         from .renderer.cameras import Camera
         from .renderer.colour import to_scene_linear
 
@@ -205,7 +209,13 @@ class FrameRenderer:
         if isinstance(limit, int) and 0 < limit < max(width, height):
             factor = limit / max(width, height)
             camera = camera.scaled(max(1, round(width * factor)), max(1, round(height * factor)))
-        rgba = self._head(_text(params, "workspace")).render(camera, pose, blendshapes).rgba
+        root = _text(params, "workspace")
+        first = self._loaded is None
+        if first:
+            reporter.progress(_PREPARING, 0, 1, "kernels", "the first time on a computer takes half a minute")
+        rgba = self._head(root).render(camera, pose, blendshapes).rgba
+        if first:
+            reporter.progress(_PREPARING, 1, 1, "kernels")
         if params.get("encoding", "scene_linear") == "scene_linear":
             rgba = to_scene_linear(rgba)
         if params.get("origin", "bottom_left") == "bottom_left":

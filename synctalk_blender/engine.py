@@ -70,12 +70,16 @@ class SyncTalkRenderEngine(bpy.types.RenderEngine):
         that dies or hangs meanwhile is noticed by its client, and the request fails.
         """
         request = FrameRequest(shared_backend(), frame)
-        self.update_stats("", "Waiting for the head")
+        told = "Waiting for the head"
+        self.update_stats("", told)
         while True:
             while not request.poll():
                 if self.test_break():
                     request.abandon()
                     return None
+                if request.stage and request.stage != told:
+                    told = request.stage
+                    self.update_stats("", told)
                 time.sleep(_WAIT_S)
             try:
                 return request.take()[0]
@@ -212,7 +216,10 @@ class _Viewport:
         _watch(self._request)
 
     def _take_answer(self) -> None:
-        if self._request is None or not self._request.poll():
+        if self._request is None:
+            return
+        if not self._request.poll():
+            self.message = self._request.stage or self.message
             return
         request, self._request = self._request, None
         is_wanted = self._asked is not None and self._asked.is_same_as(self._wanted)
@@ -284,17 +291,20 @@ def _head_version(workspace: str) -> float:
 
 
 def _watch(request: FrameRequest) -> None:
-    """Have the 3D views drawn again when `request` is answered."""
+    """Have the 3D views drawn again when `request` is answered, or tells what it waits for."""
+    told = request.stage
 
     def look() -> float | None:
-        if not request.poll():
+        nonlocal told
+        if not request.poll() and request.stage == told:
             return 0.01
+        told = request.stage
         for manager in bpy.data.window_managers:
             for window in manager.windows:
                 for area in window.screen.areas:
                     if area.type == "VIEW_3D" and area.spaces.active.shading.type == "RENDERED":
                         area.tag_redraw()
-        return None
+        return None if request.poll() else 0.01
 
     bpy.app.timers.register(look, first_interval=0.01)
 

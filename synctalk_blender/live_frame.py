@@ -128,6 +128,14 @@ class FrameRequest:
         """Whether the answer has come, good or bad."""
         return self._pending.poll()
 
+    @property
+    def stage(self) -> str:
+        """What the backend does before it can draw, in words; empty while it says nothing of it."""
+        progress = self._pending.progress
+        if progress is None or progress["done"] >= progress["total"]:
+            return ""
+        return ": ".join(text for text in (progress["stage"], progress["message"]) if text).capitalize()
+
     def take(self) -> tuple[np.ndarray, float]:
         """The picture (height, width, 4) float32 and the milliseconds that it took; once, after `poll` said yes.
 

@@ -118,6 +118,20 @@ def test_a_frame_lies_in_shared_memory_premultiplied_and_turns_with_the_head(cli
     assert centre[1] - centre[0] > 1
 
 
+def test_the_first_frame_tells_that_it_has_to_prepare(client, trained_once, tmp_path):
+    memory = tmp_path / "frame"
+    memory.write_bytes(b"\0" * (64 * 64 * 16))
+    client.call("frame", **frame_params(trained_once, memory))
+    told = [note["params"] for note in client.notes if note["method"] == "progress"]
+    assert [(note["stage"], note["done"]) for note in told] == [
+        ("preparing the renderer", 0),
+        ("preparing the renderer", 1),
+    ]
+    client.notes.clear()
+    client.call("frame", **frame_params(trained_once, memory))
+    assert not client.notes
+
+
 def test_a_frame_that_cannot_be_drawn_says_why(client, processed_once, trained_once, tmp_path):
     memory = tmp_path / "frame"
     memory.write_bytes(b"\0" * 64)

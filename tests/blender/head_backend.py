@@ -2,7 +2,8 @@
 
 The ball lies where the face is in the head frame; its colour tells the point of the head that a ray meets, and `jawOpen`
 makes it grow, so that a test can tell pose, expression and camera from the picture. Needs NumPy alone. FAULT: `dies` at the
-first frame, `slow` takes 3 s for one, `untrained` answers with an error, `huge` answers with a wrong size.
+first frame, `slow` takes 3 s for one, `prepares` tells what it does before, `untrained` answers with an error, `huge`
+answers with a wrong size.
 """
 
 from __future__ import annotations
@@ -57,6 +58,17 @@ def main(fault: str) -> None:
                 os._exit(9)
             if fault == "slow":
                 time.sleep(3)
+            if fault == "prepares":
+                note = {
+                    "job": request_id,
+                    "stage": "preparing the renderer",
+                    "total": 1,
+                    "eta_s": None,
+                    "message": "a while",
+                }
+                send({"method": "progress", "params": note | {"done": 0}})
+                time.sleep(0.5)
+                send({"method": "progress", "params": note | {"done": 1}})
             if fault == "untrained":
                 text = f"{params['workspace']} has no trained head yet: train it first."
                 send({"id": request_id, "error": {"code": -32000, "message": text, "data": {"kind": "workspace"}}})

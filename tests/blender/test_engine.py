@@ -216,6 +216,8 @@ def test_a_frame_that_a_viewport_pushed_out_is_asked_for_again(kit, rig, monkeyp
     answers = iter([client.BackendError("A newer frame was asked for.", "cancelled"), (np.ones((2, 2, 4)), 1.0)])
 
     class Request:
+        stage = ""
+
         def __init__(self, backend, frame):
             del backend, frame
 

@@ -95,6 +95,19 @@ def test_memory_of_an_abandoned_request_is_not_lent_again_while_the_backend_may_
     second.abandon()
 
 
+def test_what_the_backend_does_before_its_first_picture_can_be_shown(live_frame, backend, frame):
+    request = live_frame.FrameRequest(backend("prepares"), frame())
+    told = set()
+    end = time.monotonic() + 10
+    while not request.poll():
+        assert time.monotonic() < end
+        told.add(request.stage)
+        time.sleep(0.01)
+    assert "Preparing the renderer: a while" in told
+    assert request.stage == ""
+    request.take()
+
+
 def test_a_dead_backend_is_a_sentence_and_its_memory_comes_back(live_frame, backend, frame, import_part):
     error = import_part("synctalk_blender.backend_process").BackendError
     process = backend("dies")

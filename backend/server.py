@@ -213,7 +213,7 @@ class FrameRenderer:
         first = self._loaded is None
         if first:
             reporter.progress(_PREPARING, 0, 1, "kernels", "the first time on a computer takes half a minute")
-        rgba = self._head(root).render(camera, pose, blendshapes).rgba
+        rgba = self._head(root, reporter).render(camera, pose, blendshapes).rgba
         if first:
             reporter.progress(_PREPARING, 1, 1, "kernels")
         if params.get("encoding", "scene_linear") == "scene_linear":
@@ -223,7 +223,7 @@ class FrameRenderer:
         _write_shared(Path(_text(params, "memory")), np.ascontiguousarray(rgba, np.float32))
         return {"width": camera.width, "height": camera.height, "ms": (time.perf_counter() - started) * 1e3}
 
-    def _head(self, root: str):
+    def _head(self, root: str, reporter: Reporter):
         from .renderer.render import Renderer
         from .training.checkpoints import load_for_rendering, newest_path
         from .workspace import Workspace
@@ -233,7 +233,7 @@ class FrameRenderer:
         if newest is None:
             raise WorkspaceError(f"{root} has no trained head yet: train it first.")
         if self._loaded != (root, str(newest)):
-            self._renderer = Renderer(load_for_rendering(workspace).field())
+            self._renderer = Renderer(load_for_rendering(workspace, reporter).field())
             self._loaded = (root, str(newest))
         return self._renderer
 

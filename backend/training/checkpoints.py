@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
 
 from ..errors import WorkspaceError
 from ..progress import Reporter
@@ -65,10 +66,10 @@ def save(
     tensors["poses"] = torch.from_numpy(np.ascontiguousarray(poses, np.float64))
     state = {**state, "step": step, "config": field.config.to_json(), "focal_px": focal_px}
     path = workspace.checkpoints / f"step_{step:07d}.safetensors"
+    tensors = {name: value.detach().cpu() for name, value in tensors.items()}
     with atomic_path(path) as temporary:
-        save_file(
-            {name: value.detach().cpu() for name, value in tensors.items()}, temporary, {"state": json.dumps(state)}
-        )
+        # Not save_file: a full disk is no OSError of its, and it writes to a name of its own that a kill leaves behind.
+        temporary.write_bytes(to_bytes(tensors, {"state": json.dumps(state)}))
     write_json(workspace.checkpoints / "config.json", state)
     for old in _paths(workspace)[KEEP:]:
         old.unlink(missing_ok=True)
@@ -82,14 +83,16 @@ def newest_path(workspace: Workspace) -> Path | None:
 
 def load_newest(workspace: Workspace, reporter: Reporter | None = None) -> Checkpoint | None:
     """The newest checkpoint that can be read; None when there is none. A damaged one is told and passed over."""
-    for path in _paths(workspace):
+    paths = _paths(workspace)
+    for path, before in itertools.zip_longest(paths, paths[1:]):
         try:
             with safe_open(path, "pt") as file:
                 state = json.loads(file.metadata()["state"])
                 return Checkpoint(path, {name: file.get_tensor(name) for name in file.keys()}, state)  # noqa: SIM118
         except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
             if reporter:
-                reporter.warning(f"{path} is damaged ({error}): the checkpoint before it is used.")
+                instead = f"{before.name} is used instead" if before else "there is none before it to go on from"
+                reporter.warning(f"{path} is damaged ({error}): {instead}.")
     return None
 
 

@@ -42,6 +42,8 @@ class Preset:
     """Whether lips and expression reach only their regions of the head (Eq. 4 with fixed masks)."""
     refinements: tuple[float, ...] = (0.5,)
     """When, as shares of the time, all poses are refined by the picture through the field."""
+    focal_factors: tuple[float, ...] = ()
+    """Other focal lengths, in shares of the tracked one, that a short training tries before the long one begins."""
     fine: float = 0.8
     """Share of the time after which the fine stage begins (Eq. 13): patches with a perceptual term."""
     fine_patches: int = 4
@@ -76,7 +78,9 @@ class Preset:
 
 PRESETS = {
     "preview": Preset("preview", minutes=8.0, size=256),
-    "standard": Preset("standard", minutes=30.0, size=512, log2_table_size=16, finest_resolution=1024),
+    "standard": Preset(
+        "standard", minutes=30.0, size=512, log2_table_size=16, finest_resolution=1024, focal_factors=(0.8, 1.25)
+    ),
     "paper": Preset(
         "paper",
         minutes=240.0,
@@ -87,5 +91,6 @@ PRESETS = {
         network_rate=1e-3,
         feature_share=0.0,
         refinements=(),
+        fine_weight=0.01,
     ),
 }

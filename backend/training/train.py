@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from . import checkpoints, hull
 from .dataset import FramePool, Rays, Tracking, read_frame
 from .losses import SPREAD_WEIGHT, perceptual_loss, structural_loss
 from .occupancy import Occupancy
-from .pose_refinement import refine_pose
+from .pose_refinement import focal_step, refine_pose
 from .presets import Preset
 from .regions import EVERYWHERE, expression_region, eye_regions, lip_region
 from .watch import Watch, validation_split
@@ -35,6 +35,13 @@ ANNEAL = 0.85
 PATCH_SIDE = 32
 HULL_FRAMES = 48
 MOST_RECOVERIES = 3
+REFINEMENT_SHARE, REFINEMENT_TRIAL = 0.25, 12
+"""Poses are refined where that takes no more than this share of the time, as so many frames foretell."""
+FOCAL_STEPS = 500
+FOCAL_GAIN_DB = 0.3
+"""A focal length must be better by this than the tracked one, which knows more of the clip than a short training."""
+FOCAL_SIGMA = 0.1
+"""How far, as a share, the tracked focal length is expected to be off; no step is larger."""
 
 
 @dataclass
@@ -105,15 +112,18 @@ class Trainer:
         self.pool = FramePool(workspace, self.tracking, self.learnt, preset.size)
         self.camera = self.tracking.camera.scaled(self.pool.size, self.pool.size)
         # Not tracking.npz's: an earlier training has refined those.
-        self.poses = read_arrays(workspace.root / "head_sync.npz")["head_to_camera"].copy()
+        tracked = read_arrays(workspace.root / "head_sync.npz")
+        self.poses = tracked["head_to_camera"].copy()
         self.step, self.elapsed_s, self.refined, self.skipped, self.slower = 0, 0.0, 0, 0.0, 1.0
         self.perceptual, self.lpips = perceptual_loss(self.device)
         self.watch = Watch(workspace, self.learnt, kept_out, self.camera)
+        self._set_focal(float(tracked["focal_px"]))
         checkpoint = checkpoints.load_newest(workspace, reporter)
         if checkpoint is not None and checkpoint.state.get("made_by") != self._made_by():
             checkpoint = None  # of other poses or another recipe
         self.pool.begin(reporter, 0 if checkpoint is None else checkpoint.state["step"])
         if checkpoint is None:
+            self._choose_focal()
             self._begin()
         else:
             self._restore(checkpoint)
@@ -165,11 +175,44 @@ class Trainer:
         self._make_optimiser()
         self._reseed()
 
+    def _choose_focal(self) -> None:
+        """Try the preset's focal lengths by a short training each: landmarks can hardly tell it, the picture can.
+
+        Depths follow the focal length, so that the head keeps its place and size in the picture.
+        """
+        focal_px, poses = self.tracking.camera.focal_px, self.poses.copy()
+        tried: dict[float, float] = {}
+        factors = (1.0, *self.preset.focal_factors) if self.preset.focal_factors else ()
+        for number, factor in enumerate(factors):
+            self._try_focal(focal_px * factor, poses, factor)
+            self._begin()
+            for step in range(FOCAL_STEPS):
+                self._train_step()
+                done = number * FOCAL_STEPS + step + 1
+                self.reporter.progress("choosing the focal length", done, len(factors) * FOCAL_STEPS, "steps")
+            self._look(0.0)
+            tried[factor] = self.psnr
+        best = max(tried, key=lambda factor: tried[factor], default=1.0)
+        if tried and tried[best] < tried[1.0] + FOCAL_GAIN_DB:
+            best = 1.0
+        self._try_focal(focal_px * best, poses, best)
+        self.step = 0
+        if tried:
+            said = ", ".join(f"{focal_px * factor:.0f} px: {psnr:.2f} dB" for factor, psnr in tried.items())
+            self.reporter.info(f"Focal length {focal_px * best:.0f} px by the picture ({said}).")
+
+    def _try_focal(self, focal_px: float, poses: np.ndarray, factor: float) -> None:
+        self.step = 0
+        self.poses = poses.copy()
+        self.poses[:, 2, 3] *= factor
+        self._set_focal(focal_px)
+
     def _restore(self, checkpoint: checkpoints.Checkpoint) -> None:
         self.field = checkpoint.field(self.device)
         self._make_optimiser()
         checkpoints.restore_optimiser(checkpoint, self.field, self.optimiser)
         self.poses = checkpoint.head_to_camera.copy()
+        self._set_focal(checkpoint.focal_px)
         state = checkpoint.state
         self.step, self.elapsed_s, self.refined = state["step"], state["elapsed_s"], state["refined"]
         self.skipped, self.slower = state.get("skipped", 0.0), state.get("slower", 1.0)
@@ -382,23 +425,47 @@ class Trainer:
     # -- poses ------------------------------------------------------------------------------------------------------
 
     def _refine_poses(self) -> None:
-        """Align every valid frame, the held-out ones too: a pose is what the tracker says of a picture, not learnt."""
+        """Align every valid frame, the held-out ones too: a pose is what the tracker says of a picture, not learnt.
+
+        All frames together then say by their perspective how the focal length should change; depths follow it.
+        """
         renderer = Renderer(self.field, self.kernel)
         regions = (lip_region(self.tracking.face_head_m), *eye_regions(self.tracking.face_head_m))
         held = {frame.index: frame for frame in self.pool.held}
-        frames = np.flatnonzero(self.tracking.valid)
+        frames, found, tracked = np.flatnonzero(self.tracking.valid), [], self.poses.copy()
+        begun = time.monotonic()
         for done, index in enumerate(frames.tolist(), 1):
             frame = held.get(index) or read_frame(self.workspace, self.tracking, index, self.pool.size)
             blendshapes = self.tracking.blendshapes[index]
             refined = refine_pose(renderer, self.camera, self.poses[index], blendshapes, frame, regions, self.rng)
             self.poses[index] = refined.pose
+            found.append(refined)
+            needed = (time.monotonic() - begun) / done * len(frames)
+            if done == REFINEMENT_TRIAL and self.limit_steps is None and needed > REFINEMENT_SHARE * self.limit_s:
+                self.poses = tracked
+                self.reporter.info(
+                    "Poses are not refined by the picture: so short a training has better use of its time."
+                )
+                return
             self.reporter.progress("refining poses by the picture", done, len(frames))
+        change = float(np.exp(np.clip(focal_step(found, FOCAL_SIGMA), -FOCAL_SIGMA, FOCAL_SIGMA)))
+        self.poses[frames, 2, 3] *= change
+        self._set_focal(self.tracking.camera.focal_px * change)
+        self.reporter.info(
+            f"Poses refined by the picture; focal length {self.tracking.camera.focal_px:.0f} px ({change - 1:+.1%})."
+        )
         self.field.train()
         self._since = self.step
         self._write_poses()
+
+    def _set_focal(self, focal_px: float) -> None:
+        self.tracking.camera = replace(self.tracking.camera, focal_px=focal_px)
+        self.camera = self.tracking.camera.scaled(self.pool.size, self.pool.size)
+        self.watch.camera = self.camera
 
     def _write_poses(self) -> None:
         """Make the refined poses the workspace's own: rig, new speech and held-out frames take them from there."""
         arrays = read_arrays(self.workspace.tracking_path)
         arrays["head_to_camera"] = self.poses
+        arrays["focal_px"] = np.array(self.tracking.camera.focal_px)
         write_arrays(self.workspace.tracking_path, **arrays)

@@ -98,7 +98,7 @@ def _train(workspace: Workspace, arguments: list[str]) -> dict[str, Any]:
         watcher.start()
         out, error = process.communicate()
     if process.returncode:
-        raise SyncTalkError(error.strip().splitlines()[-1] if error.strip() else "train failed without a word")
+        raise SyncTalkError(error.strip().splitlines()[-1].removeprefix("Error: ") if error.strip() else "train failed")
     result = json.loads(out)
     seconds = time.monotonic() - begun
     return {

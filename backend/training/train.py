@@ -125,6 +125,7 @@ class Trainer:
         if checkpoint is None:
             self._choose_focal()
             self._begin()
+            self._write_poses()  # an earlier training may have left its own there
         else:
             self._restore(checkpoint)
             self.reporter.info(f"Going on from step {self.step} ({format_duration(self.elapsed_s)} of training done).")

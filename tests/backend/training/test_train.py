@@ -33,6 +33,7 @@ def test_refined_poses_are_the_rigs_but_a_new_training_begins_from_the_trackers(
         path.unlink()
     with trainer(trained, 10) as made:
         np.testing.assert_array_equal(made.poses, tracked)
+    np.testing.assert_array_equal(read_arrays(trained / "tracking.npz")["head_to_camera"], tracked)
 
 
 def test_a_resumed_training_has_everything_it_had(trained):

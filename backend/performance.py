@@ -117,9 +117,10 @@ def render(
     total = len(animation.plate_frame)
 
     def pictures() -> Iterator[np.ndarray]:
-        for index in range(total):
-            yield renderer.render(camera, animation.head_to_camera[index], animation.blendshapes[index]).rgba
-            reporter.progress("rendering", index + 1, total)
+        frames = renderer.render_batch(camera, animation.head_to_camera, animation.blendshapes)
+        for done, picture in enumerate(frames, 1):
+            yield picture.rgba
+            reporter.progress("rendering", done, total)
 
     if out.suffix.lower() == ".mp4":
         footage = Footage(workspace, width, height, reporter)

@@ -20,8 +20,8 @@ from .process import child_environment
 
 SAMPLE_VIDEO = "backend/actor/sample/speaker.mp4"
 SAMPLE_AUDIO = "backend/actor/sample/drive.wav"
-SAMPLE_MINUTES = 2.5
-CLIP_MINUTES = 10.0
+SAMPLE_MINUTES = 2.0
+CLIP_MINUTES = 6.0
 
 RESULTS = ("talking_head.mp4", "composite.mp4", "scene.blend", "report.html")
 _STEPS = 7

@@ -15,9 +15,9 @@ _AUDIO_DELAYS = (
     ("GIVEN", "Set by Hand", "Correct the sound by the delay given below"),
 )
 _PRESETS = (
-    ("preview", "Preview", "A first head in about ten minutes, also without a GPU"),
-    ("standard", "Standard", "Sharper, in the footage's full resolution; about forty minutes on a GPU"),
-    ("paper", "Paper", "The settings of the SyncTalk paper, for comparison; hours on a GPU"),
+    ("preview", "Preview", "A head in two to eight minutes, also without a GPU"),
+    ("standard", "Standard", "Sharper, in the footage's full resolution; half an hour, also without a GPU"),
+    ("paper", "Paper", "The settings of the SyncTalk paper, for comparison; hours"),
 )
 
 

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from numba import njit, prange
 from .. import pipeline, protocol
 from ..progress import Reporter, terminal_reporter
 from ..renderer import plain
-from ..renderer.cameras import picture_rays
+from ..renderer.cameras import Camera, picture_rays
 from ..renderer.field import Field
 from ..renderer.kernels import Kernel, get_kernel, marching
 from ..renderer.kernels.interface import CLEARANCE_BLOCK, Networks
@@ -98,21 +99,13 @@ def _measure(workspace: Workspace, reporter: Reporter) -> dict[str, Any]:
             reporter.progress("timing", done, len(SIZES) * len(names), "rows")
             done += 1
             if name == "plain PyTorch":
-                ms = _median(
-                    lambda frame, camera=camera: _draw_plain(field, camera, tracking, frame), frames[:3], times=1
-                )
-                table[name][str(size)] = {"ms": ms}
+                few = frames[:3]
+                table[name][str(size)] = {"ms": _median(partial(_draw_plain, field, camera, tracking), few, times=1)}
                 continue
             kernel = kernels[name]
             renderer = Renderer(field.to("cuda") if "GPU" in name else field.to("cpu"), kernel)
-            slow = name == "torch"
-            ms = _median(
-                lambda frame, r=renderer, camera=camera: r.render(
-                    camera, tracking.head_to_camera[frame], tracking.blendshapes[frame]
-                ),
-                frames[:3] if slow else frames,
-                times=1 if slow else 3,
-            )
+            draw, slow = partial(_draw, renderer, camera, tracking), name == "torch"
+            ms = _median(draw, frames[:3] if slow else frames, times=1 if slow else 3)
             row: dict[str, Any] = {"ms": ms, "ratio": table["plain PyTorch"][str(size)]["ms"] / ms}
             if isinstance(kernel, NumbaKernel):
                 row |= _parts(renderer, kernel, camera, tracking, int(frames[len(frames) // 2]), rates)
@@ -128,6 +121,10 @@ def _measure(workspace: Workspace, reporter: Reporter) -> dict[str, Any]:
         "gflops": rates,
         "kernels": table,
     }
+
+
+def _draw(renderer: Renderer, camera: Camera, tracking: Tracking, frame: int) -> None:
+    renderer.render(camera, tracking.head_to_camera[frame], tracking.blendshapes[frame])
 
 
 def _median(draw: Callable[[int], object], frames: np.ndarray, times: int) -> float:
@@ -152,7 +149,7 @@ def _rate(dtype: torch.dtype) -> float:
     return 2 * 2048**3 / min(seconds) / 1e9
 
 
-def _draw_plain(field: Field, camera, tracking: Tracking, frame: int) -> None:
+def _draw_plain(field: Field, camera: Camera, tracking: Tracking, frame: int) -> None:
     """All pixels that the head's box covers, as for the kernels."""
     renderer = Renderer(field, get_kernel("torch"))
     x0, y0, x1, y1 = renderer.bounds(camera, tracking.head_to_camera[frame])
@@ -195,7 +192,7 @@ def _shade_only(threads, positions, tables, resolutions, planes, networks, with_
 
 
 def _parts(
-    renderer: Renderer, kernel: NumbaKernel, camera, tracking: Tracking, frame: int, rates: dict[str, float]
+    renderer: Renderer, kernel: NumbaKernel, camera: Camera, tracking: Tracking, frame: int, rates: dict[str, float]
 ) -> dict[str, Any]:
     """Samples of one frame, its parts in milliseconds, and the least its networks could take at the measured rate."""
     field, pose = renderer.field, tracking.head_to_camera[frame]

@@ -33,7 +33,7 @@ def eye_regions(face_head_m: np.ndarray) -> tuple[Region, ...]:
     """The two eyes with their lids, which move by themselves and say nothing of the head's pose."""
     regions = []
     for outer, inner in ((33, 133), (263, 362)):
-        centre = face_head_m[[outer, inner]].mean(0)
+        x, y, z = (float(value) for value in face_head_m[[outer, inner]].mean(0))
         radius = 0.7 * float(np.linalg.norm(face_head_m[outer] - face_head_m[inner]))
-        regions.append(Region(tuple(float(value) for value in centre), (radius, radius * 0.8, radius * 1.2), 0.003))
+        regions.append(Region((x, y, z), (radius, radius * 0.8, radius * 1.2), 0.003))
     return tuple(regions)

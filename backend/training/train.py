@@ -27,7 +27,8 @@ from .regions import EVERYWHERE, expression_region, eye_regions, lip_region
 from .watch import Watch, validation_split
 
 CHECKPOINT_SECONDS = 30.0
-LOOK_SECONDS = 15.0
+LOOK_SECONDS, LOOK_SHARE = 5.0, 0.05
+"""Between two looks at the head; longer where looking would take more than this share of the time."""
 COARSE_STEPS = ((250, 2, 24),)
 """(until step, times the step length, samples a ray): a hull is thick: at first it is sampled coarsely but wholly."""
 ANNEAL = 0.85
@@ -284,6 +285,7 @@ class Trainer:
         """Train until the time is used up, or until the frames kept out gain nothing any more."""
         path, recoveries = None, 0
         saved = looked = time.monotonic()
+        pause_s = LOOK_SECONDS
         started, step_then = time.monotonic() - self.elapsed_s, self.step
         self._tell()
         while self.share < 1:
@@ -302,10 +304,16 @@ class Trainer:
                 continue
             self.elapsed_s = time.monotonic() - started
             now = time.monotonic()
-            if now - looked > LOOK_SECONDS:
+            if now - looked > pause_s:
                 self._look((self.step - step_then) / (now - looked))
-                self._stop_early()
                 looked, step_then = time.monotonic(), self.step
+                pause_s = max(LOOK_SECONDS, (looked - now) / LOOK_SHARE)
+                if self.watch.has_collapsed():
+                    recoveries += 1
+                    self._recover(Diverged("the head has fallen apart"), recoveries)
+                    started = time.monotonic() - self.elapsed_s
+                    continue
+                self._stop_early()
             if now - saved > min(CHECKPOINT_SECONDS, self.limit_s / 6):
                 path = self._save()
                 saved = time.monotonic()
@@ -350,6 +358,7 @@ class Trainer:
             ) from error
         step = self.step
         self._restore(checkpoint)
+        self.watch.begin(self.step)
         self.slower *= 0.5
         self.rng = np.random.default_rng([self.seed, self.step, times])
         self.reporter.warning(

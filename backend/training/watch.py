@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -17,9 +18,10 @@ SHOWN = 6
 _STRETCHES = 3
 _STRETCH_FRAMES = 15
 _STRETCH_SHARE = 0.03
-_PATIENCE = 6
-"""Looks without gain after which a training has learnt what it can."""
+_PATIENCE_STEPS = 2000
+"""Without gain after which a training has learnt what it can."""
 _GAIN_DB = 0.02
+_COLLAPSE_DB = 6.0
 
 
 def validation_split(usable: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -110,14 +112,21 @@ class Watch:
         return found
 
     @property
-    def preview(self):
+    def preview(self) -> Path:
         """The picture that `look` writes."""
         return self.workspace.reports / "training.png"
 
     def has_learnt_what_it_can(self, since_step: int) -> bool:
-        """Whether the frames kept out have not gained for `_PATIENCE` looks, counted from `since_step`."""
-        values = [look.psnr_validation for look in self.looks if look.step > since_step]
-        return len(values) > _PATIENCE and max(values[-_PATIENCE:]) < max(values[:-_PATIENCE]) + _GAIN_DB
+        """Whether the frames kept out have not gained for `_PATIENCE_STEPS`, counted from `since_step`."""
+        looks = [look for look in self.looks if look.step > since_step]
+        late = [look.psnr_validation for look in looks if look.step > looks[-1].step - _PATIENCE_STEPS]
+        early = [look.psnr_validation for look in looks[: len(looks) - len(late)]]
+        return bool(early) and max(late) < max(early) + _GAIN_DB
+
+    def has_collapsed(self) -> bool:
+        """Whether the head has become far worse than it was: the rates were too high for it."""
+        values = [look.psnr_train for look in self.looks]
+        return bool(values) and values[-1] < max(values) - _COLLAPSE_DB
 
     def _picture(self, renderer: Renderer, frame: int, pose: np.ndarray, blendshapes: np.ndarray):
         """Rendered over the plate, the truth, and the head matte of one frame, all at the training size."""

@@ -13,7 +13,7 @@ from backend.training.losses import structural_loss
 from backend.training.occupancy import Occupancy, without_gaps
 from backend.training.pose_refinement import Refined, focal_step, move, refine_pose
 from backend.training.regions import eye_regions, lip_region
-from backend.training.watch import validation_split
+from backend.training.watch import Look, Watch, validation_split
 from backend.workspace import Workspace
 
 
@@ -100,6 +100,22 @@ def test_the_frames_kept_out_lie_in_stretches_away_from_those_learnt():
     assert min(np.abs(learnt - frame).min() for frame in judged) >= 5
     learnt, judged = validation_split(np.arange(30))
     assert len(judged) >= 3 and not set(judged) & set(learnt)
+
+
+def test_a_watch_knows_standstill_and_collapse(trained):
+    workspace = Workspace.open(trained)
+    watch = Watch(workspace, np.arange(20), np.arange(3), Tracking.read(workspace).camera)
+
+    def course(*values: float) -> None:
+        watch.looks = [Look(500 * (i + 1), 0.1, value, value, 30.0) for i, value in enumerate(values)]
+
+    course(20, 25, 28, 30, 31, 31.5, 31.8, 32.0)
+    assert not watch.has_learnt_what_it_can(0) and not watch.has_collapsed()
+    course(20, 25, 28, 32, 31.9, 32.0, 31.9, 32.01, 32.0)
+    assert watch.has_learnt_what_it_can(0)
+    assert not watch.has_learnt_what_it_can(3000), "too little has passed since the poses changed"
+    course(20, 25, 28, 21)
+    assert watch.has_collapsed()
 
 
 def test_the_structural_loss_knows_blur_from_brightness():

@@ -48,9 +48,9 @@ def carve(
     side: float,
     cells: int,
     face_head_m: np.ndarray,
-    agreement: float = 0.9,
+    agreement: float = 0.6,
 ) -> np.ndarray:
-    """Cells inside the dilated matte in at least `agreement` of the views that see them: (cells, cells, cells) bool."""
+    """Cells inside the dilated matte in at least `agreement` of the views that see them (loose hair moves): (cells, cells, cells) bool."""
     axis = (np.arange(cells) + 0.5) / cells * side
     centres = low + np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
     candidate = _near_surface(centres, face_head_m)

@@ -27,8 +27,8 @@ from ..renderer import plain
 from ..renderer.cameras import Camera, picture_rays
 from ..renderer.field import Field
 from ..renderer.kernels import Kernel, get_kernel, marching
-from ..renderer.kernels.interface import CLEARANCE_BLOCK, Networks
-from ..renderer.kernels.numba_kernel import NumbaKernel
+from ..renderer.kernels.interface import Networks
+from ..renderer.kernels.numba_kernel import BLOCK, NumbaKernel
 from ..renderer.kernels.tile import encode, forward, layout_arrays, packed, scratch
 from ..renderer.kernels.vectors import TILE, has_bfloat16
 from ..renderer.render import Renderer
@@ -163,13 +163,13 @@ def _draw_plain(field: Field, camera: Camera, tracking: Tracking, frame: int) ->
 
 
 @njit(parallel=True, fastmath=True, cache=True, nogil=True, error_model="numpy")
-def _march_only(threads, origin, directions, occupied, blocks, unit_step, most, block):
-    radius, half = np.float32(0.8661 * CLEARANCE_BLOCK / occupied.shape[0]), np.float32(0.5)
+def _march_only(threads, origin, directions, occupied, blocks, unit_step, most):
+    radius, half = np.float32(marching.BLOCK_RADIUS / occupied.shape[0]), np.float32(0.5)
     totals = np.zeros(threads, np.int64)
     for thread in prange(threads):
         places = np.empty(most, np.int16)
-        for first in range(thread * block, directions.shape[0], threads * block):
-            these = directions[first : first + block]
+        for first in range(thread * BLOCK, directions.shape[0], threads * BLOCK):
+            these = directions[first : first + BLOCK]
             near, far = marching.reach(origin, these, blocks, radius)
             for ray in range(these.shape[0] if near < far else 0):
                 totals[thread] += marching.march_between(
@@ -208,7 +208,7 @@ def _parts(
     positions = np.ascontiguousarray(samples.positions.numpy().T)
     arrays = field.tables.detach().numpy(), *layout_arrays(config.layout), packed(networks, kernel.bfloat16)
     blocks = marching.occupied_blocks(grid.clearance.numpy())
-    unit_step, block = np.float32(grid.step / grid.box_size), 256
+    unit_step = np.float32(grid.step / grid.box_size)
 
     def timed(work: Callable[[], object]) -> float:
         return _median(lambda _: work(), np.zeros(1, int), times=5)
@@ -216,7 +216,7 @@ def _parts(
     rays = timed(lambda: picture_rays(camera, pose, *(a + 0.5 for a in reversed(renderer.pixels(camera, pose)))))
     march = timed(
         lambda: _march_only(
-            threads, start.numpy(), directions, grid.occupied.numpy(), blocks, unit_step, grid.max_samples, block
+            threads, start.numpy(), directions, grid.occupied.numpy(), blocks, unit_step, grid.max_samples
         )
     )
     encoding = timed(lambda: _shade_only(threads, positions, *arrays, False))

@@ -50,7 +50,11 @@ def carve(
     face_head_m: np.ndarray,
     agreement: float = 0.6,
 ) -> np.ndarray:
-    """Cells inside the dilated matte in at least `agreement` of the views that see them (loose hair moves): (cells, cells, cells) bool."""
+    """Cells inside the dilated matte in enough of the views that see them: (cells, cells, cells) bool.
+
+    Args:
+        agreement: share of the views; loose hair moves, and by nine in ten its edge would be cut into steps.
+    """
     axis = (np.arange(cells) + 0.5) / cells * side
     centres = low + np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
     candidate = _near_surface(centres, face_head_m)

@@ -116,6 +116,10 @@ def pack(
             ray_of[m] = r
 
 
+BLOCK_RADIUS = 0.8661 * CLEARANCE_BLOCK
+"""Half the diagonal of a block of cells, in cells."""
+
+
 # -- rays of one picture, block by block --------------------------------------------------------------------------------
 
 

@@ -16,8 +16,8 @@ from numba import njit, prange
 
 from ..triplane import TriplaneLayout
 from . import compositing, marching
-from .interface import CLEARANCE_BLOCK, OPAQUE, Grid, Networks, Samples
-from .marching import fade_at, march_between, reach
+from .interface import OPAQUE, Grid, Networks, Samples
+from .marching import BLOCK_RADIUS, fade_at, march_between, reach
 from .tile import (
     backward,
     exponential,
@@ -32,7 +32,8 @@ from .tile import (
 from .vectors import TILE, has_bfloat16
 
 _ALONE = threading.RLock()  # numba's simplest threading layer ends the process when two threads enter it at once
-_BLOCK = 256  # rays drawn together: their samples are shaded front to back, 64 at a time
+BLOCK = 256
+"""Rays drawn together: their samples are shaded front to back, 64 at a time."""
 
 
 @njit(fastmath=True, cache=True, nogil=True, error_model="numpy")
@@ -135,16 +136,16 @@ def _draw(
     features, hidden = 3 * resolutions.shape[0], networks[8].shape[0]
     rays, grid = directions.shape[0], occupied.shape[0]
     unit_step, half = np.float32(step / box_size), np.float32(0.5)
-    radius = np.float32(0.8661 * CLEARANCE_BLOCK / grid)  # half a block's diagonal
+    radius = np.float32(BLOCK_RADIUS / grid)
     for thread in prange(threads):
         buffers = scratch(features, hidden, networks[0])
         points, view = buffers[0], buffers[3][hidden:]
-        places, counts = np.empty((_BLOCK, most), np.int16), np.empty(_BLOCK, np.int64)
+        places, counts = np.empty((BLOCK, most), np.int16), np.empty(BLOCK, np.int64)
         waiting = np.empty(TILE, np.int64)
         distances, fades = np.empty(TILE, np.float32), np.empty(TILE, np.float32)
-        transmittance = np.empty(_BLOCK, np.float32)
-        for first in range(thread * _BLOCK, rays, threads * _BLOCK):
-            block = min(_BLOCK, rays - first)
+        transmittance = np.empty(BLOCK, np.float32)
+        for first in range(thread * BLOCK, rays, threads * BLOCK):
+            block = min(BLOCK, rays - first)
             longest = 0
             out[first : first + block] = np.float32(0.0)
             near, far = reach(origin, directions[first : first + block], blocks, radius)

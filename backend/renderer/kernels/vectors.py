@@ -13,7 +13,7 @@ from typing import Any
 import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
+from numba.core import cgutils, config
 from numba.extending import intrinsic
 
 TILE = 64
@@ -41,13 +41,20 @@ _FLOATS, _WORDS = ir.VectorType(_FLOAT, _LANES), ir.VectorType(_WORD, _LANES)
 _HALVES, _PAIRS = ir.VectorType(_BFloat(), _LANES), ir.VectorType(_BFloat(), 2 * _LANES)
 
 
+def _features() -> dict[str, bool]:
+    """What the processor that Numba compiles for has; nothing special where that is not the one at hand."""
+    if config.CPU_NAME and llvm.get_host_cpu_name() != config.CPU_NAME:
+        return {}
+    return dict(llvm.get_host_cpu_features())
+
+
 def has_bfloat16() -> bool:
     """Whether this processor multiplies bfloat16 in vectors of 512 bits."""
-    return bool(llvm.get_host_cpu_features().get("avx512bf16"))
+    return bool(_features().get("avx512bf16"))
 
 
 def _wide() -> bool:
-    return bool(llvm.get_host_cpu_features().get("avx512f"))
+    return bool(_features().get("avx512f"))
 
 
 def _long(value: int) -> ir.Constant:

@@ -1,5 +1,10 @@
 """The kernels agree with plain PyTorch in value and gradient, on random sizes."""
 
+import os
+import platform
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -231,3 +236,19 @@ def test_a_solid_sample_hides_what_lies_behind():
     for kernel in (ORACLE, COMPILED):
         rgba, *_ = kernel.composite(torch.tensor([1e5, 1e5]), colour, samples, 0.01)
         torch.testing.assert_close(rgba, torch.tensor([[1.0, 0.0, 0.0, 1.0]]))
+
+
+@pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="names a processor of that family")
+def test_a_processor_without_wide_vectors_computes_the_same(tmp_path):
+    """The code for narrower vectors: these tests once more, compiled for a processor of 2013."""
+    chosen = [
+        "test_samples_are_shaded_alike_and_with_the_same_gradients",
+        "test_a_frame_drawn_at_once_is_what_its_parts_make",
+    ]
+    environment = {**os.environ, "NUMBA_CPU_NAME": "haswell", "NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", f"({chosen[0]} and 64-1) or {chosen[1]}"],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "2 passed, 1 skipped" in done.stdout  # bfloat16 is not for that processor

@@ -24,7 +24,7 @@ from ..workspace import Workspace
 from . import subject
 
 HELP = "training: held-out PSNR by minutes, steps a second, memory, cost by length, gap with and without gates"
-COST_STEPS = 400
+COST_STEPS = 1200
 TRAIN_FRAMES = 60
 """Frames learnt from, spread over the clip, that the gap to the held-out ones is measured with."""
 WITHOUT_GATES = ("gated=false", "blendshape_noise=0")
@@ -82,7 +82,7 @@ def _learnt_frames(workspace: Workspace) -> np.ndarray:
 
 def _cost(source: Workspace, root: Path, preset: str, seconds: float) -> dict[str, Any]:
     workspace = subject.repeated(source, root, seconds)
-    result = _train(workspace, ["--preset", preset, "--steps", str(COST_STEPS), "--set", "refinements="])
+    result = _train(workspace, ["--preset", preset, "--steps", str(COST_STEPS), "--set=refinements=", "--set=focal_factors="])
     return {"seconds": seconds, "frames": workspace.subject.frames, **result}
 
 

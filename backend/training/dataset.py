@@ -18,7 +18,7 @@ from ..workspace import Workspace, read_arrays
 MINIMUM_FRAMES = 25
 FIRST_FRAMES = 160
 """Frames read before training begins; the others come one a step."""
-POOL_BYTES = 512 << 20
+POOL_BYTES = 400 << 20
 """Of pixels held at a time. A longer clip takes turns: the oldest frame goes when the next one comes."""
 EXCHANGE_STEPS = 6
 """Steps between two frames that take turns."""

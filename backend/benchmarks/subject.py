@@ -13,7 +13,7 @@ from .. import pipeline
 from ..actor import SAMPLE
 from ..options import ProcessOptions
 from ..progress import Reporter
-from ..workspace import Workspace
+from ..workspace import FPS, Workspace, read_arrays, write_arrays
 
 CONSENT = "benchmark"
 
@@ -45,8 +45,6 @@ def copied(workspace: Workspace, root: Path) -> Workspace:
 
 def repeated(workspace: Workspace, root: Path, seconds: float) -> Workspace:
     """A workspace of the same clip played again and again, or cut off, to so many seconds: what length costs."""
-    from ..workspace import FPS, read_arrays, write_arrays
-
     clip = copied(workspace, root)
     frames, before = int(seconds * FPS), clip.subject.frames
     turn = [index % before for index in range(frames)]

@@ -82,7 +82,9 @@ def _learnt_frames(workspace: Workspace) -> np.ndarray:
 
 def _cost(source: Workspace, root: Path, preset: str, seconds: float) -> dict[str, Any]:
     workspace = subject.repeated(source, root, seconds)
-    result = _train(workspace, ["--preset", preset, "--steps", str(COST_STEPS), "--set=refinements=", "--set=focal_factors="])
+    result = _train(
+        workspace, ["--preset", preset, "--steps", str(COST_STEPS), "--set=refinements=", "--set=focal_factors="]
+    )
     return {"seconds": seconds, "frames": workspace.subject.frames, **result}
 
 
@@ -117,6 +119,11 @@ def _watch(process: subprocess.Popen, peak: list[int]) -> None:
             time.sleep(0.1)
 
 
+def _or_nothing(value: float | None) -> str:
+    """A figure that may be missing: no face is found in a head that is still a fog."""
+    return "–" if value is None else f"{value:.2f}"
+
+
 def in_words(result: dict[str, Any]) -> str:
     """Tables for docs/benchmarks.md."""
     lines = [f"{result['machine']}; {result['clip']}, preset {result['preset']}", ""]
@@ -129,7 +136,7 @@ def in_words(result: dict[str, Any]) -> str:
             (
                 f"| {row['minutes']:g} | {row['recipe']} | {row['steps']:,} | {row['steps_per_s']:.0f} | {row['wall_s']:.0f} s | "
                 f"{row['memory_mb']:.0f} MB | {row['psnr_head']:.2f} dB | {row['psnr']:.2f} dB | {row['psnr_mouth']:.2f} dB | "
-                f"{row['ssim']:.3f} | {row['lmd_px']:.2f} | {row['gap']:+.2f} dB |"
+                f"{row['ssim']:.3f} | {_or_nothing(row['lmd_px'])} | {row['gap']:+.2f} dB |"
             )
             for row in result["trainings"]
         ]

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from backend.renderer import plain
 from backend.renderer.cameras import Camera, pixel_rays, project
 from backend.renderer.colour import to_scene_linear, to_straight_uint8
 from backend.renderer.field import Field, FieldConfig, Region
 from backend.renderer.kernels import Kernel, Samples, get_kernel
-from backend.renderer.kernels.torch_kernel import encode, spherical_harmonics
 from backend.renderer.render import Renderer
 from backend.renderer.triplane import TriplaneLayout
 
@@ -37,38 +37,34 @@ POSE = np.array([[1, 0, 0, 0.02], [0, 1, 0, -0.01], [0, 0, 1, 0.9], [0, 0, 0, 1]
 CAMERA = Camera(48, 40, 90.0, (24.0, 20.0))
 
 
-def _as_the_paper_writes_it(field: Field, points, towards, blendshapes):
-    """Density, colour and gates layer by layer: codes gated by Eq. 4 beside the encoding, Eq. 12."""
-    config = field.config
-    encoding = encode(points, field.tables, config.layout)
-    metres = points * config.box_size_m + torch.tensor(config.box_low_m)
-    fixed = []
-    for region in (config.lip_region, config.expression_region):
-        radii = torch.tensor(region.radii_m)
-        distance = ((metres - torch.tensor(region.centre_m)) / radii).norm(dim=1) - 1
-        fixed.append(torch.sigmoid(-distance * (min(region.radii_m) / region.softness_m)))
-    gates = torch.sigmoid(field.gate(encoding)) * torch.stack(fixed, 1)
-    lip, expression = field.codes(blendshapes[None])
-    value = torch.cat([encoding, lip * gates[:, :1], expression * gates[:, 1:]], 1)
-    value = torch.relu(field.density_hidden(torch.relu(field.density_in(value))))
-    geometry = field.density_out(value)
-    value = torch.cat([geometry[:, 1:], spherical_harmonics(towards)], 1)
-    colour = torch.sigmoid(field.colour_out(torch.relu(field.colour_in(value))))
-    return torch.exp(geometry[:, 0]), colour, gates
-
-
 def test_folded_networks_are_those_of_the_paper():
     field = small_field()
     points, towards = torch.rand(700, 3), torch.nn.functional.normalize(torch.randn(700, 3), dim=1)
     blendshapes = torch.rand(52)
     samples = Samples(points, points[:, 0], torch.arange(700).int(), torch.arange(701), points[:, 0])
     with torch.no_grad():
-        expected = _as_the_paper_writes_it(field, points, towards, blendshapes)
+        expected = plain.shade(field, points, towards, blendshapes)
         networks = field.networks(blendshapes[None])
         given = samples, towards, torch.tensor([0, 700]), field.tables, field.config.layout, networks
         shaded = get_kernel("torch").shade(*given)
     for first, second in zip(shaded, expected, strict=True):
         torch.testing.assert_close(second, first, atol=1e-4, rtol=1e-4)
+
+
+def test_the_plain_picture_shows_the_same_head():
+    """Written another way, with other samples: the benchmark's reference draws what the kernels draw."""
+    field, blendshapes = small_field(), np.full(52, 0.3, np.float32)
+    with torch.no_grad():
+        field.density_out.bias[0] = 2.0  # a mist, in which the places of samples matter little
+        field.tables.mul_(0.1)
+    field.set_occupied(torch.ones(32, 32, 32))
+    picture = Renderer(field).render(CAMERA, POSE, blendshapes).rgba
+    v, u = np.mgrid[0 : CAMERA.height, 0 : CAMERA.width] + 0.5
+    seen = plain.rays_seen(field, CAMERA, POSE, blendshapes, u.ravel(), v.ravel()).numpy()
+    difference = np.abs(seen.reshape(picture.shape) - picture)
+    # The kernels' density fades out over the last half cell at the cube's faces.
+    assert difference.mean() < 0.02 and np.corrcoef(seen.ravel(), picture.ravel())[0, 1] > 0.99
+    assert picture[..., 3].max() > 0.2
 
 
 def test_one_checkpoint_renders_alike_with_every_kernel():

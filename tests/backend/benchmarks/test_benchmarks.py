@@ -1,0 +1,52 @@
+"""The benchmarks run on a small head and say what they measured."""
+
+import argparse
+import json
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba")
+
+from backend.benchmarks import renderer, subject, training
+from backend.workspace import Workspace, read_arrays
+
+
+def test_the_renderer_s_benchmark_times_every_kernel_and_part(trained, monkeypatch):
+    monkeypatch.setattr(renderer, "SIZES", (48,))
+    monkeypatch.setattr(renderer, "FRAMES", 2)
+    options = argparse.Namespace(workspace=trained, clip="sample", steps=1, work=None, no_start=True)
+    result = json.loads(json.dumps(renderer.run(options)))
+    assert result["ms_48"] > 0 and result["ratio_48"] > 1 and result["kernel"].startswith("numba")
+    row = result["kernels"]["numba, float32"]["48"]
+    assert row["samples"] > 100 and row["floor_ms"] > 0
+    assert {"marching", "encoding", "networks"} <= set(row["parts"])
+    words = renderer.in_words(result)
+    assert "| plain PyTorch |" in words and "| torch |" in words
+
+
+def test_the_training_s_benchmark_trains_a_copy_and_tells_the_gap(trained, tmp_path):
+    before = {path: path.stat().st_mtime_ns for path in trained.rglob("*") if path.is_file()}
+    options = argparse.Namespace(
+        clip="sample", workspace=trained, preset="preview", minutes=[0.1], seconds=[], without_gates=False, size=128,
+        work=tmp_path,
+    )  # fmt: skip
+    result = json.loads(json.dumps(training.run(options)))
+    row = result["trainings"][0]
+    assert row["steps"] > 0 and row["memory_mb"] > 50 and row["psnr_head"] > 5 and np.isfinite(row["gap"])
+    assert "| 0.1 | gated |" in training.in_words(result)
+    row["lmd_px"] = None  # no face in a head of a few steps
+    assert "| – |" in training.in_words(result)
+    assert before == {path: path.stat().st_mtime_ns for path in trained.rglob("*") if path.is_file()}
+
+
+def test_a_clip_is_made_longer_by_playing_it_again(trained, tmp_path):
+    source = Workspace.open(trained)
+    longer = subject.repeated(source, tmp_path / "longer", 6.0)
+    assert longer.subject.frames == 150 > source.subject.frames
+    for name in ("tracking.npz", "head_sync.npz"):
+        one, other = read_arrays(trained / name), read_arrays(longer.root / name)
+        again = 120 % source.subject.frames
+        np.testing.assert_array_equal(other["head_to_camera"][120], one["head_to_camera"][again])
+        assert len(other["head_to_camera"]) == 150
+    np.testing.assert_array_equal(longer.read_frame(149), source.read_frame(149 % source.subject.frames))

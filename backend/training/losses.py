@@ -35,11 +35,3 @@ def _ssim(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     covariance = mean(one * other) - m * n
     luma = (2 * m * n + _LUMA) / (m * m + n * n + _LUMA)
     return (luma * (2 * covariance + _CONTRAST) / (variances + _CONTRAST)).mean()
-
-
-def perceptual_loss(device: str) -> tuple[str, torch.nn.Module | None]:
-    """Name of the perceptual term of the fine stage and, for LPIPS, its network; see `structural_loss` for the other."""
-    from ..evaluation.lpips import Lpips
-
-    lpips = Lpips.load()
-    return ("structural", None) if lpips is None else ("lpips", lpips.to(device))

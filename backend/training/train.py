@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ..errors import ConsentError, SyncTalkError
+from ..evaluation.lpips import Lpips
 from ..progress import Reporter, format_duration
 from ..renderer.cameras import pixel_rays
 from ..renderer.field import Field, FieldConfig
@@ -19,7 +20,7 @@ from ..renderer.triplane import TriplaneLayout
 from ..workspace import Workspace, key_of, read_arrays, write_arrays
 from . import checkpoints, hull
 from .dataset import FramePool, Rays, Tracking, read_frame
-from .losses import SPREAD_WEIGHT, perceptual_loss, structural_loss
+from .losses import SPREAD_WEIGHT, structural_loss
 from .occupancy import Occupancy
 from .pose_refinement import focal_step, refine_pose
 from .presets import Preset
@@ -116,7 +117,9 @@ class Trainer:
         tracked = read_arrays(workspace.root / "head_sync.npz")
         self.poses = tracked["head_to_camera"].copy()
         self.step, self.elapsed_s, self.refined, self.skipped, self.slower = 0, 0.0, 0, 0.0, 1.0
-        self.perceptual, self.lpips = perceptual_loss(self.device)
+        # A quarter of a gigabyte, read only for a recipe that has a fine stage.
+        lpips = Lpips.load() if preset.fine_weight > 0 else None
+        self.lpips = None if lpips is None else lpips.to(self.device)
         self.watch = Watch(workspace, self.learnt, kept_out, self.camera)
         self._set_focal(float(tracked["focal_px"]))
         checkpoint = checkpoints.load_newest(workspace, reporter)
@@ -198,7 +201,6 @@ class Trainer:
         if tried and tried[best] < tried[1.0] + FOCAL_GAIN_DB:
             best = 1.0
         self._try_focal(focal_px * best, poses, best)
-        self.step = 0
         if tried:
             said = ", ".join(f"{focal_px * factor:.0f} px: {psnr:.2f} dB" for factor, psnr in tried.items())
             self.reporter.info(f"Focal length {focal_px * best:.0f} px by the picture ({said}).")
@@ -424,7 +426,7 @@ class Trainer:
         self.pool.advance(self.step)
 
     def _perceptual(self, predicted: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-        """The second term of Eq. 13, of (P·S², 3) patches."""
+        """The second term of Eq. 13, of (P·S², 3) patches: LPIPS, or `structural_loss` where its weights are absent."""
         one, other = (
             value.reshape(-1, PATCH_SIDE, PATCH_SIDE, 3).permute(0, 3, 1, 2).clamp(0, 1) for value in (predicted, truth)
         )

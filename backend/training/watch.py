@@ -9,6 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from ..evaluation.metrics import psnr
+from ..portrait_sync.blend import over
 from ..renderer.cameras import Camera
 from ..renderer.render import Renderer
 from ..workspace import Workspace, atomic_path, write_image
@@ -22,6 +24,7 @@ _PATIENCE_STEPS = 2000
 """Without gain after which a training has learnt what it can."""
 _GAIN_DB = 0.02
 _COLLAPSE_DB = 6.0
+_EQUAL_DB = 100.0
 
 
 def validation_split(usable: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -73,6 +76,7 @@ class Watch:
 
     def __post_init__(self) -> None:
         self._log = self.workspace.checkpoints / "log.jsonl"
+        self._read: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
         self._learnt = self.learnt[np.linspace(0, len(self.learnt) - 1, SHOWN).astype(int)]
 
     def begin(self, step: int) -> None:
@@ -93,18 +97,19 @@ class Watch:
     ) -> Look:
         """Measure, write the log and `reports/training.png`: truth above, prediction below."""
 
-        def psnr(frames: np.ndarray) -> tuple[float, list[np.ndarray]]:
+        def judged(frames: np.ndarray) -> tuple[float, list[np.ndarray]]:
             values, pictures = [], []
             for frame in frames.tolist():
-                predicted, truth, matte = self._picture(renderer, frame, poses[frame], blendshapes[frame])
-                difference = (predicted - truth)[matte > 127] / 255
-                if len(difference):
-                    values.append(-10 * np.log10(max(float((difference**2).mean()), 1e-10)))
-                pictures.append(np.concatenate([truth, predicted.astype(np.uint8)], 0))
+                truth, plate, head = self._known(frame)
+                predicted = over(renderer.render(self.camera, poses[frame], blendshapes[frame]).rgba, plate)
+                value = psnr(predicted, truth, head)
+                if not np.isnan(value):  # no head in the picture
+                    values.append(min(value, _EQUAL_DB))
+                pictures.append(np.concatenate([truth, predicted], 0))
             return float(np.mean(values)) if values else 0.0, pictures
 
-        learnt, _ = psnr(self._learnt)
-        kept_out, pictures = psnr(self.kept_out)
+        learnt, _ = judged(self._learnt)
+        kept_out, pictures = judged(self.kept_out)
         found = Look(step, minutes, learnt, kept_out, rate)
         write_image(self.preview, np.concatenate(pictures[:: max(1, len(pictures) // 4)][:4], 1))
         self.looks.append(found)
@@ -128,18 +133,17 @@ class Watch:
         values = [look.psnr_train for look in self.looks]
         return bool(values) and values[-1] < max(values) - _COLLAPSE_DB
 
-    def _picture(self, renderer: Renderer, frame: int, pose: np.ndarray, blendshapes: np.ndarray):
-        """Rendered over the plate, the truth, and the head matte of one frame, all at the training size."""
-        size = (self.camera.width, self.camera.height)
-
-        def reduced(image: np.ndarray) -> np.ndarray:
-            return image if image.shape[1::-1] == size else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-
-        rgba = renderer.render(self.camera, pose, blendshapes).rgba
-        plate = reduced(self.workspace.read_plate(frame)).astype(np.float32)
-        predicted = np.clip(rgba[..., :3] * 255 + (1 - rgba[..., 3:]) * plate, 0, 255)
-        matte = np.ascontiguousarray(self.workspace.read_matte(frame)[..., 0])
-        return predicted, reduced(self.workspace.read_frame(frame)), reduced(matte)
+    def _known(self, frame: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The true picture, the plate, and where the head is, of one frame at the training size; read once."""
+        if frame not in self._read:
+            size = (self.camera.width, self.camera.height)
+            files = self.workspace.read_frame(frame), self.workspace.read_plate(frame), self.workspace.read_matte(frame)
+            truth, plate, matte = (
+                image if image.shape[1::-1] == size else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+                for image in files
+            )
+            self._read[frame] = truth, plate, matte[..., 0] > 127
+        return self._read[frame]
 
     def _write(self) -> None:
         with atomic_path(self._log) as temporary:

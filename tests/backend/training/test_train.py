@@ -134,7 +134,7 @@ def test_training_settles_early_when_the_frames_kept_out_gain_nothing(untrained,
 def test_the_fine_stage_draws_patches_and_lowers_its_own_loss(untrained):
     preset = PRESETS["preview"].changed(["fine=0", "fine_weight=0.1"])
     with Trainer(Workspace.open(untrained), preset, Reporter(), 1.0, 0, "cpu", 400) as made:
-        made.perceptual, made.lpips = "structural", None
+        made.lpips = None
         losses = []
         whole = made._perceptual
         made._perceptual = lambda one, other: losses.append(whole(one, other)) or losses[-1]

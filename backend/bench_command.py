@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 _BENCHMARKS = {
+    "face-sync": "benchmarks.face_sync",
     "head-sync": "head_sync.benchmark",
     "renderer": "benchmarks.renderer",
     "training": "benchmarks.training",

@@ -19,10 +19,16 @@ from .options import BUNDLE_ADJUSTMENTS, KEYPOINTS, ProcessOptions
 from .progress import Reporter, terminal_reporter
 from .workspace import STAGES
 
-_OWN_COMMANDS = {"models": "models_command", "bench": "bench_command", "actor": "actor.command"}
+_OWN_COMMANDS = {
+    "encoder": "face_sync.command",
+    "models": "models_command",
+    "bench": "bench_command",
+    "actor": "actor.command",
+}
 """Verbs whose arguments live in their own room: a module with `add_arguments(parser)` and `run(args)`."""
 
 _OWN_HELP = {
+    "encoder": "the audio-visual encoder: pretrain, features, evaluate",
     "models": "weights: list, fetch, path",
     "bench": "a benchmark: figures, and their ratio to a reference of the same run",
     "actor": "make the synthetic speaker: clip, sound and truth",
@@ -106,10 +112,17 @@ def _process(args: argparse.Namespace, stop: threading.Event) -> dict[str, Any]:
         keypoints=args.keypoints,
         bundle_adjustment=args.bundle_adjustment,
         face_model=args.face_model,
-        audio_offset_ms=offset if offset in (None, "auto") else float(offset),
+        audio_offset_ms=offset if offset in (None, "auto", "measure") else _milliseconds(offset),
     )
     workspace = pipeline.process(args.workspace, options, _reporter(stop), consent_by=args.consent, only=args.stage)
     return pipeline.info(workspace.root)
+
+
+def _milliseconds(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise SyncTalkError(f"--audio-offset takes milliseconds, auto or measure, not {text}.") from None
 
 
 def _train(args: argparse.Namespace, stop: threading.Event) -> dict[str, Any]:
@@ -228,7 +241,10 @@ def _parser(verb_named: str | None) -> argparse.ArgumentParser:
         "--landmarks", choices=("auto", "task", "mesh"), default="auto", help="which landmark model (%(default)s)"
     )
     sub.add_argument(
-        "--audio-offset", metavar="MS", help="how late the sound runs: milliseconds, or auto to mend what is measured"
+        "--audio-offset",
+        metavar="MS",
+        help="how late the sound runs: milliseconds; auto mends what is measured (as the first time without this); "
+        "measure only tells",
     )
     sub.add_argument(
         "--keypoints",

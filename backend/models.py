@@ -121,16 +121,26 @@ MODELS = (
         None,
         "CC-BY-NC-4.0",
         licence_opt_in=True,
+        about=11_000_000,
     ),
     Model(
         "hubert",
         "hubert-large-ls960-ft.bin",
-        "1024-dimensional speech features, to compare with",
+        "1024-dimensional speech features, to compare with (needs the package transformers)",
         "https://huggingface.co/facebook/hubert-large-ls960-ft/resolve/main/pytorch_model.bin",
         None,
         None,
         "Apache-2.0",
-        about=1_300_000_000,
+        about=1_260_000_000,
+    ),
+    Model(
+        "wav2vec2",
+        "wav2vec2-base-960h.bin",
+        "768-dimensional speech features, to compare with (needs the package transformers)",
+        "https://huggingface.co/facebook/wav2vec2-base-960h/resolve/main/pytorch_model.bin",
+        377_667_514,
+        "c34f9827b034a1b9141dbf6f652f8a60eda61cdf5771c9e05bfa99033c92cd96",
+        "Apache-2.0",
     ),
 )
 

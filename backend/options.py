@@ -33,4 +33,5 @@ class ProcessOptions:
     """A Basel Face Model file (.mat or .h5) to take the face's relief from, in place of MediaPipe's depth."""
 
     audio_offset_ms: float | str | None = None
-    """How late the sound runs, in milliseconds; `auto` mends what is measured; None measures and tells only."""
+    """How late the sound runs, in milliseconds; `auto` mends what is measured; `measure` tells only. None mends it the
+    first time a clip is processed, and keeps what the workspace has from then on."""

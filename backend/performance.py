@@ -12,7 +12,7 @@ import numpy as np
 
 from . import pipeline
 from .errors import WorkspaceError
-from .media.audio import read_audio
+from .media.audio import read_audio, sound_blocks
 from .media.encode import SYNTHETIC_MARK, FrameWriter, VideoWriter
 from .media.footage import is_whole_picture, write_footage
 from .portrait_sync.blend import over, place
@@ -22,6 +22,7 @@ from .renderer.cameras import Camera
 from .renderer.colour import to_straight_uint8
 from .renderer.render import Renderer
 from .training import checkpoints
+from .training.conditions import SHAPE, LipSource
 from .training.dataset import Tracking
 from .workspace import Subject, Workspace, key_of, read_arrays, read_image, write_image, write_json
 
@@ -35,6 +36,7 @@ class Animation:
     camera: Camera
     plate_frame: np.ndarray
     audio: Path | None
+    audio_offset_ms: float = 0.0
 
     @classmethod
     def read(cls, path: Path, workspace: Workspace) -> Animation:
@@ -67,7 +69,23 @@ class Animation:
             raise WorkspaceError(f"{path}: frame {bad[0]} holds numbers that are not finite: export it again.")
         sound = path.with_name(str(arrays["audio"])) if str(arrays.get("audio", "")) else None
         size = workspace.subject.size
-        return cls(blendshapes, poses, Camera(size, size, focal, principal), plate, sound)
+        offset_ms = float(arrays.get("audio_offset_ms", 0.0))
+        return cls(blendshapes, poses, Camera(size, size, focal, principal), plate, sound, offset_ms)
+
+    def conditions(self, workspace: Workspace, lips: LipSource) -> np.ndarray:
+        """(N, 52 + lips.inputs): what a head whose lips follow `lips` is drawn by.
+
+        Raises:
+            WorkspaceError: the lips follow sound, and the animation has none.
+        """
+        if lips.name == SHAPE:
+            return self.blendshapes
+        if self.audio is None or not self.audio.exists():
+            raise WorkspaceError(
+                "The lips of this head follow sound alone, and the animation names none: render it with --audio, or train "
+                "the head with lips=shape."
+            )
+        return lips.conditions(workspace, self.blendshapes, sound_blocks(self.audio), self.audio_offset_ms)
 
 
 def source_camera(camera: Camera, subject: Subject, width: int, height: int) -> Camera:
@@ -111,13 +129,14 @@ def render(
     if directions is None:
         directions = Path(pipeline.speak(root, audio, reporter)["animation"])
     animation = Animation.read(directions, workspace)
+    conditions = animation.conditions(workspace, head.lips)
     renderer = Renderer(head.field())
     width, height = output_size(workspace.subject, size)
     camera = source_camera(animation.camera, workspace.subject, width, height)
     total = len(animation.plate_frame)
 
     def pictures() -> Iterator[np.ndarray]:
-        frames = renderer.render_batch(camera, animation.head_to_camera, animation.blendshapes)
+        frames = renderer.render_batch(camera, animation.head_to_camera, conditions)
         for done, picture in enumerate(frames, 1):
             yield picture.rgba
             reporter.progress("rendering", done, total)
@@ -130,18 +149,24 @@ def render(
             for index, rgba in enumerate(pictures()):
                 film.write(over(rgba, footage.plate(int(animation.plate_frame[index]))))
     else:
-        _render_frames(out, animation, camera, renderer, head.path, reporter)
+        _render_frames(out, animation.head_to_camera, conditions, camera, renderer, head.path, reporter)
     return {"out": str(out), "frames": total, "width": width, "height": height}
 
 
 def _render_frames(
-    out: Path, animation: Animation, camera: Camera, renderer: Renderer, checkpoint: Path, reporter: Reporter
+    out: Path,
+    poses: np.ndarray,
+    conditions: np.ndarray,
+    camera: Camera,
+    renderer: Renderer,
+    checkpoint: Path,
+    reporter: Reporter,
 ) -> None:
     """RGBA frames; ones that an interrupted run of the same animation left are kept."""
-    total = len(animation.plate_frame)
+    total = len(poses)
     key = key_of(
-        animation.head_to_camera.tolist(),
-        animation.blendshapes.tolist(),
+        poses.tolist(),
+        conditions.tolist(),
         (camera.width, camera.height, camera.focal_px),
         str(checkpoint),
     )
@@ -154,7 +179,7 @@ def _render_frames(
     writer = FrameWriter(out)
     for index in range(total):
         if not writer.path(index).exists():
-            rgba = renderer.render(camera, animation.head_to_camera[index], animation.blendshapes[index]).rgba
+            rgba = renderer.render(camera, poses[index], conditions[index]).rgba
             writer.write(index, to_straight_uint8(rgba))
         reporter.progress("rendering", index + 1, total)
 
@@ -202,17 +227,27 @@ def held_out(workspace: Workspace, size: int | None, reporter: Reporter) -> Iter
 
 
 def driven_by_itself(
-    workspace: Workspace, size: int | None, reporter: Reporter, frames: np.ndarray
+    workspace: Workspace,
+    size: int | None,
+    reporter: Reporter,
+    frames: np.ndarray,
+    blendshapes: np.ndarray | None = None,
 ) -> Iterator[HeldOut]:
-    """As `held_out`, of any frames of the clip; those where no face was tracked are left out."""
+    """As `held_out`, of any frames of the clip; those where no face was tracked are left out.
+
+    Args:
+        blendshapes: (N, 52) of the clip's frames, in place of what tracking says of their pictures.
+    """
     checkpoint = checkpoints.load_for_rendering(workspace, reporter)
     tracking = Tracking.read(workspace)
+    blendshapes = tracking.blendshapes if blendshapes is None else blendshapes
+    conditions = checkpoint.lips.clip_conditions(workspace, blendshapes)
     renderer = Renderer(checkpoint.field())
     size = size or workspace.subject.size
     camera = tracking.camera.scaled(size, size)
     frames = frames[tracking.valid[frames]]
     for done, index in enumerate(frames.tolist(), 1):
-        rgba = renderer.render(camera, tracking.head_to_camera[index], tracking.blendshapes[index]).rgba
+        rgba = renderer.render(camera, tracking.head_to_camera[index], conditions[index]).rgba
         plate = _resized(workspace.read_plate(index), (size, size))
         truth = _resized(workspace.read_frame(index), (size, size))
         head = _resized(np.ascontiguousarray(workspace.read_matte(index)[..., 0]), (size, size))

@@ -147,6 +147,7 @@ def speak(
     strength: float = 1.0,
     smoothing_ms: float = 0.0,
     offset_ms: float = 0.0,
+    close_in_silence: bool = False,
     out: Path | None = None,
 ) -> dict[str, Any]:
     """New sound to an animation of the rig: `renders/NAME/animation.npz` and `speech.wav`."""
@@ -156,7 +157,14 @@ def speak(
     workspace.require("media", "landmarks", "head_sync", "face_sync")
     folder = out or workspace.renders / (audio.stem if audio else "reproduction")
     path = run(
-        workspace, audio, folder, strength=strength, smoothing_ms=smoothing_ms, offset_ms=offset_ms, reporter=reporter
+        workspace,
+        audio,
+        folder,
+        strength=strength,
+        smoothing_ms=smoothing_ms,
+        offset_ms=offset_ms,
+        close_in_silence=close_in_silence,
+        reporter=reporter,
     )
     with np.load(path, allow_pickle=False) as data:
         frames, fps = len(data["frame_time_s"]), float(data["fps"])

@@ -233,7 +233,13 @@ class FrameRenderer:
         if newest is None:
             raise WorkspaceError(f"{root} has no trained head yet: train it first.")
         if self._loaded != (root, str(newest)):
-            self._renderer = Renderer(load_for_rendering(workspace, reporter).field())
+            head = load_for_rendering(workspace, reporter)
+            if head.lips.inputs:
+                raise WorkspaceError(
+                    "The lips of this head follow sound alone and no slider: render it with the backend's render, or "
+                    "train it with lips=shape to direct it here."
+                )
+            self._renderer = Renderer(head.field())
             self._loaded = (root, str(newest))
         return self._renderer
 
@@ -301,6 +307,7 @@ def _speak(params: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
         strength=float(params.get("strength", 1.0)),
         smoothing_ms=float(params.get("smoothing_ms", 0.0)),
         offset_ms=float(params.get("offset_ms", 0.0)),
+        close_in_silence=bool(params.get("close_in_silence", False)),
     )
 
 

@@ -34,6 +34,7 @@ class SYNCTALK_PT_speak_options(OptionsPanel, bpy.types.Panel):
         layout.prop(settings, "strength", slider=True)
         layout.prop(settings, "smoothing_ms", text="Smoothing (ms)")
         layout.prop(settings, "offset_ms", text="Offset (ms)")
+        layout.column(heading="Mouth").prop(settings, "close_in_silence")
 
 
 CLASSES = (SYNCTALK_PT_speak, SYNCTALK_PT_speak_options)

@@ -116,14 +116,23 @@ def speak(
     strength: float = 1.0,
     smoothing_ms: float = 0.0,
     offset_ms: float = 0.0,
+    close_in_silence: bool = False,
     scene: bpy.types.Scene | None = None,
     progress: Progress | None = None,
 ) -> rig.Rig:
-    """Turn a sound into keyframes on the scene's head and a strip in the sequencer; the artist's own edits stay."""
+    """Turn a sound into keyframes on the scene's head and a strip in the sequencer; the artist's own edits stay.
+
+    Args:
+        strength: of the mouth's motion: 0 keeps it still, 1 is the person's own.
+        smoothing_ms: how much a trembling mouth is calmed; 0 for not at all.
+        offset_ms: how late the sound runs: above zero the mouth moves earlier.
+        close_in_silence: shut the mouth in pauses, where it otherwise rests as this person's own does.
+    """
     scene = _scene(scene)
     settings = scene.synctalk
     settings.speech, settings.strength = _absolute(audio), strength
     settings.smoothing_ms, settings.offset_ms = smoothing_ms, offset_ms
+    settings.close_in_silence = close_in_silence
     jobs.run(work.speak(scene), progress)
     return rig.require_rig(scene)
 

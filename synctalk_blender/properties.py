@@ -103,7 +103,7 @@ class SyncTalkSettings(bpy.types.PropertyGroup):
     )
     strength: bpy.props.FloatProperty(
         name="Strength",
-        description="How far the mouth opens: below 1 mumbles, above 1 exaggerates",
+        description="How far the mouth moves: 0 keeps it still, below 1 mumbles, above 1 exaggerates",
         default=1.0,
         min=0.0,
         soft_max=2.0,
@@ -123,14 +123,19 @@ class SyncTalkSettings(bpy.types.PropertyGroup):
     )
     offset_ms: bpy.props.FloatProperty(
         name="Offset",
-        description="Moves the mouth against the sound, in milliseconds; below zero the mouth moves earlier",
+        description="Moves the mouth against the sound, in milliseconds; above zero the mouth moves earlier",
         default=0.0,
         soft_min=-200.0,
         soft_max=200.0,
         min=-2000.0,
         max=2000.0,
-        step=500,
+        step=1000,
         precision=0,
+    )
+    close_in_silence: bpy.props.BoolProperty(
+        name="Close in Silence",
+        description="Shuts the mouth in pauses, where it otherwise rests as this person's own mouth does",
+        default=False,
     )
 
     # Composite

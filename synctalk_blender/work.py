@@ -167,6 +167,7 @@ def speak(scene: bpy.types.Scene) -> Job:
         "strength": settings.strength,
         "smoothing_ms": settings.smoothing_ms,
         "offset_ms": settings.offset_ms,
+        "close_in_silence": settings.close_in_silence,
     }
 
     def work() -> Work:
@@ -279,10 +280,8 @@ def _process_params(settings: SyncTalkSettings, workspace: Path) -> dict[str, An
             "by": state.consent_by,
         }  # recorded before; opening the workspace in a new file keeps it
     params = {"video": absolute(settings.video) or state.source, "workspace": str(workspace), "consent": consent}
-    if settings.audio_delay == "AUTO":
-        params["audio_offset_ms"] = "auto"
-    elif settings.audio_delay == "GIVEN":
-        params["audio_offset_ms"] = settings.audio_delay_ms
+    by_hand = settings.audio_delay == "GIVEN"
+    params["audio_offset_ms"] = settings.audio_delay_ms if by_hand else settings.audio_delay.lower()
     return params
 
 

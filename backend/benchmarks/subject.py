@@ -13,7 +13,7 @@ from .. import pipeline
 from ..actor import SAMPLE
 from ..options import ProcessOptions
 from ..progress import Reporter
-from ..workspace import FPS, Workspace, read_arrays, write_arrays
+from ..workspace import FPS, STAGES, Workspace, read_arrays, write_arrays
 
 CONSENT = "benchmark"
 
@@ -30,6 +30,16 @@ def processed(clip: str, work: Path, reporter: Reporter) -> Workspace:
     source = SAMPLE / "speaker.mp4" if clip == "sample" else Path(clip)
     root = work / ("sample" if clip == "sample" else source.stem)
     return pipeline.process(root, ProcessOptions(video=source), reporter, consent_by=CONSENT)
+
+
+def tracked(clip: str, work: Path, reporter: Reporter) -> Workspace:
+    """As `processed`, without plates and mattes: what lips and faces are judged by."""
+    source = SAMPLE / "speaker.mp4" if clip == "sample" else Path(clip)
+    root = work / ("sample" if clip == "sample" else source.stem)
+    workspace = Workspace.create(root)
+    for stage in STAGES[: STAGES.index("face_sync") + 1]:
+        workspace = pipeline.process(root, ProcessOptions(video=source), reporter, only=stage)
+    return workspace
 
 
 def copied(workspace: Workspace, root: Path) -> Workspace:

@@ -7,6 +7,9 @@ video frame's 40 ms, so a row's neighbours give any context at 100 Hz.
 
 from __future__ import annotations
 
+import itertools
+import tempfile
+from collections.abc import Iterable, Iterator
 from functools import cache
 
 import numpy as np
@@ -62,41 +65,103 @@ def log_mel(audio: np.ndarray) -> np.ndarray:
     Returns:
         (T, BANDS) float32, natural logarithm of power; T = samples // 160 + 1; spectrum k is centred at k * 10 ms.
     """
-    audio = np.asarray(audio, np.float32)
-    count = len(audio) // HOP + 1
-    padded = np.pad(audio, (FFT // 2, FFT))
+    return np.concatenate(list(log_mel_blocks([audio])))
+
+
+def log_mel_blocks(sound: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """`log_mel` of a sound that comes in blocks of any length: the same spectra, in parts of at most a minute."""
     window = np.zeros(FFT, np.float32)
     window[(FFT - WINDOW) // 2 : (FFT + WINDOW) // 2] = np.hanning(WINDOW + 1)[:-1]
     filters = mel_filters().T
-    result = np.empty((count, BANDS), np.float32)
-    for start in range(0, count, _BLOCK):
-        stop = min(start + _BLOCK, count)
-        frames = np.lib.stride_tricks.sliding_window_view(padded, FFT)[start * HOP : (stop - 1) * HOP + 1 : HOP]
-        power = np.abs(scipy.fft.rfft(frames * window, axis=1)) ** 2
-        result[start:stop] = np.log(power @ filters + 1e-10)
-    return result
+    waiting, total, done = np.zeros(FFT // 2, np.float32), 0, 0
+    for block in itertools.chain(sound, [None]):
+        if block is None:
+            waiting = np.concatenate([waiting, np.zeros(FFT, np.float32)])
+            ready = total // HOP + 1 - done
+        else:
+            waiting = np.concatenate([waiting, np.asarray(block, np.float32)])
+            total += len(block)
+            ready = min((len(waiting) - FFT) // HOP + 1, total // HOP + 1 - done)
+        while ready > 0:
+            count = min(ready, _BLOCK)
+            frames = np.lib.stride_tricks.sliding_window_view(waiting, FFT)[: (count - 1) * HOP + 1 : HOP]
+            power = np.abs(scipy.fft.rfft(frames * window, axis=1)) ** 2
+            yield np.log(power @ filters + 1e-10)
+            waiting = waiting[count * HOP :]
+            done += count
+            ready -= count
 
 
-def normalised(mel: np.ndarray) -> np.ndarray:
-    """Log-mel energies without the clip's own colour and level.
+class Spectra:
+    """The log-mel energies of a sound without its own colour and level; on disk, so that an hour costs no memory.
 
     Energies more than `FLOOR_DB` below the loud moments are lifted to that floor; then each band's mean over the spoken
     moments is taken out.
 
-    Args:
-        mel: (T, BANDS) from `log_mel`.
-
-    Returns:
-        (T, COLUMNS) float32: the bands, about zero mean where there is speech; then the loudness against the loud
-        moments, from -FLOOR_DB to about 0. All in natural logarithm of power.
+    Attributes:
+        loudness: (T,) against the loud moments, natural logarithm of power: from -FLOOR_DB to about 0.
     """
-    loudness = mel.max(1)
-    loud = np.quantile(loudness, 0.95)
-    floor = loud - FLOOR_DB * DECIBEL
-    lifted = np.maximum(mel, floor)
-    spoken = loudness > loud - 25 * DECIBEL
-    bands = lifted - lifted[spoken].mean(0)
-    return np.concatenate([bands, np.maximum(loudness, floor)[:, None] - loud], 1).astype(np.float32)
+
+    def __init__(self, sound: Iterable[np.ndarray]) -> None:
+        """Read all of the sound: blocks of (samples,) float32 in [-1, 1], 16 kHz mono."""
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as this is)
+        loudness = []
+        for block in log_mel_blocks(sound):
+            self._file.write(block.astype(np.float32).tobytes())
+            loudness.append(block.max(1))
+        self._file.flush()
+        loud_moments = np.concatenate(loudness)
+        loud = np.quantile(loud_moments, 0.95)
+        self._floor = np.float32(loud - FLOOR_DB * DECIBEL)
+        spoken = loud_moments > loud - 25 * DECIBEL
+        total, quietest = np.zeros(BANDS), np.full(BANDS, np.inf, np.float32)
+        for start in range(0, len(loud_moments), _BLOCK):
+            lifted = np.maximum(self._read(start, min(start + _BLOCK, len(loud_moments))), self._floor)
+            total += lifted[spoken[start : start + _BLOCK]].sum(0, dtype=np.float64)
+            quietest = np.minimum(quietest, lifted.min(0))
+        self._mean = (total / spoken.sum()).astype(np.float32)
+        self.loudness = (np.maximum(loud_moments, self._floor) - loud).astype(np.float32)
+        self._silence = np.append(quietest - self._mean, self.loudness.min()).astype(np.float32)
+
+    def __len__(self) -> int:
+        return len(self.loudness)
+
+    def _read(self, start: int, stop: int) -> np.ndarray:
+        """(stop - start, BANDS) as they lie on disk."""
+        self._file.seek(start * BANDS * 4)
+        return np.frombuffer(self._file.read((stop - start) * BANDS * 4), np.float32).reshape(-1, BANDS)
+
+    def __getitem__(self, index: np.ndarray) -> np.ndarray:
+        """(n, COLUMNS) float32: the bands, about zero mean where there is speech, then the loudness; silence beyond the
+        ends.
+
+        Args:
+            index: (n,) of spectra, 10 ms each.
+        """
+        inside = (index >= 0) & (index < len(self))
+        at = np.clip(index, 0, len(self) - 1)
+        first, last = (int(at.min()), int(at.max())) if len(at) else (0, -1)
+        bands = np.maximum(self._read(first, last + 1)[at - first], self._floor) - self._mean
+        return np.where(inside[:, None], np.concatenate([bands, self.loudness[at, None]], 1), self._silence)
+
+
+class FrameFeatures:
+    """Features of each video frame at 25 frames a second, computed where they are asked for: a slice gives
+    (n, PER_FRAME * COLUMNS) float32, the spectra at -20, -10, 0 and +10 ms around each frame's time, in this order."""
+
+    def __init__(self, sound: Iterable[np.ndarray], frames: int | None = None, offset_ms: float = 0.0) -> None:
+        """See `frame_features`; `sound` comes in blocks."""
+        self._spectra = Spectra(sound)
+        self._frames = max(1, round((len(self._spectra) - 1) / PER_FRAME)) if frames is None else frames
+        self._first = round(offset_ms / 10) - PER_FRAME // 2
+
+    def __len__(self) -> int:
+        return self._frames
+
+    def __getitem__(self, part: slice) -> np.ndarray:
+        start, stop, _ = part.indices(len(self))
+        index = np.arange(start * PER_FRAME, max(stop, start) * PER_FRAME) + self._first
+        return self._spectra[index].reshape(-1, PER_FRAME * COLUMNS)
 
 
 def frame_features(audio: np.ndarray, frames: int | None = None, offset_ms: float = 0.0) -> np.ndarray:
@@ -108,14 +173,15 @@ def frame_features(audio: np.ndarray, frames: int | None = None, offset_ms: floa
         offset_ms: how late the sound runs: row i looks at the sound around i * 40 ms + `offset_ms`.
 
     Returns:
-        (frames, PER_FRAME * COLUMNS) float32: the spectra at -20, -10, 0 and +10 ms around the frame's time, in this
-        order; silence beyond the ends.
+        (frames, PER_FRAME * COLUMNS) float32: see `FrameFeatures`; silence beyond the ends.
     """
-    if frames is None:
-        frames = max(1, round(len(audio) / RATE * 25))
-    mel = normalised(log_mel(audio))
-    first = round(offset_ms / 10) - PER_FRAME // 2
-    index = np.arange(frames * PER_FRAME) + first
-    inside = (index >= 0) & (index < len(mel))
-    result = np.where(inside[:, None], mel[np.clip(index, 0, len(mel) - 1)], mel.min(0))
-    return result.reshape(frames, PER_FRAME * COLUMNS)
+    return FrameFeatures([audio], frames, offset_ms)[:]
+
+
+def frame_loudness(features: np.ndarray | FrameFeatures) -> np.ndarray:
+    """(N,) float32: the loudest spectrum of each frame, natural logarithm of power against the clip's loud moments."""
+    parts = [
+        features[start : start + _BLOCK].reshape(-1, PER_FRAME, COLUMNS)[:, :, -1].max(1)
+        for start in range(0, len(features), _BLOCK)
+    ]
+    return np.concatenate(parts)

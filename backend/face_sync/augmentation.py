@@ -14,7 +14,7 @@ def warped(features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     made up to 15 % more or less distinct. The time stays.
 
     Args:
-        features: (N, PER_FRAME * COLUMNS) from `audio_features.frame_features`.
+        features: (N, PER_FRAME * COLUMNS) from .audio_features.frame_features`.
     """
     spectra = features.reshape(-1, COLUMNS).copy()
     place = np.clip(np.arange(BANDS) * np.exp(rng.uniform(-0.12, 0.12)) + rng.uniform(-1, 1), 0, BANDS - 1)

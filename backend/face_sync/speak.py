@@ -9,12 +9,12 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from ..errors import FaceError, SyncTalkError
-from ..media.audio import RATE, check_speech, read_audio, workspace_audio, write_wav
+from ..media.audio import RATE, checked_speech, sound_blocks, workspace_audio, write_wav
 from ..progress import Reporter
 from ..protocol import BLENDSHAPE_NAMES
 from ..workspace import FPS, Workspace, read_arrays, write_arrays
 from . import speech
-from .audio_features import frame_features
+from .audio_features import FrameFeatures
 
 STAGE = "speak"
 SOUND_RATE = 48000
@@ -30,6 +30,7 @@ def speak(
     strength: float = 1.0,
     smoothing_ms: float = 0.0,
     offset_ms: float = 0.0,
+    close_in_silence: bool = False,
     reporter: Reporter | None = None,
 ) -> Path:
     """Write `animation.npz` and `speech.wav` into `out_dir`.
@@ -43,6 +44,7 @@ def speak(
         strength: of the mouth's motion about its resting pose; 0 keeps it at rest, 1 is the subject's own.
         smoothing_ms: width (full, at half height) of a Gaussian over the mouth's motion; 0 for none.
         offset_ms: how late the new sound runs: the mouth at t speaks what is heard at t + `offset_ms`.
+        close_in_silence: shut the lips in pauses, where they otherwise rest as this subject's do.
 
     Returns:
         The path of `animation.npz`.
@@ -59,29 +61,29 @@ def speak(
     model = speech.SpeechModel.load(workspace.root / "speech.safetensors")
     reporter.progress(STAGE, 0, 3, "steps", "reading the sound")
     if audio is None:
-        sound, rate = workspace_audio(workspace), RATE
+        sound = workspace_audio(workspace)
+        write_wav(out_dir / "speech.wav", [sound])
         frames = len(tracking["valid"])
         plate_frame = np.arange(frames)
-        blendshapes = tracking["blendshapes"].astype(np.float32)
-        mouth = blendshapes[:, speech.MOUTH_INDEX]
+        features = FrameFeatures([sound], frames, offset_ms)
+        mouth = speech.strengthened(model, tracking["blendshapes"][:, speech.MOUTH_INDEX], strength)
     else:
-        sound, rate = read_audio(Path(audio), SOUND_RATE), SOUND_RATE
-        check_speech(sound, rate, audio)
-        frames = math.ceil(round(len(sound) / rate * FPS, 3))
-        reporter.progress(STAGE, 1, 3, "steps", "mouth from the sound")
-        features = frame_features(read_audio(Path(audio), RATE), frames, offset_ms)
-        mouth = speech.predict(model, features)
+        sound = checked_speech(sound_blocks(Path(audio), SOUND_RATE), SOUND_RATE, audio)
+        samples = write_wav(out_dir / "speech.wav", sound, SOUND_RATE)
+        frames = math.ceil(round(samples / SOUND_RATE * FPS, 3))
         plate_frame = footage_path(tracking["head_to_camera"], tracking["valid"], tracking["blendshapes"], frames)
-        blendshapes = tracking["blendshapes"][plate_frame].astype(np.float32)
-    if strength != 1.0:
-        mouth = model.rest + strength * (mouth - model.rest)
+        reporter.progress(STAGE, 1, 3, "steps", "mouth from the sound")
+        features = FrameFeatures(sound_blocks(Path(audio), RATE), frames, offset_ms)
+        mouth = speech.predict(model, features, strength)
+    if close_in_silence:
+        mouth = speech.closed_in_pauses(model, mouth, features)
     if smoothing_ms > 0:
         sigma = smoothing_ms / 1000 * FPS / (2 * math.sqrt(2 * math.log(2)))
         mouth = gaussian_filter1d(mouth, sigma, axis=0)
+    blendshapes = tracking["blendshapes"][plate_frame].astype(np.float32)
     blendshapes[:, speech.MOUTH_INDEX] = np.clip(mouth, 0, 1)
 
     reporter.progress(STAGE, 2, 3, "steps", "writing")
-    write_wav(out_dir / "speech.wav", sound, rate)
     path = out_dir / "animation.npz"
     write_arrays(
         path,
@@ -94,6 +96,7 @@ def speak(
         principal_px=tracking["principal_px"],
         plate_frame=plate_frame.astype(np.int32),
         audio=np.array("speech.wav"),
+        audio_offset_ms=np.float64(offset_ms),
     )
     reporter.progress(STAGE, 3, 3, "steps")
     return path

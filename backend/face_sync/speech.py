@@ -23,9 +23,9 @@ from ..errors import ModelError
 from ..protocol import BLENDSHAPE_NAMES, MOUTH_NAMES
 from ..stretches import stretches
 from ..workspace import atomic_path
-from .audio_features import COLUMNS, DECIBEL, PER_FRAME
+from .audio_features import DECIBEL, FrameFeatures, frame_loudness
 from .augmentation import warped
-from .encoder import SIZE, WINDOW, SpeechEncoder, encode, pretrained
+from .encoders.speech_encoder import SIZE, WINDOW, SpeechEncoder, encode, pretrained
 from .landmark_groups import LEFT, RIGHT
 
 MOUTH_INDEX = np.array([BLENDSHAPE_NAMES.index(name) for name in MOUTH_NAMES])
@@ -48,7 +48,14 @@ LEAST_SILENCE_DB = 20.0
 """Moments more than 38 dB below the loud ones are pauses, those less than 20 dB below never; between, it is the clip's
 background that decides."""
 
-FORMAT = "synctalk-speech-2"
+JITTER_FRAMES = 0.6
+"""Standard deviation of the filter against trembling: symmetric, so that nothing comes late."""
+
+CLOSING_FRAMES, OPENING_FRAMES = 4, 3
+CLOSED_SHARE = 0.03
+"""Of the subject's frames: those whose lips are least open show how this mouth is shut."""
+
+FORMAT = "synctalk-speech-3"
 
 
 @dataclass
@@ -60,6 +67,7 @@ class SpeechModel:
         weights: (SIZE, M) and `bias` (M): from the encoder's numbers to coefficients.
         knots_in, knots_out: (M, K): amplitude curve of each coefficient, increasing.
         rest: (M,) the mouth in a pause.
+        closed: (M,) the mouth with its lips shut.
         correlation: (M,) between prediction and tracking on unseen parts of the clip; NaN where the mouth did not move.
     """
 
@@ -69,6 +77,7 @@ class SpeechModel:
     knots_in: np.ndarray
     knots_out: np.ndarray
     rest: np.ndarray
+    closed: np.ndarray
     correlation: np.ndarray
     names: tuple[str, ...] = MOUTH_NAMES
 
@@ -114,7 +123,7 @@ class SpeechModel:
         return cls(encoder.eval(), **arrays, names=tuple(settings["names"]))
 
 
-_ARRAYS = ("weights", "bias", "knots_in", "knots_out", "rest", "correlation")
+_ARRAYS = ("weights", "bias", "knots_in", "knots_out", "rest", "closed", "correlation")
 
 
 def fit(
@@ -155,15 +164,17 @@ def fit(
         spoken = valid
     correlation = _correlation(unseen[spoken], mouth[spoken])
     knots_in, knots_out = _amplitude_curves(unseen[spoken], mouth[spoken], correlation)
-    rest = np.median(quiet, axis=0) if len(quiet) >= 5 else np.quantile(mouth[valid], 0.2, axis=0)
-    return SpeechModel(encoder, weights, bias, knots_in, knots_out, rest, correlation)
+    rest = quiet.mean(0) if len(quiet) >= 5 else np.quantile(mouth[valid], 0.2, axis=0)
+    closed = _closed(mouth[valid], shapes)
+    return SpeechModel(encoder, weights, bias, knots_in, knots_out, rest, closed, correlation)
 
 
-def predict(model: SpeechModel, features: np.ndarray) -> np.ndarray:
-    """The mouth that speaks the sound.
+def predict(model: SpeechModel, features: np.ndarray | FrameFeatures, strength: float = 1.0) -> np.ndarray:
+    """The mouth that speaks the sound; in pauses it rests as this subject's does.
 
     Args:
         features: (N, PER_FRAME * COLUMNS) of the new sound.
+        strength: of the motion about the resting mouth; 1 is the subject's own.
 
     Returns:
         (N, M) float32 in [0, 1], in the order of `model.names`.
@@ -172,14 +183,43 @@ def predict(model: SpeechModel, features: np.ndarray) -> np.ndarray:
     mouth = np.empty_like(raw)
     for k in range(raw.shape[1]):
         mouth[:, k] = _curve(raw[:, k], model.knots_in[k], model.knots_out[k])
-    silent = gaussian_filter1d(pauses(features).astype(np.float32), 1.5, axis=0)[:, None]
-    mouth = mouth * (1 - silent) + model.rest * silent
-    return np.clip(gaussian_filter1d(mouth, 0.6, axis=0), 0, 1).astype(np.float32)
+    quiet = gaussian_filter1d(pauses(features).astype(np.float32), 1.5)[:, None]
+    mouth = gaussian_filter1d(mouth * (1 - quiet) + model.rest * quiet, JITTER_FRAMES, axis=0)
+    return strengthened(model, mouth, strength)
 
 
-def pauses(features: np.ndarray) -> np.ndarray:
+def strengthened(model: SpeechModel, mouth: np.ndarray, strength: float) -> np.ndarray:
+    """(N, M) float32 in [0, 1]: the motion about the resting mouth times `strength`."""
+    if strength != 1.0:  # at 1 the tracked mouth stays to the last bit
+        mouth = model.rest + strength * (mouth - model.rest)
+    return np.clip(mouth, 0, 1).astype(np.float32)
+
+
+def closed_in_pauses(model: SpeechModel, mouth: np.ndarray, features: np.ndarray | FrameFeatures) -> np.ndarray:
+    """(N, M) float32: the mouth with its lips shut in the sound's pauses.
+
+    They are shut within `CLOSING_FRAMES` of a pause's beginning and open again as the sound comes back, for lips part
+    just before they speak. A pause too short to shut and open in is left as it is: a mouth that only twitches looks
+    worse than a resting one.
+    """
+    quiet = pauses(features)
+    share = np.zeros(len(quiet), np.float32)
+    shutting = 0.5 - 0.5 * np.cos(np.pi * (np.arange(CLOSING_FRAMES) + 1) / CLOSING_FRAMES)
+    parting = 0.5 + 0.5 * np.cos(np.pi * (np.arange(OPENING_FRAMES) + 1) / (OPENING_FRAMES + 1))
+    for start, stop in stretches(quiet):
+        if stop - start <= CLOSING_FRAMES + OPENING_FRAMES:
+            continue
+        share[start:stop] = 1
+        if start > 0:
+            share[start : start + CLOSING_FRAMES] = shutting
+        if stop < len(quiet):
+            share[stop - OPENING_FRAMES : stop] = parting
+    return (mouth * (1 - share[:, None]) + model.closed * share[:, None]).astype(np.float32)
+
+
+def pauses(features: np.ndarray | FrameFeatures) -> np.ndarray:
     """(N,) bool: frames inside pauses of at least 0.2 s: as quiet as the clip gets, and far below its loud moments."""
-    loudness = features.reshape(len(features), PER_FRAME, COLUMNS)[:, :, -1].max(1)
+    loudness = frame_loudness(features)
     background = np.quantile(loudness, 0.05) + 6 * DECIBEL
     loud = np.quantile(loudness, 0.95)
     quiet = loudness < np.clip(background, loud - SILENCE_DB * DECIBEL, loud - LEAST_SILENCE_DB * DECIBEL)
@@ -189,9 +229,11 @@ def pauses(features: np.ndarray) -> np.ndarray:
     return quiet
 
 
-def _raw(encoder: SpeechEncoder, weights: np.ndarray, bias: np.ndarray, features: np.ndarray) -> np.ndarray:
+def _raw(
+    encoder: SpeechEncoder, weights: np.ndarray, bias: np.ndarray, features: np.ndarray | FrameFeatures
+) -> np.ndarray:
     """(N, M) before amplitude and pauses."""
-    return encode(encoder, np.ascontiguousarray(features, np.float32)) @ weights + bias
+    return encode(encoder, features) @ weights + bias
 
 
 def _adapt(
@@ -258,7 +300,7 @@ def _measures(mouth: np.ndarray, shapes: np.ndarray | None) -> np.ndarray:
     reach = np.linalg.norm(shapes, axis=2).max(1)
     effect = np.diag(reach / reach.max())
     spread = math.sqrt((((mouth - mouth.mean(0)) @ effect) ** 2).sum(1).mean()) + 0.01
-    opening = shapes[:, 14, 1] - shapes[:, 13, 1]
+    opening = opening_of(shapes)
     width = shapes[:, LEFT.upper_lip[-1][-1], 0] - shapes[:, RIGHT.upper_lip[-1][-1], 0]
     columns = [effect / spread]
     for gap, share in ((opening, 1.0), (width, 0.7)):
@@ -270,6 +312,19 @@ def _correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     a, b = a - a.mean(0), b - b.mean(0)
     scale = np.sqrt((a**2).sum(0) * (b**2).sum(0))
     return np.where(scale > 1e-9, (a * b).sum(0) / np.maximum(scale, 1e-9), np.nan)
+
+
+def _closed(mouth: np.ndarray, shapes: np.ndarray | None) -> np.ndarray:
+    """(M,) what the subject's mouth (N, M) does where its lips are least open; the neutral face without `shapes`."""
+    if shapes is None or not len(mouth):
+        return np.zeros(mouth.shape[1])
+    opening = mouth @ opening_of(shapes)
+    return np.median(mouth[opening <= np.quantile(opening, CLOSED_SHARE)], axis=0)
+
+
+def opening_of(shapes: np.ndarray) -> np.ndarray:
+    """(M,) by how much each of the shapes (M, 478, 3) opens the lips, metres."""
+    return shapes[:, 14, 1] - shapes[:, 13, 1]
 
 
 def _amplitude_curves(

@@ -12,8 +12,10 @@ from ..options import ProcessOptions
 from ..progress import Reporter
 from ..protocol import BLENDSHAPE_NAMES
 from ..workspace import Workspace
-from . import audio_offset, blendshape_basis, blendshapes, encoder, face_mesh, speech
+from . import audio_offset, blendshape_basis, blendshapes, face_mesh, speech
 from .audio_features import frame_features
+from .encoders.speech_encoder import weights_digest
+from .lip_measures import lip_measures
 
 STAGE = "face_sync"
 VERSION = 6
@@ -28,8 +30,8 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
     Each file is whole or absent; an interrupted run begins the stage again, which takes seconds.
 
     Args:
-        options: `audio_offset_ms` is used: a number or `auto` sets the subject's; None keeps it
-            and tells what it finds.
+        options: `audio_offset_ms` is used: a number or `auto` sets the subject's; `measure` keeps it and tells what it
+            finds; None is `auto` the first time and `measure` from then on.
 
     Raises:
         WorkspaceError: an earlier stage is missing.
@@ -40,7 +42,7 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
     stage_key = _key(workspace, subject.audio_offset_ms)
     whole = all((workspace.root / name).exists() for name in FILES)
     if (
-        options.audio_offset_ms in (None, subject.audio_offset_ms)
+        options.audio_offset_ms in (None, "measure", subject.audio_offset_ms)
         and whole
         and workspace.stage_is_done(STAGE, stage_key)
     ):
@@ -56,7 +58,8 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
 
     reporter.progress(STAGE, 1, steps, "steps", "offset of the sound")
     audio = read_audio(workspace.audio_path)
-    opening = blendshapes.mouth_opening_m(points, view, valid)
+    learnt = np.arange(frames) < subject.first_test_frame  # held-out frames say nothing, not even of the offset
+    opening = lip_measures(points, view, valid & learnt)["opening"]
     subject.audio_offset_ms = _offset_ms(workspace, options, audio, opening, reporter)
     stage_key = _key(workspace, subject.audio_offset_ms)
     if whole and workspace.stage_is_done(STAGE, stage_key):
@@ -112,7 +115,7 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
 def _key(workspace: Workspace, audio_offset_ms: float) -> str:
     """What the stage's result depends on."""
     earlier = [workspace.subject.stages.get(name, {}).get("key") for name in ("media", "landmarks", "head_sync")]
-    return ws.key_of(STAGE, VERSION, encoder.weights_digest(), earlier, audio_offset_ms)
+    return ws.key_of(STAGE, VERSION, weights_digest(), earlier, audio_offset_ms)
 
 
 def _offset_ms(
@@ -120,7 +123,9 @@ def _offset_ms(
 ) -> float:
     """The offset of the sound that the subject shall have; tells what the user should know about it."""
     wanted = options.audio_offset_ms
-    if wanted is not None and wanted != "auto":
+    if wanted is None:
+        wanted = "measure" if STAGE in workspace.subject.stages else "auto"
+    if wanted not in ("auto", "measure"):
         return float(wanted)
     measured, confidence = audio_offset.estimate_offset_ms(audio, opening, workspace.subject.fps)
     sure = confidence >= audio_offset.CONFIDENT
@@ -131,7 +136,10 @@ def _offset_ms(
                 f"How late the sound of {name} runs cannot be told from its lips: it is taken to be in time."
             )
             return 0.0
-        reporter.info(f"The sound of {name} runs {_late(measured)}: mended.")
+        if abs(measured) < _IN_TIME_MS:
+            reporter.info(f"The sound of {name} runs in time.")
+        else:
+            reporter.info(f"The sound of {name} runs {_late(measured)}: mended.")
         return float(round(measured))
     left = measured - workspace.subject.audio_offset_ms
     if sure and abs(left) >= audio_offset.NOTABLE_MS:
@@ -140,6 +148,9 @@ def _offset_ms(
             "lips learnt from shifted sound are wrong."
         )
     return workspace.subject.audio_offset_ms
+
+
+_IN_TIME_MS = 5.0
 
 
 def _late(offset_ms: float) -> str:

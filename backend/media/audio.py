@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import wave
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import av
@@ -39,11 +39,17 @@ def read_audio(path: str | os.PathLike, rate: int = RATE) -> np.ndarray:
         MediaError: the file cannot be opened.
         AudioError: it has no sound track, or not one sample can be decoded.
     """
-    path = Path(path)
-    chunks = [samples for _, samples in _resampled(path, rate)]
-    if not chunks:
+    return np.concatenate(list(sound_blocks(path, rate)))
+
+
+def sound_blocks(path: str | os.PathLike, rate: int = RATE) -> Iterator[np.ndarray]:
+    """`read_audio` block by block, for sound that is too long to hold; raises what it raises, on the way."""
+    path, empty = Path(path), True
+    for _, samples in _resampled(path, rate):
+        empty = False
+        yield samples
+    if empty:
         raise AudioError(f"Not one sample of {path} can be decoded: convert it to WAV.")
-    return np.concatenate(chunks)
 
 
 def check_speech(samples: np.ndarray, rate: int = RATE, name: object = "The sound") -> None:
@@ -57,12 +63,31 @@ def check_speech(samples: np.ndarray, rate: int = RATE, name: object = "The soun
     Raises:
         AudioError: shorter than 0.3 s, or silent.
     """
-    duration = len(samples) / rate
-    if duration < MIN_SPEECH_S:
-        raise AudioError(f"{name} lasts {duration:.2f} s: give speech of at least {MIN_SPEECH_S} s.")
+    _check_duration(len(samples) / rate, name)
     if not np.isfinite(samples).all():
         raise AudioError(f"{name} holds values that are no numbers: export it again as 16 bit WAV.")
-    loud = loudness(samples)
+    _check_loudness(loudness(samples), name)
+
+
+def checked_speech(sound: Iterable[np.ndarray], rate: int = RATE, name: object = "The sound") -> Iterator[np.ndarray]:
+    """Pass on a sound block by block; raises what `check_speech` raises, at the latest after the last block."""
+    samples, loud = 0, 0.0
+    for block in sound:
+        if not np.isfinite(block).all():
+            raise AudioError(f"{name} holds values that are no numbers: export it again as 16 bit WAV.")
+        samples += len(block)
+        loud = max(loud, loudness(block))
+        yield block
+    _check_duration(samples / rate, name)
+    _check_loudness(loud, name)
+
+
+def _check_duration(duration_s: float, name: object) -> None:
+    if duration_s < MIN_SPEECH_S:
+        raise AudioError(f"{name} lasts {duration_s:.2f} s: give speech of at least {MIN_SPEECH_S} s.")
+
+
+def _check_loudness(loud: float, name: object) -> None:
     if loud < SILENCE:
         raise AudioError(f"{name} is silent ({_decibels(loud)}): check the microphone or choose another file.")
 
@@ -74,14 +99,18 @@ def loudness(samples: np.ndarray) -> float:
     return float(np.quantile(np.abs(samples - np.mean(samples)), 0.999))
 
 
-def write_wav(path: str | os.PathLike, samples: np.ndarray, rate: int = RATE) -> None:
-    """Write mono float32 samples in [-1, 1] as 16 bit WAV, atomically.
+def write_wav(path: str | os.PathLike, sound: Iterable[np.ndarray], rate: int = RATE) -> int:
+    """Write blocks of mono float32 samples in [-1, 1] as 16 bit WAV, atomically.
+
+    Returns:
+        How many samples were written.
 
     Raises:
         StorageError: the disk is full or the place is read-only.
+        Whatever reading the sound raises; then nothing is written.
     """
     with atomic_path(Path(path)) as temporary:
-        _write_wave(temporary, [samples], rate)
+        return _write_wave(temporary, sound, rate)
 
 
 def check_clip_sound(source: Path) -> None:
@@ -113,24 +142,24 @@ def write_clip_audio(source: Path, start_s: float, duration_s: float, path: Path
         AudioError: no sound track.
         StorageError: the disk is full or the place is read-only.
     """
-    total = round(duration_s * RATE)
-
-    def blocks() -> Iterator[np.ndarray]:
-        written = 0
-        for time_s, samples in _resampled(source, RATE):
-            offset = round((time_s - start_s) * RATE)
-            if offset < written:  # Sound from before the first picture.
-                samples = samples[written - offset :]
-                offset = written
-            samples = samples[: max(total - offset, 0)]
-            if len(samples):
-                yield np.zeros(offset - written, np.float32)
-                yield samples
-                written = offset + len(samples)
-        yield np.zeros(total - written, np.float32)
-
     with atomic_path(path) as temporary:
-        _write_wave(temporary, blocks(), RATE)
+        _write_wave(temporary, clip_sound(source, start_s, duration_s), RATE)
+
+
+def clip_sound(source: Path, start_s: float, duration_s: float) -> Iterator[np.ndarray]:
+    """The clip's sound in blocks of (samples,) float32, 16 kHz mono: see `write_clip_audio`."""
+    total, written = round(duration_s * RATE), 0
+    for time_s, samples in _resampled(source, RATE):
+        offset = round((time_s - start_s) * RATE)
+        if offset < written:  # Sound from before the first picture.
+            samples = samples[written - offset :]
+            offset = written
+        samples = samples[: max(total - offset, 0)]
+        if len(samples):
+            yield np.zeros(offset - written, np.float32)
+            yield samples
+            written = offset + len(samples)
+    yield np.zeros(total - written, np.float32)
 
 
 def workspace_audio(workspace: Workspace) -> np.ndarray:
@@ -194,13 +223,16 @@ def _decoded(path: Path) -> Iterator[tuple[float, np.ndarray, int]]:
                 yield time_s, samples, frame.rate
 
 
-def _write_wave(path: Path, blocks, rate: int) -> None:
+def _write_wave(path: Path, blocks: Iterable[np.ndarray], rate: int) -> int:
+    written = 0
     with open(path, "wb") as raw, wave.open(raw, "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(rate)
         for samples in blocks:
             file.writeframes(np.round(np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
+            written += len(samples)
+    return written
 
 
 def _decibels(amplitude: float) -> str:

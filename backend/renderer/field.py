@@ -13,8 +13,14 @@ from .kernels.interface import GATE_HIDDEN, SPHERICAL_HARMONICS, Grid, Networks,
 from .triplane import TriplaneLayout
 
 LIP_INDICES = tuple(BLENDSHAPE_NAMES.index(name) for name in MOUTH_NAMES)
-EXPRESSION_INDICES = tuple(index for index, name in enumerate(BLENDSHAPE_NAMES) if name.startswith(("brow", "eye")))
-"""Blendshapes of the upper face: the paper drives seven (brows and lids); the rig has gaze and squint as well."""
+PAPER_EXPRESSION = (
+    "browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight", "eyeBlinkLeft",
+    "eyeBlinkRight",
+)  # fmt: skip
+"""The seven that drive the upper face in SyncTalk: brows, forehead, lids."""
+
+UPPER_FACE = tuple(name for name in BLENDSHAPE_NAMES if name.startswith(("brow", "eye")))
+"""All that the rig has there: gaze, squint and wide eyes as well."""
 
 BLENDSHAPE_GAIN = 8.0
 """Blendshapes of speech vary by 0.02 to 0.2: the networks see them about as large as their other inputs, or lips would
@@ -41,6 +47,9 @@ class FieldConfig:
         max_samples: samples a ray at most; more than rays need, since one that is cut off leaves a jump in the picture.
         lip_region, expression_region: where each may act (the facial-aware masks, fixed to the head).
         blendshape_centre: (52) the clip's mean; the networks see differences from it.
+        expression: names of the blendshapes that drive the upper face.
+        lip_inputs: numbers of sound a frame, behind the 52, that the lips follow; 0 where they follow the mouth's
+            blendshapes.
     """
 
     box_low_m: tuple[float, float, float]
@@ -49,6 +58,8 @@ class FieldConfig:
     lip_region: Region
     expression_region: Region
     blendshape_centre: tuple[float, ...]
+    expression: tuple[str, ...] = UPPER_FACE
+    lip_inputs: int = 0
     layout: TriplaneLayout = field(default_factory=TriplaneLayout)
     hidden: int = 64
     geometry: int = 32
@@ -67,8 +78,9 @@ class FieldConfig:
         for name in ("lip_region", "expression_region"):
             region = value[name]
             value[name] = Region(tuple(region["centre_m"]), tuple(region["radii_m"]), region["softness_m"])
-        for name in ("box_low_m", "blendshape_centre"):
-            value[name] = tuple(value[name])
+        for name in ("box_low_m", "blendshape_centre", "expression"):
+            if name in value:
+                value[name] = tuple(value[name])
         return cls(**value)
 
 
@@ -99,9 +111,11 @@ class Field(nn.Module):
         layout, hidden = config.layout, config.hidden
         self.tables = nn.Parameter(torch.empty(layout.features, layout.table_size).uniform_(-1e-2, 1e-2))
         self.gate = nn.Sequential(nn.Linear(layout.features, GATE_HIDDEN), nn.ReLU(), nn.Linear(GATE_HIDDEN, 2))
-        self.lip_code = nn.Sequential(nn.Linear(len(LIP_INDICES), 32), nn.ReLU(), nn.Linear(32, config.lip_features))
+        lips = config.lip_inputs or len(LIP_INDICES)
+        self.expression_indices = [BLENDSHAPE_NAMES.index(name) for name in config.expression]
+        self.lip_code = nn.Sequential(nn.Linear(lips, 32), nn.ReLU(), nn.Linear(32, config.lip_features))
         self.expression_code = nn.Sequential(
-            nn.Linear(len(EXPRESSION_INDICES), 32), nn.ReLU(), nn.Linear(32, config.expression_features)
+            nn.Linear(len(self.expression_indices), 32), nn.ReLU(), nn.Linear(32, config.expression_features)
         )
         conditions = config.lip_features + config.expression_features
         self.density_in = nn.Linear(layout.features + conditions, hidden)
@@ -122,19 +136,21 @@ class Field(nn.Module):
 
     # -- conditions -------------------------------------------------------------------------------------------------
 
-    def codes(self, blendshapes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Lip and expression codes of (F, 52) blendshapes: (F, lip_features) and (F, expression_features)."""
-        difference = BLENDSHAPE_GAIN * (blendshapes - self.centre)
-        return self.lip_code(difference[:, LIP_INDICES]), self.expression_code(difference[:, EXPRESSION_INDICES])
+    def codes(self, conditions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Lip and expression codes of (F, 52 + lip_inputs) conditions: (F, lip_features) and (F, expression_features)."""
+        count = len(BLENDSHAPE_NAMES)
+        difference = BLENDSHAPE_GAIN * (conditions[:, :count] - self.centre)
+        lips = conditions[:, count:] if self.config.lip_inputs else difference[:, LIP_INDICES]
+        return self.lip_code(lips), self.expression_code(difference[:, self.expression_indices])
 
-    def networks(self, blendshapes: torch.Tensor) -> Networks:
-        """The networks for frames of (I, 52) blendshapes, folded; differentiable in the field's parameters."""
+    def networks(self, conditions: torch.Tensor) -> Networks:
+        """The networks for frames of (I, 52 + lip_inputs) conditions, folded; differentiable in the field's parameters."""
         config, first = self.config, self.density_in.weight
         features = config.layout.features
         by_encoding, by_lips, by_expression = torch.split(
             first, [features, config.lip_features, config.expression_features], 1
         )
-        lip, expression = self.codes(blendshapes)
+        lip, expression = self.codes(conditions)
         geometry, view = torch.split(self.colour_in.weight, [config.geometry, SPHERICAL_HARMONICS], 1)
         weight, bias = self.density_out.weight, self.density_out.bias
         return Networks(

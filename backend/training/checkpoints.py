@@ -17,6 +17,7 @@ from ..errors import WorkspaceError
 from ..progress import Reporter
 from ..renderer.field import Field, FieldConfig
 from ..workspace import Workspace, atomic_path, write_json
+from .conditions import LipSource
 
 KEEP = 2
 """Checkpoints kept: the newest and, should it be damaged, the one before."""
@@ -38,6 +39,12 @@ class Checkpoint:
     @property
     def focal_px(self) -> float:
         return float(self.state["focal_px"])
+
+    @property
+    def lips(self) -> LipSource:
+        """What the head's lips follow."""
+        stored = self.state.get("lips", {})
+        return LipSource(**{name: tuple(v) if isinstance(v, list) else v for name, v in stored.items()})
 
     def field(self, device: str = "cpu") -> Field:
         """The head this checkpoint holds."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, get_type_hints
 
 from ..errors import WorkspaceError
+from ..renderer.field import PAPER_EXPRESSION, UPPER_FACE
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,11 @@ class Preset:
     """Share of the rays that go to the mouth and the eyes."""
     blendshape_noise: float = 0.03
     """Noise on the blendshapes while training: without it they become a frame number that soaks up pose error."""
+    lips: str = "shape"
+    """What the lips follow: `shape` (the mouth's blendshapes), or sound: `adapted`, or the name of an encoder."""
+    expression: str = "upper-face"
+    """What drives the upper face: `upper-face` (brows, lids, gaze, squint), `paper` (its seven: brows, forehead, lids), or
+    names of blendshapes parted by commas."""
     gated: bool = True
     """Whether lips and expression reach only their regions of the head (Eq. 4 with fixed masks)."""
     refinements: tuple[float, ...] = (0.5,)
@@ -50,6 +56,21 @@ class Preset:
     """Square patches of 32 pixels in a fine step, in place of as many rays."""
     fine_weight: float = 0.0
     """Of the perceptual term in the loss."""
+
+    @property
+    def expression_names(self) -> tuple[str, ...]:
+        """The blendshapes that `expression` means.
+
+        Raises:
+            WorkspaceError: a name that no blendshape of the upper face has.
+        """
+        groups = {"upper-face": UPPER_FACE, "paper": PAPER_EXPRESSION}
+        names = groups.get(self.expression) or tuple(self.expression.split(","))
+        for name in names:
+            if name not in UPPER_FACE:
+                known = ", ".join((*groups, *UPPER_FACE))
+                raise WorkspaceError(f"No blendshape {name!r} drives the upper face: choose of {known}.")
+        return names
 
     def changed(self, changes: list[str]) -> Preset:
         """With fields set as `--set NAME=VALUE` has them; a tuple's values are parted by commas.
@@ -67,7 +88,7 @@ class Preset:
             try:
                 if kinds[name] is bool:
                     values[name] = {"true": True, "false": False}[text.lower()]
-                elif kinds[name] in (int, float):
+                elif kinds[name] in (int, float, str):
                     values[name] = kinds[name](text)
                 else:
                     values[name] = tuple(float(part) for part in text.split(",") if part)
@@ -90,6 +111,7 @@ PRESETS = {
         log2_table_size=14,
         network_rate=1e-3,
         feature_share=0.0,
+        expression="paper",
         refinements=(),
         fine_weight=0.01,
     ),

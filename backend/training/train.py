@@ -12,13 +12,15 @@ import torch
 from ..errors import ConsentError, SyncTalkError
 from ..evaluation.lpips import Lpips
 from ..progress import Reporter, format_duration
+from ..protocol import BLENDSHAPE_NAMES
 from ..renderer.cameras import pixel_rays
-from ..renderer.field import Field, FieldConfig
+from ..renderer.field import BLENDSHAPE_GAIN, Field, FieldConfig
 from ..renderer.kernels import get_kernel
 from ..renderer.render import Renderer
 from ..renderer.triplane import TriplaneLayout
 from ..workspace import Workspace, key_of, read_arrays, write_arrays
 from . import checkpoints, hull
+from .conditions import LipSource
 from .dataset import FramePool, Rays, Tracking, read_frame
 from .losses import SPREAD_WEIGHT, structural_loss
 from .occupancy import Occupancy
@@ -109,6 +111,11 @@ class Trainer:
         self.kernel = get_kernel(device=self.device)
         torch.manual_seed(seed)
         self.tracking = Tracking.read(workspace)
+        self.lips = LipSource.of_clip(workspace, preset.lips)
+        self.conditions = self.lips.clip_conditions(workspace, self.tracking.blendshapes)
+        # The same of all that the networks see; sound's features come in standard deviations.
+        self._noise = torch.full((self.conditions.shape[1],), preset.blendshape_noise * BLENDSHAPE_GAIN)
+        self._noise[: len(BLENDSHAPE_NAMES)] = preset.blendshape_noise
         usable = np.flatnonzero(self.tracking.valid[: workspace.subject.first_test_frame])
         self.learnt, kept_out = validation_split(usable)
         self.pool = FramePool(workspace, self.tracking, self.learnt, preset.size)
@@ -169,6 +176,8 @@ class Trainer:
             lip_region=lip_region(face) if preset.gated else EVERYWHERE,
             expression_region=expression_region(face) if preset.gated else EVERYWHERE,
             blendshape_centre=tuple(float(value) for value in self.tracking.blendshapes[self.learnt].mean(0)),
+            expression=preset.expression_names,
+            lip_inputs=self.lips.inputs,
             layout=TriplaneLayout(preset.levels, preset.log2_table_size, 16, preset.finest_resolution),
             max_samples=preset.max_samples,
         )
@@ -249,6 +258,7 @@ class Trainer:
             "skipped": self.skipped,
             "slower": self.slower,
             "psnr": self.psnr,
+            "lips": asdict(self.lips),
             "made_by": self._made_by(),
             "synthetic": "Renders of this head are synthetic likenesses made with SyncTalk.",
         }
@@ -329,8 +339,7 @@ class Trainer:
 
     def _look(self, steps_per_s: float) -> None:
         renderer = Renderer(self.field, self.kernel)
-        blendshapes = self.tracking.blendshapes
-        self.watch.look(renderer, self.poses, blendshapes, self.step, self.elapsed_s / 60, steps_per_s)
+        self.watch.look(renderer, self.poses, self.conditions, self.step, self.elapsed_s / 60, steps_per_s)
         self.field.train()
         self.reporter.preview(str(self.watch.preview))
 
@@ -397,11 +406,11 @@ class Trainer:
                 break
         start = field.in_cube(torch.from_numpy(origins).to(device))
         samples = self.kernel.march(start, towards, grid, torch.rand(total, device=device))
-        blendshapes = torch.from_numpy(self.tracking.blendshapes[rays.frames])
-        blendshapes = (blendshapes + self.preset.blendshape_noise * torch.randn_like(blendshapes)).to(device)
+        conditions = torch.from_numpy(self.conditions[rays.frames])
+        conditions = (conditions + self._noise * torch.randn_like(conditions)).to(device)
         # Samples lie frame after frame, because rays do.
         starts = samples.offsets.cpu()[torch.from_numpy(np.concatenate([[0], np.cumsum(rays.counts)]))]
-        networks = field.networks(blendshapes)
+        networks = field.networks(conditions)
         density, colour, _ = self.kernel.shade(samples, towards, starts, field.tables, field.config.layout, networks)
         rgba, weights, spread = self.kernel.composite(density * samples.fade, colour, samples, grid.step)
 
@@ -448,8 +457,9 @@ class Trainer:
         begun = time.monotonic()
         for done, index in enumerate(frames.tolist(), 1):
             frame = held.get(index) or read_frame(self.workspace, self.tracking, index, self.pool.size)
-            blendshapes = self.tracking.blendshapes[index]
-            refined = refine_pose(renderer, self.camera, self.poses[index], blendshapes, frame, regions, self.rng)
+            refined = refine_pose(
+                renderer, self.camera, self.poses[index], self.conditions[index], frame, regions, self.rng
+            )
             self.poses[index] = refined.pose
             found.append(refined)
             needed = (time.monotonic() - begun) / done * len(frames)

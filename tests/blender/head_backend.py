@@ -1,9 +1,10 @@
 """A child process that answers `frame` (docs/protocol.md) with a ball for a head: `python head_backend.py [FAULT]`.
 
 The ball lies where the face is in the head frame; its colour tells the point of the head that a ray meets, and `jawOpen`
-makes it grow, so that a test can tell pose, expression and camera from the picture. Needs NumPy alone. FAULT: `dies` at the
-first frame, `slow` takes 3 s for one, `prepares` tells what it does before, `untrained` answers with an error, `huge`
-answers with a wrong size.
+makes it grow, so that a test can tell pose, expression and camera from the picture. `speak` is answered with the
+animation that the workspace holds, and its params are written beside that. Needs NumPy alone. FAULT: `dies` at the first
+frame, `slow` takes 3 s for one, `prepares` tells what it does before, `untrained` answers with an error, `huge` answers
+with a wrong size.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -86,6 +88,11 @@ def main(fault: str) -> None:
                     "result": {"width": width, "height": params["height"], "ms": (time.perf_counter() - begun) * 1e3},
                 }
             )
+        elif method == "speak":
+            folder = Path(params["workspace"], "renders", "speech")
+            (folder / "params.json").write_text(json.dumps(params))
+            result = {"animation": str(folder / "animation.npz"), "audio": str(folder / "speech.wav")}
+            send({"id": request_id, "result": result | {"frames": 20, "duration_s": 0.8}})
         elif method == "shutdown":
             send({"id": request_id, "result": {}})
             return

@@ -13,6 +13,7 @@ import bpy
 import numpy as np
 
 FPS = 25.0
+STAGES = ("media", "landmarks", "head_sync", "face_sync", "portrait_sync")
 FOOTAGE_BLUE, PLATE_BLUE = 0.25, 0.75
 
 
@@ -89,7 +90,7 @@ def make_workspace(
     subject = {
         "format": 1, "name": root.name, "source": "nowhere.mp4", "source_size": source_size, "source_fps": FPS, "fps": FPS,
         "duration_s": frames / FPS, "frames": frames, "size": size, "crop": {"x": x, "y": y, "size": side}, "audio_offset_ms": 80.0,
-        "consent": {"given": True, "by": "a test"}, "stages": {},
+        "consent": {"given": True, "by": "a test"}, "stages": {name: {"state": "done", "key": "made"} for name in STAGES},
     }  # fmt: skip
     (root / "subject.json").write_text(json.dumps(subject), encoding="utf-8")
     for frame in range(frames):

@@ -137,7 +137,7 @@ def make_subject(
     subject = workspace.subject
     subject.name, subject.source, subject.frames, subject.size = "babble", "babble.mp4", frames, 512
     subject.crop, subject.source_size, subject.source_fps = Crop(0, 0, 512), (512, 512), 25.0
-    write_wav(workspace.audio_path, np.pad(sound, (late, 0))[: len(sound)])
+    write_wav(workspace.audio_path, [np.pad(sound, (late, 0))[: len(sound)]])
     valid = np.ones(frames, bool)
     valid[100:104] = False
     write_arrays(

@@ -53,3 +53,21 @@ def test_blocks_of_a_long_sound_join_without_a_seam(monkeypatch):
     whole = audio_features.log_mel(sound)
     monkeypatch.setattr(audio_features, "_BLOCK", 37)
     assert np.allclose(audio_features.log_mel(sound), whole, atol=1e-5)
+
+
+@pytest.mark.parametrize("sizes", [(1,), (7, 160, 401), (5000,), (100000,)])
+def test_a_sound_in_blocks_of_any_size_gives_the_same(sizes):
+    sound = babble(3, seed=3)[0]
+    blocks, at, turn = [], 0, 0
+    while at < len(sound):
+        blocks.append(sound[at : at + sizes[turn % len(sizes)] * 10])
+        at, turn = at + len(blocks[-1]), turn + 1
+    rows = audio_features.FrameFeatures(blocks, 80, 30)
+    whole = audio_features.frame_features(sound, 80, 30)
+    assert np.allclose(rows[:], whole, atol=1e-4)
+    assert np.allclose(rows[20:40], whole[20:40], atol=1e-4), "any part alone"
+    assert np.allclose(audio_features.frame_loudness(rows), audio_features.frame_loudness(whole), atol=1e-4)
+
+
+def test_an_empty_sound_is_silence():
+    assert np.isfinite(audio_features.FrameFeatures([], 10)[:]).all()

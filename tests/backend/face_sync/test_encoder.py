@@ -3,9 +3,9 @@ import pytest
 import torch
 
 from backend.errors import ModelError
-from backend.face_sync import encoder as encoders
 from backend.face_sync.audio_features import frame_features
 from backend.face_sync.augmentation import warped
+from backend.face_sync.encoders import speech_encoder as encoders
 
 from .conftest import babble
 
@@ -51,10 +51,10 @@ def test_adapting_one_copy_leaves_the_next_untouched():
 
 def test_missing_weights_say_what_to_do(monkeypatch, tmp_path):
     monkeypatch.setattr(encoders, "WEIGHTS", tmp_path / "none.safetensors")
-    encoders._weights.cache_clear()
+    encoders._read.cache_clear()
     with pytest.raises(ModelError, match="install"):
         encoders.pretrained()
-    encoders._weights.cache_clear()
+    encoders._read.cache_clear()
 
 
 def test_another_voice_keeps_the_time_of_what_is_said():

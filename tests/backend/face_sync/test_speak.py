@@ -51,6 +51,7 @@ def test_animation_holds_what_the_format_says(workspace, voice, tmp_path):
         "principal_px": (2,),
         "plate_frame": (175,),
         "audio": (),
+        "audio_offset_ms": (),
     }
     assert np.allclose(np.diff(animation["frame_time_s"]), 0.04)
     assert tuple(animation["blendshape_names"]) == BLENDSHAPE_NAMES
@@ -166,3 +167,38 @@ def test_footage_path_keeps_to_the_longest_tracked_stretch():
     assert set(footage_path(poses, lone, np.zeros((100, 52)), 9)) == {7}
     with pytest.raises(FaceError):
         footage_path(poses, np.zeros(100, bool), np.zeros((100, 52)), 5)
+
+
+def test_lips_shut_in_silence_on_request_and_no_sooner(workspace, tmp_path):
+    sound, *_ = babble(8, seed=12)
+    sound[3 * 16000 : 5 * 16000] *= 1e-4
+    path = tmp_path / "pause.wav"
+    soundfile.write(path, sound, 16000)
+    shapes = read_arrays(workspace.root / "face_mesh.npz")["shape_keys"]
+    gap = shapes[:, 14, 1] - shapes[:, 13, 1]
+    own = _speak(workspace, path, tmp_path)["blendshapes"] @ gap
+    shut = _speak(workspace, path, tmp_path, close_in_silence=True)["blendshapes"] @ gap
+    reach = np.subtract(*np.quantile(own, (0.95, 0.05)))
+    inside = slice(int(3.2 * 25) + 1, 5 * 25 - 3)
+    assert shut[inside].max() < np.quantile(own, 0.05) + 0.05 * reach
+    assert np.abs(np.diff(shut[inside])).max() < 0.02 * reach, "still while it is silent"
+    speaking = slice(1 * 25, int(2.5 * 25))
+    assert np.corrcoef(own[speaking], shut[speaking])[0, 1] > 0.9
+
+
+def test_a_long_sound_is_never_held_whole(workspace, tmp_path, monkeypatch):
+    from backend.face_sync import speak as module
+
+    held = []
+    blocks = module.sound_blocks
+
+    def watched(path, rate):
+        for block in blocks(path, rate):
+            held.append(len(block))
+            yield block
+
+    monkeypatch.setattr(module, "sound_blocks", watched)
+    sound, *_ = babble(20, seed=12)
+    soundfile.write(tmp_path / "long.wav", sound, 16000)
+    _speak(workspace, tmp_path / "long.wav", tmp_path)
+    assert max(held) < 3 * 48000

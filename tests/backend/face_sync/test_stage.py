@@ -74,10 +74,10 @@ def test_a_finished_stage_is_not_done_again(subject):
     assert (subject.root / "face_mesh.npz").exists()
 
 
-def test_late_sound_is_told_and_mended_on_request(tmp_path, face, shapes):
+def test_late_sound_is_told_and_mended(tmp_path, face, shapes):
     subject = make_subject(tmp_path / "late", face, shapes, late_ms=200)
     ears = Ears()
-    stage.run(Workspace.open(subject.root), ProcessOptions(), ears)
+    stage.run(Workspace.open(subject.root), ProcessOptions(audio_offset_ms="measure"), ears)
     (warning,) = ears.warnings
     assert "late" in warning
     assert "--audio-offset auto" in warning
@@ -93,6 +93,16 @@ def test_late_sound_is_told_and_mended_on_request(tmp_path, face, shapes):
     ears = Ears()
     stage.run(Workspace.open(subject.root), ProcessOptions(), ears)
     assert abs(Workspace.open(subject.root).subject.audio_offset_ms - 200) <= 40, "going on keeps what was mended"
+
+    first = make_subject(tmp_path / "first", face, shapes, late_ms=200)
+    ears = Ears()
+    stage.run(Workspace.open(first.root), ProcessOptions(), ears)
+    assert any("late: mended" in text for _, text in ears.heard)
+    assert abs(Workspace.open(first.root).subject.audio_offset_ms - 200) <= 40, "mended without being asked"
+    workspace = Workspace.open(first.root)
+    stage.run(workspace, ProcessOptions(audio_offset_ms=60), Reporter())
+    stage.run(Workspace.open(first.root), ProcessOptions(), Reporter())
+    assert Workspace.open(first.root).subject.audio_offset_ms == 60, "what was set by hand is kept"
 
 
 def test_a_given_offset_is_kept(subject):

@@ -85,14 +85,14 @@ def test_files_that_are_no_sound_are_refused(tmp_path, clips):
     clips.make(tmp_path / "d.mp4", map(clips.numbered, range(5)))
     with pytest.raises(AudioError, match=r"d\.mp4 has no sound"):
         read_audio(tmp_path / "d.mp4")
-    write_wav(tmp_path / "e.wav", np.zeros(0, np.float32))
+    write_wav(tmp_path / "e.wav", [np.zeros(0, np.float32)])
     with pytest.raises(AudioError, match=r"Not one sample of .*e\.wav"):
         read_audio(tmp_path / "e.wav")
 
 
 def test_wav_round_trip(tmp_path, clips):
     samples = clips.speech_like(0.5)
-    write_wav(tmp_path / "a.wav", samples)
+    write_wav(tmp_path / "a.wav", [samples])
     assert np.abs(read_audio(tmp_path / "a.wav") - samples).max() < 1e-4
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.wav"], "no temporary file stays"
 
@@ -132,7 +132,7 @@ def test_a_gap_in_the_sound_stays_a_gap(tmp_path, clips):
 @pytest.mark.parametrize("offset_ms", [0, 240, -80])
 def test_late_sound_is_heard_with_its_picture(tmp_path, clips, offset_ms):
     workspace = Workspace(tmp_path, Subject(audio_offset_ms=offset_ms))
-    write_wav(workspace.audio_path, clips.clicks([1.0 + offset_ms / 1000], 2.0))
+    write_wav(workspace.audio_path, [clips.clicks([1.0 + offset_ms / 1000], 2.0)])
     mended = workspace_audio(workspace)
     assert len(mended) == 2 * RATE
     assert np.allclose(clips.click_times(mended), [1.0], atol=0.001)

@@ -1,8 +1,8 @@
 """The speech encoder: log-mel energies to what the mouth does, learnt from generated speech.
 
-A small temporal convolution network. It comes with weights trained on synthetic voices (`encoder_pretraining`, on no
-recorded clip of any subject) that tell phonemes and mouth shapes for any voice; `speech.fit` then adapts all of it to
-the subject's own clip.
+The audio half of the audio-visual encoder (SyncTalk, section 3.2): a small temporal convolution network. It comes with
+weights trained on synthetic voices (`pretraining`, on no recorded clip of any subject) that tell phonemes and mouth
+shapes for any voice; `speech.fit` then adapts all of it to the subject's own clip.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..errors import ModelError
-from .audio_features import COLUMNS, PER_FRAME
+from ...errors import ModelError
+from ..audio_features import COLUMNS, PER_FRAME, FrameFeatures
 
 WIDTH = 96
 SIZE = 64
@@ -74,21 +74,52 @@ def pretrained() -> SpeechEncoder:
     Raises:
         ModelError: the file is missing or damaged.
     """
+    return load_weights(WEIGHTS)
+
+
+def load_weights(path: Path) -> SpeechEncoder:
+    """The encoder with the weights of a file that `encoder pretrain` wrote, or of the one in the box.
+
+    Raises:
+        ModelError: the file is missing, damaged, or of another shape.
+    """
     encoder = SpeechEncoder()
-    encoder.load_state_dict({name: tensor.clone() for name, tensor in _weights().items()})
+    try:
+        state = {name: tensor.clone() for name, tensor in _read(path).items() if not name.startswith(_OPENING)}
+        encoder.load_state_dict(state)
+    except RuntimeError as error:
+        raise ModelError(
+            f"{path} is no speech encoder of this version: train it again with encoder pretrain."
+        ) from error
     return encoder.eval()
 
 
+def opening_weights() -> np.ndarray:
+    """(SIZE,) float32: how far the lips of an adult face open, millimetres, as a sum of the boxed encoder's numbers.
+
+    What generated speech taught, for no person in particular: enough to tell when the lips move.
+    """
+    return _read(WEIGHTS)[f"{_OPENING}weight"].numpy()
+
+
+def opening_tensors(weights: Tensor) -> dict[str, Tensor]:
+    """What `opening_weights` reads, as it stands in a file of weights; (SIZE,)."""
+    return {f"{_OPENING}weight": weights}
+
+
+_OPENING = "opening."
+
+
 @cache
-def _weights() -> dict[str, Tensor]:
+def _read(path: Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
-        stored = load_file(WEIGHTS)
-        return {name: tensor.float() for name, tensor in stored.items() if not name.startswith("heads.")}
+        return {name: tensor.float() for name, tensor in load_file(path).items()}
     except (OSError, SafetensorError) as error:
-        raise ModelError(f"{WEIGHTS} is missing or damaged ({error}): install SyncTalk again.") from error
+        again = "install SyncTalk again" if path == WEIGHTS else "make it again with encoder pretrain"
+        raise ModelError(f"{path} is missing or damaged ({error}): {again}.") from error
 
 
 @cache
@@ -98,7 +129,7 @@ def weights_digest() -> str:
 
 
 @torch.no_grad()
-def encode(encoder: SpeechEncoder, features: np.ndarray, batch: int = 32) -> np.ndarray:
+def encode(encoder: SpeechEncoder, features: np.ndarray | FrameFeatures, batch: int = 32) -> np.ndarray:
     """(N, SIZE) float32 of (N, PER_FRAME * COLUMNS) features; memory does not grow with N beyond the result.
 
     The encoder normalises over what it is given, so it is always given windows of the length it was trained on. Their

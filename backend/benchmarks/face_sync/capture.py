@@ -1,0 +1,90 @@
+"""The 52 coefficients: against the sample's truth, and the solver without the landmarker's scores against these."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...actor import SAMPLE
+from ...face_sync import blendshape_basis, blendshapes
+from ...progress import Reporter
+from ...protocol import BLENDSHAPE_NAMES
+from ...workspace import Workspace, read_arrays
+
+MOVED = 0.2
+"""Range of a coefficient in the truth from which it is judged by correlation."""
+
+SCORED_RANGE = 0.1
+"""Range (5th to 95th percentile) of a score from which a clip says something about it."""
+
+COMPARED = {
+    "blink": ("eyeBlinkLeft", "eyeBlinkRight"),
+    "jaw open": ("jawOpen",),
+    "brow up": ("browInnerUp", "browOuterUpLeft", "browOuterUpRight"),
+    "brow down": ("browDownLeft", "browDownRight"),
+    "smile": ("mouthSmileLeft", "mouthSmileRight"),
+    "pucker": ("mouthPucker",),
+}
+
+
+def measure(workspaces: list[Workspace], work: Path, reporter: Reporter) -> dict[str, Any]:
+    """`truth` where the sample is among the clips; `task` of every clip whose landmarks came with scores."""
+    found: dict[str, Any] = {"task": {}}
+    for done, workspace in enumerate(workspaces):
+        reporter.progress("capture", done, len(workspaces), "clips", workspace.root.name)
+        landmarks, head = read_arrays(workspace.root / "landmarks.npz"), read_arrays(workspace.root / "head_sync.npz")
+        scores = landmarks["scores"] if len(landmarks["scores"]) else None
+        if workspace.root.name == "sample":
+            found["truth"] = {
+                name: against_truth(captured(landmarks, head, prior))
+                for name, prior in (("with scores", scores), ("without scores", None))
+                if name == "without scores" or prior is not None
+            }
+        if scores is not None:
+            valid = head["valid"].astype(bool)
+            alone = captured(landmarks, head, None)[valid]
+            found["task"][workspace.root.name] = {
+                "scores": _together(alone, scores[valid], scores[valid]),
+                "capture with scores": _together(alone, captured(landmarks, head, scores)[valid], scores[valid]),
+            }
+    reporter.progress("capture", len(workspaces), len(workspaces), "clips")
+    return found
+
+
+def captured(landmarks: dict[str, np.ndarray], head: dict[str, np.ndarray], scores: np.ndarray | None) -> np.ndarray:
+    """(N, 52) by the solver, with or without the landmarker's scores."""
+    view = blendshapes.View(head["head_to_camera"], float(head["focal_px"]), head["principal_px"])
+    shapes = blendshape_basis.displacements(head["face_head_m"])
+    points = landmarks["landmarks_px"].astype(np.float32)
+    return blendshapes.capture(points, view, head["face_head_m"], shapes, head["valid"].astype(bool), scores)
+
+
+def against_truth(found: np.ndarray) -> dict[str, Any]:
+    """Mean absolute error over all coefficients, and correlation of each that the sample moves."""
+    truth = np.load(SAMPLE / "truth.npz", allow_pickle=False)["blendshapes"]
+    count = min(len(truth), len(found))
+    truth, found = truth[:count], found[:count]
+    moved = np.flatnonzero(np.ptp(truth, axis=0) > MOVED)
+    return {
+        "mean_absolute_error": round(float(np.abs(truth - found).mean()), 4),
+        "mean_absolute_error_of_moved": round(float(np.abs(truth - found)[:, moved].mean()), 4),
+        "correlation": {BLENDSHAPE_NAMES[k]: _correlation(truth[:, k], found[:, k]) for k in moved},
+    }
+
+
+def _together(found: np.ndarray, other: np.ndarray, scores: np.ndarray) -> dict[str, float | None]:
+    """Correlation of each of `COMPARED`; None where the clip hardly moves it."""
+    result: dict[str, float | None] = {}
+    for name, parts in COMPARED.items():
+        columns = [BLENDSHAPE_NAMES.index(part) for part in parts]
+        reach = np.subtract(*np.quantile(scores[:, columns].mean(1), (0.95, 0.05)))
+        moves = reach > SCORED_RANGE
+        result[name] = _correlation(found[:, columns].mean(1), other[:, columns].mean(1)) if moves else None
+    return result
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+    spread = float(a.std() * b.std())
+    return round(float(((a - a.mean()) * (b - b.mean())).mean()) / spread, 3) if spread > 1e-9 else 0.0

@@ -1,0 +1,212 @@
+"""A trained head driven by sound: its lips in the picture, pauses, closures, and what each driver moves where."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from ... import performance
+from ...evaluation.evaluate import Evaluation, evaluate
+from ...evaluation.metrics import LIPS, lip_opening
+from ...evaluation.strip import write_strip
+from ...face_sync import speech
+from ...face_sync.audio_features import FrameFeatures
+from ...face_sync.speech import SpeechModel
+from ...media.audio import sound_blocks
+from ...progress import Reporter
+from ...protocol import BLENDSHAPE_NAMES
+from ...renderer.field import Region, region_weight
+from ...renderer.render import Renderer
+from ...stretches import stretches
+from ...training import checkpoints
+from ...training.dataset import Tracking
+from ...workspace import FPS, Workspace, read_arrays
+
+CLOSED, OPEN = 0.15, 0.25
+"""Shares of the speaking range: the real lips are closed below the first, and drawn ones still count below the second."""
+
+NEAR = 2
+"""Frames by which a drawn closure may be early or late: 80 ms."""
+
+LIP_DRIVERS = ("jawOpen", "mouthPucker", "mouthFunnel", "mouthSmileLeft mouthSmileRight", "mouthLowerDownLeft")
+EXPRESSION_DRIVERS = (
+    "eyeBlinkLeft eyeBlinkRight", "browInnerUp", "browDownLeft browDownRight", "browOuterUpLeft browOuterUpRight",
+)  # fmt: skip
+_UPPER_FACE = (
+    *range(46, 56),
+    63,
+    65,
+    66,
+    70,
+    105,
+    107,
+    *range(276, 286),
+    293,
+    295,
+    296,
+    300,
+    334,
+    336,
+    33,
+    133,
+    263,
+    362,
+)
+
+
+def measure(
+    head: Workspace, of_sound: Workspace | None, size: int, out: Path | None, sounds: list[Path], reporter: Reporter
+) -> dict[str, Any]:
+    """Rows of `figures` by what drives the held-out frames, pauses, and shares of energy where it should not be."""
+    tracking = Tracking.read(head)
+    model = SpeechModel.load(head.root / "speech.safetensors")
+    subject = head.subject
+    features = FrameFeatures(sound_blocks(head.audio_path), subject.frames, subject.audio_offset_ms)
+    spoken = tracking.blendshapes.copy()
+    spoken[:, speech.MOUTH_INDEX] = speech.predict(model, features)
+    frames = np.arange(subject.first_test_frame, subject.frames)
+    quiet = speech.pauses(features)
+    rows: dict[str, Any] = {}
+    runs = {"picture's own lips": (head, None), "sound": (head, spoken)}
+    if of_sound is not None:
+        runs["sound alone, no lip shape"] = (of_sound, None)
+    kept: dict[str, Evaluation] = {}
+    for name, (workspace, blendshapes) in runs.items():
+        pairs = performance.driven_by_itself(workspace, size, reporter, frames, blendshapes)
+        kept[name] = evaluate(pairs)
+        rows[name] = _figures(kept[name], quiet)
+    result = {
+        "size": size,
+        "rows": rows,
+        "pauses": _pauses(head, tracking, model, features),
+        "disentanglement": _disentanglement(head, tracking),
+    }
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        pairs = performance.driven_by_itself(head, size, reporter, frames, spoken)
+        write_strip(out / "strip.png", pairs, kept["sound"])
+        for sound in sounds:
+            performance.render(head.root, out / f"{sound.stem}.mp4", reporter, audio=sound, size=size)
+    return result
+
+
+def _figures(found: Evaluation, quiet: np.ndarray) -> dict[str, Any]:
+    """Of one run, tracked again in its pictures."""
+    figures = found.figures
+    drawn, real = lip_opening(found.landmarks_predicted), lip_opening(found.landmarks_truth)
+    low, high = np.nanpercentile(real, (5, 95))
+    drawn, real = (drawn - low) / (high - low), (real - low) / (high - low)
+    closures = [int(start + np.nanargmin(real[start:stop])) for start, stop in stretches(real < CLOSED)]
+    met = [bool(np.nanmin(drawn[max(at - NEAR, 0) : at + NEAR + 1]) < OPEN) for at in closures]
+    silent = quiet[found.index]
+    kept = ("psnr_mouth", "psnr_head", "lmd_px", "lip_correlation", "lip_range")
+    return {name: figures[name] for name in kept} | {
+        "closures": len(closures),
+        "closures_met": round(float(np.mean(met)), 3) if met else None,
+        "steps": _number(np.nanmean(np.abs(np.diff(drawn, n=2))) / np.nanmean(np.abs(np.diff(real, n=2)))),
+        "opening_in_silence": _number(drawn[silent].mean()) if silent.any() else None,
+        "real_opening_in_silence": _number(real[silent].mean()) if silent.any() else None,
+    }
+
+
+def _pauses(
+    workspace: Workspace, tracking: Tracking, model: SpeechModel, features: FrameFeatures
+) -> dict[str, float | None]:
+    """Opening in all pauses of the clip by the coefficients, in shares of the speaking range above its closed end."""
+    shapes = read_arrays(workspace.root / "face_mesh.npz")["shape_keys"][speech.MOUTH_INDEX].astype(float)
+    gap = speech.opening_of(shapes)
+    real, told = tracking.blendshapes[:, speech.MOUTH_INDEX] @ gap, speech.predict(model, features)
+    shut = speech.closed_in_pauses(model, told, features) @ gap
+    told = told @ gap
+    quiet = speech.pauses(features) & tracking.valid
+    low, high = np.quantile(real[tracking.valid & ~quiet], (0.05, 0.95))
+    span = high - low
+    late, twitches = [], 0
+    for start, stop in stretches(speech.pauses(features)):
+        inner = shut[start + FPS // 5 : stop - speech.OPENING_FRAMES]
+        late += inner.tolist()
+        # Anything that opens again while it is silent.
+        twitches += int((np.diff(inner) > 0.02 * span).any()) if len(inner) > 1 else 0
+    return {
+        "pauses": len(stretches(speech.pauses(features))),
+        "real": _number((real[quiet].mean() - low) / span) if quiet.any() else None,
+        "sound": _number((told[quiet].mean() - low) / span) if quiet.any() else None,
+        "closed_after_0.2_s": _number((np.mean(late) - low) / span) if late else None,
+        "twitches": twitches,
+    }
+
+
+def _disentanglement(workspace: Workspace, tracking: Tracking) -> dict[str, dict[str, float]]:
+    """With one driver moved over its range: shares of the changed pixels' energy outside its region, and in the other's
+    organs (lips; brows and eyes)."""
+    head = checkpoints.load_for_rendering(workspace)
+    field = head.field()
+    if head.lips.inputs:
+        return {}
+    renderer = Renderer(field)
+    valid = np.flatnonzero(tracking.valid)
+    typical = tracking.blendshapes[valid]
+    middle = np.median(typical, axis=0)
+    frame = int(valid[np.argmin(((typical - middle) ** 2).sum(1))])
+    pose, camera = tracking.head_to_camera[frame], tracking.camera.scaled(512, 512)
+    points = tracking.landmarks_px[frame] * 512 / workspace.subject.size
+    organs = {"lips": _hull(points[list(LIPS)], 0.3), "upper face": _hull(points[list(_UPPER_FACE)], 0.1)}
+    still = renderer.render(camera, pose, middle)
+    surface = _surface_m(still.depth_m, camera, pose)
+    found = {}
+    for drivers, region, other in (
+        (LIP_DRIVERS, field.config.lip_region, "upper face"),
+        (EXPRESSION_DRIVERS, field.config.expression_region, "lips"),
+    ):
+        inside = _inside(surface, region)
+        for driver in drivers:
+            columns = [BLENDSHAPE_NAMES.index(name) for name in driver.split()]
+            energy = np.zeros(still.rgba.shape[:2])
+            for share in (0.02, 0.98):
+                moved = middle.copy()
+                moved[columns] = np.quantile(typical[:, columns], share, axis=0)
+                rgba = renderer.render(camera, pose, moved).rgba
+                energy += ((rgba - still.rgba) ** 2).sum(-1)
+            total = max(float(energy.sum()), 1e-9)
+            found[driver] = {
+                "energy": _number(total),
+                "outside": round(float(energy[~inside].sum()) / total, 4),
+                f"in {other}": round(float(energy[organs[other]].sum()) / total, 4),
+            }
+    return found
+
+
+def _surface_m(depth_m: np.ndarray, camera, pose: np.ndarray) -> np.ndarray:
+    """(H, W, 3) points of the head's surface in the head frame; NaN where there is no head."""
+    rows, columns = np.mgrid[: depth_m.shape[0], : depth_m.shape[1]] + 0.5
+    x = (columns - camera.principal_px[0]) / camera.focal_px
+    y = (rows - camera.principal_px[1]) / camera.focal_px
+    depth = np.where(np.isfinite(depth_m) & (depth_m > 0), depth_m, np.nan)
+    points = np.stack([x * depth, y * depth, depth], -1)
+    return (points - pose[:3, 3]) @ pose[:3, :3]
+
+
+def _inside(surface: np.ndarray, region: Region) -> np.ndarray:
+    """(H, W) bool: where the region's weight is above a tenth, its soft border with it."""
+    known = np.isfinite(surface).all(-1)
+    inside = np.zeros(known.shape, bool)
+    weights = region_weight(torch.from_numpy(surface[known].astype(np.float32)), region).numpy()
+    inside[known] = weights > 0.1
+    return inside
+
+
+def _hull(points: np.ndarray, margin: float) -> np.ndarray:
+    """(512, 512) bool: the points' convex hull, larger by `margin` of its size."""
+    centre = points.mean(0)
+    hull = cv2.convexHull(((points - centre) * (1 + margin) + centre).astype(np.float32))
+    mask = np.zeros((512, 512), np.uint8)
+    cv2.fillConvexPoly(mask, hull.astype(np.int32), 1)
+    return mask.astype(bool)
+
+
+def _number(value: float) -> float:
+    return round(float(value), 3)

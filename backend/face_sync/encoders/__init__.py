@@ -1,0 +1,76 @@
+"""Audio encoders: sound to numbers that tell what the lips do, a row a video frame, all behind one interface."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from ...errors import ModelError
+
+
+class AudioEncoder(Protocol):
+    """What every encoder does.
+
+    Attributes:
+        name: as `--encoder` has it.
+        size: numbers a frame.
+    """
+
+    name: str
+    size: int
+
+    def features(self, sound: Iterable[np.ndarray], frames: int | None = None, offset_ms: float = 0.0) -> np.ndarray:
+        """Numbers of each video frame at 25 frames a second, in memory that does not grow with the sound.
+
+        Args:
+            sound: blocks of (samples,) float32 in [-1, 1], 16 kHz mono, one after another, of any length.
+            frames: rows wanted; None for as many as the sound fills.
+            offset_ms: how late the sound runs: row i looks at the sound around i * 40 ms + `offset_ms`.
+
+        Returns:
+            (frames, size) float32.
+        """
+        ...
+
+
+_MODULES = {
+    "boxed": "boxed",
+    "log-mel": "boxed",
+    "ave": "authors_ave",
+    "hubert": "self_supervised",
+    "wav2vec2": "self_supervised",
+}
+"""Module of each encoder: its function `open_encoder(name)` opens it, or raises ModelError with a sentence."""
+
+NAMES = tuple(_MODULES)
+
+
+def open_encoder(name: str | Path) -> AudioEncoder:
+    """The encoder called `name`, or the one that `encoder pretrain` wrote to the file `name`.
+
+    Raises:
+        ModelError: there is none of that name, or its weights or package are missing or damaged.
+    """
+    if str(name) in _MODULES:
+        return importlib.import_module(f".{_MODULES[str(name)]}", __package__).open_encoder(str(name))
+    if Path(name).suffix == ".safetensors":
+        from .boxed import BoxedEncoder
+
+        return BoxedEncoder(Path(name))
+    raise ModelError(f"There is no encoder {name}: choose one of {', '.join(NAMES)}, or a .safetensors file.")
+
+
+def present() -> list[str]:
+    """The encoders whose weights are here, the one in the box first."""
+    found = []
+    for name in NAMES:
+        try:
+            open_encoder(name)
+        except ModelError:
+            continue
+        found.append(name)
+    return found

@@ -1,0 +1,71 @@
+"""A sound read forwards as stretches of samples, by the encoders that look at more than a spectrum at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from ..audio_features import HOP, PER_FRAME
+
+FRAME = HOP * PER_FRAME
+"""Samples a video frame."""
+
+
+class SoundWindow:
+    """A sound that comes in blocks, read forwards as stretches of samples; silent before its start and after its end.
+
+    Holds what was received and not yet passed, so memory grows with the longest stretch and block, not with the sound.
+    """
+
+    def __init__(self, sound: Iterable[np.ndarray]) -> None:
+        """`sound`: blocks of (samples,) float32 in [-1, 1], 16 kHz mono, of any length."""
+        self._blocks = iter(sound)
+        self._parts: list[np.ndarray] = []
+        self._start = 0  # of the first part
+        self.received = 0
+        self.ended = False
+
+    def fill(self, stop: int) -> None:
+        """Receive blocks until sample `stop - 1` is here, or the sound ends."""
+        while not self.ended and self.received < stop:
+            block = next(self._blocks, None)
+            if block is None:
+                self.ended = True
+            elif len(block):
+                # A copy, since a reader may fill the same array again.
+                self._parts.append(np.array(block, np.float32))
+                self.received += len(block)
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """(stop - start,) float32 samples; neither may be below an earlier call's `start`."""
+        self.fill(stop)
+        while self._parts and self._start + len(self._parts[0]) <= start:
+            self._start += len(self._parts.pop(0))
+        result = np.zeros(stop - start, np.float32)
+        at = self._start
+        for part in self._parts:
+            first, last = max(start, at), min(stop, at + len(part))
+            if first < last:
+                result[first - start : last - start] = part[first - at : last - at]
+            at += len(part)
+        return result
+
+    def batches(self, frames: int | None, size: int) -> Iterator[tuple[int, int]]:
+        """(first, stop) of at most `size` video frames at a time.
+
+        Args:
+            frames: how many in all; None for as many as the sound fills, at least one, as `frame_features` counts them.
+        """
+        first = 0
+        while frames is None or first < frames:
+            stop = first + size
+            if frames is None:
+                self.fill((stop + 1) * FRAME)
+                if self.ended:
+                    frames = max(1, round(self.received // HOP / PER_FRAME))
+                    continue
+            else:
+                stop = min(stop, frames)
+            yield first, stop
+            first = stop

@@ -1,0 +1,36 @@
+"""Opening, width and closure of the lips from the tracked landmarks: what sound features are judged by."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .blendshapes import View
+
+OPENING_PAIRS = ((13, 14), (82, 87), (312, 317))
+"""Inner lips around their middle."""
+
+CORNERS = (61, 291)
+MEASURES = ("opening", "width", "closure")
+
+
+def lip_measures(landmarks_px: np.ndarray, view: View, valid: np.ndarray) -> dict[str, np.ndarray]:
+    """The lips of each frame as the head's pose lets them be told: foreshortening is taken out.
+
+    Args:
+        landmarks_px: (N, 478, 2). view: the head's pose in each frame. valid: (N,) bool.
+
+    Returns:
+        (N,) each, NaN where not `valid`: `opening` and `width` in metres; `closure` in [0, 1], 1 with closed lips,
+        fallen to 1/e where they open by an eighth of what this person's lips open to.
+    """
+    per_pixel = view.head_to_camera[:, 2, 3] / view.focal_px
+
+    def gap(pairs: tuple[tuple[int, int], ...], axis: int) -> np.ndarray:
+        pixels = np.mean([np.linalg.norm(landmarks_px[:, a] - landmarks_px[:, b], axis=1) for a, b in pairs], axis=0)
+        seen_at = np.linalg.norm(view.head_to_camera[:, :2, axis], axis=1)
+        return np.where(valid, pixels * per_pixel / seen_at, np.nan)
+
+    opening = gap(OPENING_PAIRS, 1)
+    low, high = np.nanquantile(opening, (0.05, 0.95)) if valid.any() else (0.0, 0.0)
+    closure = np.exp(-np.maximum(opening - low, 0) / max((high - low) / 8, 1e-6))
+    return {"opening": opening, "width": gap((CORNERS,), 0), "closure": closure}

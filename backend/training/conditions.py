@@ -1,0 +1,87 @@
+"""What the field is conditioned on, a row a frame: the 52 blendshapes, and sound's features for a head that has its lips
+from sound alone (SyncTalk's own way, section 3.2), in place of the lip shape that the picture or the artist gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..face_sync.audio_features import FrameFeatures
+from ..face_sync.encoders import open_encoder
+from ..face_sync.encoders.speech_encoder import encode
+from ..face_sync.speech import SpeechModel
+from ..media.audio import sound_blocks
+from ..workspace import Workspace
+
+SHAPE, ADAPTED = "shape", "adapted"
+CONTEXT = 2
+"""Frames either side whose features a head of sound sees as well."""
+
+
+@dataclass(frozen=True)
+class LipSource:
+    """Where a head's lips come from.
+
+    Attributes:
+        name: `shape` for the mouth's blendshapes; else features of sound: `adapted` for the speech encoder as it was
+            adapted to the subject, or an encoder's name (`face_sync.encoders.NAMES`).
+        mean, scale: (D) of the clip's features; the field sees them in standard deviations.
+    """
+
+    name: str = SHAPE
+    mean: tuple[float, ...] = field(default=())
+    scale: tuple[float, ...] = field(default=())
+
+    @classmethod
+    def of_clip(cls, workspace: Workspace, name: str) -> LipSource:
+        """Opened for a workspace's own clip, whose frames before the held-out ones give mean and scale.
+
+        Raises:
+            ModelError: there is no such encoder, or its weights are missing.
+        """
+        if name == SHAPE:
+            return cls()
+        features = _clip_features(workspace, name)[: workspace.subject.first_test_frame]
+        return cls(name, tuple(features.mean(0).tolist()), tuple((features.std(0) + 1e-3).tolist()))
+
+    @property
+    def inputs(self) -> int:
+        """Numbers a frame beside the blendshapes."""
+        return (2 * CONTEXT + 1) * len(self.mean)
+
+    def clip_conditions(self, workspace: Workspace, blendshapes: np.ndarray) -> np.ndarray:
+        """(N, 52 + inputs) float32 of the clip's own N frames."""
+        if self.name == SHAPE:
+            return blendshapes
+        return self._beside(blendshapes, _clip_features(workspace, self.name))
+
+    def conditions(
+        self, workspace: Workspace, blendshapes: np.ndarray, sound: Iterable[np.ndarray], offset_ms: float
+    ) -> np.ndarray:
+        """(N, 52 + inputs) float32 of N frames that speak a sound: blocks of 16 kHz mono, `offset_ms` late."""
+        if self.name == SHAPE:
+            return blendshapes
+        return self._beside(blendshapes, _features(workspace, self.name, sound, len(blendshapes), offset_ms))
+
+    def _beside(self, blendshapes: np.ndarray, features: np.ndarray) -> np.ndarray:
+        standard = (features - np.float32(self.mean)) / np.float32(self.scale)
+        padded = np.pad(standard, ((CONTEXT, CONTEXT), (0, 0)), mode="edge")
+        windows = [padded[shift : shift + len(features)] for shift in range(2 * CONTEXT + 1)]
+        return np.concatenate([blendshapes, *windows], 1).astype(np.float32)
+
+
+def _clip_features(workspace: Workspace, name: str) -> np.ndarray:
+    subject = workspace.subject
+    return _features(workspace, name, sound_blocks(workspace.audio_path), subject.frames, subject.audio_offset_ms)
+
+
+def _features(
+    workspace: Workspace, name: str, sound: Iterable[np.ndarray], frames: int, offset_ms: float
+) -> np.ndarray:
+    """(frames, D) float32."""
+    if name == ADAPTED:
+        model = SpeechModel.load(workspace.root / "speech.safetensors")
+        return encode(model.encoder, FrameFeatures(sound, frames, offset_ms))
+    return open_encoder(name).features(sound, frames, offset_ms)

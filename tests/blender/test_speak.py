@@ -1,0 +1,84 @@
+"""Speaking: what the artist chose reaches the backend, from the button and from a script, and its answer the scene."""
+
+from __future__ import annotations
+
+import importlib
+import json
+
+import bpy
+import pytest
+
+from .scene_kit import Kit
+
+NEUTRAL = {"strength": 1.0, "smoothing_ms": 0.0, "offset_ms": 0.0, "close_in_silence": False}
+CHOSEN = {"strength": 1.5, "smoothing_ms": 80.0, "offset_ms": -40.0, "close_in_silence": True}
+
+
+@pytest.fixture
+def kit(addon, tmp_path):
+    return Kit(addon.__name__, tmp_path)
+
+
+@pytest.fixture
+def root(kit, monkeypatch):
+    """A tracked workspace whose head is in the scene, and a backend that writes down what `speak` asks for."""
+    client = kit.use_backend(monkeypatch)
+    monkeypatch.setattr(kit.part("facts"), "backend_state", lambda: "ready")
+    made = kit.workspace()
+    kit.scene.synctalk.workspace = str(made)
+    kit.import_tracking(made)
+    yield made
+    kit.part("jobs").forget_messages()
+    client.close_shared_backend()
+
+
+@pytest.fixture
+def sound(tmp_path):
+    path = tmp_path / "line.wav"
+    path.write_bytes(b"")
+    return path
+
+
+def asked(root) -> dict:
+    """The params of the last `speak`."""
+    return json.loads((root / "renders" / "speech" / "params.json").read_text())
+
+
+def test_untouched_controls_ask_for_the_person_s_own_way(kit, root, sound):
+    kit.scene.synctalk.speech = str(sound)
+    assert bpy.ops.synctalk.speak() == {"FINISHED"}
+    assert asked(root) == {"workspace": str(root), "audio": str(sound), **NEUTRAL}
+
+
+def test_what_is_set_in_the_panel_is_asked_for_and_the_answer_is_keyed(kit, root, sound):
+    kit.scene.synctalk.speech = str(sound)
+    for name, value in CHOSEN.items():
+        setattr(kit.scene.synctalk, name, value)
+    assert bpy.ops.synctalk.speak() == {"FINISHED"}
+    assert asked(root) == {"workspace": str(root), "audio": str(sound), **CHOSEN}
+    assert kit.scene.frame_end == 20
+
+
+def test_a_script_asks_for_the_same_and_its_next_call_starts_from_the_defaults(kit, root, sound):
+    kit.part("api").speak(sound, **CHOSEN)
+    assert asked(root) == {"workspace": str(root), "audio": str(sound), **CHOSEN}
+    kit.part("api").speak(sound)
+    assert asked(root) == {"workspace": str(root), "audio": str(sound), **NEUTRAL}
+
+
+def test_the_panel_offers_every_control(kit):
+    shown = []
+
+    class Layout:
+        """Notes the properties drawn in it and in its parts."""
+
+        def prop(self, _settings, name, **_options):
+            shown.append(name)
+
+        def column(self, **_options):
+            return self
+
+    speak = importlib.import_module(f"{kit.package}.panels.speak")
+    panel = type("Drawn", (), {"draw": speak.SYNCTALK_PT_speak_options.draw, "layout": Layout()})()
+    panel.draw(bpy.context)
+    assert sorted(shown) == sorted(CHOSEN)

@@ -177,7 +177,7 @@ def _evaluate(args: argparse.Namespace, stop: threading.Event) -> dict[str, Any]
     from .performance import evaluate
 
     size = 256 if args.size is None else args.size
-    return evaluate(args.workspace, _reporter(stop), size=size, report=not args.no_report, film=args.film)
+    return evaluate(args.workspace, _reporter(stop), size=size, report=not args.no_report, films=args.film or [])
 
 
 def _evaluate_videos(args: argparse.Namespace, stop: threading.Event) -> dict[str, Any]:
@@ -291,7 +291,9 @@ def _parser(verb_named: str | None) -> argparse.ArgumentParser:
     sub.set_defaults(usage_error=sub.error)
     sub.add_argument("workspace", type=Path, nargs="?", help="a trained head; or give --video and --reference")
     sub.add_argument("--size", type=int, help="side of the pictures compared, pixels (256)")
-    sub.add_argument("--film", type=Path, help="a film made by render, to show its speech in the report")
+    sub.add_argument(
+        "--film", type=Path, action="append", help="a film made by render, to show in the report; may be given again"
+    )
     sub.add_argument("--no-report", action="store_true", help="figures only, no reports/report.html")
     sub.add_argument("--video", type=Path, help="a film or a folder of frames of any system, instead of a workspace")
     sub.add_argument(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -226,6 +226,25 @@ def held_out(workspace: Workspace, size: int | None, reporter: Reporter) -> Iter
     return driven_by_itself(workspace, size, reporter, frames)
 
 
+def held_out_by_sound(workspace: Workspace, size: int | None, reporter: Reporter) -> Iterator[HeldOut]:
+    """As `held_out`, the mouth told by the frames' own sound, which the speech model did not learn from."""
+    frames = np.arange(workspace.subject.first_test_frame, workspace.subject.frames)
+    return driven_by_itself(workspace, size, reporter, frames, spoken_by_own_sound(workspace))
+
+
+def spoken_by_own_sound(workspace: Workspace) -> np.ndarray:
+    """(N, 52) float32: the clip's blendshapes, the mouth's as the speech model tells them of the clip's sound."""
+    from .face_sync import speech
+    from .face_sync.audio_features import FrameFeatures
+
+    subject = workspace.subject
+    features = FrameFeatures(sound_blocks(workspace.audio_path), subject.frames, subject.audio_offset_ms)
+    model = speech.SpeechModel.load(workspace.root / "speech.safetensors")
+    blendshapes = Tracking.read(workspace).blendshapes.copy()
+    blendshapes[:, speech.MOUTH_INDEX] = speech.predict(model, features)
+    return blendshapes
+
+
 def driven_by_itself(
     workspace: Workspace,
     size: int | None,
@@ -268,24 +287,35 @@ def render_split(root: Path, out: Path, reporter: Reporter, *, size: int | None 
 
 
 def evaluate(
-    root: Path, reporter: Reporter, *, size: int | None = 256, report: bool = True, film: Path | None = None
+    root: Path, reporter: Reporter, *, size: int | None = 256, report: bool = True, films: Sequence[Path] = ()
 ) -> dict[str, Any]:
     """The figures of `evaluate --json`, and reports/report.html.
 
     Args:
         size: side of the pictures compared; the working frame's own when None.
-        film: a spoken film to show in the report.
+        films: spoken films to show in the report.
+
+    Returns:
+        The figures; under `by_sound` those of the same frames with their lips driven by their own sound, which a head
+        whose lips follow sound alone lacks: its figures are those.
     """
+    from .evaluation import strip
     from .evaluation.evaluate import evaluate as compare
 
     workspace = Workspace.open(root)
     workspace.require("portrait_sync")
     evaluation = compare(held_out(workspace, size, reporter))
-    figures = evaluation.figures
+    figures, by_sound = evaluation.figures, None
+    if checkpoints.load_for_rendering(workspace, reporter).lips.name == SHAPE:
+        kinds, kept = strip.moments(evaluation), {}
+        spoken = compare(strip.keeping(held_out_by_sound(workspace, size, reporter), kinds, kept))
+        figures["by_sound"] = spoken.figures
+        by_sound = spoken, strip.strip(evaluation, kinds, kept)
     if report:
-        from .evaluation.report import write_report
+        from .evaluation.report import BySound, write_report
         from .evaluation.spoken import Speech
 
-        speech = None if film is None else Speech.of_film(film)
-        figures["report"] = str(write_report(workspace, workspace.reports / "report.html", evaluation, speech))
+        page = workspace.reports / "report.html"
+        speeches = [Speech.of_film(film) for film in films]
+        figures["report"] = str(write_report(workspace, page, evaluation, speeches, by_sound and BySound(*by_sound)))
     return figures

@@ -8,7 +8,8 @@ import json
 import math
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -26,6 +27,7 @@ from .evaluate import Evaluation
 from .metrics import lip_opening
 from .pictures import DIFFERENCE_GAIN, data_address, error_map, sheet, worst_sheet
 from .spoken import CLOSE, CLOSE_STEP, Portrait, Speech, portraits
+from .strip import Moment
 
 EMBEDDED_FILM_BYTES = 24_000_000
 """A larger film is linked: about four minutes are embedded, and the page still opens at once."""
@@ -66,15 +68,25 @@ _FIGURES: dict[str, tuple[str, str, str, int]] = {
 """Name, unit, meaning and digits of each figure."""
 
 _NOT_MEASURED = "not measured"
+_LIP_FIGURES = ("lip_correlation", "lip_range", "lmd_px", "psnr_mouth", "temporal_steadiness")
 _HEADLINE = ("psnr_head", "psnr", "ssim", "lmd_px")
 _CURVES = ("jawOpen", "mouthPucker", "mouthSmileLeft", "eyeBlinkLeft", "browInnerUp")
+
+
+@dataclass(frozen=True)
+class BySound:
+    """The held-out frames with lips driven by their own sound, and the mouths at their vowels and closures."""
+
+    evaluation: Evaluation
+    moments: list[Moment]
 
 
 def write_report(
     workspace: Workspace,
     out_path: Path,
     evaluation: Evaluation | None = None,
-    speech: Speech | None = None,
+    speeches: Sequence[Speech] = (),
+    by_sound: BySound | None = None,
 ) -> Path:
     """Write the report of a workspace; a part whose input is missing is left out.
 
@@ -82,7 +94,8 @@ def write_report(
         workspace: at least processed.
         out_path: of the HTML file.
         evaluation: held-out frames, from `evaluate`.
-        speech: a film that speaks new words.
+        speeches: films that speak new words.
+        by_sound: the held-out frames once more, their lips driven by their sound.
 
     Returns:
         `out_path`.
@@ -105,7 +118,8 @@ def write_report(
             "of the head is predicted.",
             "the held-out last 1/11 of the clip, where a face was tracked",
         ),
-        speech=_speech_section(speech),
+        speeches=[section for speech in speeches if (section := _speech_section(speech, out_path))],
+        by_sound=_by_sound_section(evaluation, by_sound),
         head_sync=_head_sync_section(workspace, out_path),
         tracking=_tracking_section(workspace),
         training=_training_section(workspace),
@@ -158,7 +172,8 @@ def _write_page(
     facts: list[tuple[str, str]],
     comparison: dict[str, Any] | None,
     warnings: list[str],
-    speech: dict[str, Any] | None = None,
+    speeches: Sequence[dict[str, Any]] = (),
+    by_sound: dict[str, Any] | None = None,
     head_sync: dict[str, Any] | None = None,
     tracking: dict[str, Any] | None = None,
     training: dict[str, Any] | None = None,
@@ -177,7 +192,8 @@ def _write_page(
         facts_title=facts_title,
         facts=facts,
         comparison=comparison,
-        speech=speech,
+        speeches=speeches,
+        by_sound=by_sound,
         colours=charts.PAGE_COLOURS,
         head_sync=head_sync,
         tracking=tracking,
@@ -316,8 +332,34 @@ def _course(evaluation: Evaluation) -> dict[str, Any] | None:
 # -- speech ----------------------------------------------------------------------------------------------------------
 
 
-def _speech_section(speech: Speech | None) -> dict[str, Any] | None:
-    if speech is None or not speech.pictures:
+def _by_sound_section(evaluation: Evaluation | None, by_sound: BySound | None) -> dict[str, Any] | None:
+    if evaluation is None or by_sound is None:
+        return None
+    of_lips, of_sound = evaluation.figures, by_sound.evaluation.figures
+    rows = []
+    for key in _LIP_FIGURES:
+        name, unit, meaning, digits = _FIGURES[key]
+        values = [_NOT_MEASURED if row[key] is None else f"{row[key]:,.{digits}f}" for row in (of_sound, of_lips)]
+        rows.append({"name": name, "unit": unit, "meaning": meaning, "values": values})
+    found = by_sound.evaluation
+    series = [(lip_opening(found.landmarks_truth), "muted"), (lip_opening(found.landmarks_predicted), "s1")]
+    return {
+        "rows": rows,
+        "lips": charts.lines(found.index / FPS, series, x_label="seconds", y_label="lip opening"),
+        "moments": [
+            {
+                "time": f"{moment.time_s:.2f} s",
+                "kind": moment.kind,
+                "truth": data_address(moment.truth),
+                "predicted": data_address(moment.predicted),
+            }
+            for moment in by_sound.moments
+        ],
+    }
+
+
+def _speech_section(speech: Speech, page: Path) -> dict[str, Any] | None:
+    if not speech.pictures:
         return None
     close_ups = portraits(speech.pictures)
     spread = [frame for frame in speech.spread_frames() if frame in close_ups]
@@ -342,12 +384,22 @@ def _speech_section(speech: Speech | None) -> dict[str, Any] | None:
             for frame in spread
         ],
         "close": [],
+        "film": None if speech.film is None else _film_address(speech.film, page),
     }
     if len(close) == CLOSE:
         rows = [close[:CLOSE_ROW], close[CLOSE_ROW:]]
         section["close_from"] = f"{close[0] / FPS:.2f} s"
         section["close"] = [_mouth_row(speech, row, close_ups) for row in rows]
     return section
+
+
+def _film_address(film: Path, page: Path) -> str:
+    """The film itself, or its address from the page where it is too large to be part of it."""
+    return _data_address(film, "video/mp4") if film.stat().st_size <= EMBEDDED_FILM_BYTES else _link(film, page)
+
+
+def _link(path: Path, page: Path) -> str:
+    return quote(Path(os.path.relpath(path, page.parent)).as_posix())
 
 
 def _mouth_row(speech: Speech, frames: list[int], close_ups: dict[int, Portrait]) -> dict[str, Any]:
@@ -370,7 +422,7 @@ def _head_sync_section(workspace: Workspace, out_path: Path) -> dict[str, Any] |
     if film.exists() and film.stat().st_size <= EMBEDDED_FILM_BYTES:
         section["film"] = _data_address(film, "video/mp4")
     elif film.exists():
-        section["film_link"] = quote(Path(os.path.relpath(film, out_path.parent)).as_posix())
+        section["film_link"] = _link(film, out_path)
         section["film_size"] = f"{film.stat().st_size / 1e6:.0f} MB"
     if points.exists():
         section["points"] = data_address(read_image(points), side=1440)

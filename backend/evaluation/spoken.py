@@ -36,6 +36,7 @@ class Speech:
         rate: samples a second.
         pictures: frame number to picture, (H, W, 3) uint8 RGB; at least the frames of `wanted_frames`.
         jaw_open: (frames) coefficient of the blendshape jawOpen, or None.
+        film: the film itself, or None.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Speech:
     rate: int = RATE
     pictures: dict[int, np.ndarray] = field(default_factory=dict)
     jaw_open: np.ndarray | None = None
+    film: Path | None = None
 
     @classmethod
     def of_film(cls, film: Path, name: str | None = None) -> Speech:
@@ -51,7 +53,7 @@ class Speech:
         Raises:
             MediaError, AudioError: it cannot be read, or has no sound.
         """
-        speech = cls(name or film.stem, read_audio(film))
+        speech = cls(name or film.stem, read_audio(film), film=film)
         wanted = set(speech.wanted_frames())
         for time_s, picture in FrameReader(film):
             if round(time_s * FPS) in wanted:

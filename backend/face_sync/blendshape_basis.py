@@ -274,17 +274,19 @@ def _one_sided(sculptor: _Sculptor, half: HalfFace) -> dict[str, np.ndarray]:
             lips(half, (0.2 * bump, 2.2 * side_lip, 0.4 * side_lip), (0, 0, 0)),
             reach_mm=22,
         ),
+        # Tracked brows move as a whole, and apart as they rise: about 0.2 mm sideways to a millimetre up, on each side.
         "browDown": solve(
             brow(
-                ((-2.0, -6.0, 0.6), (-1.8, -6.0, 0.8), (-1.0, -4.8, 0.6), (-0.4, -3.2, 0.3), (0, -1.6, 0)),
-                ((-2.0, -5.0, 0.6), (-1.8, -5.0, 0.8), (-1.0, -4.2, 0.6), (-0.4, -2.8, 0.3), (0, -1.4, 0)),
+                ((-1.8, -6.0, 0.6), (-1.6, -6.0, 0.8), (-1.3, -5.5, 0.6), (-1.1, -4.4, 0.3), (-0.9, -3.1, 0)),
+                ((-1.8, -5.4, 0.6), (-1.6, -5.4, 0.8), (-1.3, -5.0, 0.6), (-1.1, -4.0, 0.3), (-0.9, -2.8, 0)),
             ),
+            {9: sculptor.vector(half, 0, -2.4, 0.3), 8: sculptor.vector(half, 0, -2.0, 0.2)},
             reach_mm=22,
         ),
         "browOuterUp": solve(
             brow(
-                ((0, 0.8, 0), (0, 2.8, -0.2), (0.2, 5.6, -0.8), (0.4, 7.2, -1.5), (0.4, 5.6, -1.5)),
-                ((0, 0.8, 0), (0, 2.6, -0.2), (0.2, 5.2, -0.8), (0.4, 6.6, -1.5), (0.4, 5.0, -1.5)),
+                ((0.2, 0.8, 0), (0.6, 2.8, -0.2), (1.2, 5.6, -0.8), (1.5, 7.2, -1.5), (1.2, 5.6, -1.5)),
+                ((0.2, 0.8, 0), (0.6, 2.6, -0.2), (1.1, 5.2, -0.8), (1.4, 6.6, -1.5), (1.1, 5.0, -1.5)),
             ),
             reach_mm=26,
         ),
@@ -345,11 +347,15 @@ def _both_sided(sculptor: _Sculptor) -> dict[str, np.ndarray]:
 
     def brow_inner_up(half: HalfFace) -> dict[int, tuple[float, float, float]]:
         rises = (6.5, 4.6, 2.2, 0.6, 0.0)
-        upper = {i: (-0.6, rise, -0.5) for i, rise in zip(half.brow_upper, rises, strict=True)}
-        return upper | {i: (-0.6, 0.92 * rise, -0.5) for i, rise in zip(half.brow_lower, rises, strict=True)}
+        upper = {i: (0.2 * rise, rise, -0.5) for i, rise in zip(half.brow_upper, rises, strict=True)}
+        return upper | {i: (0.2 * rise, 0.92 * rise, -0.5) for i, rise in zip(half.brow_lower, rises, strict=True)}
 
     return {
-        "browInnerUp": solve(points(brow_inner_up), {9: sculptor.vector(LEFT, 0, 3.0, 0)}, reach_mm=26),
+        "browInnerUp": solve(
+            points(brow_inner_up),
+            {9: sculptor.vector(LEFT, 0, 5.0, 0), 8: sculptor.vector(LEFT, 0, 4.2, 0)},
+            reach_mm=26,
+        ),
         "cheekPuff": solve(
             points(
                 lambda half: dict(

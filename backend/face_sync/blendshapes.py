@@ -21,7 +21,8 @@ LANDMARK_SIGMA_M = 0.0012
 """Standard deviation of a landmark's place on the face."""
 
 RARITY = 0.02
-"""Weight of the sum of coefficients (exponential prior, in units of 1 / LANDMARK_SIGMA_M): few muscles act at once."""
+"""Weight of the sum of coefficients (exponential prior, in units of 1 / LANDMARK_SIGMA_M): few muscles act at once.
+`_rarity` says which do so less or more often."""
 
 _RIGID = 6
 _CHUNK = 128
@@ -49,7 +50,7 @@ def capture(
     Args:
         landmarks_px: (N, 478, 2).
         view: the head's pose in each frame.
-        face_head_m: (478, 3) the subject's neutral face, head frame, metres.
+        face_head_m: (478, 3) the subject's neutral face (`calibration.neutral_face`), head frame, metres.
         shapes: (52, 478, 3) from `blendshape_basis.displacements`.
         valid: (N,) bool; other frames are filled from their neighbours in time.
         scores: (N, 52) in [0, 1] of the face landmarker, or None.
@@ -66,13 +67,6 @@ def capture(
         for name in ("eyeBlinkLeft", "eyeBlinkRight"):
             solved[:, _index(name)] *= blink_gain(solved[frames, _index(name)])
     return steadied(filled(solved, valid))
-
-
-def mouth_opening_m(landmarks_px: np.ndarray, view: View, valid: np.ndarray) -> np.ndarray:
-    """(N,) mean distance between the inner lips around their middle, metres; NaN where not `valid`."""
-    pairs = ((13, 14), (82, 87), (312, 317))
-    gap = np.mean([np.linalg.norm(landmarks_px[:, a] - landmarks_px[:, b], axis=1) for a, b in pairs], axis=0)
-    return np.where(valid, gap * view.head_to_camera[:, 2, 3] / view.focal_px, np.nan)
 
 
 def about_neutral(scores: np.ndarray) -> np.ndarray:
@@ -183,6 +177,22 @@ def _prior_sigma(scored: bool) -> np.ndarray:
     return sigma
 
 
+def _rarity() -> np.ndarray:
+    """(52,) weight of each coefficient in the sparse prior."""
+    rarity = np.full(len(BLENDSHAPE_NAMES), RARITY)
+    # A mouth that widens smiles rather than stretches, which moves its corners much alike; and lips that are shut are
+    # explained by a shut jaw before an open one that `mouthClose` undoes.
+    for name in ("mouthStretchLeft", "mouthStretchRight", "mouthClose"):
+        rarity[_index(name)] = 3 * RARITY
+    # Inner brows rise and fall against each other: what tells them apart is small, and drowns in a strong prior.
+    for name in ("browInnerUp", "browDownLeft", "browDownRight"):
+        rarity[_index(name)] = 0.75 * RARITY
+    # Lower teeth show in every open vowel.
+    for name in ("mouthLowerDownLeft", "mouthLowerDownRight"):
+        rarity[_index(name)] = RARITY / 4
+    return rarity
+
+
 def _measurements() -> np.ndarray:
     """(M, 478): what is compared, as weighted sums of landmarks.
 
@@ -257,7 +267,7 @@ def _solve(
             normal[:, i, j] += sign * together
     if prior_mean is not None:
         right[:, :coefficients] += prior_mean * precision[:coefficients]
-    right[:, :coefficients] -= RARITY * LANDMARK_SIGMA_M
+    right[:, :coefficients] -= (_rarity() * LANDMARK_SIGMA_M).astype(np.float32)
     lower = np.concatenate([np.zeros(coefficients), np.full(_RIGID, -np.inf)])
     upper = np.concatenate([np.ones(coefficients), np.full(_RIGID, np.inf)])
     return bounded_least_squares(normal, right, lower, upper)[:, :coefficients]

@@ -25,7 +25,7 @@ from ..stretches import stretches
 from ..workspace import atomic_path
 from .audio_features import DECIBEL, FrameFeatures, frame_loudness
 from .augmentation import warped
-from .encoders.speech_encoder import SIZE, WINDOW, SpeechEncoder, encode, pretrained
+from .encoders.speech_encoder import MEMBER_SIZE, MEMBERS, SIZE, WINDOW, SpeechEncoder, encode, pretrained
 from .landmark_groups import LEFT, RIGHT
 
 MOUTH_INDEX = np.array([BLENDSHAPE_NAMES.index(name) for name in MOUTH_NAMES])
@@ -255,37 +255,51 @@ def _adapt(
     middle = mouth[kept].mean(0)
     target = (mouth - middle).astype(np.float32)
     code = encode(encoder, features)[kept].astype(np.float64)
-    centred = code - code.mean(0)
-    gram = centred.T @ centred
-    penalty = max(HEAD_RIDGE * np.trace(gram) / len(gram), 1e-6)
-    weights = np.linalg.solve(gram + penalty * np.eye(len(gram)), centred.T @ target[kept])
-    head = nn.Linear(SIZE, mouth.shape[1])
+    count = mouth.shape[1]
+    # A map for each member of the encoder, each taught by itself: their errors differ, and their mean has less of them.
+    head = nn.Conv1d(SIZE, MEMBERS * count, 1, groups=MEMBERS)
     with torch.no_grad():
-        head.weight.copy_(torch.from_numpy(weights.T))
-        head.bias.copy_(torch.from_numpy(-code.mean(0) @ weights))
+        for member in range(MEMBERS):
+            own = code[:, member * MEMBER_SIZE : (member + 1) * MEMBER_SIZE]
+            weights = _ridge(own - own.mean(0), target[kept])
+            rows = slice(member * count, (member + 1) * count)
+            head.weight[rows, :, 0] = torch.from_numpy(weights.T)
+            head.bias[rows] = torch.from_numpy(-own.mean(0) @ weights)
 
     measures = torch.from_numpy(_measures(mouth[kept], shapes))
     parameters = [*encoder.parameters(), *head.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=0.05)
     length = min(WINDOW, len(features))
     encoder.train()
-    for step in range(ADAPT_STEPS):
-        on_step(step / ADAPT_STEPS)
-        for group in optimiser.param_groups:
-            group["lr"] = LEARNING_RATE * 0.5 * (1 + math.cos(math.pi * step / ADAPT_STEPS))
-        starts = generator.integers(0, len(features) - length + 1, BATCH)
-        windows = np.stack([warped(features[start : start + length], generator) for start in starts])
-        wanted = torch.from_numpy(np.stack([target[start : start + length] for start in starts]))
-        counts = torch.from_numpy(np.stack([kept[start : start + length] for start in starts]))
-        if not counts.any():
-            continue
-        error = (head(encoder(torch.from_numpy(windows))) - wanted)[counts] @ measures
-        loss = (error**2).sum(1).mean()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-    bias = head.bias.detach().numpy() + middle
-    return encoder.eval(), head.weight.detach().numpy().T.copy(), bias.astype(np.float32)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # of the dropout: the same clip gives the same model
+        for step in range(ADAPT_STEPS):
+            on_step(step / ADAPT_STEPS)
+            for group in optimiser.param_groups:
+                group["lr"] = LEARNING_RATE * 0.5 * (1 + math.cos(math.pi * step / ADAPT_STEPS))
+            starts = generator.integers(0, len(features) - length + 1, BATCH)
+            windows = np.stack([warped(features[start : start + length], generator) for start in starts])
+            wanted = torch.from_numpy(np.stack([target[start : start + length] for start in starts]))
+            counts = torch.from_numpy(np.stack([kept[start : start + length] for start in starts]))
+            if not counts.any():
+                continue
+            told = head(encoder(torch.from_numpy(windows)).transpose(1, 2)).unflatten(1, (MEMBERS, count))
+            error = (told.permute(0, 3, 1, 2) - wanted[:, :, None])[counts] @ measures
+            loss = (error**2).sum(2).mean()
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+    by_member = head.weight.detach()[..., 0].unflatten(0, (MEMBERS, count))  # (MEMBERS, M, MEMBER_SIZE)
+    folded = by_member.permute(0, 2, 1).flatten(0, 1).numpy() / MEMBERS
+    bias = head.bias.detach().unflatten(0, (MEMBERS, count)).mean(0).numpy() + middle
+    return encoder.eval(), folded.copy(), bias.astype(np.float32)
+
+
+def _ridge(rows: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """(D, M) weights of (n, D) rows of zero mean for (n, M) values."""
+    gram = rows.T @ rows
+    penalty = max(HEAD_RIDGE * np.trace(gram) / len(gram), 1e-6)
+    return np.linalg.solve(gram + penalty * np.eye(len(gram)), rows.T @ values)
 
 
 def _measures(mouth: np.ndarray, shapes: np.ndarray | None) -> np.ndarray:

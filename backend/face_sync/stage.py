@@ -12,13 +12,13 @@ from ..options import ProcessOptions
 from ..progress import Reporter
 from ..protocol import BLENDSHAPE_NAMES
 from ..workspace import Workspace
-from . import audio_offset, blendshape_basis, blendshapes, face_mesh, speech
+from . import audio_offset, blendshape_basis, blendshapes, calibration, face_mesh, speech
 from .audio_features import frame_features
 from .encoders.speech_encoder import weights_digest
 from .lip_measures import lip_measures
 
 STAGE = "face_sync"
-VERSION = 6
+VERSION = 7
 """Part of the stage's key: raised when its results change."""
 
 FILES = ("tracking.npz", "face_mesh.npz", "audio_features.npz", "speech.safetensors")
@@ -67,9 +67,10 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
     workspace.stage_begins(STAGE, stage_key)
 
     reporter.progress(STAGE, 2, steps, "steps", "blendshapes")
-    shapes = blendshape_basis.displacements(head["face_head_m"])
+    face = calibration.neutral_face(head["face_head_m"], points, view, valid & learnt)
+    shapes = blendshape_basis.displacements(face)
     scores = landmarks["scores"] if len(landmarks["scores"]) else None
-    coefficients = blendshapes.capture(points, view, head["face_head_m"], shapes, valid, scores)
+    coefficients = blendshapes.capture(points, view, face, shapes, valid, scores)
     ws.write_arrays(
         workspace.tracking_path,
         frame_time_s=np.arange(frames) / subject.fps,
@@ -84,13 +85,13 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
         blendshapes=coefficients,
         blendshape_names=np.array(BLENDSHAPE_NAMES),
         reprojection_px=head["reprojection_px"],
-        face_head_m=head["face_head_m"],
+        face_head_m=face,
     )
 
     reporter.progress(STAGE, 3, steps, "steps", "face mesh")
     ws.write_arrays(
         workspace.root / "face_mesh.npz",
-        vertices_m=head["face_head_m"].astype(np.float32),
+        vertices_m=face.astype(np.float32),
         triangles=face_mesh.triangles(),
         shape_keys=shapes.astype(np.float32),
         shape_key_names=np.array(BLENDSHAPE_NAMES),

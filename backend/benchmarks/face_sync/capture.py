@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...actor import SAMPLE
-from ...face_sync import blendshape_basis, blendshapes
+from ...face_sync import blendshape_basis, blendshapes, calibration
 from ...progress import Reporter
 from ...protocol import BLENDSHAPE_NAMES
 from ...workspace import Workspace, read_arrays
@@ -56,9 +56,9 @@ def measure(workspaces: list[Workspace], work: Path, reporter: Reporter) -> dict
 def captured(landmarks: dict[str, np.ndarray], head: dict[str, np.ndarray], scores: np.ndarray | None) -> np.ndarray:
     """(N, 52) by the solver, with or without the landmarker's scores."""
     view = blendshapes.View(head["head_to_camera"], float(head["focal_px"]), head["principal_px"])
-    shapes = blendshape_basis.displacements(head["face_head_m"])
-    points = landmarks["landmarks_px"].astype(np.float32)
-    return blendshapes.capture(points, view, head["face_head_m"], shapes, head["valid"].astype(bool), scores)
+    points, valid = landmarks["landmarks_px"].astype(np.float32), head["valid"].astype(bool)
+    face = calibration.neutral_face(head["face_head_m"], points, view, valid)
+    return blendshapes.capture(points, view, face, blendshape_basis.displacements(face), valid, scores)
 
 
 def against_truth(found: np.ndarray) -> dict[str, Any]:

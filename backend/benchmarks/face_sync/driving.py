@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from ... import performance
-from ...evaluation.evaluate import Evaluation, evaluate
+from ...evaluation.evaluate import Evaluation, FramePair, evaluate
 from ...evaluation.metrics import LIPS, lip_opening
-from ...evaluation.strip import write_strip
+from ...evaluation.strip import Moment, keeping, moments, strip, strip_picture
 from ...face_sync import speech
 from ...face_sync.audio_features import FrameFeatures
 from ...face_sync.speech import SpeechModel
@@ -24,7 +24,7 @@ from ...renderer.render import Renderer
 from ...stretches import stretches
 from ...training import checkpoints
 from ...training.dataset import Tracking
-from ...workspace import FPS, Workspace, read_arrays
+from ...workspace import FPS, Workspace, read_arrays, write_image
 
 CLOSED, OPEN = 0.15, 0.25
 """Shares of the speaking range: the real lips are closed below the first, and drawn ones still count below the second."""
@@ -66,19 +66,22 @@ def measure(
     model = SpeechModel.load(head.root / "speech.safetensors")
     subject = head.subject
     features = FrameFeatures(sound_blocks(head.audio_path), subject.frames, subject.audio_offset_ms)
-    spoken = tracking.blendshapes.copy()
-    spoken[:, speech.MOUTH_INDEX] = speech.predict(model, features)
+    spoken = performance.spoken_by_own_sound(head)
     frames = np.arange(subject.first_test_frame, subject.frames)
     quiet = speech.pauses(features)
     rows: dict[str, Any] = {}
     runs = {"picture's own lips": (head, None), "sound": (head, spoken)}
     if of_sound is not None:
         runs["sound alone, no lip shape"] = (of_sound, None)
-    kept: dict[str, Evaluation] = {}
+    kinds: dict[int, str] = {}
+    kept: dict[int, FramePair] = {}
+    shown: list[Moment] = []
     for name, (workspace, blendshapes) in runs.items():
         pairs = performance.driven_by_itself(workspace, size, reporter, frames, blendshapes)
-        kept[name] = evaluate(pairs)
-        rows[name] = _figures(kept[name], quiet)
+        found = evaluate(keeping(pairs, kinds, kept) if name == "sound" else pairs)
+        rows[name] = _figures(found, quiet)
+        kinds = kinds or moments(found)
+        shown = strip(found, kinds, kept) if name == "sound" else shown
     result = {
         "size": size,
         "rows": rows,
@@ -87,8 +90,8 @@ def measure(
     }
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
-        pairs = performance.driven_by_itself(head, size, reporter, frames, spoken)
-        write_strip(out / "strip.png", pairs, kept["sound"])
+        if shown:
+            write_image(out / "strip.png", strip_picture(shown))
         for sound in sounds:
             performance.render(head.root, out / f"{sound.stem}.mp4", reporter, audio=sound, size=size)
     return result

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..encoders.speech_encoder import SIZE, SpeechEncoder
+from ..encoders.speech_encoder import MEMBER_SIZE, MEMBERS, SIZE, SpeechEncoder
 from .generated_speech import CURVES, OPENING_MM, VISEMES
 from .prepared import CONTEXT, FACE_SIDE
 
@@ -70,20 +70,23 @@ class AudioVisualEncoder(nn.Module):
         )
         self.face_to_lips = nn.Linear(TRUNK, SIZE)
         self.shape_to_lips = nn.Linear(TRUNK, SIZE)
-        self.visemes = nn.Linear(SIZE, len(VISEMES))
-        self.curves = nn.Linear(SIZE, len(CURVES))
+        # A head for each member, so that none leans on another.
+        self.visemes = nn.Conv1d(SIZE, MEMBERS * len(VISEMES), 1, groups=MEMBERS)
+        self.curves = nn.Conv1d(SIZE, MEMBERS * len(CURVES), 1, groups=MEMBERS)
         # A cosine is no probability: the discriminator reads it through a learnt scale and threshold.
         self.scale = nn.Parameter(torch.tensor(5.0))
         self.threshold = nn.Parameter(torch.tensor(0.2))
 
     def sync_logit(self, sight: Tensor, sound: Tensor) -> Tensor:
-        """Logit of "these belong together" of (…, SIZE) twice: Eq. 1 scaled."""
+        """(…, MEMBERS) logits of "these belong together" of (…, SIZE) twice: Eq. 1 of each member, scaled."""
+        sight, sound = (code.unflatten(-1, (MEMBERS, MEMBER_SIZE)) for code in (sight, sound))
         return self.scale.abs() * (similarity(sight, sound) - self.threshold)
 
     def opening_weights(self) -> Tensor:
         """(SIZE,) how far an adult's lips open, millimetres, by the curves that generated speech taught."""
         opening = torch.tensor([OPENING_MM.get(name, 0.0) for name in CURVES], device=self.curves.weight.device)
-        return opening @ self.curves.weight
+        weight = self.curves.weight[..., 0].unflatten(0, (MEMBERS, len(CURVES)))  # (MEMBERS, C, MEMBER_SIZE)
+        return torch.einsum("c,mcs->ms", opening, weight).flatten() / MEMBERS
 
     def see(self, windows: Tensor) -> tuple[Tensor, Tensor]:
         """Lip code (B, SIZE) and trunk (B, TRUNK) of face windows."""
@@ -105,16 +108,19 @@ class AudioVisualEncoder(nn.Module):
             truth = batch["windows"].flatten(0, 1)[:, CONTEXT]
             losses["reconstruction"] = (drawn - truth).abs().mean()
         else:
-            curves = batch["curves"]
+            by_time = code.transpose(1, 2)
+            curves = batch["curves"].transpose(1, 2)[:, None]  # (B, 1, C, WINDOW)
             known = ~torch.isnan(curves)
-            error = ((self.curves(code) - torch.nan_to_num(curves)) / batch["spread"])[known]
+            told = self.curves(by_time).unflatten(1, (MEMBERS, len(CURVES)))
+            error = (told - torch.nan_to_num(curves)) / batch["spread"][:, None]
+            error = error.masked_select(known)
             losses["reconstruction"] = functional.smooth_l1_loss(error, torch.zeros_like(error))
-            losses["visemes"] = functional.cross_entropy(
-                self.visemes(code).transpose(1, 2), batch["visemes"], ignore_index=-100
-            )
+            classes = self.visemes(by_time).unflatten(1, (MEMBERS, len(VISEMES))).flatten(0, 1)
+            truth = batch["visemes"].repeat_interleave(MEMBERS, 0)
+            losses["visemes"] = functional.cross_entropy(classes, truth, ignore_index=-100)
             lips = self.shape_to_lips(functional.gelu(self.shape(batch["shapes"])))
         together, apart = self.sync_logit(lips, heard), self.sync_logit(lips, shifted)
-        valid = batch["known"]
+        valid = batch["known"][..., None].expand(together.shape)
         # Eq. 2: -(y log p + (1 - y) log(1 - p)), as many pairs in sync as out of it.
         told = functional.softplus(-together) + functional.softplus(apart)
         losses["sync"] = 0.5 * (told * valid).sum() / valid.sum().clamp(min=1)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...errors import WorkspaceError
 from ...workspace import read_arrays, write_arrays
-from ..augmentation import warped
+from ..augmentation import masked, warped
 
 GENERATED = "generated_"
 """How files of generated speech begin; the others are clips."""
@@ -106,7 +106,7 @@ def window_features(item: Item, start: int, length: int, rng: np.random.Generato
     stop = min(start + length, end_of(item, start))
     rows = item.features[start:stop].astype(np.float32)
     rows = np.pad(rows, ((0, length - len(rows)), (0, 0)), mode="edge")
-    return rows if rng is None else warped(rows, rng)
+    return rows if rng is None else masked(warped(rows, rng), rng)
 
 
 def end_of(item: Item, start: int) -> int:

@@ -42,7 +42,7 @@ class Recipe:
         seed: of the weights and the batches.
     """
 
-    steps: int = 3000
+    steps: int = 4000
     batch: int = 24
     rate: float = 2e-3
     sync: float = 1.0

@@ -116,7 +116,7 @@ def test_a_whole_report_is_one_file_of_its_own(workspace, evaluation, tmp_path):
     speech = Speech("new words", sound, jaw_open=np.linspace(0, 1, 100))
     speech.pictures = {frame: np.full((64, 64, 3), 90, np.uint8) for frame in speech.wanted_frames()}
     workspace.subject.stages["media"] = {"state": "done", "key": "", "warnings": ["The sound crackles."]}
-    path = write_report(workspace, tmp_path / "report.html", evaluation, speech)
+    path = write_report(workspace, tmp_path / "report.html", evaluation, [speech])
     text = path.read_text(encoding="utf-8")
     page = Page(text)
     assert page.open == []
@@ -298,7 +298,7 @@ def test_what_the_mouth_says_is_shown_close(workspace, pictures, tmp_path):
     assert {(portrait.head.shape, portrait.mouth.shape) for portrait in found.values()} == {
         ((200, 200, 3), (104, 160, 3))
     }
-    page = Page(write_report(workspace, tmp_path / "report.html", speech=speech).read_text("utf-8"))
+    page = Page(write_report(workspace, tmp_path / "report.html", speeches=[speech]).read_text("utf-8"))
     assert page.pictures == 2 * SPREAD + CLOSE
 
 

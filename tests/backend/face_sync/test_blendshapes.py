@@ -4,6 +4,7 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.optimize import lsq_linear
 
 from backend.face_sync import blendshapes
+from backend.face_sync.landmark_groups import HALVES
 from backend.face_sync.nonnegative import bounded_least_squares
 
 from .conftest import index, project, turning_view
@@ -58,6 +59,35 @@ def test_a_blink_of_three_frames_keeps_its_depth(truth, face, shapes):
         assert found[start - 4 : start - 1].max() < 0.15
 
 
+@pytest.mark.parametrize("depth", [0.5, 0.75, 1.0])
+@pytest.mark.parametrize("phase", np.linspace(-0.5, 0.5, 9))
+def test_smoothing_keeps_nine_tenths_of_a_blink_of_three_frames_wherever_it_falls_between_frames(depth, phase):
+    rng = np.random.default_rng(int(100 * (depth + phase + 1)))
+    frames = np.arange(40)
+    # Down and up again within three frames: a raised cosine three frames wide, seen at another moment of each frame.
+    distance = np.clip(np.abs(frames - 20 - phase) / 1.5, 0, 1)
+    blink = depth * (0.5 + 0.5 * np.cos(np.pi * distance))
+    for _ in range(20):
+        seen = np.clip(blink + rng.normal(0, 0.02, len(frames)), 0, 1)[:, None]
+        smooth = blendshapes.steadied(seen)
+        assert smooth.max() >= 0.9 * seen.max()
+        assert smooth[:15].max() < 0.08
+
+
+def test_noisy_blinks_of_three_frames_keep_nine_tenths_of_their_depth_through_the_whole_capture(face, shapes):
+    count, period = 12, 30
+    truth = np.zeros((count * period, 52))
+    both = [index("eyeBlinkLeft"), index("eyeBlinkRight")]
+    peaks = []
+    for k in range(count):
+        frames = np.arange(k * period, (k + 1) * period)
+        distance = np.clip(np.abs(frames - frames[15] - (k / count - 0.5)) / 1.5, 0, 1)
+        truth[np.ix_(frames, both)] = (0.9 * (0.5 + 0.5 * np.cos(np.pi * distance)))[:, None]
+        peaks.append(truth[frames, both[0]].max())
+    found = _capture(truth, face, shapes, noise_px=0.4)[:, both].reshape(count, period, 2)
+    assert (found.max(1) >= 0.9 * np.array(peaks)[:, None]).all()
+
+
 def test_landmarks_overrule_scores_that_are_too_coarse(truth, face, shapes):
     coarse = truth.copy()
     coarse[:, index("jawOpen")] *= 0.2
@@ -90,6 +120,31 @@ def test_frames_without_a_face_are_filled_from_their_neighbours(truth, face, sha
 def test_no_valid_frame_gives_a_neutral_face(face, shapes):
     found = blendshapes.capture(np.zeros((5, 478, 2)), turning_view(5), face, shapes, np.zeros(5, bool))
     assert (found == 0).all()
+
+
+def test_brows_that_rise_as_a_whole_are_no_frown(face, shapes):
+    """As trackers see them: the whole brow goes up, and a fifth of that apart."""
+    count = 30
+    view = turning_view(count)
+    raised = face.copy()
+    for half, side in ((HALVES[0], 1), (HALVES[1], -1)):
+        raised[[*half.brow_upper, *half.brow_lower]] += [side * 0.001, -0.005, 0]
+    landmarks = project(raised, shapes, np.zeros((count, 52)), view, 0.2)
+    found = blendshapes.capture(landmarks, view, face, shapes, np.ones(count, bool)).mean(0)
+    for name in ("browInnerUp", "browOuterUpLeft", "browOuterUpRight"):
+        assert found[index(name)] > 0.4, name
+    for name in ("browDownLeft", "browDownRight"):
+        assert found[index(name)] < 0.05, name
+
+
+def test_a_widened_mouth_smiles_rather_than_stretches(face, shapes):
+    count = 30
+    truth = np.zeros((count, 52))
+    for name in ("mouthSmileLeft", "mouthSmileRight"):
+        truth[:, index(name)] = 0.4
+    found = _capture(truth, face, shapes).mean(0)
+    assert found[index("mouthSmileLeft")] > 0.3
+    assert found[index("mouthStretchLeft")] < 0.05
 
 
 def test_jitter_is_removed_and_steps_are_kept():

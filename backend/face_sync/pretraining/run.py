@@ -75,5 +75,6 @@ def _finish(model, course, learnt, kept, clips, hours, out: Path, state: Path, p
     made_of += [f"the clips in {clips.name}"] if clips else []
     save_weights(model, out, " and ".join(made_of))
     figures = write_report(out.with_suffix(".html"), model, course, learnt, kept, made_of)
-    state.unlink(missing_ok=True)
+    for path in (state, state.with_suffix(".json")):
+        path.unlink(missing_ok=True)
     return {"weights": str(out), "report": str(out.with_suffix(".html")), "processes": processes.count, **figures}

@@ -11,7 +11,7 @@ from .conftest import babble
 
 
 def test_the_encoder_that_comes_with_the_project_is_small_and_finite():
-    assert encoders.WEIGHTS.stat().st_size < 1_000_000
+    assert encoders.WEIGHTS.stat().st_size <= 8_000_000
     code = encoders.encode(encoders.pretrained(), frame_features(babble(4, seed=1)[0]))
     assert code.shape == (100, encoders.SIZE)
     assert np.isfinite(code).all()

@@ -9,6 +9,7 @@ import pytest
 from backend.errors import WorkspaceError
 from backend.face_sync import command, lip_probe
 from backend.face_sync.blendshapes import View
+from backend.face_sync.encoders.speech_encoder import SIZE
 from backend.face_sync.lip_measures import MEASURES, lip_measures
 
 from .conftest import index, project, turning_view
@@ -77,7 +78,7 @@ def test_features_verb_writes_a_row_a_frame(sample, tmp_path, capsys):
     assert main(["encoder", "features", str(sample / "speaker.mp4"), "--out", str(out), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["frames"] == 250
     with np.load(out) as data:
-        assert data["features"].shape == (250, 64)
+        assert data["features"].shape == (250, SIZE)
         assert data["fps"] == 25
     assert main(["encoder", "features", str(sample / "speaker.mp4"), "--out", str(out), "--encoder", "ave"]) == 1
     assert "models fetch" in capsys.readouterr().err

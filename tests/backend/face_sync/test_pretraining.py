@@ -17,7 +17,7 @@ from backend.errors import MediaError, ModelError, WorkspaceError
 from backend.face_sync import blendshape_basis
 from backend.face_sync.audio_features import COLUMNS, PER_FRAME
 from backend.face_sync.encoders import open_encoder
-from backend.face_sync.encoders.speech_encoder import load_weights
+from backend.face_sync.encoders.speech_encoder import SIZE, load_weights
 from backend.face_sync.pretraining import face_windows, generated_speech, training
 from backend.face_sync.pretraining.batches import FARTHEST, NEAREST, SEEN, draw, spread_of
 from backend.face_sync.pretraining.network import AudioVisualEncoder, similarity
@@ -163,7 +163,7 @@ def test_a_folder_of_clips_is_learnt_from_and_what_cannot_be_used_is_told(sample
     assert item["valid"].mean() > 0.95
     mouth = item["faces"][:, 24:60, 16:48].astype(float)
     assert np.abs(np.diff(mouth, axis=0)).mean() > 0.5, "the lips move in the window"
-    assert open_encoder(out).features([np.zeros(16000, np.float32)]).shape == (25, 64)
+    assert open_encoder(out).features([np.zeros(16000, np.float32)]).shape == (25, SIZE)
 
 
 def test_nothing_to_learn_from_is_one_sentence(tmp_path):
@@ -231,5 +231,5 @@ def test_the_network_gives_a_code_for_every_frame():
     model = AudioVisualEncoder()
     windows = torch.zeros(2, 5, FACE_SIDE, FACE_SIDE)
     lips, trunk = model.see(windows)
-    assert lips.shape == (2, 64)
+    assert lips.shape == (2, SIZE)
     assert model.decoder(torch.cat([trunk, lips], 1)).shape == (2, FACE_SIDE, FACE_SIDE)

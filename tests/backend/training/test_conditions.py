@@ -1,0 +1,87 @@
+"""Heads whose lips follow sound alone, and which blendshapes drive the upper face."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from backend import performance, pipeline
+from backend.errors import ModelError, WorkspaceError
+from backend.progress import Reporter
+from backend.protocol import BLENDSHAPE_NAMES
+from backend.renderer.field import PAPER_EXPRESSION, UPPER_FACE
+from backend.training import checkpoints
+from backend.training.conditions import LipSource
+from backend.training.dataset import Tracking
+from backend.training.presets import PRESETS
+from backend.workspace import Workspace
+
+
+@pytest.fixture(scope="module")
+def head_of_sound(processed_once, tmp_path_factory):
+    root = tmp_path_factory.mktemp("sound") / "speaker"
+    shutil.copytree(processed_once, root)
+    changes = ["lips=adapted", "expression=paper", "refinements="]
+    pipeline.train(root, "preview", None, Reporter(), steps=12, changes=changes)
+    return root
+
+
+def test_a_head_of_sound_is_trained_rendered_and_has_no_mouth_to_move(head_of_sound, sample, tmp_path):
+    workspace = Workspace.open(head_of_sound)
+    checkpoint = checkpoints.load_for_rendering(workspace)
+    field = checkpoint.field()
+    assert checkpoint.lips.name == "adapted"
+    assert field.config.lip_inputs == checkpoint.lips.inputs == 5 * len(checkpoint.lips.mean)
+    assert field.config.expression == PAPER_EXPRESSION
+    blendshapes = Tracking.read(workspace).blendshapes[:1]
+    other = blendshapes.copy()
+    other[:, BLENDSHAPE_NAMES.index("jawOpen")] = 1
+    import torch
+
+    codes = [
+        field.codes(torch.from_numpy(np.pad(row, ((0, 0), (0, field.config.lip_inputs)))))
+        for row in (blendshapes, other)
+    ]
+    assert torch.equal(codes[0][0], codes[1][0])
+    result = performance.render(head_of_sound, tmp_path / "out", Reporter(), audio=sample / "drive.wav", size=64)
+    assert result["frames"] == len(list((tmp_path / "out").glob("*.png")))
+    figures = performance.evaluate(head_of_sound, Reporter(), size=64, report=False)
+    assert "by_sound" not in figures
+
+
+def test_an_animation_without_a_sound_cannot_drive_it(head_of_sound, tmp_path):
+    workspace = Workspace.open(head_of_sound)
+    animation = pipeline.speak(head_of_sound, None, Reporter(), out=tmp_path / "own")["animation"]
+    (tmp_path / "own" / "speech.wav").unlink()
+    read = performance.Animation.read(tmp_path / "own" / "animation.npz", workspace)
+    assert animation
+    with pytest.raises(WorkspaceError, match="lips=shape"):
+        read.conditions(workspace, checkpoints.load_for_rendering(workspace).lips)
+
+
+def test_features_stand_beside_the_blendshapes_frame_by_frame(processed_once):
+    workspace = Workspace.open(processed_once)
+    blendshapes = Tracking.read(workspace).blendshapes
+    lips = LipSource.of_clip(workspace, "log-mel")
+    conditions = lips.clip_conditions(workspace, blendshapes)
+    assert conditions.shape == (len(blendshapes), 52 + 5 * 80)
+    assert np.array_equal(conditions[:, :52], blendshapes)
+    windows = conditions[:, 52:].reshape(len(conditions), 5, 80)
+    assert np.array_equal(windows[10, 3], windows[11, 2]), "the frame after is the next row's own"
+    learnt = windows[: workspace.subject.first_test_frame, 2]
+    assert np.abs(learnt.mean(0)).max() < 1e-3
+    assert LipSource.of_clip(workspace, "shape").clip_conditions(workspace, blendshapes) is blendshapes
+    with pytest.raises(ModelError, match="choose one of"):
+        LipSource.of_clip(workspace, "hearsay")
+
+
+def test_what_drives_the_upper_face_is_chosen_by_name():
+    assert PRESETS["paper"].expression_names == PAPER_EXPRESSION
+    assert len(PAPER_EXPRESSION) == 7
+    assert PRESETS["preview"].expression_names == UPPER_FACE
+    assert PRESETS["preview"].changed(["expression=browInnerUp,eyeBlinkLeft"]).expression_names == (
+        "browInnerUp",
+        "eyeBlinkLeft",
+    )
+    with pytest.raises(WorkspaceError, match="jawOpen"):
+        assert PRESETS["preview"].changed(["expression=jawOpen"]).expression_names

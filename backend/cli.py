@@ -162,10 +162,17 @@ def _ask_consent(root: Path) -> None:
 def _render(args: argparse.Namespace, stop: threading.Event) -> dict[str, Any]:
     from .performance import render, render_split
 
+    delivery = {name: getattr(args, name) for name in ("strength", "smoothing_ms", "offset_ms", "close_in_silence")}
     if args.split:
         return render_split(args.workspace, args.out, _reporter(stop), size=args.size)
     return render(
-        args.workspace, args.out, _reporter(stop), audio=args.audio, directions=args.directions, size=args.size
+        args.workspace,
+        args.out,
+        _reporter(stop),
+        audio=args.audio,
+        directions=args.directions,
+        size=args.size,
+        delivery=delivery,
     )
 
 
@@ -279,6 +286,10 @@ def _parser(verb_named: str | None) -> argparse.ArgumentParser:
     sub.add_argument("workspace", type=Path)
     sub.add_argument("--out", type=Path, required=True, help="a path ending in .mp4, or a folder")
     sub.add_argument("--audio", type=Path, help="the sound to speak")
+    sub.add_argument("--strength", type=float, default=1.0, help="of the mouth's motion about its rest (%(default)s)")
+    sub.add_argument("--smoothing-ms", type=float, default=0.0, help="width of a filter over it (%(default)s)")
+    sub.add_argument("--offset-ms", type=float, default=0.0, help="how late the new sound runs (%(default)s)")
+    sub.add_argument("--close-in-silence", action="store_true", help="shut the lips in pauses")
     sub.add_argument("--directions", type=Path, help="an animation.npz with an artist's edits (docs/animation.md)")
     sub.add_argument("--split", choices=("test",), help="the held-out frames instead, as they would be compared")
     sub.add_argument("--size", type=int, help="longer side of the picture, pixels (the footage's own)")

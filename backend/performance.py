@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,6 +115,7 @@ def render(
     audio: Path | None = None,
     directions: Path | None = None,
     size: int | None = None,
+    delivery: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Render a film with sound (`out` ends in .mp4) or a folder of RGBA frames `%06d.png` with straight alpha.
 
@@ -122,12 +123,13 @@ def render(
         audio: the sound to speak; without it and without `directions` the clip itself is reproduced.
         directions: an animation.npz instead, as Blender exports it.
         size: longer side of the picture, pixels; the source's own when absent.
+        delivery: how `audio` is spoken: `strength`, `smoothing_ms`, `offset_ms`, `close_in_silence` of `speak`.
     """
     workspace = Workspace.open(root)
     workspace.require("portrait_sync")
     head = checkpoints.load_for_rendering(workspace, reporter)
     if directions is None:
-        directions = Path(pipeline.speak(root, audio, reporter)["animation"])
+        directions = Path(pipeline.speak(root, audio, reporter, **(delivery or {}))["animation"])
     animation = Animation.read(directions, workspace)
     conditions = animation.conditions(workspace, head.lips)
     renderer = Renderer(head.field())

@@ -170,7 +170,10 @@ def fit(
 
 
 def predict(model: SpeechModel, features: np.ndarray | FrameFeatures, strength: float = 1.0) -> np.ndarray:
-    """The mouth that speaks the sound; in pauses it rests as this subject's does.
+    """The mouth that speaks the sound; in pauses it does what this subject's does there.
+
+    Nothing is laid over the pauses: the adapted encoder has heard the subject's own, and tells a breath, or a mouth that
+    opens before it speaks, better than one resting pose does (docs/benchmarks.md).
 
     Args:
         features: (N, PER_FRAME * COLUMNS) of the new sound.
@@ -183,8 +186,7 @@ def predict(model: SpeechModel, features: np.ndarray | FrameFeatures, strength: 
     mouth = np.empty_like(raw)
     for k in range(raw.shape[1]):
         mouth[:, k] = _curve(raw[:, k], model.knots_in[k], model.knots_out[k])
-    quiet = gaussian_filter1d(pauses(features).astype(np.float32), 1.5)[:, None]
-    mouth = gaussian_filter1d(mouth * (1 - quiet) + model.rest * quiet, JITTER_FRAMES, axis=0)
+    mouth = gaussian_filter1d(mouth, JITTER_FRAMES, axis=0)
     return strengthened(model, mouth, strength)
 
 

@@ -37,8 +37,9 @@ class Preset:
     """AdamW's rate for the networks."""
     feature_share: float = 0.3
     """Share of the rays that go to the mouth and the eyes."""
-    blendshape_noise: float = 0.03
-    """Noise on the blendshapes while training: without it they become a frame number that soaks up pose error."""
+    blendshape_noise: float = 0.01
+    """Noise on the blendshapes while training: without it they become a frame number that soaks up pose error, with much
+    of it lips open less than they should."""
     lips: str = "shape"
     """What the lips follow: `shape` (the mouth's blendshapes), or sound: `adapted`, or the name of an encoder."""
     expression: str = "upper-face"

@@ -24,7 +24,10 @@ from ...renderer.render import Renderer
 from ...stretches import stretches
 from ...training import checkpoints
 from ...training.dataset import Tracking
-from ...workspace import FPS, Workspace, read_arrays, write_image
+from ...workspace import Workspace, read_arrays, write_image
+
+CLOSES_WITHIN = 5
+"""Frames, 0.2 s, within which lips that shall close in silence are to be shut."""
 
 CLOSED, OPEN = 0.15, 0.25
 """Shares of the speaking range: the real lips are closed below the first, and drawn ones still count below the second."""
@@ -130,7 +133,7 @@ def _pauses(
     span = high - low
     late, twitches = [], 0
     for start, stop in stretches(speech.pauses(features)):
-        inner = shut[start + FPS // 5 : stop - speech.OPENING_FRAMES]
+        inner = shut[start + CLOSES_WITHIN : stop - speech.OPENING_FRAMES]
         late += inner.tolist()
         # Anything that opens again while it is silent.
         twitches += int((np.diff(inner) > 0.02 * span).any()) if len(inner) > 1 else 0
@@ -165,15 +168,17 @@ def _disentanglement(workspace: Workspace, tracking: Tracking) -> dict[str, dict
         (LIP_DRIVERS, field.config.lip_region, "upper face"),
         (EXPRESSION_DRIVERS, field.config.expression_region, "lips"),
     ):
-        inside = _inside(surface, region)
         for driver in drivers:
             columns = [BLENDSHAPE_NAMES.index(name) for name in driver.split()]
             energy = np.zeros(still.rgba.shape[:2])
+            inside = _inside(surface, region)
             for share in (0.02, 0.98):
                 moved = middle.copy()
                 moved[columns] = np.quantile(typical[:, columns], share, axis=0)
-                rgba = renderer.render(camera, pose, moved).rgba
-                energy += ((rgba - still.rgba) ** 2).sum(-1)
+                picture = renderer.render(camera, pose, moved)
+                energy += ((picture.rgba - still.rgba) ** 2).sum(-1)
+                # A chin that sinks moves in front of what was no head before.
+                inside |= _inside(_surface_m(picture.depth_m, camera, pose), region)
             total = max(float(energy.sum()), 1e-9)
             found[driver] = {
                 "energy": _number(total),

@@ -16,7 +16,7 @@ from ...media.decode import FrameReader
 from ...progress import Reporter
 from ...workspace import FPS
 from ..audio_features import frame_features
-from ..audio_offset import CONFIDENT, estimate_offset_ms
+from ..audio_offset import CONFIDENT, NOTABLE_MS, estimate_offset_ms
 from .prepared import FACE_SIDE, Item, write_item
 
 VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg"}
@@ -74,10 +74,13 @@ def prepare(clips: dict[str, Path], folder: Path, reporter: Reporter) -> list[st
             reporter.progress("preparing clips", done, len(clips), "clips")
             if name in missing:
                 try:
-                    item = read_clip(path, landmarker)
+                    item, offset_ms = read_clip(path, landmarker)
                 except SyncTalkError as error:
                     reporter.warning(f"{path} is left out: {error}")
                     continue
+                if abs(offset_ms) >= NOTABLE_MS:
+                    late = "late" if offset_ms > 0 else "early"
+                    reporter.info(f"The sound of {path} runs about {abs(round(offset_ms, -1)):.0f} ms {late}: mended.")
                 write_item(folder / f"{name}.npz", item)
             usable.append(name)
     finally:
@@ -87,20 +90,20 @@ def prepare(clips: dict[str, Path], folder: Path, reporter: Reporter) -> list[st
     return usable
 
 
-def read_clip(path: Path, landmarker: FaceLandmarker) -> Item:
-    """Face windows and sound of one clip.
+def read_clip(path: Path, landmarker: FaceLandmarker) -> tuple[Item, float]:
+    """Face windows and sound of one clip, and how late that sound ran, milliseconds, before it was mended.
 
     Raises:
         MediaError, AudioError: it cannot be read, has no sound, or shows a face in fewer than `MIN_FRAMES` frames.
     """
     reader = FrameReader(path)
-    pictures, points, last = [], [], None
+    points, last = [], None
     for _, picture in reader:
         face = choose_face(landmarker.detect(picture), last)
         last = face or last
-        pictures.append(cv2.cvtColor(_reduced(picture), cv2.COLOR_RGB2GRAY))
-        scale = pictures[-1].shape[0] / picture.shape[0]
-        points.append(np.full((LANDMARKS, 2), np.nan) if face is None else face.points_px * scale)
+        points.append(np.full((LANDMARKS, 2), np.nan) if face is None else face.points_px)
+    if not points:
+        raise MediaError(f"Not one picture of {path} can be decoded: convert it to H.264 in an MP4 file.")
     anchors = np.array(points)[:, list(ANCHORS)]
     valid = np.isfinite(anchors).all((1, 2))
     if valid.sum() < MIN_FRAMES:
@@ -110,14 +113,15 @@ def read_clip(path: Path, landmarker: FaceLandmarker) -> Item:
     flat = np.stack([np.interp(frames, frames[valid], column[valid]) for column in flat.T], 1)
     # The tracker's trembling would be seen as lips that tremble.
     steady = gaussian_filter1d(flat, 1.5, axis=0).reshape(anchors.shape)
-    faces = np.stack([_window(picture, at) for picture, at in zip(pictures, steady, strict=True)])
+    # Decoded once more: a long clip's pictures would not fit into memory.
+    faces = np.stack([_window(picture, at) for (_, picture), at in zip(FrameReader(path), steady, strict=False)])
     sound = np.concatenate(list(clip_sound(path, reader.info.start_s, len(faces) / FPS)))
     check_speech(sound, name=path)
     # Lips learnt from shifted sound are wrong: mended where the clip tells its offset.
     offset_ms, confidence = estimate_offset_ms(sound, _relative_opening(np.array(points)))
     offset_ms = offset_ms if confidence >= CONFIDENT else 0.0
     features = frame_features(sound, len(faces), offset_ms).astype(np.float16)
-    return Item(features, np.array([len(faces)]), faces=faces, valid=valid)
+    return Item(features, np.array([len(faces)]), faces=faces, valid=valid[: len(faces)]), offset_ms
 
 
 def _relative_opening(points: np.ndarray) -> np.ndarray:
@@ -126,13 +130,13 @@ def _relative_opening(points: np.ndarray) -> np.ndarray:
     return gap / np.linalg.norm(points[:, 33] - points[:, 263], axis=1)
 
 
-def _reduced(picture: np.ndarray) -> np.ndarray:
-    scale = 320 / min(picture.shape[:2])
-    return picture if scale >= 1 else cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-
-
-def _window(grey: np.ndarray, anchors_px: np.ndarray) -> np.ndarray:
-    """(FACE_SIDE, FACE_SIDE) uint8: the lower face, upright and at one scale."""
+def _window(picture: np.ndarray, anchors_px: np.ndarray) -> np.ndarray:
+    """(FACE_SIDE, FACE_SIDE) uint8, grey: the lower face, upright and at one scale."""
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    scale = 320 / min(grey.shape)
+    if scale < 1:  # reduced first: warping alone would skip pixels
+        grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        anchors_px = anchors_px * scale
     matrix, _ = cv2.estimateAffinePartial2D(anchors_px, _ANCHORS_AT * FACE_SIDE, method=cv2.LMEDS)
     if matrix is None:
         return np.zeros((FACE_SIDE, FACE_SIDE), np.uint8)

@@ -111,8 +111,8 @@ class AudioVisualEncoder(nn.Module):
             by_time = code.transpose(1, 2)
             curves = batch["curves"].transpose(1, 2)[:, None]  # (B, 1, C, WINDOW)
             known = ~torch.isnan(curves)
-            told = self.curves(by_time).unflatten(1, (MEMBERS, len(CURVES)))
-            error = (told - torch.nan_to_num(curves)) / batch["spread"][:, None]
+            drawn = self.curves(by_time).unflatten(1, (MEMBERS, len(CURVES)))
+            error = (drawn - torch.nan_to_num(curves)) / batch["spread"][:, None]
             error = error.masked_select(known)
             losses["reconstruction"] = functional.smooth_l1_loss(error, torch.zeros_like(error))
             classes = self.visemes(by_time).unflatten(1, (MEMBERS, len(VISEMES))).flatten(0, 1)

@@ -21,7 +21,7 @@ from .protocol import BLENDSHAPE_NAMES
 from .renderer.cameras import Camera
 from .renderer.colour import to_straight_uint8
 from .renderer.render import Renderer
-from .training import checkpoints
+from .training import checkpoints, lip_response
 from .training.conditions import SHAPE, LipSource
 from .training.dataset import Tracking
 from .workspace import Subject, Workspace, key_of, read_arrays, read_image, write_image, write_json
@@ -243,8 +243,17 @@ def spoken_by_own_sound(workspace: Workspace) -> np.ndarray:
     features = FrameFeatures(sound_blocks(workspace.audio_path), subject.frames, subject.audio_offset_ms)
     model = speech.SpeechModel.load(workspace.root / "speech.safetensors")
     blendshapes = Tracking.read(workspace).blendshapes.copy()
-    blendshapes[:, speech.MOUTH_INDEX] = speech.predict(model, features)
+    blendshapes[:, speech.MOUTH_INDEX] = speech.predict(model, features, lip_response.amplitude(workspace))
     return blendshapes
+
+
+def measure_lip_response(workspace: Workspace, reporter: Reporter) -> None:
+    """Measure, after a training, how far the head's lips open against the real ones; `speak` makes up for it."""
+    from .evaluation.evaluate import evaluate as compare
+
+    frames = lip_response.frames_to_measure(Tracking.read(workspace).valid[: workspace.subject.first_test_frame])
+    size = min(workspace.subject.size, 512)
+    lip_response.keep(workspace, compare(driven_by_itself(workspace, size, reporter, frames)).figures["lip_range"])
 
 
 def driven_by_itself(

@@ -136,6 +136,9 @@ def train(
     with workspace.locked():
         preset = PRESETS[preset_name].changed(changes or [])
         result = run(workspace, preset, reporter, minutes, seed, steps=steps)
+        from .performance import measure_lip_response
+
+        measure_lip_response(workspace, reporter)
     return {"step": result.step, "minutes": result.minutes, "psnr": result.psnr, "checkpoint": str(result.checkpoint)}
 
 
@@ -152,6 +155,7 @@ def speak(
 ) -> dict[str, Any]:
     """New sound to an animation of the rig: `renders/NAME/animation.npz` and `speech.wav`."""
     from .face_sync.speak import speak as run
+    from .training.lip_response import amplitude
 
     workspace = Workspace.open(root)
     workspace.require("media", "landmarks", "head_sync", "face_sync")
@@ -161,6 +165,7 @@ def speak(
         audio,
         folder,
         strength=strength,
+        amplitude=amplitude(workspace),
         smoothing_ms=smoothing_ms,
         offset_ms=offset_ms,
         close_in_silence=close_in_silence,

@@ -1,0 +1,43 @@
+"""A head that opens its lips less than it is asked to is driven stronger, by what was measured of this very head."""
+
+import numpy as np
+import pytest
+
+from backend import performance, pipeline
+from backend.progress import Reporter
+from backend.protocol import BLENDSHAPE_NAMES
+from backend.training import lip_response
+from backend.workspace import Workspace, read_arrays
+
+
+def test_a_training_ends_with_its_response_measured(trained):
+    kept = lip_response.amplitude(Workspace.open(trained))
+    assert (trained / "checkpoints" / "lip_response.json").exists()
+    assert 1 <= kept <= lip_response.MOST
+
+
+def test_speech_is_driven_stronger_and_the_clip_itself_is_not(trained, sample, tmp_path):
+    workspace, jaw = Workspace.open(trained), BLENDSHAPE_NAMES.index("jawOpen")
+
+    def spread(audio, folder):
+        pipeline.speak(trained, audio, Reporter(), out=tmp_path / folder)
+        return read_arrays(tmp_path / folder / "animation.npz")["blendshapes"][:, jaw].std()
+
+    lip_response.keep(workspace, 1.0)
+    plain, own = spread(sample / "drive.wav", "a"), spread(None, "b")
+    lip_response.keep(workspace, 0.75)
+    assert lip_response.amplitude(workspace) == pytest.approx(4 / 3)
+    assert spread(sample / "drive.wav", "c") > 1.15 * plain
+    assert spread(None, "d") == own
+    assert np.isfinite(performance.spoken_by_own_sound(workspace)).all()
+
+
+def test_what_was_measured_of_another_head_is_not_used(trained):
+    workspace = Workspace.open(trained)
+    lip_response.keep(workspace, 0.5)
+    assert lip_response.amplitude(workspace) == lip_response.MOST
+    newest = next((trained / "checkpoints").glob("step_*.safetensors"))
+    newest.rename(newest.with_name("step_9999999.safetensors"))
+    assert lip_response.amplitude(workspace) == 1
+    lip_response.keep(workspace, None)
+    assert lip_response.amplitude(workspace) == 1

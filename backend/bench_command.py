@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import signal
+import threading
 from typing import Any
 
 _BENCHMARKS = {
@@ -32,6 +34,9 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         SyncTalkError: a sentence for the user.
     """
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):  # there is nothing to save: Ctrl-C stops at once
+            signal.signal(number, signal.default_int_handler)
     own = importlib.import_module(f".{_BENCHMARKS[options.benchmark]}", __package__)
     result: dict[str, Any] = own.run(options)
     print(json.dumps(result, indent=1) if options.json else own.in_words(result))

@@ -320,6 +320,12 @@ def _parser(verb_named: str | None) -> argparse.ArgumentParser:
     return parser
 
 
+def _run_own(own: Any, args: argparse.Namespace, stop: threading.Event) -> int:
+    """Run a verb of another room; `args.cancelled()` tells it that the user asked to stop."""
+    args.cancelled = stop.is_set
+    return own.run(args)
+
+
 def _add_own_commands(verbs: Any, verb_named: str | None) -> None:
     """The arguments of a verb that lives in its own room are read when it is named: its imports may be heavy."""
     for name, module in _OWN_COMMANDS.items():
@@ -327,7 +333,7 @@ def _add_own_commands(verbs: Any, verb_named: str | None) -> None:
         if name == verb_named:
             own = importlib.import_module(f".{module}", __package__)
             own.add_arguments(sub)
-            sub.set_defaults(run=lambda args, stop, own=own: own.run(args))
+            sub.set_defaults(run=lambda args, stop, own=own: _run_own(own, args, stop))
         if not any("--debug" in action.option_strings for action in sub._actions):
             sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
 

@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         SyncTalkError: a sentence for the user.
     """
-    reporter = terminal_reporter()
+    reporter = terminal_reporter(cancelled=args.cancelled)
     result = {"pretrain": _pretrain, "features": _features, "evaluate": _evaluate}[args.action](args, reporter)
     if result is not None:
         print(json.dumps(result, indent=1) if args.json else _in_words(result))

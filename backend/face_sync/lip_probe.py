@@ -78,7 +78,8 @@ def probe(clips: list[ProbeClip], features: list[np.ndarray]) -> dict[str, dict[
 def mean_of_long(clips: list[ProbeClip], values: dict[str, tuple[float, float]]) -> tuple[float, float]:
     """Mean correlation and CCC over the clips of at least `LONG_S`; NaN without one."""
     kept = [values[clip.name] for clip in clips if clip.long and clip.name in values]
-    return tuple(np.mean(kept, axis=0)) if kept else (float("nan"), float("nan"))  # type: ignore[return-value]
+    correlation, concordance = np.mean(kept, axis=0) if kept else (np.nan, np.nan)
+    return float(correlation), float(concordance)
 
 
 class Ridge:

@@ -17,7 +17,7 @@ from ..errors import WorkspaceError
 from ..progress import Reporter
 from ..renderer.field import Field, FieldConfig
 from ..workspace import Workspace, atomic_path, write_json
-from .conditions import LipSource
+from .conditions import SHAPE, LipSource
 
 KEEP = 2
 """Checkpoints kept: the newest and, should it be damaged, the one before."""
@@ -44,7 +44,7 @@ class Checkpoint:
     def lips(self) -> LipSource:
         """What the head's lips follow."""
         stored = self.state.get("lips", {})
-        return LipSource(**{name: tuple(v) if isinstance(v, list) else v for name, v in stored.items()})
+        return LipSource(stored.get("name", SHAPE), tuple(stored.get("mean", ())), tuple(stored.get("scale", ())))
 
     def field(self, device: str = "cpu") -> Field:
         """The head this checkpoint holds."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 
 def in_words(result: dict[str, Any]) -> str:
     """Every part that was measured."""
     parts = [result["machine"]]
-    writers = {
+    writers: dict[str, Callable[[Any], str]] = {
         "lip_space": _lip_space,
         "sync": _sync,
         "capture": _capture,

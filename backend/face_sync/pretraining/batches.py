@@ -43,10 +43,10 @@ def draw(
             "elsewhere": elsewhere,
         }
         around = np.clip(start + at[:, None] + np.arange(-CONTEXT, CONTEXT + 1), 0, len(item.features) - 1)
-        if item.faces is not None:
+        if item.faces is not None and item.valid is not None:
             row["windows"] = _pictures(item.faces[around], rng if augment else None)
             row["known"] = item.valid[around].all(1)
-        else:
+        elif item.curves is not None and item.visemes is not None:
             missing = WINDOW - length
             curves = item.curves[start : start + length].astype(np.float32)
             row["curves"] = np.pad(curves, ((0, missing), (0, 0)), constant_values=np.nan)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from pathlib import Path
 
@@ -66,13 +67,11 @@ def prepare(clips: dict[str, Path], folder: Path, reporter: Reporter) -> list[st
     Returns:
         Names of the clips that are prepared.
     """
-    usable = []
-    missing = [name for name in clips if not (folder / f"{name}.npz").exists()]
-    landmarker = open_landmarker() if missing else None
-    try:
+    usable: list[str] = []
+    with contextlib.closing(open_landmarker()) as landmarker:
         for done, (name, path) in enumerate(clips.items()):
             reporter.progress("preparing clips", done, len(clips), "clips")
-            if name in missing:
+            if not (folder / f"{name}.npz").exists():
                 try:
                     item, offset_ms = read_clip(path, landmarker)
                 except SyncTalkError as error:
@@ -83,9 +82,6 @@ def prepare(clips: dict[str, Path], folder: Path, reporter: Reporter) -> list[st
                     reporter.info(f"The sound of {path} runs about {abs(round(offset_ms, -1)):.0f} ms {late}: mended.")
                 write_item(folder / f"{name}.npz", item)
             usable.append(name)
-    finally:
-        if landmarker is not None:
-            landmarker.close()
     reporter.progress("preparing clips", len(clips), len(clips), "clips")
     return usable
 

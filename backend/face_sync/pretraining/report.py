@@ -79,7 +79,7 @@ def _similarity_by_shift(model: AudioVisualEncoder, item: Item, spread: np.ndarr
     if item.faces is not None:
         windows = torch.from_numpy(item.faces[around].astype(np.float32) / 127.5 - 1)
         lips = torch.cat([model.see(part)[0] for part in windows.split(64)])
-    else:
+    elif item.curves is not None:
         shapes = torch.from_numpy((item.curves[around].astype(np.float32) / spread).reshape(len(frames), -1))
         lips = model.shape_to_lips(torch.nn.functional.gelu(model.shape(shapes)))
     heard = [code[np.clip(frames + shift, 0, count - 1)] for shift in SHIFTS]

@@ -4,9 +4,11 @@ import dataclasses
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -233,3 +235,26 @@ def test_the_network_gives_a_code_for_every_frame():
     lips, trunk = model.see(windows)
     assert lips.shape == (2, SIZE)
     assert model.decoder(torch.cat([trunk, lips], 1)).shape == (2, FACE_SIDE, FACE_SIDE)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
+def test_ctrl_c_stops_a_training_that_the_next_run_goes_on_with(tmp_path):
+    for seed in range(2):
+        write_item(
+            tmp_path / "e.prepared" / f"{generated_speech.GENERATED}0_{seed:04d}.npz", invented_item(seed, False)
+        )
+    arguments = [
+        sys.executable, "-m", "backend", "encoder", "pretrain", "--generate", "0.1", "--out", str(tmp_path / "e.safetensors"),
+        "--steps", "100000", "--batch", "2",
+    ]  # fmt: skip
+    process = subprocess.Popen(arguments, cwd=Path(__file__).parents[3], stderr=subprocess.PIPE, text=True)
+    state = tmp_path / "e.state.pt"
+    for _ in range(1200):
+        if state.exists() or process.poll() is not None:
+            break
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "go on from here" in error
+    assert torch.load(state, weights_only=True)["done"] >= 100

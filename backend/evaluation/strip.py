@@ -64,6 +64,8 @@ def strip(found: Evaluation, kinds: dict[int, str], kept: dict[int, FramePair]) 
     Args:
         found: landmarks of the real frames; kinds: from `moments`; kept: from `keeping`.
     """
+    if not kinds:
+        return []
     wide = float(np.nanmedian(np.ptp(found.landmarks_truth[:, list(LIPS), 0], axis=1)))
     shown = []
     for index, kind in kinds.items():

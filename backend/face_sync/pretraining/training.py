@@ -129,6 +129,7 @@ def train(
         reporter.progress("encoder", done, recipe.steps, "steps", _said(course))
         kind = kinds[done % len(kinds)]
         rng = np.random.default_rng((recipe.seed, done, processes.rank))
+        torch.manual_seed(int(rng.integers(2**31)))  # of the dropout: a training that goes on is the one it was
         for group in optimiser.param_groups:
             falling = 0.5 * (1 + math.cos(math.pi * done / recipe.steps))
             group["lr"] = recipe.rate * min(1.0, (done + 1) / 50) * falling

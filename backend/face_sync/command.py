@@ -118,12 +118,8 @@ def encoder_table(name: str, clips: list) -> dict[str, Any]:
     table: dict[str, Any] = {}
     for measure, ways in lip_probe.probe(clips, features).items():
         for way, values in ways.items():
-            correlation, concordance = lip_probe.mean_of_long(clips, values)
-            table.setdefault(measure, {})[way] = {
-                "correlation": round(correlation, 3),
-                "ccc": round(concordance, 3),
-                "clips": {clip: [round(number, 3) for number in pair] for clip, pair in values.items()},
-            }
+            if values:
+                table.setdefault(measure, {})[way] = lip_probe.told(clips, values)
     return table
 
 
@@ -135,11 +131,13 @@ def _pretrain(args: argparse.Namespace, reporter: Reporter) -> dict[str, Any] | 
 
 
 def _in_words(result: dict[str, Any]) -> str:
+    from . import lip_probe
+
     if "encoders" not in result:
         return "\n".join(f"{name.replace('_', ' ')}: {value}" for name, value in result.items())
     lines = [f"clips: {', '.join(result['clips'])}", "correlation (CCC), means of clips of at least 10 s"]
     for encoder, table in result["encoders"].items():
         for measure, ways in table.items():
-            figures = ", ".join(f"{way} {row['correlation']:.2f} ({row['ccc']:.2f})" for way, row in ways.items())
+            figures = ", ".join(f"{way} {lip_probe.in_words(row)}" for way, row in ways.items())
             lines.append(f"{encoder:>12} {measure:>8}: {figures}")
     return "\n".join(lines)

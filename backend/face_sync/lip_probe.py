@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -80,6 +81,18 @@ def mean_of_long(clips: list[ProbeClip], values: dict[str, tuple[float, float]])
     kept = [values[clip.name] for clip in clips if clip.long and clip.name in values]
     correlation, concordance = np.mean(kept, axis=0) if kept else (np.nan, np.nan)
     return float(correlation), float(concordance)
+
+
+def told(clips: list[ProbeClip], values: dict[str, tuple[float, float]]) -> dict[str, Any]:
+    """The means, None without a long clip, and every clip's own correlation and CCC, for machines."""
+    correlation, concordance = (None if np.isnan(mean) else round(mean, 3) for mean in mean_of_long(clips, values))
+    by_clip = {clip: [round(float(number), 3) for number in pair] for clip, pair in values.items()}
+    return {"correlation": correlation, "ccc": concordance, "clips": by_clip}
+
+
+def in_words(row: dict[str, Any]) -> str:
+    """The means of `told` as text."""
+    return "–" if row["correlation"] is None else f"{row['correlation']:.3f} ({row['ccc']:.2f})"
 
 
 class Ridge:

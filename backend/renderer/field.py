@@ -58,8 +58,6 @@ class FieldConfig:
     lip_region: Region
     expression_region: Region
     blendshape_centre: tuple[float, ...]
-    expression: tuple[str, ...] = UPPER_FACE
-    lip_inputs: int = 0
     layout: TriplaneLayout = field(default_factory=TriplaneLayout)
     hidden: int = 64
     geometry: int = 32
@@ -67,6 +65,8 @@ class FieldConfig:
     expression_features: int = 8
     max_samples: int = 48
     occupancy_cells: int = 128
+    expression: tuple[str, ...] = UPPER_FACE
+    lip_inputs: int = 0
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

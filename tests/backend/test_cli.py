@@ -92,7 +92,9 @@ def test_held_out_frames_in_a_folder_have_the_figures_of_their_workspace(backend
     assert figures.pop("report") == str(report)
     assert "What was compared" in report.read_text("utf-8")
     own = json.loads(backend("evaluate", trained, "--json", "--size", "96", "--no-report").stdout)
+    by_sound = own.pop("by_sound")
     assert figures == own and own["psnr_head"] > 15
+    assert set(by_sound) == set(own) and by_sound["frames"] == own["frames"]
 
 
 def test_films_of_different_sizes_are_told(backend, tmp_path, sample, short_clip):

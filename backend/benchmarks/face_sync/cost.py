@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import subprocess
 import sys
 import time
@@ -28,7 +29,7 @@ def measure(workspace: Workspace, work: Path, reporter: Reporter) -> list[dict[s
     for done, minutes in enumerate(MINUTES):
         reporter.progress("features of long sound", done, len(MINUTES), "sounds", f"{minutes} min")
         path, out = work / f"sound_{minutes}min.wav", work / "features.npz"
-        times = -(-minutes * 60 * RATE // len(sound))
+        times = math.ceil(minutes * 60 * RATE / len(sound))
         write_wav(path, (sound for _ in range(times)))
         begun = time.monotonic()
         with subprocess.Popen(

@@ -13,7 +13,8 @@ from ...face_sync.audio_offset import CONFIDENT, estimate_offset_ms
 from ...face_sync.command import encoder_table
 from ...face_sync.encoders import present
 from ...face_sync.landmark_groups import LEFT, RIGHT
-from ...face_sync.lip_probe import LEARNT_SHARE, ProbeClip, agreement, mean_of_long
+from ...face_sync.lip_probe import LEARNT_SHARE, ProbeClip, agreement
+from ...face_sync.lip_probe import told as told_of
 from ...media.audio import RATE, read_audio
 from ...progress import Reporter
 from ...workspace import FPS, Workspace, read_arrays
@@ -76,12 +77,7 @@ def _adapted(clips: list[ProbeClip], reporter: Reporter) -> dict[str, Any]:
     for name, ways in table.items():
         for way, values in ways.items():
             if values:
-                correlation, concordance = mean_of_long(clips, values)
-                result.setdefault(name, {})[way] = {
-                    "correlation": round(float(correlation), 3),
-                    "ccc": round(float(concordance), 3),
-                    "clips": {clip: [round(float(number), 3) for number in pair] for clip, pair in values.items()},
-                }
+                result.setdefault(name, {})[way] = told_of(clips, values)
     return result
 
 

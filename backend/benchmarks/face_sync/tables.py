@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ...face_sync.lip_probe import in_words as in_words_of
+
 
 def in_words(result: dict[str, Any]) -> str:
     """Every part that was measured."""
@@ -30,7 +32,7 @@ def _lip_space(found: dict[str, Any]) -> str:
         for measure, ways in table.items():
             if measure == "seconds":
                 continue
-            figures = ", ".join(f"{way} {row['correlation']:.3f} ({row['ccc']:.2f})" for way, row in ways.items())
+            figures = ", ".join(f"{way} {in_words_of(row)}" for way, row in ways.items())
             lines.append(f"  {name:<10} {measure:<8} {figures}")
     lines.append("Every clip, opening:")
     for clip in found["clips"]:

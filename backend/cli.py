@@ -91,6 +91,8 @@ def _in_words(result: dict[str, Any]) -> str:
             value = f"{value:.3f}".rstrip("0").rstrip(".")
         if isinstance(value, str | int):
             lines.append(f"{name.replace('_', ' ')}: {value}")
+        elif isinstance(value, dict) and name == "by_sound":
+            lines += [f"{line}, by sound" for line in _in_words(value).splitlines() if line.startswith(("lip", "lmd"))]
     return "\n".join(lines)
 
 

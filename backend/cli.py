@@ -186,7 +186,10 @@ def _evaluate(args: argparse.Namespace, stop: threading.Event) -> dict[str, Any]
     from .performance import evaluate
 
     size = 256 if args.size is None else args.size
-    return evaluate(args.workspace, _reporter(stop), size=size, report=not args.no_report, films=args.film or [])
+    films, landmarks = args.film or [], args.landmarks
+    return evaluate(
+        args.workspace, _reporter(stop), size=size, report=not args.no_report, films=films, landmarks=landmarks
+    )
 
 
 def _evaluate_videos(args: argparse.Namespace, stop: threading.Event) -> dict[str, Any]:
@@ -196,7 +199,7 @@ def _evaluate_videos(args: argparse.Namespace, stop: threading.Event) -> dict[st
         args.usage_error(f"{unfit} goes with a workspace only")
     from .evaluation.videos import evaluate_videos
 
-    evaluation = evaluate_videos(args.video, args.reference, args.matte, _reporter(stop))
+    evaluation = evaluate_videos(args.video, args.reference, args.matte, _reporter(stop), args.landmarks)
     figures = evaluation.figures
     if args.report is not None:
         from .evaluation.report import write_comparison
@@ -239,6 +242,10 @@ def _parser(verb_named: str | None) -> argparse.ArgumentParser:
             sub.add_argument("--json", action="store_true", help="print the result as JSON")
         return sub
 
+    def landmarks(sub: argparse.ArgumentParser, what: str) -> None:
+        kinds = ("auto", "task", "mesh")
+        sub.add_argument("--landmarks", choices=kinds, default="auto", help=f"{what} (%(default)s)")
+
     sub = verb("process", "preprocess a video into a workspace, stage by stage; goes on where it stopped", _process)
     sub.add_argument("video", type=Path, nargs="?", help="the clip; may be left out to go on with a workspace")
     sub.add_argument("--workspace", type=Path, required=True, help="folder of the subject")
@@ -246,9 +253,7 @@ def _parser(verb_named: str | None) -> argparse.ArgumentParser:
     sub.add_argument(
         "--size", type=int, default=ProcessOptions.size, help="largest side of the working frame, pixels (%(default)s)"
     )
-    sub.add_argument(
-        "--landmarks", choices=("auto", "task", "mesh"), default="auto", help="which landmark model (%(default)s)"
-    )
+    landmarks(sub, "which landmark model")
     sub.add_argument(
         "--audio-offset",
         metavar="MS",
@@ -314,6 +319,7 @@ def _parser(verb_named: str | None) -> argparse.ArgumentParser:
         type=Path,
         help="the true film or folder; of one that render --split test wrote its NNNNNN_truth.png",
     )
+    landmarks(sub, "which landmark model reads the lips")
     sub.add_argument("--matte", type=Path, help="folder of the true heads' mattes: NNNNNN_head.png or NNNNNN.png")
     sub.add_argument("--report", type=Path, metavar="OUT.html", help="write a report of --video and --reference")
 

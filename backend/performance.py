@@ -298,13 +298,20 @@ def render_split(root: Path, out: Path, reporter: Reporter, *, size: int | None 
 
 
 def evaluate(
-    root: Path, reporter: Reporter, *, size: int | None = 256, report: bool = True, films: Sequence[Path] = ()
+    root: Path,
+    reporter: Reporter,
+    *,
+    size: int | None = 256,
+    report: bool = True,
+    films: Sequence[Path] = (),
+    landmarks: str = "auto",
 ) -> dict[str, Any]:
     """The figures of `evaluate --json`, and reports/report.html.
 
     Args:
         size: side of the pictures compared; the working frame's own when None.
         films: spoken films to show in the report.
+        landmarks: what reads the lips: `task`, `mesh` or `auto`.
 
     Returns:
         The figures; under `by_sound` those of the same frames with their lips driven by their own sound, which a head
@@ -315,11 +322,11 @@ def evaluate(
 
     workspace = Workspace.open(root)
     workspace.require("portrait_sync")
-    evaluation = compare(held_out(workspace, size, reporter))
+    evaluation = compare(held_out(workspace, size, reporter), landmarks)
     figures, by_sound = evaluation.figures, None
     if checkpoints.load_for_rendering(workspace, reporter).lips.name == SHAPE:
         kinds, kept = strip.moments(evaluation), {}
-        spoken = compare(strip.keeping(held_out_by_sound(workspace, size, reporter), kinds, kept))
+        spoken = compare(strip.keeping(held_out_by_sound(workspace, size, reporter), kinds, kept), landmarks)
         figures["by_sound"] = spoken.figures
         by_sound = spoken, strip.strip(evaluation, kinds, kept)
     if report:

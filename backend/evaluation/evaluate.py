@@ -142,18 +142,20 @@ class Evaluation:
             "lip_range": _number(range_ratio(*lips)),
             "temporal_steadiness": _mean(self.change_error),
             "frames_without_face": int((~seen).sum()),
+            "landmarks": self.landmarks_source,
         }
 
 
-def evaluate(pairs: Iterable[Pair]) -> Evaluation:
+def evaluate(pairs: Iterable[Pair], landmarks: str = "auto") -> Evaluation:
     """Compare predicted with true frames, one after another; memory does not grow with the pictures' number.
 
     Args:
         pairs: in order of time, all of one size.
+        landmarks: what reads the lips, as `lip_reader` takes it.
 
     Raises:
         WorkspaceError: there is no pair.
-        ModelError: the weights of LPIPS are there and damaged.
+        ModelError: the weights of LPIPS are there and damaged; the landmarks asked for are not here.
     """
     rows: list[dict[str, float]] = []
     indices: list[int] = []
@@ -161,7 +163,7 @@ def evaluate(pairs: Iterable[Pair]) -> Evaluation:
     kept = _KeptPictures()
     lpips = _perceptual_distance()
     before: FramePair | None = None
-    with lip_reader() as (landmarker, read_predicted), lip_reader() as (_, read_truth):
+    with lip_reader(landmarks) as (landmarker, read_predicted), lip_reader(landmarks) as (_, read_truth):
         for given in pairs:
             pair = FramePair(given.index, given.predicted.copy(), given.truth.copy(), given.head)
             points[0].append(read_predicted(pair.predicted))

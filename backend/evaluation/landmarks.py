@@ -7,29 +7,32 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from ..errors import ModelError
 from ..head_sync.landmarks import LANDMARKS, FaceLandmarker, open_landmarker
 
 
 @contextlib.contextmanager
-def lip_reader() -> Iterator[tuple[FaceLandmarker, Callable[[np.ndarray], np.ndarray]]]:
+def lip_reader(landmarker: str = "auto") -> Iterator[tuple[FaceLandmarker, Callable[[np.ndarray], np.ndarray]]]:
     """A landmarker of its own for one run of frames, and the function (H, W, 3) uint8 -> (478, 2) pixels.
 
-    The face mesh inside the mediapipe package is preferred to the downloaded task: figures then do not depend on what a
-    machine has. The function gives NaN where no face is found.
+    Args:
+        landmarker: `task`, `mesh`, or `auto` for the task where its file is, else the mesh inside the mediapipe package.
+            The task reads lips more truly (docs/evaluation.md), and figures of the two are not to be compared.
+
+    Yields:
+        The landmarker, whose `source` names it, and the function, which gives NaN where no face is found.
+
+    Raises:
+        ModelError: what was asked for is missing or damaged.
     """
-    try:
-        landmarker = open_landmarker("mesh")
-    except ModelError:
-        landmarker = open_landmarker("auto")
+    opened = open_landmarker(landmarker)
 
     def read(picture: np.ndarray) -> np.ndarray:
-        faces = landmarker.detect(np.ascontiguousarray(picture))
+        faces = opened.detect(np.ascontiguousarray(picture))
         if not faces:
             return np.full((LANDMARKS, 2), np.nan, np.float32)
         return max(faces, key=lambda face: face.size_px).points_px
 
     try:
-        yield landmarker, read
+        yield opened, read
     finally:
-        landmarker.close()
+        opened.close()

@@ -68,6 +68,10 @@ _FIGURES: dict[str, tuple[str, str, str, int]] = {
 """Name, unit, meaning and digits of each figure."""
 
 _NOT_MEASURED = "not measured"
+_LIPS_READ_BY = {
+    "task": "Lips are read by face_landmarker.task.",
+    "mesh": "Lips are read by the face mesh inside the mediapipe package, which is less exact than face_landmarker.task.",
+}
 _LIP_FIGURES = ("lip_correlation", "lip_range", "lmd_px", "psnr_mouth", "temporal_steadiness")
 _HEADLINE = ("psnr_head", "psnr", "ssim", "lmd_px")
 _CURVES = ("jawOpen", "mouthPucker", "mouthSmileLeft", "eyeBlinkLeft", "browInnerUp")
@@ -280,7 +284,7 @@ def _comparison_section(
     rows = _figure_rows(evaluation, frames_meaning)
     return {
         "title": title,
-        "note": note,
+        "note": f"{note} {_LIPS_READ_BY[evaluation.landmarks_source]}",
         "size": evaluation.size,
         "headline": [row for row in rows if row["key"] in _HEADLINE and row["value"] != _NOT_MEASURED],
         "figures": rows,

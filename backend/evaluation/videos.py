@@ -18,7 +18,11 @@ from .evaluate import Evaluation, FramePair, evaluate
 
 
 def evaluate_videos(
-    video: Path, reference: Path, mattes: Path | None = None, reporter: Reporter | None = None
+    video: Path,
+    reference: Path,
+    mattes: Path | None = None,
+    reporter: Reporter | None = None,
+    landmarks: str = "auto",
 ) -> Evaluation:
     """Compare two films, or two folders of pictures, frame by frame at 25 frames a second.
 
@@ -31,6 +35,7 @@ def evaluate_videos(
     Args:
         mattes: folder of the true heads' mattes, `%06d_head.png` or `%06d.png`, whose red channel counts; the
             reference's own `%06d_head.png` when None. Without any the figures of the head are None.
+        landmarks: what reads the lips: `task`, `mesh` or `auto`.
 
     Raises:
         MediaError: one cannot be read, is empty, shares no frame with the other, or sizes differ.
@@ -57,7 +62,7 @@ def evaluate_videos(
             yield FramePair(index, predicted, truth, head)
             reporter.progress("comparing frames", done, max(pairing.count, done))
 
-    evaluation = evaluate(pairs())
+    evaluation = evaluate(pairs(), landmarks)
     if mattes is not None and not inside:
         raise MediaError(f"{mattes} holds no matte of a frame that was compared: number them as the frames are.")
     return evaluation

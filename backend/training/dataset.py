@@ -92,6 +92,7 @@ class Rays:
         counts: (I) rays of each.
         u, v: (R) pixel centres in the reduced picture.
         colour: (R, 3) float32 in [0, 1], the foreground's own; alpha: (R, 1) float32.
+        at_mouth: (R) bool, pixels in the box of the mouth.
     """
 
     frames: np.ndarray
@@ -100,6 +101,7 @@ class Rays:
     v: np.ndarray
     colour: np.ndarray
     alpha: np.ndarray
+    at_mouth: np.ndarray
 
 
 def foreground_colour(colour: np.ndarray, alpha: np.ndarray, plate: np.ndarray) -> np.ndarray:
@@ -239,7 +241,7 @@ class FramePool:
         chosen = [self.held[i] for i in rng.integers(0, len(self.held), images + patches)]
         frames = [frame.index for frame in chosen]
         counts = [rays_per_image] * images + [patch_side**2] * patches
-        columns, rows, colour, alpha = [], [], [], []
+        columns, rows, colour, alpha, at_mouth = [], [], [], [], []
         for number, frame in enumerate(chosen):
             height, width = frame.alpha.shape
             if number < images:
@@ -259,6 +261,8 @@ class FramePool:
             rows.append(y + (frame.y0 + 0.5))
             colour.append(frame.colour[y, x])
             alpha.append(frame.alpha[y, x])
+            x0, y0, x1, y1 = frame.boxes[1]
+            at_mouth.append((x >= x0) & (x < x1) & (y >= y0) & (y < y1))
         return Rays(
             np.array(frames),
             np.array(counts),
@@ -266,6 +270,7 @@ class FramePool:
             np.concatenate(rows),
             np.concatenate(colour).astype(np.float32) / 255,
             np.concatenate(alpha).astype(np.float32)[:, None] / 255,
+            np.concatenate(at_mouth),
         )
 
 

@@ -11,6 +11,14 @@ _WINDOW = 7
 _LUMA, _CONTRAST = 0.01**2, 0.03**2
 
 
+def colour_loss(
+    predicted: torch.Tensor, truth: torch.Tensor, at_mouth: torch.Tensor, mouth_weight: float
+) -> torch.Tensor:
+    """Squared error of (R, 3) colours, the first term of Eq. 13; at the mouth, (R) bool, it counts `mouth_weight` times."""
+    weight = torch.where(at_mouth, mouth_weight, 1.0)
+    return (weight[:, None] * (predicted - truth) ** 2).mean()
+
+
 def structural_loss(predicted: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     """How little patches are alike in structure: 1 - SSIM at full and at half size, the mean; 0 when equal.
 

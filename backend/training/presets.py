@@ -37,6 +37,9 @@ class Preset:
     """AdamW's rate for the networks."""
     feature_share: float = 0.3
     """Share of the rays that go to the mouth and the eyes."""
+    mouth_weight: float = 12.0
+    """How many times an error at the mouth counts in the loss: one network draws all of the head, and where every error
+    counts alike it spends itself on hair and edges, and teeth are the last thing it learns."""
     blendshape_noise: float = 0.01
     """Noise on the blendshapes while training: without it they become a frame number that soaks up pose error, with much
     of it lips open less than they should."""
@@ -112,6 +115,7 @@ PRESETS = {
         log2_table_size=14,
         network_rate=1e-3,
         feature_share=0.0,
+        mouth_weight=1.0,
         expression="paper",
         refinements=(),
         fine_weight=0.01,

@@ -22,7 +22,7 @@ from ..workspace import Workspace, key_of, read_arrays, write_arrays
 from . import checkpoints, hull
 from .conditions import LipSource
 from .dataset import FramePool, Rays, Tracking, read_frame
-from .losses import SPREAD_WEIGHT, structural_loss
+from .losses import SPREAD_WEIGHT, colour_loss, structural_loss
 from .occupancy import Occupancy
 from .pose_refinement import focal_step, refine_pose
 from .presets import Preset
@@ -421,7 +421,8 @@ class Trainer:
             background[-in_patches:] = torch.rand(patches, 3, device=device).repeat_interleave(PATCH_SIDE**2, 0)
         predicted = rgba[:, :3] + (1 - rgba[:, 3:]) * background
         truth = alpha * target + (1 - alpha) * background
-        loss = ((predicted - truth) ** 2).mean() + SPREAD_WEIGHT * spread.mean()
+        at_mouth = torch.from_numpy(rays.at_mouth).to(device)
+        loss = colour_loss(predicted, truth, at_mouth, self.preset.mouth_weight) + SPREAD_WEIGHT * spread.mean()
         if patches:
             loss = loss + self.preset.fine_weight * self._perceptual(predicted[-in_patches:], truth[-in_patches:])
         self.optimiser.zero_grad(set_to_none=True)

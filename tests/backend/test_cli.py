@@ -8,6 +8,9 @@ import sys
 
 import pytest
 
+from backend import models
+from backend.head_sync.landmarks import landmarker_source
+
 
 @pytest.fixture
 def backend(root):
@@ -63,6 +66,17 @@ def test_evaluate_prints_the_papers_figures_as_json(backend, trained):
     figures = json.loads(done.stdout)
     assert {"psnr", "psnr_head", "ssim", "lmd_px", "frames"} <= set(figures)
     assert figures["psnr"] > 20 and figures["frames"] > 5
+    assert figures["landmarks"] == landmarker_source()
+
+
+def test_lips_are_read_by_the_landmarks_asked_for(backend, trained, monkeypatch, tmp_path):
+    for name in ("XDG_DATA_HOME", "LOCALAPPDATA", "HOME", models.FOLDER_VARIABLE):
+        monkeypatch.setenv(name, str(tmp_path))
+    done = backend("evaluate", trained, "--json", "--size", "64", "--no-report", "--landmarks", "mesh")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["landmarks"] == "mesh"
+    done = backend("evaluate", trained, "--size", "64", "--landmarks", "task")
+    assert done.returncode != 0 and "face_landmarker.task is missing" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ def _figures(found: Evaluation, quiet: np.ndarray) -> dict[str, Any]:
     closures = [int(start + np.nanargmin(real[start:stop])) for start, stop in stretches(real < CLOSED)]
     met = [bool(np.nanmin(drawn[max(at - NEAR, 0) : at + NEAR + 1]) < OPEN) for at in closures]
     silent = quiet[found.index]
-    kept = ("psnr_mouth", "psnr_head", "lmd_px", "lip_correlation", "lip_range")
+    kept = ("psnr_mouth", "psnr_head", "lmd_px", "lip_correlation", "lip_range", "landmarks")
     return {name: figures[name] for name in kept} | {
         "closures": len(closures),
         "closures_met": round(float(np.mean(met)), 3) if met else None,

@@ -9,7 +9,7 @@ from backend.renderer.cameras import Camera, project
 from backend.renderer.render import Renderer
 from backend.training import checkpoints, dataset
 from backend.training.dataset import FramePool, Tracking, foreground_colour, read_frame
-from backend.training.losses import structural_loss
+from backend.training.losses import colour_loss, structural_loss
 from backend.training.occupancy import Occupancy, without_gaps
 from backend.training.pose_refinement import Refined, focal_step, move, refine_pose
 from backend.training.regions import eye_regions, lip_region
@@ -89,7 +89,12 @@ def test_rays_carry_the_pixels_they_go_through(pool):
         x, y = (rays.u[part] - 0.5 - frame.x0).astype(int), (rays.v[part] - 0.5 - frame.y0).astype(int)
         np.testing.assert_allclose(rays.colour[part], frame.colour[y, x] / 255, atol=1e-6)
         np.testing.assert_allclose(rays.alpha[part, 0], frame.alpha[y, x] / 255, atol=1e-6)
+        left, top, right, bottom = frame.boxes[1]
+        np.testing.assert_array_equal(
+            rays.at_mouth[part], (x >= left) & (x < right) & (y >= top) & (y < bottom), err_msg=str(index)
+        )
         first += count
+    assert rays.at_mouth[:150].mean() > 0.05
     assert np.ptp(rays.u[-1024:]) == 31 and np.ptp(rays.v[-1024:]) == 31
 
 
@@ -116,6 +121,15 @@ def test_a_watch_knows_standstill_and_collapse(trained):
     assert not watch.has_learnt_what_it_can(3000), "too little has passed since the poses changed"
     course(20, 25, 28, 21)
     assert watch.has_collapsed()
+
+
+def test_errors_at_the_mouth_count_as_often_as_the_preset_says():
+    predicted, truth = torch.rand(6, 3), torch.rand(6, 3)
+    errors = ((predicted - truth) ** 2).sum(1)
+    at_mouth = torch.tensor([True, False, False, True, False, False])
+    told = colour_loss(predicted, truth, at_mouth, 12.0)
+    torch.testing.assert_close(told, (12 * errors[at_mouth].sum() + errors[~at_mouth].sum()) / 18)
+    torch.testing.assert_close(colour_loss(predicted, truth, at_mouth, 1.0), errors.sum() / 18)
 
 
 def test_the_structural_loss_knows_blur_from_brightness():

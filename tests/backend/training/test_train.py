@@ -10,6 +10,7 @@ import torch
 from backend.errors import SyncTalkError, WorkspaceError
 from backend.progress import Reporter
 from backend.training import checkpoints
+from backend.training import train as train_module
 from backend.training.presets import PRESETS
 from backend.training.train import ANNEAL, Trainer, train
 from backend.workspace import Workspace, read_arrays
@@ -142,6 +143,18 @@ def test_the_fine_stage_draws_patches_and_lowers_its_own_loss(untrained):
             made._train_step()
     values = [float(value.detach()) for value in losses]
     assert len(values) == 120 and np.mean(values[-20:]) < 0.9 * np.mean(values[:20])
+
+
+def test_a_step_weighs_the_mouth_as_its_preset_says(untrained, monkeypatch):
+    given = []
+    loss = train_module.colour_loss
+    monkeypatch.setattr(train_module, "colour_loss", lambda *arguments: given.append(arguments) or loss(*arguments))
+    for changes in ([], ["mouth_weight=3"]):
+        preset = PRESETS["preview"].changed(changes)
+        with Trainer(Workspace.open(untrained), preset, Reporter(), 1.0, 0, "cpu", 400) as made:
+            made._train_step()
+    assert [weight for *_, weight in given] == [PRESETS["preview"].mouth_weight, 3]
+    assert all(0.05 < at_mouth.float().mean() < 0.5 for *_, at_mouth, _ in given)
 
 
 def test_too_few_frames_with_a_face_are_told(untrained):

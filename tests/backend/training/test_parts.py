@@ -4,15 +4,17 @@ import numpy as np
 import pytest
 import torch
 
+from backend.evaluation.metrics import LIPS
 from backend.progress import Reporter
 from backend.renderer.cameras import Camera, project
+from backend.renderer.field import region_weight
 from backend.renderer.render import Renderer
 from backend.training import checkpoints, dataset
 from backend.training.dataset import FramePool, Tracking, foreground_colour, read_frame
 from backend.training.losses import colour_loss, structural_loss
 from backend.training.occupancy import Occupancy, without_gaps
 from backend.training.pose_refinement import Refined, focal_step, move, refine_pose
-from backend.training.regions import eye_regions, lip_region
+from backend.training.regions import expression_region, eye_regions, lip_region
 from backend.training.watch import Look, Watch, validation_split
 from backend.workspace import Workspace
 
@@ -121,6 +123,16 @@ def test_a_watch_knows_standstill_and_collapse(trained):
     assert not watch.has_learnt_what_it_can(3000), "too little has passed since the poses changed"
     course(20, 25, 28, 21)
     assert watch.has_collapsed()
+
+
+def test_what_moves_the_upper_face_does_not_reach_the_lips_nor_the_reverse(processed_once):
+    face = Tracking.read(Workspace.open(processed_once)).face_head_m
+    points = torch.tensor(face, dtype=torch.float32)
+    lips, eyes = points[list(LIPS)], points[[33, 133, 159, 145, 263, 362, 386, 374, 105, 334]]
+    assert region_weight(lips, expression_region(face)).max() < 0.01
+    assert region_weight(eyes, lip_region(face)).max() < 0.01
+    assert region_weight(eyes, expression_region(face)).min() > 0.85
+    assert region_weight(lips, lip_region(face)).min() > 0.7
 
 
 def test_errors_at_the_mouth_count_as_often_as_the_preset_says():

@@ -37,7 +37,7 @@ class Preset:
     """AdamW's rate for the networks."""
     feature_share: float = 0.3
     """Share of the rays that go to the mouth and the eyes."""
-    mouth_weight: float = 12.0
+    mouth_weight: float = 6.0
     """How many times an error at the mouth counts in the loss: one network draws all of the head, and where every error
     counts alike it spends itself on hair and edges, and teeth are the last thing it learns."""
     blendshape_noise: float = 0.01

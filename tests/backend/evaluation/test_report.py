@@ -187,14 +187,15 @@ def test_plots_of_their_own_are_whole_files_in_the_report_s_colours(head_sync_fi
 
 
 def test_every_figure_stands_in_the_report_with_its_meaning(workspace, evaluation, tmp_path):
-    sizes = {"width", "height"}
-    assert set(report._FIGURES) == set(evaluation.figures) - sizes
+    told_elsewhere = {"width", "height", "landmarks"}
+    assert set(report._FIGURES) == set(evaluation.figures) - told_elsewhere
     text = Page(write_report(workspace, tmp_path / "report.html", evaluation).read_text("utf-8")).text
     for name, unit, meaning, digits in report._FIGURES.values():
         assert name in text and meaning in text
         assert unit in ("", "dB", "px", "grey") and 0 <= digits <= 4
     assert f"{evaluation.figures['ms_ssim']:.4f}" in text
     assert "the held-out last 1/11 of the clip" in text
+    assert report._LIPS_READ_BY[evaluation.landmarks_source] in text
     assert "not measured" in text, "no weights of LPIPS, no face"
 
 

@@ -38,8 +38,9 @@ class Preset:
     feature_share: float = 0.3
     """Share of the rays that go to the mouth and the eyes."""
     mouth_weight: float = 6.0
-    """How many times an error at the mouth counts in the loss: one network draws all of the head, and where every error
-    counts alike it spends itself on hair and edges, and teeth are the last thing it learns."""
+    """How many times an error at the mouth counts in the loss, where the clip has 1,000 frames or more (else less): one
+    network draws all of the head, and where every error counts alike it spends itself on hair and edges, and teeth are the
+    last thing it learns."""
     blendshape_noise: float = 0.01
     """Noise on the blendshapes while training: without it they become a frame number that soaks up pose error, with much
     of it lips open less than they should."""

@@ -38,6 +38,8 @@ ANNEAL = 0.85
 """Share of the time from which the rates fall to a hundredth: what is learnt settles."""
 PATCH_SIDE = 32
 HULL_FRAMES = 48
+MOUTH_FRAMES = 1000
+"""Frames learnt from at which the preset's `mouth_weight` counts in full: of few frames a mouth is soon learnt by heart."""
 MOST_RECOVERIES = 3
 REFINEMENT_SHARE, REFINEMENT_TRIAL = 0.25, 12
 """Poses are refined where that takes no more than this share of the time, as so many frames foretell."""
@@ -118,6 +120,7 @@ class Trainer:
         self._noise[: len(BLENDSHAPE_NAMES)] = preset.blendshape_noise
         usable = np.flatnonzero(self.tracking.valid[: workspace.subject.first_test_frame])
         self.learnt, kept_out = validation_split(usable)
+        self.mouth_weight = 1 + (preset.mouth_weight - 1) * min(1.0, len(self.learnt) / MOUTH_FRAMES)
         self.pool = FramePool(workspace, self.tracking, self.learnt, preset.size)
         self.camera = self.tracking.camera.scaled(self.pool.size, self.pool.size)
         # Not tracking.npz's: an earlier training has refined those.
@@ -422,7 +425,7 @@ class Trainer:
         predicted = rgba[:, :3] + (1 - rgba[:, 3:]) * background
         truth = alpha * target + (1 - alpha) * background
         at_mouth = torch.from_numpy(rays.at_mouth).to(device)
-        loss = colour_loss(predicted, truth, at_mouth, self.preset.mouth_weight) + SPREAD_WEIGHT * spread.mean()
+        loss = colour_loss(predicted, truth, at_mouth, self.mouth_weight) + SPREAD_WEIGHT * spread.mean()
         if patches:
             loss = loss + self.preset.fine_weight * self._perceptual(predicted[-in_patches:], truth[-in_patches:])
         self.optimiser.zero_grad(set_to_none=True)

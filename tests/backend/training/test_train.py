@@ -145,7 +145,7 @@ def test_the_fine_stage_draws_patches_and_lowers_its_own_loss(untrained):
     assert len(values) == 120 and np.mean(values[-20:]) < 0.9 * np.mean(values[:20])
 
 
-def test_a_step_weighs_the_mouth_as_its_preset_says(untrained, monkeypatch):
+def test_a_step_weighs_the_mouth_as_its_preset_says_and_less_in_a_short_clip(untrained, monkeypatch):
     given = []
     loss = train_module.colour_loss
     monkeypatch.setattr(train_module, "colour_loss", lambda *arguments: given.append(arguments) or loss(*arguments))
@@ -153,7 +153,8 @@ def test_a_step_weighs_the_mouth_as_its_preset_says(untrained, monkeypatch):
         preset = PRESETS["preview"].changed(changes)
         with Trainer(Workspace.open(untrained), preset, Reporter(), 1.0, 0, "cpu", 400) as made:
             made._train_step()
-    assert [weight for *_, weight in given] == [PRESETS["preview"].mouth_weight, 3]
+    short = len(made.learnt) / train_module.MOUTH_FRAMES
+    assert [weight for *_, weight in given] == [1 + (PRESETS["preview"].mouth_weight - 1) * short, 1 + 2 * short]
     assert all(0.05 < at_mouth.float().mean() < 0.5 for *_, at_mouth, _ in given)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -47,7 +48,6 @@ class FieldConfig:
         box_low_m: corner of the unit cube in the head frame, metres.
         box_size_m: side of the unit cube, metres.
         step_m: distance between samples on a ray, metres.
-        max_samples: samples a ray at most; more than rays need, since one that is cut off leaves a jump in the picture.
         lip_region, expression_region: where each may act (the facial-aware masks, fixed to the head).
         blendshape_centre: (52) the clip's mean; the networks see differences from it.
         expression: names of the blendshapes that drive the upper face.
@@ -66,7 +66,6 @@ class FieldConfig:
     geometry: int = 32
     lip_features: int = 16
     expression_features: int = 8
-    max_samples: int = 48
     occupancy_cells: int = 128
     expression: tuple[str, ...] = UPPER_FACE
     lip_inputs: int = 0
@@ -77,6 +76,7 @@ class FieldConfig:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> FieldConfig:
         value = dict(value)
+        value.pop("max_samples", None)  # in older checkpoints; it is the training's alone
         value["layout"] = TriplaneLayout(**value["layout"])
         for name in ("lip_region", "expression_region"):
             region = value[name]
@@ -176,14 +176,21 @@ class Field(nn.Module):
     # -- where it is ------------------------------------------------------------------------------------------------
 
     def grid(self, step_times: float = 1.0, max_samples: int | None = None) -> Grid:
-        """The occupied cells and how to sample them; `step_times` the configured step."""
+        """The occupied cells and how to sample them.
+
+        Args:
+            step_times: times the configured step.
+            max_samples: samples a ray at most. By default as many as the box's diagonal holds: a picture must not lack a
+                ray's last sample, or it jumps where one more comes in at the front.
+        """
         config = self.config
+        step = config.step_m * step_times
         return Grid(
             self.occupied,
             self.clearance,
             config.box_size_m,
-            config.step_m * step_times,
-            max_samples or config.max_samples,
+            step,
+            max_samples or math.ceil(math.sqrt(3) * config.box_size_m / step) + 1,
         )
 
     def in_cube(self, points_m: torch.Tensor) -> torch.Tensor:

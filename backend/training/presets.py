@@ -30,7 +30,7 @@ class Preset:
     finest_resolution: int = 512
     """Cells a side of the finest level."""
     max_samples: int = 16
-    """Samples a ray at most."""
+    """Samples of a training ray at most; a picture's rays have all they need."""
     grid_rate: float = 1e-2
     """AdamW's rate for the grids at the start; it falls to a tenth."""
     network_rate: float = 2e-3

@@ -182,7 +182,6 @@ class Trainer:
             expression=preset.expression_names,
             lip_inputs=self.lips.inputs,
             layout=TriplaneLayout(preset.levels, preset.log2_table_size, 16, preset.finest_resolution),
-            max_samples=preset.max_samples,
         )
         self.field = Field(config).to(self.device)
         occupied = torch.from_numpy(hull.carve(mattes, poses, self.camera, low, side, config.occupancy_cells, face))
@@ -402,10 +401,10 @@ class Trainer:
         poses = np.repeat(self.poses[rays.frames], rays.counts, axis=0)
         origins, directions = pixel_rays(self.camera, poses, rays.u, rays.v)
         towards = torch.from_numpy(directions).to(device)
-        grid = field.grid()
+        grid = field.grid(max_samples=self.preset.max_samples)
         for until, times, count in COARSE_STEPS:
             if self.step < until:
-                grid = field.grid(times, min(count, field.config.max_samples))
+                grid = field.grid(times, min(count, self.preset.max_samples))
                 break
         start = field.in_cube(torch.from_numpy(origins).to(device))
         samples = self.kernel.march(start, towards, grid, torch.rand(total, device=device))

@@ -1,5 +1,8 @@
 """A field's pictures: the folded networks are exact, the camera is a pinhole, kernels and threads agree."""
 
+import dataclasses
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -137,6 +140,30 @@ def test_the_picture_is_continuous_in_the_pose(name):
         moved = POSE.copy()
         moved[:3, 3] += 1e-6 * along
         assert np.abs(renderer.render(camera, moved, blendshapes).rgba - still).max() < 0.2 / 255
+
+
+@pytest.mark.parametrize("name", ["torch", "numba"])
+def test_a_long_ray_lacks_no_sample(name):
+    """One left out at the end makes the picture jump where another comes in at the front."""
+    if name == "numba":
+        pytest.importorskip("numba")
+    kernel = get_kernel("torch") if name == "torch" else compiled_kernel(bfloat16=False)
+    field = small_field()
+    field.config = dataclasses.replace(field.config, step_m=0.003)  # a hundred samples from side to side
+    field.set_occupied(torch.ones(32, 32, 32))
+    with torch.no_grad():  # the same everywhere: 12 a metre
+        field.density_out.weight[0] = 0
+        field.density_out.bias[0] = np.log(12)
+    seen, _ = Renderer(field, kernel).render_rays(CAMERA, POSE, np.zeros(52, np.float32), *np.array([[26.0], [19.0]]))
+    # Density fades out over half a cell, 0.0047 m, at both faces.
+    assert seen[0, 3] == pytest.approx(1 - np.exp(-12 * (0.3 - 0.0047)), abs=2e-3)
+
+
+def test_a_configuration_outlives_json_and_what_older_versions_kept_in_it():
+    config = small_field().config
+    stored = json.loads(json.dumps(config.to_json()))
+    assert FieldConfig.from_json(stored) == config
+    assert FieldConfig.from_json(stored | {"max_samples": 16}) == config
 
 
 def test_turning_the_head_turns_the_picture():

@@ -15,7 +15,7 @@ from typing import Any
 
 from . import __version__
 from .errors import Cancelled, ConsentError, SyncTalkError, storage_error
-from .options import BUNDLE_ADJUSTMENTS, KEYPOINTS, ProcessOptions
+from .options import BUNDLE_ADJUSTMENTS, KEYPOINTS, LANDMARKERS, ProcessOptions
 from .progress import Reporter, terminal_reporter
 from .workspace import STAGES
 
@@ -243,8 +243,8 @@ def _parser(verb_named: str | None) -> argparse.ArgumentParser:
         return sub
 
     def landmarks(sub: argparse.ArgumentParser, what: str) -> None:
-        kinds = ("auto", "task", "mesh")
-        sub.add_argument("--landmarks", choices=kinds, default="auto", help=f"{what} (%(default)s)")
+        default = ProcessOptions.landmarker
+        sub.add_argument("--landmarks", choices=LANDMARKERS, default=default, help=f"{what} (%(default)s)")
 
     sub = verb("process", "preprocess a video into a workspace, stage by stage; goes on where it stopped", _process)
     sub.add_argument("video", type=Path, nargs="?", help="the clip; may be left out to go on with a workspace")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+LANDMARKERS = ("auto", "task", "mesh")
 KEYPOINTS = ("corners", "flow-most", "flow-least")
 BUNDLE_ADJUSTMENTS = ("sparse", "adam")
 

@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 from ..actor import SAMPLE
 from ..media import stage as media_stage
 from ..models import find
-from ..options import KEYPOINTS, ProcessOptions
+from ..options import KEYPOINTS, LANDMARKERS, ProcessOptions
 from ..progress import Reporter, terminal_reporter
 from ..workspace import Workspace, read_arrays
 from . import landmarks_stage
@@ -99,7 +99,9 @@ class Row:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the benchmark's arguments on `parser`."""
     parser.add_argument("--clip", nargs="+", metavar="V", default=["sample"], help="videos, or sample (%(default)s)")
-    parser.add_argument("--landmarks", choices=("auto", "task", "mesh"), default="auto", help="which landmark model")
+    parser.add_argument(
+        "--landmarks", choices=LANDMARKERS, default=ProcessOptions.landmarker, help="which landmark model"
+    )
     parser.add_argument("--keypoints", choices=KEYPOINTS, default=ProcessOptions.keypoints)
     parser.add_argument(
         "--frames", nargs="+", type=int, metavar="N", help="only the cost, on the clip repeated to so many frames"

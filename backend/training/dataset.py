@@ -27,6 +27,11 @@ EXCHANGE_STEPS = 6
 _MOUTH = (61, 291, 0, 17, 37, 267, 84, 314)
 _EYES = ((33, 133, 159, 145), (263, 362, 386, 374))
 
+_HEAD_BOX, _MOUTH_BOX, *_EYE_BOXES = range(4)
+"""Rows of `Frame.boxes`."""
+_FEATURE_BOXES = (_MOUTH_BOX, _MOUTH_BOX, *_EYE_BOXES)
+"""To draw from: the mouth as often as both eyes."""
+
 
 @dataclass
 class Tracking:
@@ -245,13 +250,15 @@ class FramePool:
         for number, frame in enumerate(chosen):
             height, width = frame.alpha.shape
             if number < images:
-                kind = np.where(rng.random(rays_per_image) < feature_share, rng.choice([1, 1, 2, 3], rays_per_image), 0)
+                kind = np.where(
+                    rng.random(rays_per_image) < feature_share, rng.choice(_FEATURE_BOXES, rays_per_image), _HEAD_BOX
+                )
                 box = frame.boxes[kind]
                 x = (box[:, 0] + rng.random(rays_per_image) * (box[:, 2] - box[:, 0])).astype(int)
                 y = (box[:, 1] + rng.random(rays_per_image) * (box[:, 3] - box[:, 1])).astype(int)
                 x, y = np.minimum(x, width - 1), np.minimum(y, height - 1)
             else:
-                kind = rng.choice([1, 1, 2, 3]) if rng.random() < feature_share else 0
+                kind = rng.choice(_FEATURE_BOXES) if rng.random() < feature_share else _HEAD_BOX
                 box = frame.boxes[kind]
                 centre = box[:2] + rng.random(2) * (box[2:] - box[:2])
                 corner = np.clip(centre - patch_side / 2, 0, np.maximum((width - patch_side, height - patch_side), 0))
@@ -261,7 +268,7 @@ class FramePool:
             rows.append(y + (frame.y0 + 0.5))
             colour.append(frame.colour[y, x])
             alpha.append(frame.alpha[y, x])
-            x0, y0, x1, y1 = frame.boxes[1]
+            x0, y0, x1, y1 = frame.boxes[_MOUTH_BOX]
             at_mouth.append((x >= x0) & (x < x1) & (y >= y0) & (y < y1))
         return Rays(
             np.array(frames),

@@ -36,6 +36,15 @@ def compiled_kernel(bfloat16: bool) -> Kernel:
     return NumbaKernel(bfloat16=bfloat16)
 
 
+@pytest.fixture(params=["torch", "numba"])
+def kernel(request) -> Kernel:
+    """Each kernel in turn, in single precision."""
+    if request.param == "torch":
+        return get_kernel("torch")
+    pytest.importorskip("numba")
+    return compiled_kernel(bfloat16=False)
+
+
 POSE = np.array([[1, 0, 0, 0.02], [0, 1, 0, -0.01], [0, 0, 1, 0.9], [0, 0, 0, 1]], float)
 CAMERA = Camera(48, 40, 90.0, (24.0, 20.0))
 
@@ -124,12 +133,8 @@ def test_single_pixels_are_those_of_the_picture():
     np.testing.assert_allclose(depth[0], whole.depth_m[20, 24], atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["torch", "numba"])
-def test_the_picture_is_continuous_in_the_pose(name):
+def test_the_picture_is_continuous_in_the_pose(kernel):
     """Blender holds poses in single precision: what that changes must not be seen."""
-    if name == "numba":
-        pytest.importorskip("numba")
-    kernel = get_kernel("torch") if name == "torch" else compiled_kernel(bfloat16=False)
     field = small_field()
     field.set_occupied(torch.rand(32, 32, 32, generator=torch.Generator().manual_seed(3)) > 0.6)  # all borders
     renderer, blendshapes = Renderer(field, kernel), np.zeros(52, np.float32)
@@ -142,12 +147,8 @@ def test_the_picture_is_continuous_in_the_pose(name):
         assert np.abs(renderer.render(camera, moved, blendshapes).rgba - still).max() < 0.2 / 255
 
 
-@pytest.mark.parametrize("name", ["torch", "numba"])
-def test_a_long_ray_lacks_no_sample(name):
+def test_a_long_ray_lacks_no_sample(kernel):
     """One left out at the end makes the picture jump where another comes in at the front."""
-    if name == "numba":
-        pytest.importorskip("numba")
-    kernel = get_kernel("torch") if name == "torch" else compiled_kernel(bfloat16=False)
     field = small_field()
     field.config = dataclasses.replace(field.config, step_m=0.003)  # a hundred samples from side to side
     field.set_occupied(torch.ones(32, 32, 32))

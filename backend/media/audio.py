@@ -7,13 +7,14 @@ import wave
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import av
 import numpy as np
 import soxr
 
 from ..errors import AudioError
 from ..workspace import Workspace, atomic_path
-from .source import audio_stream, decoded, open_media
+from .audio_choice import choose_audio
+from .audio_frames import samples_of
+from .source import decoded, open_media
 
 RATE = 16000
 SILENCE = 10 ** (-55 / 20)
@@ -113,8 +114,11 @@ def write_wav(path: str | os.PathLike, sound: Iterable[np.ndarray], rate: int = 
         return _write_wave(temporary, sound, rate)
 
 
-def check_clip_sound(source: Path) -> None:
-    """Refuse a clip without sound to learn from; decodes it once, keeping nothing.
+def check_clip_sound(source: Path) -> str:
+    """Refuse a clip without sound to learn from; decodes it, keeping nothing.
+
+    Returns:
+        Which track and channels are read, as a sentence for the user where that is not the plain choice; else empty.
 
     Raises:
         AudioError: no sound track, nothing to decode, or silence; each names the clip.
@@ -127,6 +131,8 @@ def check_clip_sound(source: Path) -> None:
             f"{source} is silent ({_decibels(max(loud))}): SyncTalk learns the lips from speech, so give a clip in "
             "which the person is heard."
         )
+    choice = choose_audio(source)
+    return choice.note if choice else ""
 
 
 def write_clip_audio(source: Path, start_s: float, duration_s: float, path: Path) -> None:
@@ -202,23 +208,16 @@ def _resampled(path: Path, rate: int) -> Iterator[tuple[float, np.ndarray]]:
 
 
 def _decoded(path: Path) -> Iterator[tuple[float, np.ndarray, int]]:
-    """(time in seconds, mono float32 samples, rate) of each decoded frame of sound."""
+    """(time in seconds, mono float32 samples, rate) of each decoded frame of the audio that `choose_audio` chose."""
+    choice = choose_audio(path)
+    if choice is None:
+        raise AudioError(f"{path} has no sound: SyncTalk learns and speaks from speech, so give a file with sound.")
     with open_media(path) as container:
-        stream = audio_stream(container)
-        if stream is None:
-            raise AudioError(f"{path} has no sound: SyncTalk learns and speaks from speech, so give a file with sound.")
         end_s = 0.0
-        converters: dict[str, av.AudioResampler] = {}
-        for frame in decoded(container, stream):
-            # Surround sound goes through the usual fold to stereo, which keeps the centre, where speech is.
-            layout = frame.layout.name if frame.layout.nb_channels <= 2 else "stereo"
-            kind = f"{frame.format.name} {frame.layout.name} {frame.rate}"
-            if kind not in converters:
-                converters[kind] = av.AudioResampler(format="fltp", layout=layout)
+        for frame in decoded(container, container.streams[choice.track]):
             time_s = float(frame.pts * frame.time_base) if frame.pts is not None else end_s
-            channels = [part.to_ndarray() for part in converters[kind].resample(frame)]
-            if channels:
-                samples = np.concatenate(channels, axis=1).mean(axis=0, dtype=np.float32)
+            samples = choice.mono(samples_of(frame))
+            if len(samples):
                 end_s = time_s + len(samples) / frame.rate
                 yield time_s, samples, frame.rate
 

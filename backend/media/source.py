@@ -10,7 +10,8 @@ from pathlib import Path
 import av
 import av.container
 
-from ..errors import MediaError
+from ..errors import MediaError, SyncTalkError
+from .read_position import near, reading
 
 _COPY_AGAIN = "copy it again from where it was recorded"
 _HEAD_BYTES = 4096
@@ -21,16 +22,28 @@ def open_media(path: str | os.PathLike) -> Iterator[av.container.InputContainer]
     """Open a media file for reading.
 
     Raises:
-        MediaError: missing, a folder, unreadable, empty, cut off before its index, or no media file at all.
+        MediaError: missing, a folder, unreadable, empty, cut off before its index, or no media file at all; and whatever
+            is raised within the block that is no error of ours, as one sentence.
     """
     path = Path(path)
     check_file(path)
+    # Absolute: of a relative name FFmpeg would take what stands before a colon for a protocol.
+    name = str(path.absolute())
+    reading(name)
     try:
-        container = av.open(str(path), metadata_errors="replace")
+        container = av.open(name, metadata_errors="replace")
     except (av.error.FFmpegError, ValueError) as error:
         raise MediaError(_why_not_media(path)) from error
     with container:
-        yield container
+        try:
+            yield container
+        except (SyncTalkError, GeneratorExit):
+            raise
+        except Exception as error:  # Of odd files PyAV, FFmpeg and NumPy raise a dozen kinds, which no list holds.
+            raise MediaError(
+                f"{path} cannot be read{near(name)} ({type(error).__name__}: {' '.join(str(error).split())}): convert it "
+                "to H.264 and AAC in an MP4 file."
+            ) from error
 
 
 def check_file(path: Path) -> None:
@@ -91,6 +104,7 @@ def decoded(
     the iteration: what came before is good, and whether that is all is for the caller to say.
     """
     packets = container.demux(stream)
+    start_s = (container.start_time or 0) / av.time_base
     while True:
         try:
             packet = next(packets, None)
@@ -98,6 +112,8 @@ def decoded(
             return
         if packet is None:
             return
+        if packet.dts is not None:
+            reading(container.name, float(packet.dts * packet.time_base) - start_s)
         try:
             yield from packet.decode()
         except av.error.FFmpegError:

@@ -63,7 +63,8 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
 
     if not _is_begun(workspace, key):
         # All checks come before the first change: a clip that is refused costs nothing that was there before.
-        check_clip_sound(video)
+        if note := check_clip_sound(video):
+            reporter.warning(note)
         look = _first_look(info, reporter)
         subject.source, subject.source_sha256 = str(video), digest
         subject.source_size, subject.source_fps = (info.width, info.height), info.fps

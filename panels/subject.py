@@ -44,7 +44,7 @@ def _draw_consent(
     box = layout.box()
     if known.state.consent_by:
         label_lines(
-            box, context, f"Permission given by {known.state.consent_by} is recorded.", icon="CHECKMARK", inset=0.6
+            box, context, f"Permission given by “{known.state.consent_by}” is recorded.", icon="CHECKMARK", inset=0.6
         )
         return
     row = box.row(align=True)

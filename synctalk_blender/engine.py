@@ -1,12 +1,14 @@
 """The render engine “SyncTalk”: the neural head for F12, animation renders and the viewport's Rendered mode.
 
 Pose, expression and camera are read from the evaluated scene; the backend draws the head for them. Whatever the backend
-does, Blender goes on: a failure is a sentence and an empty picture.
+does, Blender goes on: a failure is a sentence, shown where the head would be.
 """
 
 from __future__ import annotations
 
+import logging
 import time
+import traceback
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +16,7 @@ import bpy
 import gpu
 import numpy as np
 
-from . import live_frame, viewport_drawing
+from . import lettering, live_frame, viewport_drawing
 from .backend_process import BackendError, shared_backend
 from .live_frame import FrameRequest, HeadFrame
 from .scene import camera as cameras
@@ -23,7 +25,10 @@ from .scene.directions import Directions
 from .scene.errors import SceneError
 from .viewport_drawing import Picture
 
+logger = logging.getLogger("synctalk")
+
 _WAIT_S = 0.005
+_LARGEST_CARD_PX = 1600
 _PREVIEW_MS = 60.0
 """How long a picture may take while the artist drags or scrubs; a larger one follows when the hand rests."""
 
@@ -49,13 +54,13 @@ class SyncTalkRenderEngine(bpy.types.RenderEngine):
 
     def render(self, depsgraph: bpy.types.Depsgraph) -> None:
         """Render the frame that `depsgraph` is evaluated at."""
-        scene = depsgraph.scene
-        _, _, width, height = cameras.render_border(scene)
+        _, _, width, height = cameras.render_border(depsgraph.scene)
         try:
             pixels = self._head_or_none(wanted_frame(depsgraph))
-        except (SceneError, BackendError) as error:
-            self.report({"ERROR"}, str(error))
-            pixels = None
+        except Exception as error:  # noqa: BLE001 (Blender would count a frame that raised as rendered, and end with 0)
+            sentence = _sentence(error)
+            self.report({"ERROR"}, sentence)
+            pixels = lettering.card(sentence, width, height)
         if pixels is None:
             pixels = np.zeros((height, width, 4), np.float32)
         result = self.begin_result(0, 0, width, height)
@@ -99,16 +104,17 @@ class SyncTalkRenderEngine(bpy.types.RenderEngine):
         if self._viewport is None:
             self._viewport = _Viewport()
         viewport = self._viewport
+        region = context.region
         try:
             frame, place = _seen_by_region(context, depsgraph)
-        except SceneError as error:
-            self.update_stats("SyncTalk", str(error))
-            return
-        texture = viewport.picture(frame, place)
-        self.update_stats("SyncTalk", viewport.message)
+            texture, failure = viewport.picture(frame, place), viewport.failure
+        except Exception as error:  # noqa: BLE001 (an engine that raises leaves the view empty without a word)
+            failure, place = _sentence(error), _Place(0.0, 0.0, region.width, region.height, False)
+        self.update_stats("SyncTalk", failure or viewport.message)
+        if failure:
+            texture = viewport.card(failure, place)
         if texture is None:
             return
-        region = context.region
         clip = (
             2 * place.x / region.width - 1,
             2 * place.y / region.height - 1,
@@ -140,6 +146,16 @@ def wanted_frame(depsgraph: bpy.types.Depsgraph) -> HeadFrame:
         stretch = pinhole.height / whole_height
         pinhole = pinhole.cropped(x, round(y * stretch), width, max(1, round(height * stretch)))
     return HeadFrame(str(found.workspace), pinhole, rig.read_rig(found, depsgraph, rig.world_matrix(camera)))
+
+
+def _sentence(error: Exception) -> str:
+    """What to tell of a failure, which in a window goes to the terminal as well; a defect's traceback goes to the log."""
+    sentence = str(error)
+    if not isinstance(error, (SceneError, BackendError)):
+        logger.error("a frame of the head failed:\n%s", "".join(traceback.format_exception(error)))
+        what = f"{type(error).__name__}: {error}"
+        sentence = f"The head could not be drawn because of a defect of the add-on ({what}): report it."
+    return sentence
 
 
 def _fitted(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
@@ -177,6 +193,10 @@ class _Viewport:
 
     def __init__(self) -> None:
         self.message = ""
+        """What the backend does before it can draw."""
+        self.failure = ""
+        """Why there is no image of what is wanted now."""
+        self._card: tuple[tuple[str, int, int], gpu.types.GPUTexture] | None = None
         self._texture: gpu.types.GPUTexture | None = None
         self._texture_fills_frame = False
         self._wanted: HeadFrame | None = None
@@ -195,11 +215,19 @@ class _Viewport:
         version = _head_version(frame.workspace)
         if not frame.is_same_as(self._wanted) or version != self._head_version:
             self._wanted, self._head_version = frame, version
-            self._is_moving, self._is_settled = True, False
+            self._is_moving, self._is_settled, self.failure = True, False, ""
         self._take_answer()
         if not self._is_settled and self._request is None:
             self._ask(frame, place)
         return self._texture if self._texture_fills_frame == place.is_camera_frame else None
+
+    def card(self, text: str, place: _Place) -> gpu.types.GPUTexture:
+        """A failure as an image for `place`."""
+        scale = min(1.0, _LARGEST_CARD_PX / max(place.width, place.height, 1.0))
+        key = text, max(1, round(place.width * scale)), max(1, round(place.height * scale))
+        if self._card is None or self._card[0] != key:
+            self._card = key, viewport_drawing.texture_of(lettering.card(*key, most=0.8))
+        return self._card[1]
 
     def _ask(self, frame: HeadFrame, place: _Place) -> None:
         pixels = frame.pinhole.width * frame.pinhole.height
@@ -211,7 +239,7 @@ class _Viewport:
         try:
             self._request = FrameRequest(shared_backend(user_asked=False), asked)
         except BackendError as error:
-            self.message, self._is_settled = str(error), True  # until something changes
+            self.failure, self._is_settled = str(error), True  # until something changes
             return
         _watch(self._request)
 
@@ -227,9 +255,9 @@ class _Viewport:
             pixels, ms = request.take()
         except BackendError as error:
             if error.kind != "cancelled":  # else a render took its place, and it is asked for again
-                self.message, self._is_settled = str(error), is_wanted
+                self.failure, self._is_settled = (str(error) if is_wanted else ""), is_wanted
             return
-        self.message = ""
+        self.message = self.failure = ""
         height, width = pixels.shape[:2]
         if ms > 0:
             self._ms_a_pixel = ms / (width * height)

@@ -47,8 +47,13 @@ def camera_intrinsics(scene: bpy.types.Scene, camera: bpy.types.Object, width: i
     picture.
 
     Raises:
-        SceneError: the camera is not a perspective one.
+        SceneError: the object is no camera, or not a perspective one.
     """
+    if camera.type != "CAMERA":
+        raise SceneError(
+            f"The scene's camera “{camera.name}” is no camera but of the kind {camera.type.lower()}: "
+            "choose a camera in the Scene properties."
+        )
     data = camera.data
     if data.type != "PERSP":
         raise SceneError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -248,3 +249,55 @@ def test_blender_s_output_and_camera_panels_are_shown_for_the_engine(kit, client
         if "SYNCTALK" in getattr(panel, "COMPAT_ENGINES", ())
     }
     assert {"RENDER_PT_format", "RENDER_PT_output", "DATA_PT_lens", "RENDER_PT_color_management"} <= names
+
+
+def test_an_empty_for_a_camera_is_told_by_name(kit, rig):
+    import bpy
+
+    empty = bpy.data.objects.new("no lens", None)
+    kit.scene.collection.objects.link(empty)
+    kit.scene.camera = empty
+    fails(kit, "“no lens” is no camera but of the kind empty: choose a camera")
+
+
+def test_a_defect_of_the_add_on_ends_the_render_as_well(kit, rig, monkeypatch):
+    def defect(*_arguments):
+        raise AttributeError("no such thing")
+
+    monkeypatch.setattr(kit.part("scene.rig"), "read_rig", defect)
+    fails(kit, "defect of the add-on .AttributeError: no such thing")
+
+
+def test_a_failure_is_written_where_the_head_would_be(kit, rig, monkeypatch):
+    import bpy
+
+    shown = []
+
+    class Engine:
+        """The engine's own `render` with Blender's part of it kept: a failing render hands out no image to look at."""
+
+        _head_or_none = staticmethod(lambda frame: None)
+        report = staticmethod(lambda kind, text: shown.append(text))
+        end_result = staticmethod(lambda result: None)
+
+        def begin_result(self, x, y, width, height):
+            del x, y
+            rect = SimpleNamespace(foreach_set=lambda values: shown.append(values.reshape(height, width, 4)))
+            layer = SimpleNamespace(passes=Passes(rect))
+            return SimpleNamespace(layers=[layer])
+
+    class Passes:
+        def __init__(self, rect):
+            self._rect = rect
+
+        def __getitem__(self, name):
+            return SimpleNamespace(rect=self._rect)
+
+    bpy.data.objects.remove(rig.face)
+    engine = kit.part("engine")
+    engine.SyncTalkRenderEngine.render(Engine(), bpy.context.evaluated_depsgraph_get())
+    sentence, image = shown[0], shown[1]
+    assert "holds no SyncTalk head" in sentence
+    card = kit.part("lettering").card(sentence, 96, 96)
+    np.testing.assert_allclose(image, card)
+    assert card[..., :3].max() > 0.9 * card[..., 3].max() > 0.5

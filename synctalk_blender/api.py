@@ -164,7 +164,7 @@ def render_animation(
     scene: bpy.types.Scene | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """Render the scene, compositor and all, by Blender itself.
+    """Render the scene, compositor and all, by Blender itself. The scene's own output settings stay as they are.
 
     Args:
         out: a film with the scene's sound when it ends in `.mp4`, else a folder for PNG frames.
@@ -178,11 +178,6 @@ def render_animation(
     path = Path(_absolute(out))
     if frames is not None:
         scene.frame_start, scene.frame_end = frames
-    if path.suffix.lower() == ".mp4":
-        path.parent.mkdir(parents=True, exist_ok=True)
-        output.set_film(scene, path)
-    else:
-        output.set_pictures(scene, path)
     total = scene.frame_end - scene.frame_start + 1
 
     def rendered(current: bpy.types.Scene, *_arguments: object) -> None:
@@ -191,7 +186,12 @@ def render_animation(
 
     bpy.app.handlers.render_post.append(rendered)
     try:
-        with bpy.context.temp_override(scene=scene):
+        with output.kept(scene), bpy.context.temp_override(scene=scene):
+            if path.suffix.lower() == ".mp4":
+                path.parent.mkdir(parents=True, exist_ok=True)
+                output.set_film(scene, path)
+            else:
+                output.set_pictures(scene, path)
             bpy.ops.render.render(animation=True)
     except RuntimeError as error:  # how Blender raises what the engine reported
         raise SceneError(str(error).removeprefix("Error: ").strip()) from error

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import bpy
 
@@ -32,6 +35,33 @@ def set_pictures(scene: bpy.types.Scene, folder: Path) -> None:
     scene.render.image_settings.color_depth = "8"
     scene.render.filepath = str(folder / "######")
     scene.render.use_file_extension = True
+
+
+@contextlib.contextmanager
+def kept(scene: bpy.types.Scene) -> Iterator[None]:
+    """Give the scene its output settings back at the end, however it comes."""
+    render = scene.render
+    path, extension = render.filepath, render.use_file_extension
+    image, film = _values(render.image_settings), _values(render.ffmpeg)
+    try:
+        yield
+    finally:
+        # These two decide which values the others may have.
+        for name in ("media_type", "file_format", *image):
+            if name in image:
+                setattr(render.image_settings, name, image[name])
+        for name in film:
+            setattr(render.ffmpeg, name, film[name])
+        render.filepath, render.use_file_extension = path, extension
+
+
+def _values(settings: bpy.types.bpy_struct) -> dict[str, Any]:
+    """All settings that can be set, but those with settings of their own."""
+    return {
+        item.identifier: getattr(settings, item.identifier)
+        for item in settings.bl_rna.properties
+        if not item.is_readonly and item.type not in ("POINTER", "COLLECTION")
+    }
 
 
 def _set_format(scene: bpy.types.Scene, name: str, media: str) -> None:

@@ -36,6 +36,7 @@ def can_hold_sound() -> bool:
     return bool(bpy.app.build_options.audaspace)
 
 
-def strips_of(editor: bpy.types.SequenceEditor) -> Any:
-    """The top strips of the sequencer: `strips` from 4.4 on, `sequences` before."""
-    return editor.strips if hasattr(editor, "strips") else editor.sequences
+def strips_of(editor: bpy.types.SequenceEditor, *, nested: bool = False) -> Any:
+    """The top strips of the sequencer, or those within meta strips as well: `strips` from 4.4 on, `sequences` before."""
+    name = "strips" if hasattr(editor, "strips") else "sequences"
+    return getattr(editor, f"{name}_all" if nested else name)

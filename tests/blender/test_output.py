@@ -1,0 +1,49 @@
+"""What a render leaves: a film or images where they were asked for, and the scene's own output settings."""
+
+from __future__ import annotations
+
+import pytest
+
+from .scene_kit import Kit
+
+
+@pytest.fixture
+def kit(addon, tmp_path, monkeypatch):
+    made = Kit(addon.__name__, tmp_path)
+    client = made.use_backend(monkeypatch)
+    made.import_tracking(made.workspace(frames=3))
+    made.scene.render.engine = "SYNCTALK"
+    yield made
+    client.close_shared_backend()
+
+
+def settings(scene) -> dict:
+    found = {"path": scene.render.filepath, "extension": scene.render.use_file_extension}
+    for part in (scene.render.image_settings, scene.render.ffmpeg):
+        for item in part.bl_rna.properties:
+            if not item.is_readonly:
+                found[item.identifier] = getattr(part, item.identifier)
+    return found
+
+
+@pytest.mark.parametrize("out", ["film.mp4", "frames"])
+def test_a_render_from_a_script_gives_the_output_settings_back(kit, out):
+    scene = kit.scene
+    image = scene.render.image_settings
+    if hasattr(image, "media_type"):
+        image.media_type = "IMAGE"
+    image.file_format, image.color_mode, image.color_depth = "OPEN_EXR", "RGB", "32"
+    scene.render.ffmpeg.gopsize = 7
+    scene.render.filepath = "//shots/a_####"
+    before = settings(scene)
+    path = kit.part("api").render_animation(kit.tmp_path / out, scene=scene)
+    assert path.exists()
+    assert settings(scene) == before
+
+
+def test_a_failing_render_gives_them_back_too(kit, monkeypatch):
+    kit.use_backend(monkeypatch, "untrained")
+    before = settings(kit.scene)
+    with pytest.raises(kit.part("scene.errors").SceneError, match="no trained head"):
+        kit.part("api").render_animation(kit.tmp_path / "film.mp4", scene=kit.scene)
+    assert settings(kit.scene) == before

@@ -196,7 +196,7 @@ def start(job: Job) -> None:
     """
     _claim(job)
     job.begin()
-    _settle(job)
+    _end(job)
     if not bpy.app.timers.is_registered(_tick):
         bpy.app.timers.register(_tick, first_interval=0.0, persistent=True)
 
@@ -298,15 +298,25 @@ def _settle(job: Job) -> None:
         runtime.notes[job.step] = job.text
 
 
+def _end(job: Job) -> None:
+    """Settle a job beside the interface that has finished: what it did to the scene becomes one step of the undo history."""
+    if not job.finished:
+        return
+    _settle(job)
+    if not job.error:
+        push_undo(f"SyncTalk: {job.title}")
+
+
+def push_undo(message: str) -> None:
+    """End a step of the undo history here."""
+    bpy.ops.ed.undo_push(message=message)
+
+
 def _tick() -> float | None:
     job = runtime.job
     if job is not None:
         job.advance()
-        if job.finished:
-            _settle(job)
-            if not job.error:
-                # What the job did to the scene becomes one step of the undo history.
-                bpy.ops.ed.undo_push(message=f"SyncTalk: {job.title}")
+        _end(job)
     redraw()
     return TICK_S if runtime.job is not None else None
 

@@ -75,6 +75,23 @@ def test_a_job_beside_the_interface_ends_the_same_way(parts, scene):
     assert parts.jobs.runtime.warnings[parts.steps.Step.TRAIN] == ["half way"]
 
 
+def test_every_job_beside_the_interface_is_one_step_of_the_undo_history(parts, scene, monkeypatch):
+    steps = []
+    monkeypatch.setattr(parts.jobs, "push_undo", steps.append)
+
+    def work():
+        return "done at once, as a composite over the footage that is there already"
+        yield
+
+    parts.jobs.start(parts.jobs.Job(parts.steps.Step.COMPOSITE, "Building", work()))
+    pump_until_finished(parts)
+    parts.jobs._tick()
+    assert steps == ["SyncTalk: Building"]
+    parts.jobs.start(parts.work.train(scene))
+    pump_until_finished(parts)
+    assert steps == ["SyncTalk: Building", "SyncTalk: Training"]
+
+
 def test_progress_has_a_fraction_and_words(parts, scene):
     job = parts.work.train(scene)
     parts.jobs.start(job)

@@ -35,6 +35,24 @@ class Crop:
     size: float
 
 
+@dataclass(frozen=True)
+class FrameCorrections:
+    """What the clip's file does not say of its frames and was measured: all who read the clip apply it.
+
+    Attributes:
+        rotate_deg: clockwise, after the file's own rotation: 0, 90, 180 or 270.
+        field_order: `top` or `bottom`, the field of interlaced frames that was taken first; empty to trust their flag.
+        unflagged: frames that are not flagged as interlaced are so too.
+    """
+
+    rotate_deg: int = 0
+    field_order: str = ""
+    unflagged: bool = False
+
+
+AS_STORED = FrameCorrections()
+
+
 @dataclass
 class Subject:
     """The contents of `subject.json`."""
@@ -49,6 +67,7 @@ class Subject:
     frames: int = 0
     size: int = 0
     crop: Crop | None = None
+    corrections: FrameCorrections = AS_STORED
     audio_offset_ms: float = 0.0
     consent: dict[str, Any] = field(default_factory=dict)
     stages: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -171,6 +190,7 @@ class Workspace:
             known = {item.name for item in dataclasses.fields(Subject)}
             value = {name: item for name, item in value.items() if name in known}
             value["crop"] = Crop(**value["crop"]) if value.get("crop") else None
+            value["corrections"] = FrameCorrections(**value.get("corrections") or {})
             value["source_size"] = tuple(value.get("source_size", (0, 0)))
             return cls(root, Subject(**value))
         except FileNotFoundError as error:

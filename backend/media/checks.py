@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from ..stretches import stretches
 from ..workspace import FPS
 from .decode import ClipInfo, FrameReader, frames_in
 from .faces import SURE, Face, face_finder
+from .frame_pairs import PairMeter
 
 EVERY = 5
 """One frame in so many is searched for faces: 5 a second."""
@@ -26,7 +27,7 @@ SECOND_FACE = 0.25
 AWAY_S = 1.0
 """A face that is away for so long is worth a warning."""
 
-_LOOK_SIDE = 640
+LOOK_SIDE = 640
 _THOROUGH_EVERY = 5
 """One search in so many goes over tiles too, for a head that is small and for other people: one a second."""
 
@@ -40,12 +41,16 @@ class Look:
         faces: found in each, in source pixels, the largest first.
         end_s: where the decoded picture track ends.
         damaged_s: times near which the file is damaged.
+        interlaced_s: times of frames that are flagged as interlaced.
+        pairs: what neighbouring frames tell.
     """
 
     time_s: list[float] = field(default_factory=list)
     faces: list[list[Face]] = field(default_factory=list)
     end_s: float = 0.0
     damaged_s: list[float] = field(default_factory=list)
+    interlaced_s: list[float] = field(default_factory=list)
+    pairs: PairMeter = field(default_factory=lambda: PairMeter(0.0))
 
     @property
     def boxes(self) -> np.ndarray:
@@ -59,9 +64,9 @@ def look_for_faces(info: ClipInfo, progress: Callable[[int], None]) -> Look:
     Args:
         progress: called with the number of frames passed so far.
     """
-    look = Look()
-    reader = FrameReader(info.path, every=EVERY, max_side=_LOOK_SIDE)
-    scale = max(info.width, info.height) / min(max(info.width, info.height), _LOOK_SIDE)
+    look = Look(pairs=PairMeter(info.duration_s))
+    reader = FrameReader(info.path, every=EVERY, max_side=LOOK_SIDE, corrections=info.corrections, meter=look.pairs)
+    scale = max(info.width, info.height) / min(max(info.width, info.height), LOOK_SIDE)
     last = None
     with face_finder() as finder:
         for number, (time_s, picture) in enumerate(reader):
@@ -69,10 +74,13 @@ def look_for_faces(info: ClipInfo, progress: Callable[[int], None]) -> Look:
             last = faces[0] if faces else last
             look.time_s.append(time_s)
             look.faces.append(
-                [Face(f.x * scale, f.y * scale, f.width * scale, f.height * scale, f.score) for f in faces]
+                [
+                    replace(f, x=f.x * scale, y=f.y * scale, width=f.width * scale, height=f.height * scale)
+                    for f in faces
+                ]
             )
             progress(round(time_s * FPS))
-    look.end_s, look.damaged_s = reader.end_s, reader.damaged_s
+    look.end_s, look.damaged_s, look.interlaced_s = reader.end_s, reader.damaged_s, reader.interlaced_s
     return look
 
 
@@ -116,7 +124,7 @@ def _check_whole(info: ClipInfo, look: Look, reporter: Reporter) -> None:
         )
     if look.damaged_s:
         reporter.warning(
-            f"{info.path} is damaged near {_times(look.damaged_s)} and its pictures there may be wrong: copy it again."
+            f"{info.path} is damaged near {times(look.damaged_s)} and its pictures there may be wrong: copy it again."
         )
 
 
@@ -169,7 +177,8 @@ def _check_large(path: Path, look: Look) -> None:
         )
 
 
-def _times(times_s: list[float]) -> str:
+def times(times_s: list[float]) -> str:
+    """Some of the times in words: the first three, and how many more."""
     shown = ", ".join(f"{time_s:.1f} s" for time_s in sorted({round(max(time_s, 0), 1) for time_s in times_s})[:3])
     return shown + (f" and {len(times_s) - 3} more places" if len(times_s) > 3 else "")
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import math
 import os
 from collections.abc import Iterator
@@ -12,15 +10,16 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-import av.filter
 import cv2
 import numpy as np
 from av.sidedata.sidedata import Type as SideData
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 
 from ..errors import MediaError
-from ..workspace import FPS
+from ..workspace import AS_STORED, FPS, FrameCorrections
 from . import hdr
+from .frame_pairs import PairMeter
+from .interlacing import progressive
 from .source import audio_stream, decoded, open_media, video_stream
 
 _SEEK_MARGIN_S = 1.0
@@ -43,6 +42,7 @@ class ClipInfo:
         duration_s: of the picture track, as the container states it; 0 when it does not.
         start_s: time stamp of the first picture, which is time 0 everywhere else.
         hdr: `pq`, `hlg`, or an empty text for an ordinary picture.
+        corrections: with which it was read.
     """
 
     path: Path
@@ -54,6 +54,7 @@ class ClipInfo:
     codec: str
     has_audio: bool
     hdr: str = ""
+    corrections: FrameCorrections = AS_STORED
 
     @property
     def frames(self) -> int:
@@ -67,8 +68,11 @@ def frames_in(duration_s: float) -> int:
     return max(math.ceil(duration_s * FPS - 0.25), 0)
 
 
-def probe(path: str | os.PathLike) -> ClipInfo:
+def probe(path: str | os.PathLike, corrections: FrameCorrections = AS_STORED) -> ClipInfo:
     """Read a clip's header and first picture.
+
+    Args:
+        corrections: width and height are those of the corrected picture.
 
     Raises:
         MediaError: it cannot be opened, has no picture, or not one picture can be decoded.
@@ -79,7 +83,7 @@ def probe(path: str | os.PathLike) -> ClipInfo:
         first = next(_in_order(container, stream, []), None)
         if first is None:
             raise MediaError(f"Not one picture of {path} can be decoded: convert the clip to H.264 in an MP4 file.")
-        layout = _Layout.of(first, stream)
+        layout = _Layout.of(first, stream).turned(corrections.rotate_deg)
         duration = float(stream.duration * stream.time_base) if stream.duration else 0.0
         if duration <= 0 and container.duration:
             duration = container.duration / av.time_base
@@ -93,6 +97,7 @@ def probe(path: str | os.PathLike) -> ClipInfo:
             codec=stream.codec_context.name,
             has_audio=audio_stream(container) is not None,
             hdr=hdr.kind_of(first),
+            corrections=corrections,
         )
 
 
@@ -117,19 +122,31 @@ class FrameReader:
         start_s: begin with the frame of this time.
         every: yield one frame of so many; the rest are decoded, not converted.
         max_side: make pictures no larger than this on their longer side, for a quick look.
+        corrections: of the subject the clip belongs to.
+        meter: is shown every decoded frame.
 
     Attributes:
         end_s: end of the last decoded picture, once the iteration is over.
         damaged_s: times near which packets could not be decoded.
+        interlaced_s: times of the frames that were flagged as interlaced.
     """
 
     def __init__(
-        self, path: str | os.PathLike, start_s: float = 0.0, every: int = 1, max_side: int | None = None
+        self,
+        path: str | os.PathLike,
+        start_s: float = 0.0,
+        every: int = 1,
+        max_side: int | None = None,
+        corrections: FrameCorrections = AS_STORED,
+        meter: PairMeter | None = None,
     ) -> None:
         self.path = Path(path)
-        self.info = probe(path)
+        self.info = probe(path, corrections)
+        self.corrections = corrections
+        self._meter = meter
         self.end_s = 0.0
         self.damaged_s: list[float] = []
+        self.interlaced_s: list[float] = []
         self._first = max(round(start_s * FPS), 0)
         self._every = every
         self._max_side = max_side
@@ -138,7 +155,7 @@ class FrameReader:
         lead_s = min(0.5 / self.info.fps, 0.5 / FPS)
         with open_media(self.path) as container:
             stream = video_stream(container, self.path)
-            convert = _Converter(stream, self._max_side)
+            convert = _Converter(stream, self._max_side, self.corrections.rotate_deg)
             index, shown, picture = self._first, None, None
             for frame in self._from_start(container, stream, lead_s):
                 time_s = _time_of(frame) - self.info.start_s
@@ -166,26 +183,38 @@ class FrameReader:
         start_s = self._first / FPS
         if start_s > 2 * _SEEK_MARGIN_S and not _is_counted(container):
             container.seek(round((start_s - _SEEK_MARGIN_S + self.info.start_s) * av.time_base), backward=True)
-            pictures = _progressive(stream, _in_order(container, stream, self.damaged_s))
+            pictures = self._progressive(container, stream)
             frame = next(pictures, None)
             if frame is not None and _time_of(frame) - self.info.start_s <= start_s + lead_s:
                 yield frame
                 yield from pictures
                 return
             container.seek(0)  # An index that points beyond its target: decode from the beginning instead.
-        yield from _progressive(stream, _in_order(container, stream, self.damaged_s))
+        yield from self._progressive(container, stream)
+
+    def _progressive(self, container, stream) -> Iterator[av.VideoFrame]:
+        def seen() -> Iterator[av.VideoFrame]:
+            for frame in _in_order(container, stream, self.damaged_s):
+                if frame.interlaced_frame:
+                    self.interlaced_s.append(_time_of(frame) - self.info.start_s)
+                if self._meter is not None:
+                    self._meter.see(frame, _time_of(frame) - self.info.start_s)
+                yield frame
+
+        return progressive(seen(), self.corrections.field_order, self.corrections.unflagged)
 
 
 class _Converter:
     """Decoded frames to upright RGB with square pixels; keeps the scaler's tables between frames."""
 
-    def __init__(self, stream: av.VideoStream, max_side: int | None) -> None:
+    def __init__(self, stream: av.VideoStream, max_side: int | None, rotate_deg: int = 0) -> None:
         self._stream = stream
+        self._rotate_deg = rotate_deg
         self._max_side = max_side
         self._reformatter = VideoReformatter()
 
     def __call__(self, frame: av.VideoFrame) -> np.ndarray:
-        layout = _Layout.of(frame, self._stream)
+        layout = _Layout.of(frame, self._stream).turned(self._rotate_deg)
         width, height = layout.stored
         if self._max_side and max(width, height) > self._max_side:
             scale = self._max_side / max(width, height)
@@ -224,6 +253,13 @@ class _Layout:
         elif 0 < aspect < 1:
             height = round(height / aspect)
         return cls((width, height), *_display_turn(frame))
+
+    def turned(self, degrees: int) -> _Layout:
+        """The same, then turned clockwise by quarter turns."""
+        layout = self
+        for _ in range(degrees // 90):  # Clockwise: the axes change places, then left and right do.
+            layout = _Layout(layout.stored, not layout.swap, not layout.flip_y, layout.flip_x)
+        return layout
 
     @property
     def width(self) -> int:
@@ -275,29 +311,6 @@ def _in_order(container, stream: av.VideoStream, damaged_s: list[float]) -> Iter
             if frame.is_corrupt:
                 damaged_s.append(_time_of(frame))
             yield frame
-
-
-def _progressive(stream: av.VideoStream, pictures: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
-    """Pictures whose two fields were taken at different times, as cameras for television do, without their combs."""
-    first = next(pictures, None)
-    if first is None:
-        return
-    pictures = itertools.chain([first], pictures)
-    if not first.interlaced_frame:
-        yield from pictures
-        return
-    graph = av.filter.Graph()
-    source, sink = graph.add_buffer(template=stream), graph.add("buffersink")
-    filters = graph.add("bwdif", "mode=send_frame:parity=auto:deint=interlaced")
-    source.link_to(filters)
-    filters.link_to(sink)
-    graph.configure()
-    for frame in itertools.chain(pictures, [None]):
-        graph.push(frame)
-        # The filter looks one picture ahead: it gives none at first, and its last at the end.
-        with contextlib.suppress(av.error.BlockingIOError, av.error.EOFError):
-            while True:
-                yield graph.pull()
 
 
 def _is_counted(container) -> bool:

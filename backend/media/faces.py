@@ -19,13 +19,17 @@ _SAME_FACE_OVERLAP = 0.2
 
 @dataclass(frozen=True)
 class Face:
-    """A face from forehead to chin, as BlazeFace draws it: a square box in pixels, and a score in [0, 1]."""
+    """A face from forehead to chin, as BlazeFace draws it: a square box in pixels, and a score in [0, 1].
+
+    roll_deg: how far it leans clockwise from upright, by the eyes and the mouth.
+    """
 
     x: float
     y: float
     width: float
     height: float
     score: float
+    roll_deg: float = 0.0
 
     @property
     def box(self) -> tuple[float, float, float, float]:
@@ -72,7 +76,9 @@ class FaceFinder:
             box, score = detection.location_data.relative_bounding_box, detection.score[0]
             if score >= least:
                 x, y = box.xmin * (right - left) + left, box.ymin * (bottom - top) + top
-                found.append(Face(x, y, box.width * (right - left), box.height * (bottom - top), score))
+                size = box.width * (right - left), box.height * (bottom - top)
+                points = detection.location_data.relative_keypoints
+                found.append(Face(x, y, *size, score, _roll_deg(points, right - left, bottom - top)))
         return found
 
 
@@ -86,6 +92,12 @@ def face_finder() -> Iterator[FaceFinder]:
             detector = stack.enter_context(FaceDetection(CONFIDENCE, 0))
             detector.process(np.zeros((128, 128, 3), np.uint8))
         yield FaceFinder(detector)
+
+
+def _roll_deg(points, width: int, height: int) -> float:
+    """From BlazeFace's keypoints: right eye, left eye, nose, mouth, then the ears."""
+    eyes_x, eyes_y = (points[0].x + points[1].x) / 2, (points[0].y + points[1].y) / 2
+    return float(np.degrees(np.arctan2((eyes_x - points[3].x) * width, (points[3].y - eyes_y) * height)))
 
 
 def distinct(faces: list[Face]) -> list[Face]:

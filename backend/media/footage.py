@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
 
 from ..errors import MediaError
 from ..progress import Reporter
-from ..workspace import FPS, Workspace, write_image, write_json
+from ..workspace import AS_STORED, FPS, Workspace, write_image, write_json
 from .decode import FrameReader
 
 _MARKER = "footage.json"
@@ -34,6 +35,8 @@ def write_footage(workspace: Workspace, reporter: Reporter) -> Path:
     folder = workspace.root / "footage"
     source = Path(subject.source)
     key = {"source_sha256": subject.source_sha256, "frames": subject.frames}
+    if subject.corrections != AS_STORED:
+        key["corrections"] = dataclasses.asdict(subject.corrections)
     if _read_marker(folder) != key:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
@@ -45,7 +48,8 @@ def write_footage(workspace: Workspace, reporter: Reporter) -> Path:
     if not source.exists():
         raise MediaError(f"{source} is no longer there: put the clip back, its whole picture is laid under the head.")
     written = first
-    for index, (_, picture) in enumerate(FrameReader(source, start_s=first / FPS), first):
+    reader = FrameReader(source, start_s=first / FPS, corrections=subject.corrections)
+    for index, (_, picture) in enumerate(reader, first):
         if index >= subject.frames:
             break
         write_image(paths[index], picture)

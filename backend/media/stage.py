@@ -14,15 +14,17 @@ import numpy as np
 from ..errors import AudioError, MediaError, WorkspaceError
 from ..options import ProcessOptions
 from ..progress import Reporter
-from ..workspace import FPS, Crop, Workspace, key_of, sha256_of, write_image
+from ..workspace import FPS, Crop, FrameCorrections, Workspace, key_of, sha256_of, write_image
 from .audio import check_clip_sound, write_clip_audio
-from .checks import Look, check_clip, check_length, describe, look_for_faces
+from .checks import LOOK_SIDE, Look, check_clip, check_length, describe, look_for_faces
 from .crop import choose_crop
 from .decode import ClipInfo, FrameReader, frames_in, probe
+from .frame_checks import corrections_of, report_frames
+from .orientation import LOOK_S, find_rotation
 from .source import check_file
 
 STAGE = "media"
-VERSION = 1
+VERSION = 2
 """Raise it when the code's result changes: workspaces made before are then made again."""
 
 _WRITERS = min(max(os.cpu_count() or 1, 1), 8)
@@ -65,9 +67,10 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
         # All checks come before the first change: a clip that is refused costs nothing that was there before.
         if note := check_clip_sound(video):
             reporter.warning(note)
-        look = _first_look(info, reporter)
+        info, look = _first_look(info, reporter)
         subject.source, subject.source_sha256 = str(video), digest
         subject.source_size, subject.source_fps = (info.width, info.height), info.fps
+        subject.corrections = corrections_of(info, look)
         subject.frames = frames_in(look.end_s)
         subject.duration_s = subject.frames / FPS
         subject.crop, subject.size = choose_crop(look.boxes, info.width, info.height, limit)
@@ -130,7 +133,10 @@ def _is_begun(workspace: Workspace, key: str) -> bool:
     return begun and workspace.subject.crop is not None and workspace.audio_path.exists()
 
 
-def _first_look(info: ClipInfo, reporter: Reporter) -> Look:
+def _first_look(info: ClipInfo, reporter: Reporter) -> tuple[ClipInfo, Look]:
+    """What the clip shows, and its size once the person stands upright."""
+    few = FrameReader(info.path, every=round(LOOK_S * FPS), max_side=LOOK_SIDE)
+    info = probe(info.path, FrameCorrections(rotate_deg=find_rotation(few)))
     expected = max(info.frames, 1)
 
     def progress(frame: int) -> None:
@@ -139,7 +145,8 @@ def _first_look(info: ClipInfo, reporter: Reporter) -> Look:
 
     look = look_for_faces(info, progress)
     check_clip(info, look, reporter)
-    return look
+    report_frames(info, look, reporter)
+    return info, look
 
 
 def _total(frames: int) -> int:
@@ -162,7 +169,8 @@ def _write_frames(workspace: Workspace, info: ClipInfo, reporter: Reporter) -> N
     index = first
     with ThreadPoolExecutor(_WRITERS, "frame-writer") as pool:
         try:
-            for time_s, picture in FrameReader(info.path, start_s=first / FPS):
+            reader = FrameReader(info.path, start_s=first / FPS, corrections=subject.corrections)
+            for time_s, picture in reader:
                 index = round(time_s * FPS)
                 if index >= subject.frames:
                     break

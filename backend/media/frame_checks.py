@@ -1,0 +1,61 @@
+"""What is told of a clip's frames: what was corrected, and what will cost quality."""
+
+from __future__ import annotations
+
+from ..progress import Reporter
+from ..workspace import FPS, FrameCorrections
+from .checks import Look, times
+from .decode import ClipInfo
+
+LOW_RATE = 20.0
+"""Frames a second that differ, below which mouth shapes are missed: a syllable has some 5 a second, of several shapes
+each."""
+
+
+def corrections_of(info: ClipInfo, look: Look) -> FrameCorrections:
+    """How the clip's frames are to be corrected, by the first look."""
+    return FrameCorrections(info.corrections.rotate_deg, look.pairs.field_order, look.pairs.unflagged)
+
+
+def report_frames(info: ClipInfo, look: Look, reporter: Reporter) -> None:
+    """Warn of corrections and of what no correction helps against."""
+    if info.corrections.rotate_deg:
+        turn = {90: "by 90 degrees clockwise", 180: "by 180 degrees", 270: "by 90 degrees counterclockwise"}
+        reporter.warning(
+            f"The person in {info.path} is not upright, for the file's rotation flag is missing or wrong: all frames "
+            f"are rotated {turn[info.corrections.rotate_deg]}."
+        )
+    _report_fields(info, look, reporter)
+    _report_rate(info, look, reporter)
+
+
+def _report_fields(info: ClipInfo, look: Look, reporter: Reporter) -> None:
+    order = {"top": ", upper field first", "bottom": ", lower field first", "": ""}[look.pairs.field_order]
+    advice = "record progressive video for sharper frames"
+    if look.pairs.unflagged:
+        reporter.warning(
+            f"{info.path} is interlaced without saying so: all its frames are deinterlaced{order}; {advice}."
+        )
+    elif look.interlaced_s:
+        first, last = min(look.interlaced_s), max(look.interlaced_s)
+        reporter.warning(
+            f"{info.path} is interlaced from {first:.1f} s to {last:.1f} s ({len(look.interlaced_s)} frames): these "
+            f"frames are deinterlaced{order}; {advice}."
+        )
+    elif look.pairs.doubted_s and not look.damaged_s:  # Damage looks like combs.
+        reporter.warning(
+            f"Some frames of {info.path} may be interlaced, near {times(look.pairs.doubted_s)}, too few to be sure: "
+            "they are used as they are, so deinterlace the clip first if they show combs."
+        )
+
+
+def _report_rate(info: ClipInfo, look: Look, reporter: Reporter) -> None:
+    rate = info.fps * (1.0 - look.pairs.repeated_share)
+    if rate >= LOW_RATE:
+        return
+    stated = "" if info.fps < LOW_RATE else f", though it says {info.fps:.4g}"
+    reporter.warning(
+        f"{info.path} has only {rate:.3g} different frames a second{stated}: {1 - rate / FPS:.0%} of the working frames "
+        f"repeat the one before, the mouth is up to {1000 / rate:.0f} ms late and fast lip shapes are missed, so "
+        "record with 25 frames a second or more; webcams drop their rate in a dim room."
+    )

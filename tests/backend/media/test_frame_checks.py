@@ -1,0 +1,54 @@
+"""What is told of a clip's frames, in the words a user reads."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from backend.media import stage
+from backend.options import ProcessOptions
+from backend.progress import Reporter
+from backend.workspace import Workspace
+
+
+def warnings_of(tmp_path, path, size: int = 512) -> list[str]:
+    reporter = Reporter()
+    workspace = Workspace.create(tmp_path / "ws")
+    with workspace.locked():
+        stage.run(workspace, ProcessOptions(video=path, size=size), reporter)
+    return [text.replace(f"{tmp_path}/", "") for text in reporter.warnings]
+
+
+def test_a_low_frame_rate_is_told_with_what_it_costs(tmp_path, clips, speaker):
+    path = clips.make(tmp_path / "a.mp4", speaker[::2], fps=12, audio=(clips.speech_like(4.1), 16000))
+    assert warnings_of(tmp_path, path) == [
+        "a.mp4 has only 12 different frames a second: 52% of the working frames repeat the one before, the mouth is up "
+        "to 83 ms late and fast lip shapes are missed, so record with 25 frames a second or more; webcams drop their "
+        "rate in a dim room."
+    ]
+
+
+def test_repeated_frames_of_a_clip_that_states_25_are_told(tmp_path, clips, speaker):
+    held = [speaker[index * 12 // 25 * 2] for index in range(100)]
+    (warning,) = warnings_of(tmp_path, clips.make(tmp_path / "a.mp4", held, audio=(clips.speech_like(4.0), 16000)))
+    assert "different frames a second, though it says 25: " in warning
+    assert 11.5 < float(warning.split("has only ")[1].split(" ")[0]) < 13.5
+
+
+def test_interlaced_clips_are_told_and_read_without_combs(tmp_path, clips, speaker):
+    def woven(index: int) -> np.ndarray:
+        # A head that moves by 12 pixels from field to field: across.
+        picture, later = (np.roll(speaker[index], 12 * (2 * index + field) % 60, axis=1) for field in (0, 1))
+        picture[1::2] = later[1::2]
+        return picture
+
+    def combs(picture: np.ndarray) -> float:
+        rows = picture.astype(int)
+        return float(np.abs(rows[2:] - 2 * rows[1:-1] + rows[:-2]).mean())
+
+    path = clips.make(tmp_path / "a.mp4", map(woven, range(100)), audio=(clips.speech_like(4.0), 16000))
+    assert warnings_of(tmp_path, path) == [
+        "a.mp4 is interlaced without saying so: all its frames are deinterlaced, upper field first; record progressive "
+        "video for sharper frames."
+    ]
+    workspace = Workspace.open(tmp_path / "ws")
+    assert combs(workspace.read_frame(50)) < 0.4 * combs(woven(50))

@@ -1,0 +1,116 @@
+"""A person who lies in the frame, for the rotation flag is lost or wrong, is turned upright for all who read the clip."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from backend.media import stage
+from backend.media.decode import FrameReader, probe
+from backend.media.footage import write_footage
+from backend.media.orientation import find_rotation
+from backend.options import ProcessOptions
+from backend.progress import Reporter
+from backend.workspace import FrameCorrections, Workspace, read_image
+
+
+def process(root: Path, video: Path) -> tuple[Workspace, list[str]]:
+    reporter = Reporter()
+    workspace = Workspace.create(root)
+    with workspace.locked():
+        stage.run(workspace, ProcessOptions(video=video), reporter)
+    return Workspace.open(root), reporter.warnings
+
+
+def turned(picture: np.ndarray, degrees: int) -> np.ndarray:
+    """Turned counterclockwise."""
+    return np.ascontiguousarray(np.rot90(picture, degrees // 90))
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+def test_the_face_tells_which_way_is_up(speaker, degrees):
+    pictures = [(index / 1.0, turned(picture, degrees)) for index, picture in enumerate(speaker[::10])]
+    assert find_rotation(pictures) == degrees
+
+
+def test_a_head_that_leans_is_no_reason_to_turn(speaker):
+    matrix = cv2.getRotationMatrix2D((128, 128), 30, 1.0)
+    leaning = [(index, cv2.warpAffine(picture, matrix, (256, 256))) for index, picture in enumerate(speaker[::10])]
+    assert find_rotation(leaning) == 0
+
+
+def test_without_a_face_nothing_is_turned():
+    noise = np.random.default_rng(0).integers(0, 255, (8, 128, 128, 3), np.uint8)
+    assert find_rotation(enumerate(noise)) == 0
+
+
+def test_no_more_is_read_of_an_upright_clip_than_needed(speaker):
+    read = []
+
+    def pictures():
+        for index, picture in enumerate(speaker):
+            read.append(index)
+            yield float(index), picture
+
+    assert find_rotation(pictures()) == 0
+    assert len(read) == 3
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+@pytest.mark.parametrize("flag", [0, 90])
+def test_corrected_frames_are_upright_on_top_of_the_files_own_rotation(tmp_path, clips, degrees, flag):
+    upright = np.zeros((64, 96, 3), np.uint8)
+    upright[:32, :48] = 220  # top left
+    upright[:32, 48:] = (200, 30, 30)  # top right
+    stored = turned(turned(upright, degrees), -flag % 360)
+    path = clips.make(tmp_path / "a.mp4", [stored] * 5, rotation=(flag, False, False))
+    corrections = FrameCorrections(rotate_deg=degrees)
+    shown = next(iter(FrameReader(path, corrections=corrections)))[1]
+    info = probe(path, corrections)
+    assert (info.width, info.height) == (96, 64) == shown.shape[1::-1]
+    assert np.abs(shown.astype(int) - upright).mean() < 6
+
+
+def test_a_lying_person_is_turned_in_frames_and_footage_and_it_is_told(tmp_path, clips, speaker):
+    def placed(picture: np.ndarray) -> np.ndarray:
+        canvas = np.full((320, 480, 3), (90, 110, 130), np.uint8)
+        canvas[40:296, 200:456] = picture
+        return canvas
+
+    stored = [turned(placed(picture), 90) for picture in speaker[:80]]
+    path = clips.make(tmp_path / "a.mp4", stored, audio=(clips.speech_like(3.2), 16000))
+    workspace, warnings = process(tmp_path / "ws", path)
+    assert warnings == [
+        f"The person in {path} is not upright, for the file's rotation flag is missing or wrong: all frames are "
+        "rotated by 90 degrees clockwise."
+    ]
+    subject = workspace.subject
+    assert subject.source_size == (480, 320), "as it is shown"
+    crop = subject.crop
+    x, y, size = round(crop.x), round(crop.y), round(crop.size)
+    wanted = placed(speaker[10])
+    inside = wanted[max(y, 0) : y + size, max(x, 0) : x + size].astype(int)
+    assert np.abs(workspace.read_frame(10)[max(-y, 0) :, max(-x, 0) :][: len(inside)] - inside).mean() < 6
+    pattern = write_footage(workspace, Reporter())
+    assert np.abs(read_image(Path(str(pattern) % 10)).astype(int) - wanted).mean() < 6
+
+
+def test_a_wrong_rotation_flag_is_corrected(tmp_path, clips, speaker):
+    path = clips.make(
+        tmp_path / "a.mp4", speaker[:80], rotation=(90, False, False), audio=(clips.speech_like(3.2), 16000)
+    )
+    workspace, warnings = process(tmp_path / "ws", path)
+    assert "is not upright" in warnings[0]
+    assert np.abs(workspace.read_frame(10).astype(int) - speaker[10]).mean() < 4
+
+
+def test_a_workspace_from_before_corrections_opens(tmp_path):
+    workspace = Workspace.create(tmp_path / "ws")
+    value = json.loads((workspace.root / "subject.json").read_text())
+    del value["corrections"]
+    (workspace.root / "subject.json").write_text(json.dumps(value))
+    assert Workspace.open(workspace.root).subject.corrections == FrameCorrections()

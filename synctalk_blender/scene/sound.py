@@ -6,6 +6,7 @@ from typing import Any
 
 import bpy
 
+from . import audio_level
 from .subject import Animation
 
 _ROLE = "synctalk_role"
@@ -19,6 +20,7 @@ def lay_strip(scene: bpy.types.Scene, collection: bpy.types.Collection, animatio
     channel = None
     for strip in [item for item in strips if item.get(_ROLE) == role]:
         channel = strip.channel
+        strip.driver_remove("volume")
         strips.remove(strip)
     if animation.audio is None or not can_hold_sound():
         return
@@ -26,6 +28,7 @@ def lay_strip(scene: bpy.types.Scene, collection: bpy.types.Collection, animatio
         channel = 1 + max((item.channel for item in strips), default=0)
     strip = strips.new_sound(animation.audio.stem, str(animation.audio), channel, first_frame)
     strip[_ROLE] = role
+    audio_level.keep_level(scene, strip)
     # Sound that runs late begins earlier; sound strips may start between frames.
     strip.frame_start = first_frame - animation.audio_offset_ms / 1000.0 * animation.fps
     scene.sync_mode = "AUDIO_SYNC"

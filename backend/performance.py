@@ -15,6 +15,7 @@ from .errors import WorkspaceError
 from .media.audio import read_audio, sound_blocks
 from .media.encode import SYNTHETIC_MARK, FrameWriter, VideoWriter
 from .media.footage import is_whole_picture, write_footage
+from .media.guard import guarded, guarded_items
 from .portrait_sync.blend import over, place
 from .progress import Reporter
 from .protocol import BLENDSHAPE_NAMES
@@ -85,7 +86,8 @@ class Animation:
                 "The lips of this head follow sound alone, and the animation names none: render it with --audio, or train "
                 "the head with lips=shape."
             )
-        return lips.conditions(workspace, self.blendshapes, sound_blocks(self.audio), self.audio_offset_ms)
+        sound = guarded_items(sound_blocks, self.audio, about=self.audio)
+        return lips.conditions(workspace, self.blendshapes, sound, self.audio_offset_ms)
 
 
 def source_camera(camera: Camera, subject: Subject, width: int, height: int) -> Camera:
@@ -128,6 +130,7 @@ def render(
     workspace = Workspace.open(root)
     workspace.require("portrait_sync")
     head = checkpoints.load_for_rendering(workspace, reporter)
+    given = directions is not None
     if directions is None:
         directions = Path(pipeline.speak(root, audio, reporter, **(delivery or {}))["animation"])
     animation = Animation.read(directions, workspace)
@@ -145,14 +148,21 @@ def render(
 
     if out.suffix.lower() == ".mp4":
         footage = Footage(workspace, width, height, reporter)
-        sound_path = audio or animation.audio
-        sound = (read_audio(sound_path, 48000), 48000) if sound_path and sound_path.exists() else None
+        sound = _film_audio(audio if given else None, animation)
         with VideoWriter(out, width, height, audio=sound) as film:
             for index, rgba in enumerate(pictures()):
                 film.write(over(rgba, footage.plate(int(animation.plate_frame[index]))))
     else:
         _render_frames(out, animation.head_to_camera, conditions, camera, renderer, head.path, reporter)
     return {"out": str(out), "frames": total, "width": width, "height": height}
+
+
+def _film_audio(audio: Path | None, animation: Animation) -> tuple[np.ndarray, int] | None:
+    """Samples and rate for a film: of the file given in place of the animation's, else of the animation's, if any."""
+    path = audio or animation.audio
+    if path is None or not (audio or path.exists()):
+        return None
+    return guarded(read_audio, path, 48000, about=path), 48000
 
 
 def _render_frames(
@@ -334,6 +344,6 @@ def evaluate(
         from .evaluation.spoken import Speech
 
         page = workspace.reports / "report.html"
-        speeches = [Speech.of_film(film) for film in films]
+        speeches = [guarded(Speech.of_film, film, about=film) for film in films]
         figures["report"] = str(write_report(workspace, page, evaluation, speeches, by_sound and BySound(*by_sound)))
     return figures

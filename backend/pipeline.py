@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .errors import WorkspaceError
+from .media.guard import guarded
 from .options import ProcessOptions
 from .progress import Reporter
 from .workspace import STAGES, Workspace
@@ -42,10 +43,20 @@ def process(
             record_consent(workspace, consent_by)
         for name in STAGES if only is None else (only,):
             told = len(reporter.warnings)
-            importlib.import_module(f".{_STAGE_MODULES[name]}", __package__).run(workspace, options, reporter)
+            _run_stage(name, workspace, options, reporter)
             workspace.keep_warnings(name, reporter.warnings[told:])
             _tie_consent_to_clip(workspace, renewed=bool(consent_by))
     return workspace
+
+
+def _run_stage(name: str, workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> None:
+    module = importlib.import_module(f".{_STAGE_MODULES[name]}", __package__)
+    if name != "media":
+        module.run(workspace, options, reporter)
+        return
+    folders = (workspace.root,)
+    guarded(module.run_in, workspace.root, options, reporter=reporter, about=options.video, folders=folders)
+    workspace.subject = Workspace.open(workspace.root).subject
 
 
 def _tie_consent_to_clip(workspace: Workspace, renewed: bool) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import MediaError
-from ..media.decode import FrameReader, probe
+from ..media.decode import frames, probe
+from ..media.guard import guarded, guarded_items
 from ..progress import Reporter
 from ..workspace import read_image
 from .evaluate import Evaluation, FramePair, evaluate
@@ -123,11 +124,11 @@ def _pictures(path: Path, suffix: str = "") -> Iterator[np.ndarray]:
     if path.is_dir():
         yield from map(read_image, _numbered(path, suffix).values())
     else:
-        yield from (picture for _, picture in FrameReader(path))
+        yield from (picture for _, picture in guarded_items(frames, path, about=path))
 
 
 def _length(path: Path, suffix: str = "") -> int:
-    return len(_numbered(path, suffix)) if path.is_dir() else probe(path).frames
+    return len(_numbered(path, suffix)) if path.is_dir() else guarded(probe, path, about=path).frames
 
 
 def _same_size(index: int, one: np.ndarray, one_of: Path, other: np.ndarray, other_of: Path) -> None:

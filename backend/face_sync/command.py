@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..errors import MediaError
-from ..media.audio import clip_sound, sound_blocks
-from ..media.decode import probe as probe_clip
+from ..media.audio import picture_time_audio, sound_blocks
+from ..media.guard import guarded_items
 from ..progress import Reporter, terminal_reporter
 from ..workspace import FPS, Workspace, write_arrays
 from .encoders import NAMES, open_encoder, present
@@ -67,23 +64,11 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def picture_time_sound(source: Path) -> Iterator[np.ndarray]:
-    """Sound of a file in blocks, 16 kHz mono; of a video it begins with the first picture and ends with the last.
-
-    Raises:
-        MediaError, AudioError: it cannot be read, or has no sound; on the way.
-    """
-    with contextlib.suppress(MediaError):
-        info = probe_clip(source)
-        if info.duration_s > 0:
-            return clip_sound(source, info.start_s, info.duration_s)
-    return sound_blocks(source)
-
-
 def _features(args: argparse.Namespace, reporter: Reporter) -> dict[str, Any]:
     encoder = open_encoder(args.encoder)
     reporter.progress("features", 0, 1, "sounds")
-    features = encoder.features(picture_time_sound(args.source), offset_ms=args.offset_ms)
+    sound = guarded_items(picture_time_audio, args.source, about=args.source)
+    features = encoder.features(sound, offset_ms=args.offset_ms)
     write_arrays(args.out, features=features, fps=np.float64(FPS))
     reporter.progress("features", 1, 1, "sounds")
     return {"out": str(args.out), "encoder": encoder.name, "frames": len(features), "size": features.shape[1]}

@@ -9,7 +9,8 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from ..errors import FaceError, SyncTalkError
-from ..media.audio import RATE, checked_speech, sound_blocks, workspace_audio, write_wav
+from ..media.audio import RATE, convert_speech, sound_blocks, workspace_audio, write_wav
+from ..media.guard import guarded, guarded_items
 from ..progress import Reporter
 from ..protocol import BLENDSHAPE_NAMES
 from ..workspace import FPS, Workspace, read_arrays, write_arrays
@@ -70,12 +71,14 @@ def speak(
         features = FrameFeatures([sound], frames, offset_ms)
         mouth = speech.strengthened(model, tracking["blendshapes"][:, speech.MOUTH_INDEX], strength)
     else:
-        sound = checked_speech(sound_blocks(Path(audio), SOUND_RATE), SOUND_RATE, audio)
-        samples = write_wav(out_dir / "speech.wav", sound, SOUND_RATE)
+        speech_path, source = out_dir / "speech.wav", Path(audio)
+        samples = guarded(
+            convert_speech, source, speech_path, SOUND_RATE, reporter=reporter, about=source, folders=(out_dir,)
+        )
         frames = math.ceil(round(samples / SOUND_RATE * FPS, 3))
         plate_frame = footage_path(tracking["head_to_camera"], tracking["valid"], tracking["blendshapes"], frames)
         reporter.progress(STAGE, 1, 3, "steps", "mouth from the sound")
-        features = FrameFeatures(sound_blocks(Path(audio), RATE), frames, offset_ms)
+        features = FrameFeatures(guarded_items(sound_blocks, source, RATE, about=source), frames, offset_ms)
         mouth = speech.predict(model, features, strength * amplitude)
     if close_in_silence:
         mouth = speech.closed_in_pauses(model, mouth, features)

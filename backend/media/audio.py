@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import wave
 from collections.abc import Iterable, Iterator
@@ -10,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from ..errors import AudioError
+from ..errors import AudioError, MediaError
+from ..progress import Reporter
 from ..workspace import Workspace, atomic_path
 from .audio_choice import choose_audio
 from .audio_frames import samples_of
+from .decode import probe
 from .source import decoded, open_media
 
 RATE = 16000
@@ -114,6 +117,30 @@ def write_wav(path: str | os.PathLike, sound: Iterable[np.ndarray], rate: int = 
         return _write_wave(temporary, sound, rate)
 
 
+def convert_speech(source: Path, path: Path, rate: int, reporter: Reporter) -> int:
+    """Write any file's audio as 16 bit mono WAV of `rate`, if it can be spoken; tells which of it was read.
+
+    Returns:
+        How many samples were written.
+
+    Raises:
+        MediaError, AudioError: it cannot be read, is shorter than 0.3 s, or silent.
+        StorageError: the disk is full or the place is read-only.
+        Cancelled: the user asked to stop.
+    """
+
+    def blocks() -> Iterator[np.ndarray]:
+        for block in checked_speech(sound_blocks(source, rate), rate, source):
+            reporter.check_cancelled("reading the audio")
+            yield block
+
+    samples = write_wav(path, blocks(), rate)
+    choice = choose_audio(source)
+    if choice is not None and choice.note:
+        reporter.warning(choice.note)
+    return samples
+
+
 def check_clip_sound(source: Path) -> str:
     """Refuse a clip without sound to learn from; decodes it, keeping nothing.
 
@@ -182,6 +209,19 @@ def workspace_audio(workspace: Workspace) -> np.ndarray:
     else:
         mended[-shift:] = samples[: max(len(samples) + shift, 0)]
     return mended
+
+
+def picture_time_audio(source: Path) -> Iterator[np.ndarray]:
+    """Audio of a file in blocks, 16 kHz mono; of a video it begins with the first picture and ends with the last.
+
+    Raises:
+        MediaError, AudioError: it cannot be read, or has no audio; on the way.
+    """
+    with contextlib.suppress(MediaError):
+        info = probe(source)
+        if info.duration_s > 0:
+            return clip_sound(source, info.start_s, info.duration_s)
+    return sound_blocks(source)
 
 
 def _resampled(path: Path, rate: int) -> Iterator[tuple[float, np.ndarray]]:

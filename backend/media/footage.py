@@ -9,8 +9,9 @@ from pathlib import Path
 
 from ..errors import MediaError
 from ..progress import Reporter
-from ..workspace import AS_STORED, FPS, Workspace, write_image, write_json
+from ..workspace import AS_STORED, FPS, FrameCorrections, Workspace, write_image, write_json
 from .decode import FrameReader
+from .guard import guarded
 
 _MARKER = "footage.json"
 
@@ -47,17 +48,30 @@ def write_footage(workspace: Workspace, reporter: Reporter) -> Path:
         return folder / "%06d.jpg"
     if not source.exists():
         raise MediaError(f"{source} is no longer there: put the clip back, its whole picture is laid under the head.")
-    written = first
-    reader = FrameReader(source, start_s=first / FPS, corrections=subject.corrections)
-    for index, (_, picture) in enumerate(reader, first):
-        if index >= subject.frames:
-            break
-        write_image(paths[index], picture)
-        written = index + 1
-        reporter.progress("footage", written, subject.frames)
+    job = (source, subject.corrections, paths, first)
+    written = guarded(write_pictures, *job, reporter=reporter, about=source, folders=(workspace.root,))
     if written < subject.frames:
         raise MediaError(f"{source} ends at frame {written}, {subject.frames} were tracked: process it again.")
     return folder / "%06d.jpg"
+
+
+def write_pictures(
+    source: Path, corrections: FrameCorrections, paths: list[Path], first: int, reporter: Reporter
+) -> int:
+    """Write the clip's pictures, corrected, from frame `first` on, as many as there are paths.
+
+    Returns:
+        One more than the last frame written.
+    """
+    written = first
+    reader = FrameReader(source, start_s=first / FPS, corrections=corrections)
+    for index, (_, picture) in enumerate(reader, first):
+        if index >= len(paths):
+            break
+        write_image(paths[index], picture)
+        written = index + 1
+        reporter.progress("footage", written, len(paths))
+    return written
 
 
 def is_whole_picture(workspace: Workspace) -> bool:

@@ -85,6 +85,11 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
     workspace.stage_ends(STAGE, key)
 
 
+def run_in(root: Path, options: ProcessOptions, reporter: Reporter) -> None:
+    """`run` on the workspace at `root`: what a reader process is asked for, while its parent holds the lock."""
+    run(Workspace.open(root), options, reporter)
+
+
 def working_frame(picture: np.ndarray, crop: Crop, side: int) -> np.ndarray:
     """Cut the working frame out of a source picture; beyond the picture's edge its edge is repeated.
 

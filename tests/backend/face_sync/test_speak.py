@@ -188,16 +188,24 @@ def test_lips_shut_in_silence_on_request_and_no_sooner(workspace, tmp_path):
 
 def test_a_long_sound_is_never_held_whole(workspace, tmp_path, monkeypatch):
     from backend.face_sync import speak as module
+    from backend.media import audio as reading
 
     held = []
-    blocks = module.sound_blocks
 
-    def watched(path, rate):
-        for block in blocks(path, rate):
-            held.append(len(block))
-            yield block
+    def watch(place, name):
+        blocks = getattr(place, name)
 
-    monkeypatch.setattr(module, "sound_blocks", watched)
+        def watched(*args, **options):
+            for block in blocks(*args, **options):
+                held.append(len(block))
+                yield block
+
+        monkeypatch.setattr(place, name, watched)
+
+    # What the reader process sends, and what is read where a file is converted, here without that process.
+    watch(module, "guarded_items")
+    watch(reading, "sound_blocks")
+    monkeypatch.setattr(module, "guarded", lambda run, *args, reporter, **_: run(*args, reporter=reporter))
     sound, *_ = babble(20, seed=12)
     soundfile.write(tmp_path / "long.wav", sound, 16000)
     _speak(workspace, tmp_path / "long.wav", tmp_path)

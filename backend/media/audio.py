@@ -18,6 +18,7 @@ from .audio_choice import choose_audio
 from .audio_frames import samples_of
 from .decode import probe
 from .source import decoded, open_media
+from .timeline import timeline_of
 
 RATE = 16000
 SILENCE = 10 ** (-55 / 20)
@@ -252,9 +253,10 @@ def _decoded(path: Path) -> Iterator[tuple[float, np.ndarray, int]]:
     choice = choose_audio(path)
     if choice is None:
         raise AudioError(f"{path} has no sound: SyncTalk learns and speaks from speech, so give a file with sound.")
+    track = timeline_of(path).tracks[choice.track]
     with open_media(path) as container:
         end_s = 0.0
-        for frame in decoded(container, container.streams[choice.track]):
+        for frame in decoded(container, container.streams[choice.track], track):
             time_s = float(frame.pts * frame.time_base) if frame.pts is not None else end_s
             samples = choice.mono(samples_of(frame))
             if len(samples):

@@ -27,6 +27,9 @@ SECOND_FACE = 0.25
 AWAY_S = 1.0
 """A face that is away for so long is worth a warning."""
 
+_LOSS_S = 0.2
+"""Video that is missing for longer is reported."""
+
 LOOK_SIDE = 640
 _THOROUGH_EVERY = 5
 """One search in so many goes over tiles too, for a head that is small and for other people: one a second."""
@@ -43,6 +46,7 @@ class Look:
         damaged_s: times near which the file is damaged.
         interlaced_s: times of frames that are flagged as interlaced.
         pairs: what neighbouring frames tell.
+        held_s, sizes: as those of `FrameReader`.
     """
 
     time_s: list[float] = field(default_factory=list)
@@ -51,6 +55,8 @@ class Look:
     damaged_s: list[float] = field(default_factory=list)
     interlaced_s: list[float] = field(default_factory=list)
     pairs: PairMeter = field(default_factory=lambda: PairMeter(0.0))
+    held_s: list[tuple[float, float]] = field(default_factory=list)
+    sizes: list[tuple[float, int, int]] = field(default_factory=list)
 
     @property
     def boxes(self) -> np.ndarray:
@@ -81,6 +87,7 @@ def look_for_faces(info: ClipInfo, progress: Callable[[int], None]) -> Look:
             )
             progress(round(time_s * FPS))
     look.end_s, look.damaged_s, look.interlaced_s = reader.end_s, reader.damaged_s, reader.interlaced_s
+    look.held_s, look.sizes = reader.held_s, reader.sizes
     return look
 
 
@@ -101,7 +108,7 @@ def check_clip(info: ClipInfo, look: Look, reporter: Reporter) -> None:
         MediaError: cut off, or too short.
         FaceError: no face, a face in fewer than half of the pictures, a face too small, or two people.
     """
-    _check_whole(info, look, reporter)
+    check_complete(info, look, reporter)
     if frames_in(look.end_s) < MIN_CLIP_S * FPS:
         _too_short(info.path, look.end_s)
     _check_seen(info.path, look, reporter)
@@ -115,12 +122,21 @@ def _too_short(path: Path, duration_s: float) -> None:
     )
 
 
-def _check_whole(info: ClipInfo, look: Look, reporter: Reporter) -> None:
+def check_complete(info: ClipInfo, look: Look, reporter: Reporter) -> None:
+    """Refuse a clip that is cut off; warn of shorter losses.
+
+    Raises:
+        MediaError
+    """
     missing_s = info.duration_s - look.end_s
     if missing_s > max(0.5, 0.02 * info.duration_s):
         raise MediaError(
             f"{info.path} is cut off: it should last {info.duration_s:.1f} s but its picture ends at {look.end_s:.1f} "
             "s, so copy it again from where it was recorded, or export the readable part as a new clip."
+        )
+    if missing_s > _LOSS_S:
+        reporter.warning(
+            f"The last {missing_s:.1f} s of the video of {info.path} cannot be read and are left out: copy it again."
         )
     if look.damaged_s:
         reporter.warning(

@@ -21,10 +21,12 @@ from . import hdr
 from .frame_pairs import PairMeter
 from .interlacing import progressive
 from .source import audio_stream, decoded, open_media, video_stream
+from .splices import Splice
+from .timeline import DisplayClock, Track, timeline_of
 
 _SEEK_MARGIN_S = 1.0
-_LONGEST_STILL_S = 60.0
-"""No one holds still for longer: time stamps that leap by more are broken, and following them would fill the disk."""
+_HELD_S = 1.0
+"""A frame that stays on the screen for longer is reported."""
 
 _TIME_TOLERANCE_S = 0.001
 """Containers round time stamps, Matroska to a millisecond."""
@@ -39,10 +41,11 @@ class ClipInfo:
     Attributes:
         width, height: of the picture as it is shown: upright, with square pixels.
         fps: mean frame rate.
-        duration_s: of the picture track, as the container states it; 0 when it does not.
+        duration_s: of the video track: what the file holds, and what it announces beyond.
         start_s: time stamp of the first picture, which is time 0 everywhere else.
         hdr: `pq`, `hlg`, or an empty text for an ordinary picture.
         corrections: with which it was read.
+        splices: where the file's time stamps were corrected.
     """
 
     path: Path
@@ -55,10 +58,11 @@ class ClipInfo:
     has_audio: bool
     hdr: str = ""
     corrections: FrameCorrections = AS_STORED
+    splices: tuple[Splice, ...] = ()
 
     @property
     def frames(self) -> int:
-        """How many frames at 25 a second the stated duration makes; the decoded clip has the last word."""
+        """How many frames at 25 a second that duration makes; the decoded clip has the last word."""
         return frames_in(self.duration_s)
 
 
@@ -78,26 +82,26 @@ def probe(path: str | os.PathLike, corrections: FrameCorrections = AS_STORED) ->
         MediaError: it cannot be opened, has no picture, or not one picture can be decoded.
     """
     path = Path(path)
+    timeline = timeline_of(path)
     with open_media(path) as container:
         stream = video_stream(container, path)
-        first = next(_in_order(container, stream, []), None)
+        track = timeline.tracks[stream.index]
+        first = next(_in_order(container, stream, track, []), None)
         if first is None:
             raise MediaError(f"Not one picture of {path} can be decoded: convert the clip to H.264 in an MP4 file.")
-        layout = _Layout.of(first, stream).turned(corrections.rotate_deg)
-        duration = float(stream.duration * stream.time_base) if stream.duration else 0.0
-        if duration <= 0 and container.duration:
-            duration = container.duration / av.time_base
+        layout = _Layout.of(first, stream.sample_aspect_ratio).turned(corrections.rotate_deg)
         return ClipInfo(
             path=path,
             width=layout.width,
             height=layout.height,
-            fps=float(_rate(stream)),
-            duration_s=duration,
+            fps=float(track.rate),
+            duration_s=track.end_s - _time_of(first) + timeline.missing_s,
             start_s=_time_of(first),
             codec=stream.codec_context.name,
             has_audio=audio_stream(container) is not None,
             hdr=hdr.kind_of(first),
             corrections=corrections,
+            splices=timeline.splices,
         )
 
 
@@ -129,6 +133,8 @@ class FrameReader:
         end_s: end of the last decoded picture, once the iteration is over.
         damaged_s: times near which packets could not be decoded.
         interlaced_s: times of the frames that were flagged as interlaced.
+        held_s: (start, end) of each frame that stays on the screen for more than a second.
+        sizes: (time, width, height) from which frames have another size than before; they are fitted into the first.
     """
 
     def __init__(
@@ -147,78 +153,95 @@ class FrameReader:
         self.end_s = 0.0
         self.damaged_s: list[float] = []
         self.interlaced_s: list[float] = []
+        self.held_s: list[tuple[float, float]] = []
+        self.sizes: list[tuple[float, int, int]] = []
         self._first = max(round(start_s * FPS), 0)
         self._every = every
         self._max_side = max_side
 
     def __iter__(self) -> Iterator[tuple[float, np.ndarray]]:
         lead_s = min(0.5 / self.info.fps, 0.5 / FPS)
-        with open_media(self.path) as container:
-            stream = video_stream(container, self.path)
-            convert = _Converter(stream, self._max_side, self.corrections.rotate_deg)
-            index, shown, picture = self._first, None, None
-            for frame in self._from_start(container, stream, lead_s):
-                time_s = _time_of(frame) - self.info.start_s
-                if time_s - self.end_s > _LONGEST_STILL_S:
-                    raise MediaError(
-                        f"The time stamps of {self.path} jump from {self.end_s:.1f} s to {time_s:.1f} s: convert the "
-                        "clip to a new MP4 file, or cut it there."
-                    )
-                # `shown` stays on the screen until this frame comes.
-                while shown is not None and index / FPS + lead_s < time_s - _TIME_TOLERANCE_S:
-                    if (index - self._first) % self._every == 0:
-                        picture = convert(shown) if picture is None else picture
-                        yield index / FPS, picture
-                    index += 1
-                shown, picture = frame, None
-                self.end_s = time_s + _length_of(frame, stream)
-            while shown is not None and index < frames_in(self.end_s):
+        convert = _Converter((self.info.width, self.info.height), self._max_side)
+        index, shown, picture = self._first, None, None
+        for frame, layout in self._from_start(lead_s):
+            time_s = _time_of(frame) - self.info.start_s
+            # `shown` stays on the screen until this frame comes.
+            while shown is not None and index / FPS + lead_s < time_s - _TIME_TOLERANCE_S:
                 if (index - self._first) % self._every == 0:
-                    picture = convert(shown) if picture is None else picture
+                    picture = convert(*shown) if picture is None else picture
                     yield index / FPS, picture
                 index += 1
+            self._note(layout, time_s, None if shown is None else _time_of(shown[0]) - self.info.start_s)
+            shown, picture = (frame, layout), None
+            self.end_s = time_s + (float(frame.duration * frame.time_base) or 1 / self.info.fps)
+        while shown is not None and index < frames_in(self.end_s):
+            if (index - self._first) % self._every == 0:
+                picture = convert(*shown) if picture is None else picture
+                yield index / FPS, picture
+            index += 1
 
-    def _from_start(self, container, stream, lead_s: float) -> Iterator[av.VideoFrame]:
+    def _note(self, layout: _Layout, time_s: float, last_s: float | None) -> None:
+        size = self.sizes[-1][1:] if self.sizes else (self.info.width, self.info.height)
+        if (layout.width, layout.height) != size:
+            self.sizes.append((time_s, layout.width, layout.height))
+        if last_s is not None and time_s - last_s > _HELD_S:
+            self.held_s.append((last_s, time_s))
+
+    def _from_start(self, lead_s: float) -> Iterator[tuple[av.VideoFrame, _Layout]]:
         """Decoded frames from a key frame well before the first one wanted."""
         start_s = self._first / FPS
-        if start_s > 2 * _SEEK_MARGIN_S and not _is_counted(container):
-            container.seek(round((start_s - _SEEK_MARGIN_S + self.info.start_s) * av.time_base), backward=True)
-            pictures = self._progressive(container, stream)
-            frame = next(pictures, None)
-            if frame is not None and _time_of(frame) - self.info.start_s <= start_s + lead_s:
-                yield frame
-                yield from pictures
+        if start_s > 2 * _SEEK_MARGIN_S:
+            found = self._decoded(start_s - _SEEK_MARGIN_S)
+            first = next(found, None)
+            if first is not None and _time_of(first[0]) - self.info.start_s <= start_s + lead_s:
+                yield first
+                yield from found
                 return
-            container.seek(0)  # An index that points beyond its target: decode from the beginning instead.
-        yield from self._progressive(container, stream)
+            # No index, or one that points beyond its target: decode from the beginning instead.
+        yield from self._decoded()
 
-    def _progressive(self, container, stream) -> Iterator[av.VideoFrame]:
-        def seen() -> Iterator[av.VideoFrame]:
-            for frame in _in_order(container, stream, self.damaged_s):
-                if frame.interlaced_frame:
-                    self.interlaced_s.append(_time_of(frame) - self.info.start_s)
-                if self._meter is not None:
-                    self._meter.see(frame, _time_of(frame) - self.info.start_s)
-                yield frame
+    def _decoded(self, from_s: float | None = None) -> Iterator[tuple[av.VideoFrame, _Layout]]:
+        with open_media(self.path) as container:
+            stream = video_stream(container, self.path)
+            track = timeline_of(self.path).tracks[stream.index]
+            aspect = stream.sample_aspect_ratio
+            if from_s is not None:
+                if not track.can_seek:
+                    return
+                container.seek(round((from_s + self.info.start_s) * av.time_base), backward=True)
+            found = self._seen(_in_order(container, stream, track, self.damaged_s, sought=from_s is not None))
+            for frame in progressive(found, self.corrections.field_order, self.corrections.unflagged):
+                yield frame, _Layout.of(frame, aspect).turned(self.corrections.rotate_deg)
 
-        return progressive(seen(), self.corrections.field_order, self.corrections.unflagged)
+    def _seen(self, found: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+        for frame in found:
+            if frame.interlaced_frame:
+                self.interlaced_s.append(_time_of(frame) - self.info.start_s)
+            if self._meter is not None:
+                self._meter.see(frame, _time_of(frame) - self.info.start_s)
+            yield frame
 
 
 class _Converter:
-    """Decoded frames to upright RGB with square pixels; keeps the scaler's tables between frames."""
+    """Decoded frames to upright RGB with square pixels; keeps the scaler's tables between frames.
 
-    def __init__(self, stream: av.VideoStream, max_side: int | None, rotate_deg: int = 0) -> None:
-        self._stream = stream
-        self._rotate_deg = rotate_deg
-        self._max_side = max_side
+    Args:
+        size: (width, height) of the pictures; a frame of another size is fitted in, its borders black.
+        max_side: make them no larger than this on their longer side.
+    """
+
+    def __init__(self, size: tuple[int, int], max_side: int | None) -> None:
+        scale = min(max_side / max(size), 1.0) if max_side else 1.0
+        self._size = max(round(size[0] * scale), 1), max(round(size[1] * scale), 1)
         self._reformatter = VideoReformatter()
 
-    def __call__(self, frame: av.VideoFrame) -> np.ndarray:
-        layout = _Layout.of(frame, self._stream).turned(self._rotate_deg)
-        width, height = layout.stored
-        if self._max_side and max(width, height) > self._max_side:
-            scale = self._max_side / max(width, height)
-            width, height = max(round(width * scale), 1), max(round(height * scale), 1)
+    def __call__(self, frame: av.VideoFrame, layout: _Layout) -> np.ndarray:
+        scale = min(self._size[0] / layout.width, self._size[1] / layout.height)
+        shown = [
+            side if abs(length * scale - side) < 1.5 else max(round(length * scale), 1)
+            for side, length in zip(self._size, (layout.width, layout.height), strict=True)
+        ]
+        width, height = shown[::-1] if layout.swap else shown
         kind = hdr.kind_of(frame)
         converted = self._reformatter.reformat(
             frame,
@@ -232,7 +255,16 @@ class _Converter:
         picture = converted.to_ndarray()
         if kind:
             picture = hdr.to_sdr(picture, kind)
-        return layout.upright(picture)
+        return _centred(layout.upright(picture), self._size)
+
+
+def _centred(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A picture in the middle of one of `size`, the rest black."""
+    beyond_x, beyond_y = size[0] - picture.shape[1], size[1] - picture.shape[0]
+    if not beyond_x and not beyond_y:
+        return picture
+    top, left = beyond_y // 2, beyond_x // 2
+    return cv2.copyMakeBorder(picture, top, beyond_y - top, left, beyond_x - left, cv2.BORDER_CONSTANT)
 
 
 @dataclass(frozen=True)
@@ -245,9 +277,9 @@ class _Layout:
     flip_y: bool
 
     @classmethod
-    def of(cls, frame: av.VideoFrame, stream: av.VideoStream) -> _Layout:
+    def of(cls, frame: av.VideoFrame, aspect: Fraction | None) -> _Layout:
         width, height = frame.width, frame.height
-        aspect = stream.sample_aspect_ratio or Fraction(1)
+        aspect = aspect or Fraction(1)
         if aspect > 1:  # Stretch, never shrink: nothing that was recorded is lost.
             width = round(width * aspect)
         elif 0 < aspect < 1:
@@ -300,33 +332,17 @@ def _matrix_of(frame: av.VideoFrame) -> int:
     return known.get(int(frame.colorspace), guessed)
 
 
-def _in_order(container, stream: av.VideoStream, damaged_s: list[float]) -> Iterator[av.VideoFrame]:
-    """Decoded pictures with time stamps that rise."""
-    last_pts = None
-    for index, frame in enumerate(decoded(container, stream, damaged_s)):
-        if _is_counted(container) or frame.pts is None:
-            frame.pts, frame.time_base = index, 1 / _rate(stream)
-        if last_pts is None or frame.pts > last_pts:
-            last_pts = frame.pts
-            if frame.is_corrupt:
-                damaged_s.append(_time_of(frame))
-            yield frame
-
-
-def _is_counted(container) -> bool:
-    """Whether a container keeps no display times, only a constant rate; then pictures are counted from the first on."""
-    return container.format.name in ("avi", "h264", "hevc", "m4v")
-
-
-def _rate(stream: av.VideoStream) -> Fraction:
-    rate = stream.average_rate or stream.guessed_rate or stream.base_rate
-    return Fraction(rate) if rate else Fraction(25)
+def _in_order(
+    container, stream: av.VideoStream, track: Track, damaged_s: list[float], sought: bool = False
+) -> Iterator[av.VideoFrame]:
+    """Decoded frames with time stamps that rise, and the length for which each is shown."""
+    clock = DisplayClock(track)
+    for frame in decoded(container, stream, track, damaged_s, sought):
+        clock.set_time(frame)
+        if frame.is_corrupt:
+            damaged_s.append(_time_of(frame))
+        yield frame
 
 
 def _time_of(frame: av.VideoFrame) -> float:
     return float(frame.pts * frame.time_base)
-
-
-def _length_of(frame: av.VideoFrame, stream: av.VideoStream) -> float:
-    length = float(frame.duration * frame.time_base) if frame.duration else 0.0
-    return length if 0 < length < 1 else float(1 / _rate(stream))

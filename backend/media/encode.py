@@ -16,6 +16,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 
 from ..errors import MediaError, SyncTalkError
 from ..workspace import FPS, atomic_path
+from .source import ffmpeg_name
 
 SYNTHETIC_MARK = "Synthetic likeness made with SyncTalk"
 """Stands in the metadata of everything that shows a likeness, so that it can be told from a recording."""
@@ -74,7 +75,7 @@ class VideoWriter:
         with contextlib.ExitStack() as stack:
             temporary = stack.enter_context(atomic_path(self.path))
             options = {"movflags": "+faststart"} if self.path.suffix.lower() != ".mkv" else {}
-            self._container = stack.enter_context(av.open(str(temporary), "w", options=options))
+            self._container = stack.enter_context(av.open(ffmpeg_name(temporary), "w", options=options))
             self._container.metadata.update(self._metadata)
             self._video = self._add_video()
             self._sound = self._add_audio()

@@ -1,4 +1,4 @@
-"""What is told of a clip's frames: what was corrected, and what will cost quality."""
+"""What is reported of a clip's frames: what was corrected, and what will cost quality."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ def corrections_of(info: ClipInfo, look: Look) -> FrameCorrections:
 
 def report_frames(info: ClipInfo, look: Look, reporter: Reporter) -> None:
     """Warn of corrections and of what no correction helps against."""
+    report_times(info, look, reporter)
+    report_sizes(info, look, reporter)
     if info.corrections.rotate_deg:
         turn = {90: "by 90 degrees clockwise", 180: "by 180 degrees", 270: "by 90 degrees counterclockwise"}
         reporter.warning(
@@ -59,3 +61,37 @@ def _report_rate(info: ClipInfo, look: Look, reporter: Reporter) -> None:
         f"repeat the one before, the mouth is up to {1000 / rate:.0f} ms late and fast lip shapes are missed, so "
         "record with 25 frames a second or more; webcams drop their rate in a dim room."
     )
+
+
+def report_times(info: ClipInfo, look: Look, reporter: Reporter) -> None:
+    """Warn of corrected time stamps, and of frames that stay on the screen."""
+    restarts = [splice.at_s - info.start_s for splice in info.splices if splice.to_s < splice.from_s]
+    if restarts:
+        reporter.warning(
+            f"The time stamps of {info.path} start again at {times(restarts)}, as in files put one behind the other: "
+            "what follows was moved to the end of what comes before."
+        )
+    for splice in info.splices:
+        if splice.to_s >= splice.from_s:
+            reporter.warning(
+                f"The time stamps of {info.path} jump by {splice.to_s - splice.from_s:.1f} s at "
+                f"{splice.at_s - info.start_s:.1f} s ({' and '.join(splice.tracks)}): the gap was left out."
+            )
+    if look.held_s:
+        held = ", ".join(f"{start_s:.1f} s to {end_s:.1f} s" for start_s, end_s in look.held_s[:3])
+        more = f" and {len(look.held_s) - 3} more times" if len(look.held_s) > 3 else ""
+        reporter.warning(
+            f"One image stays on the screen of {info.path} from {held}{more} while time runs on: cut these intervals "
+            "out if the person speaks there."
+        )
+
+
+def report_sizes(info: ClipInfo, look: Look, reporter: Reporter) -> None:
+    """Warn of frames of another size than the first."""
+    if look.sizes:
+        time_s, width, height = look.sizes[0]
+        more = f" and {len(look.sizes) - 1} more times" if len(look.sizes) > 1 else ""
+        reporter.warning(
+            f"The images of {info.path} change their size at {time_s:.1f} s, from {info.width} x {info.height} to "
+            f"{width} x {height} pixels{more}: all are fitted into the first size."
+        )

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import av
 import av.container
 
 from ..errors import MediaError, SyncTalkError
 from .read_position import near, reading
+
+if TYPE_CHECKING:
+    from .timeline import Track
 
 _COPY_AGAIN = "copy it again from where it was recorded"
 _HEAD_BYTES = 4096
@@ -27,8 +33,7 @@ def open_media(path: str | os.PathLike) -> Iterator[av.container.InputContainer]
     """
     path = Path(path)
     check_file(path)
-    # Absolute: of a relative name FFmpeg would take what stands before a colon for a protocol.
-    name = str(path.absolute())
+    name = ffmpeg_name(path)
     reading(name)
     try:
         container = av.open(name, metadata_errors="replace")
@@ -44,6 +49,11 @@ def open_media(path: str | os.PathLike) -> Iterator[av.container.InputContainer]
                 f"{path} cannot be read{near(name)} ({type(error).__name__}: {' '.join(str(error).split())}): convert it "
                 "to H.264 and AAC in an MP4 file."
             ) from error
+
+
+def ffmpeg_name(path: str | os.PathLike) -> str:
+    """A path as FFmpeg takes it: of a relative one it would take what stands before a colon for a protocol."""
+    return str(Path(path).absolute())
 
 
 def check_file(path: Path) -> None:
@@ -76,10 +86,9 @@ def video_stream(container: av.container.InputContainer, path: Path) -> av.Video
     """
     if container.format.name.endswith("_pipe") or container.format.name == "image2":
         raise MediaError(f"{path} is a single picture, not a video: give a video of the person speaking.")
-    streams = [stream for stream in container.streams.video if not stream.disposition & stream.disposition.attached_pic]
-    if not streams:
+    stream = main_video(container)
+    if stream is None:
         raise MediaError(f"{path} has no picture track: give a video of the person speaking.")
-    stream = streams[0]
     if stream.codec_context is None:
         raise MediaError(
             f"The picture codec of {path} cannot be decoded here: convert the clip to H.264 in an MP4 file."
@@ -88,37 +97,91 @@ def video_stream(container: av.container.InputContainer, path: Path) -> av.Video
     return stream
 
 
+def main_video(container: av.container.InputContainer) -> av.VideoStream | None:
+    """The first video track that is no cover art, or None."""
+    pictures = av.stream.Disposition.attached_pic
+    return next((stream for stream in container.streams.video if not stream.disposition & pictures), None)
+
+
 def audio_stream(container: av.container.InputContainer) -> av.AudioStream | None:
     """The first sound track, or None."""
     return next((stream for stream in container.streams.audio if stream.codec_context is not None), None)
 
 
-def decoded(
-    container: av.container.InputContainer,
-    stream: av.VideoStream | av.AudioStream,
-    damaged_s: list[float] | None = None,
-) -> Iterator[av.VideoFrame | av.AudioFrame]:
-    """Decoded frames of a track from the container's position on.
+def rate_of(stream: av.VideoStream) -> Fraction:
+    """Frames a second, 25 where the file does not say; a rate that was rounded on the way is the one that was meant.
 
-    A damaged packet is passed over and its time added to `damaged_s`. A file that ends in the middle of a packet ends
-    the iteration: what came before is good, and whether that is all is for the caller to say.
+    Matroska keeps a frame's length in nanoseconds: 60000/1001 comes back as 19001/317.
     """
-    packets = container.demux(stream)
+    rate = Fraction(stream.average_rate or stream.guessed_rate or stream.base_rate or 25)
+    meant = (Fraction(round(rate * scale), 1) / scale for scale in (Fraction(1), Fraction(1001, 1000)))
+    return next((whole for whole in meant if same_rate(whole, rate)), rate)
+
+
+def same_rate(one: float | Fraction, other: float | Fraction) -> bool:
+    """Whether two frame rates are the same but for rounding; 24 and 24000/1001 are not."""
+    return abs(one - other) <= 1e-4 * other
+
+
+def packets(
+    container: av.container.InputContainer, streams: Sequence[av.VideoStream | av.AudioStream]
+) -> Iterator[av.Packet]:
+    """The packets of some tracks from the container's position on, as they lie in the file.
+
+    A file that ends in the middle of a packet ends the iteration: what came before is good, and whether that is all is
+    for the caller to say.
+    """
+    found = container.demux(list(streams)) if streams else iter(())
     start_s = (container.start_time or 0) / av.time_base
     while True:
         try:
-            packet = next(packets, None)
+            packet = next(found, None)
         except av.error.FFmpegError:
             return
         if packet is None:
             return
         if packet.dts is not None:
             reading(container.name, float(packet.dts * packet.time_base) - start_s)
+        if packet.size:  # An empty one would end the decoding.
+            yield packet
+
+
+def decoded(
+    container: av.container.InputContainer,
+    stream: av.VideoStream | av.AudioStream,
+    track: Track,
+    damaged_s: list[float] | None = None,
+    sought: bool = False,
+) -> Iterator[av.VideoFrame | av.AudioFrame]:
+    """Decoded frames of a track, from the beginning of a newly opened file, or from where a seek has led.
+
+    Frames of audio have corrected times. A video frame's `pts` is the number of its packet: a `DisplayClock` knows its
+    time. A damaged packet is passed over and its time added to `damaged_s`. After a seek to a place that `track` does
+    not know there are no frames.
+    """
+    number = None if sought else 0
+    for packet in itertools.chain(packets(container, [stream]), [None]):
+        if packet is not None:
+            if number is None:
+                if not packet.is_keyframe:  # what is left of a packet in which the seek ended
+                    continue
+                number = track.number_of(packet.pts)
+                if number is None:
+                    return
+            _set_stamps(packet, track, number, stream.type == "video")
+            number += 1
         try:
-            yield from packet.decode()
+            yield from stream.decode(packet)
         except av.error.FFmpegError:
-            if damaged_s is not None and packet.pts is not None:
-                damaged_s.append(float(packet.pts * packet.time_base))
+            if damaged_s is not None and packet is not None:
+                damaged_s.append(track.time_s(number - 1))
+
+
+def _set_stamps(packet: av.Packet, track: Track, number: int, is_video: bool) -> None:
+    if is_video:
+        packet.pts = number
+    elif number < len(track.shift) and packet.pts is not None:
+        packet.pts += int(track.shift[number])
 
 
 def _why_not_media(path: Path) -> str:

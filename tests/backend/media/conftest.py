@@ -37,6 +37,7 @@ def make_clip(
     times_s: Iterable[float] | None = None,
     audio: tuple[np.ndarray, int] | None = None,
     audio_start_s: float = 0.0,
+    audio_codec: str = "aac",
     codec: str = "libx264",
     pix_fmt: str = "yuv420p",
     options: dict[str, str] | None = None,
@@ -47,7 +48,8 @@ def make_clip(
 ) -> Path:
     """Write a clip with PyAV: any rate or time stamps, codec, display matrix, pixel aspect and colour tags."""
     rate = Fraction(fps).limit_denominator(1001)
-    clock = rate if path.suffix == ".avi" else Fraction(90000)  # AVI counts frames
+    counts = path.suffix in (".avi", ".mxf", ".h264") or codec.startswith("mpeg")
+    clock = rate if counts else Fraction(90000)
     with av.open(str(path), "w") as container:
         pictures = iter(pictures)
         first = next(pictures)
@@ -60,7 +62,7 @@ def make_clip(
             stream.codec_context.sample_aspect_ratio = aspect
         for name, value in (tags or {}).items():
             setattr(stream.codec_context, name, value)
-        sound = container.add_stream("aac", rate=audio[1], layout="mono") if audio is not None else None
+        sound = container.add_stream(audio_codec, rate=audio[1], layout="mono") if audio is not None else None
         stamps = iter(times_s) if times_s is not None else (index / rate for index in itertools.count())
         for picture, time_s in zip(itertools.chain([first], pictures), stamps, strict=False):
             frame = convert(picture) if convert else av.VideoFrame.from_ndarray(picture, format="rgb24")

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
-from backend.errors import MediaError
 from backend.media.decode import FrameReader, frames, probe
 
 
@@ -110,13 +109,6 @@ def test_interlaced_pictures_lose_their_combs(tmp_path, clips):
     assert comb(found[20]) < 0.1 * comb(pictures[20])
     part = [picture for _, picture in frames(path, start_s=1.2)]
     assert len(part) == 10
-
-
-def test_time_stamps_that_leap_are_refused(tmp_path, clips):
-    times = [*(index / 25 for index in range(10)), *(90000 + index / 25 for index in range(10))]
-    path = clips.make(tmp_path / "clip.mkv", map(clips.numbered, range(20)), times_s=times)
-    with pytest.raises(MediaError, match=r"time stamps of .*clip\.mkv jump from 0\.4 s to 90000\.0 s: convert"):
-        list(frames(path))
 
 
 def test_anamorphic_pixels_are_made_square(tmp_path, clips):

@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 import os
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from . import protocol
 from .errors import SyncTalkError, WorkspaceError, storage_error
 
 FORMAT = 1
@@ -72,6 +74,8 @@ class Subject:
     consent: dict[str, Any] = field(default_factory=dict)
     stages: dict[str, dict[str, Any]] = field(default_factory=dict)
     format: int = FORMAT
+    id: str = ""
+    """Lasting name of the subject, by which Blender finds its head in a scene wherever the folder lies."""
 
     @property
     def first_test_frame(self) -> int:
@@ -166,7 +170,7 @@ class Workspace:
             return cls.open(root)
         if root.is_dir() and any(not entry.name.startswith(".") for entry in root.iterdir()):
             raise WorkspaceError(f"{root} is not empty and is not a workspace: choose an empty or a new folder.")
-        workspace = cls(root, Subject(name=root.name))
+        workspace = cls(root, Subject(name=root.name.removesuffix(".synctalk"), id=uuid.uuid4().hex))
         workspace.save()
         return workspace
 
@@ -192,6 +196,7 @@ class Workspace:
             value["crop"] = Crop(**value["crop"]) if value.get("crop") else None
             value["corrections"] = FrameCorrections(**value.get("corrections") or {})
             value["source_size"] = tuple(value.get("source_size", (0, 0)))
+            value["id"] = protocol.subject_id(value)
             return cls(root, Subject(**value))
         except FileNotFoundError as error:
             raise WorkspaceError(

@@ -6,6 +6,7 @@ import bpy
 from bpy_extras.io_utils import ImportHelper
 
 from ..synctalk_blender.properties import default_workspace
+from ..synctalk_blender.scene import paths
 from ..synctalk_blender.steps import Step
 from .common import StepOperator
 
@@ -24,8 +25,8 @@ class SYNCTALK_OT_choose_video(StepOperator, ImportHelper, bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         settings = context.scene.synctalk
-        settings.video = self.filepath
-        settings.workspace = default_workspace(self.filepath)
+        settings.video = paths.stored(self.filepath)
+        settings.workspace = paths.stored(default_workspace(self.filepath))
         return {"FINISHED"}
 
 

@@ -4,14 +4,69 @@ from __future__ import annotations
 
 import bpy
 
-from ..synctalk_blender import jobs, work
+from ..synctalk_blender import jobs, work, workspace_state
 from ..synctalk_blender.facts import facts
+from ..synctalk_blender.scene import rig, scene_setup
 from ..synctalk_blender.scene.errors import SceneError
 from ..synctalk_blender.steps import Step
 from .common import JobOperator
 
 
-class SYNCTALK_OT_process(JobOperator, bpy.types.Operator):
+class SceneChoice:
+    """Asks, before a head comes into a scene that is no fresh one, whether the scene is to be set up for the clip."""
+
+    scene_setup: bpy.props.EnumProperty(
+        name="Scene",
+        description="Whether the scene takes on the clip's settings",
+        items=(
+            ("AUTO", "By Itself", "Set up a fresh scene for the clip, and keep any other as it is"),
+            ("KEEP", "Keep This Scene", "Size, frame rate, frame range, camera and colours stay as they are"),
+            ("SETUP", "Set Up for the Clip", "Size, frame rate, frame range, camera and colours become the clip's own"),
+        ),
+        options={"SKIP_SAVE"},
+    )
+    start_frame: bpy.props.IntProperty(
+        name="Start Frame",
+        description="The frame that the clip's first frame lies at",
+        default=scene_setup.FIRST_FRAME,
+        options={"SKIP_SAVE"},
+    )
+
+    def choice(self) -> dict[str, object]:
+        """The arguments of `work.import_tracking`."""
+        setup = {"AUTO": None, "KEEP": False, "SETUP": True}[self.scene_setup]
+        return {
+            "setup": setup,
+            "start_frame": self.start_frame if self.properties.is_property_set("start_frame") else None,
+        }
+
+    def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
+        """Ask where there is something to lose; else do it at once."""
+        scene = context.scene
+        root = scene.synctalk.workspace_path
+        is_new = root is None or rig.find_rig(scene, root, workspace_state.workspace_state(root).id) is None
+        if not is_new or not scene_setup.content(scene):
+            return self.execute(context)
+        self.scene_setup, self.start_frame = "KEEP", scene.frame_start
+        return context.window_manager.invoke_props_dialog(self, width=380)
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """The question."""
+        layout = self.layout
+        if self.scene_setup == "AUTO":  # adjusted after it was done
+            layout.prop(self, "start_frame")
+            return
+        found, now = scene_setup.content(context.scene), scene_setup.settings(context.scene)
+        column = layout.column(align=True)
+        column.label(text=f"This scene has {' and '.join(found)}.", icon="QUESTION")
+        column.label(text=f"{now['frame size']}, {now['frame rate']}, frames {now['frame range']}", icon="BLANK1")
+        choices = layout.column(align=True)
+        choices.prop_enum(self, "scene_setup", "KEEP")
+        choices.prop_enum(self, "scene_setup", "SETUP")
+        layout.prop(self, "start_frame")
+
+
+class SYNCTALK_OT_process(SceneChoice, JobOperator, bpy.types.Operator):
     bl_idname = "synctalk.process"
     bl_label = "Track"
     bl_description = (
@@ -20,10 +75,10 @@ class SYNCTALK_OT_process(JobOperator, bpy.types.Operator):
     step = Step.TRACK
 
     def job(self, context: bpy.types.Context) -> jobs.Job:
-        return work.process(context.scene)
+        return work.process(context.scene, **self.choice())
 
 
-class SYNCTALK_OT_import_tracking(bpy.types.Operator):
+class SYNCTALK_OT_import_tracking(SceneChoice, bpy.types.Operator):
     bl_idname = "synctalk.import_tracking"
     bl_label = "Send to Scene"
     bl_description = (
@@ -40,10 +95,12 @@ class SYNCTALK_OT_import_tracking(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         try:
-            work.import_tracking(context.scene)
+            told = work.send_to_scene(context.scene, **self.choice())
         except SceneError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
+        if told:
+            self.report({"INFO"}, told)
         return {"FINISHED"}
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import bpy
 
+from ..synctalk_blender.scene import rig
 from ..synctalk_blender.steps import Facts, State, Status, Step
 from ..synctalk_blender.work import PROCESS_STAGES
+from ..synctalk_blender.workspace_state import workspace_state
 from .common import OptionsPanel, StepPanel, draw_action, draw_info
+from .text import label_lines
 
 
 class SYNCTALK_PT_track(StepPanel, bpy.types.Panel):
@@ -16,6 +19,8 @@ class SYNCTALK_PT_track(StepPanel, bpy.types.Panel):
 
     def draw_step(self, layout: bpy.types.UILayout, context: bpy.types.Context, known: Facts, status: Status) -> None:
         state = known.state
+        if known.heads > 1:
+            layout.prop(context.scene.synctalk, "head", text="", icon="USER")
         if state.tracked:
             delay = f", sound {state.audio_offset_ms:+.0f} ms" if abs(state.audio_offset_ms) >= 1 else ""
             draw_info(layout, context, self.step, f"{state.frames} frames, {state.duration_s:.1f} s{delay}")
@@ -26,6 +31,8 @@ class SYNCTALK_PT_track(StepPanel, bpy.types.Panel):
                 layout, context, known, status, Step.TRACK, "synctalk.import_tracking", "Send to Scene", "IMPORT"
             )
         elif state.tracked and status.state is not State.RUNNING:
+            if known.head_problem:
+                label_lines(layout.box(), context, known.head_problem, icon="ERROR", inset=0.6)
             row = layout.row(align=True)
             row.operator("synctalk.import_tracking", icon="IMPORT")
             row.operator("synctalk.process", text="", icon="FILE_REFRESH")
@@ -57,6 +64,10 @@ class SYNCTALK_PT_track_options(OptionsPanel, bpy.types.Panel):
         layout.prop(settings, "audio_delay")
         if settings.audio_delay == "GIVEN":
             layout.prop(settings, "audio_delay_ms", text="Delay (ms)")
+        root = settings.workspace_path
+        found = rig.find_rig(context.scene, root, workspace_state(root).id) if root else None
+        if found is not None and rig.START in found.collection:
+            layout.prop(found.collection, f'["{rig.START}"]', text="Start Frame")
 
 
 CLASSES = (SYNCTALK_PT_track, SYNCTALK_PT_track_options)

@@ -64,6 +64,8 @@ def process(
     *,
     consent_by: str,
     audio_offset_ms: float | str | None = "auto",
+    setup: bool | None = None,
+    start_frame: int | None = None,
     scene: bpy.types.Scene | None = None,
     progress: Progress | None = None,
 ) -> rig.Rig:
@@ -73,6 +75,10 @@ def process(
         consent_by: who gave the permission to make a synthetic likeness of the person shown; empty when nobody did, and
             then no head can be trained.
         audio_offset_ms: how late the clip's sound runs: `auto` corrects what is measured, None measures and tells only.
+        setup: give the scene the clip's size, rate, range, colours and camera (True), or leave it as it is (False); when
+            absent, only a fresh scene is set up. What was changed is printed.
+        start_frame: the scene frame that the clip's first frame lies at; when absent 1, or in a scene that is left as it is
+            its first frame.
     """
     scene = _scene(scene)
     settings = scene.synctalk
@@ -81,15 +87,27 @@ def process(
     settings.audio_delay = {"auto": "AUTO", None: "MEASURE"}.get(audio_offset_ms, "GIVEN")
     if settings.audio_delay == "GIVEN":
         settings.audio_delay_ms = float(audio_offset_ms)
-    jobs.run(work.process(scene), progress)
+    _print(jobs.run(work.process(scene, setup=setup, start_frame=start_frame), progress))
     return rig.require_rig(scene)
 
 
-def import_tracking(workspace: str | Path, *, scene: bpy.types.Scene | None = None) -> rig.Rig:
-    """Put the camera, head, face mesh, keyframes and sound of a tracked workspace into the scene."""
+def import_tracking(
+    workspace: str | Path,
+    *,
+    setup: bool | None = None,
+    start_frame: int | None = None,
+    scene: bpy.types.Scene | None = None,
+) -> rig.Rig:
+    """Put the camera, head, face mesh, keyframes and sound of a tracked workspace into the scene.
+
+    Args:
+        setup, start_frame: as `process` has them.
+    """
     scene = _scene(scene)
     scene.synctalk.workspace = _absolute(workspace)
-    return work.import_tracking(scene)
+    found, text = work.import_tracking(scene, setup=setup, start_frame=start_frame)
+    _print(text)
+    return found
 
 
 def train(
@@ -133,7 +151,7 @@ def speak(
     settings.speech, settings.strength = _absolute(audio), strength
     settings.smoothing_ms, settings.offset_ms = smoothing_ms, offset_ms
     settings.close_in_silence = close_in_silence
-    jobs.run(work.speak(scene), progress)
+    _print(jobs.run(work.speak(scene), progress))
     return rig.require_rig(scene)
 
 
@@ -217,6 +235,11 @@ def _ensure_registered() -> None:
 
         registration.register()
         _registered_here = True
+
+
+def _print(text: str) -> None:
+    if text:
+        print(f"SyncTalk: {text}", flush=True)
 
 
 def _absolute(path: str | Path) -> str:

@@ -9,7 +9,7 @@ import bpy
 from .backend_process import BackendError
 from .jobs import Job, Request, Work
 from .scene import bake as bake_scene
-from .scene import compositor, rig
+from .scene import compositor, importer, rig
 from .scene.subject import Animation, Subject, read_animation, read_subject, read_tracking
 from .steps import Step
 
@@ -26,8 +26,10 @@ def bake(scene: bpy.types.Scene, folder: Path) -> Job:
 
     def work() -> Work:
         found, subject, animation = subject_in(scene)
-        directions, pinhole = yield bake_scene.RigWalk(scene, found, subject, animation.frames)
-        path = bake_scene.write(folder / "directions.npz", directions, pinhole, subject, animation)
+        timing = importer.timing_of(scene, found, animation.fps)
+        shown = timing.shown(animation.plate_frame)
+        directions, pinhole = yield bake_scene.RigWalk(scene, found, subject, len(shown), timing.first_frame)
+        path = bake_scene.write(folder / "directions.npz", directions, pinhole, subject, shown, timing.scene_fps)
         if subject.footage is None:
             yield Request("footage", {"workspace": str(subject.root)})
         yield Request("render", {"workspace": str(subject.root), "out": str(folder), "directions": str(path)})
@@ -37,10 +39,28 @@ def bake(scene: bpy.types.Scene, folder: Path) -> Job:
                 f"The frames are in {folder}, but the scene “{name}” is no longer in this file.", "scene"
             )
         found, subject, animation = subject_in(target)
-        compositor.compose(target, found, subject, animation.plate_frame, frames=folder)
-        return f"{animation.frames} frames of the head are in {folder}; the composite takes them from there."
+        compose(target, found, subject, animation, frames=folder)
+        return f"{len(shown)} frames of the head are in {folder}; the composite takes them from there."
 
     return Job(Step.COMPOSITE, "Baking", work(), BAKE_STAGES)
+
+
+def compose(
+    scene: bpy.types.Scene, found: rig.Rig, subject: Subject, animation: Animation, *, frames: Path | None = None
+) -> None:
+    """Build or renew the composite of `found` over the footage of `animation`, at the scene's frame rate.
+
+    Where the rate has changed since the movement was keyed, that is keyed again first.
+
+    Raises:
+        SceneError: pictures are missing.
+    """
+    timing = importer.timing_of(scene, found, animation.fps)
+    if abs(found.collection.get(rig.RATE, timing.scene_fps) - timing.scene_fps) > 1e-3:
+        importer.import_animation(scene, found, subject, animation)
+    rig.set_active(scene, found)
+    shown = timing.shown(animation.plate_frame)
+    compositor.compose(scene, found, subject, shown, frames=frames, first_frame=timing.first_frame)
 
 
 def subject_in(scene: bpy.types.Scene) -> tuple[rig.Rig, Subject, Animation]:
@@ -51,4 +71,19 @@ def subject_in(scene: bpy.types.Scene) -> tuple[rig.Rig, Subject, Animation]:
     """
     found = rig.require_rig(scene)
     subject = read_subject(found.workspace)
-    return found, subject, read_animation(found.animation) if found.animation else read_tracking(subject)
+    return found, subject, animation_of(found, subject)
+
+
+def animation_of(found: rig.Rig, subject: Subject) -> Animation:
+    """What moves `found`: the footage's own movement, or what was imported last.
+
+    Where the head was that of the footage, poses and lens are those of the newest track, which training refines.
+
+    Raises:
+        SceneError: files are missing or damaged.
+    """
+    tracking = read_tracking(subject)
+    if not found.animation:
+        return tracking
+    animation = read_animation(found.animation)
+    return animation.on_track(tracking) if found.collection.get(rig.ON_TRACK, True) else animation

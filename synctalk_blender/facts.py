@@ -9,7 +9,7 @@ import bpy
 
 from ..install import backend_environment
 from . import backend_process, jobs, preferences, workspace_state
-from .scene import compositor, rig
+from .scene import compositor, rig, scene_setup, shapes
 from .steps import Facts
 
 
@@ -19,7 +19,8 @@ def facts(scene: bpy.types.Scene) -> Facts:
     backend = backend_process.running_backend()
     job = jobs.runtime.job
     root = settings.workspace_path
-    found = rig.find_rig(scene, root) if root else None
+    state = workspace_state.workspace_state(root)
+    found = rig.find_rig(scene, root, state.id) if root else None
     return Facts(
         backend=backend_state(),
         backend_alive=backend is not None and backend.alive,
@@ -32,14 +33,28 @@ def facts(scene: bpy.types.Scene) -> Facts:
         consent_by=settings.consent_by,
         speech=settings.speech,
         speech_exists=_is_file(settings.speech),
-        state=workspace_state.workspace_state(root),
+        state=state,
         has_head=found is not None,
         has_speech=found is not None and found.animation is not None,
         has_composite=found is not None and compositor.is_composed(scene),
+        heads=len(rig.rigs_of(scene)),
+        head_problem=head_problem(scene, found) if found is not None else "",
         running=job.step.value if job else "",
         running_title=job.title if job else "",
         failed=frozenset(step.value for step in jobs.runtime.errors),
     )
+
+
+def head_problem(scene: bpy.types.Scene, found: rig.Rig) -> str:
+    """What the head in the scene has lost, or no longer fits, as one sentence; empty when nothing."""
+    lost = shapes.lost_in_words(found.face)
+    if lost:
+        return lost
+    keyed, now = found.collection.get(rig.RATE), scene_setup.fps_of(scene)
+    if keyed is not None and abs(keyed - now) > 1e-3:
+        again = "Speak Again" if found.animation else "Send to Scene"
+        return f"The head is keyed for {keyed:.5g} frames a second and the scene runs at {now:.5g}: press {again}."
+    return ""
 
 
 def backend_state() -> str:

@@ -9,6 +9,11 @@ from pathlib import Path
 
 import bpy
 
+from . import workspace_state
+from .scene import paths, rig
+
+# Lets a path begin with //, relative to the .blend, without a warning.
+_PATH = {"options": {"PATH_SUPPORTS_BLEND_RELATIVE"}} if bpy.app.version >= (4, 5, 0) else {}
 _AUDIO_DELAYS = (
     ("MEASURE", "Measure", "Measure how late the sound runs and tell, but leave it as it is"),
     ("AUTO", "Correct", "Measure how late the sound runs and correct it"),
@@ -28,8 +33,43 @@ def default_workspace(video: str) -> str:
 
 
 def _video_chosen(settings: SyncTalkSettings, _context: bpy.types.Context) -> None:
-    if settings.video and not settings.workspace:
-        settings.workspace = default_workspace(settings.video)
+    if settings.video and not settings.workspace and not paths.is_rewriting:
+        settings.workspace = paths.stored(default_workspace(settings.video))
+
+
+def _workspace_chosen(settings: SyncTalkSettings, _context: bpy.types.Context) -> None:
+    """The head of the workspace, where the scene holds it, is now the one that is rendered, from where its files are."""
+    scene, root = settings.id_data, settings.workspace_path
+    if root is None or paths.is_rewriting:
+        return
+    found = rig.find_rig(scene, root, workspace_state.workspace_state(root).id)
+    if found is not None:
+        rig.use_workspace(scene, found, root)
+
+
+_head_items: list[tuple[str, str, str, int]] = []  # Blender keeps no reference to an enum's words
+
+
+def _heads(settings: SyncTalkSettings, _context: bpy.types.Context | None) -> list[tuple[str, str, str, int]]:
+    found = sorted(rig.rigs_of(settings.id_data), key=lambda item: item.collection.name)
+    _head_items[:] = [
+        (item.collection.name, item.name, f"Render “{item.name}”, and work on {item.workspace}", index)
+        for index, item in enumerate(found)
+    ]
+    return _head_items
+
+
+def _get_head(settings: SyncTalkSettings) -> int:
+    active = rig.find_rig(settings.id_data)
+    names = sorted(item.collection.name for item in rig.rigs_of(settings.id_data))
+    return names.index(active.collection.name) if active is not None else 0
+
+
+def _set_head(settings: SyncTalkSettings, index: int) -> None:
+    found = sorted(rig.rigs_of(settings.id_data), key=lambda item: item.collection.name)
+    if 0 <= index < len(found):
+        rig.set_active(settings.id_data, found[index])
+        settings.workspace = paths.stored(found[index].workspace)
 
 
 class SyncTalkSettings(bpy.types.PropertyGroup):
@@ -41,11 +81,21 @@ class SyncTalkSettings(bpy.types.PropertyGroup):
         description="The clip of one person speaking. Best: one to five minutes, a still camera, even light",
         subtype="FILE_PATH",
         update=_video_chosen,
+        **_PATH,
     )
     workspace: bpy.props.StringProperty(
         name="Workspace",
         description="The folder that holds everything made from this clip. Left as it is, it lies beside the clip",
         subtype="DIR_PATH",
+        update=_workspace_chosen,
+        **_PATH,
+    )
+    head: bpy.props.EnumProperty(
+        name="Head",
+        description="Which of this scene's heads is rendered, and which one the buttons work on",
+        items=_heads,
+        get=_get_head,
+        set=_set_head,
     )
     consent_given: bpy.props.BoolProperty(
         name="I have this person's permission to make a synthetic likeness",
@@ -100,6 +150,7 @@ class SyncTalkSettings(bpy.types.PropertyGroup):
         name="Speech",
         description="The sound file that the head is to speak: WAV, MP3, FLAC, or a video's sound",
         subtype="FILE_PATH",
+        **_PATH,
     )
     strength: bpy.props.FloatProperty(
         name="Strength",
@@ -143,12 +194,13 @@ class SyncTalkSettings(bpy.types.PropertyGroup):
         name="Bake to",
         description="The folder for the baked frames. Left empty, it lies in the workspace",
         subtype="DIR_PATH",
+        **_PATH,
     )
 
     @property
     def workspace_path(self) -> Path | None:
         """The workspace as an absolute path; None when none is chosen."""
-        return Path(bpy.path.abspath(self.workspace)) if self.workspace else None
+        return paths.resolved(self.workspace) if self.workspace else None
 
 
 def register() -> None:

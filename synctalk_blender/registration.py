@@ -7,6 +7,7 @@ from bpy.app.handlers import persistent
 
 from .. import ops, panels
 from . import engine, jobs, preferences, properties
+from .scene import paths
 
 _CLASSES = (preferences.SyncTalkPreferences, *ops.CLASSES, *panels.CLASSES)
 
@@ -22,11 +23,13 @@ def register() -> None:
         bpy.utils.register_class(cls)
     jobs.register()
     engine.register()
+    paths.register()
     bpy.app.handlers.load_post.append(_file_loaded)
 
 
 def unregister() -> None:
     bpy.app.handlers.load_post.remove(_file_loaded)
+    paths.unregister()
     engine.unregister()
     jobs.unregister()
     for cls in reversed(_CLASSES):

@@ -54,6 +54,10 @@ class Facts:
     has_speech: bool = False
     """Spoken keyframes are in the scene."""
     has_composite: bool = False
+    heads: int = 0
+    """How many heads the scene holds."""
+    head_problem: str = ""
+    """One sentence on what the head in the scene has lost, or no longer fits; empty when nothing."""
     running: str = ""
     """The step whose job runs; empty when none does."""
     running_title: str = ""

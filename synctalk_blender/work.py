@@ -11,14 +11,15 @@ from typing import Any
 import bpy
 
 from ..backend import protocol
-from . import EXTENSION_ID, preferences, workspace_state
+from . import EXTENSION_ID, baking, preferences, workspace_state
 from .backend_process import BackendError, close_shared_backend
 from .engine import SyncTalkRenderEngine
 from .install_job import InstallTask
 from .jobs import Job, Request, Work, runtime
 from .properties import SyncTalkSettings
-from .scene import compositor, importer, rig
-from .scene.subject import read_animation, read_face_mesh, read_head_points, read_subject, read_tracking
+from .scene import importer, paths, rig, scene_setup, shapes
+from .scene.errors import SceneError
+from .scene.subject import Subject, read_animation, read_face_mesh, read_head_points, read_subject, read_tracking
 from .steps import Step
 
 PROCESS_STAGES = {
@@ -98,8 +99,8 @@ def require_online(what: str) -> None:
 # -- Track ------------------------------------------------------------------------------------------------------
 
 
-def process(scene: bpy.types.Scene) -> Job:
-    """Track the scene's video into its workspace, then send the result to the scene."""
+def process(scene: bpy.types.Scene, *, setup: bool | None = None, start_frame: int | None = None) -> Job:
+    """Track the scene's video into its workspace, then send the result to the scene (see `import_tracking`)."""
     settings = scene.synctalk
     workspace = _workspace(settings)
     params = _process_params(settings, workspace)
@@ -108,27 +109,66 @@ def process(scene: bpy.types.Scene) -> Job:
         info = yield Request("process", params)
         _keep_warnings(info)
         yield from _footage(workspace)
-        import_tracking(scene_of(workspace))
-        return f"{info['frames']} frames ({info['frames'] / info['fps']:.1f} s) are tracked and in the scene."
+        told = send_to_scene(scene_of(workspace), setup=setup, start_frame=start_frame)
+        return f"{info['frames']} frames ({info['frames'] / info['fps']:.1f} s) are tracked and in the scene. {told}".strip()
 
     return Job(Step.TRACK, "Tracking", work(), PROCESS_STAGES)
 
 
-def import_tracking(scene: bpy.types.Scene) -> rig.Rig:
+def import_tracking(
+    scene: bpy.types.Scene, *, setup: bool | None = None, start_frame: int | None = None
+) -> tuple[rig.Rig, str]:
     """Put the tracked camera, head, face mesh, head points, keyframes and sound of the scene's workspace into the scene.
 
+    Args:
+        setup, start_frame: as `importer.import_subject` has them.
+
+    Returns:
+        The rig, and what was changed in the scene or left as it was, in words; empty where there is nothing to say.
+
     Raises:
-        SceneError: the workspace is not tracked, or its files are damaged.
+        SceneError: the workspace is not tracked, its files are damaged, or the rig is linked from another file.
     """
     subject = read_subject(_workspace(scene.synctalk))
-    is_first = rig.find_rig(scene, subject.root) is None
+    before, is_first = scene_setup.settings(scene), rig.find_rig(scene, subject.root, subject.id) is None
     found = importer.import_subject(
-        scene, subject, read_face_mesh(subject), read_tracking(subject), read_head_points(subject)
+        scene,
+        subject,
+        read_face_mesh(subject),
+        read_tracking(subject),
+        read_head_points(subject),
+        setup=setup,
+        start_frame=start_frame,
     )
     found.collection.pop(rig.ANIMATION, None)
-    if is_first:
+    if is_first and scene.camera == found.camera:
         look_through_camera(scene)
-    return found
+    return found, _told(scene, found, before)
+
+
+def send_to_scene(scene: bpy.types.Scene, *, setup: bool | None = None, start_frame: int | None = None) -> str:
+    """`import_tracking` for a panel: its sentence, which the Track panel shows from then on."""
+    text = import_tracking(scene, setup=setup, start_frame=start_frame)[1]
+    runtime.notes.pop(Step.TRACK, None)
+    if text:
+        runtime.notes[Step.TRACK] = text
+    return text
+
+
+def _told(scene: bpy.types.Scene, found: rig.Rig, before: dict[str, str]) -> str:
+    now = scene_setup.settings(scene)
+    told = [scene_setup.changes(before, now)]
+    if not found.collection.get(rig.SETS_SCENE, True):
+        told.append(
+            f"The scene keeps its size ({now['frame size']}), rate ({now['frame rate']}) and range; "
+            f"the head begins at frame {found.collection[rig.START]}."
+        )
+    if scene.camera != found.camera:
+        told.append(f"The camera is still “{scene.camera.name}”: make “{found.camera.name}” active for the footage.")
+    others = [item.name for item in rig.rigs_of(scene) if item != found]
+    if others:
+        told.append(f"“{found.name}” is the head that is rendered now, not “{others[0]}”.")
+    return " ".join(text for text in told if text)
 
 
 # -- Train ------------------------------------------------------------------------------------------------------
@@ -148,10 +188,25 @@ def train(scene: bpy.types.Scene) -> Job:
             # Ticked after tracking: all stages are done, so this only records it.
             yield Request("process", consent)
         trained = yield Request("train", params)
+        _follow_training(workspace)
         quality = "" if not trained["psnr"] else f", {trained['psnr']:.1f} dB on frames it has not seen"
         return f"{trained['step']} steps learnt{quality}."
 
     return Job(Step.TRAIN, "Training", work(), TRAIN_STAGES)
+
+
+def _follow_training(workspace: Path) -> None:
+    """Take lens and poses as training has refined them: a head looks right only under those that it was trained with."""
+    subject_id = workspace_state.workspace_state(workspace).id
+    for scene in bpy.data.scenes:
+        found = rig.find_rig(scene, workspace, subject_id) if scene.library is None else None
+        if found is None:
+            continue
+        try:
+            subject = read_subject(workspace)
+            importer.import_animation(scene, found, subject, baking.animation_of(found, subject))
+        except SceneError as error:  # the head is trained all the same
+            _keep_warnings({"warnings": [str(error)]})
 
 
 # -- Speak ------------------------------------------------------------------------------------------------------
@@ -172,22 +227,44 @@ def speak(scene: bpy.types.Scene) -> Job:
 
     def work() -> Work:
         spoken = yield Request("speak", params)
-        import_animation(scene_of(workspace), spoken["animation"])
-        return f"{spoken['duration_s']:.1f} s of speech: {spoken['frames']} frames are keyed."
+        lost = import_animation(scene_of(workspace), spoken["animation"], workspace=workspace)
+        return f"{spoken['duration_s']:.1f} s of speech: {spoken['frames']} frames are keyed. {lost}".strip()
 
     return Job(Step.SPEAK, "Speaking", work())
 
 
-def import_animation(scene: bpy.types.Scene, path: str | Path) -> None:
+def import_animation(scene: bpy.types.Scene, path: str | Path, *, workspace: Path | None = None) -> str:
     """Replace the head's imported keyframes and sound by those of an `animation.npz`.
 
+    Args:
+        workspace: whose head; that which is rendered when absent.
+
+    Returns:
+        One sentence on shapes that the face has lost; empty where it has all.
+
     Raises:
-        SceneError: the scene holds no head, or the file is damaged.
+        SceneError: the scene holds no such head, the head is linked from another file, or the file is damaged.
     """
-    found = rig.require_rig(scene)
-    subject = read_subject(found.workspace)
-    importer.import_animation(scene, found, subject, read_animation(path))
-    found.collection[rig.ANIMATION] = str(path)
+    found = rig.require_rig(scene) if workspace is None else require_rig_of(scene, read_subject(workspace))
+    subject = read_subject(workspace or found.workspace)
+    animation = read_animation(path)
+    importer.import_animation(scene, found, subject, animation)
+    found.collection[rig.ON_TRACK] = animation.is_on_track(read_tracking(subject))
+    found.collection[rig.ANIMATION] = paths.stored(path)
+    return shapes.lost_in_words(found.face)
+
+
+def require_rig_of(scene: bpy.types.Scene, subject: Subject) -> rig.Rig:
+    """The rig of `subject`, from now on the one that is rendered.
+
+    Raises:
+        SceneError: the scene does not hold it.
+    """
+    found = rig.find_rig(scene, subject.root, subject.id)
+    if found is None:
+        raise BackendError("The head is no longer in the scene: press Send to Scene in the Track panel.", "scene")
+    rig.use_workspace(scene, found, subject.root)
+    return found
 
 
 # -- Composite --------------------------------------------------------------------------------------------------
@@ -201,7 +278,7 @@ def composite(scene: bpy.types.Scene) -> Job:
         yield from _footage(workspace)
         target = scene_of(workspace)
         target.render.engine = SyncTalkRenderEngine.bl_idname
-        _compose(target, workspace, None)
+        _compose(target, workspace)
         return "The composite is built: render a picture or the animation."
 
     return Job(Step.COMPOSITE, "Building the composite", work())
@@ -220,13 +297,10 @@ def _footage(workspace: Path) -> Work:
     return ""
 
 
-def _compose(scene: bpy.types.Scene, workspace: Path, frames: Path | None) -> None:
-    found = rig.find_rig(scene, workspace)
-    if found is None:
-        raise BackendError("The head is no longer in the scene: press Send to Scene in the Track panel.", "scene")
+def _compose(scene: bpy.types.Scene, workspace: Path) -> None:
     subject = read_subject(workspace)
-    animation = read_animation(found.animation) if found.animation else read_tracking(subject)
-    compositor.compose(scene, found, subject, animation.plate_frame, frames=frames)
+    found = require_rig_of(scene, subject)
+    baking.compose(scene, found, subject, baking.animation_of(found, subject))
 
 
 def look_through_camera(scene: bpy.types.Scene) -> None:
@@ -249,7 +323,8 @@ def scene_of(workspace: Path) -> bpy.types.Scene:
     """
     scenes = [bpy.context.scene, *bpy.data.scenes]
     for scene in scenes:
-        if scene.synctalk.workspace_path == workspace:
+        root = scene.synctalk.workspace_path
+        if root is not None and paths.same_place(root, workspace):
             return scene
     raise BackendError(
         f"Finished, but no scene of this file works on {workspace.name}: choose that workspace, then Send to Scene.",

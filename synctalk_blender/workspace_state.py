@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..backend.protocol import subject_id
+
 FORMAT = 1
 STAGES = ("media", "landmarks", "head_sync", "face_sync", "portrait_sync")
 
@@ -21,6 +23,8 @@ class WorkspaceState:
     exists: bool = False
     problem: str = ""
     """One sentence when subject.json cannot be used."""
+    id: str = ""
+    """Lasting id of the subject; empty where there is no workspace."""
     source: str = ""
     frames: int = 0
     fps: float = 25.0
@@ -83,6 +87,7 @@ def read_workspace(root: Path) -> WorkspaceState:
         trained = _trained(root / "checkpoints")
         return WorkspaceState(
             exists=True,
+            id=subject_id(subject),
             source=str(subject.get("source", "")),
             frames=int(subject.get("frames", 0)),
             fps=float(subject.get("fps", 25.0)),

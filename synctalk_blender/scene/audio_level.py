@@ -22,11 +22,16 @@ _EXPRESSIONS = {
 
 
 def keep_level(scene: bpy.types.Scene, strip: Any) -> None:
-    """Let the volume of a sound `strip` of `scene` follow the output's channels; a layout beyond stereo is left alone."""
+    """Let the volume of a sound `strip` of `scene` follow the output's channels; a layout beyond stereo is left alone.
+
+    Called again for a strip that has another sound now, it keeps the artist's level.
+    """
     expression = _EXPRESSIONS.get(strip.sound.channels)
+    strip.driver_remove("volume")
     if expression is None:
         return
-    strip[LEVEL] = 1.0
+    if LEVEL not in strip:
+        strip[LEVEL] = strip.volume
     strip.id_properties_ui(LEVEL).update(min=0.0, soft_max=2.0, description="Volume of the speech: key it for fades")
     driver = strip.driver_add("volume").driver
     driver.type = "SCRIPTED"

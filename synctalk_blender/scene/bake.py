@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import bpy
+import numpy as np
 
 from . import camera, rig
 from .directions import Directions, write_directions
 from .errors import SceneError
-from .importer import FIRST_FRAME
 from .pinhole import Pinhole
-from .subject import Animation, Subject
+from .scene_setup import FIRST_FRAME
+from .subject import Subject
 
 _SLICE_S = 0.05
 """How long one `poll` may keep Blender from drawing."""
@@ -26,12 +27,15 @@ class RigWalk:
     A job waits for it as for a request to the backend.
 
     Args:
-        frames: how many, from `FIRST_FRAME` on.
+        frames: how many scene frames, from `first_frame` on.
     """
 
-    def __init__(self, scene: bpy.types.Scene, found: rig.Rig, subject: Subject, frames: int) -> None:
+    def __init__(
+        self, scene: bpy.types.Scene, found: rig.Rig, subject: Subject, frames: int, first_frame: int = FIRST_FRAME
+    ) -> None:
         self.progress: dict[str, Any] | None = None
         self._scene, self._rig, self._subject, self._frames = scene, found, subject, frames
+        self._first = first_frame
         self._directions: list[Directions] = []
         self._pinhole: Pinhole | None = None
         self._before = scene.frame_current
@@ -43,7 +47,7 @@ class RigWalk:
         until = time.monotonic() + _SLICE_S
         try:
             while len(self._directions) < self._frames and not self._cancelled:
-                self._read(FIRST_FRAME + len(self._directions))
+                self._read(self._first + len(self._directions))
                 if time.monotonic() > until:
                     return False
         except SceneError as error:
@@ -87,8 +91,14 @@ class RigWalk:
         }  # fmt: skip
 
 
-def write(path: Path, directions: list[Directions], pinhole: Pinhole, subject: Subject, animation: Animation) -> Path:
-    """Write what `RigWalk` read as an `animation.npz` over the footage of `animation`.
+def write(
+    path: Path, directions: list[Directions], pinhole: Pinhole, subject: Subject, plate_frame: np.ndarray, fps: float
+) -> Path:
+    """Write what `RigWalk` read as an `animation.npz`.
+
+    Args:
+        plate_frame: (N) the footage's frame beneath each of `directions`.
+        fps: how many of them there are a second: the scene's rate.
 
     Raises:
         SceneError: the file cannot be written.
@@ -97,10 +107,10 @@ def write(path: Path, directions: list[Directions], pinhole: Pinhole, subject: S
     write_directions(
         path,
         directions,
-        fps=subject.fps,
+        fps=fps,
         focal_px=pinhole.focal_px / subject.scale,
         principal_px=((pinhole.principal_px[0] - x) / subject.scale, (pinhole.principal_px[1] - y) / subject.scale),
-        plate_frame=animation.plate_frame,
+        plate_frame=plate_frame,
         audio="",
     )
     return path

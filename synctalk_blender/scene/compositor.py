@@ -17,7 +17,7 @@ import numpy as np
 
 from . import camera, footage, nodes, rig
 from .errors import SceneError
-from .importer import FIRST_FRAME
+from .scene_setup import FIRST_FRAME
 from .subject import Subject
 
 LIVE, BAKED = "LIVE", "BAKED"
@@ -32,12 +32,18 @@ _COLOURS = {
 
 
 def compose(
-    scene: bpy.types.Scene, found: rig.Rig, subject: Subject, plate_frame: np.ndarray, *, frames: Path | None = None
+    scene: bpy.types.Scene,
+    found: rig.Rig,
+    subject: Subject,
+    plate_frame: np.ndarray,
+    *,
+    frames: Path | None = None,
+    first_frame: int = FIRST_FRAME,
 ) -> nodes.Tree:
     """Build the composite of `found`, or renew it.
 
     Args:
-        plate_frame: (N), the footage's frame beneath each frame from `FIRST_FRAME` on.
+        plate_frame: (N), the footage's frame beneath each scene frame from `first_frame` on (`Timing.shown`).
         frames: folder of baked frames `000000.png` …; None takes the head from the engine.
 
     Raises:
@@ -46,8 +52,8 @@ def compose(
     tree = nodes.ensure_tree(scene, f"SyncTalk {subject.name}")
     if _node(tree, "output") is None:
         _build(tree, subject)
-    _show_footage(tree, subject, plate_frame)
-    _connect_head(scene, tree, subject, len(plate_frame), frames)
+    _show_footage(tree, subject, plate_frame, first_frame)
+    _connect_head(scene, tree, subject, np.arange(first_frame, first_frame + len(plate_frame)), frames)
     nodes.set_scale_method(_node(tree, "at render size"), _scale_method(scene, subject))
     scene.render.use_compositing = True
     footage.show_plate(found.camera)
@@ -86,7 +92,7 @@ def _build(tree: nodes.Tree, subject: Subject) -> None:
     tree.links.new(over.outputs[0], final)
 
 
-def _show_footage(tree: nodes.Tree, subject: Subject, plate_frame: np.ndarray) -> None:
+def _show_footage(tree: nodes.Tree, subject: Subject, plate_frame: np.ndarray, first_frame: int) -> None:
     pattern = subject.footage
     if pattern is None:
         raise SceneError(
@@ -98,16 +104,22 @@ def _show_footage(tree: nodes.Tree, subject: Subject, plate_frame: np.ndarray) -
         node = _node(tree, role)
         if node is None:
             continue  # the artist has taken it out
-        node.image = footage.load_sequence(files)
-        footage.show_sequence(node, FIRST_FRAME, plate_frame)
-        frames, offsets = footage.offset_keys(FIRST_FRAME, plate_frame)
+        node.image = footage.load_sequence(files, subject, role)
+        footage.show_sequence(node, first_frame, plate_frame)
+        frames, offsets = footage.offset_keys(first_frame, plate_frame)
         curves.append((f'nodes["{node.name}"].frame_offset', 0, offsets))
     name = f"{subject.name} footage order"
-    footage.key_order(tree, curves, frames, name, FIRST_FRAME, len(plate_frame))
+    footage.key_order(tree, curves, frames, name, first_frame, len(plate_frame))
 
 
-def _connect_head(scene: bpy.types.Scene, tree: nodes.Tree, subject: Subject, count: int, frames: Path | None) -> None:
-    """Render Layers, or a sequence of files: one of the two is there, for a Render Layers node alone starts the engine."""
+def _connect_head(
+    scene: bpy.types.Scene, tree: nodes.Tree, subject: Subject, shown: np.ndarray, frames: Path | None
+) -> None:
+    """Render Layers, or a sequence of files: one of the two is there, for a Render Layers node alone starts the engine.
+
+    Args:
+        shown: (N) the scene frames; that of file i of `frames` is the i-th.
+    """
     wanted, other = ("engine", "baked") if frames is None else ("baked", "engine")
     old, node = _node(tree, other), _node(tree, wanted)
     if node is None:
@@ -126,9 +138,9 @@ def _connect_head(scene: bpy.types.Scene, tree: nodes.Tree, subject: Subject, co
     if old is not None:
         tree.nodes.remove(old)
     if frames is not None:
-        node.image = footage.load_sequence(frames / "%06d.png")
+        node.image = footage.load_sequence(frames / "%06d.png", subject, "baked head")
         node.image.alpha_mode = "STRAIGHT"
-        footage.show_sequence(node, FIRST_FRAME, np.arange(count))
+        footage.show_sequence(node, int(shown[0]), np.arange(len(shown)))
 
 
 def set_place(node: nodes.Node, subject: Subject) -> None:

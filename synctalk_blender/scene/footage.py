@@ -1,8 +1,8 @@
 """Picture sequences of a workspace in Blender: behind the camera, and as image nodes.
 
 Blender shows one file of a movie or sequence for each scene frame, whatever the source's frame rate, and reads the rotation
-flag of a video only in some versions. The workspace's own pictures are at the scene's frame rate, upright, and what was
-tracked; so they are shown, and never the source video.
+flag of a video only in some versions. The workspace's own pictures are upright and what was tracked; so they are shown, and
+never the source video. Where the scene has another frame rate, each of its frames shows the picture that is nearest in time.
 
 When the sound is longer than the footage, the footage runs there and back again. A sequence cannot be re-ordered, but its
 offset can be animated: frame by frame, it names the picture that lies beneath.
@@ -15,17 +15,18 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from . import keyframes
+from . import keyframes, paths, rig
 from .errors import SceneError
 from .subject import Subject
 
 _ROLE = "synctalk_role"
 
 
-def load_sequence(pattern: Path, *, is_data: bool = False) -> bpy.types.Image:
+def load_sequence(pattern: Path, subject: Subject, role: str, *, is_data: bool = False) -> bpy.types.Image:
     """The image sequence whose files are named by `pattern` (`…/%06d.jpg`), from 000000.
 
-    One that is loaded already is read anew, as its files may have been written anew.
+    One that is loaded already, also from where the workspace lay before, is read again, as its files may have been written
+    again. It bears the subject's name and `role`, for files are called the same in every workspace.
 
     Raises:
         SceneError: its first file is missing.
@@ -33,11 +34,24 @@ def load_sequence(pattern: Path, *, is_data: bool = False) -> bpy.types.Image:
     first = Path(str(pattern) % 0)
     if not first.exists():
         raise SceneError(f"{first} is missing: process the video again.")
-    image = bpy.data.images.load(str(first), check_existing=True)
+    image = _loaded(first, subject, role)
+    if image is None:
+        image = bpy.data.images.load(str(first))
+        image.name = f"{subject.name} {role}"
+    image.filepath = paths.stored(first)
+    image[_ROLE], image[rig.SUBJECT] = role, subject.id
     image.reload()
     image.source = "SEQUENCE"
     image.colorspace_settings.name = "Non-Color" if is_data else "sRGB"
     return image
+
+
+def _loaded(first: Path, subject: Subject, role: str) -> bpy.types.Image | None:
+    own = [image for image in bpy.data.images if image.library is None and image.filepath]
+    here = [image for image in own if paths.same_place(paths.resolved(image.filepath), first)]
+    marked = [image for image in own if image.get(rig.SUBJECT) == subject.id and image.get(_ROLE) == role]
+    moved = [image for image in marked if not paths.resolved(image.filepath).exists()]
+    return next(iter(here + moved), None)
 
 
 def show_sequence(
@@ -84,8 +98,7 @@ def show_behind_camera(camera: bpy.types.Object, subject: Subject, shown: np.nda
             background.display_depth = "BACK"
             background.show_background_image = role == "footage"
         background = data.background_images[index]
-        background.image = load_sequence(pattern)
-        background.image[_ROLE] = role
+        background.image = load_sequence(pattern, subject, role)
         show_sequence(background.image_user, first_frame, shown)
         frames, offsets = offset_keys(first_frame, shown)
         curves.append((f"background_images[{index}].image_user.frame_offset", 0, offsets))

@@ -9,7 +9,7 @@ import bpy
 import numpy as np
 
 from . import coordinates, rig
-from .subject import HeadPoints
+from .subject import HeadPoints, Subject
 
 SEEN = "seen"
 """Attribute of each vertex: the part of the clip's frames that its point was seen in, 0 to 1."""
@@ -34,7 +34,7 @@ REACH_M = 0.022
 _COLOUR = (1.0, 0.72, 0.1, 1.0)
 
 
-def set_head_points(found: rig.Rig, name: str, points: HeadPoints | None) -> rig.Rig:
+def set_head_points(found: rig.Rig, subject: Subject, points: HeadPoints | None) -> rig.Rig:
     """Give the rig its head points, or renew them; an object that was made stays, without vertices where there are no
     points."""
     if points is None:
@@ -43,8 +43,9 @@ def set_head_points(found: rig.Rig, name: str, points: HeadPoints | None) -> rig
         return found
     item = found.points
     if item is None:
-        item = bpy.data.objects.new(f"{name} head points", bpy.data.meshes.new(f"{name} head points"))
-        item[rig.ROLE] = "points"
+        name = f"{subject.name} head points"
+        item = bpy.data.objects.new(name, bpy.data.meshes.new(name))
+        item[rig.ROLE], item[rig.SUBJECT] = "points", subject.id
         item.parent = found.control
         item.hide_render = True
         item.show_in_front = True  # they lie on the face and in the hair, where its wires would hide them

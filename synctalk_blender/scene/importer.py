@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import bpy
 import numpy as np
-from mathutils import Matrix
 
 from ...backend.protocol import BLENDSHAPE_NAMES
-from . import camera, coordinates, footage, head_points, keyframes, marking, rig, sound
+from . import camera, coordinates, footage, head_points, keyframes, marking, rig, rig_build, scene_setup, shapes, sound
 from .errors import SceneError
+from .scene_setup import FIRST_FRAME
 from .subject import Animation, FaceMesh, HeadPoints, Subject
+from .timing import Timing
 
-FIRST_FRAME = 1
 SLIDER_MAX = 1.5
 """Shape keys reach beyond 1 for exaggeration; imported values beyond it widen the slider, for Blender clamps to it."""
 
-_FACE_COLOUR = (0.10, 0.85, 0.75, 1.0)
+_TRACKED_LENS = "synctalk_lens"
+"""On the camera's data: focal length, principal point and size that an import set last."""
 
 
 def import_subject(
@@ -28,81 +29,87 @@ def import_subject(
     face_mesh: FaceMesh,
     animation: Animation,
     points: HeadPoints | None = None,
+    *,
+    setup: bool | None = None,
+    start_frame: int | None = None,
 ) -> rig.Rig:
-    """Make or renew the rig of `subject` in `scene`, moved by `animation`; the engine renders it from now on."""
-    found = rig.find_rig(scene, subject.root) or _new_rig(scene, subject)
-    found = head_points.set_head_points(found, subject.name, points)
-    found.collection[rig.WORKSPACE] = str(subject.root)
-    scene[rig.ACTIVE] = str(subject.root)
-    camera.set_pinhole(found.camera.data, subject.pinhole(animation.focal_px, animation.principal_px))
-    scene.camera = found.camera
+    """Make or renew the rig of `subject` in `scene`, moved by `animation`; the engine renders it from now on.
+
+    Args:
+        setup: give the scene the clip's size, rate, range, colours and camera (True), or leave it as it is (False); when
+            absent, a fresh scene is set up for a new head, and any other is left as it is.
+        start_frame: the scene frame that the clip's first frame lies at; when absent, where it lies already, else frame 1
+            of a scene that is set up, and the first frame of one that is left as it is.
+
+    Raises:
+        SceneError: the rig is linked from another file, or the animation cannot be used.
+    """
+    is_fresh = not scene_setup.content(scene)
+    found, made = rig_build.ensure_rig(scene, subject)
+    is_new = len(made) == len(rig.PARTS)
+    if setup is None and is_new:
+        setup = is_fresh
+    found = head_points.set_head_points(found, subject, points)
+    if setup:
+        scene_setup.set_up(scene, subject, found.camera)
+    if setup is not None:
+        found.collection[rig.SETS_SCENE] = setup
+    rig.set_active(scene, found)
+    _place_start(scene, found, start_frame, is_new)
     _set_face_mesh(found.face, face_mesh)
-    _set_frame(scene, subject)
+    found.camera.data.pop(_TRACKED_LENS, None)
     import_animation(scene, found, subject, animation)
     marking.mark_synthetic(scene, subject.name)
     return found
 
 
 def import_animation(scene: bpy.types.Scene, found: rig.Rig, subject: Subject, animation: Animation) -> None:
-    """Replace the imported movement, sound and frame range by those of `animation`."""
-    if abs(animation.fps - subject.fps) > 1e-3:
-        raise SceneError(
-            f"The animation runs at {animation.fps:g} frames a second, the subject at {subject.fps:g}: speak again."
-        )
-    frames = np.arange(FIRST_FRAME, FIRST_FRAME + animation.frames)
-    _key_head(found.head, subject.name, frames, animation.head_to_camera)
-    _key_face(found.face, subject.name, frames, animation.blendshapes)
-    sound.lay_strip(scene, found.collection, animation, FIRST_FRAME)
-    footage.show_behind_camera(found.camera, subject, animation.plate_frame, FIRST_FRAME)
-    scene.frame_start, scene.frame_end = FIRST_FRAME, FIRST_FRAME + animation.frames - 1
-    scene.frame_set(min(max(scene.frame_current, scene.frame_start), scene.frame_end))
+    """Replace the imported movement, lens, sound and frame range by those of `animation`, at the scene's frame rate.
 
-
-def _new_rig(scene: bpy.types.Scene, subject: Subject) -> rig.Rig:
-    collection = bpy.data.collections.new(f"SyncTalk {subject.name}")
-    collection[rig.ROLE] = "collection"
-    scene.collection.children.link(collection)
-
-    def add(role: str, name: str, data: bpy.types.ID | None) -> bpy.types.Object:
-        item = bpy.data.objects.new(f"{subject.name} {name}", data)
-        item[rig.ROLE] = role
-        collection.objects.link(item)
-        return item
-
-    lens = add("camera", "camera", bpy.data.cameras.new(f"{subject.name} camera"))
-    lens.matrix_world = Matrix(coordinates.camera_to_world())
-    lens.data.clip_start = 0.01
-    head = add("head", "head", None)
-    head.empty_display_type, head.empty_display_size = "PLAIN_AXES", 0.05
-    # Its keyframes belong to the import; the artist's handle is the control below it.
-    head.lock_location = head.lock_rotation = head.lock_scale = (True, True, True)
-    control = add("control", "head control", None)
-    control.empty_display_type, control.empty_display_size = "CIRCLE", 0.16
-    control.rotation_mode = "XYZ"
-    control.parent = head
-    face = add("face", "face", bpy.data.meshes.new(f"{subject.name} face"))
-    face.parent = control
-    face.color = _FACE_COLOUR
-    face.display_type = "WIRE"
-    face.data.materials.append(_invisible_material())
-    return rig.Rig(collection, lens, head, control, face)
-
-
-def _invisible_material() -> bpy.types.Material:
-    """Lets other engines render the scene without the guide mesh.
-
-    Disabling the object in renders would take it out of the dependency graph, and its shape keys, which the engine reads,
-    would stand still.
+    Raises:
+        SceneError: the rig is linked from another file, or the animation has no frame with a pose.
     """
-    material = bpy.data.materials.new("SyncTalk guide (invisible in renders)")
-    if bpy.app.version < (5, 0, 0):
-        material.use_nodes = True
-    nodes, links = material.node_tree.nodes, material.node_tree.links
-    nodes.clear()
-    output, shader = nodes.new("ShaderNodeOutputMaterial"), nodes.new("ShaderNodeBsdfTransparent")
-    links.new(shader.outputs["BSDF"], output.inputs["Surface"])
-    material.diffuse_color = _FACE_COLOUR
-    return material
+    rig_build.refuse_linked_rig(scene, found)
+    timing = timing_of(scene, found, animation.fps)
+    frames = timing.frames(animation.frames)
+    _set_lens(found.camera.data, subject, animation)
+    _key_head(found.head, subject.name, frames, animation.head_to_camera)
+    moved = _key_face(found.face, subject.name, frames, animation.blendshapes)
+    sound.lay_strip(scene, found.collection, subject, animation, timing, moved)
+    footage.show_behind_camera(found.camera, subject, timing.shown(animation.plate_frame), timing.first_frame)
+    found.collection[rig.RATE] = timing.scene_fps
+    if found.collection.get(rig.SETS_SCENE, True):
+        scene.frame_start = timing.first_frame
+        scene.frame_end = timing.last_frame(animation.frames) + max(0, round(moved))
+        scene.frame_set(min(max(scene.frame_current, scene.frame_start), scene.frame_end))
+    else:
+        scene.frame_set(scene.frame_current)
+
+
+def timing_of(scene: bpy.types.Scene, found: rig.Rig, clip_fps: float) -> Timing:
+    """Where the frames of an animation of `found` lie in `scene`."""
+    return Timing(int(found.collection.get(rig.START, FIRST_FRAME)), clip_fps, scene_setup.fps_of(scene))
+
+
+def _place_start(scene: bpy.types.Scene, found: rig.Rig, start_frame: int | None, is_new: bool) -> None:
+    if start_frame is None and not is_new:
+        return
+    if start_frame is None:
+        start_frame = FIRST_FRAME if found.collection.get(rig.SETS_SCENE, True) else scene.frame_start
+    found.collection[rig.START] = start_frame
+    found.collection.id_properties_ui(rig.START).update(
+        description="The frame that the head's movement begins at; press Send to Scene or Speak Again after changing it"
+    )
+
+
+def _set_lens(data: bpy.types.Camera, subject: Subject, animation: Animation) -> None:
+    """Pose and lens are of one track and only fit together: training changes both. The artist's zoom is kept until then."""
+    pinhole = subject.pinhole(animation.focal_px, animation.principal_px)
+    tracked = [pinhole.focal_px, *pinhole.principal_px, pinhole.width, pinhole.height]
+    before = data.get(_TRACKED_LENS)
+    if before is None or not np.allclose(list(before), tracked, rtol=1e-6):
+        camera.set_pinhole(data, pinhole)
+        data[_TRACKED_LENS] = tracked
 
 
 def _set_face_mesh(face: bpy.types.Object, face_mesh: FaceMesh) -> None:
@@ -119,28 +126,19 @@ def _set_face_mesh(face: bpy.types.Object, face_mesh: FaceMesh) -> None:
         face.shape_key_add(name="Basis", from_mix=False)
         if edits is not None:
             keyframes.begin_edits(mesh.shape_keys, edits.name, edits)
-    blocks = mesh.shape_keys.key_blocks
+    blocks, names = mesh.shape_keys.key_blocks, shapes.names_in(mesh.shape_keys)
     blocks[0].data.foreach_set("co", vertices.ravel())
     mesh.vertices.foreach_set("co", vertices.ravel())
     for name, displacement in zip(BLENDSHAPE_NAMES, face_mesh.shape_keys, strict=True):
-        block = blocks.get(name) or face.shape_key_add(name=name, from_mix=False)
+        block = blocks.get(names.get(name, ""))
+        if block is None:
+            block = face.shape_key_add(name=name, from_mix=False)
+            block.value = 0.0  # from 5.0 on it would be 1
         shape = vertices + coordinates.points_to_blender(displacement).astype(np.float32)
         block.data.foreach_set("co", shape.ravel())
     for polygon in mesh.polygons:
         polygon.use_smooth = True
     mesh.update()
-
-
-def _set_frame(scene: bpy.types.Scene, subject: Subject) -> None:
-    render = scene.render
-    render.resolution_x, render.resolution_y = subject.frame_size
-    render.resolution_percentage = 100
-    render.pixel_aspect_x = render.pixel_aspect_y = 1.0
-    render.fps, render.fps_base = round(subject.fps), round(subject.fps) / subject.fps
-    # Footage is a finished picture: a film-like view transform (AgX is the default) would change its colours.
-    scene.view_settings.view_transform = "Standard"
-    scene.view_settings.look = "None"
-    render.film_transparent = True
 
 
 def _key_head(head: bpy.types.Object, name: str, frames: np.ndarray, head_to_camera: np.ndarray) -> None:
@@ -157,15 +155,27 @@ def _key_head(head: bpy.types.Object, name: str, frames: np.ndarray, head_to_cam
     keyframes.assign(head, action)
 
 
-def _key_face(face: bpy.types.Object, name: str, frames: np.ndarray, blendshapes: np.ndarray) -> None:
+def _key_face(face: bpy.types.Object, name: str, frames: np.ndarray, blendshapes: np.ndarray) -> float:
+    """Key the shapes; returns how far the artist has moved the strip of these keys, frames.
+
+    A shape whose key was deleted is left out until the next import of the face makes it again.
+    """
     keys = face.data.shape_keys
-    for block, values in zip((keys.key_blocks[key] for key in BLENDSHAPE_NAMES), blendshapes.T, strict=True):
+    if keys is None:
+        raise SceneError(
+            f"The face mesh “{face.name}” has lost its shape keys: press Send to Scene in the Track panel."
+        )
+    names = shapes.names_in(keys)
+    curves = []
+    for shape, values in zip(BLENDSHAPE_NAMES, blendshapes.T, strict=True):
+        if shape not in names:
+            continue
+        block = keys.key_blocks[names[shape]]
         block.slider_min = min(0.0, float(np.nanmin(values)))
         block.slider_max = max(SLIDER_MAX, float(np.nanmax(values)))
+        curves.append((f'key_blocks["{bpy.utils.escape_identifier(block.name)}"].value', 0, values))
     action = keyframes.base_action(keys, "expression", f"{name} expression")
-    curves = [
-        (f'key_blocks["{key}"].value', 0, values) for key, values in zip(BLENDSHAPE_NAMES, blendshapes.T, strict=True)
-    ]
     keyframes.set_curves(action, curves, frames, "LINEAR")
-    keyframes.lay_below(keys, action, frames)
+    moved = keyframes.lay_below(keys, action, frames, rest=True)
     keyframes.begin_edits(keys, f"{name} expression edits")
+    return moved

@@ -76,25 +76,87 @@ def _curves_of(action: bpy.types.Action) -> Any:
     return strip.channelbag(action.slots[0], ensure=True).fcurves
 
 
-def lay_below(owner: bpy.types.ID, action: bpy.types.Action, frames: np.ndarray) -> None:
+def lay_below(owner: bpy.types.ID, action: bpy.types.Action, frames: np.ndarray, rest: bool = False) -> float:
     """Put `action` into an NLA track of its own, below the active action, as long as from the first to the last of `frames`.
 
-    Called again after `action` has changed, it mends the strip's length and leaves everything else alone.
+    Called again after `action` has changed, it corrects the strip's length and leaves everything else alone, also where the
+    artist has moved or stretched the strip to.
+
+    Args:
+        rest: lay a track of zeros below it, which is what remains where the artist mutes or fades the strip.
+
+    Returns:
+        How far the artist has moved the strip from where its keys lie, frames.
     """
     data = owner.animation_data_create()
     strip = next((strip for track in data.nla_tracks for strip in track.strips if strip.action == action), None)
+    moved, stretch = 0.0, 1.0
+    if strip is not None:
+        moved = strip.frame_start - strip.action_frame_start
+        stretch = (strip.frame_end - strip.frame_start) / max(strip.action_frame_end - strip.action_frame_start, 1e-6)
+    if rest:
+        strip = _lay_rest(owner, action, strip)
     if strip is None:
-        track = data.nla_tracks.new()
-        track.name = action.name
-        strip = track.strips.new(action.name, int(frames[0]), action)
-        if HAS_SLOTS:
-            strip.action_slot = action.slots[0]
+        strip = _new_strip(data.nla_tracks.new(), action, int(frames[0]))
     strip.extrapolation = "HOLD"
     strip.blend_type = "REPLACE"
     first, last = float(frames[0]), float(max(frames[-1], frames[0] + 1))
     # A strip's end may not lie before its start at any moment, so the far end goes first.
     strip.action_frame_end, strip.action_frame_start = last, first
-    strip.frame_end, strip.frame_start = last, first
+    start, end = first + moved, first + moved + (last - first) * stretch
+    if start > strip.frame_end:
+        strip.frame_end, strip.frame_start = end, start
+    else:
+        strip.frame_start, strip.frame_end = start, end
+    return moved
+
+
+def _new_strip(track: bpy.types.NlaTrack, action: bpy.types.Action, start: int) -> bpy.types.NlaStrip:
+    track.name = action.name
+    strip = track.strips.new(action.name, start, action)
+    if HAS_SLOTS:
+        strip.action_slot = action.slots[0]
+    return strip
+
+
+def _moved_strip(strip: bpy.types.NlaStrip, track: bpy.types.NlaTrack, to: bpy.types.NlaTrack) -> bpy.types.NlaStrip:
+    """The strip made again in another track, with what an artist sets on it."""
+    action = strip.action
+    kept = {name: getattr(strip, name) for name in ("mute", "blend_in", "blend_out", "use_animated_influence")}
+    curve = strip.fcurves.find("influence") if strip.use_animated_influence else None
+    keys = [tuple(point.co) for point in curve.keyframe_points] if curve is not None else []
+    track.strips.remove(strip)
+    strip = _new_strip(to, action, 1)
+    for name, value in kept.items():
+        setattr(strip, name, value)
+    for frame, value in keys:
+        strip.influence = value
+        strip.keyframe_insert("influence", frame=frame)
+    return strip
+
+
+def _lay_rest(
+    owner: bpy.types.ID, action: bpy.types.Action, strip: bpy.types.NlaStrip | None
+) -> bpy.types.NlaStrip | None:
+    """The lowest track holds each curve of `action` at 0: without it, a property that is not animated takes its default,
+    which for shape keys is 1 from 5.0 on. Returns the strip of `action`, if it has one."""
+    rest = base_action(owner, "rest", f"{action.name} at rest")
+    curves = [(curve.data_path, curve.array_index, np.zeros(1)) for curve in _curves_of(action)]
+    set_curves(rest, curves, np.zeros(1), "CONSTANT")
+    tracks = owner.animation_data.nla_tracks
+    if any(item.action == rest for track in tracks for item in track.strips):
+        return strip
+    if strip is None:
+        lowest = tracks.new()
+    else:
+        # There is no way to put a track below another: the lowest becomes the track of zeros, and a new one takes its strip.
+        lowest = next(track for track in tracks if any(item.action == action for item in track.strips))
+        upper = tracks.new(prev=lowest)
+        upper.mute, lowest.mute = lowest.mute, False
+        strip = _moved_strip(strip, lowest, upper)
+    laid = _new_strip(lowest, rest, 0)
+    laid.extrapolation, laid.blend_type = "HOLD", "REPLACE"
+    return strip
 
 
 def begin_edits(owner: bpy.types.ID, name: str, edits: bpy.types.Action | None = None) -> None:

@@ -12,16 +12,27 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from ...backend.protocol import BLENDSHAPE_NAMES
-from . import coordinates
+from . import coordinates, paths, shapes
 from .directions import Directions
 from .errors import SceneError
 
 ROLE = "synctalk_role"
 WORKSPACE = "synctalk_workspace"
 ANIMATION = "synctalk_animation"
+SUBJECT = "synctalk_subject"
+"""On everything that belongs to one subject: its lasting id, whatever the thing is called and wherever the workspace lies."""
 ACTIVE = "synctalk_active"
-"""On the scene: the workspace whose head the engine renders, should the scene hold several."""
+"""On the scene: the id of the head that the engine renders, should the scene hold several.
+
+Not the collection itself: what a property points to is evaluated, also where the artist has excluded it."""
+START, RATE = "synctalk_start", "synctalk_fps"
+"""On the collection: the scene frame that the imported movement begins at, and the scene's frame rate that it was keyed for."""
+SETS_SCENE = "synctalk_sets_scene"
+"""On the collection: whether imports set the scene's frame range, the scene having been set up for the clip."""
+ON_TRACK = "synctalk_on_track"
+"""On the collection: whether the imported poses are those of the footage's frames beneath, and so follow its track."""
+PARTS = ("camera", "head", "control", "face")
+"""The roles of the objects without which there is no rig."""
 
 
 @dataclass(frozen=True)
@@ -41,36 +52,90 @@ class Rig:
 
     @property
     def workspace(self) -> Path:
-        return Path(bpy.path.abspath(self.collection[WORKSPACE]))
+        return paths.resolved(self.collection[WORKSPACE], self.collection)
 
     @property
     def animation(self) -> Path | None:
         """The `animation.npz` that was imported last; None for the footage's own movement."""
         value = self.collection.get(ANIMATION)
-        return Path(bpy.path.abspath(value)) if value else None
+        return paths.resolved(value, self.collection) if value else None
+
+    @property
+    def name(self) -> str:
+        """The subject's name, as the collection bears it."""
+        return self.collection.name.removeprefix("SyncTalk ")
 
 
-def rigs_of(scene: bpy.types.Scene) -> list[Rig]:
-    """All complete rigs of `scene`, in the order of its collections."""
-    found = []
-    for collection in scene.collection.children_recursive:
-        if collection.get(ROLE) != "collection":
-            continue
-        objects = {item[ROLE]: item for item in collection.all_objects if item.get(ROLE)}
-        if {"camera", "head", "control", "face"} <= objects.keys():
-            parts = (objects[role] for role in ("camera", "head", "control", "face"))
-            found.append(Rig(collection, *parts, points=objects.get("points")))
+def collections_of(scene: bpy.types.Scene) -> list[bpy.types.Collection]:
+    """The collections of `scene` that an import made, whole or not; that of the head which is rendered comes first."""
+    active = scene.get(ACTIVE)
+    found = [collection for collection in scene.collection.children_recursive if collection.get(ROLE) == "collection"]
+    # Earlier versions kept the path of the workspace.
+    return sorted(found, key=lambda item: not active or active not in (item.get(SUBJECT), item.get(WORKSPACE)))
+
+
+def parts_of(scene: bpy.types.Scene, collection: bpy.types.Collection) -> dict[str, bpy.types.Object]:
+    """The objects of the rig in `collection` by their role, also those that were moved elsewhere in the scene."""
+    found: dict[str, bpy.types.Object] = {}
+    for item in collection.all_objects:
+        if item.get(ROLE):
+            found.setdefault(item[ROLE], item)  # a duplicate comes after what it was made of
+    subject = collection.get(SUBJECT)
+    if subject and not found.keys() >= set(PARTS):
+        others = {item for other in collections_of(scene) if other != collection for item in other.all_objects}
+        for item in scene.objects:
+            if item.get(SUBJECT) == subject and item.get(ROLE) and item not in others:
+                found.setdefault(item[ROLE], item)
     return found
 
 
-def find_rig(scene: bpy.types.Scene, workspace: Path | None = None) -> Rig | None:
-    """The rig of `workspace`; without one, the rig that the engine renders, which is the last imported; None if none."""
+def rigs_of(scene: bpy.types.Scene) -> list[Rig]:
+    """All complete rigs of `scene`; that which is rendered comes first."""
+    found = []
+    for collection in collections_of(scene):
+        objects = parts_of(scene, collection)
+        if objects.keys() >= set(PARTS):
+            found.append(Rig(collection, *(objects[role] for role in PARTS), points=objects.get("points")))
+    return found
+
+
+def find_rig(scene: bpy.types.Scene, workspace: Path | None = None, subject_id: str = "") -> Rig | None:
+    """The rig of `workspace`; without one, the rig that the engine renders; None if there is none."""
     found = rigs_of(scene)
-    wanted = str(workspace) if workspace is not None else scene.get(ACTIVE)
-    for rig in found:
-        if wanted and Path(wanted) == rig.workspace:
-            return rig
-    return found[0] if found and workspace is None else None
+    if workspace is None:
+        return found[0] if found else None
+    return next((item for item in found if is_of(item.collection, workspace, subject_id)), None)
+
+
+def is_of(collection: bpy.types.Collection, workspace: Path, subject_id: str) -> bool:
+    """Whether `collection` holds the head of `workspace`, also if that was moved since.
+
+    A copy of a workspace has the original's id, and is another subject as long as the original is where it was.
+    """
+    kept = collection.get(WORKSPACE)
+    if not kept:
+        return False
+    place = paths.resolved(kept, collection)
+    if paths.same_place(place, workspace):
+        return True
+    known = collection.get(SUBJECT)
+    is_same = known == subject_id if known else place.name == workspace.name
+    return bool(is_same and subject_id) and not (place / "subject.json").exists()
+
+
+def use_workspace(scene: bpy.types.Scene, found: Rig, workspace: Path) -> None:
+    """Have the engine render `found` from `workspace`, where its files are now."""
+    if found.collection.library is None and not paths.same_place(found.workspace, workspace):
+        found.collection[WORKSPACE] = paths.stored(workspace)
+    set_active(scene, found)
+
+
+def set_active(scene: bpy.types.Scene, found: Rig) -> None:
+    """Have the engine render `found`, through its own camera where the scene looked through that of another head."""
+    scene[ACTIVE] = found.collection.get(SUBJECT) or found.collection[WORKSPACE]
+    cameras = [item.camera for item in rigs_of(scene)]
+    if scene.camera is None or (scene.camera in cameras and scene.camera != found.camera):
+        scene.camera = found.camera
 
 
 def require_rig(scene: bpy.types.Scene) -> Rig:
@@ -102,13 +167,7 @@ def read_rig(rig: Rig, depsgraph: bpy.types.Depsgraph, camera_to_world: np.ndarr
     if keys is None:
         raise SceneError(f"The face mesh “{rig.face.name}” has lost its shape keys: import the head again.")
     _evaluated(rig.face, depsgraph)
-    blocks = keys.evaluated_get(depsgraph).key_blocks
-    values = np.zeros(len(BLENDSHAPE_NAMES))
-    for index, name in enumerate(BLENDSHAPE_NAMES):
-        block = blocks.get(name)
-        if block is not None and not block.mute:
-            values[index] = block.value
-    return Directions(pose, values)
+    return Directions(pose, shapes.values(keys, keys.evaluated_get(depsgraph)) + shapes.offsets(control))
 
 
 def world_matrix(item: bpy.types.Object) -> np.ndarray:

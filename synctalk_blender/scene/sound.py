@@ -6,32 +6,80 @@ from typing import Any
 
 import bpy
 
-from . import audio_level
-from .subject import Animation
+from . import audio_level, paths
+from .rig import ROLE, SUBJECT
+from .subject import Animation, Subject
+from .timing import Timing
 
-_ROLE = "synctalk_role"
+_LAID = "synctalk_laid"
+"""On the strip: where it belongs, where it was put, and how far the mouth had been moved by then; frames."""
 
 
-def lay_strip(scene: bpy.types.Scene, collection: bpy.types.Collection, animation: Animation, first_frame: int) -> None:
-    """Replace the subject's sound strip by that of `animation`; strips of the artist's own stay."""
+def lay_strip(
+    scene: bpy.types.Scene,
+    collection: bpy.types.Collection,
+    subject: Subject,
+    animation: Animation,
+    timing: Timing,
+    moved: float = 0.0,
+) -> None:
+    """Give the subject's strip the sound of `animation`; strips of the artist's own stay.
+
+    The strip keeps its channel, level, fades and the place that the artist has moved it to. One that was left where it
+    was goes along with the mouth.
+
+    Args:
+        moved: how far the artist has moved the mouth's keyframes, frames.
+    """
     editor = scene.sequence_editor_create()
     strips = strips_of(editor)
-    role = f"sound of {collection.name_full}"
-    channel = None
-    for strip in [item for item in strips if item.get(_ROLE) == role]:
-        channel = strip.channel
+    mine = [item for item in strips if _is_of(item, collection, subject)]
+    if animation.audio is None or not can_hold_sound():
+        mine, unwanted = [], mine
+    else:
+        mine, unwanted = mine[:1], mine[1:]
+    for strip in unwanted:
         strip.driver_remove("volume")
         strips.remove(strip)
     if animation.audio is None or not can_hold_sound():
         return
-    if channel is None:
+    # Sound that runs late begins earlier.
+    place = timing.first_frame - animation.audio_offset_ms / 1000.0 * timing.scene_fps
+    path = str(animation.audio)
+    if mine:
+        strip = mine[0]
+        _replace_sound(scene, strip, path)
+        base, put, moved_before = strip.get(_LAID, (strip.frame_start, strip.frame_start, 0.0))
+        own = strip.frame_start - base
+        if abs(strip.frame_start - put) < 0.5:
+            own += moved - moved_before
+    else:
         channel = 1 + max((item.channel for item in strips), default=0)
-    strip = strips.new_sound(animation.audio.stem, str(animation.audio), channel, first_frame)
-    strip[_ROLE] = role
+        strip = strips.new_sound(animation.audio.stem, path, channel, timing.first_frame)
+        own = moved
+    strip[ROLE], strip[SUBJECT] = "sound", subject.id
     audio_level.keep_level(scene, strip)
-    # Sound that runs late begins earlier; sound strips may start between frames.
-    strip.frame_start = first_frame - animation.audio_offset_ms / 1000.0 * animation.fps
-    scene.sync_mode = "AUDIO_SYNC"
+    strip.sound.name = f"{subject.name} {animation.audio.stem}"
+    strip.sound.filepath = paths.stored(path)
+    strip.frame_start = round(place + own)  # Blender would cut the fraction off
+    strip[_LAID] = (place, float(strip.frame_start), moved)
+
+
+def _is_of(strip: Any, collection: bpy.types.Collection, subject: Subject) -> bool:
+    # Earlier versions marked the strip with the collection's name.
+    return (strip.get(ROLE) == "sound" and strip.get(SUBJECT) == subject.id) or (
+        strip.get(ROLE) == f"sound of {collection.name_full}"
+    )
+
+
+def _replace_sound(scene: bpy.types.Scene, strip: Any, path: str) -> None:
+    """Another sound in the same strip: a strip that is removed takes its fades along."""
+    old = strip.sound
+    strip.sound = bpy.data.sounds.load(path)
+    if old is not None and old.users == 0:
+        bpy.data.sounds.remove(old)
+    # A strip measures its sound when the frame rate is set, and not when it gets another one.
+    scene.render.fps = scene.render.fps
 
 
 def can_hold_sound() -> bool:

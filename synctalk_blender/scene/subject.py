@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import math
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ...backend.protocol import BLENDSHAPE_NAMES
+from ...backend.protocol import BLENDSHAPE_NAMES, subject_id
 from .errors import SceneError
 from .pinhole import Pinhole
 
@@ -32,6 +32,8 @@ class Subject:
     size: int
     """Side of the working frame in its own pixels."""
     audio_offset_ms: float
+    id: str = ""
+    """Lasting id, the same wherever the workspace lies."""
 
     @property
     def scale(self) -> float:
@@ -86,6 +88,22 @@ class Animation:
     def frames(self) -> int:
         return len(self.blendshapes)
 
+    def on_track(self, tracking: Animation) -> Animation:
+        """The same expressions on the poses, and with the lens, that `tracking` has for the footage's frames beneath."""
+        return replace(
+            self,
+            head_to_camera=tracking.head_to_camera[np.minimum(self.plate_frame, tracking.frames - 1)],
+            focal_px=tracking.focal_px,
+            principal_px=tracking.principal_px,
+        )
+
+    def is_on_track(self, tracking: Animation) -> bool:
+        """Whether poses and lens are those of `tracking`."""
+        there = self.on_track(tracking)
+        return math.isclose(self.focal_px, there.focal_px, rel_tol=1e-6) and np.allclose(
+            self.head_to_camera, there.head_to_camera, atol=1e-6, equal_nan=True
+        )
+
 
 @dataclass(frozen=True)
 class FaceMesh:
@@ -130,13 +148,14 @@ def read_subject(workspace: str | Path) -> Subject:
             raise SceneError(f"{root} is not processed yet: run Track on its video first.")
         return Subject(
             root=root,
-            name=str(value.get("name") or root.name),
+            name=str(value.get("name") or root.name).removesuffix(".synctalk"),
             fps=float(value["fps"]),
             frames=int(value["frames"]),
             source_size=(int(value["source_size"][0]), int(value["source_size"][1])),
             crop=(float(crop["x"]), float(crop["y"]), float(crop["size"])),
             size=int(value["size"]),
             audio_offset_ms=float(value.get("audio_offset_ms") or 0.0),
+            id=subject_id(value),
         )
     except FileNotFoundError as error:
         raise SceneError(

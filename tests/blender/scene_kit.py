@@ -36,8 +36,8 @@ class Kit:
         """A synthetic workspace; options of `make_workspace`."""
         return synthetic_workspace.make_workspace(self.tmp_path / name, self.names, **options)
 
-    def import_tracking(self, root: Path) -> Any:
-        """The rig of a workspace, moved as the footage."""
+    def import_tracking(self, root: Path, **options: Any) -> Any:
+        """The rig of a workspace, moved as the footage; options of `import_subject`."""
         subject_module = self.part("scene.subject")
         subject = subject_module.read_subject(root)
         return self.part("scene.importer").import_subject(
@@ -46,17 +46,29 @@ class Kit:
             subject_module.read_face_mesh(subject),
             subject_module.read_tracking(subject),
             subject_module.read_head_points(subject),
+            **options,
         )
 
     def import_speech(self, root: Path) -> None:
         """The speech of the workspace on its rig."""
         subject_module, rig = self.part("scene.subject"), self.part("scene.rig")
         animation = root / "renders" / "speech" / "animation.npz"
-        subject, found = subject_module.read_subject(root), rig.find_rig(self.scene, root)
+        subject = subject_module.read_subject(root)
+        found = rig.find_rig(self.scene, root, subject.id)
         self.part("scene.importer").import_animation(
             self.scene, found, subject, subject_module.read_animation(animation)
         )
         found.collection[rig.ANIMATION] = str(animation)
+
+    def strips(self) -> list[Any]:
+        """The strips of the sequencer."""
+        editor = self.scene.sequence_editor
+        return [] if editor is None else list(self.part("scene.sound").strips_of(editor))
+
+    @property
+    def has_sound(self) -> bool:
+        """Whether this build of Blender knows sound; the `bpy` wheel 4.2 does not."""
+        return self.part("scene.sound").can_hold_sound()
 
     @property
     def scene(self) -> Any:

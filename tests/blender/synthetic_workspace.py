@@ -76,6 +76,7 @@ def make_workspace(
     source_size: tuple[int, int] | None = None,
     crop: tuple[float, float, float] | None = None,
     speech_frames: int = 20,
+    subject_id: str = "",
 ) -> Path:
     """Write the workspace, and in `renders/speech` an animation longer than the footage.
 
@@ -83,6 +84,7 @@ def make_workspace(
         names: `protocol.BLENDSHAPE_NAMES`.
         source_size: of the source picture; the working frame's when absent.
         crop: x, y and side of the working frame in the source; the whole of it when absent.
+        subject_id: its lasting id; absent as in workspaces of earlier versions.
     """
     source_size = source_size or (size, size)
     x, y, side = crop or (0.0, 0.0, float(size))
@@ -92,6 +94,8 @@ def make_workspace(
         "duration_s": frames / FPS, "frames": frames, "size": size, "crop": {"x": x, "y": y, "size": side}, "audio_offset_ms": 80.0,
         "consent": {"given": True, "by": "a test"}, "stages": {name: {"state": "done", "key": "made"} for name in STAGES},
     }  # fmt: skip
+    if subject_id:
+        subject["id"] = subject_id
     (root / "subject.json").write_text(json.dumps(subject), encoding="utf-8")
     for frame in range(frames):
         write_picture(root / "frames" / f"{frame:06d}.jpg", flat(size, size, (level(frame), 0.0, FOOTAGE_BLUE)))

@@ -43,7 +43,11 @@ def speaking(kit, channels: int) -> float:
     animation = kit.part("scene.subject").Animation(
         FPS, *[np.zeros((FPS, 1))] * 2, 1.0, np.zeros(2), np.zeros(FPS), path
     )
-    kit.part("scene.sound").lay_strip(kit.scene, collection, animation, 1)
+    subject = kit.part("scene.subject").Subject(
+        kit.tmp_path, "voice", FPS, FPS, (8, 8), (0.0, 0.0, 8.0), 8, 0.0, "0123"
+    )
+    timing = kit.part("scene.timing").Timing(1, FPS, FPS)
+    kit.part("scene.sound").lay_strip(kit.scene, collection, subject, animation, timing)
     return rms
 
 

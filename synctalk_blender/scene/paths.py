@@ -1,0 +1,116 @@
+"""Paths that a .blend keeps: relative to the file where the artist's preferences say so, so that a project can be moved.
+
+Blender rewrites the paths that it knows itself (images, sounds) when a file is saved elsewhere. Ours are text to it: the
+handlers here write them anew for the place that the file is saved to.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import bpy
+from bpy.app.handlers import persistent
+
+SETTINGS = ("video", "workspace", "speech", "bake_folder")
+"""Properties of `scene.synctalk` that are paths."""
+COLLECTION = ("synctalk_workspace", "synctalk_animation")
+"""Custom properties of a rig's collection that are paths."""
+
+
+is_rewriting = False
+"""While paths are written anew for another place: what follows an artist's choice of a path is not to follow then."""
+
+
+def stored(path: str | Path, blend: str | None = None, *, always: bool = False) -> str:
+    """An absolute `path` as it is to be kept in the file: relative to it where that is saved and the preference says so.
+
+    Args:
+        blend: path of the .blend; the current file's when absent.
+        always: whatever the preference says.
+    """
+    path = str(path)
+    blend = bpy.data.filepath if blend is None else blend
+    if not path or not blend or not (always or bpy.context.preferences.filepaths.use_relative_paths):
+        return path
+    try:
+        return bpy.path.relpath(path, start=str(Path(blend).parent))
+    except ValueError:  # on another drive
+        return path
+
+
+def resolved(path: str, owner: bpy.types.ID | None = None) -> Path:
+    """A kept path as an absolute one; that of a linked `owner` is relative to the file it comes from."""
+    library = owner.library if owner is not None else None
+    return Path(os.path.normpath(bpy.path.abspath(path, library=library)))
+
+
+def same_place(a: Path, b: Path) -> bool:
+    """Whether two paths name the same file or folder, be they there or not."""
+    if os.path.normcase(os.path.normpath(a)) == os.path.normcase(os.path.normpath(b)):
+        return True
+    try:
+        return a.samefile(b)
+    except OSError:
+        return False
+
+
+def _kept() -> Iterator[tuple[str, Callable[[str], None]]]:
+    """All our paths in this file's own data, each with what sets it."""
+    for scene in bpy.data.scenes:
+        settings = getattr(scene, "synctalk", None)
+        if scene.library is None and settings is not None:
+            for name in SETTINGS:
+                yield getattr(settings, name), lambda value, owner=settings, key=name: setattr(owner, key, value)
+    for collection in bpy.data.collections:
+        for name in COLLECTION:
+            if collection.library is None and collection.get(name):
+                yield collection[name], lambda value, owner=collection, key=name: owner.__setitem__(key, value)
+
+
+def _rewrite(blend: str, base: str) -> None:
+    """Write our paths, which are relative to the file `base` now, for the file `blend`; absolute where that is empty."""
+    global is_rewriting
+    is_rewriting = True
+    try:
+        for value, assign in list(_kept()):
+            is_relative = value.startswith("//")
+            if not value or (is_relative and not base):
+                continue
+            place = os.path.normpath(bpy.path.abspath(value, start=str(Path(base).parent) if base else None))
+            new = stored(place, blend, always=is_relative)
+            if new != value:
+                assign(new)
+    finally:
+        is_rewriting = False
+
+
+@persistent
+def _before_save(path: str = "", *_arguments: object) -> None:
+    if path:
+        _rewrite(path, bpy.data.filepath)
+
+
+@persistent
+def _after_save(path: str = "", *_arguments: object) -> None:
+    """A copy was saved elsewhere, or could not be: this file is still the one that it was."""
+    if path and not (bpy.data.filepath and same_place(Path(path), Path(bpy.data.filepath))):
+        _rewrite(bpy.data.filepath, path)
+
+
+def _handlers() -> list[tuple[list, Callable]]:
+    handlers = bpy.app.handlers
+    return [
+        (handlers.save_pre, _before_save), (handlers.save_post, _after_save), (handlers.save_post_fail, _after_save)
+    ]  # fmt: skip
+
+
+def register() -> None:
+    for handlers, function in _handlers():
+        handlers.append(function)
+
+
+def unregister() -> None:
+    for handlers, function in _handlers():
+        handlers.remove(function)

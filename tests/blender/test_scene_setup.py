@@ -1,0 +1,173 @@
+"""A head that comes into a shot: the scene is asked for, kept or set up, and told what was changed."""
+
+from __future__ import annotations
+
+import bpy
+import numpy as np
+import pytest
+
+from . import synthetic_workspace as synthetic
+from .scene_kit import Kit
+
+
+@pytest.fixture
+def kit(addon, tmp_path, monkeypatch):
+    made = Kit(addon.__name__, tmp_path)
+    monkeypatch.setattr(made.part("facts"), "backend_state", lambda: "ready")
+    yield made
+    made.part("jobs").forget_messages()
+
+
+@pytest.fixture
+def root(kit):
+    made = kit.workspace(frames=50)
+    kit.scene.synctalk.workspace = str(made)
+    return made
+
+
+@pytest.fixture
+def shot(kit):
+    """A scene as a shot has it: an object, a camera, a range, a rate."""
+    scene = kit.scene
+    lens = bpy.data.objects.new("shot camera", bpy.data.cameras.new("shot camera"))
+    for item in (lens, bpy.data.objects.new("set", None)):
+        scene.collection.objects.link(item)
+    scene.camera = lens
+    scene.render.fps, scene.render.fps_base = 24, 1.0
+    scene.frame_start, scene.frame_end, scene.frame_current = 1001, 1200, 1050
+    scene.view_settings.view_transform = "Filmic"
+    return scene
+
+
+def settings(kit) -> dict:
+    return kit.part("scene.scene_setup").settings(kit.scene)
+
+
+def test_a_shot_is_kept_as_it_is(kit, root, shot):
+    before = settings(kit)
+    assert bpy.ops.synctalk.import_tracking() == {"FINISHED"}
+    assert settings(kit) == before
+    assert kit.scene.frame_current == 1050
+    rig = kit.part("scene.rig").find_rig(kit.scene)
+    kit.scene.frame_set(1001 + 24)
+    said = kit.part("scene.rig").read_rig(rig, bpy.context.evaluated_depsgraph_get())
+    np.testing.assert_allclose(said.head_to_camera, synthetic.pose(25), atol=1e-4)
+    if kit.has_sound:
+        assert kit.strips()[0].frame_start == round(1001 - 0.08 * 24)
+    kit.import_speech(root)
+    assert settings(kit) == before, "new speech leaves it alone, too"
+
+
+def test_a_shot_that_is_kept_is_told_where_the_head_is(kit, root, shot):
+    bpy.ops.synctalk.import_tracking()
+    (note,) = kit.part("jobs").runtime.notes.values()
+    assert "keeps its size (1920 × 1080), rate (24 fps) and range; the head begins at frame 1001." in note
+    assert "“shot camera”: make “anna camera” active" in note
+
+
+def test_a_shot_that_is_set_up_is_told_what_was_changed(kit, root, shot):
+    assert bpy.ops.synctalk.import_tracking(scene_setup="SETUP", start_frame=1001) == {"FINISHED"}
+    assert (kit.scene.frame_start, kit.scene.frame_end) == (1001, 1050)
+    (note,) = kit.part("jobs").runtime.notes.values()
+    for change in (
+        "frame size 1920 × 1080 → 96 × 96",
+        "frame rate 24 fps → 25 fps",
+        "frame range 1001 to 1200 → 1001 to 1050",
+        "view transform Filmic → Standard",
+        "active camera “shot camera” → “anna camera”",
+    ):
+        assert change in note, note
+
+
+def test_one_undo_takes_all_of_it_back(kit, root, shot):
+    before = settings(kit)
+    bpy.ops.ed.undo_push(message="before")
+    bpy.ops.synctalk.import_tracking(scene_setup="SETUP")
+    bpy.ops.ed.undo_push(message="as the operator's own UNDO does in a window")
+    assert settings(kit) != before
+    bpy.ops.ed.undo()
+    assert settings(kit) == before
+    assert not kit.part("scene.rig").rigs_of(kit.scene)
+
+
+def test_a_fresh_scene_is_set_up_without_a_question(kit, root):
+    assert not kit.part("scene.scene_setup").content(kit.scene)
+    assert bpy.ops.synctalk.import_tracking("INVOKE_DEFAULT") == {"FINISHED"}
+    assert settings(kit)["frame rate"] == "25 fps"
+
+
+def test_blender_s_own_startup_file_is_a_fresh_scene(kit):
+    bpy.ops.wm.read_homefile(use_factory_startup=True)
+    content = kit.part("scene.scene_setup").content
+    assert not content(bpy.context.scene)
+    bpy.data.objects["Cube"].keyframe_insert("location", frame=1)
+    assert content(bpy.context.scene) == ["1 object"]
+
+
+def test_what_makes_a_scene_no_fresh_one_is_named(kit, root, shot):
+    content = kit.part("scene.scene_setup").content
+    assert content(kit.scene) == ["2 objects", "settings of its own"]
+    bpy.ops.synctalk.import_tracking()
+    assert content(kit.scene) == ["2 objects", "another head", "settings of its own"]
+
+
+def test_a_script_says_it_by_arguments_and_reads_what_was_changed(kit, root, shot, capsys):
+    api = kit.part("api")
+    rig = api.import_tracking(root, setup=False, start_frame=1010)
+    assert kit.scene.render.fps == 24
+    assert "begins at frame 1010" in capsys.readouterr().out
+    api.import_tracking(root, setup=True)
+    assert (kit.scene.frame_start, kit.scene.frame_end) == (1010, 1059)
+    assert "frame rate 24 fps → 25 fps" in capsys.readouterr().out
+    assert len(kit.part("scene.rig").rigs_of(kit.scene)) == 1
+    assert kit.scene.camera == rig.camera
+
+
+def test_importing_again_leaves_the_artist_s_settings(kit, root):
+    kit.import_tracking(root)
+    kit.scene.render.resolution_x, kit.scene.render.resolution_percentage = 1920, 50
+    kit.scene.view_settings.view_transform = "Filmic"
+    kit.import_tracking(root)
+    assert settings(kit)["frame size"] == "1920 × 96 at 50 %"
+    assert settings(kit)["view transform"] == "Filmic"
+
+
+def test_a_kept_scene_renders_through_its_own_camera(kit, root, shot, monkeypatch):
+    client = kit.use_backend(monkeypatch)
+    bpy.ops.synctalk.import_tracking()
+    shot.camera.location, shot.camera.rotation_euler = (0.0, -0.5, 1.6), (np.pi / 2, 0.0, 0.0)
+    shot.render.engine, shot.render.resolution_percentage = "SYNCTALK", 10
+    shot.render.film_transparent = True
+    assert kit.render(1010)[..., 3].mean() > 0.01
+    client.close_shared_backend()
+
+
+class TestDialog:
+    """What the question shows, drawn without a window."""
+
+    def test_it_names_the_scene_s_own_settings_and_offers_both(self, kit, root, shot):
+        shown = []
+
+        class Layout:
+            def label(self, text, **_options):
+                shown.append(text)
+
+            def prop_enum(self, _owner, _name, value):
+                shown.append(value)
+
+            def prop(self, _owner, name, **_options):
+                shown.append(name)
+
+            def column(self, **_options):
+                return self
+
+        track = __import__(f"{kit.package}.ops.track", fromlist=["SceneChoice"])
+        asked = type("Asked", (), {"draw": track.SceneChoice.draw, "layout": Layout(), "scene_setup": "KEEP"})()
+        asked.draw(bpy.context)
+        assert shown == [
+            "This scene has 2 objects and settings of its own.",
+            "1920 × 1080, 24 fps, frames 1001 to 1200",
+            "KEEP",
+            "SETUP",
+            "start_frame",
+        ]

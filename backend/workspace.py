@@ -25,6 +25,10 @@ from .errors import SyncTalkError, WorkspaceError, storage_error
 
 FORMAT = 1
 FPS = 25.0
+ALPHA_BACKGROUND = 128
+"""Grey, 8 bits, behind a person whom the clip's own alpha cuts out: as far from dark hair as from fair, without a hue
+that would shine through it."""
+
 STAGES = ("media", "landmarks", "head_sync", "face_sync", "portrait_sync")
 
 
@@ -45,11 +49,13 @@ class FrameCorrections:
         rotate_deg: clockwise, after the file's own rotation: 0, 90, 180 or 270.
         field_order: `top` or `bottom`, the field of interlaced frames that was taken first; empty to trust their flag.
         unflagged: frames that are not flagged as interlaced are so too.
+        ignore_alpha: the clip's alpha channel was never filled in.
     """
 
     rotate_deg: int = 0
     field_order: str = ""
     unflagged: bool = False
+    ignore_alpha: bool = False
 
 
 AS_STORED = FrameCorrections()
@@ -70,6 +76,7 @@ class Subject:
     size: int = 0
     crop: Crop | None = None
     corrections: FrameCorrections = AS_STORED
+    alpha: bool = False
     audio_offset_ms: float = 0.0
     consent: dict[str, Any] = field(default_factory=dict)
     stages: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -244,6 +251,10 @@ class Workspace:
         """Mattes of frame `index`: PNG, R head, G hair, B torso and neck, A person."""
         return self.root / "mattes" / f"{index:06d}.png"
 
+    def alpha_path(self, index: int) -> Path:
+        """Alpha of working frame `index`, where the clip has one (`subject.alpha`): grey PNG."""
+        return self.root / "alpha" / f"{index:06d}.png"
+
     def plate_path(self, index: int) -> Path:
         """Frame `index` without its head, JPEG."""
         return self.root / "plate" / f"{index:06d}.jpg"
@@ -325,13 +336,17 @@ class Workspace:
         """Mattes as (S, S, 4) uint8: head, hair, torso and neck, person."""
         return read_image(self.matte_path(index), channels=4)
 
+    def read_alpha(self, index: int) -> np.ndarray | None:
+        """The clip's own alpha as (S, S) uint8; None where the clip has none."""
+        return read_image(self.alpha_path(index), channels=1)[..., 0] if self.subject.alpha else None
+
     def read_plate(self, index: int) -> np.ndarray:
         """Frame without its head as (S, S, 3) uint8, RGB."""
         return read_image(self.plate_path(index))
 
 
 def read_image(path: Path, channels: int = 3, divisor: int = 1) -> np.ndarray:
-    """A picture as (H, W, channels) uint8, RGB or RGBA.
+    """A picture as (H, W, channels) uint8, grey, RGB or RGBA.
 
     Args:
         divisor: 2, 4 or 8 read an RGB picture at that part of its size, which for JPEG costs less than the whole.
@@ -346,22 +361,25 @@ def read_image(path: Path, channels: int = 3, divisor: int = 1) -> np.ndarray:
     except OSError as error:
         raise WorkspaceError(f"{path} is missing: run process on this workspace again.") from error
     colour = cv2.IMREAD_COLOR if divisor == 1 else getattr(cv2, f"IMREAD_REDUCED_COLOR_{divisor}")
-    image = cv2.imdecode(data, colour if channels == 3 else cv2.IMREAD_UNCHANGED) if data.size else None
+    flag = {1: cv2.IMREAD_GRAYSCALE, 3: colour, 4: cv2.IMREAD_UNCHANGED}[channels]
+    image = cv2.imdecode(data, flag) if data.size else None
+    if image is not None and channels == 1:
+        return image[..., None]
     if image is None or image.ndim != 3 or image.shape[2] != channels:
         raise WorkspaceError(f"{path} is damaged: delete it and run process on this workspace again.")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB if channels == 3 else cv2.COLOR_BGRA2RGBA)
 
 
 def write_image(path: Path, image: np.ndarray) -> None:
-    """Write (H, W, 3 or 4) uint8, RGB or RGBA, as JPEG (quality 95, 4:4:4) or PNG by the suffix, atomically."""
+    """Write (H, W, 1, 3 or 4) uint8, grey, RGB or RGBA, as JPEG (quality 95, 4:4:4) or PNG by the suffix, atomically."""
     import cv2
 
-    code = cv2.COLOR_RGB2BGR if image.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
+    code = {1: None, 3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}[image.shape[2]]
     options = {
         ".jpg": [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444],
         ".png": [cv2.IMWRITE_PNG_COMPRESSION, 1],
     }[path.suffix]
-    done, data = cv2.imencode(path.suffix, cv2.cvtColor(image, code), options)
+    done, data = cv2.imencode(path.suffix, image if code is None else cv2.cvtColor(image, code), options)
     if not done:
         raise SyncTalkError(f"{path} could not be encoded: report this with the picture's size {image.shape}.")
     with atomic_path(path) as temporary:

@@ -12,6 +12,7 @@ from ..errors import FaceError, MediaError
 from ..progress import Reporter, format_duration
 from ..stretches import stretches
 from ..workspace import FPS
+from .alpha import is_transparent
 from .decode import ClipInfo, FrameReader, frames_in
 from .faces import SURE, Face, face_finder
 from .frame_pairs import PairMeter
@@ -47,6 +48,8 @@ class Look:
         interlaced_s: times of frames that are flagged as interlaced.
         pairs: what neighbouring frames tell.
         held_s, sizes: as those of `FrameReader`.
+        transparent: the clip is see-through somewhere.
+        holes_s: times at which the face is see-through.
     """
 
     time_s: list[float] = field(default_factory=list)
@@ -57,6 +60,8 @@ class Look:
     pairs: PairMeter = field(default_factory=lambda: PairMeter(0.0))
     held_s: list[tuple[float, float]] = field(default_factory=list)
     sizes: list[tuple[float, int, int]] = field(default_factory=list)
+    transparent: bool = False
+    holes_s: list[float] = field(default_factory=list)
 
     @property
     def boxes(self) -> np.ndarray:
@@ -71,13 +76,18 @@ def look_for_faces(info: ClipInfo, progress: Callable[[int], None]) -> Look:
         progress: called with the number of frames passed so far.
     """
     look = Look(pairs=PairMeter(info.duration_s))
-    reader = FrameReader(info.path, every=EVERY, max_side=LOOK_SIDE, corrections=info.corrections, meter=look.pairs)
+    reader = FrameReader(
+        info.path, every=EVERY, max_side=LOOK_SIDE, corrections=info.corrections, meter=look.pairs, keep_alpha=True
+    )
     scale = max(info.width, info.height) / min(max(info.width, info.height), LOOK_SIDE)
     last = None
     with face_finder() as finder:
         for number, (time_s, picture) in enumerate(reader):
-            faces = finder.find(picture, around=last, thorough=number % _THOROUGH_EVERY == 0)
+            look.transparent |= is_transparent(picture)
+            faces = finder.find(picture[..., :3], around=last, thorough=number % _THOROUGH_EVERY == 0)
             last = faces[0] if faces else last
+            if faces and is_transparent(_inside(picture, faces[0])):
+                look.holes_s.append(time_s)
             look.time_s.append(time_s)
             look.faces.append(
                 [
@@ -89,6 +99,13 @@ def look_for_faces(info: ClipInfo, progress: Callable[[int], None]) -> Look:
     look.end_s, look.damaged_s, look.interlaced_s = reader.end_s, reader.damaged_s, reader.interlaced_s
     look.held_s, look.sizes = reader.held_s, reader.sizes
     return look
+
+
+def _inside(picture: np.ndarray, face: Face) -> np.ndarray:
+    """The middle of the face: eyes, nose and mouth, no hair and no background."""
+    middle_x, middle_y = round(face.x + face.width / 2), round(face.y + face.height / 2)
+    reach = max(round(face.height / 4), 1)
+    return picture[max(middle_y - reach, 0) : middle_y + reach, max(middle_x - reach, 0) : middle_x + reach]
 
 
 def check_length(info: ClipInfo) -> None:

@@ -18,6 +18,7 @@ from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 from ..errors import MediaError
 from ..workspace import AS_STORED, FPS, FrameCorrections
 from . import hdr
+from .alpha import composited, has_alpha
 from .frame_pairs import PairMeter
 from .interlacing import progressive
 from .source import audio_stream, decoded, open_media, video_stream
@@ -128,6 +129,8 @@ class FrameReader:
         max_side: make pictures no larger than this on their longer side, for a quick look.
         corrections: of the subject the clip belongs to.
         meter: is shown every decoded frame.
+        keep_alpha: yield (H, W, 4) where the clip has an alpha channel that counts: the colours over grey as without,
+            and the alpha.
 
     Attributes:
         end_s: end of the last decoded picture, once the iteration is over.
@@ -145,11 +148,13 @@ class FrameReader:
         max_side: int | None = None,
         corrections: FrameCorrections = AS_STORED,
         meter: PairMeter | None = None,
+        keep_alpha: bool = False,
     ) -> None:
         self.path = Path(path)
         self.info = probe(path, corrections)
         self.corrections = corrections
         self._meter = meter
+        self._channels = 4 if keep_alpha else 3
         self.end_s = 0.0
         self.damaged_s: list[float] = []
         self.interlaced_s: list[float] = []
@@ -161,7 +166,8 @@ class FrameReader:
 
     def __iter__(self) -> Iterator[tuple[float, np.ndarray]]:
         lead_s = min(0.5 / self.info.fps, 0.5 / FPS)
-        convert = _Converter((self.info.width, self.info.height), self._max_side)
+        size = self.info.width, self.info.height
+        convert = _Converter(size, self._max_side, self.corrections.ignore_alpha)
         index, shown, picture = self._first, None, None
         for frame, layout in self._from_start(lead_s):
             time_s = _time_of(frame) - self.info.start_s
@@ -169,7 +175,7 @@ class FrameReader:
             while shown is not None and index / FPS + lead_s < time_s - _TIME_TOLERANCE_S:
                 if (index - self._first) % self._every == 0:
                     picture = convert(*shown) if picture is None else picture
-                    yield index / FPS, picture
+                    yield index / FPS, self._kept(picture)
                 index += 1
             self._note(layout, time_s, None if shown is None else _time_of(shown[0]) - self.info.start_s)
             shown, picture = (frame, layout), None
@@ -177,8 +183,11 @@ class FrameReader:
         while shown is not None and index < frames_in(self.end_s):
             if (index - self._first) % self._every == 0:
                 picture = convert(*shown) if picture is None else picture
-                yield index / FPS, picture
+                yield index / FPS, self._kept(picture)
             index += 1
+
+    def _kept(self, picture: np.ndarray) -> np.ndarray:
+        return picture if picture.shape[2] <= self._channels else np.ascontiguousarray(picture[..., :3])
 
     def _note(self, layout: _Layout, time_s: float, last_s: float | None) -> None:
         size = self.sizes[-1][1:] if self.sizes else (self.info.width, self.info.height)
@@ -223,16 +232,19 @@ class FrameReader:
 
 
 class _Converter:
-    """Decoded frames to upright RGB with square pixels; keeps the scaler's tables between frames.
+    """Decoded frames to upright RGB with square pixels, over grey and with alpha where they have any; keeps the
+    scaler's tables between frames.
 
     Args:
         size: (width, height) of the pictures; a frame of another size is fitted in, its borders black.
         max_side: make them no larger than this on their longer side.
+        ignore_alpha: give the colours as they are stored.
     """
 
-    def __init__(self, size: tuple[int, int], max_side: int | None) -> None:
+    def __init__(self, size: tuple[int, int], max_side: int | None, ignore_alpha: bool) -> None:
         scale = min(max_side / max(size), 1.0) if max_side else 1.0
         self._size = max(round(size[0] * scale), 1), max(round(size[1] * scale), 1)
+        self._ignore_alpha = ignore_alpha
         self._reformatter = VideoReformatter()
 
     def __call__(self, frame: av.VideoFrame, layout: _Layout) -> np.ndarray:
@@ -243,18 +255,23 @@ class _Converter:
         ]
         width, height = shown[::-1] if layout.swap else shown
         kind = hdr.kind_of(frame)
+        alpha = has_alpha(frame) and not self._ignore_alpha
+        deep, plain = ("rgba64le", "rgba") if alpha else ("rgb48le", "rgb24")
         converted = self._reformatter.reformat(
             frame,
             width=width,
             height=height,
-            format="rgb48le" if kind else "rgb24",
+            format=deep if kind else plain,
             src_colorspace=_matrix_of(frame),
             interpolation=_CONVERSION,
             threads=1,
         )
         picture = converted.to_ndarray()
         if kind:
-            picture = hdr.to_sdr(picture, kind)
+            opacity = (picture[..., 3:] >> 8).astype(np.uint8)
+            picture = np.dstack([hdr.to_sdr(picture[..., :3], kind), opacity])
+        if alpha:
+            picture = composited(picture)
         return _centred(layout.upright(picture), self._size)
 
 

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
 from ..progress import Reporter
 from ..workspace import FPS, FrameCorrections
-from .checks import Look, times
-from .decode import ClipInfo
+from .alpha import is_empty
+from .checks import LOOK_SIDE, Look, times
+from .decode import ClipInfo, FrameReader
+from .orientation import LOOK_S, find_rotation
+
+ALPHA_LOOKS = 5
+"""An alpha channel that is empty in so many frames, a second apart, was never filled in."""
 
 LOW_RATE = 20.0
 """Frames a second that differ, below which mouth shapes are missed: a syllable has some 5 a second, of several shapes
@@ -14,7 +23,15 @@ each."""
 
 def corrections_of(info: ClipInfo, look: Look) -> FrameCorrections:
     """How the clip's frames are to be corrected, by the first look."""
-    return FrameCorrections(info.corrections.rotate_deg, look.pairs.field_order, look.pairs.unflagged)
+    return replace(info.corrections, field_order=look.pairs.field_order, unflagged=look.pairs.unflagged)
+
+
+def first_corrections(path: Path) -> FrameCorrections:
+    """What the first look itself needs: whether the alpha channel counts, and which way is up."""
+    first = islice(FrameReader(path, every=round(LOOK_S * FPS), max_side=LOOK_SIDE, keep_alpha=True), ALPHA_LOOKS)
+    corrections = FrameCorrections(ignore_alpha=is_empty(picture for _, picture in first))
+    few = FrameReader(path, every=round(LOOK_S * FPS), max_side=LOOK_SIDE, corrections=corrections)
+    return replace(corrections, rotate_deg=find_rotation(few))
 
 
 def report_frames(info: ClipInfo, look: Look, reporter: Reporter) -> None:
@@ -26,6 +43,21 @@ def report_frames(info: ClipInfo, look: Look, reporter: Reporter) -> None:
         reporter.warning(
             f"The person in {info.path} is not upright, for the file's rotation flag is missing or wrong: all frames "
             f"are rotated {turn[info.corrections.rotate_deg]}."
+        )
+    if info.corrections.ignore_alpha:
+        reporter.warning(
+            f"The alpha channel of {info.path} is empty, so that nothing would be seen: it is ignored; export the clip "
+            "without alpha."
+        )
+    elif look.transparent:
+        reporter.warning(
+            f"{info.path} has an alpha channel: it is used, as straight alpha, as the person's matte, and the background "
+            "becomes a neutral grey; if edges look dark, export with straight (unmatted) alpha."
+        )
+    if look.holes_s and not info.corrections.ignore_alpha:
+        reporter.warning(
+            f"The alpha channel of {info.path} has holes in the face near {times(look.holes_s)}, which become grey: "
+            "close them in the key and export the clip again."
         )
     _report_fields(info, look, reporter)
     _report_rate(info, look, reporter)

@@ -14,6 +14,7 @@ import av
 import av.container
 
 from ..errors import MediaError, SyncTalkError
+from .alpha import decoder_of
 from .read_position import near, reading
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def decoded(
     time. A damaged packet is passed over and its time added to `damaged_s`. After a seek to a place that `track` does
     not know there are no frames.
     """
-    number = None if sought else 0
+    number, decoder = None if sought else 0, decoder_of(stream)
     for packet in itertools.chain(packets(container, [stream]), [None]):
         if packet is not None:
             if number is None:
@@ -171,7 +172,7 @@ def decoded(
             _set_stamps(packet, track, number, stream.type == "video")
             number += 1
         try:
-            yield from stream.decode(packet)
+            yield from decoder.decode(packet)
         except av.error.FFmpegError:
             if damaged_s is not None and packet is not None:
                 damaged_s.append(track.time_s(number - 1))

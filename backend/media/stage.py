@@ -14,13 +14,12 @@ import numpy as np
 from ..errors import AudioError, MediaError, WorkspaceError
 from ..options import ProcessOptions
 from ..progress import Reporter
-from ..workspace import FPS, Crop, FrameCorrections, Workspace, key_of, sha256_of, write_image
+from ..workspace import FPS, Crop, Workspace, key_of, sha256_of, write_image
 from .audio import check_clip_sound, write_clip_audio
-from .checks import LOOK_SIDE, Look, check_clip, check_length, describe, look_for_faces
+from .checks import Look, check_clip, check_length, describe, look_for_faces
 from .crop import choose_crop
 from .decode import ClipInfo, FrameReader, frames_in, probe
-from .frame_checks import corrections_of, report_frames
-from .orientation import LOOK_S, find_rotation
+from .frame_checks import corrections_of, first_corrections, report_frames
 from .source import check_file
 
 STAGE = "media"
@@ -70,13 +69,14 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
         info, look = _first_look(info, reporter)
         subject.source, subject.source_sha256 = str(video), digest
         subject.source_size, subject.source_fps = (info.width, info.height), info.fps
-        subject.corrections = corrections_of(info, look)
+        subject.corrections, subject.alpha = corrections_of(info, look), look.transparent
         subject.frames = frames_in(look.end_s)
         subject.duration_s = subject.frames / FPS
         subject.crop, subject.size = choose_crop(look.boxes, info.width, info.height, limit)
         # What another clip, or another size, left goes before subject.json changes: a kill between leaves no mixture.
         workspace.audio_path.unlink(missing_ok=True)
-        shutil.rmtree(workspace.root / "frames", ignore_errors=True)
+        for folder in ("frames", "alpha"):
+            shutil.rmtree(workspace.root / folder, ignore_errors=True)
         subject.stages[STAGE] = {"state": "partial", "key": key}
         workspace.save()
         write_clip_audio(video, info.start_s, subject.duration_s, workspace.audio_path)
@@ -94,12 +94,12 @@ def working_frame(picture: np.ndarray, crop: Crop, side: int) -> np.ndarray:
     """Cut the working frame out of a source picture; beyond the picture's edge its edge is repeated.
 
     Args:
-        picture: (H, W, 3) uint8.
+        picture: (H, W, 3 or 4) uint8.
         crop: in pixels of the picture.
         side: S of the result.
 
     Returns:
-        (S, S, 3) uint8.
+        (S, S, 3 or 4) uint8.
     """
     height, width = picture.shape[:2]
     x, y, size = round(crop.x), round(crop.y), round(crop.size)
@@ -140,8 +140,7 @@ def _is_begun(workspace: Workspace, key: str) -> bool:
 
 def _first_look(info: ClipInfo, reporter: Reporter) -> tuple[ClipInfo, Look]:
     """What the clip shows, and its size once the person stands upright."""
-    few = FrameReader(info.path, every=round(LOOK_S * FPS), max_side=LOOK_SIDE)
-    info = probe(info.path, FrameCorrections(rotate_deg=find_rotation(few)))
+    info = probe(info.path, first_corrections(info.path))
     expected = max(info.frames, 1)
 
     def progress(frame: int) -> None:
@@ -168,13 +167,19 @@ def _write_frames(workspace: Workspace, info: ClipInfo, reporter: Reporter) -> N
         return
 
     def write(index: int, picture: np.ndarray) -> None:
-        write_image(workspace.frame_path(index), working_frame(picture, subject.crop, subject.size))
+        frame = working_frame(picture, subject.crop, subject.size)
+        if subject.alpha:  # First, for a frame that is there is done.
+            alpha = frame[..., 3:] if frame.shape[2] == 4 else np.full((*frame.shape[:2], 1), 255, np.uint8)
+            write_image(workspace.alpha_path(index), alpha)
+        write_image(workspace.frame_path(index), np.ascontiguousarray(frame[..., :3]))
 
     pending: deque[Future] = deque()
     index = first
     with ThreadPoolExecutor(_WRITERS, "frame-writer") as pool:
         try:
-            reader = FrameReader(info.path, start_s=first / FPS, corrections=subject.corrections)
+            reader = FrameReader(
+                info.path, start_s=first / FPS, corrections=subject.corrections, keep_alpha=subject.alpha
+            )
             for time_s, picture in reader:
                 index = round(time_s * FPS)
                 if index >= subject.frames:
@@ -200,6 +205,7 @@ def _write_frames(workspace: Workspace, info: ClipInfo, reporter: Reporter) -> N
 def _first_missing(workspace: Workspace) -> int:
     """Index of the first frame not yet written; the writers finish them nearly, not exactly, in order."""
     index = 0
-    while index < workspace.subject.frames and workspace.frame_path(index).exists():
+    paths = (workspace.frame_path, workspace.alpha_path) if workspace.subject.alpha else (workspace.frame_path,)
+    while index < workspace.subject.frames and all(path(index).exists() for path in paths):
         index += 1
     return index

@@ -33,10 +33,12 @@ class ClipModel:
     """What the neck looks like."""
     face_height: float
     """Median over the clip, in pixels."""
+    camera_motion: float = 0.0
+    """How far the camera sways or drifts, share of the frame's side; 0 where it stands."""
 
 
 def person_and_background(
-    frame: np.ndarray, model: ClipModel, probability: np.ndarray
+    frame: np.ndarray, model: ClipModel, probability: np.ndarray, alpha: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Soft person matte (S, S) float32 in [0, 1] and this frame's background (S, S, 3) float32, 0 to 255.
 
@@ -44,7 +46,10 @@ def person_and_background(
         frame: (S, S, 3) uint8.
         model: of the clip.
         probability: (h, w) float32, the network's person probability.
+        alpha: (S, S) uint8, the clip's own, which is the matte then; None where it has none.
     """
+    if alpha is not None:
+        return alpha.astype(np.float32) / 255.0, model.background.astype(np.float32)
     side = frame.shape[0]
     half = (side // 2, side // 2)
     bands = Bands(inner=0.035 * model.face_height, outer=0.09 * model.face_height)
@@ -63,6 +68,7 @@ def split_frame(
     probability: np.ndarray,
     landmarks_px: np.ndarray | None,
     lobes_px: np.ndarray | None = None,
+    alpha: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Take a frame apart.
 
@@ -73,16 +79,18 @@ def split_frame(
         landmarks_px: (478, 2), or None when the frame has no face: then nothing is head and the plate is the frame.
         lobes_px: (2, 2) the ear lobes' lower ends, see `head_region.ear_lobes_px`; the jaw's corners stand for them
             without it.
+        alpha: see `person_and_background`.
 
     Returns:
         mattes (S, S, 4) uint8: head, hair, torso and neck, person; and the plate (S, S, 3) uint8.
     """
-    person, background = person_and_background(frame, model, probability)
+    person, background = person_and_background(frame, model, probability, alpha)
     if landmarks_px is None:
         empty = np.zeros_like(person)
         return _pack(empty, empty, person, person), frame.copy()
     region, hair, face = head_region(frame, model, landmarks_px, lobes_px)
-    person = np.maximum(person, face)
+    if alpha is None:
+        person = np.maximum(person, face)
     head = person * region
     body = person - head
     axes = face_frame(landmarks_px)

@@ -7,11 +7,14 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from ..workspace import ALPHA_BACKGROUND
 from .background import fill_unseen, masked_median, temporal_noise
+from .camera_motion import camera_motion
 from .colours import ColourTables, Neck, SubjectColours, colour_bins
 from .fill import disc, smoothstep
 from .frame import ClipModel, person_and_background
 from .head_region import MAP_SHAPE, face_frame, face_oval, into_map, map_axes
+from .segmenter import probability_of
 
 SAMPLES = 64
 LOBES = -0.3  # the height of the ear lobes in the head's plane, face heights down from the chin
@@ -23,6 +26,7 @@ def learn_clip(
     landmarks_px: np.ndarray,
     usable: np.ndarray,
     each: Callable[[int, int], None] = lambda done, total: None,
+    read_alpha: Callable[[int], np.ndarray | None] = lambda index: None,
 ) -> ClipModel:
     """Learn the clip's model from frames spread over it.
 
@@ -32,15 +36,17 @@ def learn_clip(
         landmarks_px: (N, 478, 2).
         usable: (N) bool, where the landmarks hold.
         each: called with (done, total) after each piece of work.
+        read_alpha: gives the clip's own alpha of frame i as (S, S) uint8, None where it has none.
     """
     count = len(usable)
     indices = np.unique(np.linspace(0, count - 1, min(SAMPLES, count)).astype(int))
     heights = [face_frame(points).height for points in landmarks_px[usable]]
     total = 2 * len(indices)
-    frames, probabilities = [], []
+    frames, probabilities, alphas = [], [], []
     for done, index in enumerate(indices):
         frames.append(read_frame(int(index)))
-        probabilities.append(segment(frames[-1]))
+        alphas.append(read_alpha(int(index)))
+        probabilities.append(segment(frames[-1]) if alphas[-1] is None else probability_of(alphas[-1]))
         each(done + 1, total)
     frames = np.stack(frames)
     side = frames.shape[1]
@@ -53,6 +59,10 @@ def learn_clip(
     colours = learn_colours(frames, probabilities, indices, landmarks_px, usable)
     hair_map = learn_hair_map(frames, probabilities, indices, landmarks_px, usable, colours)
     neck = Neck.of(neck_colour(frames, probabilities, indices, landmarks_px, usable, colours), colours.skin)
+    if alphas[0] is not None:  # What the person was composited over is known.
+        plain, everywhere = np.full_like(background, ALPHA_BACKGROUND), np.ones_like(seen, bool)
+        return ClipModel(plain, everywhere, np.ones_like(noise), colours, hair_map, neck, face_height)
+    moves = camera_motion(frames, probabilities)
     model = ClipModel(fill_unseen(background, seen > 0), seen > 0, noise, colours, hair_map, neck, face_height)
     # Second look: with that background the border is known closely, so more of the background is seen.
     for position, frame in enumerate(frames):
@@ -62,7 +72,7 @@ def learn_clip(
     background, seen = masked_median(frames, hidden)
     enough = seen >= min(3, len(indices))
     noise = temporal_noise(frames, hidden, background)
-    return ClipModel(fill_unseen(background, enough), enough, noise, colours, hair_map, neck, face_height)
+    return ClipModel(fill_unseen(background, enough), enough, noise, colours, hair_map, neck, face_height, moves)
 
 
 def learn_colours(

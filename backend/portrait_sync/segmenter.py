@@ -13,6 +13,11 @@ from ..native_log import quiet_native_libraries
 NETWORK_SIZE = 256
 
 
+def probability_of(alpha: np.ndarray) -> np.ndarray:
+    """What the network would say of a clip with its own alpha (S, S) uint8: (256, 256) float32 in [0, 1]."""
+    return cv2.resize(alpha, (NETWORK_SIZE, NETWORK_SIZE), interpolation=cv2.INTER_AREA).astype(np.float32) / 255.0
+
+
 class PersonSegmenter:
     """Person probability of single frames. It has no memory: frames may come in any order and from several threads."""
 

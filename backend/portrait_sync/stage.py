@@ -19,7 +19,7 @@ from .colours import ColourTables, Neck
 from .frame import ClipModel, split_frame
 from .head_region import ear_lobes_px, smooth_landmarks
 from .learn import learn_clip
-from .segmenter import PersonSegmenter
+from .segmenter import PersonSegmenter, probability_of
 
 STAGE = "portrait_sync"
 VERSION = 2  # of the algorithm: raise it when results change, and workspaces become stale
@@ -75,12 +75,16 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
         def learning(done: int, total: int) -> None:
             reporter.progress(STAGE, 0, count, message=f"background {100 * done // total} %")
 
-        model = learn_clip(workspace.read_frame, segment, landmarks, usable, learning)
+        model = learn_clip(workspace.read_frame, segment, landmarks, usable, learning, workspace.read_alpha)
         _save_model(workspace, model, key)
+    if model.camera_motion:
+        reporter.warning(_describe_motion(workspace, model.camera_motion))
 
     def work(index: int) -> None:
-        frame = workspace.read_frame(index)
-        mattes, plate = split_frame(frame, model, segment(frame), *(places[index] if usable[index] else (None,)))
+        frame, alpha = workspace.read_frame(index), workspace.read_alpha(index)
+        probability = segment(frame) if alpha is None else probability_of(alpha)
+        points, ears = places[index] if usable[index] else (None, None)
+        mattes, plate = split_frame(frame, model, probability, points, ears, alpha)
         write_image(workspace.plate_path(index), plate)
         write_image(workspace.matte_path(index), mattes)
 
@@ -115,6 +119,15 @@ def _each(work: Callable[[int], None], indices: list[int], report: Callable[[int
         cv2.setNumThreads(previous)
 
 
+def _describe_motion(workspace: Workspace, share: float) -> str:
+    side = workspace.subject.size
+    return (
+        f"The camera moves in {workspace.subject.source or workspace.root}: its background sways by {share * side:.0f} of "
+        f"the frame's {side} pixels over the clip, so background and plate are blurred and the head's pose takes up the "
+        "camera's motion: film from a tripod, or stabilize the clip first."
+    )
+
+
 def _model_path(workspace: Workspace):
     return workspace.root / "portrait_sync.npz"
 
@@ -130,6 +143,7 @@ def _save_model(workspace: Workspace, model: ClipModel, key: str) -> None:
         hair_map=model.hair_map,
         neck_colour=model.neck.colour,
         face_height=model.face_height,
+        camera_motion=model.camera_motion,
     )
 
 
@@ -148,6 +162,7 @@ def _load_model(workspace: Workspace, key: str) -> ClipModel | None:
         hair_map=arrays["hair_map"],
         neck=Neck.of(arrays["neck_colour"], colours.skin),
         face_height=float(arrays["face_height"]),
+        camera_motion=float(arrays.get("camera_motion", 0.0)),
     )
 
 

@@ -1,0 +1,188 @@
+"""A clip's alpha channel counts: hidden colours are never seen, and the alpha is kept as the person's matte."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from backend.media import stage
+from backend.media.decode import FrameReader, frames
+from backend.options import ProcessOptions
+from backend.progress import Reporter
+from backend.workspace import ALPHA_BACKGROUND, Workspace
+
+GREEN = (20, 230, 30)
+
+
+def rgba(picture: np.ndarray) -> av.VideoFrame:
+    return av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), "rgba")
+
+
+def cut_out(picture: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """The picture with alpha, and green where it is not meant to be seen."""
+    hidden = np.where(alpha[..., None] > 0, picture, np.array(GREEN, np.uint8))
+    return np.dstack([hidden, alpha]).astype(np.uint8)
+
+
+def over_grey(picture: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    return ALPHA_BACKGROUND + (picture - float(ALPHA_BACKGROUND)) * (alpha[..., None] / 255.0)
+
+
+def ramp() -> tuple[np.ndarray, np.ndarray]:
+    """A skin-coloured picture (64, 96), and an alpha of 0, a slope, and 255."""
+    picture = np.full((64, 96, 3), (190, 140, 115), np.uint8)
+    alpha = np.tile(np.clip(np.linspace(-255, 510, 96), 0, 255).astype(np.uint8), (64, 1))
+    return picture, alpha
+
+
+@pytest.mark.parametrize(
+    ("codec", "pix_fmt", "suffix", "off"),
+    [
+        ("png", "rgba", ".mov", 1),
+        ("qtrle", "argb", ".mov", 1),
+        ("prores_ks", "yuva444p10le", ".mov", 4),
+        ("ffv1", "yuva444p", ".mkv", 4),
+        ("libvpx-vp9", "yuva420p", ".webm", 8),
+        ("libvpx", "yuva420p", ".webm", 8),
+    ],
+)
+def test_hidden_colours_are_not_seen_and_alpha_is_given(tmp_path, clips, codec, pix_fmt, suffix, off):
+    picture, alpha = ramp()
+    options = {
+        "libvpx": {"auto-alt-ref": "0", "b": "2M"},
+        "libvpx-vp9": {"crf": "5", "b": "0"},
+        "prores_ks": {"profile": "4444", "qscale": "2"},
+    }
+    path = clips.make(
+        tmp_path / f"a{suffix}",
+        [cut_out(picture, alpha)] * 30,
+        codec=codec,
+        pix_fmt=pix_fmt,
+        convert=rgba,
+        options=options.get(codec, {}),
+    )
+    found = [shown for _, shown in frames(path)]
+    assert len(found) == 30
+    assert found[8].shape == (64, 96, 3)
+    away = np.ones((64, 96), bool)
+    away[:, 28:36] = False  # Where green and skin meet, codecs that share colour between neighbours mix them.
+    wanted = over_grey(picture, alpha)
+    assert np.abs(found[8].astype(int) - wanted)[away].max() <= off
+    kept = next(iter(FrameReader(path, keep_alpha=True)))[1]
+    assert kept.shape == (64, 96, 4)
+    assert np.abs(kept[..., 3].astype(int) - alpha).max() <= max(off, 4)
+    later = next(iter(FrameReader(path, start_s=1.0, keep_alpha=True)))[1]
+    assert np.abs(later[..., 3].astype(int) - alpha).max() <= max(off, 4)
+
+
+def test_an_alpha_that_is_opaque_everywhere_changes_nothing(tmp_path, clips, speaker):
+    pictures = [np.dstack([picture, np.full(picture.shape[:2], 255, np.uint8)]) for picture in speaker[:80]]
+    sound = (clips.speech_like(3.2), 16000)
+    path = clips.make(
+        tmp_path / "a.mov",
+        pictures,
+        codec="prores_ks",
+        pix_fmt="yuva444p10le",
+        convert=rgba,
+        options={"profile": "4444"},
+        audio=sound,
+    )
+    workspace, warnings = process(tmp_path / "ws", path)
+    assert warnings == []
+    assert workspace.subject.alpha is False
+    assert not (workspace.root / "alpha").exists()
+    assert np.abs(workspace.read_frame(10).astype(int) - speaker[10]).mean() < 3
+
+
+def process(root: Path, path: Path) -> tuple[Workspace, list[str]]:
+    reporter = Reporter()
+    workspace = Workspace.create(root)
+    with workspace.locked():
+        stage.run(workspace, ProcessOptions(video=path), reporter)
+    return Workspace.open(root), [text.replace(str(path), "CLIP") for text in reporter.warnings]
+
+
+def oval(side: int) -> np.ndarray:
+    mask = cv2.ellipse(
+        np.zeros((side, side), np.uint8), (side // 2, side // 2), (side // 3, side // 2), 0, 0, 360, 255, -1
+    )
+    return cv2.GaussianBlur(mask, (0, 0), 3)
+
+
+@pytest.fixture
+def keyed(tmp_path, clips, speaker) -> Path:
+    alpha = oval(256)
+    return clips.make(
+        tmp_path / "keyed.mov",
+        [cut_out(picture, alpha) for picture in speaker[:80]],
+        codec="qtrle",
+        pix_fmt="argb",
+        convert=rgba,
+        options={},
+        audio=(clips.speech_like(3.2), 16000),
+    )
+
+
+def test_alpha_is_kept_beside_the_frames_and_told(tmp_path, keyed, speaker):
+    workspace, warnings = process(tmp_path / "ws", keyed)
+    assert warnings == [
+        "CLIP has an alpha channel: it is used, as straight alpha, as the person's matte, and the background becomes a "
+        "neutral grey; if edges look dark, export with straight (unmatted) alpha."
+    ]
+    assert len(list((workspace.root / "alpha").iterdir())) == 80
+    assert np.abs(workspace.read_alpha(10).astype(int) - oval(256)).max() <= 5
+    assert np.abs(workspace.read_frame(10) - over_grey(speaker[10], oval(256))).mean() < 2
+    # What is missing is made again, and only that.
+    stamp = workspace.frame_path(59).stat().st_mtime_ns
+    workspace.alpha_path(60).unlink()
+    workspace, _ = process(tmp_path / "ws", keyed)
+    assert workspace.alpha_path(60).exists()
+    assert workspace.frame_path(59).stat().st_mtime_ns == stamp
+
+
+def test_another_clip_takes_the_alpha_away(tmp_path, clips, keyed, speaker):
+    process(tmp_path / "ws", keyed)
+    plain = clips.make(tmp_path / "plain.mp4", speaker[:80], audio=(clips.speech_like(3.2), 16000))
+    workspace, _ = process(tmp_path / "ws", plain)
+    assert workspace.read_alpha(10) is None
+    assert not (workspace.root / "alpha").exists()
+
+
+def test_an_alpha_that_was_never_filled_in_is_ignored_and_told(tmp_path, clips, speaker):
+    path = clips.make(
+        tmp_path / "a.mov",
+        [np.dstack([picture, np.zeros(picture.shape[:2], np.uint8)]) for picture in speaker[:80]],
+        codec="qtrle",
+        pix_fmt="argb",
+        convert=rgba,
+        options={},
+        audio=(clips.speech_like(3.2), 16000),
+    )
+    workspace, warnings = process(tmp_path / "ws", path)
+    assert warnings == [
+        "The alpha channel of CLIP is empty, so that nothing would be seen: it is ignored; export the clip without "
+        "alpha."
+    ]
+    assert np.abs(workspace.read_frame(10).astype(int) - speaker[10]).mean() < 3
+
+
+def test_holes_in_the_face_are_told(tmp_path, clips, speaker):
+    alpha = oval(256)
+    alpha[130:150, 110:150] = 0
+    path = clips.make(
+        tmp_path / "a.mov",
+        [cut_out(picture, alpha) for picture in speaker[:80]],
+        codec="qtrle",
+        pix_fmt="argb",
+        convert=rgba,
+        options={},
+        audio=(clips.speech_like(3.2), 16000),
+    )
+    _, warnings = process(tmp_path / "ws", path)
+    assert warnings[1].startswith(
+        "The alpha channel of CLIP has holes in the face near 0.0 s, 0.2 s, 0.4 s and 13 more"
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from ..errors import MediaError
 from ..workspace import AS_STORED, FPS, FrameCorrections
 from . import hdr
 from .alpha import composited, has_alpha
+from .colour import ColourTags
 from .frame_pairs import PairMeter
 from .interlacing import progressive
 from .source import audio_stream, decoded, open_media, video_stream
@@ -86,11 +87,11 @@ def probe(path: str | os.PathLike, corrections: FrameCorrections = AS_STORED) ->
     timeline = timeline_of(path)
     with open_media(path) as container:
         stream = video_stream(container, path)
-        track = timeline.tracks[stream.index]
+        track, colours = timeline.tracks[stream.index], ColourTags.of(container, stream)
         first = next(_in_order(container, stream, track, []), None)
         if first is None:
             raise MediaError(f"Not one picture of {path} can be decoded: convert the clip to H.264 in an MP4 file.")
-        layout = _Layout.of(first, stream.sample_aspect_ratio).turned(corrections.rotate_deg)
+        layout = _Layout.of(first, stream.sample_aspect_ratio, colours).turned(corrections.rotate_deg)
         return ClipInfo(
             path=path,
             width=layout.width,
@@ -213,14 +214,14 @@ class FrameReader:
         with open_media(self.path) as container:
             stream = video_stream(container, self.path)
             track = timeline_of(self.path).tracks[stream.index]
-            aspect = stream.sample_aspect_ratio
+            aspect, colours = stream.sample_aspect_ratio, ColourTags.of(container, stream)
             if from_s is not None:
                 if not track.can_seek:
                     return
                 container.seek(round((from_s + self.info.start_s) * av.time_base), backward=True)
             found = self._seen(_in_order(container, stream, track, self.damaged_s, sought=from_s is not None))
             for frame in progressive(found, self.corrections.field_order, self.corrections.unflagged):
-                yield frame, _Layout.of(frame, aspect).turned(self.corrections.rotate_deg)
+                yield frame, _Layout.of(frame, aspect, colours).turned(self.corrections.rotate_deg)
 
     def _seen(self, found: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
         for frame in found:
@@ -262,7 +263,7 @@ class _Converter:
             width=width,
             height=height,
             format=deep if kind else plain,
-            src_colorspace=_matrix_of(frame),
+            src_colorspace=layout.matrix,
             interpolation=_CONVERSION,
             threads=1,
         )
@@ -286,28 +287,29 @@ def _centred(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Layout:
-    """How a stored picture is to be shown: its size with square pixels, then the quarter turn or mirror."""
+    """How a stored picture is to be shown: its matrix, its size with square pixels, then the quarter turn or mirror."""
 
     stored: tuple[int, int]
     swap: bool
     flip_x: bool
     flip_y: bool
+    matrix: int = Colorspace.DEFAULT
 
     @classmethod
-    def of(cls, frame: av.VideoFrame, aspect: Fraction | None) -> _Layout:
+    def of(cls, frame: av.VideoFrame, aspect: Fraction | None, colours: ColourTags) -> _Layout:
         width, height = frame.width, frame.height
         aspect = aspect or Fraction(1)
         if aspect > 1:  # Stretch, never shrink: nothing that was recorded is lost.
             width = round(width * aspect)
         elif 0 < aspect < 1:
             height = round(height / aspect)
-        return cls((width, height), *_display_turn(frame))
+        return cls((width, height), *_display_turn(frame), colours.matrix_of(frame))
 
     def turned(self, degrees: int) -> _Layout:
         """The same, then turned clockwise by quarter turns."""
         layout = self
         for _ in range(degrees // 90):  # Clockwise: the axes change places, then left and right do.
-            layout = _Layout(layout.stored, not layout.swap, not layout.flip_y, layout.flip_x)
+            layout = replace(layout, swap=not layout.swap, flip_x=not layout.flip_y, flip_y=layout.flip_x)
         return layout
 
     @property
@@ -339,14 +341,6 @@ def _display_turn(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
     if abs(a) + abs(d) < abs(b) + abs(c):
         return True, c < 0, b < 0
     return False, a < 0, d < 0
-
-
-def _matrix_of(frame: av.VideoFrame) -> int:
-    """The Y'CbCr matrix; when a clip does not say, BT.709 from 720 lines on and BT.601 below, as players do."""
-    known = {1: Colorspace.ITU709, 4: Colorspace.FCC, 5: Colorspace.ITU601, 6: Colorspace.ITU601}
-    known |= {7: Colorspace.SMPTE240M, 9: Colorspace.BT2020, 10: Colorspace.BT2020}
-    guessed = Colorspace.ITU709 if min(frame.width, frame.height) >= 720 else Colorspace.ITU601
-    return known.get(int(frame.colorspace), guessed)
 
 
 def _in_order(

@@ -44,6 +44,7 @@ def make_clip(
     rotation: tuple[float, bool, bool] | None = None,
     aspect: Fraction | None = None,
     tags: dict[str, int] | None = None,
+    metadata: dict[str, str] | None = None,
     convert: Callable[[np.ndarray], av.VideoFrame] | None = None,
 ) -> Path:
     """Write a clip with PyAV: any rate or time stamps, codec, display matrix, pixel aspect and colour tags."""
@@ -51,6 +52,7 @@ def make_clip(
     counts = path.suffix in (".avi", ".mxf", ".h264") or codec.startswith("mpeg")
     clock = rate if counts else Fraction(90000)
     with av.open(str(path), "w") as container:
+        container.metadata.update(metadata or {})
         pictures = iter(pictures)
         first = next(pictures)
         stream = container.add_stream(codec, rate=rate, options=options or ({"crf": "10"} if "264" in codec else {}))

@@ -64,6 +64,7 @@ class Server:
 
     def run(self) -> None:
         """Serve until the input ends."""
+        self._frames.prepare()
         workers = [threading.Thread(target=self._work, daemon=True), threading.Thread(target=self._draw, daemon=True)]
         for worker in workers:
             worker.start()
@@ -193,6 +194,11 @@ class FrameRenderer:
     def __init__(self) -> None:
         self._loaded: tuple[str, str] | None = None
         self._renderer = None
+        self._preparation = threading.Thread(target=_prepare_kernels, daemon=True)
+
+    def prepare(self) -> None:
+        """Begin to import and compile what the first image calls, on a thread of its own; `render` waits for it."""
+        self._preparation.start()
 
     def render(self, params: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
         """Render into the shared file; see docs/protocol.md. The first picture tells that it has to prepare."""
@@ -212,7 +218,9 @@ class FrameRenderer:
         root = _text(params, "workspace")
         first = self._loaded is None
         if first:
-            reporter.progress(_PREPARING, 0, 1, "kernels", "the first time on a computer takes half a minute")
+            reporter.progress(_PREPARING, 0, 1, "kernels", "half a minute, if this version has not compiled them yet")
+            if self._preparation.ident is not None:
+                self._preparation.join()
         rgba = self._head(root, reporter).render(camera, pose, blendshapes).rgba
         if first:
             reporter.progress(_PREPARING, 1, 1, "kernels")
@@ -242,6 +250,20 @@ class FrameRenderer:
             self._renderer = Renderer(head.field())
             self._loaded = (root, str(newest))
         return self._renderer
+
+
+def _prepare_kernels() -> None:
+    """Read the kernels, or compile them where the installation did not; the first image reports what fails here."""
+    try:
+        import torch
+
+        from .renderer.kernels.precompile import draw
+        from .training import checkpoints  # noqa: F401 (the first image imports it as well)
+
+        if not torch.cuda.is_available():
+            draw()
+    except Exception:  # noqa: BLE001 (in no request yet: the first image meets the same and answers with it)
+        traceback.print_exc()
 
 
 def _write_shared(path: Path, pixels: np.ndarray) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+
+from .kernel_cache import njit, prange
 
 
-@njit(parallel=True, fastmath=True, cache=True, nogil=True, error_model="numpy")
+@njit(parallel=True, fastmath=True, nogil=True, error_model="numpy")
 def composite(density, colour, distances, offsets, step, rgba, weights, spread):
     for r in prange(offsets.shape[0] - 1):
         transmittance = np.float32(1.0)
@@ -28,14 +29,14 @@ def composite(density, colour, distances, offsets, step, rgba, weights, spread):
         spread[r] = apart
 
 
-@njit(fastmath=True, cache=True, nogil=True, error_model="numpy", inline="always")
+@njit(fastmath=True, nogil=True, error_model="numpy", inline="always")
 def _apart(place, ahead, moment, alpha, total_moment, w):
     """Derivative of a ray's spread by the weight of the sample at `place`, given the sums ahead of it and in all."""
     behind, moment_behind = alpha - ahead - w, total_moment - moment - w * place
     return 2 * (place * (ahead - behind) - (moment - moment_behind))
 
 
-@njit(parallel=True, fastmath=True, cache=True, nogil=True, error_model="numpy")
+@njit(parallel=True, fastmath=True, nogil=True, error_model="numpy")
 def composite_backward(
     density, colour, distances, offsets, step, weights, gradient, spread_gradient, d_density, d_colour
 ):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
 
 from .interface import CLEARANCE_BLOCK, FADE_CELLS
+from .kernel_cache import njit, prange
 
 
-@njit(fastmath=True, cache=True, nogil=True, error_model="numpy", inline="always")
+@njit(fastmath=True, nogil=True, error_model="numpy", inline="always")
 def _beyond(low, high):
     """Which neighbour along an axis is nearer than the fade's depth (-1, 0 for none, 1), and how near, in depths."""
     if low < FADE_CELLS:
@@ -18,7 +18,7 @@ def _beyond(low, high):
     return 0, np.float32(0.0)
 
 
-@njit(fastmath=True, cache=True, nogil=True, error_model="numpy")
+@njit(fastmath=True, nogil=True, error_model="numpy")
 def fade_at(occupied, i, j, k, x, y, z):
     """Distance of (x, y, z), in cell (i, j, k), to the nearest empty cell by the largest axis, in fade depths, to 1."""
     grid = occupied.shape[0]
@@ -47,7 +47,7 @@ def fade_at(occupied, i, j, k, x, y, z):
     return fade
 
 
-@njit(fastmath=True, cache=True, nogil=True, error_model="numpy")
+@njit(fastmath=True, nogil=True, error_model="numpy")
 def march_ray(origin, direction, occupied, clearance, unit_step, jitter, places):
     """Write the samples of one ray, as multiples of the step, to `places`; their number."""
     grid = occupied.shape[0]
@@ -91,14 +91,14 @@ def march_ray(origin, direction, occupied, clearance, unit_step, jitter, places)
     return n
 
 
-@njit(parallel=True, fastmath=True, cache=True, nogil=True, error_model="numpy")
+@njit(parallel=True, fastmath=True, nogil=True, error_model="numpy")
 def march(origins, directions, occupied, clearance, unit_step, jitter, counts, places):
     """The samples of each ray: `places` (R, most) int16 as multiples of the step, `counts` (R)."""
     for r in prange(directions.shape[0]):
         counts[r] = march_ray(origins[r], directions[r], occupied, clearance, unit_step, jitter[r], places[r])
 
 
-@njit(parallel=True, fastmath=True, cache=True, nogil=True, error_model="numpy")
+@njit(parallel=True, fastmath=True, nogil=True, error_model="numpy")
 def pack(
     origins, directions, occupied, unit_step, jitter, places, offsets, box_size, positions, distances, ray_of, fades
 ):
@@ -129,7 +129,7 @@ def occupied_blocks(clearance: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray((np.argwhere(clearance == 0).T + 0.5) / blocks, np.float32)
 
 
-@njit(fastmath=True, cache=True, nogil=True, error_model="numpy")
+@njit(fastmath=True, nogil=True, error_model="numpy")
 def reach(origin, directions, blocks, radius):
     """Nearest and farthest distance at which rays from one point can meet a block; (1, 0) when none can.
 
@@ -158,7 +158,7 @@ def reach(origin, directions, blocks, radius):
     return max(near, np.float32(0.0)), far
 
 
-@njit(fastmath=True, cache=True, nogil=True, error_model="numpy")
+@njit(fastmath=True, nogil=True, error_model="numpy")
 def march_between(origin, direction, occupied, unit_step, jitter, near, far, places):
     """As `march_ray`, looking at each step from `near` to `far` (unit cube): quick where they lie close together."""
     grid = occupied.shape[0]

@@ -12,11 +12,11 @@ import threading
 import numba
 import numpy as np
 import torch
-from numba import njit, prange
 
 from ..triplane import TriplaneLayout
 from . import compositing, marching
 from .interface import OPAQUE, Grid, Networks, Samples
+from .kernel_cache import njit, prange
 from .marching import BLOCK_RADIUS, fade_at, march_between, reach
 from .tile import (
     backward,
@@ -36,7 +36,7 @@ BLOCK = 256
 """Rays drawn together: their samples are shaded front to back, 64 at a time."""
 
 
-@njit(fastmath=True, cache=True, nogil=True, error_model="numpy")
+@njit(fastmath=True, nogil=True, error_model="numpy")
 def _take(positions, directions, rays, low, high, buffers):
     """Samples `low` to `high`, at most a tile, to the buffers; the last stands in for missing ones."""
     points, view = buffers[0], buffers[3][buffers[4].shape[0] - 4 :]
@@ -48,7 +48,7 @@ def _take(positions, directions, rays, low, high, buffers):
         harmonics(directions[r, 0], directions[r, 1], directions[r, 2], view, s)
 
 
-@njit(parallel=True, fastmath=True, cache=True, nogil=True, error_model="numpy")
+@njit(parallel=True, fastmath=True, nogil=True, error_model="numpy")
 def _shade(
     threads, tiles, positions, directions, rays, tables, resolutions, planes, networks, density, colour, gates
 ):  # fmt: skip
@@ -69,7 +69,7 @@ def _shade(
                 gates[low + s, 0], gates[low + s, 1] = open_gates[0, s], open_gates[1, s]
 
 
-@njit(parallel=True, fastmath=True, cache=True, nogil=True, error_model="numpy")
+@njit(parallel=True, fastmath=True, nogil=True, error_model="numpy")
 def _shade_backward(
     threads, tiles, positions, directions, rays, tables, resolutions, planes, networks, d_density, d_colour, d_encoding,
     sums,
@@ -98,7 +98,7 @@ def _shade_backward(
                     d_encoding[column, low + s] = by_encoding[column, s]
 
 
-@njit(parallel=True, fastmath=True, cache=True, nogil=True, error_model="numpy")
+@njit(parallel=True, fastmath=True, nogil=True, error_model="numpy")
 def _tables_backward(positions, gradient, resolutions, planes, out):
     """`gradient` (3L, M) of the encoding to that of the tables, (3L, T)."""
     points, levels, size = positions.shape[0], resolutions.shape[0], out.shape[1]
@@ -129,7 +129,7 @@ def _tables_backward(positions, gradient, resolutions, planes, out):
             table[k11] += g * fu * fv
 
 
-@njit(parallel=True, fastmath=True, cache=True, nogil=True, error_model="numpy")
+@njit(parallel=True, fastmath=True, nogil=True, error_model="numpy")
 def _draw(
     threads, origin, directions, occupied, blocks, box_size, step, most, tables, resolutions, planes, networks, out
 ):
@@ -182,7 +182,7 @@ def _draw(
                 _blend(filled, waiting, distances, fades, step, buffers, transmittance, out[first:])
 
 
-@njit(fastmath=True, cache=True, nogil=True, error_model="numpy")
+@njit(fastmath=True, nogil=True, error_model="numpy")
 def _blend(filled, waiting, distances, fades, step, buffers, transmittance, out):
     """A tile's samples onto their rays, in the order in which they were queued: front to back."""
     gates, values = buffers[5], buffers[7]

@@ -6,10 +6,10 @@ Arrays of a tile are (rows, 64) float32. `networks` and `buffers` are the tuples
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from ..triplane import PLANES, TriplaneLayout
 from .interface import DENSEST_EXPONENT, GATE_HIDDEN, SPHERICAL_HARMONICS, STEEPEST_DENSITY, Networks
+from .kernel_cache import njit
 from .vectors import TILE, dense, dense_add, float_of_bits, gather, put
 
 _VIEW_ROWS = SPHERICAL_HARMONICS + 1  # words hold two rows each
@@ -53,7 +53,7 @@ def packed(networks: Networks, words: bool, backward: bool = False) -> tuple[np.
     return tuple(arrays)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def scratch(features, hidden, like):
     """Buffers of one thread; `like` is a packed matrix, whose type the operands of products take."""
     widest = max(features + 1, hidden + _VIEW_ROWS, hidden + GATE_HIDDEN)
@@ -75,7 +75,7 @@ def scratch(features, hidden, like):
 # -- functions ---------------------------------------------------------------------------------------------------------
 
 
-@njit(fastmath=True, cache=True, nogil=True, error_model="numpy", inline="always")
+@njit(fastmath=True, nogil=True, error_model="numpy", inline="always")
 def exponential(x):
     """exp to 3e-6 of its value; written so that LLVM does 16 at once. Clipped to [-80, 80]."""
     x = min(max(x, np.float32(-80.0)), np.float32(80.0)) * np.float32(1.44269504)
@@ -92,12 +92,12 @@ def exponential(x):
     return value * float_of_bits(np.int32((np.int32(whole) + np.int32(127)) << np.int32(23)))
 
 
-@njit(fastmath=True, cache=True, nogil=True, error_model="numpy", inline="always")
+@njit(fastmath=True, nogil=True, error_model="numpy", inline="always")
 def _sigmoid(x):
     return np.float32(1.0) / (np.float32(1.0) + exponential(-x))
 
 
-@njit(fastmath=True, cache=True, nogil=True, error_model="numpy")
+@njit(fastmath=True, nogil=True, error_model="numpy")
 def harmonics(x, y, z, out, s):
     """Column `s` of the view's rows: real spherical harmonics of degrees 0 to 2 of a unit direction."""
     out[0, s] = np.float32(0.28209479)
@@ -111,7 +111,7 @@ def harmonics(x, y, z, out, s):
     out[8, s] = np.float32(0.54627422) * (x * x - y * y)
 
 
-@njit(fastmath=True, cache=True, nogil=True, error_model="numpy")
+@njit(fastmath=True, nogil=True, error_model="numpy")
 def encode(points, tables, resolutions, planes, out, vertices, values):
     """Tri-plane hash encoding (Eq. 10, 11) of (3, 64) points into rows of `out`."""
     levels, size = resolutions.shape[0], tables.shape[1]
@@ -147,7 +147,7 @@ def encode(points, tables, resolutions, planes, out, vertices, values):
             out[column, s] = upper + down[s] * (lower - upper)
 
 
-@njit(fastmath=True, cache=True, nogil=True, error_model="numpy")
+@njit(fastmath=True, nogil=True, error_model="numpy")
 def _region(points, region, out):
     """How far a region reaches (`field.region_weight`); `region`: centre, radii, steepness, in the unit cube."""
     for s in range(TILE):
@@ -157,7 +157,7 @@ def _region(points, region, out):
         out[s] = _sigmoid(region[6] * (np.float32(1.0) - np.sqrt(x * x + y * y + z * z)))
 
 
-@njit(fastmath=True, cache=True, nogil=True, error_model="numpy")
+@njit(fastmath=True, nogil=True, error_model="numpy")
 def forward(image, features, tables, resolutions, planes, networks, buffers):
     """The field at the points in `buffers`, seen along the harmonics there, in the frame `image`.
 
@@ -242,7 +242,7 @@ def gradients(threads: int, images: int, hidden: int) -> tuple[np.ndarray, ...]:
     return tuple(np.zeros((threads, *shape), np.float32) for shape in shapes)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def scratch_backward(features, hidden):
     """More buffers of one thread, for `backward`."""
     return (
@@ -254,7 +254,7 @@ def scratch_backward(features, hidden):
     )
 
 
-@njit(fastmath=True, cache=True, nogil=True, error_model="numpy")
+@njit(fastmath=True, nogil=True, error_model="numpy")
 def _transposed(values, first, rows, out):
     """Rows `first` to `first + rows` of (…, 64) as columns of the (64, 64) `out`; columns beyond stay as they are."""
     for corner in range(0, TILE, 16):
@@ -263,7 +263,7 @@ def _transposed(values, first, rows, out):
                 out[s, row] = values[first + row, s]
 
 
-@njit(fastmath=True, cache=True, nogil=True, error_model="numpy")
+@njit(fastmath=True, nogil=True, error_model="numpy")
 def _sum(line):
     total = np.float32(0.0)
     for s in range(TILE):
@@ -271,7 +271,7 @@ def _sum(line):
     return total
 
 
-@njit(fastmath=True, cache=True, nogil=True, error_model="numpy")
+@njit(fastmath=True, nogil=True, error_model="numpy")
 def backward(image, features, networks, buffers, more, sums):
     """Gradients of a tile, whose `forward` has just filled `buffers`.
 

@@ -245,7 +245,7 @@ def test_a_processor_without_wide_vectors_computes_the_same(tmp_path):
         "test_samples_are_shaded_alike_and_with_the_same_gradients",
         "test_a_frame_drawn_at_once_is_what_its_parts_make",
     ]
-    environment = {**os.environ, "NUMBA_CPU_NAME": "haswell", "NUMBA_CACHE_DIR": str(tmp_path)}
+    environment = {**os.environ, "NUMBA_CPU_NAME": "haswell", "SYNCTALK_KERNELS": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", f"({chosen[0]} and 64-1) or {chosen[1]}"],
         env=environment, capture_output=True, text=True, check=False,

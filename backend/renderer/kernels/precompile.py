@@ -1,0 +1,98 @@
+"""Compile every kernel once, so that the first image and the first training step need not: `python -m
+backend.renderer.kernels.precompile`.
+
+The last step of installing the backend. It draws and trains a field of a few cells, so that the kernels are compiled for
+the types that a real one has; those that are kept already are only read. A line is printed as each part begins,
+`K of N: NAME`; a run that was interrupted resumes, for each compiled function is kept by itself.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import torch
+
+from ..triplane import TriplaneLayout
+from . import Kernel, get_kernel
+from .interface import GATE_HIDDEN, SPHERICAL_HARMONICS, Grid, Networks, clearance
+
+PARTS = 4
+_LAYOUT = TriplaneLayout(2, log2_table_size=8, base_resolution=4, finest_resolution=16)
+_RAYS, _HIDDEN, _CELLS = 8, 8, 16
+
+
+def precompile(began: Callable[[str], None] = lambda name: None, kernel: Kernel | None = None) -> None:
+    """Compile, or find compiled, all that drawing and training call. Draws no random number: a training may run beside.
+
+    Args:
+        began: called with the name of each of the `PARTS`, before it.
+        kernel: the implementation; None takes the CPU's. Plain PyTorch has nothing to compile.
+    """
+    kernel = kernel or get_kernel()
+    if kernel.name != "numba":
+        return
+    began("rendering")
+    draw(kernel)
+    began("marching")
+    directions, grid = _directions(), _grid()
+    samples = kernel.march(torch.full((_RAYS, 3), 0.5), directions, grid, torch.full((_RAYS,), 0.5))
+    given = samples, directions, torch.tensor([0, len(samples.positions)])
+    began("shading")
+    density, colour, _ = kernel.shade(*given, _tables(), _LAYOUT, _networks(trained=True))
+    rgba, _, spread = kernel.composite(density, colour, samples, grid.step)
+    began("gradients")
+    (rgba.sum() + spread.sum()).backward()
+
+
+def draw(kernel: Kernel | None = None) -> None:
+    """Compile, or find compiled, what a rendered image calls."""
+    kernel = kernel or get_kernel()
+    with torch.no_grad():
+        kernel.draw(torch.full((3,), 0.5), _directions(), _grid(), _tables(), _LAYOUT, _networks(trained=False))
+
+
+def _directions() -> torch.Tensor:
+    return torch.nn.functional.normalize(torch.linspace(-1, 1, 3 * _RAYS).reshape(_RAYS, 3), dim=1)
+
+
+def _grid() -> Grid:
+    occupied = torch.ones((_CELLS,) * 3, dtype=torch.uint8)
+    return Grid(occupied, clearance(occupied), box_size=0.2, step=0.02, max_samples=16)
+
+
+def _tables() -> torch.Tensor:
+    return torch.full((_LAYOUT.features, _LAYOUT.table_size), 0.01, requires_grad=True)
+
+
+def _networks(trained: bool) -> Networks:
+    def some(*shape: int) -> torch.Tensor:
+        return torch.full(shape, 0.01, requires_grad=trained)
+
+    return Networks(
+        first_weight=some(_HIDDEN + GATE_HIDDEN, _LAYOUT.features),
+        first_bias=some(_HIDDEN + GATE_HIDDEN),
+        gate_weight=some(2, GATE_HIDDEN),
+        gate_bias=some(2),
+        condition=some(1, 2, _HIDDEN),
+        hidden_weight=some(_HIDDEN, _HIDDEN),
+        hidden_bias=some(_HIDDEN),
+        density_weight=some(_HIDDEN),
+        density_bias=some(1),
+        colour_weight=some(_HIDDEN, _HIDDEN + SPHERICAL_HARMONICS),
+        colour_bias=some(_HIDDEN),
+        out_weight=some(3, _HIDDEN),
+        out_bias=some(3),
+        regions=torch.full((2, 7), 0.5),
+    )
+
+
+def main() -> int:
+    """Print a line for each part."""
+    numbers = iter(range(1, PARTS + 1))
+    precompile(lambda name: print(f"{next(numbers)} of {PARTS}: {name}", flush=True))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

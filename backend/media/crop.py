@@ -14,7 +14,7 @@ _ABOVE, _BELOW, _BESIDE = 0.65, 0.5, 0.4
 
 _WHOLE_PICTURE = 0.8
 _NEARLY = 1.13
-_MULTIPLE = 16
+MULTIPLE = 16
 
 
 def choose_crop(boxes: np.ndarray, width: int, height: int, limit: int) -> tuple[Crop, int]:
@@ -46,7 +46,7 @@ def choose_crop(boxes: np.ndarray, width: int, height: int, limit: int) -> tuple
     if limit / _NEARLY < size < limit * _NEARLY and needed <= limit <= short:
         size = limit
     if size <= limit:
-        side = max(int(size) // _MULTIPLE * _MULTIPLE, _MULTIPLE)
+        side = max(int(size) // MULTIPLE * MULTIPLE, MULTIPLE)
         size = side
     else:
         side, size = limit, round(size)

@@ -19,6 +19,7 @@ from .audio import check_clip_sound, write_clip_audio
 from .checks import Look, check_clip, check_length, describe, look_for_faces
 from .crop import choose_crop
 from .decode import ClipInfo, FrameReader, frames_in, probe
+from .face_size import report_face_size
 from .frame_checks import corrections_of, first_corrections, report_frames
 from .source import check_file
 
@@ -73,6 +74,7 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
         subject.frames = frames_in(look.end_s)
         subject.duration_s = subject.frames / FPS
         subject.crop, subject.size = choose_crop(look.boxes, info.width, info.height, limit)
+        report_face_size(info, look, subject.crop, subject.size, reporter)
         # What another clip, or another size, left goes before subject.json changes: a kill between leaves no mixture.
         workspace.audio_path.unlink(missing_ok=True)
         for folder in ("frames", "alpha"):

@@ -11,6 +11,13 @@ from ..synctalk_blender.scene.errors import SceneError
 from ..synctalk_blender.steps import Step
 from .common import JobOperator
 
+_ITEMS = (
+    ("AUTO", "By Itself", "Set up a fresh scene for the clip, and keep any other as it is"),
+    ("KEEP", "Keep This Scene", "Size, frame rate, frame range, camera and colours stay as they are"),
+    ("SETUP", "Set Up for the Clip", "Size, frame rate, frame range, camera and colours become the clip's own"),
+)
+_EFFECTS = {name: text for name, _label, text in _ITEMS}
+
 
 class SceneChoice:
     """Asks, before a head comes into a scene that is no fresh one, whether the scene is to be set up for the clip."""
@@ -18,11 +25,7 @@ class SceneChoice:
     scene_setup: bpy.props.EnumProperty(
         name="Scene",
         description="Whether the scene takes on the clip's settings",
-        items=(
-            ("AUTO", "By Itself", "Set up a fresh scene for the clip, and keep any other as it is"),
-            ("KEEP", "Keep This Scene", "Size, frame rate, frame range, camera and colours stay as they are"),
-            ("SETUP", "Set Up for the Clip", "Size, frame rate, frame range, camera and colours become the clip's own"),
-        ),
+        items=_ITEMS,
         options={"SKIP_SAVE"},
     )
     start_frame: bpy.props.IntProperty(
@@ -43,27 +46,32 @@ class SceneChoice:
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
         """Ask where there is something to lose; else do it at once."""
         scene = context.scene
-        root = scene.synctalk.workspace_path
-        is_new = root is None or rig.find_rig(scene, root, workspace_state.workspace_state(root).id) is None
-        if not is_new or not scene_setup.content(scene):
+        if _is_there(scene) or not scene_setup.content(scene):
             return self.execute(context)
         self.scene_setup, self.start_frame = "KEEP", scene.frame_start
-        return context.window_manager.invoke_props_dialog(self, width=380)
+        return context.window_manager.invoke_props_dialog(self, width=380, confirm_text=self.bl_label)
 
     def draw(self, context: bpy.types.Context) -> None:
         """The question."""
         layout = self.layout
-        if self.scene_setup == "AUTO":  # adjusted after it was done
-            layout.prop(self, "start_frame")
-            return
-        found, now = scene_setup.content(context.scene), scene_setup.settings(context.scene)
-        column = layout.column(align=True)
-        column.label(text=f"This scene has {' and '.join(found)}.", icon="QUESTION")
-        column.label(text=f"{now['frame size']}, {now['frame rate']}, frames {now['frame range']}", icon="BLANK1")
+        if not _is_there(context.scene):  # else this is the panel that adjusts what was done
+            found, now = scene_setup.content(context.scene), scene_setup.settings(context.scene)
+            column = layout.column(align=True)
+            column.label(text=f"This scene has {' and '.join(found)}.", icon="QUESTION")
+            column.label(text=f"{now['frame size']}, {now['frame rate']}, frames {now['frame range']}", icon="BLANK1")
         choices = layout.column(align=True)
         choices.prop_enum(self, "scene_setup", "KEEP")
         choices.prop_enum(self, "scene_setup", "SETUP")
+        effect = layout.column()
+        effect.active = False
+        effect.label(text=_EFFECTS[self.scene_setup])
         layout.prop(self, "start_frame")
+
+
+def _is_there(scene: bpy.types.Scene) -> bool:
+    """Whether the scene holds the head of its workspace, whole or not."""
+    root = scene.synctalk.workspace_path
+    return root is not None and rig.find_collection(scene, root, workspace_state.workspace_state(root).id) is not None
 
 
 class SYNCTALK_OT_process(SceneChoice, JobOperator, bpy.types.Operator):
@@ -104,4 +112,22 @@ class SYNCTALK_OT_import_tracking(SceneChoice, bpy.types.Operator):
         return {"FINISHED"}
 
 
-CLASSES = (SYNCTALK_OT_process, SYNCTALK_OT_import_tracking)
+class SYNCTALK_OT_use_camera(bpy.types.Operator):
+    bl_idname = "synctalk.use_camera"
+    bl_label = "Use Its Camera"
+    bl_description = "Make the tracked camera the scene's active one: it sees the head where it lies in the footage"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if not facts(context.scene).has_head:
+            cls.poll_message_set("First send the tracking to this scene")
+            return False
+        return True
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        work.use_camera(context.scene)
+        return {"FINISHED"}
+
+
+CLASSES = (SYNCTALK_OT_process, SYNCTALK_OT_import_tracking, SYNCTALK_OT_use_camera)

@@ -26,16 +26,18 @@ class SYNCTALK_PT_track(StepPanel, bpy.types.Panel):
             draw_info(layout, context, self.step, f"{state.frames} frames, {state.duration_s:.1f} s{delay}")
         elif state.stages:
             _draw_stages(layout, known)
+        if known.head_problem:
+            label_lines(layout.box(), context, known.head_problem, icon="ERROR", inset=0.6)
         if state.tracked and not known.has_head:
             draw_action(
                 layout, context, known, status, Step.TRACK, "synctalk.import_tracking", "Send to Scene", "IMPORT"
             )
         elif state.tracked and status.state is not State.RUNNING:
-            if known.head_problem:
-                label_lines(layout.box(), context, known.head_problem, icon="ERROR", inset=0.6)
             row = layout.row(align=True)
             row.operator("synctalk.import_tracking", icon="IMPORT")
             row.operator("synctalk.process", text="", icon="FILE_REFRESH")
+            if known.other_camera:
+                layout.operator("synctalk.use_camera", icon="CAMERA_DATA")
         else:
             text = "Go On Tracking" if state.stages else "Track"
             draw_action(layout, context, known, status, Step.TRACK, "synctalk.process", text, "TRACKER")

@@ -36,13 +36,21 @@ def facts(scene: bpy.types.Scene) -> Facts:
         state=state,
         has_head=found is not None,
         has_speech=found is not None and found.animation is not None,
-        has_composite=found is not None and compositor.is_composed(scene),
+        has_composite=found is not None and compositor.is_composed(scene, found),
         heads=len(rig.rigs_of(scene)),
-        head_problem=head_problem(scene, found) if found is not None else "",
+        head_problem=_problem_of(scene, root, state.id, found) if root else "",
+        other_camera=found is not None and scene.camera is not None and scene.camera != found.camera,
         running=job.step.value if job else "",
         running_title=job.title if job else "",
         failed=frozenset(step.value for step in jobs.runtime.errors),
     )
+
+
+def _problem_of(scene: bpy.types.Scene, root: Path, subject_id: str, found: rig.Rig | None) -> str:
+    if found is not None:
+        return head_problem(scene, found)
+    collection = rig.find_collection(scene, root, subject_id)
+    return "" if collection is None else rig.lost_in_words(scene, collection)
 
 
 def head_problem(scene: bpy.types.Scene, found: rig.Rig) -> str:

@@ -247,6 +247,12 @@ def forget_messages() -> None:
     runtime.warnings.clear()
 
 
+def forget_notes() -> None:
+    """Something was undone or done again: what was said of the scene may no longer be so."""
+    for step in (Step.TRACK, Step.SPEAK, Step.COMPOSITE):
+        runtime.notes.pop(step, None)
+
+
 def register() -> None:
     from bpy.utils import previews
 

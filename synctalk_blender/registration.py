@@ -17,6 +17,11 @@ def _file_loaded(*_arguments: object) -> None:
     jobs.forget_messages()
 
 
+@persistent
+def _undone(*_arguments: object) -> None:
+    jobs.forget_notes()
+
+
 def register() -> None:
     properties.register()
     for cls in _CLASSES:
@@ -25,9 +30,13 @@ def register() -> None:
     engine.register()
     paths.register()
     bpy.app.handlers.load_post.append(_file_loaded)
+    for handlers in (bpy.app.handlers.undo_post, bpy.app.handlers.redo_post):
+        handlers.append(_undone)
 
 
 def unregister() -> None:
+    for handlers in (bpy.app.handlers.undo_post, bpy.app.handlers.redo_post):
+        handlers.remove(_undone)
     bpy.app.handlers.load_post.remove(_file_loaded)
     paths.unregister()
     engine.unregister()

@@ -58,6 +58,8 @@ class Facts:
     """How many heads the scene holds."""
     head_problem: str = ""
     """One sentence on what the head in the scene has lost, or no longer fits; empty when nothing."""
+    other_camera: bool = False
+    """The scene looks through another camera than the head's own."""
     running: str = ""
     """The step whose job runs; empty when none does."""
     running_title: str = ""

@@ -130,7 +130,9 @@ def import_tracking(
         SceneError: the workspace is not tracked, its files are damaged, or the rig is linked from another file.
     """
     subject = read_subject(_workspace(scene.synctalk))
-    before, is_first = scene_setup.settings(scene), rig.find_rig(scene, subject.root, subject.id) is None
+    before = scene_setup.settings(scene)
+    there = rig.find_collection(scene, subject.root, subject.id)
+    lost = [] if there is None else rig.missing_parts(scene, there)
     found = importer.import_subject(
         scene,
         subject,
@@ -141,9 +143,9 @@ def import_tracking(
         start_frame=start_frame,
     )
     found.collection.pop(rig.ANIMATION, None)
-    if is_first and scene.camera == found.camera:
+    if there is None and scene.camera == found.camera:
         look_through_camera(scene)
-    return found, _told(scene, found, before)
+    return found, _told(scene, found, before, lost)
 
 
 def send_to_scene(scene: bpy.types.Scene, *, setup: bool | None = None, start_frame: int | None = None) -> str:
@@ -155,20 +157,35 @@ def send_to_scene(scene: bpy.types.Scene, *, setup: bool | None = None, start_fr
     return text
 
 
-def _told(scene: bpy.types.Scene, found: rig.Rig, before: dict[str, str]) -> str:
+def _told(scene: bpy.types.Scene, found: rig.Rig, before: dict[str, str], lost: list[str]) -> str:
     now = scene_setup.settings(scene)
-    told = [scene_setup.changes(before, now)]
+    told = [f"Made again: {', '.join(f'“{getattr(found, role).name}”' for role in lost)}." if lost else ""]
+    told.append(scene_setup.changes(before, now))
     if not found.collection.get(rig.SETS_SCENE, True):
         told.append(
             f"The scene keeps its size ({now['frame size']}), rate ({now['frame rate']}) and range; "
             f"the head begins at frame {found.collection[rig.START]}."
         )
-    if scene.camera != found.camera:
-        told.append(f"The camera is still “{scene.camera.name}”: make “{found.camera.name}” active for the footage.")
+    told.append(other_camera_in_words(scene, found))
     others = [item.name for item in rig.rigs_of(scene) if item != found]
     if others:
         told.append(f"“{found.name}” is the head that is rendered now, not “{others[0]}”.")
     return " ".join(text for text in told if text)
+
+
+def other_camera_in_words(scene: bpy.types.Scene, found: rig.Rig) -> str:
+    """One sentence where the scene looks through another camera than the head's own; empty where it does not."""
+    if scene.camera is None or scene.camera == found.camera:
+        return ""
+    return f"The scene looks through “{scene.camera.name}”: “{found.camera.name}” is the camera that sees the footage."
+
+
+def use_camera(scene: bpy.types.Scene) -> None:
+    """Make the tracked camera of the scene's workspace its active one, and look through it."""
+    found = require_rig_of(scene, read_subject(_workspace(scene.synctalk)))
+    scene.camera = found.camera
+    look_through_camera(scene)
+    runtime.notes.pop(Step.TRACK, None)
 
 
 # -- Train ------------------------------------------------------------------------------------------------------
@@ -278,8 +295,8 @@ def composite(scene: bpy.types.Scene) -> Job:
         yield from _footage(workspace)
         target = scene_of(workspace)
         target.render.engine = SyncTalkRenderEngine.bl_idname
-        _compose(target, workspace)
-        return "The composite is built: render a picture or the animation."
+        other_camera = _compose(target, workspace)
+        return f"The composite is built: render a picture or the animation. {other_camera}".strip()
 
     return Job(Step.COMPOSITE, "Building the composite", work())
 
@@ -297,10 +314,11 @@ def _footage(workspace: Path) -> Work:
     return ""
 
 
-def _compose(scene: bpy.types.Scene, workspace: Path) -> None:
+def _compose(scene: bpy.types.Scene, workspace: Path) -> str:
     subject = read_subject(workspace)
     found = require_rig_of(scene, subject)
     baking.compose(scene, found, subject, baking.animation_of(found, subject))
+    return other_camera_in_words(scene, found)
 
 
 def look_through_camera(scene: bpy.types.Scene) -> None:

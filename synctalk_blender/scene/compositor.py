@@ -60,10 +60,14 @@ def compose(
     return tree
 
 
-def is_composed(scene: bpy.types.Scene) -> bool:
-    """Whether the scene's compositor holds the tree that `compose` builds."""
+def is_composed(scene: bpy.types.Scene, found: rig.Rig | None = None) -> bool:
+    """Whether the scene's compositor holds the tree that `compose` builds, and of `found`, where that is given."""
     tree = nodes.tree_of(scene)
-    return tree is not None and _node(tree, "output") is not None
+    if tree is None or _node(tree, "output") is None:
+        return False
+    plate = _node(tree, "plate")
+    shown = plate.image.get(rig.SUBJECT) if plate is not None and plate.image is not None else None
+    return found is None or shown is None or shown == found.collection.get(rig.SUBJECT, shown)
 
 
 def _build(tree: nodes.Tree, subject: Subject) -> None:

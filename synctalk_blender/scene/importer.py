@@ -45,8 +45,8 @@ def import_subject(
         SceneError: the rig is linked from another file, or the animation cannot be used.
     """
     is_fresh = not scene_setup.content(scene)
-    found, made = rig_build.ensure_rig(scene, subject)
-    is_new = len(made) == len(rig.PARTS)
+    is_new = rig.find_collection(scene, subject.root, subject.id) is None
+    found = rig_build.ensure_rig(scene, subject)
     if setup is None and is_new:
         setup = is_fresh
     found = head_points.set_head_points(found, subject, points)

@@ -89,6 +89,17 @@ def parts_of(scene: bpy.types.Scene, collection: bpy.types.Collection) -> dict[s
     return found
 
 
+def find_collection(scene: bpy.types.Scene, workspace: Path, subject_id: str) -> bpy.types.Collection | None:
+    """The collection of the head of `workspace`, whole or not; None if there is none."""
+    return next((item for item in collections_of(scene) if is_of(item, workspace, subject_id)), None)
+
+
+def missing_parts(scene: bpy.types.Scene, collection: bpy.types.Collection) -> list[str]:
+    """The roles of the objects that `collection` has lost."""
+    found = parts_of(scene, collection)
+    return [role for role in PARTS if role not in found]
+
+
 def rigs_of(scene: bpy.types.Scene) -> list[Rig]:
     """All complete rigs of `scene`; that which is rendered comes first."""
     found = []
@@ -145,9 +156,20 @@ def require_rig(scene: bpy.types.Scene) -> Rig:
         SceneError: the scene holds no rig.
     """
     rig = find_rig(scene)
+    broken = [] if rig is not None else collections_of(scene)
+    if broken:
+        raise SceneError(lost_in_words(scene, broken[0]))
     if rig is None:
         raise SceneError(f"The scene “{scene.name}” holds no SyncTalk head: import one with Track, Send to Scene.")
     return rig
+
+
+def lost_in_words(scene: bpy.types.Scene, collection: bpy.types.Collection) -> str:
+    """One sentence on the objects that `collection` has lost; empty where it has all."""
+    missing = missing_parts(scene, collection)
+    if not missing:
+        return ""
+    return f"“{collection.name}” has lost its {' and '.join(missing)}: press Send to Scene in the Track panel to make it again."
 
 
 def read_rig(rig: Rig, depsgraph: bpy.types.Depsgraph, camera_to_world: np.ndarray | None = None) -> Directions:

@@ -15,13 +15,13 @@ from .subject import Subject
 _FACE_COLOUR = (0.10, 0.85, 0.75, 1.0)
 
 
-def ensure_rig(scene: bpy.types.Scene, subject: Subject) -> tuple[rig.Rig, list[str]]:
-    """The rig of `subject` in `scene`, and the names of the parts that had to be made; all of them for a new rig.
+def ensure_rig(scene: bpy.types.Scene, subject: Subject) -> rig.Rig:
+    """The rig of `subject` in `scene`, made where there is none, and whole.
 
     Raises:
         SceneError: the rig is linked from another file, which would lose what is imported into it.
     """
-    collection = next((item for item in rig.collections_of(scene) if rig.is_of(item, subject.root, subject.id)), None)
+    collection = rig.find_collection(scene, subject.root, subject.id)
     parts = rig.parts_of(scene, collection) if collection is not None else _left_over(scene, subject)
     _refuse_linked(scene, collection, parts.values())
     if collection is None:
@@ -44,7 +44,7 @@ def ensure_rig(scene: bpy.types.Scene, subject: Subject) -> tuple[rig.Rig, list[
             item.data[rig.SUBJECT], item.data[rig.ROLE] = subject.id, item[rig.ROLE]
     shapes.make_offsets(parts["control"])
     collection[rig.WORKSPACE] = paths.stored(subject.root)
-    return rig.Rig(collection, *(parts[role] for role in rig.PARTS), points=parts.get("points")), made
+    return rig.Rig(collection, *(parts[role] for role in rig.PARTS), points=parts.get("points"))
 
 
 def refuse_linked_rig(scene: bpy.types.Scene, found: rig.Rig) -> None:

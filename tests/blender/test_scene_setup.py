@@ -62,7 +62,11 @@ def test_a_shot_that_is_kept_is_told_where_the_head_is(kit, root, shot):
     bpy.ops.synctalk.import_tracking()
     (note,) = kit.part("jobs").runtime.notes.values()
     assert "keeps its size (1920 × 1080), rate (24 fps) and range; the head begins at frame 1001." in note
-    assert "“shot camera”: make “anna camera” active" in note
+    assert "The scene looks through “shot camera”: “anna camera” is the camera that sees the footage." in note
+    assert kit.part("facts").facts(kit.scene).other_camera
+    assert bpy.ops.synctalk.use_camera() == {"FINISHED"}
+    assert kit.scene.camera.name == "anna camera"
+    assert not kit.part("facts").facts(kit.scene).other_camera
 
 
 def test_a_shot_that_is_set_up_is_told_what_was_changed(kit, root, shot):
@@ -85,8 +89,10 @@ def test_one_undo_takes_all_of_it_back(kit, root, shot):
     bpy.ops.synctalk.import_tracking(scene_setup="SETUP")
     bpy.ops.ed.undo_push(message="as the operator's own UNDO does in a window")
     assert settings(kit) != before
+    assert kit.part("jobs").runtime.notes
     bpy.ops.ed.undo()
     assert settings(kit) == before
+    assert not kit.part("jobs").runtime.notes, "what it said is no longer so"
     assert not kit.part("scene.rig").rigs_of(kit.scene)
 
 
@@ -169,5 +175,48 @@ class TestDialog:
             "1920 × 1080, 24 fps, frames 1001 to 1200",
             "KEEP",
             "SETUP",
+            "Size, frame rate, frame range, camera and colours stay as they are",
             "start_frame",
         ]
+        bpy.ops.synctalk.import_tracking()
+        shown.clear()
+        asked.draw(bpy.context)
+        assert shown[:2] == ["KEEP", "SETUP"], "adjusted afterwards, there is no question any more"
+
+
+def test_a_kept_shot_of_another_size_and_rate_composites_head_over_plate(kit, shot, monkeypatch):
+    """The tracked camera sees the clip's width in the shot's; the plate follows at the nearest moment."""
+    client = kit.use_backend(monkeypatch)
+    root = kit.workspace(frames=50, source_size=(320, 180), crop=(112.0, 42.0, 96.0))
+    kit.scene.synctalk.workspace = str(root)
+    shot.render.resolution_x, shot.render.resolution_y = 320, 240
+    shot.view_settings.view_transform, shot.render.dither_intensity = "Standard", 0.0
+    bpy.ops.synctalk.import_tracking()
+    bpy.ops.synctalk.use_camera()
+    baking = kit.part("baking")
+    baking.compose(kit.scene, *baking.subject_in(kit.scene))
+    shot.render.engine = "SYNCTALK"
+    picture = kit.render(1013)  # 0.5 s, between frames 12 and 13 of the clip
+    assert picture.shape[:2] == (240, 320)
+    assert picture[120, 20, 0] == pytest.approx(synthetic.level(13), abs=3 / 255)
+    found = kit.part("scene.rig").find_rig(kit.scene)
+    seen = kit.part("engine").wanted_frame(bpy.context.evaluated_depsgraph_get())
+    assert seen.pinhole.focal_px == pytest.approx(192.0, rel=1e-5)
+    assert seen.pinhole.principal_px == pytest.approx((112 + 96 * 0.52, 30 + 42 + 96 * 0.49), abs=1e-2)
+    middle = (synthetic.pose(12)[:3, 3] + synthetic.pose(13)[:3, 3]) / 2
+    np.testing.assert_allclose(seen.directions.head_to_camera[:3, 3], middle, atol=1e-4)
+    assert found.camera == shot.camera
+    client.close_shared_backend()
+
+
+def test_the_composite_of_one_head_is_none_of_another(kit, root):
+    first = kit.import_tracking(root)
+    baking = kit.part("baking")
+    baking.compose(kit.scene, *baking.subject_in(kit.scene))
+    composed = kit.part("scene.compositor").is_composed
+    assert composed(kit.scene, first)
+    other = kit.import_tracking(kit.workspace("berta"))
+    assert not composed(kit.scene, other)
+    baking.compose(kit.scene, *baking.subject_in(kit.scene))
+    assert composed(kit.scene, other)
+    assert not composed(kit.scene, first)

@@ -20,7 +20,7 @@ from . import lettering, live_frame, viewport_drawing
 from .backend_process import BackendError, shared_backend
 from .live_frame import FrameRequest, HeadFrame
 from .scene import camera as cameras
-from .scene import colour, marking, rig, view
+from .scene import colour, compositor, marking, rig, view
 from .scene.directions import Directions
 from .scene.errors import SceneError
 from .viewport_drawing import Picture
@@ -49,8 +49,9 @@ class SyncTalkRenderEngine(bpy.types.RenderEngine):
     # -- final render -----------------------------------------------------------------------------------------------
 
     def update_render_passes(self, scene: bpy.types.Scene, layer: bpy.types.ViewLayer) -> None:
-        """The head's colour with its alpha is all there is."""
+        """The head's colour with its alpha, and a one that no other engine renders: the composite warns without it."""
         self.register_pass(scene, layer, "Combined", 4, "RGBA", "COLOR")
+        self.register_pass(scene, layer, compositor.ENGINE_PASS, 1, "X", "VALUE")
 
     def render(self, depsgraph: bpy.types.Depsgraph) -> None:
         """Render the frame that `depsgraph` is evaluated at."""
@@ -65,7 +66,9 @@ class SyncTalkRenderEngine(bpy.types.RenderEngine):
             pixels = np.zeros((height, width, 4), np.float32)
         result = self.begin_result(0, 0, width, height)
         fitted = colour.from_linear_rec709(_fitted(pixels, width, height))
-        result.layers[0].passes["Combined"].rect.foreach_set(fitted.ravel())
+        passes = result.layers[0].passes
+        passes["Combined"].rect.foreach_set(fitted.ravel())
+        passes[compositor.ENGINE_PASS].rect.foreach_set(np.ones(width * height, np.float32))
         self.end_result(result)
 
     def _head_or_none(self, frame: HeadFrame) -> np.ndarray | None:

@@ -26,19 +26,29 @@ def card(text: str, width: int, height: int, *, most: float = 0.9) -> np.ndarray
     Returns:
         (height, width, 4) float32, premultiplied scene-linear, bottom row first.
     """
-    text_coverage = _fitted(text, max(1, int(width * most)), max(1, int(height * most)))
-    rows, columns = text_coverage.shape
-    colour = text_coverage[..., None] + (1 - text_coverage[..., None]) * np.float32(_BACKGROUND[:3])
+    # Letters of more than a twelfth of the image's height would shout.
+    coverage = _fitted(text, max(1, int(width * most)), max(1, int(height * most)), height / 12)[..., None]
+    colour = coverage + (1 - coverage) * np.float32(_BACKGROUND[:3])
     alpha = np.float32(_BACKGROUND[3])
-    image = np.zeros((height, width, 4), np.float32)
+    return _in_the_middle(np.concatenate([colour * alpha, np.full_like(coverage, alpha)], -1), width, height)
+
+
+def letters(text: str, width: int, height: int) -> np.ndarray:
+    """`text` as large as it fits: (height, width, 1) float32 of coverage, 0 to 1, bottom row first."""
+    return _in_the_middle(_fitted(text, width, height, float(height))[..., None], width, height)
+
+
+def _in_the_middle(part: np.ndarray, width: int, height: int) -> np.ndarray:
+    rows, columns, channels = part.shape
+    image = np.zeros((height, width, channels), np.float32)
     y, x = (height - rows) // 2, (width - columns) // 2
-    image[y : y + rows, x : x + columns, :3] = colour * alpha
-    image[y : y + rows, x : x + columns, 3] = alpha
+    image[y : y + rows, x : x + columns] = part
     return image[::-1]
 
 
-def _fitted(text: str, width: int, height: int) -> np.ndarray:
-    """(rows, columns) coverage of the text, wrapped where it comes out largest within `width` x `height`."""
+def _fitted(text: str, width: int, height: int, largest: float) -> np.ndarray:
+    """(rows, columns) coverage of the text, wrapped where it comes out largest within `width` x `height`, and its letters
+    no higher than `largest` or what was drawn."""
     cell_height, cell_width = _letters()[1].shape[1:]
 
     def scale(lines: list[str]) -> float:
@@ -47,8 +57,7 @@ def _fitted(text: str, width: int, height: int) -> np.ndarray:
 
     wrapped = [textwrap.wrap(text, columns) or [""] for columns in range(10, 61)]
     best = max(wrapped, key=scale)
-    # Letters of more than a twelfth of the image's height would shout.
-    return _resized(_set(best), min(scale(best), max(1.0, height / 12 / cell_height)))
+    return _resized(_set(best), min(scale(best), max(1.0, largest / cell_height)))
 
 
 def _set(lines: list[str]) -> np.ndarray:

@@ -2,7 +2,7 @@
 
     Footage ──────────┐
     Clean plate ──────┴─> in its place ──> at the render's size ──┐
-    Neural head ──> Edge softness ────────────────────────────────┴─> Laid over ──> Output
+    Neural head ──> Edge softness ────────────────────────────────┴─> Laid over ──> Warning ──> Output
 
 The head comes from Render Layers, which the engine “SyncTalk” renders, or from baked frames. Nodes are found by a custom
 property: composing again renews what they show and leaves values, places and links of the artist's as they are.
@@ -10,17 +10,19 @@ property: composing again renews what they show and leaves values, places and li
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import bpy
 import numpy as np
 
-from . import camera, footage, nodes, rig
+from . import footage, nodes, rig, warning
 from .errors import SceneError
 from .scene_setup import FIRST_FRAME
 from .subject import Subject
 
-LIVE, BAKED = "LIVE", "BAKED"
+ENGINE_PASS = warning.PASS
+_BAKED_SIZE = "baked at render size"
 _ROLE = "synctalk_role"
 _COLOURS = {
     "Footage": (0.20, 0.28, 0.36),
@@ -54,7 +56,8 @@ def compose(
         _build(tree, subject)
     _show_footage(tree, subject, plate_frame, first_frame)
     _connect_head(scene, tree, subject, np.arange(first_frame, first_frame + len(plate_frame)), frames)
-    nodes.set_scale_method(_node(tree, "at render size"), _scale_method(scene, subject))
+    _follow_render(scene, tree, subject)
+    _warn_without_engine(scene, tree, is_live=frames is None)
     scene.render.use_compositing = True
     footage.show_plate(found.camera)
     return tree
@@ -84,10 +87,8 @@ def _build(tree: nodes.Tree, subject: Subject) -> None:
         nodes.group_node(tree, _group(_EDGE, _build_edge)), "edge softness", frames["Edge softness"], (420, -740)
     )
 
-    sized = _marked(
-        nodes.scale_to_render(tree, placed.outputs[0], "STRETCH"), "at render size", frames["Output"], (680, -160)
-    )
-    sized.label = "At the render's size"
+    sized = _marked(nodes.group_node(tree, _group(_SIZE, _build_size)), "at render size", frames["Output"], (680, -160))
+    tree.links.new(placed.outputs[0], sized.inputs["Image"])
     over = _marked(nodes.group_node(tree, _group(_OVER, _build_over)), "output", frames["Output"], (920, -300))
     tree.links.new(sized.outputs[0], over.inputs["Background"])
     tree.links.new(soft.outputs[0], over.inputs["Head"])
@@ -125,26 +126,62 @@ def _connect_head(
         shown: (N) the scene frames; that of file i of `frames` is the i-th.
     """
     wanted, other = ("engine", "baked") if frames is None else ("baked", "engine")
-    old, node = _node(tree, other), _node(tree, wanted)
-    if node is None:
-        frame = next((item for item in tree.nodes if item.get(_ROLE) == "frame Neural head"), None)
-        if frames is None:
-            node = _marked(tree.nodes.new("CompositorNodeRLayers"), wanted, frame, (0, -740))
-            node.scene = scene
-        else:
-            node = _image_node(tree, frame, wanted, "Baked head", (0, -740))
-        targets = [link.to_socket for link in old.outputs["Image"].links] if old is not None else []
+    if _node(tree, wanted) is None:
+        old = _head_output(tree, other)
+        targets = [link.to_socket for link in old.links] if old is not None else []
         if not targets:
             soft = _node(tree, "edge softness")
             targets = [soft.inputs["Head"]] if soft is not None else []
+        frame = next((item for item in tree.nodes if item.get(_ROLE) == "frame Neural head"), None)
+        if frames is None:
+            _marked(tree.nodes.new("CompositorNodeRLayers"), wanted, frame, (0, -740)).scene = scene
+        else:
+            baked = _image_node(tree, frame, wanted, "Baked head", (-280, -740))
+            sized = _marked(nodes.group_node(tree, _group(_SIZE, _build_size)), _BAKED_SIZE, frame, (0, -740))
+            tree.links.new(baked.outputs["Image"], sized.inputs["Image"])
         for socket in targets:
-            tree.links.new(node.outputs["Image"], socket)
-    if old is not None:
-        tree.nodes.remove(old)
+            tree.links.new(_head_output(tree, wanted), socket)
+    for role in (other, _BAKED_SIZE if frames is None else ""):
+        if (old_node := _node(tree, role)) is not None:
+            tree.nodes.remove(old_node)
     if frames is not None:
+        node = _node(tree, wanted)
         node.image = footage.load_sequence(frames / "%06d.png", subject, "baked head")
         node.image.alpha_mode = "STRAIGHT"
         footage.show_sequence(node, int(shown[0]), np.arange(len(shown)))
+
+
+def _head_output(tree: nodes.Tree, role: str) -> nodes.Socket | None:
+    """Where the head comes from, at the render's size: `engine` or `baked`."""
+    node = _node(tree, role)
+    if role == "baked":
+        node = _node(tree, _BAKED_SIZE) or node
+    return node.outputs["Image"] if node is not None else None
+
+
+def _warn_without_engine(scene: bpy.types.Scene, tree: nodes.Tree, *, is_live: bool) -> None:
+    """Write a warning over the whole image wherever the engine “SyncTalk” is missing: there Blender renders with another
+    one, makes a film without the head, and says that all went well.
+
+    No other engine has the pass, so its link is gone there, and the input falls back to zero. No script takes part.
+    """
+    node = _node(tree, "warning")
+    if node is None:
+        node = _marked(nodes.group_node(tree, warning.group()), "warning", None, (1220, -300))
+        node.parent = next((item for item in tree.nodes if item.get(_ROLE) == "frame Output"), None)
+        final = nodes.output_socket(tree)
+        if final.links:
+            tree.links.new(final.links[0].from_socket, node.inputs["Image"])
+        tree.links.new(node.outputs[0], final)
+        final.node.location = (1520, -300)
+    present = node.inputs[ENGINE_PASS]
+    present.default_value = 0.0 if is_live else 1.0  # baked frames need no engine
+    if is_live:
+        engine = _node(tree, "engine")
+        if ENGINE_PASS not in engine.outputs:
+            scene.view_layers[engine.layer].update_render_passes()
+        if ENGINE_PASS in engine.outputs:
+            tree.links.new(engine.outputs[ENGINE_PASS], present)
 
 
 def set_place(node: nodes.Node, subject: Subject) -> None:
@@ -157,18 +194,61 @@ def set_place(node: nodes.Node, subject: Subject) -> None:
     node.inputs["Feather"].default_value = 0.0 if subject.is_whole_picture else max(1.0, 0.03 * side)
 
 
-def _scale_method(scene: bpy.types.Scene, subject: Subject) -> str:
-    """The method that keeps the footage's width in the render's, as the imported camera does, whatever the aspect."""
-    width, height = camera.render_size(scene)
-    footage_width, footage_height = subject.frame_size
-    if width * footage_height == height * footage_width:
-        return "STRETCH"
-    return "CROP" if width * footage_height > height * footage_width else "FIT"
+def _follow_render(scene: bpy.types.Scene, tree: nodes.Tree, subject: Subject) -> None:
+    """Keep what has the footage's size in its place in the render, whatever its size, aspect, pixels and region are later.
+
+    The footage's width fills the render's, as the imported camera sees it; above and below more or less is shown.
+    """
+    width, height = "floor(x * percent / 100)", "floor(y * percent / 100)"
+    expressions = {
+        "Scale X": f"{width} / {subject.frame_size[0]}",
+        "Scale Y": f"{width} / {subject.frame_size[0]} * aspect_x / aspect_y",
+        # Of a region alone, the middle is elsewhere; its sides are whole pixels.
+        "X": f"border * crop * ({width} - floor(left * {width} + .0001) - floor(right * {width} + .0001)) / 2",
+        "Y": f"border * crop * ({height} - floor(low * {height} + .0001) - floor(high * {height} + .0001)) / 2",
+    }
+    _replace_fixed_size(tree)
+    for role in ("at render size", _BAKED_SIZE):
+        node = _node(tree, role)
+        for name, expression in expressions.items() if node is not None else ():
+            used = {word: path for word, path in _RENDER.items() if re.search(rf"\b{word}\b", expression)}
+            nodes.drive(node.inputs[name], expression, used, scene)
+
+
+def _replace_fixed_size(tree: nodes.Tree) -> None:
+    """A composite of an earlier version scales to one size: put the group that follows in its place."""
+    old = _node(tree, "at render size")
+    if old is None or old.bl_idname == "CompositorNodeGroup":
+        return
+    place = tuple(old.location)
+    new = _marked(nodes.group_node(tree, _group(_SIZE, _build_size)), "at render size", old.parent, place)
+    for link in list(old.inputs[0].links):
+        tree.links.new(link.from_socket, new.inputs["Image"])
+    for link in list(old.outputs[0].links):
+        tree.links.new(new.outputs[0], link.to_socket)
+    tree.nodes.remove(old)
+
+
+_RENDER = {
+    "x": "render.resolution_x",
+    "y": "render.resolution_y",
+    "percent": "render.resolution_percentage",
+    "aspect_x": "render.pixel_aspect_x",
+    "aspect_y": "render.pixel_aspect_y",
+    "border": "render.use_border",
+    "crop": "render.use_crop_to_border",
+    "left": "render.border_min_x",
+    "right": "render.border_max_x",
+    "low": "render.border_min_y",
+    "high": "render.border_max_y",
+}
+"""What the drivers read of the scene, by the names that their expressions give it."""
 
 
 # -- groups -------------------------------------------------------------------------------------------------------------
 
 _PLACE, _EDGE, _OVER = "SyncTalk In its place", "SyncTalk Edge softness", "SyncTalk Laid over"
+_SIZE = "SyncTalk At the render's size"
 
 
 def _build_place(tree: nodes.Tree, source: nodes.Node, target: nodes.Node) -> None:
@@ -191,6 +271,21 @@ def _build_place(tree: nodes.Tree, source: nodes.Node, target: nodes.Node) -> No
     inside = nodes.math(tree, "SUBTRACT", nodes.math(tree, "MULTIPLY", outline, 2.0), 1.0, clamp=True)
     feathered = nodes.set_alpha(tree, plate, inside, replace=False)
     tree.links.new(nodes.alpha_over(tree, whole, feathered).outputs[0], target.inputs[0])
+
+
+def _build_size(tree: nodes.Tree, source: nodes.Node, target: nodes.Node) -> None:
+    """What has the footage's size at its place in the render, clear beyond it."""
+    nodes.add_input(tree, "Image", "Color")
+    nodes.add_input(tree, "Scale X", "Float", 1.0, tip="Pixels of the render for one of the footage")
+    nodes.add_input(tree, "Scale Y", "Float", 1.0, tip="Pixels of the render for one of the footage")
+    nodes.add_input(tree, "X", "Float", 0.0, tip="From the middle of what is rendered, in its pixels")
+    nodes.add_input(tree, "Y", "Float", 0.0, tip="From the middle of what is rendered, in its pixels, upwards")
+    nodes.add_output(tree)
+    image = source.outputs["Image"]
+    nothing = nodes.clear_render(tree)
+    scaled = nodes.scale(tree, image, source.outputs["Scale X"], source.outputs["Scale Y"])
+    moved = nodes.transform(tree, scaled, source.outputs["X"], source.outputs["Y"], 1.0)
+    tree.links.new(nodes.alpha_over(tree, nothing, moved).outputs[0], target.inputs[0])
 
 
 def _build_edge(tree: nodes.Tree, source: nodes.Node, target: nodes.Node) -> None:
@@ -237,22 +332,8 @@ def _group(name: str, build) -> nodes.Tree:
     tree, source, target = nodes.new_group(name.removeprefix("SyncTalk "))
     tree[_ROLE] = name
     build(tree, source, target)
-    _arrange(tree, source, target)
+    nodes.arrange(tree, source, target)
     return tree
-
-
-def _arrange(tree: nodes.Tree, source: nodes.Node, target: nodes.Node) -> None:
-    """Nodes in columns by their distance from the input, so that a group that is opened can be read."""
-    depth = {source: 0}
-    for _ in range(len(tree.nodes)):
-        for link in tree.links:
-            depth[link.to_node] = max(depth.get(link.to_node, 0), depth.get(link.from_node, 0) + 1)
-    rows: dict[int, int] = {}
-    for node in tree.nodes:
-        column = depth.get(node, 0)
-        node.location = (column * 220, -rows.get(column, 0) * 220)
-        rows[column] = rows.get(column, 0) + 1
-    target.location.x = max(depth.values()) * 220
 
 
 # -- nodes of the scene's tree ------------------------------------------------------------------------------------------

@@ -169,29 +169,53 @@ def mix(tree: Tree, factor: Socket, a: Socket, b: Socket) -> Socket:
     return set_alpha(tree, output, math(tree, "ADD", alpha_a, change), replace=True)
 
 
-def transform(tree: Tree, image: Socket, x: Socket, y: Socket, scale: Socket) -> Socket:
+def transform(tree: Tree, image: Socket, x: Socket, y: Socket, scale: Socket | float) -> Socket:
     """`image` scaled about its middle, then moved, in pixels, x right and y up."""
     node = tree.nodes.new("CompositorNodeTransform")
     # Blender's bicubic is a B-spline, which blurs even a picture that is not scaled.
     _choose(node, "filter_type", "Interpolation", "BILINEAR", "Bilinear")
     tree.links.new(image, node.inputs["Image"])
     for name, value in (("X", x), ("Y", y), ("Scale", scale)):
-        tree.links.new(value, node.inputs[name])
+        _feed(tree, node.inputs[name], value)
     return node.outputs[0]
 
 
-def scale_to_render(tree: Tree, image: Socket, method: str) -> Node:
-    """`image` at the render's size; `method` is `STRETCH`, `FIT` or `CROP`."""
+def scale(tree: Tree, image: Socket, x: Socket | float, y: Socket | float) -> Socket:
+    """`image` scaled about its middle."""
+    node = tree.nodes.new("CompositorNodeScale")
+    _choose(node, "space", "Type", "RELATIVE", "Relative")
+    tree.links.new(image, node.inputs["Image"])
+    _feed(tree, node.inputs["X"], x)
+    _feed(tree, node.inputs["Y"], y)
+    return node.outputs[0]
+
+
+def clear_render(tree: Tree) -> Socket:
+    """Nothing, at the size of what is rendered: the one thing that a mask without an input has of itself, to the pixel."""
+    mask = tree.nodes.new("CompositorNodeBoxMask")
+    return set_alpha(tree, mask.outputs[0], 0.0, replace=False)
+
+
+def fit_to_render(tree: Tree, image: Socket) -> Socket:
+    """`image`, its aspect kept, as large as the render has room for."""
     node = tree.nodes.new("CompositorNodeScale")
     _choose(node, "space", "Type", "RENDER_SIZE", "Render Size")
+    _choose(node, "frame_method", "Frame Type", "FIT", "Fit")
     tree.links.new(image, node.inputs["Image"])
-    set_scale_method(node, method)
-    return node
+    return node.outputs[0]
 
 
-def set_scale_method(node: Node, method: str) -> None:
-    """How a `scale_to_render` node deals with another aspect."""
-    _choose(node, "frame_method", "Frame Type", method, method.capitalize())
+def drive(socket: Socket, expression: str, variables: dict[str, str], scene: bpy.types.Scene) -> None:
+    """Let a number follow properties of `scene`, given by their paths, by an expression that runs without scripts."""
+    socket.driver_remove("default_value")
+    driver = socket.driver_add("default_value").driver
+    driver.type = "SCRIPTED"
+    for name, path in variables.items():
+        variable = driver.variables.new()
+        variable.name = name
+        target = variable.targets[0]
+        target.id_type, target.id, target.data_path = "SCENE", scene, path
+    driver.expression = expression
 
 
 def crop(tree: Tree, image: Socket, width: int, height: int, source_height: int) -> Socket:
@@ -219,6 +243,20 @@ def output_socket(tree: Tree) -> Socket:
         return (node or tree.nodes.new("NodeGroupOutput")).inputs[0]
     node = next((node for node in tree.nodes if node.bl_idname == "CompositorNodeComposite"), None)
     return (node or tree.nodes.new("CompositorNodeComposite")).inputs["Image"]
+
+
+def arrange(tree: Tree, source: Node, target: Node) -> None:
+    """Put nodes in columns by their distance from the input, so that a group that is opened can be read."""
+    depth = {source: 0}
+    for _ in range(len(tree.nodes)):
+        for link in tree.links:
+            depth[link.to_node] = max(depth.get(link.to_node, 0), depth.get(link.from_node, 0) + 1)
+    rows: dict[int, int] = {}
+    for node in tree.nodes:
+        column = depth.get(node, 0)
+        node.location = (column * 220, -rows.get(column, 0) * 220)
+        rows[column] = rows.get(column, 0) + 1
+    target.location.x = max(depth.values()) * 220
 
 
 def _alpha_convert(tree: Tree, image: Socket, mapping: str, menu: str) -> Socket:

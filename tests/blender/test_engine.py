@@ -282,16 +282,10 @@ def test_a_failure_is_written_where_the_head_would_be(kit, rig, monkeypatch):
 
         def begin_result(self, x, y, width, height):
             del x, y
-            rect = SimpleNamespace(foreach_set=lambda values: shown.append(values.reshape(height, width, 4)))
-            layer = SimpleNamespace(passes=Passes(rect))
-            return SimpleNamespace(layers=[layer])
-
-    class Passes:
-        def __init__(self, rect):
-            self._rect = rect
-
-        def __getitem__(self, name):
-            return SimpleNamespace(rect=self._rect)
+            image = SimpleNamespace(foreach_set=lambda values: shown.append(values.reshape(height, width, 4)))
+            ones = SimpleNamespace(foreach_set=lambda values: shown.append(values))
+            passes = {"Combined": SimpleNamespace(rect=image), "SyncTalk": SimpleNamespace(rect=ones)}
+            return SimpleNamespace(layers=[SimpleNamespace(passes=passes)])
 
     bpy.data.objects.remove(rig.face)
     engine = kit.part("engine")
@@ -300,4 +294,5 @@ def test_a_failure_is_written_where_the_head_would_be(kit, rig, monkeypatch):
     assert "has lost its face" in sentence
     card = kit.part("lettering").card(sentence, 96, 96)
     np.testing.assert_allclose(image, card)
+    assert shown[2].tolist() == [1.0] * (96 * 96), "the engine was there: no other warning lies over it"
     assert card[..., :3].max() > 0.9 * card[..., 3].max() > 0.5

@@ -1,0 +1,126 @@
+"""The composite follows the scene's size, percentage, region and pixels by itself: head and footage stay together."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from . import head_backend
+from . import synthetic_workspace as synthetic
+from .scene_kit import as_png
+from .test_scene_compositor import compose, composed, differing, expected, kit  # noqa: F401
+
+SOURCE = {"source_size": (320, 180), "crop": (100.0, 20.0, 144.0)}
+
+
+def scaled(whole: np.ndarray, width: int, height: int) -> np.ndarray:
+    """`whole` at that size, each pixel the mean of what falls into it."""
+    for axis, wanted in ((0, height), (1, width)):
+        count = whole.shape[axis]
+        fine = np.repeat(whole, wanted, axis)
+        shape = (*fine.shape[:axis], wanted, count, *fine.shape[axis + 1 :])
+        whole = fine.reshape(shape).mean(axis + 1)
+    return whole
+
+
+def off(a: np.ndarray, b: np.ndarray) -> float:
+    """The part of the pixels that differ by more than outlines do."""
+    return float((np.abs(a[..., :3] - b[..., :3]).max(-1) > 8 / 255).mean())
+
+
+@pytest.mark.parametrize("percent", [50, 75])
+def test_the_percentage(kit, percent):  # noqa: F811
+    rig = composed(kit, **SOURCE)
+    kit.scene.render.resolution_percentage = percent
+    image = kit.render(2)
+    size = 320 * percent // 100, 180 * percent // 100
+    assert image.shape[1::-1] == size
+    assert off(image, scaled(expected(kit, rig, 2), *size)) < 0.05
+
+
+@pytest.mark.parametrize("size", [(640, 360), (320, 320), (320, 100), (200, 60)])
+def test_the_resolution(kit, size):  # noqa: F811
+    rig = composed(kit, **SOURCE)
+    whole = expected(kit, rig, 2)
+    kit.scene.render.resolution_x, kit.scene.render.resolution_y = size
+    image = kit.render(2)
+    wanted = scaled(whole, size[0], round(180 * size[0] / 320))
+    rows = min(wanted.shape[0], size[1])
+    a, b = (wanted.shape[0] - rows) // 2, (size[1] - rows) // 2
+    assert off(image[b : b + rows], wanted[a : a + rows]) < 0.05
+
+
+@pytest.mark.parametrize("percent", [100, 50])
+@pytest.mark.parametrize("crop", [True, False])
+def test_a_render_region(kit, crop, percent):  # noqa: F811
+    composed(kit, **SOURCE)
+    render = kit.scene.render
+    render.resolution_percentage = percent
+    whole = kit.render(2)
+    render.use_border, render.use_crop_to_border = True, crop
+    render.border_min_x, render.border_max_x, render.border_min_y, render.border_max_y = 0.25, 0.9, 0.1, 0.8
+    x, y, width, height = kit.part("scene.camera").render_border(kit.scene)
+    image = kit.render(2)
+    if not crop:
+        image = image[y : y + height, x : x + width]
+    assert image.shape == (height, width, 4)
+    assert off(image, whole[y : y + height, x : x + width]) < 0.05
+
+
+def test_pixels_that_are_not_square(kit):  # noqa: F811
+    rig = composed(kit, **SOURCE)
+    render = kit.scene.render
+    render.pixel_aspect_x, render.pixel_aspect_y = 1.0, 2.0
+    render.resolution_y = 90
+    assert off(kit.render(2), scaled(expected(kit, rig, 2), 320, 90)) < 0.05
+
+
+def test_baked_frames_follow_as_well(kit):  # noqa: F811
+    rig = composed(kit, **SOURCE)
+    found, subject, animation = kit.part("baking").subject_in(kit.scene)
+    pinhole = subject.pinhole(animation.focal_px, animation.principal_px)
+    frames = kit.tmp_path / "baked"
+    for frame in range(20):
+        said = kit.read(rig, frame + 1)
+        params = {
+            "width": pinhole.width,
+            "height": pinhole.height,
+            "focal_px": pinhole.focal_px,
+            "principal_px": pinhole.principal_px,
+            "head_to_camera": said.head_to_camera.ravel(),
+            "blendshapes": said.blendshapes,
+        }
+        if frame in (0, 12):  # the first names the sequence, the other is rendered
+            head = as_png(head_backend.draw(params))
+            colour = head[..., :3] / np.maximum(head[..., 3:], 1e-9)
+            synthetic.write_picture(frames / f"{frame:06d}.png", np.concatenate([colour, head[..., 3:]], -1))
+    kit.scene.render.resolution_percentage = 50
+    kit.scene.render.resolution_y = 320
+    live = kit.render(13)
+    compose(kit, frames)
+    baked = kit.render(13)
+    assert off(baked, live) < 0.05
+    compose(kit)
+    assert differing(kit.render(13), live) == 0
+
+
+def test_a_composite_of_an_earlier_version_follows_once_it_is_built_again(kit):  # noqa: F811
+    composed(kit, **SOURCE)
+    live = kit.render(2)
+    tree = kit.part("scene.nodes").tree_of(kit.scene)
+    group = next(item for item in tree.nodes if item.get("synctalk_role") == "at render size")
+    fixed = tree.nodes.new("CompositorNodeScale")
+    fixed["synctalk_role"] = "at render size"
+    tree.links.new(group.inputs["Image"].links[0].from_socket, fixed.inputs["Image"])
+    tree.links.new(fixed.outputs[0], group.outputs[0].links[0].to_socket)
+    tree.nodes.remove(group)
+    compose(kit)
+    assert differing(kit.render(2), live) == 0
+
+
+def test_a_saved_file_follows_without_the_permission_to_run_scripts(kit):  # noqa: F811
+    composed(kit, **SOURCE)
+    tree = kit.part("scene.nodes").tree_of(kit.scene)
+    drivers = [curve.driver for curve in tree.animation_data.drivers]
+    assert len(drivers) == 4
+    assert all(driver.is_simple_expression and driver.is_valid for driver in drivers)

@@ -1,6 +1,6 @@
 """The backend's environment: torch, MediaPipe and the rest, in `<root>/backend`. No `bpy` here.
 
-The command line puts it under `.venvs` of the checkout, the add-on under `bpy.utils.extension_path_user`:
+The command line puts it under `.venvs` of the checkout, the add-on into `user_root()`, or wherever the user wants it:
 
     from .install import backend_environment as environment
 
@@ -15,10 +15,12 @@ Nothing here asks whether going online is allowed: the caller does (`bpy.app.onl
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from . import environment, interpreters, torch_wheel
+from . import environment, interpreters, platforms, torch_wheel
 from .environment import EnvironmentSpec, SizeEstimate
 from .progress import IsCancelled, Progress, Report
 
@@ -31,6 +33,32 @@ BEST_PYTHON_VERSIONS = ((3, 10), (3, 11), (3, 12))
 """Those whose MediaPipe carries a face mesh, so that nothing but packages has to be downloaded."""
 
 _PURPOSE = "the SyncTalk backend"
+
+
+def user_root() -> Path:
+    """SyncTalk's own folder of this user, the same for each Blender: `%LOCALAPPDATA%\\SyncTalk`, `~/.local/share/SyncTalk`
+    (or under `XDG_DATA_HOME`), `~/Library/Application Support/SyncTalk`.
+
+    Not the extension's: Blender deletes that when the extension is uninstalled, each version of Blender has another, and on
+    Windows its path is so long that torch does not fit into what is left of 260 characters.
+    """
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local") / "SyncTalk"
+    if sys.platform == "darwin":
+        return Path.home() / "Library/Application Support/SyncTalk"
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "SyncTalk"
+
+
+def place(root: Path, former: Path) -> Path:
+    """Which of two folders holds the environment: `root`, unless only `former`, where it used to be made, has one.
+
+    An environment at the former place is used and updated there, so that nothing is downloaded again. On Windows one that
+    was never whole does not count: its folder's path is what kept it from being finished.
+    """
+    if state(root) != "absent":
+        return root
+    usable = environment.was_whole(former / NAME) or (platforms.name() != "windows" and state(former) != "absent")
+    return former if usable else root
 
 
 def state(root: Path, device: str | None = None) -> str:
@@ -110,7 +138,7 @@ def create(
         cancelled: polled on this thread; True stops the child processes and raises `Cancelled`.
 
     Raises:
-        PythonError, DiskError, NetworkError, PackageError, SystemLibraryError, BusyError, Cancelled: all are
+        PythonError, DiskError, PathLengthError, NetworkError, PackageError, SystemLibraryError, BusyError, Cancelled: all are
         `errors.InstallError`, whose text is one sentence for the user.
     """
     for event in steps(root, device, python, cancelled):
@@ -147,6 +175,9 @@ def _spec(root: Path, device: str | None, python: Path | None = None) -> Environ
         python=python,
         torch=True,
         imports=("cv2", "av"),
+        last_step=("-m", "backend.renderer.kernels.precompile"),
+        last_step_parts=4,
+        last_step_folder=Path(__file__).resolve().parent.parent,
         system_libraries="backend",
         purpose=_PURPOSE,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Generator, Iterator, Sequence
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import folder_lock, interpreters, locks, pip_run, platforms, system_libraries, torch_wheel
+from . import folder_lock, interpreters, locks, pip_run, platforms, system_libraries, torch_wheel, wheel_paths
 from .errors import DiskError, InstallError, NetworkError, PackageError, PythonError
 from .process import child_environment, lines
 from .progress import IsCancelled, Progress, megabytes
@@ -25,6 +26,7 @@ from .progress import IsCancelled, Progress, megabytes
 MARKER = "synctalk-environment.json"
 LOG = "install.log"
 _TEMPORARY = "downloading"
+_PART = re.compile(r"^(\d+) of \d+: (.+)$")
 
 _UNPACKED = 3.1
 """Bytes on disk for a byte of wheel: as measured, 3.1 of the backend's packages (torch apart), 2.5 of Blender's."""
@@ -44,6 +46,8 @@ class EnvironmentSpec:
         torch: whether torch belongs to it.
         imports: modules whose import proves that the environment works on this machine.
         system_libraries: a key of `system_libraries.NEEDED`.
+        last_step: what the environment's Python runs, in `last_step_folder`, before it counts as ready: a line
+            `K of N: NAME` as each of its `last_step_parts` begins. Its failure is reported and costs nothing but time later.
         purpose: what it is for, as it stands in messages.
         locks_folder: where the lock files are.
     """
@@ -57,6 +61,9 @@ class EnvironmentSpec:
     torch: bool = False
     imports: Sequence[str] = ()
     system_libraries: str | None = None
+    last_step: Sequence[str] = ()
+    last_step_parts: int = 0
+    last_step_folder: Path = Path()
     purpose: str = "this environment"
     locks_folder: Path = locks.FOLDER
 
@@ -99,6 +106,12 @@ def installed_device(folder: Path) -> str | None:
     return marker.get("device") if marker.get("complete") else None
 
 
+def was_whole(folder: Path) -> bool:
+    """Whether the environment in `folder` is whole, or was until an update of it began."""
+    marker = _read_marker(folder)
+    return bool(marker.get("complete") or marker.get("updating"))
+
+
 def size_estimate(spec: EnvironmentSpec) -> SizeEstimate:
     """What `install` downloads and takes on disk if nothing is there yet, from the lock's sizes (no process)."""
     running = sys.version_info[:2]
@@ -118,7 +131,7 @@ def install(spec: EnvironmentSpec, *, cancelled: IsCancelled | None = None) -> I
     "incomplete".
 
     Raises:
-        PythonError, DiskError, NetworkError, PackageError, SystemLibraryError, BusyError, Cancelled
+        PythonError, DiskError, PathLengthError, NetworkError, PackageError, SystemLibraryError, BusyError, Cancelled
     """
     if state(spec) == "ready":
         yield Progress("ready", "complete", 1, 1, 1, 1)
@@ -172,9 +185,11 @@ class _Installation:
         device = self.spec.device or ("cpu" if self.spec.torch else None)
         torch_download, torch_installed = torch_wheel.size(device) if self.spec.torch and device else (0, 0)
         self.bytes_total = self.lock.download_size + torch_download
-        self.total = len(self.lock.packages) + bool(self.spec.torch)
+        packages = len(self.lock.packages) + bool(self.spec.torch)
+        self.total = packages + self.spec.last_step_parts
+        self._check_path_length(base, device)
         self._check_disk(self.bytes_total + int(self.lock.download_size * _UNPACKED) + torch_installed)
-        yield self._event("prepare", f"{self.total} packages, {megabytes(self.bytes_total)} to download")
+        yield self._event("prepare", f"{packages} packages, {megabytes(self.bytes_total)} to download")
         if self.spec.system_libraries:
             yield from system_libraries.ensure(self.spec.system_libraries, base, self.cancelled)
         yield from self._make_folder(base, version)
@@ -186,6 +201,9 @@ class _Installation:
             yield from self._install_torch(device, version)
         yield from self._check_imports()
         self._clear_temporary()
+        # Whole from here on: what is interrupted below is finished, not made again, also in an update.
+        _write_marker(self.folder, {"complete": False})
+        yield from self._last_step(packages)
         _write_marker(
             self.folder,
             {
@@ -197,6 +215,15 @@ class _Installation:
             },
         )
         yield self._event("ready", "complete", self.total, self.bytes_total)
+
+    def _check_path_length(self, base: Path, device: str | None) -> None:
+        found = interpreters.probe(base) if platforms.name() == "windows" else None
+        if found is None or found.long_paths:
+            return
+        inside = [package.longest_path for package in self.lock.packages]
+        if self.spec.torch and device:
+            inside.append(torch_wheel.longest_path(device))
+        wheel_paths.check(self.folder, inside)
 
     def _base_python(self) -> tuple[Path, tuple[int, int]]:
         """The Python to make the environment with: the one it has, if that suits and none other is asked for."""
@@ -278,7 +305,8 @@ class _Installation:
                 message = f"{source.requirement} from {source.host}"
                 if pip.installing:
                     loaded = self.bytes_total
-                yield self._event("install" if pip.installing else "download", message, self.total - 1, loaded)
+                done = len(self.lock.packages)
+                yield self._event("install" if pip.installing else "download", message, done, loaded)
             if found:
                 return
         raise PackageError(f"torch {torch_wheel.VERSION} was not found: check pip's configuration and try again.")
@@ -309,7 +337,8 @@ class _Installation:
         modules = [*(["torch"] if self.spec.torch else []), *self.spec.imports]
         if not modules:
             return
-        yield self._event("check", f"importing {', '.join(modules)}", self.total, self.bytes_total)
+        done = self.total - self.spec.last_step_parts
+        yield self._event("check", f"importing {', '.join(modules)}", done, self.bytes_total)
         tail: list[str] = []
         status = self._run([self.python, "-I", "-c", f"import {', '.join(modules)}"], tail)
         if status:
@@ -318,6 +347,34 @@ class _Installation:
                 f"{', '.join(modules)} cannot be imported in {self.folder} ({reason}): "
                 "update this system's drivers and runtime libraries, or remove the folder and try again."
             )
+
+    def _last_step(self, done: int) -> Iterator[Progress]:
+        if not self.spec.last_step:
+            return
+        variables = child_environment({"PYTHONNOUSERSITE": "1", "PYTHONUTF8": "1"})
+        output = lines(
+            [self.python, *self.spec.last_step],
+            cancelled=self.cancelled,
+            environment=variables,
+            inherited=(self.descriptor,),
+            cwd=self.spec.last_step_folder,
+        )
+        with (self.folder / LOG).open("a", encoding="utf-8") as record:
+            while True:
+                try:
+                    line = next(output)
+                except StopIteration as end:
+                    status = end.value
+                    break
+                if line:
+                    record.write(line + "\n")
+                part = _PART.match(line or "")
+                if part:
+                    finished = min(int(part[1]) - 1, self.spec.last_step_parts)
+                    yield self._event("compile", f"compiling kernels: {part[2]}", done + finished, self.bytes_total)
+        if status:
+            message = f"the kernels could not be compiled now (see {self.folder / LOG}): the first image compiles them"
+            yield self._event("compile", message, self.total, self.bytes_total)
 
     def _event(self, state: str, message: str, done: int = 0, bytes_done: int = 0) -> Progress:
         return Progress(state, message, done, self.total, min(bytes_done, self.bytes_total), self.bytes_total)

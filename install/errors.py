@@ -24,6 +24,12 @@ class DiskError(InstallError):
     kind = "disk"
 
 
+class PathLengthError(InstallError):
+    """The folder's path is so long that the packages' own do not fit the system's limit in it."""
+
+    kind = "path-length"
+
+
 class NetworkError(InstallError):
     """The package index, or a download's host, cannot be reached."""
 

@@ -16,22 +16,36 @@ from .process import child_environment
 
 _PROBE = """
 import importlib.util, json, struct, sys, sysconfig
+long_paths = True
+if sys.platform == "win32":
+    # The registry's LongPathsEnabled and this executable's manifest both have to agree; Windows 10 and newer say so.
+    import ctypes
+    asked = getattr(ctypes.windll.ntdll, "RtlAreLongPathsEnabled", None)
+    long_paths = bool(asked and asked() & 0xFF)
 print(json.dumps({
     "version": list(sys.version_info[:3]), "executable": sys.executable, "implementation": sys.implementation.name,
     "venv": all(importlib.util.find_spec(name) for name in ("venv", "ensurepip")), "bits": struct.calcsize("P") * 8,
-    "free_threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
+    "free_threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")), "long_paths": long_paths,
+    "store": "WindowsApps" in sys.base_prefix,
 }))
 """
 
 
 @dataclass(frozen=True)
 class Interpreter:
-    """What a Python said of itself. `suits` needs the standard build: packages have no wheels for the others."""
+    """What a Python said of itself.
+
+    Attributes:
+        standard: the build that packages have wheels for, and not the Microsoft Store's: what that one writes to the
+            user's folder for data goes to another place, where Blender does not see it.
+        long_paths: whether it takes paths beyond Windows' limit of 260; true elsewhere.
+    """
 
     executable: Path
     version: tuple[int, int, int]
     has_venv: bool
     standard: bool
+    long_paths: bool = True
 
     def suits(self, versions: Sequence[tuple[int, int]]) -> bool:
         """Whether packages exist for it: a standard 64-bit CPython of one of `versions`."""
@@ -93,9 +107,10 @@ def probe(executable: str | Path) -> Interpreter | None:
         said = json.loads(done.stdout.decode("utf-8").strip().splitlines()[-1])
     except (OSError, subprocess.SubprocessError, ValueError, IndexError):
         return None
-    standard = said["implementation"] == "cpython" and said["bits"] == 64 and not said["free_threaded"]
+    standard = said["implementation"] == "cpython" and said["bits"] == 64
+    standard = standard and not said["free_threaded"] and not said["store"]
     major, minor, micro = said["version"]
-    return Interpreter(Path(said["executable"]), (major, minor, micro), said["venv"], standard)
+    return Interpreter(Path(said["executable"]), (major, minor, micro), said["venv"], standard, said["long_paths"])
 
 
 def _candidates(versions: Sequence[tuple[int, int]]) -> Iterator[str | Path]:

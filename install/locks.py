@@ -1,7 +1,8 @@
 """Lock files: the exact packages of an environment, for one platform and one Python version.
 
 `locks/<environment>-<platform>-<python>.txt` is a requirements file that pip reads as it is, every wheel with its
-SHA-256; the comment behind each line is the wheel's size in bytes, so that a download can be announced beforehand.
+SHA-256; the comment behind each line is the wheel's size in bytes, so that a download can be announced beforehand, and, for
+Windows, the longest path that it becomes from site-packages on (`wheel_paths`).
 `python3 install lock` writes them from `locks/<environment>.in`.
 """
 
@@ -18,17 +19,25 @@ from .errors import PackageError
 FOLDER = Path(__file__).resolve().parent / "locks"
 
 _LINE = re.compile(
-    r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>\S+)(?: --hash=sha256:[0-9a-f]{64})*(?:\s+# (?P<size>\d+))?$"
+    r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>\S+)(?: --hash=sha256:[0-9a-f]{64})*(?:\s+# (?P<size>\d+)(?: (?P<longest>\d+))?)?$"
 )
 
 
 @dataclass(frozen=True)
 class LockedPackage:
-    """One package of a lock: its name as pip normalises it, its version and the size of its wheel in bytes."""
+    """One package of a lock.
+
+    Attributes:
+        name: as pip normalises it.
+        size: of its wheel, bytes.
+        longest_path: characters of the longest path that its wheel becomes, from site-packages on; 0 where the lock does
+            not say, for the platform has no limit.
+    """
 
     name: str
     version: str
     size: int
+    longest_path: int = 0
 
 
 @dataclass(frozen=True)
@@ -76,5 +85,6 @@ def read(path: Path) -> Lock:
         match = _LINE.match(line)
         if match is None:
             raise PackageError(f"{path} line {number} is not a locked package: check the file out again.")
-        packages.append(LockedPackage(normalised(match["name"]), match["version"], int(match["size"] or 0)))
+        size, longest = int(match["size"] or 0), int(match["longest"] or 0)
+        packages.append(LockedPackage(normalised(match["name"]), match["version"], size, longest))
     return Lock(path, tuple(packages), hashlib.sha256(text).hexdigest())

@@ -46,6 +46,7 @@ def lines(
     cancelled: IsCancelled | None = None,
     environment: Mapping[str, str] | None = None,
     inherited: Sequence[int] = (),
+    cwd: Path | None = None,
 ) -> Generator[str | None, None, int]:
     """Run `command`; yield each line of its output, or None when it has said nothing for `HEARTBEAT_S`.
 
@@ -54,6 +55,7 @@ def lines(
 
     Args:
         inherited: file descriptors that the child keeps open (POSIX only).
+        cwd: the child's working folder.
 
     Raises:
         Cancelled: `cancelled()` was true.
@@ -66,6 +68,7 @@ def lines(
         stderr=subprocess.STDOUT,
         encoding="utf-8",
         errors="replace",
+        cwd=cwd,
         env=dict(environment) if environment is not None else child_environment(),
         **_own_group(inherited),
     )

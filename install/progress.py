@@ -13,10 +13,10 @@ class Progress:
     """One event of an installation.
 
     Attributes:
-        state: "prepare" | "download" | "install" | "check" | "ready", in this order, except that "download" and
-            "install" come twice (the packages of the lock, then torch).
+        state: "prepare" | "download" | "install" | "check" | "compile" | "ready", in this order, except that "download"
+            and "install" come twice (the packages of the lock, then torch).
         message: what is being done, for people: "numba 0.68.1".
-        done, total: packages finished and packages in all; `done` never falls within one installation.
+        done, total: packages and compiled parts finished, and in all; `done` never falls within one installation.
         bytes_done, bytes_total: the download, in bytes; packages found in pip's cache count as downloaded.
     """
 

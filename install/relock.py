@@ -12,11 +12,11 @@ import tempfile
 import urllib.request
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from . import backend_environment, blender_environment, locks
+from . import backend_environment, blender_environment, locks, wheel_paths
 from .errors import PackageError
 
 _OMITTED = {"backend": ("jax", "jaxlib", "ml-dtypes", "opt-einsum", "sentencepiece")}
@@ -73,7 +73,7 @@ def _relock_one(source: Path, platform: str, python: tuple[int, int], uv: str) -
         packages = tomllib.loads(resolved.read_text("utf-8"))["packages"]
     wanted = [package for package in packages if package["name"] not in _OMITTED.get(source.stem, ())]
     with ThreadPoolExecutor(8) as pool:
-        lines = list(pool.map(_line, wanted))
+        lines = list(pool.map(partial(_line, with_paths=platform == "windows"), wanted))
     target = locks.FOLDER / f"{source.stem}-{platform}-{version}.txt"
     header = f"# {source.stem} for {platform}, Python {version}: made by `python3 install lock` from {source.name}.\n"
     temporary = target.with_suffix(".tmp")
@@ -82,11 +82,17 @@ def _relock_one(source: Path, platform: str, python: tuple[int, int], uv: str) -
     return target
 
 
-def _line(package: dict[str, Any]) -> str:
+def _line(package: dict[str, Any], with_paths: bool) -> str:
     wheels = package["wheels"]
     hashes = "".join(f" --hash=sha256:{wheel['hashes']['sha256']}" for wheel in wheels)
     size = wheels[0].get("size") or _size(wheels[0]["url"])
-    return f"{locks.normalised(package['name'])}=={package['version']}{hashes}  # {size}"
+    longest = f" {max(_longest(wheel['url']) for wheel in wheels)}" if with_paths else ""
+    return f"{locks.normalised(package['name'])}=={package['version']}{hashes}  # {size}{longest}"
+
+
+@cache
+def _longest(url: str) -> int:
+    return wheel_paths.longest_installed(wheel_paths.members(url))
 
 
 @cache

@@ -60,7 +60,7 @@ class _Line:
 
     def _log(self, event: Progress) -> None:
         """A line for each step, and for each large package: a log file needs no more."""
-        text = _words(event) if event.state in ("prepare", "check") else f"{event.state} {event.message}"
+        text = _words(event) if event.state in ("prepare", "check", "compile") else f"{event.state} {event.message}"
         if event.state == "ready":
             text = self._finished(event).partition(" ")[2]
         if text != self._last and (event.state != "download" or time.monotonic() - self._last_time > 2):

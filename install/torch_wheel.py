@@ -19,6 +19,9 @@ CUDA = "cu130"
 CUDA_DRIVER = 580
 """The first NVIDIA driver that runs CUDA 13."""
 
+_LONGEST_INSIDE = 155
+"""Behind `torch-VERSION`: `.dist-info` and the licence of a package within a package within a package, as measured."""
+
 _INDEX = "https://download.pytorch.org/whl"
 
 _SIZES = {
@@ -73,6 +76,11 @@ def sources(device: str) -> list[Source]:
 def size(device: str) -> tuple[int, int]:
     """(download, installed) in bytes, torch and the CUDA libraries it brings; to the nearest few percent."""
     return _SIZES.get((platforms.name(), device), _SIZES["linux", "cpu"])
+
+
+def longest_path(device: str) -> int:
+    """Characters of the longest path in torch's wheel, from site-packages on."""
+    return len(f"torch-{VERSION}+{CUDA if device == 'cuda' else 'cpu'}") + _LONGEST_INSIDE
 
 
 def default_device() -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from install import environment, errors, folder_lock, pip_run, process
+from install import backend_environment, environment, errors, folder_lock, pip_run, process
 from install.environment import EnvironmentSpec
 
 from .conftest import make_wheel, site_packages, write_lock
@@ -368,3 +368,66 @@ def test_what_pip_says_becomes_one_sentence(said, kind, words, tmp_path):
     assert error.kind == kind
     assert words in str(error)
     assert "\n" not in str(error)
+
+
+# -- the last step -----------------------------------------------------------------------------------------------------
+
+COUNTS = """
+import pathlib, time
+for number in (1, 2, 3):
+    print(f"{number} of 3: part {number}", flush=True)
+    place = pathlib.Path(f"part{number}")
+    if not place.exists():
+        time.sleep(PAUSE)
+        place.write_text("")
+"""
+
+
+def with_last_step(spec: EnvironmentSpec, folder: Path, code: str) -> EnvironmentSpec:
+    return replace(spec, last_step=("-c", code), last_step_parts=3, last_step_folder=folder)
+
+
+def test_the_last_step_is_followed_part_by_part_and_is_part_of_being_ready(begun, wheels, tmp_path):
+    spec = with_last_step(begun, tmp_path, COUNTS.replace("PAUSE", "0"))
+    write_lock(spec, make_wheel(wheels, "alpha"))
+
+    events = make(spec)
+
+    compiled = [(event.message, event.done) for event in events if event.state == "compile"]
+    assert compiled == [(f"compiling kernels: part {n}", n) for n in (1, 2, 3)]
+    fractions = [event.fraction for event in events]
+    assert fractions == sorted(fractions) and events[-1].state == "ready"
+    assert environment.state(spec) == "ready"
+    assert all((tmp_path / f"part{n}").exists() for n in (1, 2, 3))
+
+
+@posix_only
+def test_a_cancelled_last_step_is_resumed_without_making_the_environment_again(begun, wheels, tmp_path):
+    spec = with_last_step(begun, tmp_path, COUNTS.replace("PAUSE", "1"))
+    write_lock(spec, make_wheel(wheels, "alpha"))
+    with pytest.raises(errors.Cancelled, match="next run goes on"):
+        make(spec, cancelled=(tmp_path / "part1").exists)
+    assert environment.state(spec) == "incomplete" and not (tmp_path / "part3").exists()
+    witness = site_packages(spec) / "alpha" / "witness"
+    witness.write_text("")
+
+    make(spec)
+
+    assert environment.state(spec) == "ready" and (tmp_path / "part3").exists()
+    assert witness.exists()
+
+
+def test_a_last_step_that_fails_leaves_a_ready_environment_and_says_so(begun, wheels, tmp_path):
+    spec = with_last_step(begun, tmp_path, "import sys; print('1 of 3: one'); sys.exit('no memory for it')")
+    write_lock(spec, make_wheel(wheels, "alpha"))
+    events = make(spec)
+    assert "could not be compiled now" in events[-2].message and "install.log" in events[-2].message
+    assert environment.state(spec) == "ready"
+    assert "no memory for it" in (spec.folder / environment.LOG).read_text()
+
+
+def test_the_backends_last_step_compiles_the_kernels(root):
+    spec = backend_environment._spec(Path(), "cpu")
+    assert spec.last_step_folder == root
+    parts = (root / "backend/renderer/kernels/precompile.py").read_text("utf-8")
+    assert spec.last_step[-1] == "backend.renderer.kernels.precompile" and f"PARTS = {spec.last_step_parts}\n" in parts

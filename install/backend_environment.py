@@ -22,6 +22,7 @@ from pathlib import Path
 
 from . import environment, interpreters, platforms, torch_wheel
 from .environment import EnvironmentSpec, SizeEstimate
+from .errors import InstallError
 from .progress import IsCancelled, Progress, Report
 
 NAME = "backend"
@@ -161,6 +162,18 @@ def remove(root: Path) -> None:
         DiskError: something in it cannot be deleted (on Windows: a backend still runs).
     """
     environment.remove(root / NAME)
+
+
+def remove_unfinished(root: Path) -> Path | None:
+    """Delete `<root>/backend` if `create` began it and never finished it, and return it; None if nothing was deleted."""
+    folder = root / NAME
+    if environment.state(_spec(root, None)) != "incomplete" or environment.was_whole(folder):
+        return None
+    try:
+        environment.remove(folder)
+    except InstallError:
+        return None  # what still holds it open keeps it; nothing depends on its going
+    return None if folder.exists() else folder
 
 
 def _spec(root: Path, device: str | None, python: Path | None = None) -> EnvironmentSpec:

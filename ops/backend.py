@@ -8,6 +8,8 @@ import bpy
 
 from .. import backend as backend_package
 from ..synctalk_blender import backend_process, jobs, work
+from ..synctalk_blender.facts import backend_state
+from ..synctalk_blender.preferences import environment_root
 from ..synctalk_blender.steps import Step
 from .common import JobOperator
 
@@ -16,7 +18,7 @@ class SYNCTALK_OT_install_backend(JobOperator, bpy.types.Operator):
     bl_idname = "synctalk.install_backend"
     bl_label = "Install"
     bl_description = (
-        "Download what SyncTalk computes with into your Blender user folder. Nothing else on this computer is changed"
+        "Download what SyncTalk computes with into the folder shown above. Nothing else on this computer is changed"
     )
     step = Step.BACKEND
 
@@ -29,6 +31,19 @@ class SYNCTALK_OT_install_backend(JobOperator, bpy.types.Operator):
 
     def job(self, _context: bpy.types.Context) -> jobs.Job:
         return work.install_backend()
+
+
+class SYNCTALK_OT_remove_backend(JobOperator, bpy.types.Operator):
+    bl_idname = "synctalk.remove_backend"
+    bl_label = "Remove"
+    bl_description = "Delete what Install made on this computer. Your clips, heads and models stay"
+    step = Step.BACKEND
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        return context.window_manager.invoke_confirm(self, event)
+
+    def job(self, _context: bpy.types.Context) -> jobs.Job:
+        return work.remove_backend()
 
 
 class SYNCTALK_OT_start_backend(JobOperator, bpy.types.Operator):
@@ -100,7 +115,7 @@ class SYNCTALK_OT_copy_details(bpy.types.Operator):
             jobs.runtime.errors.get(Step(self.step), ""),
             f"SyncTalk {backend_package.__version__}, Blender {bpy.app.version_string}, {sys.platform}",
             f"Python {sys.version.split()[0]}",
-            f"Backend: {backend.hello if backend else 'not started'}",
+            f"Backend: {backend.hello if backend else 'not started'}, {backend_state()} in {environment_root()}",
             backend.last_words if backend else "",
         ]
         context.window_manager.clipboard = "\n".join(line for line in lines if line)
@@ -110,6 +125,7 @@ class SYNCTALK_OT_copy_details(bpy.types.Operator):
 
 CLASSES = (
     SYNCTALK_OT_install_backend,
+    SYNCTALK_OT_remove_backend,
     SYNCTALK_OT_start_backend,
     SYNCTALK_OT_fetch_model,
     SYNCTALK_OT_cancel,

@@ -38,7 +38,9 @@ def _draw_install(layout: bpy.types.UILayout, context: bpy.types.Context, known:
     }[known.backend]
     label_lines(layout, context, sentence)
     layout.row().prop(settings, "device", expand=True)
-    label_lines(layout, context, f"{backend_environment.size_estimate(settings.device)}.", icon="IMPORT")
+    size = backend_environment.size_estimate(settings.device)
+    folder = preferences.environment_root() / backend_environment.NAME
+    label_lines(layout, context, f"{size}, into {folder}", icon="IMPORT")
     if not bpy.app.online_access:
         label_lines(layout, context, "Blender may not go online, which the download needs.", icon="INTERNET_OFFLINE")
         if not bpy.app.online_access_override:

@@ -18,9 +18,18 @@ class InstallTask:
         root: the folder that is to hold the environment.
         device: `cpu` or `cuda`.
         create: what installs; replaced by tests.
+        former: a folder whose environment, if it was never finished, is deleted after a success.
     """
 
-    def __init__(self, root: Path, device: str, create: Callable[..., Path] = backend_environment.create) -> None:
+    def __init__(
+        self,
+        root: Path,
+        device: str,
+        create: Callable[..., Path] = backend_environment.create,
+        former: Path | None = None,
+    ) -> None:
+        self.removed: Path | None = None
+        """The unfinished environment that was deleted."""
         self.progress: dict[str, Any] | None = None
         self._cancelled = threading.Event()
         self._error: Exception | None = None
@@ -30,6 +39,8 @@ class InstallTask:
         def work() -> None:
             try:
                 self._python = create(root, device, report=self._report, cancelled=self._cancelled.is_set)
+                if former is not None and former != root:
+                    self.removed = backend_environment.remove_unfinished(former)
             except Exception as error:  # noqa: BLE001 (given to whoever asks for the result)
                 self._error = error
 

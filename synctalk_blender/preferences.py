@@ -6,6 +6,7 @@ from pathlib import Path
 
 import bpy
 
+from ..install import backend_environment
 from . import EXTENSION_ID
 
 _DEVICES = (
@@ -16,6 +17,12 @@ _DEVICES = (
         "Much faster, needs an NVIDIA GPU with a current driver; a larger download (Linux and Windows)",
     ),
 )
+
+
+def _make_absolute(preferences: SyncTalkPreferences, _context: bpy.types.Context) -> None:
+    """A folder relative to the open file would be another one with the next file."""
+    if preferences.backend_folder.startswith("//"):
+        preferences.backend_folder = bpy.path.abspath(preferences.backend_folder)
 
 
 class SyncTalkPreferences(bpy.types.AddonPreferences):
@@ -35,12 +42,27 @@ class SyncTalkPreferences(bpy.types.AddonPreferences):
         default=0,
     )
 
-    def draw(self, _context: bpy.types.Context) -> None:
+    backend_folder: bpy.props.StringProperty(
+        name="Install into",
+        description="The folder that Install puts the backend into. Empty: SyncTalk's own folder of this user, which all "
+        "versions of Blender share",
+        subtype="DIR_PATH",
+        update=_make_absolute,
+    )
+
+    def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
         layout.use_property_split = True
         layout.prop(self, "device")
+        layout.prop(self, "backend_folder")
         layout.prop(self, "backend_python")
-        layout.label(text="Install and start the backend in the 3D View's sidebar (N), tab SyncTalk.", icon="INFO")
+        folder = environment_root() / backend_environment.NAME
+        state = backend_environment.state(environment_root())
+        if state == "absent":
+            layout.label(text=f"Install it in the 3D View's sidebar (N), tab SyncTalk, into {folder}", icon="INFO")
+        else:
+            layout.label(text=f"The backend is in {folder}", icon="INFO")
+            layout.operator("synctalk.remove_backend", icon="TRASH")
 
 
 def preferences() -> SyncTalkPreferences:
@@ -56,5 +78,15 @@ def chosen_backend_python() -> Path | None:
 
 
 def environment_root() -> Path:
-    """The folder for the environment that “Install” makes: the user's, for an update replaces the extension's own."""
+    """The folder for the environment that “Install” makes: the chosen one, else the user's, where the extension's own
+    folder does not hold one from an earlier version of the add-on."""
+    addon = bpy.context.preferences.addons.get(EXTENSION_ID)  # absent while the extension is being enabled
+    chosen = addon.preferences.backend_folder if addon and addon.preferences else ""
+    if chosen:
+        return Path(bpy.path.abspath(chosen))
+    return backend_environment.place(backend_environment.user_root(), former_root())
+
+
+def former_root() -> Path:
+    """Where earlier versions of the add-on put the environment; Blender deletes it together with the extension."""
     return Path(bpy.utils.extension_path_user(EXTENSION_ID, create=False))

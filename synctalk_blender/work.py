@@ -11,7 +11,8 @@ from typing import Any
 import bpy
 
 from ..backend import protocol
-from . import EXTENSION_ID, baking, preferences, workspace_state
+from ..install import backend_environment
+from . import baking, preferences, workspace_state
 from .backend_process import BackendError, close_shared_backend
 from .engine import SyncTalkRenderEngine
 from .install_job import InstallTask
@@ -44,11 +45,32 @@ def install_backend() -> Job:
     def work() -> Work:
         require_online("Installing the backend")
         close_shared_backend()  # on Windows the files of a running program cannot be replaced
-        root = Path(bpy.utils.extension_path_user(EXTENSION_ID, create=True))
-        yield InstallTask(root, preferences.preferences().device)
-        return (yield from _greet())
+        root = preferences.environment_root()
+        task = InstallTask(root, preferences.preferences().device, former=preferences.former_root())
+        yield task
+        greeting = yield from _greet()
+        deleted = f" What an earlier version left unfinished in {task.removed} was deleted." if task.removed else ""
+        return f"{greeting} It is in {root / backend_environment.NAME}.{deleted}"
 
     return Job(Step.BACKEND, "Installing the backend", work())
+
+
+def remove_backend() -> Job:
+    """End the backend and delete the environment that “Install” made."""
+
+    def work() -> Work:
+        close_shared_backend()
+        root = preferences.environment_root()
+
+        def remove(root: Path, _device: str, **_watchers: object) -> Path:
+            backend_environment.remove(root)
+            return root
+
+        yield InstallTask(root, "cpu", remove)
+        runtime.models = None
+        return f"The backend in {root / backend_environment.NAME} was deleted."
+
+    return Job(Step.BACKEND, "Removing the backend", work())
 
 
 def start_backend() -> Job:

@@ -19,6 +19,8 @@ _PACKAGE = "synctalk_checkout"
 # Before anybody imports bpy, which reads it then: tests stay off the user's own settings.
 _resources = Path(tempfile.mkdtemp(prefix="synctalk-blender-"))
 os.environ["BLENDER_USER_RESOURCES"] = str(_resources)
+for _name in ("XDG_DATA_HOME", "LOCALAPPDATA"):  # and off a backend that this user has installed
+    os.environ[_name] = str(_resources / "data")
 _in_blender = importlib.util.find_spec("bpy") is not None
 
 

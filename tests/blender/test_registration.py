@@ -6,6 +6,7 @@ import bpy
 
 OPERATORS = [
     "install_backend",
+    "remove_backend",
     "start_backend",
     "fetch_model",
     "cancel",

@@ -1,0 +1,96 @@
+"""Where the add-on looks for the backend and installs it."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import bpy
+import pytest
+
+
+@pytest.fixture
+def preferences(addon, monkeypatch, tmp_path):
+    """The preferences' module, with a user's folder and an extension's folder of the test's own."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "user"))
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "user"))
+    monkeypatch.delenv("SYNCTALK_BACKEND_PYTHON", raising=False)
+    module = importlib.import_module(f"{addon.__name__}.synctalk_blender.preferences")
+    monkeypatch.setattr(module, "former_root", lambda: tmp_path / "extension")
+    yield module
+    module.preferences().backend_folder = ""
+
+
+def make(root: Path, **marker: object) -> Path:
+    """An environment as far as its state's marker goes."""
+    folder = root / "backend"
+    python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    python.parent.mkdir(parents=True)
+    python.write_bytes(b"")
+    (folder / "pyvenv.cfg").write_text(f"home = {root}\n")
+    (folder / "synctalk-environment.json").write_text(json.dumps(marker))
+    return folder
+
+
+def part(addon, name: str):
+    return importlib.import_module(f"{addon.__name__}.{name}")
+
+
+def test_it_is_installed_into_the_users_folder_and_not_the_extensions(preferences, tmp_path):
+    if sys.platform != "darwin":
+        assert preferences.environment_root() == tmp_path / "user" / "SyncTalk"
+    assert not preferences.environment_root().is_relative_to(preferences.former_root())
+
+
+def test_one_of_an_earlier_version_is_found_and_used(preferences, addon, tmp_path):
+    folder = make(tmp_path / "extension", complete=True, python="3.11")
+    assert preferences.environment_root() == tmp_path / "extension"
+    assert part(addon, "synctalk_blender.facts").backend_state() == "outdated"
+    assert folder in part(addon, "synctalk_blender.backend_process").backend_python().parents
+
+
+def test_the_chosen_folder_comes_first_and_stays_the_same_with_another_file(preferences, tmp_path):
+    make(tmp_path / "extension", complete=True, python="3.11")
+    preferences.preferences().backend_folder = str(tmp_path / "short")
+    assert preferences.environment_root() == tmp_path / "short"
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"))
+    preferences.preferences().backend_folder = "//beside"
+    assert preferences.preferences().backend_folder == str(tmp_path / "beside")
+
+
+def test_what_an_earlier_version_left_unfinished_is_deleted_once_the_backend_is_there(preferences, addon, tmp_path):
+    unfinished = make(tmp_path / "extension", complete=False)
+    other = make(tmp_path / "whole", complete=True)
+    task_class = part(addon, "synctalk_blender.install_job").InstallTask
+    for former, removed in ((tmp_path / "extension", unfinished), (tmp_path / "whole", None)):
+        task = task_class(tmp_path / "user", "cpu", lambda root, device, **_: root, former=former)
+        task.result()
+        assert task.removed == removed
+    assert not unfinished.exists() and other.exists()
+
+
+def test_removing_deletes_the_environment_and_nothing_beside_it(preferences, tmp_path):
+    preferences.preferences().backend_folder = str(tmp_path / "chosen")
+    folder = make(tmp_path / "chosen", complete=True)
+    (tmp_path / "chosen" / "models").mkdir()
+    assert bpy.ops.synctalk.remove_backend() == {"FINISHED"}
+    assert not folder.exists() and (tmp_path / "chosen" / "models").is_dir()
+
+
+def test_the_panel_says_where_it_will_be_installed(preferences, addon, tmp_path, monkeypatch):
+    said = []
+    panel = part(addon, "panels.backend")
+    monkeypatch.setattr(panel, "label_lines", lambda layout, context, text, **_: said.append(text))
+    monkeypatch.setattr(panel, "draw_action", lambda *_: None)
+    preferences.preferences().backend_folder = str(tmp_path / "short")
+    known = part(addon, "synctalk_blender.facts").facts(bpy.context.scene)
+
+    class Layout:
+        def __getattr__(self, _name):
+            return lambda *_args, **_kwargs: self
+
+    panel._draw_install(Layout(), bpy.context, replace(known, backend="absent"), None)
+    assert any(str(tmp_path / "short" / "backend") in text and "to download" in text for text in said)

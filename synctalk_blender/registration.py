@@ -7,7 +7,7 @@ from bpy.app.handlers import persistent
 
 from .. import ops, panels
 from . import engine, jobs, preferences, properties
-from .scene import paths
+from .scene import audio_level, paths
 
 _CLASSES = (preferences.SyncTalkPreferences, *ops.CLASSES, *panels.CLASSES)
 
@@ -29,6 +29,7 @@ def register() -> None:
     jobs.register()
     engine.register()
     paths.register()
+    audio_level.register()
     bpy.app.handlers.load_post.append(_file_loaded)
     for handlers in (bpy.app.handlers.undo_post, bpy.app.handlers.redo_post):
         handlers.append(_undone)
@@ -38,6 +39,7 @@ def unregister() -> None:
     for handlers in (bpy.app.handlers.undo_post, bpy.app.handlers.redo_post):
         handlers.remove(_undone)
     bpy.app.handlers.load_post.remove(_file_loaded)
+    audio_level.unregister()
     paths.unregister()
     engine.unregister()
     jobs.unregister()

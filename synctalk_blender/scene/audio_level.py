@@ -10,6 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 import bpy
+from bpy.app.handlers import persistent
+
+from . import keyframes
 
 LEVEL = "level"
 """On the strip: the artist's own volume, for fades; the driver multiplies it."""
@@ -22,17 +25,18 @@ _EXPRESSIONS = {
 
 
 def keep_level(scene: bpy.types.Scene, strip: Any) -> None:
-    """Let the volume of a sound `strip` of `scene` follow the output's channels; a layout beyond stereo is left alone.
-
-    Called again for a strip that has another sound now, it keeps the artist's level.
-    """
+    """Let the volume of a sound `strip` of `scene` follow the output's channels; a layout beyond stereo is left alone, and so
+    is a volume that the artist has keyed, or taken the driver from."""
+    is_new = LEVEL not in strip
     expression = _EXPRESSIONS.get(strip.sound.channels)
-    strip.driver_remove("volume")
-    if expression is None:
+    if expression is None or not (is_new or is_driven(scene, strip)) or _is_keyed(scene, strip):
         return
-    if LEVEL not in strip:
+    if is_new:
         strip[LEVEL] = strip.volume
-    strip.id_properties_ui(LEVEL).update(min=0.0, soft_max=2.0, description="Volume of the speech: key it for fades")
+        strip.id_properties_ui(LEVEL).update(
+            min=0.0, soft_max=2.0, description="Volume of the speech: key it for fades"
+        )
+    strip.driver_remove("volume")
     driver = strip.driver_add("volume").driver
     driver.type = "SCRIPTED"
     for name, path in (
@@ -44,3 +48,39 @@ def keep_level(scene: bpy.types.Scene, strip: Any) -> None:
         target = variable.targets[0]
         target.id_type, target.id, target.data_path = "SCENE", scene, path
     driver.expression = expression
+
+
+def is_driven(scene: bpy.types.Scene, strip: Any) -> bool:
+    """Whether a driver sets the strip's volume."""
+    animated = scene.animation_data
+    return animated is not None and animated.drivers.find(f"{strip.path_from_id()}.volume") is not None
+
+
+def _is_keyed(scene: bpy.types.Scene, strip: Any) -> bool:
+    path = f"{strip.path_from_id()}.volume"
+    action = scene.animation_data.action if scene.animation_data is not None else None
+    return action is not None and any(curve.data_path == path for curve in keyframes.every_curve(action))
+
+
+@persistent
+def _give_way(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph | None = None) -> None:
+    """Take the driver from a volume that has been keyed, as Blender's Add Fades does: it would hide the fade.
+
+    The keys are of the volume that the driver had set, so the level stays what it was.
+    """
+    if depsgraph is not None and not depsgraph.id_type_updated("ACTION"):
+        return
+    editor = scene.sequence_editor
+    for strip in getattr(editor, "strips_all", None) or getattr(editor, "sequences_all", ()):
+        if strip.type == "SOUND" and LEVEL in strip and is_driven(scene, strip) and _is_keyed(scene, strip):
+            strip.driver_remove("volume")
+
+
+def register() -> None:
+    bpy.app.handlers.depsgraph_update_post.append(_give_way)
+    bpy.app.handlers.render_init.append(_give_way)
+
+
+def unregister() -> None:
+    bpy.app.handlers.depsgraph_update_post.remove(_give_way)
+    bpy.app.handlers.render_init.remove(_give_way)

@@ -76,6 +76,14 @@ def _curves_of(action: bpy.types.Action) -> Any:
     return strip.channelbag(action.slots[0], ensure=True).fcurves
 
 
+def every_curve(action: bpy.types.Action) -> list[bpy.types.FCurve]:
+    """All F-curves of an action that may be an artist's, whatever its slots and layers."""
+    if not HAS_SLOTS:
+        return list(action.fcurves)
+    strips = [strip for layer in action.layers for strip in layer.strips if strip.type == "KEYFRAME"]
+    return [curve for strip in strips for bag in strip.channelbags for curve in bag.fcurves]
+
+
 def lay_below(owner: bpy.types.ID, action: bpy.types.Action, frames: np.ndarray, rest: bool = False) -> float:
     """Put `action` into an NLA track of its own, below the active action, as long as from the first to the last of `frames`.
 

@@ -125,3 +125,31 @@ def test_new_speech_leaves_no_driver_behind(kit):
     speaking(kit, 1)
     speaking(kit, 2)
     assert len(kit.scene.animation_data.drivers) == 1
+
+
+def test_a_fade_of_blender_s_own_is_heard(kit):
+    """*Add Fades* keys the volume itself, which a driver would hide."""
+    import bpy
+
+    rms = speaking(kit, 1)
+    scene = kit.scene
+    bpy.context.view_layer.update()
+    (strip,) = kit.part("scene.sound").strips_of(scene.sequence_editor)
+    loud = strip.volume
+    assert loud == pytest.approx(2**0.5)
+    action = bpy.data.actions.new("fade")
+    scene.animation_data_create().action = action
+    path = f"{strip.path_from_id()}.volume"
+    if bpy.app.version >= (4, 4, 0):
+        slot = action.slots.new(id_type="SCENE", name=scene.name)
+        scene.animation_data.action_slot = slot
+        curves = action.layers.new("fade").strips.new(type="KEYFRAME").channelbag(slot, ensure=True).fcurves
+    else:
+        curves = action.fcurves
+    curve = curves.new(path)
+    curve.keyframe_points.insert(0, loud / 2)
+    curve.keyframe_points.insert(9, loud / 2)
+    kit.part("scene.output").set_film(scene, kit.tmp_path / "film.mp4")
+    assert decibels(rendered(kit).mean(), rms / 2) < 0.1
+    kit.part("scene.audio_level").keep_level(scene, strip)
+    assert not scene.animation_data.drivers, "new speech leaves it the artist's"

@@ -50,12 +50,21 @@ class FrameCorrections:
         field_order: `top` or `bottom`, the field of interlaced frames that was taken first; empty to trust their flag.
         unflagged: frames that are not flagged as interlaced are so too.
         ignore_alpha: the clip's alpha channel was never filled in.
+        bars_px: width of the bars left and right, and of those above and below, which are cut off; source pixels.
     """
 
     rotate_deg: int = 0
     field_order: str = ""
     unflagged: bool = False
     ignore_alpha: bool = False
+    bars_px: tuple[int, int] = (0, 0)
+
+    @classmethod
+    def of(cls, value: dict[str, Any]) -> FrameCorrections:
+        """From what subject.json holds; fields that it has not yet, or that a newer version added, change nothing."""
+        known = {item.name for item in dataclasses.fields(cls)}
+        found = cls(**{name: item for name, item in value.items() if name in known})
+        return dataclasses.replace(found, bars_px=tuple(found.bars_px))
 
 
 AS_STORED = FrameCorrections()
@@ -201,7 +210,7 @@ class Workspace:
             known = {item.name for item in dataclasses.fields(Subject)}
             value = {name: item for name, item in value.items() if name in known}
             value["crop"] = Crop(**value["crop"]) if value.get("crop") else None
-            value["corrections"] = FrameCorrections(**value.get("corrections") or {})
+            value["corrections"] = FrameCorrections.of(value.get("corrections") or {})
             value["source_size"] = tuple(value.get("source_size", (0, 0)))
             value["id"] = protocol.subject_id(value)
             return cls(root, Subject(**value))

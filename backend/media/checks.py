@@ -13,6 +13,7 @@ from ..progress import Reporter, format_duration
 from ..stretches import stretches
 from ..workspace import FPS
 from .alpha import is_transparent
+from .bars import BarMeter
 from .decode import ClipInfo, FrameReader, frames_in
 from .faces import SURE, Face, face_finder
 from .frame_pairs import PairMeter
@@ -47,6 +48,7 @@ class Look:
         damaged_s: times near which the file is damaged.
         interlaced_s: times of frames that are flagged as interlaced.
         pairs: what neighbouring frames tell.
+        bars: whether there are bars beside or above the picture.
         held_s, sizes: as those of `FrameReader`.
         transparent: the clip is see-through somewhere.
         holes_s: times at which the face is see-through.
@@ -58,6 +60,7 @@ class Look:
     damaged_s: list[float] = field(default_factory=list)
     interlaced_s: list[float] = field(default_factory=list)
     pairs: PairMeter = field(default_factory=lambda: PairMeter(0.0))
+    bars: BarMeter = field(default_factory=BarMeter)
     held_s: list[tuple[float, float]] = field(default_factory=list)
     sizes: list[tuple[float, int, int]] = field(default_factory=list)
     transparent: bool = False
@@ -67,6 +70,12 @@ class Look:
     def boxes(self) -> np.ndarray:
         """(M, 4) left, top, right, bottom of the main face where it is seen."""
         return np.array([found[0].box for found in self.faces if found]).reshape(-1, 4)
+
+    def without_bars(self, bars_px: tuple[int, int]) -> Look:
+        """The same in pixels of the picture without its bars."""
+        left, top = bars_px
+        faces = [[replace(face, x=face.x - left, y=face.y - top) for face in found] for found in self.faces]
+        return replace(self, faces=faces)
 
 
 def look_for_faces(info: ClipInfo, progress: Callable[[int], None]) -> Look:
@@ -83,6 +92,7 @@ def look_for_faces(info: ClipInfo, progress: Callable[[int], None]) -> Look:
     last = None
     with face_finder() as finder:
         for number, (time_s, picture) in enumerate(reader):
+            look.bars.see(picture[..., :3])
             look.transparent |= is_transparent(picture)
             faces = finder.find(picture[..., :3], around=last, thorough=number % _THOROUGH_EVERY == 0)
             last = faces[0] if faces else last

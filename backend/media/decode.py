@@ -94,8 +94,8 @@ def probe(path: str | os.PathLike, corrections: FrameCorrections = AS_STORED) ->
         layout = _Layout.of(first, stream.sample_aspect_ratio, colours).turned(corrections.rotate_deg)
         return ClipInfo(
             path=path,
-            width=layout.width,
-            height=layout.height,
+            width=layout.width - 2 * corrections.bars_px[0],
+            height=layout.height - 2 * corrections.bars_px[1],
             fps=float(track.rate),
             duration_s=track.end_s - _time_of(first) + timeline.missing_s,
             start_s=_time_of(first),
@@ -154,6 +154,8 @@ class FrameReader:
         self.path = Path(path)
         self.info = probe(path, corrections)
         self.corrections = corrections
+        bars = corrections.bars_px
+        self._full_size = self.info.width + 2 * bars[0], self.info.height + 2 * bars[1]
         self._meter = meter
         self._channels = 4 if keep_alpha else 3
         self.end_s = 0.0
@@ -167,8 +169,7 @@ class FrameReader:
 
     def __iter__(self) -> Iterator[tuple[float, np.ndarray]]:
         lead_s = min(0.5 / self.info.fps, 0.5 / FPS)
-        size = self.info.width, self.info.height
-        convert = _Converter(size, self._max_side, self.corrections.ignore_alpha)
+        convert = _Converter(self._full_size, self._max_side, self.corrections.ignore_alpha)
         index, shown, picture = self._first, None, None
         for frame, layout in self._from_start(lead_s):
             time_s = _time_of(frame) - self.info.start_s
@@ -188,10 +189,15 @@ class FrameReader:
             index += 1
 
     def _kept(self, picture: np.ndarray) -> np.ndarray:
-        return picture if picture.shape[2] <= self._channels else np.ascontiguousarray(picture[..., :3])
+        height, width = picture.shape[:2]
+        left, top = (
+            round(bar * side / full)
+            for bar, side, full in zip(self.corrections.bars_px, (width, height), self._full_size, strict=True)
+        )
+        return np.ascontiguousarray(picture[top : height - top, left : width - left, : self._channels])
 
     def _note(self, layout: _Layout, time_s: float, last_s: float | None) -> None:
-        size = self.sizes[-1][1:] if self.sizes else (self.info.width, self.info.height)
+        size = self.sizes[-1][1:] if self.sizes else self._full_size
         if (layout.width, layout.height) != size:
             self.sizes.append((time_s, layout.width, layout.height))
         if last_s is not None and time_s - last_s > _HELD_S:

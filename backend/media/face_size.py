@@ -15,7 +15,7 @@ from .decode import ClipInfo
 WANTED_PX = 200
 """Height of a face whose lips and eyes can be trained well."""
 
-LEAST_PX = 80
+LEAST_PX = 64
 """Below this teeth and lids are lost: the mouth is some 20 pixels wide."""
 
 LEAST_MOVING_PX = 120

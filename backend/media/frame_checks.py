@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -23,7 +24,13 @@ each."""
 
 def corrections_of(info: ClipInfo, look: Look) -> FrameCorrections:
     """How the clip's frames are to be corrected, by the first look."""
-    return replace(info.corrections, field_order=look.pairs.field_order, unflagged=look.pairs.unflagged)
+    beside, above = look.bars.margins()
+    return replace(
+        info.corrections,
+        field_order=look.pairs.field_order,
+        unflagged=look.pairs.unflagged,
+        bars_px=(math.ceil(beside * info.width), math.ceil(above * info.height)),
+    )
 
 
 def first_corrections(path: Path) -> FrameCorrections:
@@ -59,8 +66,21 @@ def report_frames(info: ClipInfo, look: Look, reporter: Reporter) -> None:
             f"The alpha channel of {info.path} has holes in the face near {times(look.holes_s)}, which become grey: "
             "close them in the key and export the clip again."
         )
+    _report_bars(info, look, reporter)
     _report_fields(info, look, reporter)
     _report_rate(info, look, reporter)
+
+
+def _report_bars(info: ClipInfo, look: Look, reporter: Reporter) -> None:
+    beside, above = corrections_of(info, look).bars_px
+    bars = [f"{beside} pixels wide left and right"] * (beside > 0) + [f"{above} pixels high above and below"] * (
+        above > 0
+    )
+    if bars:
+        reporter.warning(
+            f"{info.path} has bars, {' and '.join(bars)}, which are cut off: {info.width - 2 * beside} x "
+            f"{info.height - 2 * above} pixels are used, so give the clip without bars if it was recorded larger."
+        )
 
 
 def _report_fields(info: ClipInfo, look: Look, reporter: Reporter) -> None:

@@ -69,8 +69,8 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
             reporter.warning(note)
         info, look = _first_look(info, reporter)
         subject.source, subject.source_sha256 = str(video), digest
+        subject.corrections, subject.alpha = info.corrections, look.transparent
         subject.source_size, subject.source_fps = (info.width, info.height), info.fps
-        subject.corrections, subject.alpha = corrections_of(info, look), look.transparent
         subject.frames = frames_in(look.end_s)
         subject.duration_s = subject.frames / FPS
         subject.crop, subject.size = choose_crop(look.boxes, info.width, info.height, limit)
@@ -141,7 +141,7 @@ def _is_begun(workspace: Workspace, key: str) -> bool:
 
 
 def _first_look(info: ClipInfo, reporter: Reporter) -> tuple[ClipInfo, Look]:
-    """What the clip shows, and its size once the person stands upright."""
+    """What the clip shows, and its size once its frames are corrected."""
     info = probe(info.path, first_corrections(info.path))
     expected = max(info.frames, 1)
 
@@ -152,7 +152,8 @@ def _first_look(info: ClipInfo, reporter: Reporter) -> tuple[ClipInfo, Look]:
     look = look_for_faces(info, progress)
     check_clip(info, look, reporter)
     report_frames(info, look, reporter)
-    return info, look
+    info = probe(info.path, corrections_of(info, look))
+    return info, look.without_bars(info.corrections.bars_px)
 
 
 def _total(frames: int) -> int:

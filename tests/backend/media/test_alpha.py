@@ -44,7 +44,7 @@ def ramp() -> tuple[np.ndarray, np.ndarray]:
     [
         ("png", "rgba", ".mov", 1),
         ("qtrle", "argb", ".mov", 1),
-        ("prores_ks", "yuva444p10le", ".mov", 4),
+        ("prores_ks", "yuva444p10le", ".mov", 8),
         ("ffv1", "yuva444p", ".mkv", 4),
         ("libvpx-vp9", "yuva420p", ".webm", 8),
         ("libvpx", "yuva420p", ".webm", 8),

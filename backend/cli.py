@@ -91,6 +91,9 @@ def _in_words(result: dict[str, Any]) -> str:
             value = f"{value:.3f}".rstrip("0").rstrip(".")
         if isinstance(value, str | int):
             lines.append(f"{name.replace('_', ' ')}: {value}")
+        elif isinstance(value, dict) and name == "readiness":
+            lines += [f"{part}: {value[part]['grade']}" for part in ("mouth", "eyes")]
+            lines += [value["advice"]] if value["advice"] else []
         elif isinstance(value, dict) and name == "by_sound":
             lines += [f"{line}, by sound" for line in _in_words(value).splitlines() if line.startswith(("lip", "lmd"))]
     return "\n".join(lines)

@@ -22,7 +22,7 @@ from .protocol import BLENDSHAPE_NAMES
 from .renderer.cameras import Camera
 from .renderer.colour import to_straight_uint8
 from .renderer.render import Renderer
-from .training import checkpoints, lip_response
+from .training import checkpoints, lip_response, readiness
 from .training.conditions import SHAPE, LipSource
 from .training.dataset import Tracking
 from .workspace import Subject, Workspace, key_of, read_arrays, read_image, write_image, write_json
@@ -257,15 +257,6 @@ def spoken_by_own_sound(workspace: Workspace) -> np.ndarray:
     return blendshapes
 
 
-def measure_lip_response(workspace: Workspace, reporter: Reporter) -> None:
-    """Measure, after a training, how far the head's lips open against the real ones; `speak` makes up for it."""
-    from .evaluation.evaluate import evaluate as compare
-
-    frames = lip_response.frames_to_measure(Tracking.read(workspace).valid[: workspace.subject.first_test_frame])
-    size = min(workspace.subject.size, 512)
-    lip_response.keep(workspace, compare(driven_by_itself(workspace, size, reporter, frames)).figures["lip_range"])
-
-
 def driven_by_itself(
     workspace: Workspace,
     size: int | None,
@@ -324,16 +315,20 @@ def evaluate(
         landmarks: what reads the lips: `task`, `mesh` or `auto`.
 
     Returns:
-        The figures; under `by_sound` those of the same frames with their lips driven by their own sound, which a head
-        whose lips follow sound alone lacks: its figures are those.
+        The figures; under `readiness` what `training.readiness` measured of the head now; under `by_sound` those of
+        the same frames with their lips driven by their own sound, which a head whose lips follow sound alone lacks: its
+        figures are those.
     """
     from .evaluation import strip
     from .evaluation.evaluate import evaluate as compare
 
     workspace = Workspace.open(root)
     workspace.require("portrait_sync")
+    reporter.plan({})  # how many parts follow is not known yet: better no time left than that of the first part
+    ready = readiness.measure(workspace, reporter)
     evaluation = compare(held_out(workspace, size, reporter), landmarks)
     figures, by_sound = evaluation.figures, None
+    figures["readiness"] = None if ready is None else ready.to_json()
     if checkpoints.load_for_rendering(workspace, reporter).lips.name == SHAPE:
         kinds, kept = strip.moments(evaluation), {}
         spoken = compare(strip.keeping(held_out_by_sound(workspace, size, reporter), kinds, kept), landmarks)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime
 import importlib
+import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from .media.guard import guarded
 from .options import ProcessOptions
 from .progress import Reporter
 from .workspace import STAGES, Workspace
+
+if TYPE_CHECKING:
+    from .training.presets import Preset
 
 _STAGE_MODULES = {
     "media": "media.stage",
@@ -26,7 +30,13 @@ _STAGE_MODULES = {
 
 
 def process(
-    root: Path, options: ProcessOptions, reporter: Reporter, *, consent_by: str | None = None, only: str | None = None
+    root: Path,
+    options: ProcessOptions,
+    reporter: Reporter,
+    *,
+    consent_by: str | None = None,
+    only: str | None = None,
+    footage: bool = False,
 ) -> Workspace:
     """Run the preprocessing stages that are not done yet.
 
@@ -34,18 +44,27 @@ def process(
         root: the workspace; begun when it is not there.
         consent_by: who gave the consent to make a synthetic likeness; recorded with the date.
         only: one stage's name; the ones before it must be done.
+        footage: write the whole source frames as well, where the working frames are a part of them (`write_footage`).
     """
     if only is not None and only not in STAGES:
         raise WorkspaceError(f"There is no stage {only}: choose one of {', '.join(STAGES)}.")
     workspace = Workspace.create(root)
+    stages = STAGES if only is None else (only,)
     with workspace.locked():
         if consent_by:
             record_consent(workspace, consent_by)
-        for name in STAGES if only is None else (only,):
+        _announce(workspace, stages, footage, reporter)
+        for name in stages:
             told = len(reporter.warnings)
             _run_stage(name, workspace, options, reporter)
             workspace.keep_warnings(name, reporter.warnings[told:])
             _tie_consent_to_clip(workspace, renewed=bool(consent_by))
+            if name == "media":
+                _announce(workspace, stages, footage, reporter)
+        if footage:
+            from .media.footage import write_footage
+
+            write_footage(workspace, reporter)
     return workspace
 
 
@@ -57,6 +76,14 @@ def _run_stage(name: str, workspace: Workspace, options: ProcessOptions, reporte
     folders = (workspace.root,)
     guarded(module.run_in, workspace.root, options, reporter=reporter, about=options.video, folders=folders)
     workspace.subject = Workspace.open(workspace.root).subject
+
+
+def _announce(workspace: Workspace, stages: tuple[str, ...], footage: bool, reporter: Reporter) -> None:
+    """Tell the reporter how many frames the stages have to do; before a clip was read the first of them tells that."""
+    from .media.footage import is_whole_picture
+
+    more = ["footage"] if footage and not is_whole_picture(workspace) else []
+    reporter.plan(dict.fromkeys([*stages, *more], workspace.subject.frames or None))
 
 
 def _tie_consent_to_clip(workspace: Workspace, renewed: bool) -> None:
@@ -114,12 +141,20 @@ def info(root: Path) -> dict[str, Any]:
 
 
 def _trained(workspace: Workspace) -> dict[str, Any] | None:
-    import json
-
     try:
         state = json.loads((workspace.checkpoints / "config.json").read_text(encoding="utf-8"))
-        return {name: state[name] for name in ("step", "preset", "psnr")}
+        found = {name: state[name] for name in ("step", "preset", "psnr")}
+        return {**found, "minutes": state["elapsed_s"] / 60, "readiness": _readiness(workspace, state["step"])}
     except (OSError, ValueError, KeyError):
+        return None
+
+
+def _readiness(workspace: Workspace, step: int) -> dict[str, Any] | None:
+    """What `training.readiness` measured of the checkpoint at `step`; None where it was not."""
+    try:
+        kept = json.loads((workspace.checkpoints / "readiness.json").read_text(encoding="utf-8"))
+        return kept if kept["step"] == step else None
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
@@ -136,8 +171,14 @@ def train(
     seed: int = 0,
     steps: int | None = None,
     changes: list[str] | None = None,
+    further: bool = False,
 ) -> dict[str, Any]:
-    """Train the head of a workspace; see `training.train.train`. `changes`: of the preset, `NAME=VALUE`."""
+    """Train the head of a workspace and measure it; see `training.train.train` and `training.readiness`.
+
+    Args:
+        changes: of the preset, `NAME=VALUE`.
+    """
+    from .training import readiness
     from .training.presets import PRESETS
     from .training.train import train as run
 
@@ -146,11 +187,41 @@ def train(
     workspace = Workspace.open(root)
     with workspace.locked():
         preset = PRESETS[preset_name].changed(changes or [])
-        result = run(workspace, preset, reporter, minutes, seed, steps=steps)
-        from .performance import measure_lip_response
+        _announce_training(workspace, preset, minutes, steps, reporter)
+        result = run(workspace, preset, reporter, minutes, seed, steps=steps, further=further)
+        ready = readiness.measure(workspace, reporter)
+    return {
+        "step": result.step,
+        "minutes": result.minutes,
+        "psnr": result.psnr,
+        "checkpoint": str(result.checkpoint),
+        "readiness": None if ready is None else ready.to_json(),
+    }
 
-        measure_lip_response(workspace, reporter)
-    return {"step": result.step, "minutes": result.minutes, "psnr": result.psnr, "checkpoint": str(result.checkpoint)}
+
+def _announce_training(
+    workspace: Workspace, preset: Preset, minutes: float | None, steps: int | None, reporter: Reporter
+) -> None:
+    from .training import dataset, readiness, train
+
+    frames = min(dataset.FIRST_FRAMES, max(workspace.subject.first_test_frame, 1))
+    units: dict[str, float] = {"loading frames": frames, "carving the hull": 1}
+    if preset.focal_factors:
+        units["choosing the focal length"] = (1 + len(preset.focal_factors)) * train.FOCAL_STEPS
+    units["training"] = steps if steps is not None else 60 * (preset.minutes if minutes is None else minutes)
+    units[readiness.STAGE] = readiness.FRAMES
+    reporter.plan(units, clock="" if steps is not None else "training")
+
+
+def measure(root: Path, reporter: Reporter) -> dict[str, Any] | None:
+    """Measure whether mouth and eyes of the newest checkpoint move; see `training.readiness`."""
+    from .training import readiness
+
+    workspace = Workspace.open(root)
+    with workspace.locked():
+        reporter.plan({readiness.STAGE: readiness.FRAMES})
+        ready = readiness.measure(workspace, reporter)
+    return None if ready is None else ready.to_json()
 
 
 def speak(

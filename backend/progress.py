@@ -9,15 +9,20 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from .errors import Cancelled
+from .estimate import Estimator, History, user_history
 
 
 @dataclass(frozen=True)
 class Progress:
-    """One progress event. `done` and `total` count `unit`s of the stage; `eta_s` is None until it can be estimated."""
+    """One progress event.
+
+    `done` and `total` count `unit`s of the stage, which has taken `elapsed_s`. `fraction` in [0, 1] and `eta_s` are of
+    the whole job: the part of its time that is over, and the seconds left; each None until it can be estimated.
+    """
 
     stage: str
     done: float
@@ -26,6 +31,7 @@ class Progress:
     message: str = ""
     eta_s: float | None = None
     elapsed_s: float = 0.0
+    fraction: float | None = None
 
 
 class Reporter:
@@ -36,6 +42,7 @@ class Reporter:
         on_log: called with (level, text), level one of "info", "warning".
         on_preview: called with the path of a picture that shows the state of the work.
         cancelled: polled at every progress call; True raises `Cancelled`.
+        history: what stages took before on this computer; of this job alone when None.
     """
 
     def __init__(
@@ -45,6 +52,7 @@ class Reporter:
         on_preview: Callable[[str], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
         interval_s: float = 0.2,
+        history: History | None = None,
     ) -> None:
         self._on_progress = on_progress
         self._on_log = on_log
@@ -55,8 +63,17 @@ class Reporter:
         self._interval_s = interval_s
         self._stage = ""
         self._started = 0.0
-        self._first_done = 0.0
         self._last_sent = 0.0
+        self._estimator = Estimator(history)
+
+    def plan(self, units: Mapping[str, float | None], clock: str = "") -> None:
+        """Announce the job's stages, in order, with their sizes, so that the time left is that of the whole job.
+
+        Args:
+            units: of each stage, such as its frames; None for as many as the first stage to come will have.
+            clock: the stage that lasts as many seconds as it has units.
+        """
+        self._estimator.plan(units, clock)
 
     def progress(self, stage: str, done: float, total: float, unit: str = "frames", message: str = "") -> None:
         """Report that `done` of `total` units of `stage` are finished.
@@ -67,15 +84,12 @@ class Reporter:
         self.check_cancelled(stage)
         now = time.monotonic()
         if stage != self._stage:
-            # A resumed stage starts at done > 0; its rate must not count what an earlier run did.
-            self._stage, self._started, self._first_done, self._last_sent = stage, now, done, 0.0
+            self._stage, self._started, self._last_sent = stage, now, 0.0
+        fraction, eta = self._estimator.update(now, stage, done, total)
         if self._on_progress is None or (now - self._last_sent < self._interval_s and done < total):
             return
         self._last_sent = now
-        elapsed = now - self._started
-        advanced = done - self._first_done
-        eta = elapsed / advanced * (total - done) if advanced > 0 and elapsed > 0.5 else None
-        self._on_progress(Progress(stage, done, total, unit, message, eta, elapsed))
+        self._on_progress(Progress(stage, done, total, unit, message, eta, now - self._started, fraction))
 
     def check_cancelled(self, stage: str = "") -> None:
         """Raise `Cancelled` when the user asked to stop; for loops that have no progress to report."""
@@ -142,10 +156,13 @@ def terminal_reporter(stream=None, cancelled: Callable[[], bool] | None = None) 
                     file=stream,
                     leave=True,
                     dynamic_ncols=True,
+                    # Without tqdm's own time left: it is that of the stage, by its mean pace.
+                    bar_format="{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f}{unit} [{elapsed}{postfix}]",
                 )
             )
         bar[0].n, bar[0].total = event.done, event.total
-        bar[0].set_postfix_str(event.message, refresh=True)
+        left = [] if event.eta_s is None else [f"{format_duration(event.eta_s)} left"]
+        bar[0].set_postfix_str(", ".join([*left, *filter(None, [event.message])]), refresh=True)
         if event.done >= event.total:
             close()
 
@@ -153,4 +170,4 @@ def terminal_reporter(stream=None, cancelled: Callable[[], bool] | None = None) 
         close()
         print(text if level == "info" else f"{level.capitalize()}: {text}", file=stream, flush=True)
 
-    return Reporter(on_progress, on_log, cancelled=cancelled)
+    return Reporter(on_progress, on_log, cancelled=cancelled, history=user_history())

@@ -22,6 +22,7 @@ import numpy as np
 
 from . import __version__, pipeline, protocol
 from .errors import Cancelled, ModelError, ProtocolError, SyncTalkError, WorkspaceError
+from .estimate import user_history
 from .options import ProcessOptions
 from .progress import Progress, Reporter
 
@@ -52,6 +53,7 @@ class Server:
             "speak": _speak,
             "render": _render,
             "evaluate": _evaluate,
+            "measure": _measure,
             "footage": _footage,
             "models.fetch": _fetch_model,
         }
@@ -154,7 +156,7 @@ class Server:
         def preview(path: str) -> None:
             self._send(protocol.notification("preview", {"job": job.id, "path": path}))
 
-        return Reporter(progress, log, preview, job.cancelled.is_set)
+        return Reporter(progress, log, preview, job.cancelled.is_set, history=user_history())
 
     # -- answering --------------------------------------------------------------------------------------------------
 
@@ -307,7 +309,8 @@ def _process(params: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     options = ProcessOptions(
         video=Path(params["video"]) if params.get("video") else None, audio_offset_ms=params.get("audio_offset_ms")
     )
-    pipeline.process(root, options, reporter, consent_by=consent.get("by") if consent.get("given") else None)
+    given_by = consent.get("by") if consent.get("given") else None
+    pipeline.process(root, options, reporter, consent_by=given_by, footage=bool(params.get("footage")))
     return {**pipeline.info(root), "warnings": reporter.warnings}
 
 
@@ -318,6 +321,7 @@ def _train(params: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
         params.get("preset", "preview"),
         None if minutes is None else float(minutes),
         reporter,
+        further=bool(params.get("further", False)),
     )
 
 
@@ -359,6 +363,10 @@ def _evaluate(params: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     from .performance import evaluate
 
     return evaluate(Path(_text(params, "workspace")), reporter)
+
+
+def _measure(params: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
+    return {"readiness": pipeline.measure(Path(_text(params, "workspace")), reporter)}
 
 
 def _list_models() -> list[dict[str, Any]]:

@@ -12,13 +12,21 @@ from .common import JobOperator
 class SYNCTALK_OT_train(JobOperator, bpy.types.Operator):
     bl_idname = "synctalk.train"
     bl_label = "Train"
-    bl_description = (
-        "Teach the neural head to look like the person. Training again goes on from where the last one stopped"
-    )
+    bl_description = "Teach the neural head to look like the person. Training again trains it further"
     step = Step.TRAIN
 
     def job(self, context: bpy.types.Context) -> jobs.Job:
         return work.train(context.scene)
 
 
-CLASSES = (SYNCTALK_OT_train,)
+class SYNCTALK_OT_measure(JobOperator, bpy.types.Operator):
+    bl_idname = "synctalk.measure"
+    bl_label = "Measure"
+    bl_description = "Render frames of the trained head and track them again: do its mouth and its eyes move?"
+    step = Step.TRAIN
+
+    def job(self, context: bpy.types.Context) -> jobs.Job:
+        return work.measure(context.scene)
+
+
+CLASSES = (SYNCTALK_OT_train, SYNCTALK_OT_measure)

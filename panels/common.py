@@ -13,6 +13,7 @@ ICONS = {
     State.WAITING: "RADIOBUT_OFF",
     State.READY: "RADIOBUT_ON",
     State.RUNNING: "SORTTIME",
+    State.PARTLY: "INFO",
     State.DONE: "CHECKMARK",
     State.FAILED: "ERROR",
 }

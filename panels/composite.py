@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bpy
 
-from ..synctalk_blender.steps import Facts, State, Status, Step
+from ..synctalk_blender.steps import Facts, State, Status, Step, composite_line
 from .common import OptionsPanel, StepPanel, draw_action
 from .text import label_lines
 
@@ -19,6 +19,9 @@ class SYNCTALK_PT_composite(StepPanel, bpy.types.Panel):
             label_lines(layout, context, "The head over the footage, as nodes that stay yours to edit.")
             draw_action(layout, context, known, status, self.step, "synctalk.composite", "Build Composite", "NODETREE")
             return
+        line = composite_line(known.state)
+        if line:
+            label_lines(layout, context, line, icon="INFO")
         row = layout.row(align=True)
         row.scale_y = 1.4
         picture = row.row(align=True)

@@ -7,7 +7,7 @@ import bpy
 from ..synctalk_blender.scene import rig
 from ..synctalk_blender.steps import Facts, State, Status, Step
 from ..synctalk_blender.work import PROCESS_STAGES
-from ..synctalk_blender.workspace_state import workspace_state
+from ..synctalk_blender.workspace_state import STAGES, workspace_state
 from .common import OptionsPanel, StepPanel, draw_action, draw_info
 from .text import label_lines
 
@@ -46,11 +46,13 @@ class SYNCTALK_PT_track(StepPanel, bpy.types.Panel):
 def _draw_stages(layout: bpy.types.UILayout, known: Facts) -> None:
     column = layout.column(align=True)
     column.scale_y = 0.8
-    for name, (words, _share) in PROCESS_STAGES.items():
+    for name in STAGES:
         state = known.state.stages.get(name, "")
         row = column.row()
         row.active = state != ""
-        row.label(text=words, icon={"done": "CHECKMARK", "partial": "SORTTIME"}.get(state, "RADIOBUT_OFF"))
+        row.label(
+            text=PROCESS_STAGES[name], icon={"done": "CHECKMARK", "partial": "SORTTIME"}.get(state, "RADIOBUT_OFF")
+        )
 
 
 class SYNCTALK_PT_track_options(OptionsPanel, bpy.types.Panel):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import bpy
 
-from ..synctalk_blender import jobs
-from ..synctalk_blender.steps import Facts, Status, Step
-from .common import OptionsPanel, StepPanel, draw_action, draw_info
+from ..synctalk_blender import jobs, steps
+from ..synctalk_blender.steps import Facts, State, Status, Step
+from ..synctalk_blender.workspace_state import WorkspaceState
+from .common import OptionsPanel, StepPanel, draw_action
+from .text import label_lines
 
 
 class SYNCTALK_PT_train(StepPanel, bpy.types.Panel):
@@ -16,13 +18,28 @@ class SYNCTALK_PT_train(StepPanel, bpy.types.Panel):
 
     def draw_step(self, layout: bpy.types.UILayout, context: bpy.types.Context, known: Facts, status: Status) -> None:
         state = known.state
-        if state.trained_step:
-            quality = f", {state.trained_psnr:.1f} dB" if state.trained_psnr else ""
-            draw_info(layout, context, self.step, f"{state.trained_step:,} steps learnt{quality}")
+        if status.state is not State.RUNNING:
+            _draw_head(layout, context, state)
         if jobs.runtime.preview_icon:
             layout.template_icon(jobs.runtime.preview_icon, scale=9.0)
         text = "Train Further" if state.trained_step else "Train"
         draw_action(layout, context, known, status, Step.TRAIN, "synctalk.train", text, "SHADERFX")
+
+
+def _draw_head(layout: bpy.types.UILayout, context: bpy.types.Context, state: WorkspaceState) -> None:
+    """Draw what is known of the trained head."""
+    column = layout.column()
+    for line in steps.head_lines(state):
+        label_lines(column, context, line)
+    if not state.trained_step:
+        return
+    details = layout.column()
+    details.active = False
+    spent = f" in {state.trained_minutes:.1f} min" if state.trained_minutes else ""
+    sharp = f", frames match to {state.trained_psnr:.1f} dB" if state.trained_psnr else ""
+    label_lines(details, context, f"{state.trained_step:,} steps{spent}{sharp}")
+    if state.readiness is None:
+        layout.operator("synctalk.measure", icon="VIEWZOOM")
 
 
 class SYNCTALK_PT_train_options(OptionsPanel, bpy.types.Panel):

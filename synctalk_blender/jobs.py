@@ -53,18 +53,18 @@ class Job:
 
     Attributes:
         fraction: of the whole, in [0, 1]; None until it can be told.
-        eta_s: seconds left; None until it can be told.
+        eta_s: seconds left, counting down between two messages; None while it is not known.
         text: what is being done now.
         error: the sentence of a failure; empty while none.
     """
 
-    def __init__(self, step: Step, title: str, work: Work, stages: dict[str, tuple[str, float]] | None = None) -> None:
+    def __init__(self, step: Step, title: str, work: Work, stages: dict[str, str] | None = None) -> None:
         self.step = step
         self.title = title
         self.stages = stages or {}
-        """The stages of the whole, in order: name -> (words for people, share of the time)."""
+        """Words for people for the names of stages; a stage that is not here is shown by its name."""
         self.fraction: float | None = None
-        self.eta_s: float | None = None
+        self._ends_at: float | None = None
         self.text = ""
         self.message = ""
         self.warnings: list[str] = []
@@ -74,6 +74,7 @@ class Job:
         self.finished = False
         self._work = work
         self._waits_for: Waitable | None = None
+        self._taken: dict[str, Any] | None = None
         self._begun = time.monotonic()
 
     def begin(self) -> None:
@@ -123,7 +124,7 @@ class Job:
                 raise BackendError("Cancelled.", "cancelled")
             self._waits_for = self._submit(wanted) if isinstance(wanted, Request) else wanted
         except StopIteration as stop:
-            self.text, self.fraction, self.eta_s = stop.value or "", 1.0, None
+            self.text, self.fraction, self._ends_at = stop.value or "", 1.0, None
             self.finished = True
         except Exception as error:  # noqa: BLE001 (a timer that raises would be dropped, and the job with it)
             self._fail(error)
@@ -149,26 +150,27 @@ class Job:
         if params["level"] == "warning":
             self.warnings.append(params["text"])
 
+    @property
+    def eta_s(self) -> float | None:
+        left = None if self._ends_at is None else self._ends_at - time.monotonic()
+        return left if left is not None and left > 0 else None  # overdue: no time is better than a wrong one
+
     def _take_progress(self, progress: dict[str, Any]) -> None:
-        done, total = progress["done"], progress["total"]
+        if progress is self._taken:
+            return
+        self._taken = progress
+        done, total, name = progress["done"], progress["total"], progress["stage"]
         part = min(1.0, max(0.0, done / total)) if total else None
-        name = progress["stage"]
-        self.eta_s = progress["eta_s"]
+        eta_s = progress["eta_s"]
+        self._ends_at = None if eta_s is None else time.monotonic() + eta_s
         self.message = progress["message"]
-        if name in self.stages:
-            names = list(self.stages)
-            before = sum(share for _, share in list(self.stages.values())[: names.index(name)])
-            whole = sum(share for _, share in self.stages.values())
-            self.text = self.stages[name][0]
-            self.fraction = (before + self.stages[name][1] * (part or 0.0)) / whole
-            # The stage's own estimate covers the stage alone; what follows is guessed from the shares.
-            if self.eta_s is not None and part:
-                pace = (progress["elapsed_s"] + self.eta_s) / self.stages[name][1]
-                self.eta_s += pace * (whole - before - self.stages[name][1])
-        elif self.stages:  # a detour within a stage, such as a refinement: the whole stays where it is
-            self.text, self.eta_s = name.replace("_", " ").capitalize(), None
-        else:
-            self.text = progress["message"] or name.replace("_", " ").capitalize()
+        plain = name.replace("_", " ").capitalize()
+        self.text = self.stages.get(name, plain) if self.stages else self.message or plain
+        # Of the whole job where the backend knows it; of a job of one part that part is the whole.
+        whole = progress.get("fraction")
+        if whole is not None:
+            self.fraction = max(self.fraction or 0.0, whole)
+        elif not self.stages:
             self.fraction = part
 
 

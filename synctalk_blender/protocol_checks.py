@@ -29,6 +29,7 @@ RESULTS: dict[str, dict[str, tuple[type, ...]]] = {
     "speak": {"animation": TEXT, "frames": (int,), "duration_s": NUMBER, "audio": TEXT},
     "render": {"out": TEXT, "frames": (int,), "width": (int,), "height": (int,)},
     "evaluate": {},
+    "measure": {"readiness": (dict, type(None))},
     "frame": {"width": (int,), "height": (int,)},
     "models.fetch": {"path": TEXT},
 }
@@ -40,6 +41,7 @@ NOTIFICATIONS: dict[str, dict[str, tuple[type, ...]]] = {
         "done": NUMBER,
         "total": NUMBER,
         "eta_s": OPTIONAL_NUMBER,
+        "fraction": OPTIONAL_NUMBER,
         "message": TEXT,
     },
     "log": {"level": TEXT, "text": TEXT},

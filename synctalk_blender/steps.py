@@ -28,6 +28,8 @@ class State(str, enum.Enum):
     WAITING = "Waiting"
     READY = "Ready"
     RUNNING = "Running"
+    PARTLY = "Partly"
+    """Done, and the result is not what it should be: the word says what is missing."""
     DONE = "Done"
     FAILED = "Failed"
 
@@ -87,6 +89,7 @@ def statuses(facts: Facts) -> dict[Step, Status]:
     next_found = bool(facts.running)
     for step in Step:
         done, word = _done(step, facts)
+        partly = done and bool(_lacks(step, facts))
         if facts.running == step.value:
             found[step] = Status(State.RUNNING, "Running")
             continue
@@ -95,6 +98,8 @@ def statuses(facts: Facts) -> dict[Step, Status]:
         next_found = next_found or is_next
         if step.value in facts.failed:
             found[step] = Status(State.FAILED, "Failed", is_next)
+        elif partly:
+            found[step] = Status(State.PARTLY, word)
         elif done:
             found[step] = Status(State.DONE, word)
         elif waits:
@@ -173,7 +178,58 @@ def _done(step: Step, facts: Facts) -> tuple[bool, str]:
             return False, f"{state.stages_done} of {len(STAGES)}"
         return state.tracked, "Tracked" if state.tracked else ""
     if step is Step.TRAIN:
-        return state.trained_step > 0, "Trained" if state.trained_step else ""
+        if state.trained_step and state.readiness is not None and not state.readiness.speaks:
+            return state.readiness.mouth == "not shown", _lacks(step, facts)
+        return state.trained_step > 0, (_lacks(step, facts) or "Trained") if state.trained_step else ""
     if step is Step.SPEAK:
-        return facts.has_speech, "Speaks" if facts.has_speech else ""
+        # Keyframes move the mesh; whether the head speaks is known once it is trained and measured.
+        ready = state.readiness is not None and state.readiness.speaks
+        word = "Speaks" if ready else _lacks(step, facts) or "Keyed"
+        return facts.has_speech, word if facts.has_speech else ""
     return facts.has_composite, "Built" if facts.has_composite else ""
+
+
+def _lacks(step: Step, facts: Facts) -> str:
+    """What the head lacks that the step is about, in two or three words; empty when nothing is known to be missing."""
+    ready = facts.state.readiness
+    if step not in (Step.TRAIN, Step.SPEAK, Step.COMPOSITE) or not facts.state.trained_step:
+        return ""
+    if ready is None:
+        return "Not measured" if step is Step.TRAIN else ""
+    if step is Step.TRAIN:
+        return ready.shortcoming
+    return "" if ready.speaks else ready.shortcoming
+
+
+def head_lines(state: WorkspaceState) -> list[str]:
+    """What is known of the trained head, for the Train panel: sentences, empty without one."""
+    if not state.trained_step:
+        return []
+    if state.readiness is None:
+        return ["Not measured: whether mouth and eyes move is not known. Measure it, or train further."]
+    ready = state.readiness
+    parts = [
+        _part_line(name, grade, gain)
+        for name, grade, gain in (("Mouth", ready.mouth, ready.mouth_gain), ("Eyes", ready.eyes, ready.eyes_gain))
+    ]
+    return [*parts, *([ready.advice] if ready.advice else [])]
+
+
+def _part_line(name: str, grade: str, gain: float | None) -> str:
+    verb = "opens" if name == "Mouth" else "close"
+    if grade == "not shown":
+        return f"{name}: the clip does not show it move."
+    if grade == "not yet" or gain is None:
+        return f"{name}: not yet."
+    return f"{name}: {grade}, {verb} {min(gain, 1.0):.0%} as far as the person’s."
+
+
+def composite_line(state: WorkspaceState) -> str:
+    """What the composite's panel must add about the head in it; empty when the head is ready."""
+    if not state.trained_step:
+        return ""
+    if state.readiness is None:
+        return "Whether the head in it moves its mouth is not measured (panel Train)."
+    if state.readiness.shortcoming:
+        return f"The head in it is not ready: {state.readiness.shortcoming.lower()} (panel Train)."
+    return ""

@@ -24,16 +24,21 @@ from .scene.subject import Subject, read_animation, read_face_mesh, read_head_po
 from .steps import Step
 
 PROCESS_STAGES = {
-    "media": ("Reading the video", 2.0),
-    "landmarks": ("Finding the face", 4.0),
-    "head_sync": ("Following the head", 3.0),
-    "face_sync": ("Reading the expression", 1.0),
-    "portrait_sync": ("Cutting out the portrait", 4.0),
+    "media": "Reading the video",
+    "landmarks": "Finding the face",
+    "head_sync": "Following the head",
+    "face_sync": "Reading the expression",
+    "portrait_sync": "Cutting out the portrait",
+    "footage": "Writing the footage",
 }
-"""Words for the stages of `process` and their rough shares of its time."""
+"""Words for the stages of `process`."""
 
 
-TRAIN_STAGES = {"carving the hull": ("Carving the hull", 1.0), "training": ("Training", 40.0)}
+TRAIN_STAGES = {
+    "preparing the kernels": "Preparing (once on a computer: half a minute)",
+    "measuring mouth and eyes": "Measuring mouth and eyes",
+}
+"""Words for stages of `train` whose names are not for people."""
 
 
 # -- Backend ----------------------------------------------------------------------------------------------------
@@ -128,7 +133,7 @@ def process(scene: bpy.types.Scene, *, setup: bool | None = None, start_frame: i
     params = _process_params(settings, workspace)
 
     def work() -> Work:
-        info = yield Request("process", params)
+        info = yield Request("process", {**params, "footage": True})
         _keep_warnings(info)
         yield from _footage(workspace)
         told = send_to_scene(scene_of(workspace), setup=setup, start_frame=start_frame)
@@ -218,7 +223,7 @@ def train(scene: bpy.types.Scene) -> Job:
     settings = scene.synctalk
     workspace = _workspace(settings)
     consent = _process_params(settings, workspace)
-    params: dict[str, Any] = {"workspace": str(workspace), "preset": settings.preset}
+    params: dict[str, Any] = {"workspace": str(workspace), "preset": settings.preset, "further": True}
     if settings.use_time_limit:
         params["minutes"] = settings.minutes
 
@@ -228,8 +233,7 @@ def train(scene: bpy.types.Scene) -> Job:
             yield Request("process", consent)
         trained = yield Request("train", params)
         _follow_training(workspace)
-        quality = "" if not trained["psnr"] else f", {trained['psnr']:.1f} dB on frames it has not seen"
-        return f"{trained['step']} steps learnt{quality}."
+        return f"{trained['step']} steps learnt."
 
     return Job(Step.TRAIN, "Training", work(), TRAIN_STAGES)
 
@@ -246,6 +250,17 @@ def _follow_training(workspace: Path) -> None:
             importer.import_animation(scene, found, subject, baking.animation_of(found, subject))
         except SceneError as error:  # the head is trained all the same
             _keep_warnings({"warnings": [str(error)]})
+
+
+def measure(scene: bpy.types.Scene) -> Job:
+    """Measure whether mouth and eyes of the scene's trained head move."""
+    workspace = _workspace(scene.synctalk)
+
+    def work() -> Work:
+        yield Request("measure", {"workspace": str(workspace)})
+        return "Mouth and eyes are measured."
+
+    return Job(Step.TRAIN, "Measuring", work(), TRAIN_STAGES)
 
 
 # -- Speak ------------------------------------------------------------------------------------------------------

@@ -17,6 +17,34 @@ STAGES = ("media", "landmarks", "head_sync", "face_sync", "portrait_sync")
 
 
 @dataclass(frozen=True)
+class Readiness:
+    """What the backend measured of the newest head, on rendered frames tracked again (docs/training.md)."""
+
+    mouth: str
+    """`not yet`, `moves`, `clear`, or `not shown` where the clip itself does not show the motion."""
+    eyes: str
+    mouth_gain: float | None = None
+    """How far the mouth opens against the person's own; 1 when as far."""
+    eyes_gain: float | None = None
+    advice: str = ""
+    """What more training will do, or what the clip lacks."""
+
+    @property
+    def speaks(self) -> bool:
+        """Whether the mouth moves enough to speak."""
+        return self.mouth in ("moves", "clear")
+
+    @property
+    def shortcoming(self) -> str:
+        """What is not clear yet, in two or three words; empty when all is that the clip shows."""
+        words = {"not yet": "not yet", "moves": "weak", "not shown": "not in clip"}
+        for name, grade in (("Mouth", self.mouth), ("Eyes", self.eyes)):
+            if grade in words and not (name == "Eyes" and grade == "not shown"):
+                return f"{name} {words[grade]}"
+        return ""
+
+
+@dataclass(frozen=True)
 class WorkspaceState:
     """State of one workspace at one moment."""
 
@@ -39,6 +67,9 @@ class WorkspaceState:
     """Steps the newest checkpoint has learnt; 0 without one."""
     trained_preset: str = ""
     trained_psnr: float | None = None
+    trained_minutes: float = 0.0
+    readiness: Readiness | None = None
+    """None where the newest checkpoint was not measured."""
 
     @property
     def tracked(self) -> bool:
@@ -58,7 +89,8 @@ def workspace_state(root: Path | None) -> WorkspaceState:
     if root is None:
         return WorkspaceState()
     # Every write of the backend is a rename, which changes these.
-    signature = (root, _signature(root / "subject.json"), _signature(root / "checkpoints"))
+    files = ("subject.json", "checkpoints", "checkpoints/readiness.json")
+    signature = (root, *(_signature(root / name) for name in files))
     if _cache[0] != signature:
         _cache = (signature, read_workspace(root))
     return _cache[1]
@@ -115,6 +147,25 @@ def _trained(folder: Path) -> dict[str, Any]:
         found["trained_preset"] = str(config.get("preset", ""))
         psnr = config.get("psnr")
         found["trained_psnr"] = float(psnr) if psnr is not None else None
+        found["trained_minutes"] = float(config.get("elapsed_s", 0.0)) / 60
     except (OSError, ValueError, AttributeError, TypeError):
         pass  # the figures are for show; the head can be used without them
+    found["readiness"] = _readiness(folder, found["trained_step"])
     return found
+
+
+def _readiness(folder: Path, step: int) -> Readiness | None:
+    try:
+        kept = json.loads((folder / "readiness.json").read_text(encoding="utf-8"))
+        if int(kept["step"]) != step:
+            return None  # of an earlier checkpoint
+        mouth, eyes = kept["mouth"], kept["eyes"]
+        return Readiness(
+            str(mouth["grade"]), str(eyes["grade"]), _number(mouth["gain"]), _number(eyes["gain"]), str(kept["advice"])
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)

@@ -21,6 +21,9 @@ STAGE = "face_sync"
 VERSION = 7
 """Part of the stage's key: raised when its results change."""
 
+SPEECH_STEPS = 16
+"""For which the adaptation of the speech model counts beside the four short steps before it."""
+
 FILES = ("tracking.npz", "face_mesh.npz", "audio_features.npz", "speech.safetensors")
 
 
@@ -47,7 +50,7 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
         and workspace.stage_is_done(STAGE, stage_key)
     ):
         return
-    steps = 5
+    steps = 4 + SPEECH_STEPS
     reporter.progress(STAGE, 0, steps, "steps", "reading the tracking")
     landmarks = ws.read_arrays(workspace.root / "landmarks.npz")
     head = ws.read_arrays(workspace.root / "head_sync.npz")
@@ -106,7 +109,7 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
         coefficients[training][:, speech.MOUTH_INDEX],
         valid[training],
         shapes[speech.MOUTH_INDEX],
-        lambda share: reporter.progress(STAGE, 4 + share, steps, "steps", "speech"),
+        lambda share: reporter.progress(STAGE, 4 + SPEECH_STEPS * share, steps, "steps", "speech"),
     )
     model.save(workspace.root / "speech.safetensors")
     reporter.progress(STAGE, steps, steps, "steps")

@@ -19,6 +19,9 @@ FILM, POSES, POINTS = "stabilized.mp4", "poses.svg", "points.png"
 MOST_DRAWN = 6000
 """Frames a curve is drawn of; of a longer clip every second, third and so on."""
 
+REPORT_SHARE = 0.2
+"""Of the stage's time: progress counts on from the tracking's, or time left would be told as none."""
+
 
 def write_head_sync_report(workspace: Workspace, reporter: Reporter) -> list[Path]:
     """Write the stabilised film, the pose curves and the points of `head_sync.npz`; each file whole or not at all.
@@ -36,7 +39,8 @@ def write_head_sync_report(workspace: Workspace, reporter: Reporter) -> list[Pat
     frames = tracked.frames
 
     def tell(done: int) -> None:
-        reporter.progress(STAGE, done, frames, message="pictures of the tracking")
+        share = 1 - REPORT_SHARE * (1 - done / max(frames, 1))
+        reporter.progress(STAGE, round(share * frames), frames, message="pictures of the tracking")
 
     tell(0)
     if not tracked.valid.any():

@@ -16,7 +16,7 @@ from .face_model import FaceModel, read_face_model
 from .head_motion_tracker import expected_focal_px, track_head_motion
 from .head_points_tracker import track_head_points
 from .landmarks_stage import Landmarks
-from .report import write_head_sync_report
+from .report import REPORT_SHARE, write_head_sync_report
 from .stabilizer import SteadyMotion, find_cuts, stabilize
 
 STAGE = "head_sync"
@@ -99,7 +99,7 @@ def _track(
     frames = len(detected)
 
     def tell(share: float, message: str) -> None:
-        reporter.progress(STAGE, round(share * frames), frames, message=message)
+        reporter.progress(STAGE, round((1 - REPORT_SHARE) * share * frames), frames, message=message)
 
     tell(0, "poses from landmarks")
     if cuts.any():

@@ -22,6 +22,8 @@ from .learn import learn_clip
 from .segmenter import PersonSegmenter, probability_of
 
 STAGE = "portrait_sync"
+BACKGROUND_SHARE = 0.05
+"""Of the stage's progress, for learning the background before the frames."""
 VERSION = 2  # of the algorithm: raise it when results change, and workspaces become stale
 
 
@@ -69,11 +71,12 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
         for index in range(count)
         if not (workspace.matte_path(index).exists() and workspace.plate_path(index).exists())
     ]
+    ahead = 0.0
     if model is None:
-        missing = list(range(count))
+        missing, ahead = list(range(count)), BACKGROUND_SHARE * count
 
         def learning(done: int, total: int) -> None:
-            reporter.progress(STAGE, 0, count, message=f"background {100 * done // total} %")
+            reporter.progress(STAGE, ahead * done / total, count, message=f"background {100 * done // total} %")
 
         model = learn_clip(workspace.read_frame, segment, landmarks, usable, learning, workspace.read_alpha)
         _save_model(workspace, model, key)
@@ -88,7 +91,11 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
         write_image(workspace.plate_path(index), plate)
         write_image(workspace.matte_path(index), mattes)
 
-    _each(work, missing, lambda done: reporter.progress(STAGE, count - len(missing) + done, count))
+    def report(done: int) -> None:
+        before = max(ahead, count - len(missing))
+        reporter.progress(STAGE, before + (count - before) * done / max(len(missing), 1), count)
+
+    _each(work, missing, report)
     workspace.stage_ends(STAGE, key)
 
 

@@ -9,19 +9,10 @@ import numpy as np
 from ..workspace import Workspace, write_json
 from . import checkpoints
 
-FRAMES = 60
-"""Frames learnt from, spread over the clip, that it is measured on."""
-
 MOST = 1.5
 """Times the tracked motion at most: beyond that the field has seen nothing."""
 
 _FILE = "lip_response.json"
-
-
-def frames_to_measure(valid: np.ndarray) -> np.ndarray:
-    """Numbers of the frames that `keep` wants measured, of those learnt from; valid: (N,) bool, where the face is known."""
-    learnt = np.flatnonzero(valid)
-    return learnt[np.unique(np.linspace(0, len(learnt) - 1, FRAMES).astype(int))]
 
 
 def keep(workspace: Workspace, lip_range: float | None) -> None:

@@ -32,6 +32,7 @@ from .watch import Watch, validation_split
 CHECKPOINT_SECONDS = 30.0
 LOOK_SECONDS, LOOK_SHARE = 5.0, 0.05
 """Between two looks at the head; longer where looking would take more than this share of the time."""
+PREPARING = "preparing the kernels"
 COARSE_STEPS = ((250, 2, 24),)
 """(until step, times the step length, samples a ray): a hull is thick: at first it is sampled coarsely but wholly."""
 ANNEAL = 0.85
@@ -68,12 +69,14 @@ def train(
     seed: int = 0,
     device: str = "auto",
     steps: int | None = None,
+    further: bool = False,
 ) -> TrainResult:
     """Train the workspace's head, or go on from its last checkpoint.
 
     Args:
-        minutes: training time, the preset's own when None.
+        minutes: training time, the preset's own when None; what an earlier run of this training took is part of it.
         steps: this many steps instead, however long they take.
+        further: where the earlier training was complete, train for so many minutes or steps on top of it.
 
     Raises:
         ConsentError: the consent of the person shown is not recorded.
@@ -87,6 +90,8 @@ def train(
         )
     minutes = minutes if minutes is not None else preset.minutes
     with Trainer(workspace, preset, reporter, minutes, seed, device, steps) as trainer:
+        if further:
+            trainer.add_to_complete()
         return trainer.run()
 
 
@@ -127,6 +132,7 @@ class Trainer:
         tracked = read_arrays(workspace.root / "head_sync.npz")
         self.poses = tracked["head_to_camera"].copy()
         self.step, self.elapsed_s, self.refined, self.skipped, self.slower = 0, 0.0, 0, 0.0, 1.0
+        self.complete = False
         # A quarter of a gigabyte, read only for a recipe that has a fine stage.
         lpips = Lpips.load() if preset.fine_weight > 0 else None
         self.lpips = None if lpips is None else lpips.to(self.device)
@@ -231,6 +237,7 @@ class Trainer:
         state = checkpoint.state
         self.step, self.elapsed_s, self.refined = state["step"], state["elapsed_s"], state["refined"]
         self.skipped, self.slower = state.get("skipped", 0.0), state.get("slower", 1.0)
+        self.complete = state.get("complete", False)
         used = checkpoint.tensors["used"].float().to(self.device)
         self.occupancy = Occupancy((checkpoint.tensors["hull"] > 0).to(self.device), used)
         self._reseed()
@@ -252,8 +259,16 @@ class Trainer:
             fused=True,
         )
 
+    def add_to_complete(self) -> None:
+        """Where the training is complete, let the limit count from here."""
+        if self.complete or self.share >= 1:
+            self.limit_s += self.elapsed_s
+            self.limit_steps = None if self.limit_steps is None else self.limit_steps + self.step
+            self.skipped = 0.0
+
     def _save(self) -> Path:
         state = {
+            "complete": self.complete,
             "preset": self.preset.name,
             "elapsed_s": self.elapsed_s,
             "refined": self.refined,
@@ -286,8 +301,8 @@ class Trainer:
     def _tell(self) -> None:
         message = f"step {self.step}"
         if self.watch.looks:
-            look = self.watch.looks[-1]
-            message += f", PSNR {look.psnr_validation:.1f} dB, {look.steps_per_s:.0f} steps/s"
+            message += f", PSNR {self.psnr:.1f} dB"
+        message += self.watch.pace(self.step, time.monotonic())
         if self.limit_steps is not None:
             self.reporter.progress(
                 "training", min(self.share, 1) * self.limit_steps, self.limit_steps, "steps", message
@@ -297,9 +312,12 @@ class Trainer:
 
     def run(self) -> TrainResult:
         """Train until the time is used up, or until the frames kept out gain nothing any more."""
-        path, recoveries = None, 0
+        recoveries = 0
+        pause_s, look_s = LOOK_SECONDS, np.inf
+        if self.share < 1:
+            self._prepare()
+            self.complete = False
         saved = looked = time.monotonic()
-        pause_s = LOOK_SECONDS
         started, step_then = time.monotonic() - self.elapsed_s, self.step
         self._tell()
         while self.share < 1:
@@ -307,7 +325,8 @@ class Trainer:
                 self._refine_poses()
                 self.refined += 1
                 self.elapsed_s = time.monotonic() - started
-                path, saved = self._save(), time.monotonic()  # a minute's work on a long clip
+                self._save()  # a minute's work on a long clip
+                saved = time.monotonic()
             try:
                 self._set_rates(min(self.share, 1.0))
                 self._train_step()
@@ -321,7 +340,8 @@ class Trainer:
             if now - looked > pause_s:
                 self._look((self.step - step_then) / (now - looked))
                 looked, step_then = time.monotonic(), self.step
-                pause_s = max(LOOK_SECONDS, (looked - now) / LOOK_SHARE)
+                look_s = min(look_s, looked - now)  # the first one reads its frames
+                pause_s = max(LOOK_SECONDS, look_s / LOOK_SHARE)
                 if self.watch.has_collapsed():
                     recoveries += 1
                     self._recover(Diverged("the head has fallen apart"), recoveries)
@@ -329,15 +349,29 @@ class Trainer:
                     continue
                 self._stop_early()
             if now - saved > min(CHECKPOINT_SECONDS, self.limit_s / 6):
-                path = self._save()
+                self._save()
                 saved = time.monotonic()
             if self.step % 10 == 0 and self.share < 1:
                 self._tell()
         self._look((self.step - step_then) / max(time.monotonic() - looked, 1e-3))
-        if path is None or path.stem != f"step_{self.step:07d}":
-            path = self._save()
+        self.complete = True
+        path = self._save()
         self._tell()
         return TrainResult(self.step, self.elapsed_s / 60, self.psnr, path)
+
+    def _prepare(self) -> None:
+        """Have the kernels compiled before the clock starts: the first time on a computer takes half a minute.
+
+        The step is not a training's: its gradients go nowhere.
+        """
+        self.reporter.progress(PREPARING, 0, 1, "kernels", "the first time on a computer takes half a minute")
+        self._loss()[0].backward()
+        self.optimiser.zero_grad(set_to_none=True)
+        frame = self.learnt[0]
+        Renderer(self.field, self.kernel).render(self.camera, self.poses[frame], self.conditions[frame])
+        self.field.train()
+        self._reseed()
+        self.reporter.progress(PREPARING, 1, 1, "kernels")
 
     def _look(self, steps_per_s: float) -> None:
         renderer = Renderer(self.field, self.kernel)
@@ -392,10 +426,22 @@ class Trainer:
         return self.pool.sample(self.rng, *given), patches
 
     def _train_step(self) -> None:
-        field, device = self.field, self.device
         # Looked for in the weights as well: compiled code may take a number that is none for any other.
-        if self.step % 10 == 0 and not all(torch.isfinite(weight.sum()) for weight in field.parameters()):
+        if self.step % 10 == 0 and not all(torch.isfinite(weight.sum()) for weight in self.field.parameters()):
             raise Diverged("a weight is not a number")
+        loss, positions, weights = self._loss()
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        if not np.isfinite(float(loss.detach())):
+            raise Diverged("the loss is not a number")
+        self.optimiser.step()
+        self.occupancy.remember(self.field, self.step, positions, weights)
+        self.step += 1
+        self.pool.advance(self.step)
+
+    def _loss(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The loss of a new batch of rays, and its samples' places (M, 3) in the unit cube and weights (M)."""
+        field, device = self.field, self.device
         rays, patches = self._rays()
         total = len(rays.u)
         poses = np.repeat(self.poses[rays.frames], rays.counts, axis=0)
@@ -427,15 +473,7 @@ class Trainer:
         loss = colour_loss(predicted, truth, at_mouth, self.mouth_weight) + SPREAD_WEIGHT * spread.mean()
         if patches:
             loss = loss + self.preset.fine_weight * self._perceptual(predicted[-in_patches:], truth[-in_patches:])
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        value = float(loss.detach())
-        if not np.isfinite(value):
-            raise Diverged("the loss is not a number")
-        self.optimiser.step()
-        self.occupancy.remember(field, self.step, samples.positions, weights)
-        self.step += 1
-        self.pool.advance(self.step)
+        return loss, samples.positions, weights
 
     def _perceptual(self, predicted: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
         """The second term of Eq. 13, of (P·S², 3) patches: LPIPS, or `structural_loss` where its weights are absent."""

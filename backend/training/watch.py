@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +24,7 @@ _STRETCH_SHARE = 0.03
 _PATIENCE_STEPS = 2000
 """Without gain after which a training has learnt what it can."""
 _GAIN_DB = 0.02
+_PACE_SECONDS = 10.0
 _COLLAPSE_DB = 6.0
 _EQUAL_DB = 100.0
 
@@ -75,6 +77,7 @@ class Watch:
     looks: list[Look] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self._steps: deque[tuple[float, int]] = deque()
         self._log = self.workspace.checkpoints / "log.jsonl"
         self._read: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
         self._learnt = self.learnt[np.linspace(0, len(self.learnt) - 1, SHOWN).astype(int)]
@@ -120,6 +123,18 @@ class Watch:
     def preview(self) -> Path:
         """The picture that `look` writes."""
         return self.workspace.reports / "training.png"
+
+    def pace(self, step: int, now: float) -> str:
+        """How fast it trains, over the last `_PACE_SECONDS`; empty until that is known. For the end of a message."""
+        self._steps.append((now, step))
+        while now - self._steps[0][0] > _PACE_SECONDS and len(self._steps) > 2:
+            self._steps.popleft()
+        began, first = self._steps[0]
+        seconds = now - began
+        if seconds < 1 or step <= first:
+            return ""
+        rate = (step - first) / seconds
+        return f", {rate:.0f} steps/s" if rate >= 1 else f", {1 / rate:.1f} s a step"
 
     def has_learnt_what_it_can(self, since_step: int) -> bool:
         """Whether the frames kept out have not gained for `_PATIENCE_STEPS`, counted from `since_step`."""

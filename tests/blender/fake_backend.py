@@ -43,6 +43,7 @@ def count(job: int, params: dict) -> None:
             "unit": "steps",
             "message": "",
             "eta_s": None,
+            "fraction": done / total if total else None,
         }
         send({"method": "progress", "params": progress | {"elapsed_s": done * 0.01}})
         if done == total // 2:
@@ -123,6 +124,8 @@ for line in sys.stdin:
         threading.Thread(target=misbehave, args=(request_id, params["fault"]), daemon=True).start()
     elif method == "train":
         threading.Thread(target=count, args=(request_id, params), daemon=True).start()
+    elif method == "measure":
+        send({"id": request_id, "result": {"readiness": None}})
     elif method == "environment":
         send({"id": request_id, "result": sorted(os.environ)})
     elif method == "slow":

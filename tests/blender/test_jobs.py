@@ -203,3 +203,81 @@ def test_every_panel_draws_in_every_state(parts, scene):
         for method in ("draw_header", "draw_header_preset", "draw"):
             if hasattr(panel, method):
                 getattr(panel, method)(bpy.context)
+
+
+def progress(stage, fraction, eta_s, done=1, total=4, message=""):
+    return {
+        "stage": stage, "done": done, "total": total, "unit": "frames", "message": message,
+        "eta_s": eta_s, "elapsed_s": 1.0, "fraction": fraction,
+    }  # fmt: skip
+
+
+class Waits:
+    """What a job waits for, with progress set by hand."""
+
+    def __init__(self):
+        self.progress = None
+
+    def poll(self):
+        return False
+
+    def cancel(self):
+        pass
+
+
+@pytest.fixture
+def waiting(parts):
+    waits = Waits()
+
+    def work():
+        yield waits
+        return ""
+
+    job = parts.jobs.Job(parts.steps.Step.TRACK, "Tracking", work(), parts.work.PROCESS_STAGES)
+    job.begin()
+
+    def show(**given):
+        waits.progress = progress(**given)
+        job.advance()
+        return job
+
+    return show
+
+
+def test_a_stage_of_another_name_neither_stops_the_bar_nor_hides_the_time_left(waiting):
+    assert waiting(stage="media", fraction=0.1, eta_s=60).text == "Reading the video"
+    job = waiting(stage="a_stage_of_tomorrow", fraction=0.4, eta_s=30)
+    assert (job.text, job.fraction) == ("A stage of tomorrow", 0.4)
+    assert job.eta_s == pytest.approx(30, abs=1)
+
+
+def test_the_bar_never_goes_back_and_stays_where_the_backend_knows_nothing(waiting):
+    waiting(stage="media", fraction=0.5, eta_s=10)
+    assert waiting(stage="landmarks", fraction=0.3, eta_s=20).fraction == 0.5
+    job = waiting(stage="landmarks", fraction=None, eta_s=None)
+    assert (job.fraction, job.eta_s) == (0.5, None)
+
+
+def test_the_time_left_counts_down_between_messages_and_is_not_shown_once_it_is_over(waiting):
+    job = waiting(stage="media", fraction=0.5, eta_s=0.05)
+    assert 0 < job.eta_s <= 0.05
+    job.advance()  # the same message again must not wind the clock back
+    time.sleep(0.06)
+    job.advance()
+    assert job.eta_s is None
+
+
+def test_the_train_panel_measures_a_head_that_was_not_measured(parts, scene, tmp_path):
+    write_head(tmp_path / "anna.synctalk", None)
+    assert parts.steps.statuses(parts.facts.facts(scene))[parts.steps.Step.TRAIN].word == "Not measured"
+    assert bpy.ops.synctalk.measure() == {"FINISHED"}
+    assert "measured" in parts.jobs.runtime.notes[parts.steps.Step.TRAIN]
+
+
+def write_head(root, readiness, step=600):
+    folder = root / "checkpoints"
+    folder.mkdir(exist_ok=True)
+    (folder / f"step_{step:07d}.safetensors").touch()
+    (folder / "config.json").write_text(json.dumps({"preset": "preview", "psnr": 28.4, "elapsed_s": 120.0}))
+    if readiness is not None:
+        (folder / "readiness.json").write_text(json.dumps(readiness))

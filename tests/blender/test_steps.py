@@ -110,6 +110,81 @@ def test_a_workspace_says_what_it_holds(states, tmp_path):
     assert (state.trained_step, state.trained_preset, state.trained_psnr) == (300, "preview", 31.5)
 
 
+def head(mouth, eyes, step=600, advice="About 5 more minutes of training should bring the mouth to “moves”."):
+    part = {"gain": 0.8, "correlation": 0.9, "clip_range": 0.1}
+    kept = {"step": step, "advice": advice, "mouth": {"grade": mouth, **part}, "eyes": {"grade": eyes, **part}}
+    return json.dumps(kept)
+
+
+@pytest.fixture
+def trained(states, tmp_path):
+    """What a workspace with a head says, by what was measured of it (the text of readiness.json, or None)."""
+
+    def read(text):
+        subject = {"format": 1, "frames": 300, "consent": {"given": True, "by": "Ada"}}
+        subject["stages"] = {name: {"state": "done", "key": "x"} for name in states.STAGES}
+        (tmp_path / "subject.json").write_text(json.dumps(subject))
+        (tmp_path / "checkpoints").mkdir(exist_ok=True)
+        (tmp_path / "checkpoints" / "step_0000600.safetensors").touch()
+        (tmp_path / "checkpoints" / "config.json").write_text('{"psnr": 28.4, "elapsed_s": 120}')
+        if text is not None:
+            (tmp_path / "checkpoints" / "readiness.json").write_text(text)
+        return states.read_workspace(tmp_path)
+
+    return read
+
+
+@pytest.mark.parametrize(
+    ("mouth", "eyes", "train", "next_step", "speak"),
+    [
+        ("not yet", "not yet", "Mouth not yet", "train", "Mouth not yet"),
+        ("not yet", "clear", "Mouth not yet", "train", "Mouth not yet"),
+        ("moves", "clear", "Mouth weak", "speak", "Speaks"),
+        ("clear", "not yet", "Eyes not yet", "speak", "Speaks"),
+        ("clear", "clear", "Trained", "speak", "Speaks"),
+        ("clear", "not shown", "Trained", "speak", "Speaks"),
+        ("not shown", "clear", "Mouth not in clip", "speak", "Mouth not in clip"),
+    ],
+)
+def test_a_head_is_called_ready_only_when_it_is(steps, trained, mouth, eyes, train, next_step, speak):
+    facts = steps.Facts(backend="ready", state=trained(head(mouth, eyes)), has_head=True)
+    found = steps.statuses(facts)
+    assert found[steps.Step.TRAIN].word == train
+    assert (found[steps.Step.TRAIN].state is steps.State.DONE) == (train == "Trained")
+    assert [step.value for step, status in found.items() if status.is_next] == [next_step]
+    spoken = steps.statuses(dataclasses.replace(facts, has_speech=True, has_composite=True))
+    assert spoken[steps.Step.SPEAK].word == speak
+    assert (spoken[steps.Step.SPEAK].state is steps.State.DONE) == (speak == "Speaks")
+    assert spoken[steps.Step.COMPOSITE].word == "Built"
+    ready = train == "Trained"
+    assert ("not ready" in steps.composite_line(facts.state)) != ready
+
+
+def test_a_head_that_was_not_measured_is_said_to_be_so(steps, trained):
+    for text in (None, head("clear", "clear", step=500), "[]", '{"step": 600}'):
+        facts = steps.Facts(backend="ready", state=trained(text), has_head=True, has_speech=True)
+        found = steps.statuses(facts)
+        assert found[steps.Step.TRAIN].word == "Not measured"
+        assert found[steps.Step.SPEAK].word == "Keyed"
+        assert "Not measured" in steps.head_lines(facts.state)[0]
+        assert "not measured" in steps.composite_line(facts.state)
+
+
+def test_the_panel_says_what_more_training_will_do(steps, trained):
+    lines = steps.head_lines(trained(head("not yet", "clear")))
+    assert lines[0].startswith("Mouth: not yet")
+    assert lines[1].startswith("Eyes: clear")
+    assert "5 more minutes" in lines[2]
+
+
+def test_a_new_measurement_is_noticed(states, trained, tmp_path):
+    trained(head("not yet", "not yet"))
+    assert states.workspace_state(tmp_path).readiness.mouth == "not yet"
+    (tmp_path / "new.json").write_text(head("clear", "clear"))
+    (tmp_path / "new.json").replace(tmp_path / "checkpoints" / "readiness.json")
+    assert states.workspace_state(tmp_path).readiness.mouth == "clear"
+
+
 @pytest.mark.parametrize("text", ["", "no json", "[]", '{"format": "x"}', '{"format": 1, "frames": []}'])
 def test_a_damaged_workspace_is_a_sentence(states, tmp_path, text):
     (tmp_path / "subject.json").write_text(text)

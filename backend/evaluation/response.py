@@ -1,0 +1,97 @@
+"""How far a head's mouth and eyes follow what drives them, against the person's own: pure functions on landmarks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .metrics import correlation, lip_opening
+
+NOT_YET, MOVES, CLEAR, NOT_SHOWN = "not yet", "moves", "clear", "not shown"
+GRADES = (NOT_YET, MOVES, CLEAR, NOT_SHOWN)
+"""`not shown`: the clip itself does not show the motion, so no head can learn it."""
+
+_LIDS = (((160, 144), (159, 145), (158, 153), (33, 133)), ((385, 380), (386, 374), (387, 373), (362, 263)))
+"""Of each eye three pairs of upper and lower lid, then its corners (MediaPipe's indices)."""
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """From where on a motion counts; docs/training.md has the measurements behind the figures."""
+
+    shown: float
+    """Range of the opening in the clip below which the clip does not show the motion."""
+    moves: tuple[float, float]
+    """Least gain and correlation of `moves`."""
+    clear: tuple[float, float]
+    """Least gain and correlation of `clear`."""
+
+
+MOUTH = Thresholds(shown=0.04, moves=(0.4, 0.7), clear=(0.75, 0.95))
+EYES = Thresholds(shown=0.08, moves=(0.4, 0.8), clear=(0.75, 0.97))
+
+
+@dataclass(frozen=True)
+class Response:
+    """What was measured of the mouth, or of the eyes.
+
+    Attributes:
+        grade: one of `GRADES`.
+        gain: slope of the rendered opening over the person's, 1 when both open alike; None where nothing was found.
+        correlation: of both, in [-1, 1]; None likewise.
+        clip_range: how far the opening goes in the clip (mouth: in distances between the eyes' outer corners; eyes: in
+            widths of the eye).
+    """
+
+    grade: str
+    gain: float | None
+    correlation: float | None
+    clip_range: float
+
+
+def mouth_opening(landmarks: np.ndarray) -> np.ndarray:
+    """(N) distance between the inner lips over that between the eyes' outer corners; landmarks: (N, 478, 2) pixels."""
+    return lip_opening(landmarks)
+
+
+def eye_opening(landmarks: np.ndarray) -> np.ndarray:
+    """(N) distance between the lids over the eye's width (eye aspect ratio, Soukupová and Čech 2016), mean of both eyes.
+
+    About 0.3 for open and 0.1 for shut eyes: the lids' borders keep a distance. landmarks: (N, 478, 2) pixels.
+    """
+    points = landmarks.astype(np.float64)
+
+    def distance(pair: tuple[int, int]) -> np.ndarray:
+        return np.linalg.norm(points[:, pair[0]] - points[:, pair[1]], axis=-1)
+
+    eyes = [np.mean([distance(pair) for pair in lids], axis=0) / distance(corners) for *lids, corners in _LIDS]
+    return np.mean(eyes, axis=0)
+
+
+def motion_range(opening: np.ndarray) -> float:
+    """Between the third least and the third greatest value that are finite: a blink is few frames, an error is one."""
+    values = np.sort(opening[np.isfinite(opening)])
+    return float(values[-3] - values[2]) if len(values) >= 6 else 0.0
+
+
+def response(rendered: np.ndarray, real: np.ndarray, clip_range: float, thresholds: Thresholds) -> Response:
+    """Grade (N) openings of rendered frames against the openings asked for; NaN where no face was found."""
+    if clip_range < thresholds.shown:
+        return Response(NOT_SHOWN, None, None, round(clip_range, 3))
+    seen = np.isfinite(rendered) & np.isfinite(real)
+    if seen.sum() < 3 or np.std(real[seen]) < 1e-9:
+        return Response(NOT_YET, None, None, round(clip_range, 3))
+    gain = float(np.polyfit(real[seen], rendered[seen], 1)[0])
+    agreement = correlation(rendered, real)
+    agreement = agreement if np.isfinite(agreement) else 0.0
+    return Response(grade(gain, agreement, thresholds), round(gain, 3), round(agreement, 3), round(clip_range, 3))
+
+
+def grade(gain: float, agreement: float, thresholds: Thresholds) -> str:
+    """`not yet`, `moves` or `clear` for a gain and a correlation."""
+    found = NOT_YET
+    for name, (least_gain, least_correlation) in ((MOVES, thresholds.moves), (CLEAR, thresholds.clear)):
+        if gain >= least_gain and agreement >= least_correlation:
+            found = name
+    return found

@@ -94,7 +94,7 @@ def test_what_more_training_will_do_is_said_as_far_as_it_can_be_known():
     assert "more minutes" in promised
     assert "mouth" in promised
     assert "eyes" not in promised
-    both = outlook(*responses(("not yet", 0.1, 0.3), ("not yet", 0.1, 0.3)), 1, 70)
+    both = outlook(*responses(("moves", 0.5, 0.7), ("moves", 0.5, 0.8)), 200, 70)
     assert "the mouth and eyes" in both
     hopeless = outlook(*responses(("moves", 0.4, 0.55)), 200, 12)
     assert "hardly improve the mouth" in hopeless

@@ -10,13 +10,12 @@ property: composing again renews what they show and leaves values, places and li
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import bpy
 import numpy as np
 
-from . import footage, nodes, rig, warning
+from . import footage, nodes, render_size, rig, warning
 from .errors import SceneError
 from .scene_setup import FIRST_FRAME
 from .subject import Subject
@@ -56,7 +55,10 @@ def compose(
         _build(tree, subject)
     _show_footage(tree, subject, plate_frame, first_frame)
     _connect_head(scene, tree, subject, np.arange(first_frame, first_frame + len(plate_frame)), frames)
-    _follow_render(scene, tree, subject)
+    _replace_fixed_size(tree)
+    for role in ("at render size", _BAKED_SIZE):
+        if (node := _node(tree, role)) is not None:
+            render_size.place_in_render(node, scene, subject.frame_size[0])
     _warn_without_engine(scene, tree, is_live=frames is None)
     scene.render.use_compositing = True
     footage.show_plate(found.camera)
@@ -87,7 +89,9 @@ def _build(tree: nodes.Tree, subject: Subject) -> None:
         nodes.group_node(tree, _group(_EDGE, _build_edge)), "edge softness", frames["Edge softness"], (420, -740)
     )
 
-    sized = _marked(nodes.group_node(tree, _group(_SIZE, _build_size)), "at render size", frames["Output"], (680, -160))
+    sized = _marked(
+        nodes.group_node(tree, _group(_SIZE, render_size.build)), "at render size", frames["Output"], (680, -160)
+    )
     tree.links.new(placed.outputs[0], sized.inputs["Image"])
     over = _marked(nodes.group_node(tree, _group(_OVER, _build_over)), "output", frames["Output"], (920, -300))
     tree.links.new(sized.outputs[0], over.inputs["Background"])
@@ -137,7 +141,7 @@ def _connect_head(
             _marked(tree.nodes.new("CompositorNodeRLayers"), wanted, frame, (0, -740)).scene = scene
         else:
             baked = _image_node(tree, frame, wanted, "Baked head", (-280, -740))
-            sized = _marked(nodes.group_node(tree, _group(_SIZE, _build_size)), _BAKED_SIZE, frame, (0, -740))
+            sized = _marked(nodes.group_node(tree, _group(_SIZE, render_size.build)), _BAKED_SIZE, frame, (0, -740))
             tree.links.new(baked.outputs["Image"], sized.inputs["Image"])
         for socket in targets:
             tree.links.new(_head_output(tree, wanted), socket)
@@ -194,55 +198,18 @@ def set_place(node: nodes.Node, subject: Subject) -> None:
     node.inputs["Feather"].default_value = 0.0 if subject.is_whole_picture else max(1.0, 0.03 * side)
 
 
-def _follow_render(scene: bpy.types.Scene, tree: nodes.Tree, subject: Subject) -> None:
-    """Keep what has the footage's size in its place in the render, whatever its size, aspect, pixels and region are later.
-
-    The footage's width fills the render's, as the imported camera sees it; above and below more or less is shown.
-    """
-    width, height = "floor(x * percent / 100)", "floor(y * percent / 100)"
-    expressions = {
-        "Scale X": f"{width} / {subject.frame_size[0]}",
-        "Scale Y": f"{width} / {subject.frame_size[0]} * aspect_x / aspect_y",
-        # Of a region alone, the middle is elsewhere; its sides are whole pixels.
-        "X": f"border * crop * ({width} - floor(left * {width} + .0001) - floor(right * {width} + .0001)) / 2",
-        "Y": f"border * crop * ({height} - floor(low * {height} + .0001) - floor(high * {height} + .0001)) / 2",
-    }
-    _replace_fixed_size(tree)
-    for role in ("at render size", _BAKED_SIZE):
-        node = _node(tree, role)
-        for name, expression in expressions.items() if node is not None else ():
-            used = {word: path for word, path in _RENDER.items() if re.search(rf"\b{word}\b", expression)}
-            nodes.drive(node.inputs[name], expression, used, scene)
-
-
 def _replace_fixed_size(tree: nodes.Tree) -> None:
     """A composite of an earlier version scales to one size: put the group that follows in its place."""
     old = _node(tree, "at render size")
     if old is None or old.bl_idname == "CompositorNodeGroup":
         return
     place = tuple(old.location)
-    new = _marked(nodes.group_node(tree, _group(_SIZE, _build_size)), "at render size", old.parent, place)
+    new = _marked(nodes.group_node(tree, _group(_SIZE, render_size.build)), "at render size", old.parent, place)
     for link in list(old.inputs[0].links):
         tree.links.new(link.from_socket, new.inputs["Image"])
     for link in list(old.outputs[0].links):
         tree.links.new(new.outputs[0], link.to_socket)
     tree.nodes.remove(old)
-
-
-_RENDER = {
-    "x": "render.resolution_x",
-    "y": "render.resolution_y",
-    "percent": "render.resolution_percentage",
-    "aspect_x": "render.pixel_aspect_x",
-    "aspect_y": "render.pixel_aspect_y",
-    "border": "render.use_border",
-    "crop": "render.use_crop_to_border",
-    "left": "render.border_min_x",
-    "right": "render.border_max_x",
-    "low": "render.border_min_y",
-    "high": "render.border_max_y",
-}
-"""What the drivers read of the scene, by the names that their expressions give it."""
 
 
 # -- groups -------------------------------------------------------------------------------------------------------------
@@ -271,21 +238,6 @@ def _build_place(tree: nodes.Tree, source: nodes.Node, target: nodes.Node) -> No
     inside = nodes.math(tree, "SUBTRACT", nodes.math(tree, "MULTIPLY", outline, 2.0), 1.0, clamp=True)
     feathered = nodes.set_alpha(tree, plate, inside, replace=False)
     tree.links.new(nodes.alpha_over(tree, whole, feathered).outputs[0], target.inputs[0])
-
-
-def _build_size(tree: nodes.Tree, source: nodes.Node, target: nodes.Node) -> None:
-    """What has the footage's size at its place in the render, clear beyond it."""
-    nodes.add_input(tree, "Image", "Color")
-    nodes.add_input(tree, "Scale X", "Float", 1.0, tip="Pixels of the render for one of the footage")
-    nodes.add_input(tree, "Scale Y", "Float", 1.0, tip="Pixels of the render for one of the footage")
-    nodes.add_input(tree, "X", "Float", 0.0, tip="From the middle of what is rendered, in its pixels")
-    nodes.add_input(tree, "Y", "Float", 0.0, tip="From the middle of what is rendered, in its pixels, upwards")
-    nodes.add_output(tree)
-    image = source.outputs["Image"]
-    nothing = nodes.clear_render(tree)
-    scaled = nodes.scale(tree, image, source.outputs["Scale X"], source.outputs["Scale Y"])
-    moved = nodes.transform(tree, scaled, source.outputs["X"], source.outputs["Y"], 1.0)
-    tree.links.new(nodes.alpha_over(tree, nothing, moved).outputs[0], target.inputs[0])
 
 
 def _build_edge(tree: nodes.Tree, source: nodes.Node, target: nodes.Node) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from . import keyframes, paths, rig
+from . import keyframes, paths, render_size, rig
 from .errors import SceneError
 from .subject import Subject
 
@@ -78,7 +78,9 @@ def offset_keys(first_frame: int, shown: np.ndarray) -> tuple[np.ndarray, np.nda
     return first_frame + changes, offsets[changes]
 
 
-def show_behind_camera(camera: bpy.types.Object, subject: Subject, shown: np.ndarray, first_frame: int) -> None:
+def show_behind_camera(
+    scene: bpy.types.Scene, camera: bpy.types.Object, subject: Subject, shown: np.ndarray, first_frame: int
+) -> None:
     """Make footage and clean plate the camera's background; the artist's own background images are kept.
 
     The plate, in its square over the footage, is hidden until there is a composite: then the viewport's Rendered mode shows
@@ -102,10 +104,12 @@ def show_behind_camera(camera: bpy.types.Object, subject: Subject, shown: np.nda
         show_sequence(background.image_user, first_frame, shown)
         frames, offsets = offset_keys(first_frame, shown)
         curves.append((f"background_images[{index}].image_user.frame_offset", 0, offsets))
-        if role == "plate":
-            _place_background(background, subject)
-        else:
-            background.frame_method = "CROP"
+        x, y, side = subject.crop
+        width, height = subject.source_size
+        rectangle = (
+            (x + side / 2, y + side / 2, side, side) if role == "plate" else (width / 2, height / 2, width, height)
+        )
+        render_size.place_behind_camera(background, scene, subject.frame_size, rectangle)
     data.show_background_images = True
     key_order(data, curves, frames, f"{data.name} footage order", first_frame, len(shown))
 
@@ -139,13 +143,3 @@ def key_order(
 def _background(data: bpy.types.Camera, role: str) -> int | None:
     images = [item.image for item in data.background_images]
     return next((index for index, image in enumerate(images) if image and image.get(_ROLE) == role), None)
-
-
-def _place_background(background: bpy.types.CameraBackgroundImage, subject: Subject) -> None:
-    """Put a picture of the working frame where it lies in the scene's picture, as measured on 5.2."""
-    width, height = subject.frame_size
-    x, y, side = subject.crop
-    background.frame_method = "FIT"
-    background.scale = side / min(width, height)
-    unit = width * min(1.0, width / height)
-    background.offset = ((x + side / 2 - width / 2) / unit, (height / 2 - y - side / 2) / unit)

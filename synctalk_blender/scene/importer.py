@@ -76,7 +76,7 @@ def import_animation(scene: bpy.types.Scene, found: rig.Rig, subject: Subject, a
     _key_head(found.head, subject.name, frames, animation.head_to_camera)
     moved = _key_face(found.face, subject.name, frames, animation.blendshapes)
     sound.lay_strip(scene, found.collection, subject, animation, timing, moved)
-    footage.show_behind_camera(found.camera, subject, timing.shown(animation.plate_frame), timing.first_frame)
+    footage.show_behind_camera(scene, found.camera, subject, timing.shown(animation.plate_frame), timing.first_frame)
     found.collection[rig.RATE] = timing.scene_fps
     if found.collection.get(rig.SETS_SCENE, True):
         scene.frame_start = timing.first_frame

@@ -205,19 +205,6 @@ def fit_to_render(tree: Tree, image: Socket) -> Socket:
     return node.outputs[0]
 
 
-def drive(socket: Socket, expression: str, variables: dict[str, str], scene: bpy.types.Scene) -> None:
-    """Let a number follow properties of `scene`, given by their paths, by an expression that runs without scripts."""
-    socket.driver_remove("default_value")
-    driver = socket.driver_add("default_value").driver
-    driver.type = "SCRIPTED"
-    for name, path in variables.items():
-        variable = driver.variables.new()
-        variable.name = name
-        target = variable.targets[0]
-        target.id_type, target.id, target.data_path = "SCENE", scene, path
-    driver.expression = expression
-
-
 def crop(tree: Tree, image: Socket, width: int, height: int, source_height: int) -> Socket:
     """The upper left `width` x `height` pixels of `image`, which is `source_height` high."""
     node = tree.nodes.new("CompositorNodeCrop")

@@ -124,3 +124,23 @@ def test_a_saved_file_follows_without_the_permission_to_run_scripts(kit):  # noq
     drivers = [curve.driver for curve in tree.animation_data.drivers]
     assert len(drivers) == 4
     assert all(driver.is_simple_expression and driver.is_valid for driver in drivers)
+
+
+@pytest.mark.parametrize("size", [(320, 180), (640, 360), (320, 320), (400, 100), (180, 320)])
+@pytest.mark.parametrize("aspect", [(1.0, 1.0), (1.0, 2.0)])
+def test_footage_and_plate_lie_behind_the_camera_where_the_head_is_drawn(kit, size, aspect):  # noqa: F811
+    """In the frame's own width, Blender fits an image of 1 by 1/a into a frame of 1 by 1/A, and scales and moves it."""
+    import bpy
+
+    rig = composed(kit, **SOURCE)
+    render = kit.scene.render
+    render.resolution_x, render.resolution_y = size
+    render.pixel_aspect_x, render.pixel_aspect_y = aspect
+    frame = size[0] * aspect[0] / (size[1] * aspect[1])
+    data = rig.camera.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
+    wanted = [((0.0, 0.0), 1.0, 320 / 180), ((12 / 320, -2 / 320), 144 / 320, 1.0)]
+    for background, (middle, width, image) in zip(data.background_images, wanted, strict=True):
+        assert background.frame_method == "FIT"
+        fitted = 1.0 if image > frame else image / frame
+        assert fitted * background.scale == pytest.approx(width, rel=1e-5)
+        assert np.array(background.offset) * min(1.0, frame) == pytest.approx(middle, abs=1e-6)

@@ -25,7 +25,7 @@ from .renderer.render import Renderer
 from .training import checkpoints, lip_response, readiness
 from .training.conditions import SHAPE, LipSource
 from .training.dataset import Tracking
-from .workspace import Subject, Workspace, key_of, read_arrays, read_image, write_image, write_json
+from .workspace import FPS, Subject, Workspace, key_of, read_arrays, read_image, write_image, write_json
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,8 @@ class Animation:
     plate_frame: np.ndarray
     audio: Path | None
     audio_offset_ms: float = 0.0
+    fps: float = FPS
+    """Frames a second: a scene of Blender's has a rate of its own."""
 
     @classmethod
     def read(cls, path: Path, workspace: Workspace) -> Animation:
@@ -70,8 +72,10 @@ class Animation:
             raise WorkspaceError(f"{path}: frame {bad[0]} holds numbers that are not finite: export it again.")
         sound = path.with_name(str(arrays["audio"])) if str(arrays.get("audio", "")) else None
         size = workspace.subject.size
-        offset_ms = float(arrays.get("audio_offset_ms", 0.0))
-        return cls(blendshapes, poses, Camera(size, size, focal, principal), plate, sound, offset_ms)
+        offset_ms, fps = float(arrays.get("audio_offset_ms", 0.0)), float(arrays.get("fps", FPS))
+        if not (np.isfinite(fps) and 0 < fps <= 1000):
+            raise WorkspaceError(f"{path} has a frame rate of {fps}: export it again.")
+        return cls(blendshapes, poses, Camera(size, size, focal, principal), plate, sound, offset_ms, fps)
 
     def conditions(self, workspace: Workspace, lips: LipSource) -> np.ndarray:
         """(N, 52 + lips.inputs): what a head whose lips follow `lips` is drawn by.
@@ -149,7 +153,7 @@ def render(
     if out.suffix.lower() == ".mp4":
         footage = Footage(workspace, width, height, reporter)
         sound = _film_audio(audio if given else None, animation)
-        with VideoWriter(out, width, height, audio=sound) as film:
+        with VideoWriter(out, width, height, fps=animation.fps, audio=sound) as film:
             for index, rgba in enumerate(pictures()):
                 film.write(over(rgba, footage.plate(int(animation.plate_frame[index]))))
     else:

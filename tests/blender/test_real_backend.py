@@ -141,6 +141,17 @@ def test_baked_frames_are_the_live_ones(kit, rig, spoken, tmp_path):
     assert np.abs(live - baked).max() * 255 <= 2.001, "single precision turns two levels into 2.00001"
 
 
+def test_a_film_of_directions_runs_at_their_own_rate(trained, spoken, run, python, tmp_path):
+    """Directions that Blender baked have the scene's rate."""
+    with np.load(spoken) as data:
+        np.savez(tmp_path / "directions.npz", **(dict(data) | {"fps": 30000 / 1001}))
+    out = tmp_path / "film.mp4"
+    run("render", trained, "--directions", tmp_path / "directions.npz", "--out", out)
+    rate = "import av, sys; print(av.open(sys.argv[1]).streams.video[0].average_rate)"
+    told = subprocess.run([str(python), "-c", rate, str(out)], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "30000/1001"
+
+
 def test_the_console_goes_the_whole_way(trained, python, tmp_path):
     audio = next(SAMPLE.glob("*.wav"), None)
     assert audio is not None, "the sample has a second sentence"

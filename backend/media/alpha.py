@@ -21,24 +21,10 @@ EMPTY = 5
 _LEAST_SHARE = 0.001
 """Of the pixels must be transparent for the alpha to mean something."""
 
-_DECODERS = {"vp9": "libvpx-vp9", "vp8": "libvpx"}
-"""WebM keeps alpha beside the frames, where only these decoders look."""
-
 
 def has_alpha(frame: av.VideoFrame) -> bool:
     """Whether the frame's format has an alpha channel, whatever is in it."""
     return any(component.is_alpha for component in frame.format.components)
-
-
-def decoder_of(stream: av.VideoStream | av.AudioStream) -> av.CodecContext:
-    """The decoder for a track: its own, or for WebM with alpha the one that gives it."""
-    name = stream.codec_context.name
-    modes = {key.lower(): value for key, value in stream.metadata.items()}
-    if name not in _DECODERS or modes.get("alpha_mode") != "1":
-        return stream.codec_context
-    decoder = av.CodecContext.create(_DECODERS[name], "r")
-    decoder.thread_type = "AUTO"
-    return decoder
 
 
 def composited(rgba: np.ndarray) -> np.ndarray:

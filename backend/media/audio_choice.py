@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,8 +19,8 @@ import numpy as np
 import soxr
 
 from .audio_frames import samples_of
-from .read_position import reading
-from .source import open_media
+from .decoders import decoder_of
+from .source import open_media, packets
 
 SPEECH_LIKE = 0.2
 """Depth of the envelope's modulation at 2 to 8 Hz, over its mean: speech 0.4 to 0.8, noise, tones and timecode below 0.1."""
@@ -200,19 +201,12 @@ def _track_name(number: int, stream, count: int) -> str:
 
 def _decoded(container, streams) -> Iterator[tuple[int, av.AudioFrame]]:
     """(stream's index, frame) of several tracks in one pass; damaged packets are passed over."""
-    packets = container.demux(streams) if streams else iter(())
-    while True:
-        try:
-            packet = next(packets, None)
-        except av.error.FFmpegError:
-            return
-        if packet is None:
-            return
-        if packet.dts is not None:
-            reading(container.name, float(packet.dts * packet.time_base) - (container.start_time or 0) / av.time_base)
+    decoders = {stream.index: decoder_of(stream) for stream in streams}
+    flush = ((stream.index, None) for stream in streams)
+    for index, packet in itertools.chain(((one.stream_index, one) for one in packets(container, streams)), flush):
         with contextlib.suppress(av.error.FFmpegError):
-            for frame in packet.decode():
-                yield packet.stream_index, frame
+            for frame in decoders[index].decode(packet):
+                yield index, frame
 
 
 def _strength(track: list[Heard]) -> float:

@@ -14,7 +14,7 @@ import av
 import av.container
 
 from ..errors import MediaError, SyncTalkError
-from .alpha import decoder_of
+from .decoders import decoder_of
 from .read_position import near, reading
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ _BACK_S = 0.2
 
 _HIGHEST_RATE = 300
 _LONGEST_FRAME_S = 60.0
-_TOLERANCE_S = 0.1
+_TOLERANCE_S, _ASF_TOLERANCE_S = 0.1, 1.0
 _STATES_LENGTH = ("mov", "matroska", "flv", "avi", "mxf", "asf")
 """Formats whose header states a length; FFmpeg guesses the others' from the end of the file."""
 
@@ -258,4 +258,6 @@ def _missing_s(container, video: av.VideoStream, tracks: dict[int, Track]) -> fl
         if container.format.name == "avi":  # Without its index, at the end, its duration is what is there.
             announced_s = max(announced_s, float(video.frames / rate_of(video)))
         longest_s = max(track.source_end_s for track in tracks.values())
-    return announced_s - own_s if announced_s - longest_s > _TOLERANCE_S else 0.0
+    # ASF's counts the time before its first packet in as well.
+    tolerance_s = _ASF_TOLERANCE_S if container.format.name == "asf" else _TOLERANCE_S
+    return announced_s - own_s if announced_s - longest_s > tolerance_s else 0.0

@@ -65,6 +65,8 @@ def make_clip(
         for name, value in (tags or {}).items():
             setattr(stream.codec_context, name, value)
         sound = container.add_stream(audio_codec, rate=audio[1], layout="mono") if audio is not None else None
+        if audio_codec.startswith("wma") and sound is not None:
+            sound.bit_rate = 96000  # it has no default
         stamps = iter(times_s) if times_s is not None else (index / rate for index in itertools.count())
         for picture, time_s in zip(itertools.chain([first], pictures), stamps, strict=False):
             frame = convert(picture) if convert else av.VideoFrame.from_ndarray(picture, format="rgb24")

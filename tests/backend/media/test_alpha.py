@@ -8,6 +8,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from av.video.reformatter import Colorspace, VideoReformatter
 
 from backend.media import stage
 from backend.media.decode import FrameReader, frames
@@ -20,6 +21,11 @@ GREEN = (20, 230, 30)
 
 def rgba(picture: np.ndarray) -> av.VideoFrame:
     return av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), "rgba")
+
+
+def rgba_709(picture: np.ndarray) -> av.VideoFrame:
+    """As editors write ProRes."""
+    return VideoReformatter().reformat(rgba(picture), format="yuva444p10le", dst_colorspace=Colorspace.ITU709)
 
 
 def cut_out(picture: np.ndarray, alpha: np.ndarray) -> np.ndarray:
@@ -62,7 +68,7 @@ def test_hidden_colours_are_not_seen_and_alpha_is_given(tmp_path, clips, codec, 
         [cut_out(picture, alpha)] * 30,
         codec=codec,
         pix_fmt=pix_fmt,
-        convert=rgba,
+        convert=rgba_709 if codec == "prores_ks" else rgba,
         options=options.get(codec, {}),
     )
     found = [shown for _, shown in frames(path)]

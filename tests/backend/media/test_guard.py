@@ -23,6 +23,7 @@ from pathlib import Path
 from backend.errors import AudioError
 from backend.media.read_position import reading
 from backend.media.source import decoded, open_media
+from backend.media.timeline import timeline_of
 from backend.workspace import atomic_path
 
 def work(a, b, reporter):
@@ -43,7 +44,8 @@ def full(path):
 
 def until(path, end_s, how):
     with open_media(path) as container:
-        for frame in decoded(container, container.streams.audio[0]):
+        stream = container.streams.audio[0]
+        for frame in decoded(container, stream, timeline_of(path).tracks[stream.index]):
             if frame.time > end_s:
                 how = {"abort": os.abort, "exit": lambda: os._exit(3)}[how]
                 how()

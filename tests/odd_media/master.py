@@ -1,0 +1,67 @@
+"""The clip that all variations are made of: the embedded sample with its frame numbers in blocks at the bottom."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+
+from backend.media.audio import RATE, read_audio
+from backend.media.decode import frames
+
+SAMPLE = Path(__file__).parents[2] / "backend" / "actor" / "sample" / "speaker.mp4"
+FPS = 25
+SECONDS = 6.0
+SIDE = 256
+BITS = 8
+STRIP = 8
+"""The strip with the number takes an eighth of the picture's height."""
+
+
+def write_master(path: Path) -> np.ndarray:
+    """Write the clip without loss; its audio, (samples,) float32 at 16 kHz."""
+    audio = read_audio(SAMPLE)[: round(SECONDS * RATE)]
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("ffv1", rate=FPS)
+        video.width, video.height, video.pix_fmt = SIDE, SIDE, "yuv444p"
+        sound = container.add_stream("pcm_s16le", rate=RATE, layout="mono")
+        for number, (_, picture) in zip(range(round(SECONDS * FPS)), frames(SAMPLE), strict=False):
+            picture = cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+            _number(picture, number)
+            frame = av.VideoFrame.from_ndarray(picture, "rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, FPS)
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+        frame = av.AudioFrame.from_ndarray((audio * 32767).astype(np.int16)[None], "s16", "mono")
+        frame.sample_rate, frame.pts, frame.time_base = RATE, 0, Fraction(1, RATE)
+        container.mux(sound.encode(frame))
+        container.mux(sound.encode(None))
+    return audio
+
+
+def _number(picture: np.ndarray, number: int) -> None:
+    height, width = picture.shape[:2]
+    code = number ^ number >> 1  # Gray code: two blended neighbours read as one of them
+    for bit in range(BITS):
+        left, right = bit * width // BITS, (bit + 1) * width // BITS
+        picture[height - height // STRIP :, left:right] = 230 if code >> bit & 1 else 20
+
+
+def number_of(picture: np.ndarray) -> int | None:
+    """The frame number in a picture of any size; None where it cannot be read."""
+    height, width = picture.shape[:2]
+    strip = picture[height - height // STRIP // 4 * 3 : height - height // STRIP // 4].mean(axis=(0, 2))
+    levels = [
+        strip[round((bit + 0.3) * width / BITS) : round((bit + 0.7) * width / BITS)].mean() for bit in range(BITS)
+    ]
+    if any(90 < level < 160 for level in levels):
+        return None
+    code = sum(1 << bit for bit, level in enumerate(levels) if level >= 125)
+    number = 0
+    while code:
+        number ^= code
+        code >>= 1
+    return number

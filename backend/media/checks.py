@@ -17,6 +17,7 @@ from .bars import BarMeter
 from .decode import ClipInfo, FrameReader, frames_in
 from .faces import SURE, Face, face_finder
 from .frame_pairs import PairMeter
+from .still_faces import StillFaces
 
 EVERY = 5
 """One frame in so many is searched for faces: 5 a second."""
@@ -33,6 +34,10 @@ _LOSS_S = 0.2
 """Video that is missing for longer is reported."""
 
 LOOK_SIDE = 640
+_LEAST_SEEN = 0.5
+_STILL_FACE = 0.8
+"""A picture of a face of more than this share of the person's own height could be taken for the person."""
+
 _THOROUGH_EVERY = 5
 """One search in so many goes over tiles too, for a head that is small and for other people: one a second."""
 
@@ -43,12 +48,14 @@ class Look:
 
     Attributes:
         time_s: of each picture that was searched.
-        faces: found in each, in source pixels, the largest first.
+        faces: found in each, in source pixels: the largest first, and after those that move those that never do.
         end_s: where the decoded picture track ends.
         damaged_s: times near which the file is damaged.
         interlaced_s: times of frames that are flagged as interlaced.
         pairs: what neighbouring frames tell.
         bars: whether there are bars beside or above the picture.
+        still: (time, the main face, a face that never moves) of each look that shows one.
+        light: mean 8-bit level of the face in each look that shows one.
         held_s, sizes: as those of `FrameReader`.
         transparent: the clip is see-through somewhere.
         holes_s: times at which the face is see-through.
@@ -61,6 +68,8 @@ class Look:
     interlaced_s: list[float] = field(default_factory=list)
     pairs: PairMeter = field(default_factory=lambda: PairMeter(0.0))
     bars: BarMeter = field(default_factory=BarMeter)
+    light: list[float] = field(default_factory=list)
+    still: list[tuple[float, Face, Face]] = field(default_factory=list)
     held_s: list[tuple[float, float]] = field(default_factory=list)
     sizes: list[tuple[float, int, int]] = field(default_factory=list)
     transparent: bool = False
@@ -89,26 +98,42 @@ def look_for_faces(info: ClipInfo, progress: Callable[[int], None]) -> Look:
         info.path, every=EVERY, max_side=LOOK_SIDE, corrections=info.corrections, meter=look.pairs, keep_alpha=True
     )
     scale = max(info.width, info.height) / min(max(info.width, info.height), LOOK_SIDE)
-    last = None
+    last, still = None, StillFaces()
     with face_finder() as finder:
         for number, (time_s, picture) in enumerate(reader):
             look.bars.see(picture[..., :3])
             look.transparent |= is_transparent(picture)
             faces = finder.find(picture[..., :3], around=last, thorough=number % _THOROUGH_EVERY == 0)
             last = faces[0] if faces else last
-            if faces and is_transparent(_inside(picture, faces[0])):
-                look.holes_s.append(time_s)
+            still.see(picture[..., :3], faces)
+            if faces:
+                face = _inside(picture, faces[0])
+                look.light.append(float(face[..., :3].mean()) if face.size else 255.0)
+                if is_transparent(face):
+                    look.holes_s.append(time_s)
             look.time_s.append(time_s)
-            look.faces.append(
-                [
-                    replace(f, x=f.x * scale, y=f.y * scale, width=f.width * scale, height=f.height * scale)
-                    for f in faces
-                ]
-            )
+            look.faces.append(faces)
             progress(round(time_s * FPS))
+    _tell_persons_from_pictures(look, still)
+    look.faces = [[_scaled(face, scale) for face in found] for found in look.faces]
     look.end_s, look.damaged_s, look.interlaced_s = reader.end_s, reader.damaged_s, reader.interlaced_s
     look.held_s, look.sizes = reader.held_s, reader.sizes
     return look
+
+
+def _tell_persons_from_pictures(look: Look, still: StillFaces) -> None:
+    """Put faces that never move aside, where another one does."""
+    moving = [[face for face in found if not still.still(face)] for found in look.faces]
+    if np.mean([bool(found) for found in moving] or [0]) < _LEAST_SEEN:
+        return
+    for time_s, found, persons in zip(look.time_s, look.faces, moving, strict=True):
+        if persons:
+            look.still += [(time_s, persons[0], face) for face in found if face not in persons and face.score >= SURE]
+    look.faces = moving
+
+
+def _scaled(face: Face, scale: float) -> Face:
+    return replace(face, x=face.x * scale, y=face.y * scale, width=face.width * scale, height=face.height * scale)
 
 
 def _inside(picture: np.ndarray, face: Face) -> np.ndarray:
@@ -139,6 +164,7 @@ def check_clip(info: ClipInfo, look: Look, reporter: Reporter) -> None:
     if frames_in(look.end_s) < MIN_CLIP_S * FPS:
         _too_short(info.path, look.end_s)
     _check_seen(info.path, look, reporter)
+    _check_pictures(info.path, look, reporter)
     _check_alone(info.path, look, reporter)
     _check_large(info.path, look)
 
@@ -177,7 +203,7 @@ def _check_seen(path: Path, look: Look, reporter: Reporter) -> None:
         raise FaceError(
             f"No face is seen in {path}: give a clip in which one person faces the camera, upright and in good light."
         )
-    if seen.mean() < 0.5:
+    if seen.mean() < _LEAST_SEEN:
         raise FaceError(
             f"A face is seen in only {seen.mean():.0%} of {path}, first at {look.time_s[int(seen.argmax())]:.1f} s: "
             "cut the clip to the part in which the person faces the camera."
@@ -209,6 +235,21 @@ def _check_alone(path: Path, look: Look, reporter: Reporter) -> None:
             f"A small face is seen in the background of {path} at {small[0]:.1f} s: the large one is followed, but "
             "keep other people out of the picture where you can."
         )
+
+
+def _check_pictures(path: Path, look: Look, reporter: Reporter) -> None:
+    if len(look.still) < 2:
+        return
+    time_s, person, picture = max(look.still, key=lambda one: one[2].height / one[1].height)
+    if picture.height > _STILL_FACE * person.height:
+        raise FaceError(
+            f"A picture of a face, which never moves, is seen in {path} at {time_s:.1f} s (frame {round(time_s * FPS)}) "
+            "and is as large as the person: crop the clip to the person."
+        )
+    reporter.warning(
+        f"A picture of a face, which never moves, is seen in the background of {path} at {time_s:.1f} s: the person who "
+        "moves is followed, but keep other faces out of the frame where you can."
+    )
 
 
 def _check_large(path: Path, look: Look) -> None:

@@ -7,6 +7,8 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
+
 from ..progress import Reporter
 from ..workspace import FPS, FrameCorrections
 from .alpha import is_empty
@@ -16,6 +18,9 @@ from .orientation import LOOK_S, find_rotation
 
 ALPHA_LOOKS = 5
 """An alpha channel that is empty in so many frames, a second apart, was never filled in."""
+
+DARK = 40.0
+"""8-bit level of the face; 99 and more in eight clips, of dark and of fair skin."""
 
 LOW_RATE = 20.0
 """Frames a second that differ, below which mouth shapes are missed: a syllable has some 5 a second, of several shapes
@@ -65,6 +70,11 @@ def report_frames(info: ClipInfo, look: Look, reporter: Reporter) -> None:
         reporter.warning(
             f"The alpha channel of {info.path} has holes in the face near {times(look.holes_s)}, which become grey: "
             "close them in the key and export the clip again."
+        )
+    if (light := float(np.median(look.light or [255.0]))) < DARK:
+        reporter.warning(
+            f"The face in {info.path} is very dark ({light:.0f} of 255 in the middle of the face): its details are lost "
+            "in noise, so light the face, or brighten the clip before its export, from the camera's own file."
         )
     _report_bars(info, look, reporter)
     _report_fields(info, look, reporter)

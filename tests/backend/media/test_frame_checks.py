@@ -52,3 +52,10 @@ def test_interlaced_clips_are_told_and_read_without_combs(tmp_path, clips, speak
     ]
     workspace = Workspace.open(tmp_path / "ws")
     assert combs(workspace.read_frame(50)) < 0.4 * combs(woven(50))
+
+
+def test_a_very_dark_face_is_told(tmp_path, clips, speaker):
+    dark = [(picture * 0.16).astype(np.uint8) for picture in speaker[:80]]
+    (warning,) = warnings_of(tmp_path, clips.make(tmp_path / "a.mp4", dark, audio=(clips.speech_like(3.2), 16000)))
+    assert warning.startswith("The face in a.mp4 is very dark (2")
+    assert warning.endswith("light the face, or brighten the clip before its export, from the camera's own file.")

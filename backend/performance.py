@@ -253,8 +253,8 @@ def spoken_by_own_sound(workspace: Workspace) -> np.ndarray:
     from .face_sync import speech
     from .face_sync.audio_features import FrameFeatures
 
-    subject = workspace.subject
-    features = FrameFeatures(sound_blocks(workspace.audio_path), subject.frames, subject.audio_offset_ms)
+    path, offset_ms = workspace.aligned_audio
+    features = FrameFeatures(sound_blocks(path), workspace.subject.frames, offset_ms)
     model = speech.SpeechModel.load(workspace.root / "speech.safetensors")
     blendshapes = Tracking.read(workspace).blendshapes.copy()
     blendshapes[:, speech.MOUTH_INDEX] = speech.predict(model, features, lip_response.amplitude(workspace))

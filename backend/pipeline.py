@@ -114,6 +114,7 @@ def info(root: Path) -> dict[str, Any]:
     """What docs/protocol.md calls `workspace.info`."""
     workspace = Workspace.open(root)
     subject = workspace.subject
+    audio_path, audio_offset_ms = workspace.aligned_audio
     return {
         "workspace": str(workspace.root),
         "format": subject.format,
@@ -125,14 +126,14 @@ def info(root: Path) -> dict[str, Any]:
         "source_size": list(subject.source_size),
         "crop": None if subject.crop is None else {"x": subject.crop.x, "y": subject.crop.y, "size": subject.crop.size},
         "size": subject.size,
-        "audio_offset_ms": subject.audio_offset_ms,
+        "audio_offset_ms": audio_offset_ms,
         "stages": {name: workspace.stage_state(name) for name in STAGES},
         "trained": _trained(workspace),
         "consent": subject.consent,
         "paths": {
             "footage": str(workspace.root / "frames" / "%06d.jpg"),
             "plate": str(workspace.root / "plate" / "%06d.jpg"),
-            "audio": str(workspace.audio_path),
+            "audio": str(audio_path),
             "tracking": str(workspace.tracking_path),
             "face_mesh": str(workspace.root / "face_mesh.npz"),
             "animation": _newest_animation(workspace),

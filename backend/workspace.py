@@ -70,6 +70,23 @@ class FrameCorrections:
 AS_STORED = FrameCorrections()
 
 
+@dataclass(frozen=True)
+class AudioPiece:
+    """A part of a clip with an audio offset of its own: a take, or a recording whose clock drifts.
+
+    What belongs to the picture at time t, from `start_s` to the next piece, is heard at
+    t + (offset_ms + drift_ms_per_s * (t - start_s)) / 1000.
+    """
+
+    start_s: float
+    offset_ms: float
+    drift_ms_per_s: float = 0.0
+
+    def offset_ms_at(self, time_s: float) -> float:
+        """How late the audio runs at a time of the video."""
+        return self.offset_ms + self.drift_ms_per_s * (time_s - self.start_s)
+
+
 @dataclass
 class Subject:
     """The contents of `subject.json`."""
@@ -87,6 +104,7 @@ class Subject:
     corrections: FrameCorrections = AS_STORED
     alpha: bool = False
     audio_offset_ms: float = 0.0
+    audio_timeline: list[AudioPiece] = field(default_factory=list)
     consent: dict[str, Any] = field(default_factory=dict)
     stages: dict[str, dict[str, Any]] = field(default_factory=dict)
     format: int = FORMAT
@@ -211,6 +229,7 @@ class Workspace:
             value = {name: item for name, item in value.items() if name in known}
             value["crop"] = Crop(**value["crop"]) if value.get("crop") else None
             value["corrections"] = FrameCorrections.of(value.get("corrections") or {})
+            value["audio_timeline"] = [AudioPiece(**piece) for piece in value.get("audio_timeline") or []]
             value["source_size"] = tuple(value.get("source_size", (0, 0)))
             value["id"] = protocol.subject_id(value)
             return cls(root, Subject(**value))
@@ -271,6 +290,18 @@ class Workspace:
     @property
     def audio_path(self) -> Path:
         return self.root / "audio.wav"
+
+    @property
+    def corrected_audio_path(self) -> Path:
+        """`audio.wav` with offsets that vary along the clip taken out; there only when they vary."""
+        return self.root / "audio_corrected.wav"
+
+    @property
+    def aligned_audio(self) -> tuple[Path, float]:
+        """The clip's audio file to learn from and to reproduce, and how late it runs against the picture, ms."""
+        if self.subject.audio_timeline:
+            return self.corrected_audio_path, 0.0
+        return self.audio_path, self.subject.audio_offset_ms
 
     @property
     def background_path(self) -> Path:

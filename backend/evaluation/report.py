@@ -226,9 +226,10 @@ def _facts(workspace: Workspace) -> list[tuple[str, str]]:
         whole = (crop.size, crop.size) == tuple(subject.source_size)
         place = "the whole picture" if whole else f"a square of {crop.size:g} px around the head"
         facts.append(("Working frame", f"{subject.size} × {subject.size}, {place}"))
-    facts.append(
-        ("Sound", f"late by {subject.audio_offset_ms:.0f} ms, mended" if subject.audio_offset_ms else "as recorded")
-    )
+    late = f"late by {subject.audio_offset_ms:.0f} ms, mended" if subject.audio_offset_ms else "as recorded"
+    if subject.audio_timeline:
+        late = f"late by {subject.audio_offset_ms:.0f} ms in the mean, corrected along the clip"
+    facts.append(("Sound", late))
     trained = _config(workspace)
     if trained:
         minutes = _log(workspace)[-1]["minutes"] if _log(workspace) else None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -46,41 +48,94 @@ def estimate_offset_ms(audio: np.ndarray, mouth_opening: np.ndarray, fps: float 
         +-`LIMIT_MS`; confidence in [0, 1], trustworthy from `CONFIDENT`. (0, 0) where there is nothing to judge by: under
         two seconds, still lips, or silence.
     """
-    opening = np.asarray(mouth_opening, np.float64)
-    count = len(opening)
-    known = np.isfinite(opening)
-    if known.sum() < 2 * fps or np.ptp(opening[known]) < 1e-9:
-        return 0.0, 0.0
-    opening = np.interp(np.arange(count), np.flatnonzero(known), opening[known])
-    targets = np.stack([opening, np.gradient(opening)], 1)
-    targets = (targets - targets.mean(0)) / np.maximum(targets.std(0), 1e-9)
-    spectra = Spectra([audio])
-    mel = spectra[np.arange(len(spectra))]
-    if mel.std() < 1e-3:
-        return 0.0, 0.0
-    coarse = mel[:, :BANDS].reshape(len(mel), _BANDS, BANDS // _BANDS).mean(2).astype(np.float64)
-    told = _told_opening(audio)
-    shifts = np.arange(-LIMIT_MS, LIMIT_MS + 1, STEP_MS)
-    score = np.array(
-        [
-            0.5 * _by_encoder(told, targets, known, shift, fps)
-            + 0.5 * _by_this_clip(coarse, targets, known, shift, fps)
-            for shift in shifts
-        ]
-    )
-    best = int(np.argmax(score))
-    rivals = score[np.abs(shifts - shifts[best]) > _APART_MS]
-    standard_error = 1 / math.sqrt(max(known.sum() * 6.25 / fps, 1))  # about six independent mouth shapes a second
-    lead = max(score[best] - rivals.max(), 0) / standard_error
-    at_edge = best in (0, len(shifts) - 1)
-    confidence = 0.0 if at_edge else 1 - math.exp(-((lead / 3) ** 2))
-    offset = float(shifts[best])
-    if not at_edge:
-        before, peak, after = score[best - 1 : best + 2]
-        bend = before - 2 * peak + after
-        if bend < -1e-12:
-            offset += STEP_MS * 0.5 * (before - after) / bend
-    return float(offset), float(confidence)
+    evidence = OffsetEvidence.of(audio, mouth_opening, fps)
+    return evidence.estimate() if evidence is not None else (0.0, 0.0)
+
+
+_Normal = tuple[np.ndarray, np.ndarray]
+"""Both sides of the normal equations of some frames."""
+
+
+@dataclass(frozen=True)
+class OffsetEvidence:
+    """What a clip's audio and lips say of the offset between them, for the clip and any part of it.
+
+    Attributes:
+        targets: (N, 2) opening of the lips and its speed, each with mean 0 and deviation 1.
+        known: (N,) bool, frames whose lips and audio count.
+        coarse: (T, B) log-mel energies, 100 a second; heard: (T, 2) opening that the speech encoder hears, and its change.
+        fps: frames a second.
+    """
+
+    targets: np.ndarray
+    known: np.ndarray
+    coarse: np.ndarray
+    heard: np.ndarray
+    fps: float
+
+    @classmethod
+    def of(cls, audio: np.ndarray, mouth_opening: np.ndarray, fps: float = 25.0) -> OffsetEvidence | None:
+        """See `estimate_offset_ms`; None where there is nothing to judge by."""
+        opening = np.asarray(mouth_opening, np.float64)
+        known = np.isfinite(opening)
+        if known.sum() < 2 * fps or np.ptp(opening[known]) < 1e-9:
+            return None
+        opening = np.interp(np.arange(len(opening)), np.flatnonzero(known), opening[known])
+        targets = np.stack([opening, np.gradient(opening)], 1)
+        targets = (targets - targets.mean(0)) / np.maximum(targets.std(0), 1e-9)
+        spectra = Spectra([audio])
+        mel = spectra[np.arange(len(spectra))]
+        if mel.std() < 1e-3:
+            return None
+        coarse = mel[:, :BANDS].reshape(len(mel), _BANDS, BANDS // _BANDS).mean(2).astype(np.float64)
+        return cls(targets, known, coarse, _told_opening(audio), fps)
+
+    def estimate(self, part: slice = slice(None), like: Sequence[tuple[slice, float]] = ()) -> tuple[float, float]:
+        """(offset_ms, confidence) of the frames of a part: see `estimate_offset_ms`.
+
+        Args:
+            like: other parts and their offsets, ms, of which the second judge learns as well.
+        """
+        known = int(self.known[part].sum())
+        if known < 2 * self.fps:
+            return 0.0, 0.0
+        shifts = np.arange(-LIMIT_MS, LIMIT_MS + 1, STEP_MS)
+        learnt = [self._normal(other, offset) for other, offset in like]
+        score = np.array([self._score(part, float(shift), learnt) for shift in shifts])
+        best = int(np.argmax(score))
+        rivals = score[np.abs(shifts - shifts[best]) > _APART_MS]
+        lead = max(score[best] - rivals.max(), 0) / self.standard_error(part)
+        at_edge = best in (0, len(shifts) - 1)
+        confidence = 0.0 if at_edge else 1 - math.exp(-((lead / 3) ** 2))
+        offset = float(shifts[best])
+        if not at_edge:
+            before, peak, after = score[best - 1 : best + 2]
+            bend = before - 2 * peak + after
+            if bend < -1e-12:
+                offset += STEP_MS * 0.5 * (before - after) / bend
+        return float(offset), float(confidence)
+
+    def standard_error(self, part: slice = slice(None)) -> float:
+        """Of a score: there are about six independent mouth shapes a second."""
+        return 1 / math.sqrt(max(float(self.known[part].sum()) * 6.25 / self.fps, 1))
+
+    def score(self, part: slice, shift_ms: float) -> float:
+        """How well the lips of a part go with its audio at that offset: the mean correlation of the two judges."""
+        return self._score(part, shift_ms, [])
+
+    def _score(self, part: slice, shift_ms: float, learnt: list[_Normal]) -> float:
+        centre, targets, known = self._centres(part, shift_ms), self.targets[part], self.known[part]
+        by_encoder = _by_encoder(self.heard, targets, known, centre, self.fps)
+        return 0.5 * by_encoder + 0.5 * _by_this_clip(self.coarse, targets, known, centre, learnt)
+
+    def _centres(self, part: slice, shift_ms: float) -> np.ndarray:
+        """(n,) of the hundredths of a second of the audio that belong to the picture of each frame of a part."""
+        return np.round(np.arange(len(self.targets))[part] * 100 / self.fps + shift_ms / 10).astype(int)
+
+    def _normal(self, part: slice, shift_ms: float) -> _Normal:
+        known = self.known[part]
+        rows = _rows(self.coarse, self._centres(part, shift_ms))[known]
+        return rows.T @ rows, rows.T @ self.targets[part][known]
 
 
 def _told_opening(audio: np.ndarray) -> np.ndarray:
@@ -91,31 +146,28 @@ def _told_opening(audio: np.ndarray) -> np.ndarray:
     return np.stack([opening, np.gradient(opening)], 1)
 
 
-def _centres(count: int, shift_ms: float, fps: float) -> np.ndarray:
-    """(count,) of the hundredths of a second that belong to each frame's picture."""
-    return np.round(np.arange(count) * 100 / fps + shift_ms / 10).astype(int)
-
-
-def _by_encoder(told: np.ndarray, targets: np.ndarray, known: np.ndarray, shift_ms: float, fps: float) -> float:
-    """Mean correlation of the lips (N, 2) with what the encoder tells (T, 2) of the shifted sound."""
-    centre = _centres(len(targets), shift_ms, fps)
+def _by_encoder(told: np.ndarray, targets: np.ndarray, known: np.ndarray, centre: np.ndarray, fps: float) -> float:
+    """Mean correlation of the lips (N, 2) with what the encoder tells (T, 2) of the audio at `centre` (N)."""
     inside = known & (centre >= 0) & (centre < len(told))
     if inside.sum() < fps:
         return 0.0
     return float(np.mean(_correlations(told[centre[inside]], targets[inside])))
 
 
-def _by_this_clip(coarse: np.ndarray, targets: np.ndarray, known: np.ndarray, shift_ms: float, fps: float) -> float:
-    """Mean correlation, over unseen folds and targets, between the targets and their prediction from shifted sound."""
-    count = len(targets)
-    centre = _centres(count, shift_ms, fps)
-    rows = [coarse[np.clip(centre + tap // 10, 0, len(coarse) - 1)] for tap in _TAPS_MS]
-    rows = np.concatenate([*rows, np.ones((count, 1))], 1)
+def _by_this_clip(
+    coarse: np.ndarray, targets: np.ndarray, known: np.ndarray, centre: np.ndarray, learnt: list[_Normal]
+) -> float:
+    """Mean correlation, over unseen folds and targets, between the targets and their prediction from audio at `centre`.
+
+    Args:
+        learnt: normal equations of other frames, which every fold learns of.
+    """
+    count, rows = len(targets), _rows(coarse, centre)
     fold = np.where(known, np.minimum(np.arange(count) * _FOLDS // count, _FOLDS - 1), -1)
     parts = [(rows[fold == k], targets[fold == k]) for k in range(_FOLDS)]
     parts = [(x, y) for x, y in parts if len(x) >= 8]
     normals = [(x.T @ x, x.T @ y) for x, y in parts]
-    normal, right = sum(n for n, _ in normals), sum(r for _, r in normals)
+    normal, right = sum(n for n, _ in [*normals, *learnt]), sum(r for _, r in [*normals, *learnt])
     correlations = []
     for (x, y), (own_normal, own_right) in zip(parts, normals, strict=True):
         rest = normal - own_normal
@@ -124,6 +176,12 @@ def _by_this_clip(coarse: np.ndarray, targets: np.ndarray, known: np.ndarray, sh
         predicted = x @ np.linalg.solve(rest + np.diag(penalty), right - own_right)
         correlations.append(_correlations(predicted, y))
     return float(np.mean(correlations))
+
+
+def _rows(coarse: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    """(n, 3 B + 1) energies about each of (n,) hundredths of a second, and 1."""
+    taps = [coarse[np.clip(centre + tap // 10, 0, len(coarse) - 1)] for tap in _TAPS_MS]
+    return np.concatenate([*taps, np.ones((len(centre), 1))], 1)
 
 
 def _correlations(a: np.ndarray, b: np.ndarray) -> np.ndarray:

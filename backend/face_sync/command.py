@@ -92,14 +92,10 @@ def encoder_table(name: str, clips: list) -> dict[str, Any]:
     from . import lip_probe
 
     encoder = open_encoder(name)
-    features = [
-        encoder.features(
-            sound_blocks(clip.workspace.audio_path),
-            len(clip.lips["opening"]),
-            clip.workspace.subject.audio_offset_ms,
-        )
-        for clip in clips
-    ]
+    features = []
+    for clip in clips:
+        path, offset_ms = clip.workspace.aligned_audio
+        features.append(encoder.features(sound_blocks(path), len(clip.lips["opening"]), offset_ms))
     table: dict[str, Any] = {}
     for measure, ways in lip_probe.probe(clips, features).items():
         for way, values in ways.items():

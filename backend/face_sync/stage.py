@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from .. import workspace as ws
 from ..media.audio import read_audio
+from ..media.audio_timeline import offsets_ms
 from ..options import ProcessOptions
 from ..progress import Reporter
 from ..protocol import BLENDSHAPE_NAMES
 from ..workspace import Workspace
-from . import audio_offset, blendshape_basis, blendshapes, calibration, face_mesh, speech
+from . import blendshape_basis, blendshapes, calibration, face_mesh, speech
 from .audio_features import frame_features
+from .clip_offset import as_parts, find_dead_audio, settle_offsets, write_corrected
+from .dead_audio import heard_frames
 from .encoders.speech_encoder import weights_digest
 from .lip_measures import lip_measures
 
@@ -42,13 +43,8 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
     """
     workspace.require("media", "landmarks", "head_sync")
     subject = workspace.subject
-    stage_key = _key(workspace, subject.audio_offset_ms)
-    whole = all((workspace.root / name).exists() for name in FILES)
-    if (
-        options.audio_offset_ms in (None, "measure", subject.audio_offset_ms)
-        and whole
-        and workspace.stage_is_done(STAGE, stage_key)
-    ):
+    whole = all((workspace.root / name).exists() for name in FILES) and workspace.aligned_audio[0].exists()
+    if _is_kept(options.audio_offset_ms, subject) and whole and workspace.stage_is_done(STAGE, _key(workspace)):
         return
     steps = 4 + SPEECH_STEPS
     reporter.progress(STAGE, 0, steps, "steps", "reading the tracking")
@@ -63,8 +59,13 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
     audio = read_audio(workspace.audio_path)
     learnt = np.arange(frames) < subject.first_test_frame  # held-out frames say nothing, not even of the offset
     opening = lip_measures(points, view, valid & learnt)["opening"]
-    subject.audio_offset_ms = _offset_ms(workspace, options, audio, opening, reporter)
-    stage_key = _key(workspace, subject.audio_offset_ms)
+    dead_s = find_dead_audio(workspace, audio, opening, reporter)
+    opening = np.where(heard_frames(frames, subject.fps, dead_s), opening, np.nan)
+    cuts = head["cuts"].astype(bool) if "cuts" in head else np.zeros(frames, bool)
+    settle_offsets(workspace, options, audio, opening, cuts, reporter)
+    pieces = subject.audio_timeline or [ws.AudioPiece(0.0, subject.audio_offset_ms)]
+    heard = heard_frames(frames, subject.fps, dead_s, offsets_ms(pieces, np.arange(frames) / subject.fps))
+    stage_key = _key(workspace)
     if whole and workspace.stage_is_done(STAGE, stage_key):
         return
     workspace.stage_begins(STAGE, stage_key)
@@ -101,13 +102,15 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
     )
 
     reporter.progress(STAGE, 4, steps, "steps", "speech")
-    features = frame_features(audio, frames, subject.audio_offset_ms)
-    ws.write_arrays(workspace.root / "audio_features.npz", features=features, fps=subject.fps)
+    write_corrected(workspace, audio)
+    path, offset_ms = workspace.aligned_audio
+    features = frame_features(audio if path == workspace.audio_path else read_audio(path), frames, offset_ms)
+    ws.write_arrays(workspace.root / "audio_features.npz", features=features, fps=subject.fps, heard=heard)
     training = slice(0, subject.first_test_frame)
     model = speech.fit(
         features[training],
         coefficients[training][:, speech.MOUTH_INDEX],
-        valid[training],
+        (valid & heard)[training],
         shapes[speech.MOUTH_INDEX],
         lambda share: reporter.progress(STAGE, 4 + SPEECH_STEPS * share, steps, "steps", "speech"),
     )
@@ -116,46 +119,14 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
     workspace.stage_ends(STAGE, stage_key)
 
 
-def _key(workspace: Workspace, audio_offset_ms: float) -> str:
+def _key(workspace: Workspace) -> str:
     """What the stage's result depends on."""
-    earlier = [workspace.subject.stages.get(name, {}).get("key") for name in ("media", "landmarks", "head_sync")]
-    return ws.key_of(STAGE, VERSION, weights_digest(), earlier, audio_offset_ms)
+    subject = workspace.subject
+    earlier = [subject.stages.get(name, {}).get("key") for name in ("media", "landmarks", "head_sync")]
+    pieces = [as_parts(subject.audio_timeline)] if subject.audio_timeline else []
+    return ws.key_of(STAGE, VERSION, weights_digest(), earlier, subject.audio_offset_ms, *pieces)
 
 
-def _offset_ms(
-    workspace: Workspace, options: ProcessOptions, audio: np.ndarray, opening: np.ndarray, reporter: Reporter
-) -> float:
-    """The offset of the sound that the subject shall have; tells what the user should know about it."""
-    wanted = options.audio_offset_ms
-    if wanted is None:
-        wanted = "measure" if STAGE in workspace.subject.stages else "auto"
-    if wanted not in ("auto", "measure"):
-        return float(wanted)
-    measured, confidence = audio_offset.estimate_offset_ms(audio, opening, workspace.subject.fps)
-    sure = confidence >= audio_offset.CONFIDENT
-    name = Path(workspace.subject.source or workspace.root).name
-    if wanted == "auto":
-        if not sure:
-            reporter.warning(
-                f"How late the sound of {name} runs cannot be told from its lips: it is taken to be in time."
-            )
-            return 0.0
-        if abs(measured) < _IN_TIME_MS:
-            reporter.info(f"The sound of {name} runs in time.")
-        else:
-            reporter.info(f"The sound of {name} runs {_late(measured)}: mended.")
-        return float(round(measured))
-    left = measured - workspace.subject.audio_offset_ms
-    if sure and abs(left) >= audio_offset.NOTABLE_MS:
-        reporter.warning(
-            f"The sound of {name} runs {_late(measured)}: run process again with --audio-offset auto to mend it, as "
-            "lips learnt from shifted sound are wrong."
-        )
-    return workspace.subject.audio_offset_ms
-
-
-_IN_TIME_MS = 5.0
-
-
-def _late(offset_ms: float) -> str:
-    return f"about {abs(round(offset_ms, -1)):.0f} ms {'late' if offset_ms > 0 else 'early'}"
+def _is_kept(wanted: float | str | None, subject: ws.Subject) -> bool:
+    """Whether the option leaves the subject's offsets as they are."""
+    return wanted in (None, "measure") or (wanted == subject.audio_offset_ms and not subject.audio_timeline)

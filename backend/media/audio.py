@@ -13,9 +13,10 @@ import soxr
 
 from ..errors import AudioError, MediaError
 from ..progress import Reporter
-from ..workspace import Workspace, atomic_path
+from ..workspace import AudioPiece, Workspace, atomic_path
 from .audio_choice import choose_audio
 from .audio_frames import samples_of
+from .audio_timeline import aligned
 from .decode import probe
 from .source import decoded, open_media
 from .timeline import timeline_of
@@ -197,19 +198,15 @@ def clip_sound(source: Path, start_s: float, duration_s: float) -> Iterator[np.n
 
 
 def workspace_audio(workspace: Workspace) -> np.ndarray:
-    """The clip's sound as it belongs to the picture: `audio.wav` with the subject's `audio_offset_ms` taken out.
+    """The clip's sound as it belongs to the picture: `audio.wav` with the subject's audio offset, or its offsets along the
+    clip (`audio_timeline`), taken out.
 
     Returns:
         (samples,) float32 in [-1, 1], 16 kHz mono, as long as `audio.wav`; silence where the shift leaves nothing.
     """
-    samples = read_audio(workspace.audio_path)
-    shift = round(workspace.subject.audio_offset_ms * RATE / 1000)
-    mended = np.zeros_like(samples)
-    if shift >= 0:
-        mended[: max(len(samples) - shift, 0)] = samples[shift:]
-    else:
-        mended[-shift:] = samples[: max(len(samples) + shift, 0)]
-    return mended
+    subject = workspace.subject
+    pieces = subject.audio_timeline or [AudioPiece(0.0, subject.audio_offset_ms)]
+    return aligned(read_audio(workspace.audio_path), pieces)
 
 
 def picture_time_audio(source: Path) -> Iterator[np.ndarray]:

@@ -44,6 +44,7 @@ class LipSource:
         if name == SHAPE:
             return cls()
         features = _clip_features(workspace, name)[: workspace.subject.first_test_frame]
+        features = features[heard_frames(workspace)[: len(features)]]
         return cls(name, tuple(features.mean(0).tolist()), tuple((features.std(0) + 1e-3).tolist()))
 
     @property
@@ -72,9 +73,19 @@ class LipSource:
         return np.concatenate([blendshapes, *windows], 1).astype(np.float32)
 
 
+def heard_frames(workspace: Workspace) -> np.ndarray:
+    """(N,) bool: frames of the clip whose audio is alive; all of a workspace that an earlier version processed."""
+    path = workspace.root / "audio_features.npz"
+    if path.exists():
+        with np.load(path, allow_pickle=False) as data:
+            if "heard" in data.files:
+                return data["heard"].astype(bool)
+    return np.ones(workspace.subject.frames, bool)
+
+
 def _clip_features(workspace: Workspace, name: str) -> np.ndarray:
-    subject = workspace.subject
-    return _features(workspace, name, sound_blocks(workspace.audio_path), subject.frames, subject.audio_offset_ms)
+    path, offset_ms = workspace.aligned_audio
+    return _features(workspace, name, sound_blocks(path), workspace.subject.frames, offset_ms)
 
 
 def _features(

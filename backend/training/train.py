@@ -20,7 +20,7 @@ from ..renderer.render import Renderer
 from ..renderer.triplane import TriplaneLayout
 from ..workspace import Workspace, key_of, read_arrays, write_arrays
 from . import checkpoints, hull
-from .conditions import LipSource
+from .conditions import LipSource, heard_frames
 from .dataset import FramePool, Rays, Tracking, read_frame
 from .losses import SPREAD_WEIGHT, colour_loss, structural_loss
 from .occupancy import Occupancy
@@ -123,7 +123,10 @@ class Trainer:
         # The same of all that the networks see; sound's features come in standard deviations.
         self._noise = torch.full((self.conditions.shape[1],), preset.blendshape_noise * BLENDSHAPE_GAIN)
         self._noise[: len(BLENDSHAPE_NAMES)] = preset.blendshape_noise
-        usable = np.flatnonzero(self.tracking.valid[: workspace.subject.first_test_frame])
+        usable = self.tracking.valid[: workspace.subject.first_test_frame]
+        if self.lips.inputs:  # Lips that follow the audio learn nothing where it is dead.
+            usable = usable & heard_frames(workspace)[: len(usable)]
+        usable = np.flatnonzero(usable)
         self.learnt, kept_out = validation_split(usable)
         self.mouth_weight = 1 + (preset.mouth_weight - 1) * min(1.0, len(self.learnt) / MOUTH_FRAMES)
         self.pool = FramePool(workspace, self.tracking, self.learnt, preset.size)

@@ -32,8 +32,11 @@ class Subject:
     size: int
     """Side of the working frame in its own pixels."""
     audio_offset_ms: float
+    """How late the audio of `audio_name` runs."""
     id: str = ""
     """Lasting id, the same wherever the workspace lies."""
+    audio_name: str = "audio.wav"
+    """The clip's audio in the workspace; the corrected one where its offset varies along the clip."""
 
     @property
     def scale(self) -> float:
@@ -146,6 +149,7 @@ def read_subject(workspace: str | Path) -> Subject:
         crop = value["crop"]
         if not crop or not value["frames"] or not value["size"]:
             raise SceneError(f"{root} is not processed yet: run Track on its video first.")
+        varies = bool(value.get("audio_timeline"))
         return Subject(
             root=root,
             name=str(value.get("name") or root.name).removesuffix(".synctalk"),
@@ -154,8 +158,9 @@ def read_subject(workspace: str | Path) -> Subject:
             source_size=(int(value["source_size"][0]), int(value["source_size"][1])),
             crop=(float(crop["x"]), float(crop["y"]), float(crop["size"])),
             size=int(value["size"]),
-            audio_offset_ms=float(value.get("audio_offset_ms") or 0.0),
+            audio_offset_ms=0.0 if varies else float(value.get("audio_offset_ms") or 0.0),
             id=subject_id(value),
+            audio_name="audio_corrected.wav" if varies else "audio.wav",
         )
     except FileNotFoundError as error:
         raise SceneError(
@@ -174,7 +179,7 @@ def read_tracking(subject: Subject) -> Animation:
     path = subject.root / "tracking.npz"
     arrays = _read(path, "focal_px", "principal_px", "head_to_camera", "blendshapes", "blendshape_names")
     frames = len(arrays["blendshapes"])
-    audio = subject.root / "audio.wav"
+    audio = subject.root / subject.audio_name
     return _animation(
         path,
         arrays,

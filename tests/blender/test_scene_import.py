@@ -67,6 +67,23 @@ def test_the_sound_lies_in_the_sequencer_and_is_corrected_for_its_delay(kit, rig
     assert strip.frame_start == pytest.approx(1 - 0.080 * 25)
 
 
+def test_audio_whose_offset_varies_along_the_clip_is_the_corrected_one_in_its_place(kit, root):
+    sound = kit.part("scene.sound")
+    if not sound.can_hold_sound():
+        pytest.skip("this build of Blender has no sound")
+    subject = json.loads((root / "subject.json").read_text())
+    subject["audio_timeline"] = [
+        {"start_s": 0.0, "offset_ms": 0.0, "drift_ms_per_s": 0.0},
+        {"start_s": 0.2, "offset_ms": 160.0, "drift_ms_per_s": 0.0},
+    ]
+    (root / "subject.json").write_text(json.dumps(subject))
+    (root / "audio_corrected.wav").write_bytes((root / "audio.wav").read_bytes())
+    kit.import_tracking(root)
+    (strip,) = sound.strips_of(kit.scene.sequence_editor)
+    assert strip.sound.filepath.endswith("audio_corrected.wav")
+    assert strip.frame_start == pytest.approx(1)
+
+
 def test_sound_of_builds_without_sound_is_left_out(kit, root, monkeypatch):
     monkeypatch.setattr(kit.part("scene.sound"), "can_hold_sound", lambda: False)
     kit.import_tracking(root)

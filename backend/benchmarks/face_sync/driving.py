@@ -68,7 +68,8 @@ def measure(
     tracking = Tracking.read(head)
     model = SpeechModel.load(head.root / "speech.safetensors")
     subject = head.subject
-    features = FrameFeatures(sound_blocks(head.audio_path), subject.frames, subject.audio_offset_ms)
+    path, offset_ms = head.aligned_audio
+    features = FrameFeatures(sound_blocks(path), subject.frames, offset_ms)
     spoken = performance.spoken_by_own_sound(head)
     frames = np.arange(subject.first_test_frame, subject.frames)
     quiet = speech.pauses(features)

@@ -41,12 +41,10 @@ def measure(workspaces: list[Workspace], encoders: list[str] | None, reporter: R
 
 
 def _adapted(clips: list[ProbeClip], reporter: Reporter) -> dict[str, Any]:
-    features = [
-        FrameFeatures(
-            [read_audio(clip.workspace.audio_path)], len(clip.lips["opening"]), clip.workspace.subject.audio_offset_ms
-        )[:]
-        for clip in clips
-    ]
+    features = []
+    for clip in clips:
+        path, offset_ms = clip.workspace.aligned_audio
+        features.append(FrameFeatures([read_audio(path)], len(clip.lips["opening"]), offset_ms)[:])
     table: dict[str, Any] = {name: {"same": {}, "across": {}} for name in ("opening", "width")}
     seconds = []
     for index, clip in enumerate(clips):

@@ -18,6 +18,7 @@ from ...progress import Reporter
 from ...workspace import FPS
 from ..audio_features import frame_features
 from ..audio_offset import CONFIDENT, NOTABLE_MS, estimate_offset_ms
+from ..dead_audio import dead_intervals, heard_frames
 from .prepared import FACE_SIDE, Item, write_item
 
 VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg"}
@@ -114,10 +115,12 @@ def read_clip(path: Path, landmarker: FaceLandmarker) -> tuple[Item, float]:
     sound = np.concatenate(list(clip_sound(path, reader.info.start_s, len(faces) / FPS)))
     check_speech(sound, name=path)
     # Lips learnt from shifted sound are wrong: mended where the clip tells its offset.
-    offset_ms, confidence = estimate_offset_ms(sound, _relative_opening(np.array(points)))
+    opening = _relative_opening(np.array(points))
+    heard = heard_frames(len(opening), FPS, np.array(dead_intervals(sound, opening)).reshape(-1, 2))
+    offset_ms, confidence = estimate_offset_ms(sound, np.where(heard, opening, np.nan))
     offset_ms = offset_ms if confidence >= CONFIDENT else 0.0
     features = frame_features(sound, len(faces), offset_ms).astype(np.float16)
-    return Item(features, np.array([len(faces)]), faces=faces, valid=valid[: len(faces)]), offset_ms
+    return Item(features, np.array([len(faces)]), faces=faces, valid=(valid & heard)[: len(faces)]), offset_ms
 
 
 def _relative_opening(points: np.ndarray) -> np.ndarray:

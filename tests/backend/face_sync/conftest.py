@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,8 +122,14 @@ def make_subject(
     late_ms: float = 0.0,
     seconds: float = 24.0,
     scores: bool = False,
+    change: Callable[[np.ndarray], np.ndarray] | None = None,
+    cuts: Sequence[int] = (),
 ) -> Subject:
-    """A workspace processed up to `head_sync`, as the earlier stages would have left it."""
+    """A workspace processed up to `head_sync`, as the earlier stages would have left it.
+
+    Args:
+        change: of the audio, before it is written. cuts: frames at which takes begin.
+    """
     sound, jaw, spread = babble(seconds, seed=1)
     frames = len(jaw)
     coefficients = np.zeros((frames, len(BLENDSHAPE_NAMES)))
@@ -137,7 +144,8 @@ def make_subject(
     subject = workspace.subject
     subject.name, subject.source, subject.frames, subject.size = "babble", "babble.mp4", frames, 512
     subject.crop, subject.source_size, subject.source_fps = Crop(0, 0, 512), (512, 512), 25.0
-    write_wav(workspace.audio_path, [np.pad(sound, (late, 0))[: len(sound)]])
+    sound = np.pad(sound, (late, 0))[: len(sound)]
+    write_wav(workspace.audio_path, [sound if change is None else change(sound)])
     valid = np.ones(frames, bool)
     valid[100:104] = False
     write_arrays(
@@ -158,6 +166,7 @@ def make_subject(
         points_seen=np.zeros((frames, 0), bool),
         reprojection_px=np.full(frames, 0.4),
         valid=valid,
+        cuts=np.isin(np.arange(frames), cuts),
     )
     for name in ("media", "landmarks", "head_sync"):
         subject.stages[name] = {"state": "done", "key": f"key of {name}"}

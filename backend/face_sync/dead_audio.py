@@ -1,0 +1,64 @@
+"""Where a clip's audio is dead while the lips move on: a microphone that was unplugged, muted, or out of battery."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..stretches import stretches
+from .audio_features import RATE
+
+LEAST_S = 1.0
+"""A shorter silence is a pause, whatever the lips do in it."""
+
+QUIET_DB, FLOOR_DB, CEILING_DB = 50.0, -90.0, -60.0
+"""Dead audio lies so far below the loud moments, within these limits of full scale: rooms hum at -60 dBFS and more."""
+
+MOVING = 0.5
+"""Lips that move at this share of their speed in speech are speaking; in pauses they move at less than 0.3 of it."""
+
+_HOP = RATE // 50
+_EDGE_S = 0.2
+"""At both ends of a silence the lips still close, or already open."""
+
+
+def dead_intervals(audio: np.ndarray, mouth_opening: np.ndarray, fps: float = 25.0) -> list[tuple[float, float]]:
+    """Intervals in which the audio is silent though the person speaks.
+
+    Args:
+        audio: (samples,) in [-1, 1], 16 kHz mono, beginning with the picture.
+        mouth_opening: (N,) distance between the inner lips in any unit; NaN where it is not known.
+        fps: frames a second of `mouth_opening`.
+
+    Returns:
+        (start, end) in seconds of the audio's time, each at least `LEAST_S` long.
+    """
+    count = len(audio) // _HOP
+    if count == 0:
+        return []
+    power = np.square(audio[: count * _HOP], dtype=np.float64).reshape(count, _HOP).mean(1)
+    level_db = 10 * np.log10(power + 1e-12)
+    quiet_db = np.clip(np.quantile(level_db, 0.95) - QUIET_DB, FLOOR_DB, CEILING_DB)
+    speed = np.abs(np.gradient(np.asarray(mouth_opening, np.float64))) * fps
+    at_s = np.arange(len(speed)) / fps
+    loud = level_db[np.minimum((at_s * RATE / _HOP).astype(int), count - 1)] > quiet_db + QUIET_DB / 2
+    spoken = speed[loud & np.isfinite(speed)]
+    if len(spoken) < fps:
+        return []
+    found = []
+    for first, end in stretches(level_db < quiet_db):
+        start_s, end_s = first * _HOP / RATE, end * _HOP / RATE
+        inside = speed[(at_s >= start_s + _EDGE_S) & (at_s < end_s - _EDGE_S)]
+        inside = inside[np.isfinite(inside)]
+        if end_s - start_s >= LEAST_S and len(inside) and inside.mean() >= MOVING * spoken.mean():
+            found.append((start_s, end_s))
+    return found
+
+
+def heard_frames(frames: int, fps: float, dead_s: np.ndarray, offset_ms: np.ndarray | float = 0.0) -> np.ndarray:
+    """(frames,) bool: those whose audio is alive.
+
+    Args:
+        dead_s: (S, 2) of `dead_intervals`. offset_ms: (frames,) or one, how late the audio runs.
+    """
+    at_s = np.arange(frames) / fps + np.asarray(offset_ms) / 1000
+    return ~((at_s[:, None] >= dead_s[:, 0]) & (at_s[:, None] < dead_s[:, 1])).any(1)

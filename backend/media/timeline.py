@@ -212,6 +212,8 @@ def _track(container, stream, rows: list[tuple[int, int, int, bool]]) -> Track:
     if stream.type != "video":
         return Track(base, np.where(pts == NONE, dts, pts), length, hidden != 0, shift)
     rate = rate_of(stream)
+    if (pts == NONE).all() and (dts == NONE).all() and stream.codec_context and stream.codec_context.framerate:
+        rate = Fraction(stream.codec_context.framerate)  # FFmpeg takes raw streams for 25 frames a second
     if not 1 <= rate <= _HIGHEST_RATE:  # Recorders in browsers state the clock of their time stamps, 1000.
         rate = _measured_rate(np.where(pts == NONE, dts, pts), base) or Fraction(25)
     frame_ticks = max(round(1 / (rate * base)), 1)
@@ -254,10 +256,16 @@ def _missing_s(container, video: av.VideoStream, tracks: dict[int, Track]) -> fl
         announced_s = float(((video.start_time or 0) + (video.duration or 0)) * video.time_base)
     else:
         # The others state that of their longest track: the file is whole when any track reaches it.
-        announced_s = (container.duration or 0) / av.time_base
+        announced_s = 0.0 if _is_guessed(container) else (container.duration or 0) / av.time_base
         if container.format.name == "avi":  # Without its index, at the end, its duration is what is there.
             announced_s = max(announced_s, float(video.frames / rate_of(video)))
         longest_s = max(track.source_end_s for track in tracks.values())
     # ASF's counts the time before its first packet in as well.
     tolerance_s = _ASF_TOLERANCE_S if container.format.name == "asf" else _TOLERANCE_S
     return announced_s - own_s if announced_s - longest_s > tolerance_s else 0.0
+
+
+def _is_guessed(container) -> bool:
+    """Whether FFmpeg took the length from the size of the file and the tracks' stated bit rates: live recordings."""
+    stated = sum(stream.codec_context.bit_rate or 0 for stream in container.streams if stream.codec_context is not None)
+    return bool(stated) and abs(container.bit_rate - stated) < 0.01 * stated

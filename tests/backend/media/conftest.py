@@ -45,13 +45,14 @@ def make_clip(
     aspect: Fraction | None = None,
     tags: dict[str, int] | None = None,
     metadata: dict[str, str] | None = None,
+    container_options: dict[str, str] | None = None,
     convert: Callable[[np.ndarray], av.VideoFrame] | None = None,
 ) -> Path:
     """Write a clip with PyAV: any rate or time stamps, codec, display matrix, pixel aspect and colour tags."""
     rate = Fraction(fps).limit_denominator(1001)
     counts = path.suffix in (".avi", ".mxf", ".h264") or codec.startswith("mpeg")
     clock = rate if counts else Fraction(90000)
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", options=container_options or {}) as container:
         container.metadata.update(metadata or {})
         pictures = iter(pictures)
         first = next(pictures)

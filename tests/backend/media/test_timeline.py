@@ -120,6 +120,22 @@ def test_a_file_that_is_cut_off_is_found_by_its_own_length(tmp_path, clips, suff
         warned(path)
 
 
+def test_a_live_recording_states_no_length_and_is_no_cut(tmp_path, clips):
+    # Much video and little audio of a stated bit rate: FFmpeg guesses a length of minutes.
+    pictures = (np.random.default_rng(index).integers(0, 255, (64, 64, 3), np.uint8) for index in range(100))
+    path = clips.make(
+        tmp_path / "clip.mkv",
+        pictures,
+        codec="libvpx",
+        options={"b": "3M", "cpu-used": "8"},
+        audio=(clips.speech_like(4.0, 44100), 44100),
+        audio_codec="libmp3lame",
+        container_options={"live": "1"},
+    )
+    assert probe(path).frames == 100
+    assert warned(path) == []
+
+
 def test_the_end_of_a_damaged_track_is_reported(tmp_path, clips):
     path = clips.make(tmp_path / "clip.mp4", map(clips.numbered, range(100)))
     reader = FrameReader(path)
@@ -277,6 +293,12 @@ def test_a_rate_that_no_camera_has_is_measured(tmp_path, clips):
     path = _with_gap(tmp_path / "clip.mkv", clips, 0.0, 0.0)  # remuxed: the file states 30000 frames a second
     assert probe(path).fps == 25
     assert numbers(path, clips) == list(range(100))
+
+
+def test_a_raw_stream_has_the_rate_its_codec_states(tmp_path, clips):
+    path = clips.make(tmp_path / "clip.h264", map(clips.numbered, range(48)), fps=12)
+    assert probe(path).fps == 12
+    assert probe(path).duration_s == pytest.approx(4.0)
 
 
 def test_a_file_is_listed_once(tmp_path, clips):

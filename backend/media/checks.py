@@ -103,9 +103,11 @@ def look_for_faces(info: ClipInfo, progress: Callable[[int], None]) -> Look:
         for number, (time_s, picture) in enumerate(reader):
             look.bars.see(picture[..., :3])
             look.transparent |= is_transparent(picture)
-            faces = finder.find(picture[..., :3], around=last, thorough=number % _THOROUGH_EVERY == 0)
+            thorough = number % _THOROUGH_EVERY == 0
+            faces = finder.find(picture[..., :3], around=last, thorough=thorough)
             last = faces[0] if faces else last
-            still.see(picture[..., :3], faces)
+            if thorough:
+                still.see(picture[..., :3], faces)
             if faces:
                 face = _inside(picture, faces[0])
                 look.light.append(float(face[..., :3].mean()) if face.size else 255.0)

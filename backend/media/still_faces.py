@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 
 import cv2
@@ -24,6 +25,11 @@ class _Place:
     face: Face
     patches: list[np.ndarray] = field(default_factory=list)
 
+    @functools.cached_property
+    def still(self) -> bool:
+        """Once all looks are taken."""
+        return len(self.patches) >= _LEAST_LOOKS and _change(self.patches) < STILL
+
 
 class StillFaces:
     """Watches the places where faces were seen."""
@@ -41,12 +47,12 @@ class StillFaces:
         for place in self._places:
             left, top, right, bottom = (max(round(side), 0) for side in place.face.box)
             patch = cv2.resize(picture[top:bottom, left:right], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-            place.patches.append(cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY).astype(np.float32))
+            place.patches.append(cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY))
 
     def still(self, face: Face) -> bool:
-        """Whether a face is one of those that never move, by its place."""
+        """Whether a face is one of those that never move, by its place; to be asked once all looks are taken."""
         place = next((place for place in self._places if len(distinct([place.face, face])) == 1), None)
-        return place is not None and len(place.patches) >= _LEAST_LOOKS and _change(place.patches) < STILL
+        return place is not None and place.still
 
 
 def _change(patches: list[np.ndarray]) -> float:
@@ -54,7 +60,7 @@ def _change(patches: list[np.ndarray]) -> float:
 
     Somebody may pass before it.
     """
-    shown = np.stack(patches)
+    shown = np.stack(patches).astype(np.float32)
     shown -= shown.mean(axis=(1, 2), keepdims=True)
     difference = np.abs(shown - np.median(shown, axis=0)).mean(axis=(1, 2))
     return float(np.percentile(difference, 75))

@@ -46,7 +46,7 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
         StorageError: the disk is full or the workspace is read-only.
         Cancelled: the user asked to stop.
     """
-    subject = workspace.subject
+    subject, told = workspace.subject, len(reporter.warnings)
     video = _video(workspace, options)
     limit = _side_limit(options.size)
     if not video.exists() and workspace.stage_state(STAGE) == "done" and _is_whole(workspace):
@@ -79,9 +79,12 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
         workspace.audio_path.unlink(missing_ok=True)
         for folder in ("frames", "alpha"):
             shutil.rmtree(workspace.root / folder, ignore_errors=True)
-        subject.stages[STAGE] = {"state": "partial", "key": key}
+        # A run that resumes has no first look, and so none of its warnings.
+        subject.stages[STAGE] = {"state": "partial", "key": key, "warnings": reporter.warnings[told:]}
         workspace.save()
         write_clip_audio(video, info.start_s, subject.duration_s, workspace.audio_path)
+    else:
+        info = probe(video, subject.corrections)
     _write_frames(workspace, info, reporter)
     reporter.info(describe(info, subject.frames, subject.size))
     workspace.stage_ends(STAGE, key)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from backend.errors import Cancelled
 from backend.media import stage
 from backend.options import ProcessOptions
 from backend.progress import Reporter
@@ -59,3 +61,15 @@ def test_a_very_dark_face_is_told(tmp_path, clips, speaker):
     (warning,) = warnings_of(tmp_path, clips.make(tmp_path / "a.mp4", dark, audio=(clips.speech_like(3.2), 16000)))
     assert warning.startswith("The face in a.mp4 is very dark (2")
     assert warning.endswith("light the face, or brighten the clip before its export, from the camera's own file.")
+
+
+def test_what_was_told_of_a_clip_is_kept_when_a_run_is_cancelled_and_resumed(tmp_path, clips, speaker):
+    path = clips.make(tmp_path / "a.mp4", speaker[::2], fps=12, audio=(clips.speech_like(4.1), 16000))
+    events = []
+    workspace = Workspace.create(tmp_path / "ws")
+    with pytest.raises(Cancelled), workspace.locked():
+        reporter = Reporter(events.append, cancelled=lambda: len(events) > 60, interval_s=0)
+        stage.run(workspace, ProcessOptions(video=path), reporter)
+    assert warnings_of(tmp_path, path) == [], "the clip is not looked at again"
+    (kept,) = Workspace.open(tmp_path / "ws").subject.stages["media"]["warnings"]
+    assert "different frames a second" in kept

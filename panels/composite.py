@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bpy
 
+from ..synctalk_blender.scene import marking
 from ..synctalk_blender.steps import Facts, State, Status, Step, composite_line
 from .common import OptionsPanel, StepPanel, draw_action
 from .text import label_lines
@@ -29,6 +30,12 @@ class SYNCTALK_PT_composite(StepPanel, bpy.types.Panel):
         picture.operator("render.render", text="Picture", icon="RENDER_STILL")
         row.operator("render.render", text="Animation", icon="RENDER_ANIMATION").animation = True
         layout.operator("synctalk.composite", text="Build Again", icon="FILE_REFRESH")
+        output = layout.column(align=True)
+        output.label(text="Animation goes to")
+        output.prop(context.scene.render, "filepath", text="")
+        unmarked = marking.missing_note(context.scene)
+        if unmarked:
+            label_lines(layout, context, unmarked, icon="ERROR")
 
 
 class SYNCTALK_PT_bake(OptionsPanel, bpy.types.Panel):

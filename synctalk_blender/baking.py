@@ -9,7 +9,7 @@ import bpy
 from .backend_process import BackendError
 from .jobs import Job, Request, Work
 from .scene import bake as bake_scene
-from .scene import compositor, importer, rig
+from .scene import compositor, importer, output, rig
 from .scene.subject import Animation, Subject, read_animation, read_subject, read_tracking
 from .steps import Step
 
@@ -50,7 +50,8 @@ def compose(
 ) -> None:
     """Build or renew the composite of `found` over the footage of `animation`, at the scene's frame rate.
 
-    Where the rate has changed since the movement was keyed, that is keyed again first.
+    Where the rate has changed since the movement was keyed, that is keyed again first. Where no output is chosen, animation
+    renders write a film from now on.
 
     Raises:
         SceneError: pictures are missing.
@@ -61,6 +62,7 @@ def compose(
     rig.set_active(scene, found)
     shown = timing.shown(animation.plate_frame)
     compositor.compose(scene, found, subject, shown, frames=frames, first_frame=timing.first_frame)
+    output.film_by_default(scene, subject.name, subject.root.parent)
 
 
 def subject_in(scene: bpy.types.Scene) -> tuple[rig.Rig, Subject, Animation]:

@@ -5,6 +5,7 @@ Buttons `jobs.start` them, background mode and scripts `jobs.run` them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -333,6 +334,7 @@ def composite(scene: bpy.types.Scene) -> Job:
         target = scene_of(workspace)
         target.render.engine = SyncTalkRenderEngine.bl_idname
         other_camera = _compose(target, workspace)
+        show_composite(target)
         return f"The composite is built: render a picture or the animation. {other_camera}".strip()
 
     return Job(Step.COMPOSITE, "Building the composite", work())
@@ -358,13 +360,29 @@ def _compose(scene: bpy.types.Scene, workspace: Path) -> str:
     return other_camera_in_words(scene, found)
 
 
-def look_through_camera(scene: bpy.types.Scene) -> None:
-    """Let the 3D views of `scene` show what the tracked camera sees, the footage behind the head."""
+def show_composite(scene: bpy.types.Scene) -> None:
+    """Switch the 3D views that look through the camera to Rendered: the footage there is without its head now, which only
+    the engine draws. Guides that would lie over the image are hidden; the control's ring stays.
+    """
+    for area in _views_of(scene):
+        space = area.spaces.active
+        if space.region_3d.view_perspective != "CAMERA":
+            continue
+        space.shading.type = "RENDERED"
+        for guide in ("floor", "axis_x", "axis_y", "axis_z", "cursor", "relationship_lines", "object_origins"):
+            setattr(space.overlay, f"show_{guide}", False)
+
+
+def _views_of(scene: bpy.types.Scene) -> Iterator[bpy.types.Area]:
     for window in bpy.context.window_manager.windows:
         if window.scene == scene:
-            for area in window.screen.areas:
-                if area.type == "VIEW_3D":
-                    area.spaces.active.region_3d.view_perspective = "CAMERA"
+            yield from (area for area in window.screen.areas if area.type == "VIEW_3D")
+
+
+def look_through_camera(scene: bpy.types.Scene) -> None:
+    """Let the 3D views of `scene` show what the tracked camera sees, the footage behind the head."""
+    for area in _views_of(scene):
+        area.spaces.active.region_3d.view_perspective = "CAMERA"
 
 
 # -- common -----------------------------------------------------------------------------------------------------

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import struct
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import bpy
 from bpy.app.handlers import persistent
 
-from . import film_note, nodes, rig, sound
+from . import file_note, film_note, nodes, rig, sound
 from .errors import SceneError
 from .subject import read_subject
 
 logger = logging.getLogger("synctalk")
 
 PROPERTY = "synctalk_synthetic"
+
+_begun = 0.0
+"""When the render under way began: files that are older are not its."""
 
 
 def note(subject: str) -> str:
@@ -37,6 +42,8 @@ def mark_synthetic(scene: bpy.types.Scene, *subjects: str) -> None:
 @persistent
 def _mark_scene(scene: bpy.types.Scene, *_arguments: object) -> None:
     """Note what is about to be rendered: heads come into a scene by append, link and override too, which import nothing."""
+    global _begun
+    _begun = time.time() - 2.0  # file systems round times
     subjects = [_subject_of(found) for shown in _rendered_with(scene) for found in rig.rigs_of(shown)]
     if subjects:
         mark_synthetic(scene, *subjects)
@@ -68,26 +75,68 @@ def _shown_by(scene: bpy.types.Scene) -> Iterator[bpy.types.Scene]:
 
 
 @persistent
+def _mark_image(scene: bpy.types.Scene, *_arguments: object) -> None:
+    """Note what Blender leaves the note out of, once the file is written."""
+    if PROPERTY not in scene or scene.render.image_settings.file_format not in _MARKED_AFTERWARDS:
+        return
+    render = scene.render
+    still = Path(bpy.path.abspath(render.filepath))
+    paths = {Path(bpy.path.abspath(render.frame_path(frame=scene.frame_current))), still}
+    paths.add(still.with_name(still.name + render.file_extension))
+    for path in paths:
+        if path.is_file() and path.stat().st_mtime >= _begun:
+            _try(file_note.add_note, path, scene[PROPERTY])
+
+
+@persistent
 def _mark_film(scene: bpy.types.Scene, *_arguments: object) -> None:
-    """Blender writes the note into pictures, but its MP4 files cannot hold it: a comment says it there."""
+    """Blender writes the note into most images, but not into MP4 and AVI files: a comment says it there."""
     render = scene.render
     if PROPERTY not in scene or render.image_settings.file_format != "FFMPEG":
         return
     path = Path(bpy.path.abspath(render.frame_path(frame=scene.frame_start)))
+    if path.is_file() and path.stat().st_mtime >= _begun:
+        if render.ffmpeg.format in ("MPEG4", "QUICKTIME"):
+            _try(film_note.add_comment, path, scene[PROPERTY])
+        elif render.ffmpeg.format == "AVI":
+            _try(file_note.add_note, path, scene[PROPERTY])
+
+
+def _try(add: Callable[[Path, str], bool], path: Path, text: str) -> None:
     try:
-        if path.suffix.lower() in (".mp4", ".mov", ".m4v") and path.exists():
-            film_note.add_comment(path, scene[PROPERTY])
-    except OSError as error:
+        if not add(path, text):
+            logger.warning("%s has no place for the note that it is synthetic", path)
+    except (OSError, struct.error) as error:
         logger.warning("the note that %s is synthetic could not be written: %s", path, error)
+
+
+_MARKED_AFTERWARDS = ("TIFF", "WEBP")
+_WITHOUT_NOTE = {
+    "BMP", "IRIS", "JPEG2000", "TARGA", "TARGA_RAW", "CINEON", "DPX", "HDR",
+    "MPEG1", "MPEG2", "DV",
+}  # fmt: skip
+
+
+def missing_note(scene: bpy.types.Scene) -> str:
+    """One sentence where the format that the scene renders to cannot say that it is synthetic; else empty."""
+    settings = scene.render.image_settings
+    is_film = settings.file_format == "FFMPEG"
+    name = scene.render.ffmpeg.format if is_film else settings.file_format
+    if name not in _WITHOUT_NOTE:
+        return ""
+    better = "MPEG-4, QuickTime, Matroska, WebM, AVI or Ogg" if is_film else "PNG, JPEG, OpenEXR, TIFF or WebP"
+    return f"{name} files have no place for the note that they are synthetic. These have: {better}."
 
 
 def register() -> None:
     bpy.app.handlers.render_init.append(_mark_scene)
+    bpy.app.handlers.render_write.append(_mark_image)
     for handlers in (bpy.app.handlers.render_complete, bpy.app.handlers.render_cancel):
         handlers.append(_mark_film)
 
 
 def unregister() -> None:
     bpy.app.handlers.render_init.remove(_mark_scene)
+    bpy.app.handlers.render_write.remove(_mark_image)
     for handlers in (bpy.app.handlers.render_complete, bpy.app.handlers.render_cancel):
         handlers.remove(_mark_film)

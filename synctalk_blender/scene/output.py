@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,32 @@ def set_pictures(scene: bpy.types.Scene, folder: Path) -> None:
     scene.render.image_settings.color_depth = "8"
     scene.render.filepath = str(folder / "######")
     scene.render.use_file_extension = True
+
+
+def film_by_default(scene: bpy.types.Scene, name: str, beside: Path) -> None:
+    """Have animation renders write a film with the scene's sound, where nobody has chosen an output: Blender's own choice is
+    silent images in the system's temporary folder. A chosen output stays.
+
+    Args:
+        name: of the subject; the film is `NAME composite.mp4`, numbered where there is such a file already.
+        beside: folder for the film; the .blend's own once it is saved.
+    """
+    if not _is_untouched(scene):
+        return
+    is_saved = bool(bpy.data.filepath)
+    folder = Path(bpy.data.filepath).parent if is_saved else beside
+    names = (f"{name} composite{number}.mp4" for number in ("", *(f" {count}" for count in itertools.count(2))))
+    free = next(item for item in names if not (folder / item).exists())
+    set_film(scene, folder / free)
+    if is_saved:
+        scene.render.filepath = f"//{free}"
+
+
+def _is_untouched(scene: bpy.types.Scene) -> bool:
+    """Whether animation renders would go to where Blender sends them by itself."""
+    path = scene.render.filepath
+    ways = {"", "tmp", tempfile.gettempdir().strip("/\\"), bpy.app.tempdir.strip("/\\")}
+    return scene.render.image_settings.file_format == "PNG" and path.strip("/\\") in ways
 
 
 @contextlib.contextmanager

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from . import synthetic_workspace as synthetic
 from .scene_kit import Kit
 
 
@@ -66,3 +68,87 @@ def test_a_cut_of_scenes_is_marked_for_the_heads_in_them(kit):
     with bpy.context.temp_override(scene=cut):
         bpy.ops.render.render(write_still=True, scene=cut.name)
     assert NOTE in (kit.tmp_path / "cut.png").read_bytes()
+
+
+def write_still(kit, name: str, **settings) -> bytes:
+    """A still of the head in the scene in another format; what was written."""
+    import bpy
+
+    scene, image = kit.scene, kit.scene.render.image_settings
+    scene.render.engine = "SYNCTALK"
+    kit.part("scene.output").set_pictures(scene, kit.tmp_path)
+    for key, value in settings.items():
+        setattr(image, key, value)
+    path = kit.tmp_path / name
+    scene.render.filepath, scene.render.use_file_extension = str(path), False
+    bpy.ops.render.render(write_still=True)
+    return path.read_bytes()
+
+
+IMAGES = [
+    ("a.tif", {"file_format": "TIFF", "color_mode": "RGBA", "color_depth": "8"}),
+    ("b.tif", {"file_format": "TIFF", "color_mode": "RGB", "color_depth": "16", "tiff_codec": "LZW"}),
+    ("lossy.webp", {"file_format": "WEBP", "color_mode": "RGB", "quality": 80}),
+    ("alpha.webp", {"file_format": "WEBP", "color_mode": "RGBA", "quality": 80}),
+    ("lossless.webp", {"file_format": "WEBP", "color_mode": "RGB", "quality": 100}),
+]
+
+
+@pytest.mark.parametrize(("name", "settings"), IMAGES)
+def test_images_that_blender_leaves_unmarked_are_marked_once_written(kit, monkeypatch, name, settings):
+    kit.import_tracking(kit.workspace())
+    data = write_still(kit, name, **settings)
+    assert NOTE in data
+    assert not list(kit.tmp_path.glob("*.part"))
+    marked = synthetic.read_picture(kit.tmp_path / name)
+    monkeypatch.setattr(kit.part("scene.marking"), "_MARKED_AFTERWARDS", ())
+    plain = write_still(kit, name, **settings)
+    assert NOTE not in plain
+    assert np.array_equal(synthetic.read_picture(kit.tmp_path / name), marked)
+    assert marked[..., :3].max() > 0.5
+
+
+def test_every_image_of_an_animation_is_marked(kit):
+    import bpy
+
+    kit.import_tracking(kit.workspace(frames=3))
+    scene = kit.scene
+    scene.render.engine = "SYNCTALK"
+    kit.part("scene.output").set_pictures(scene, kit.tmp_path / "frames")
+    scene.render.image_settings.file_format = "TIFF"
+    bpy.ops.render.render(animation=True)
+    written = sorted((kit.tmp_path / "frames").iterdir())
+    assert len(written) == 3
+    assert all(NOTE in path.read_bytes() for path in written)
+
+
+@pytest.mark.parametrize(
+    ("form", "codec"), [("MPEG4", "H264"), ("QUICKTIME", "H264"), ("MKV", "H264"), ("AVI", "MPEG4"), ("OGG", "THEORA")]
+)
+def test_films_are_marked(kit, form, codec):
+    import bpy
+
+    kit.import_tracking(kit.workspace(frames=3))
+    scene = kit.scene
+    scene.render.engine = "SYNCTALK"
+    path = kit.tmp_path / "film"
+    kit.part("scene.output").set_film(scene, path)
+    scene.render.ffmpeg.format, scene.render.ffmpeg.codec = form, codec
+    scene.render.ffmpeg.audio_codec = "NONE"
+    bpy.ops.render.render(animation=True)
+    assert NOTE in path.read_bytes()
+    film = bpy.data.movieclips.load(str(path))
+    assert (film.frame_duration, tuple(film.size)) == (3, (96, 96))
+
+
+def test_a_format_without_a_place_for_the_note_says_so(kit):
+    marking, image = kit.part("scene.marking"), kit.scene.render.image_settings
+    for name in ("PNG", "TIFF", "WEBP", "JPEG", "OPEN_EXR"):
+        image.file_format = name
+        assert marking.missing_note(kit.scene) == ""
+    image.file_format = "BMP"
+    assert "BMP files have no place for the note" in marking.missing_note(kit.scene)
+    kit.part("scene.output").set_film(kit.scene, kit.tmp_path / "film.mp4")
+    assert marking.missing_note(kit.scene) == ""
+    kit.scene.render.ffmpeg.format = "MPEG2"
+    assert "MPEG2 files have no place" in marking.missing_note(kit.scene)

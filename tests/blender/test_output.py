@@ -47,3 +47,43 @@ def test_a_failing_render_gives_them_back_too(kit, monkeypatch):
     with pytest.raises(kit.part("scene.errors").SceneError, match="no trained head"):
         kit.part("api").render_animation(kit.tmp_path / "film.mp4", scene=kit.scene)
     assert settings(kit.scene) == before
+
+
+def test_without_a_chosen_output_an_animation_is_a_film_beside_the_clip(kit):
+    import bpy
+
+    root = kit.part("scene.rig").require_rig(kit.scene).workspace
+    (root.parent / "anna composite.mp4").write_bytes(b"somebody's")
+    compose_by_button(kit)
+    wanted = root.parent / "anna composite 2.mp4"
+    assert kit.scene.render.filepath == str(wanted)
+    bpy.ops.render.render(animation=True)
+    film = bpy.data.movieclips.load(str(wanted))
+    assert film.frame_duration == 3
+    if bpy.app.build_options.audaspace:
+        assert kit.scene.render.ffmpeg.audio_codec == "AAC"
+    compose_by_button(kit)
+    assert kit.scene.render.filepath == str(wanted), "the same film again"
+
+
+def test_in_a_saved_file_the_film_lies_beside_it(kit):
+    import bpy
+
+    (kit.tmp_path / "shots").mkdir()
+    bpy.ops.wm.save_as_mainfile(filepath=str(kit.tmp_path / "shots" / "shot.blend"))
+    compose_by_button(kit)
+    assert kit.scene.render.filepath == "//anna composite.mp4"
+
+
+@pytest.mark.parametrize(("path", "form"), [("//frames/a_", "PNG"), ("/tmp/", "OPEN_EXR")])
+def test_an_output_that_was_chosen_stays(kit, path, form):
+    kit.scene.render.filepath = path
+    kit.scene.render.image_settings.file_format = form
+    compose_by_button(kit)
+    assert (kit.scene.render.filepath, kit.scene.render.image_settings.file_format) == (path, form)
+
+
+def compose_by_button(kit) -> None:
+    """What *Build Composite* does once the backend has answered."""
+    baking = kit.part("baking")
+    baking.compose(kit.scene, *baking.subject_in(kit.scene))

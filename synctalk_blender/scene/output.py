@@ -51,8 +51,8 @@ def film_by_default(scene: bpy.types.Scene, name: str, beside: Path) -> None:
         return
     is_saved = bool(bpy.data.filepath)
     folder = Path(bpy.data.filepath).parent if is_saved else beside
-    names = (f"{name} composite{number}.mp4" for number in ("", *(f" {count}" for count in itertools.count(2))))
-    free = next(item for item in names if not (folder / item).exists())
+    numbered = (f"{name} composite {number}.mp4" for number in itertools.count(2))
+    free = next(item for item in itertools.chain([f"{name} composite.mp4"], numbered) if not (folder / item).exists())
     set_film(scene, folder / free)
     if is_saved:
         scene.render.filepath = f"//{free}"

@@ -152,7 +152,7 @@ def render(
 
     if out.suffix.lower() == ".mp4":
         footage = Footage(workspace, width, height, reporter)
-        sound = _film_audio(audio if given else None, animation)
+        sound = _film_audio(audio if given else None, animation, reporter)
         with VideoWriter(out, width, height, fps=animation.fps, audio=sound) as film:
             for index, rgba in enumerate(pictures()):
                 film.write(over(rgba, footage.plate(int(animation.plate_frame[index]))))
@@ -161,12 +161,12 @@ def render(
     return {"out": str(out), "frames": total, "width": width, "height": height}
 
 
-def _film_audio(audio: Path | None, animation: Animation) -> tuple[np.ndarray, int] | None:
+def _film_audio(audio: Path | None, animation: Animation, reporter: Reporter) -> tuple[np.ndarray, int] | None:
     """Samples and rate for a film: of the file given in place of the animation's, else of the animation's, if any."""
     path = audio or animation.audio
     if path is None or not (audio or path.exists()):
         return None
-    return guarded(read_audio, path, 48000, about=path), 48000
+    return guarded(read_audio, path, 48000, reporter=reporter, about=path), 48000
 
 
 def _render_frames(
@@ -343,6 +343,6 @@ def evaluate(
         from .evaluation.spoken import Speech
 
         page = workspace.reports / "report.html"
-        speeches = [guarded(Speech.of_film, film, about=film) for film in films]
+        speeches = [guarded(Speech.of_film, film, reporter=reporter, about=film) for film in films]
         figures["report"] = str(write_report(workspace, page, evaluation, speeches, by_sound and BySound(*by_sound)))
     return figures

@@ -43,7 +43,7 @@ def evaluate_videos(
         Cancelled: the user asked to stop.
     """
     reporter = reporter or Reporter()
-    pairing = _pairing(video, reference)
+    pairing = _pairing(video, reference, reporter)
     heads = _heads(mattes, reference)
     inside = 0
 
@@ -77,11 +77,13 @@ class _Pairing:
     count: int
 
 
-def _pairing(video: Path, reference: Path) -> _Pairing:
+def _pairing(video: Path, reference: Path, reporter: Reporter) -> _Pairing:
     suffix = "_truth" if _named(reference, "_truth") else ""
     if not (video.is_dir() and reference.is_dir()):
-        frames = zip(itertools.count(), _pictures(video), _pictures(reference, suffix), strict=False)
-        return _Pairing(frames, min(_length(video), _length(reference, suffix)))
+        frames = zip(
+            itertools.count(), _pictures(video, reporter), _pictures(reference, reporter, suffix), strict=False
+        )
+        return _Pairing(frames, min(_length(video, reporter), _length(reference, reporter, suffix)))
     predicted, truth = _numbered(video), _numbered(reference, suffix)
     both = sorted(predicted.keys() & truth.keys())
     if not both:
@@ -120,15 +122,15 @@ def _heads(mattes: Path | None, reference: Path) -> dict[int, Path]:
     return found
 
 
-def _pictures(path: Path, suffix: str = "") -> Iterator[np.ndarray]:
+def _pictures(path: Path, reporter: Reporter, suffix: str = "") -> Iterator[np.ndarray]:
     if path.is_dir():
         yield from map(read_image, _numbered(path, suffix).values())
     else:
-        yield from (picture for _, picture in guarded_items(frames, path, about=path))
+        yield from (picture for _, picture in guarded_items(frames, path, reporter=reporter, about=path))
 
 
-def _length(path: Path, suffix: str = "") -> int:
-    return len(_numbered(path, suffix)) if path.is_dir() else guarded(probe, path, about=path).frames
+def _length(path: Path, reporter: Reporter, suffix: str = "") -> int:
+    return len(_numbered(path, suffix)) if path.is_dir() else guarded(probe, path, reporter=reporter, about=path).frames
 
 
 def _same_size(index: int, one: np.ndarray, one_of: Path, other: np.ndarray, other_of: Path) -> None:

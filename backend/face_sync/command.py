@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
 def _features(args: argparse.Namespace, reporter: Reporter) -> dict[str, Any]:
     encoder = open_encoder(args.encoder)
     reporter.progress("features", 0, 1, "sounds")
-    sound = guarded_items(picture_time_audio, args.source, about=args.source)
+    sound = guarded_items(picture_time_audio, args.source, reporter=reporter, about=args.source)
     features = encoder.features(sound, offset_ms=args.offset_ms)
     write_arrays(args.out, features=features, fps=np.float64(FPS))
     reporter.progress("features", 1, 1, "sounds")

@@ -14,13 +14,15 @@ MIN_TAKE_S = 4.0
 """A shorter take has too few syllables to be measured."""
 
 MIN_DRIFT_CLIP_S = 30.0
+"""Shorter clips are not asked for drift, only whether their offset is one."""
+
 MIN_DRIFT_MS = 45.0
 """Over the whole clip: a smaller drift stays within 25 ms of its mean, which nobody sees."""
 
 SPREAD_MS = 80.0
 """Offsets of windows that differ by more, in no straight line, are worth a warning."""
 
-_WINDOW_S, _STEP_S, _WINDOWS = 12.0, 4.0, 60
+_WINDOW_S, _SHORT_WINDOW_S, _WINDOWS = 12.0, 6.0, 60
 _WINDOW_CONFIDENT = 0.15
 """Enough for one of many windows or for a take whose halves agree: on all clips at hand windows of 6 s and more with that
 confidence lie within 35 ms of their clip's offset."""
@@ -104,30 +106,32 @@ def _take_offset(evidence: OffsetEvidence, take: slice, like: Sequence[tuple[sli
 
 
 def _by_drift(evidence: OffsetEvidence, duration_s: float, result: OffsetTimeline) -> None:
-    """Fit a line through the offsets of windows along the clip."""
-    known_s = np.flatnonzero(evidence.known) / evidence.fps
-    if duration_s < MIN_DRIFT_CLIP_S or len(known_s) == 0:
-        return
-    step_s = max(_STEP_S, (known_s[-1] - _WINDOW_S) / _WINDOWS)
-    at_s, offset_ms = [], []
-    for start_s in np.arange(0, known_s[-1] - _WINDOW_S + 1e-6, step_s):
-        part = slice(round(start_s * evidence.fps), round((start_s + _WINDOW_S) * evidence.fps))
-        offset, confidence = evidence.estimate(part)
-        if confidence >= _WINDOW_CONFIDENT:
-            at_s.append(start_s + _WINDOW_S / 2)
-            offset_ms.append(offset)
-    time_s, offsets = np.array(at_s), np.array(offset_ms)
-    if len(time_s) < 5 or np.ptp(time_s) < 0.5 * duration_s:
-        return
+    """Fit a line through the offsets of windows along the clip; say where they differ in another way."""
+    is_long = duration_s >= MIN_DRIFT_CLIP_S
+    time_s, offsets = _windows(evidence, _WINDOW_S if is_long else _SHORT_WINDOW_S)
     middle_s = duration_s / 2
-    slope, level, error = _line(time_s - middle_s, offsets)
-    inside = np.abs(level + slope * (time_s - middle_s) - offsets) < _INLIER_MS
-    if inside.mean() >= 0.75 and abs(slope) * duration_s >= MIN_DRIFT_MS and abs(slope) > 3 * error:
-        result.pieces = [AudioPiece(0.0, round(level - slope * middle_s, 1), round(slope, 3))]
-        return
-    low, high = np.quantile(offsets, (0.1, 0.9))
+    if is_long and len(time_s) >= 5 and np.ptp(time_s) >= 0.5 * duration_s:
+        slope, level, error = _line(time_s - middle_s, offsets)
+        inside = np.abs(level + slope * (time_s - middle_s) - offsets) < _INLIER_MS
+        if inside.mean() >= 0.75 and abs(slope) * duration_s >= MIN_DRIFT_MS and abs(slope) > 3 * error:
+            result.pieces = [AudioPiece(0.0, round(level - slope * middle_s, 1), round(slope, 3))]
+            return
+    low, high = np.quantile(offsets, (0.1, 0.9)) if len(offsets) else (0.0, 0.0)
     if high - low >= SPREAD_MS:
         result.uneven_ms = float(low), float(high)
+
+
+def _windows(evidence: OffsetEvidence, window_s: float) -> tuple[np.ndarray, np.ndarray]:
+    """Middles (n,) of the windows that are confident enough, seconds, and their offsets (n,), ms."""
+    fps, least = evidence.fps, _WINDOW_CONFIDENT * _WINDOW_S / window_s
+    last_s = (np.flatnonzero(evidence.known)[-1] + 1) / fps - window_s
+    found = []
+    for start_s in np.arange(0, last_s + 1e-6, max(window_s / 3, last_s / _WINDOWS)):
+        offset, confidence = evidence.estimate(slice(round(start_s * fps), round((start_s + window_s) * fps)))
+        if confidence >= least:
+            found.append((start_s + window_s / 2, offset))
+    pairs = np.array(found).reshape(-1, 2)
+    return pairs[:, 0], pairs[:, 1]
 
 
 def _line(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:

@@ -78,7 +78,9 @@ def speak(
         frames = math.ceil(round(samples / SOUND_RATE * FPS, 3))
         plate_frame = footage_path(tracking["head_to_camera"], tracking["valid"], tracking["blendshapes"], frames)
         reporter.progress(STAGE, 1, 3, "steps", "mouth from the sound")
-        features = FrameFeatures(guarded_items(sound_blocks, source, RATE, about=source), frames, offset_ms)
+        features = FrameFeatures(
+            guarded_items(sound_blocks, source, RATE, reporter=reporter, about=source), frames, offset_ms
+        )
         mouth = speech.predict(model, features, strength * amplitude)
     if close_in_silence:
         mouth = speech.closed_in_pauses(model, mouth, features)

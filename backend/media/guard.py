@@ -46,7 +46,8 @@ def guarded(
     """Call a module's function in a reader process.
 
     Args:
-        function: importable by name; given `reporter=` when there is one. Arguments and result are pickled.
+        function: importable by name; arguments and result are pickled.
+        reporter: of the cancel request, and given to the function where that takes a `reporter`.
         about: the file that is named when the process dies before it has opened one.
         folders: whose temporary files are removed when the process ends in the middle of its work.
 
@@ -62,9 +63,11 @@ def guarded(
     raise AssertionError("a reader gives its result or an error")
 
 
-def guarded_items(function: Callable[..., Iterator[Any]], *args: Any, about: Path | None = None) -> Iterator[Any]:
-    """Iterate in this process over what a module's generator yields in a reader process; raises as `guarded`."""
-    with contextlib.closing(_messages(function, args, None, about, ())) as messages:
+def guarded_items(
+    function: Callable[..., Iterator[Any]], *args: Any, reporter: Reporter | None = None, about: Path | None = None
+) -> Iterator[Any]:
+    """Iterate in this process over what a module's generator yields in a reader process; as `guarded`."""
+    with contextlib.closing(_messages(function, args, reporter, about, ())) as messages:
         for kind, value in messages:
             if kind == "item":
                 yield value
@@ -76,7 +79,8 @@ def _messages(
     with tempfile.TemporaryDirectory(prefix="synctalk-reader-") as scratch:
         position = Path(scratch) / "position"
         read_position.create_shared(position)
-        child = _Child(function, args, reporter is not None, position)
+        reports = reporter is not None and "reporter" in inspect.signature(function).parameters
+        child = _Child(function, args, reports, position)
         ended = False
         try:
             while not ended:
@@ -97,7 +101,8 @@ def _messages(
             raise
         finally:
             child.stop()
-            _remove_temporary(folders, child.pid)
+            if not child.finished:
+                _remove_temporary(folders, child.pid)
 
 
 class _Child:
@@ -112,7 +117,7 @@ class _Child:
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
         self.pid = self._process.pid
-        self._ready = False
+        self._ready = self.finished = False
         self._queue: queue.Queue[tuple[str, Any]] = queue.Queue(maxsize=4)  # a reader that is ahead waits
         self._thread = threading.Thread(target=self._receive, daemon=True)
         self._thread.start()
@@ -134,6 +139,7 @@ class _Child:
         except queue.Empty:
             return "idle", None
         self._ready = self._ready or kind == "ready"
+        self.finished = self.finished or kind in ("result", "error")
         return (kind, self._ready) if kind == "dead" else (kind, value)
 
     def cancel(self) -> None:

@@ -82,8 +82,9 @@ def test_a_clock_that_keeps_time_is_left_alone():
         assert found.uneven_ms is None
 
 
-def test_an_offset_that_jumps_without_a_cut_is_said():
-    sound, jaw, _ = takes((24, 1, 0), (24, 2, 260))
+@pytest.mark.parametrize("seconds", [9, 24])
+def test_an_offset_that_jumps_without_a_cut_is_said(seconds):
+    sound, jaw, _ = takes((seconds, 1, 0), (seconds, 2, 260))
     found = measure(OffsetEvidence.of(sound, jaw), np.zeros(len(jaw), bool))
     assert found.pieces == []
     low, high = found.uneven_ms

@@ -66,6 +66,11 @@ def slow(note, reporter):
         reporter.progress("reading", 1, 2)
         time.sleep(0.01)
 
+def stuck(note):
+    note.write_text(str(os.getpid()))
+    time.sleep(600)
+    yield 1
+
 def count(note, end):
     note.write_text(str(os.getpid()))
     for number in range(end):
@@ -159,12 +164,18 @@ def test_a_reader_at_work_stops_where_its_files_are_whole(readers, tmp_path):
     assert not is_running(int(note.read_text()))
 
 
-def test_items_pass_one_by_one_and_an_early_end_ends_the_reader(readers, tmp_path):
+def test_items_pass_one_by_one_and_an_early_end_ends_the_reader(readers, tmp_path, monkeypatch):
+    monkeypatch.setattr("backend.media.guard.CANCEL_GRACE_S", 0.3)
     note = tmp_path / "pid"
     assert list(guarded_items(readers.count, note, 20)) == list(range(20))
     items = guarded_items(readers.count, note, 10**9)
     assert [next(items) for _ in range(3)] == [0, 1, 2]
     items.close()
+    assert not is_running(int(note.read_text()))
+    note.unlink()
+    with pytest.raises(Cancelled):
+        for _ in guarded_items(readers.stuck, note, reporter=Reporter(cancelled=note.exists)):
+            pass
     assert not is_running(int(note.read_text()))
 
 

@@ -224,43 +224,68 @@ def _make(variation: Variation, draw: random.Random, source: Path, folder: Path)
     late_s = draw.choice((0.0, 0.0, 0.0, 0.1, 0.3, 0.8, -0.3))
     if suffix in ("avi", "mxf"):  # They keep no time at which a track begins.
         late_s = 0.0
+    joined = suffix in ("ts", "m2ts", "mpg", "vob") and draw.random() < 0.3
+    late_s = 0.0 if joined else late_s
     filters = [f"fps={rate}"]
-    if draw.random() < 0.15 and suffix not in ("mpg", "vob", "mxf", "h264", "ogv", "3gp"):
+    if draw.random() < 0.15 and not joined and suffix not in ("mpg", "vob", "mxf", "h264", "ogv", "3gp"):
         share = draw.choice((0.1, 0.3))
         filters.append(f"select='gt(random({draw.randrange(1000)})\\,{share})+eq(n\\,0)'")
         variation.dropped = True
         variation.what.append(f"{share:.0%} of the frames dropped")
     _picture(variation, draw, filters, video, suffix)
-    command = ["ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "error", "-y"]
-    cut = ["-ss", f"{starts_s}", "-t", f"{lasts_s}", "-i", str(source)]
-    command += cut
-    audio: list[str] = []
-    if sounds and draw.random() < 0.96:
-        audio = _audio(variation, draw, draw.choice(sounds), late_s, cut)
-        variation.audio_late_s = late_s
-    else:
-        variation.has_audio = False
-        variation.what.append("no audio")
-    command += audio[: audio.index("--")] if audio else []
-    command += ["-map", "0:v", "-vf", ",".join(filters), *ENCODERS[video].split()]
+    output = ["-map", "0:v", "-vf", ",".join(filters), *ENCODERS[video].split()]
     if variation.dropped:
-        command += [
-            "-fps_mode",
-            "vfr",
-            *(["-enc_time_base", f"1/{rate}"] if "/" not in rate and suffix == "avi" else []),
-        ]
-    command += audio[audio.index("--") + 1 :] if audio else []
-    command += [*option.split(), "-strict", "-2"]
+        output += ["-fps_mode", "vfr"]
+        output += ["-enc_time_base", f"1/{rate}"] if "/" not in rate and suffix == "avi" else []
+    variation.has_audio = bool(sounds) and draw.random() < 0.96
+    if variation.has_audio:
+        output += _audio(variation, draw, draw.choice(sounds), late_s)
+    else:
+        variation.what.append("no audio")
+    output += [*option.split(), "-strict", "-2"]
     if option:
         variation.what.append(option)
     made = variation.path.with_name(f"made-{variation.number}.{suffix}")
+    parts = [(starts_s, lasts_s)]
+    if joined:
+        variation.what.append("two files joined")
+        parts = [(starts_s, 2.2), (starts_s + 2.2, lasts_s - 2.2)]
     try:
-        subprocess.run([*command, str(made)], check=True, capture_output=True)
-        if variation.has_audio:
-            _check_audio(made, 0.9 * (lasts_s - abs(late_s)))
-        _after(variation, draw, made, suffix, starts_s, lasts_s)
+        data = b"".join(_encoded(source, part, late_s, output, variation.has_audio, made) for part in parts)
+        variation.starts_s, variation.lasts_s = starts_s, lasts_s
+        if suffix in ("mp4", "mov") and video == "h264 bframes" and not late_s and draw.random() < 0.5:
+            data = _trimmed(variation, made)
+        _write(variation, draw, data)
     finally:
         made.unlink(missing_ok=True)
+
+
+_FFMPEG = ["ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "error", "-y"]
+
+
+def _encoded(
+    source: Path, part: tuple[float, float], late_s: float, output: list[str], has_audio: bool, made: Path
+) -> bytes:
+    cut = ["-ss", f"{part[0]}", "-t", f"{part[1]}", "-i", str(source)]
+    second = ["-itsoffset", f"{late_s}", *cut] if has_audio else []
+    subprocess.run([*_FFMPEG, *cut, *second, *output, str(made)], check=True, capture_output=True)
+    if has_audio:
+        _check_audio(made, 0.9 * (part[1] - abs(late_s)))
+    return made.read_bytes()
+
+
+def _trimmed(variation: Variation, made: Path) -> bytes:
+    """Cut the beginning off without coding again: an edit list hides what is left before it."""
+    trimmed = made.with_name(f"trimmed-{made.name}")
+    try:
+        copy = ["-ss", "0.7", "-i", str(made), "-map", "0", "-c", "copy", str(trimmed)]
+        subprocess.run([*_FFMPEG, *copy], check=True, capture_output=True)
+        data = trimmed.read_bytes()
+    finally:
+        trimmed.unlink(missing_ok=True)
+    variation.starts_s, variation.lasts_s = variation.starts_s + 0.7, variation.lasts_s - 0.7
+    variation.what.append("trimmed by an edit list")
+    return data
 
 
 def _check_audio(made: Path, least_s: float) -> None:
@@ -286,11 +311,9 @@ def _check_audio(made: Path, least_s: float) -> None:
         raise subprocess.CalledProcessError(1, decode)
 
 
-def _after(variation: Variation, draw: random.Random, made: Path, suffix: str, starts_s: float, lasts_s: float) -> None:
-    data = made.read_bytes()
+def _write(variation: Variation, draw: random.Random, data: bytes) -> None:
     if variation.rotation:
         data = _set_rotation(data, variation.rotation)
-    variation.starts_s, variation.lasts_s = starts_s, lasts_s
     if draw.random() < 0.12:
         variation.cut = True
         data = data[: round(len(data) * draw.uniform(0.3, 0.995))]
@@ -328,8 +351,7 @@ def _set_rotation(data: bytes, degrees: int) -> bytes:
     return data[:start] + struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30) + data[start + 36 :]
 
 
-def _audio(variation: Variation, draw: random.Random, name: str, late_s: float, cut: list[str]) -> list[str]:
-    """Arguments before `--` are inputs, those behind it go to the output."""
+def _audio(variation: Variation, draw: random.Random, name: str, late_s: float) -> list[str]:
     encoder, most, rates = SPEECH[name]
     channels = draw.choice((1, 1, 2, 2, *range(1, most + 1)))
     channels = min(channels, most)
@@ -341,7 +363,7 @@ def _audio(variation: Variation, draw: random.Random, name: str, late_s: float, 
     variation.what.append(f"{name} {rate} Hz, {channels} channels, speech on {speaks}")
     if late_s:
         variation.what.append(f"audio {late_s:+} s")
-    return ["-itsoffset", f"{late_s}", *cut, "--", "-map", "1:a", "-af", pan, *encoder.split(), "-ar", str(rate)]
+    return ["-map", "1:a", "-af", pan, *encoder.split(), "-ar", str(rate)]
 
 
 def number_text(number: int) -> str:

@@ -5,21 +5,17 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from fractions import Fraction
+from dataclasses import dataclass
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
-from av.sidedata.sidedata import Type as SideData
-from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 
 from ..errors import MediaError
 from ..workspace import AS_STORED, FPS, FrameCorrections
 from . import hdr
-from .alpha import composited, has_alpha
 from .colour import ColourTags
+from .conversion import Converter, Layout
 from .frame_pairs import PairMeter
 from .interlacing import progressive
 from .source import audio_stream, decoded, open_media, video_stream
@@ -32,8 +28,6 @@ _HELD_S = 1.0
 
 _TIME_TOLERANCE_S = 0.001
 """Containers round time stamps, Matroska to a millisecond."""
-
-_CONVERSION = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 
 
 @dataclass(frozen=True)
@@ -91,7 +85,7 @@ def probe(path: str | os.PathLike, corrections: FrameCorrections = AS_STORED) ->
         first = next(_in_order(container, stream, track, []), None)
         if first is None:
             raise MediaError(f"Not one picture of {path} can be decoded: convert the clip to H.264 in an MP4 file.")
-        layout = _Layout.of(first, stream.sample_aspect_ratio, colours).turned(corrections.rotate_deg)
+        layout = Layout.of(first, stream.sample_aspect_ratio, colours).turned(corrections.rotate_deg)
         return ClipInfo(
             path=path,
             width=layout.width - 2 * corrections.bars_px[0],
@@ -169,7 +163,7 @@ class FrameReader:
 
     def __iter__(self) -> Iterator[tuple[float, np.ndarray]]:
         lead_s = min(0.5 / self.info.fps, 0.5 / FPS)
-        convert = _Converter(self._full_size, self._max_side, self.corrections.ignore_alpha)
+        convert = Converter(self._full_size, self._max_side, self.corrections.ignore_alpha)
         index, shown, picture = self._first, None, None
         for frame, layout in self._from_start(lead_s):
             time_s = _time_of(frame) - self.info.start_s
@@ -196,14 +190,14 @@ class FrameReader:
         )
         return np.ascontiguousarray(picture[top : height - top, left : width - left, : self._channels])
 
-    def _note(self, layout: _Layout, time_s: float, last_s: float | None) -> None:
+    def _note(self, layout: Layout, time_s: float, last_s: float | None) -> None:
         size = self.sizes[-1][1:] if self.sizes else self._full_size
         if (layout.width, layout.height) != size:
             self.sizes.append((time_s, layout.width, layout.height))
         if last_s is not None and time_s - last_s > _HELD_S:
             self.held_s.append((last_s, time_s))
 
-    def _from_start(self, lead_s: float) -> Iterator[tuple[av.VideoFrame, _Layout]]:
+    def _from_start(self, lead_s: float) -> Iterator[tuple[av.VideoFrame, Layout]]:
         """Decoded frames from a key frame well before the first one wanted."""
         start_s = self._first / FPS
         if start_s > 2 * _SEEK_MARGIN_S:
@@ -216,7 +210,7 @@ class FrameReader:
             # No index, or one that points beyond its target: decode from the beginning instead.
         yield from self._decoded()
 
-    def _decoded(self, from_s: float | None = None) -> Iterator[tuple[av.VideoFrame, _Layout]]:
+    def _decoded(self, from_s: float | None = None) -> Iterator[tuple[av.VideoFrame, Layout]]:
         with open_media(self.path) as container:
             stream = video_stream(container, self.path)
             track = timeline_of(self.path).tracks[stream.index]
@@ -227,7 +221,7 @@ class FrameReader:
                 container.seek(round((from_s + self.info.start_s) * av.time_base), backward=True)
             found = self._seen(_in_order(container, stream, track, self.damaged_s, sought=from_s is not None))
             for frame in progressive(found, self.corrections.field_order, self.corrections.unflagged):
-                yield frame, _Layout.of(frame, aspect, colours).turned(self.corrections.rotate_deg)
+                yield frame, Layout.of(frame, aspect, colours).turned(self.corrections.rotate_deg)
 
     def _seen(self, found: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
         for frame in found:
@@ -236,117 +230,6 @@ class FrameReader:
             if self._meter is not None:
                 self._meter.see(frame, _time_of(frame) - self.info.start_s)
             yield frame
-
-
-class _Converter:
-    """Decoded frames to upright RGB with square pixels, over grey and with alpha where they have any; keeps the
-    scaler's tables between frames.
-
-    Args:
-        size: (width, height) of the pictures; a frame of another size is fitted in, its borders black.
-        max_side: make them no larger than this on their longer side.
-        ignore_alpha: give the colours as they are stored.
-    """
-
-    def __init__(self, size: tuple[int, int], max_side: int | None, ignore_alpha: bool) -> None:
-        scale = min(max_side / max(size), 1.0) if max_side else 1.0
-        self._size = max(round(size[0] * scale), 1), max(round(size[1] * scale), 1)
-        self._ignore_alpha = ignore_alpha
-        self._reformatter = VideoReformatter()
-
-    def __call__(self, frame: av.VideoFrame, layout: _Layout) -> np.ndarray:
-        scale = min(self._size[0] / layout.width, self._size[1] / layout.height)
-        shown = [
-            side if abs(length * scale - side) < 1.5 else max(round(length * scale), 1)
-            for side, length in zip(self._size, (layout.width, layout.height), strict=True)
-        ]
-        width, height = shown[::-1] if layout.swap else shown
-        kind = hdr.kind_of(frame)
-        alpha = has_alpha(frame) and not self._ignore_alpha
-        deep, plain = ("rgba64le", "rgba") if alpha else ("rgb48le", "rgb24")
-        converted = self._reformatter.reformat(
-            frame,
-            width=width,
-            height=height,
-            format=deep if kind else plain,
-            src_colorspace=layout.matrix,
-            interpolation=_CONVERSION,
-            threads=1,
-        )
-        picture = converted.to_ndarray()
-        if kind:
-            opacity = (picture[..., 3:] >> 8).astype(np.uint8)
-            picture = np.dstack([hdr.to_sdr(picture[..., :3], kind), opacity])
-        if alpha:
-            picture = composited(picture)
-        return _centred(layout.upright(picture), self._size)
-
-
-def _centred(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A picture in the middle of one of `size`, the rest black."""
-    beyond_x, beyond_y = size[0] - picture.shape[1], size[1] - picture.shape[0]
-    if not beyond_x and not beyond_y:
-        return picture
-    top, left = beyond_y // 2, beyond_x // 2
-    return cv2.copyMakeBorder(picture, top, beyond_y - top, left, beyond_x - left, cv2.BORDER_CONSTANT)
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """How a stored picture is to be shown: its matrix, its size with square pixels, then the quarter turn or mirror."""
-
-    stored: tuple[int, int]
-    swap: bool
-    flip_x: bool
-    flip_y: bool
-    matrix: int = Colorspace.DEFAULT
-
-    @classmethod
-    def of(cls, frame: av.VideoFrame, aspect: Fraction | None, colours: ColourTags) -> _Layout:
-        width, height = frame.width, frame.height
-        aspect = aspect or Fraction(1)
-        if aspect > 1:  # Stretch, never shrink: nothing that was recorded is lost.
-            width = round(width * aspect)
-        elif 0 < aspect < 1:
-            height = round(height / aspect)
-        return cls((width, height), *_display_turn(frame), colours.matrix_of(frame))
-
-    def turned(self, degrees: int) -> _Layout:
-        """The same, then turned clockwise by quarter turns."""
-        layout = self
-        for _ in range(degrees // 90):  # Clockwise: the axes change places, then left and right do.
-            layout = replace(layout, swap=not layout.swap, flip_x=not layout.flip_y, flip_y=layout.flip_x)
-        return layout
-
-    @property
-    def width(self) -> int:
-        return self.stored[1] if self.swap else self.stored[0]
-
-    @property
-    def height(self) -> int:
-        return self.stored[0] if self.swap else self.stored[1]
-
-    def upright(self, picture: np.ndarray) -> np.ndarray:
-        if self.swap:
-            picture = cv2.transpose(picture)
-        if self.flip_x or self.flip_y:
-            picture = cv2.flip(picture, -1 if self.flip_x and self.flip_y else (1 if self.flip_x else 0))
-        return picture
-
-
-def _display_turn(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
-    """The display matrix as (swap axes, then mirror x, mirror y).
-
-    ISO/IEC 14496-12, 6.2.2: a stored point (p, q) is shown at (a p + c q + x, b p + d q + y). Cameras write quarter
-    turns and mirrors; the translation only brings the picture back to the origin.
-    """
-    data = frame.side_data.get(SideData.DISPLAYMATRIX)
-    if data is None:
-        return False, False, False
-    a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].astype(float) / 65536
-    if abs(a) + abs(d) < abs(b) + abs(c):
-        return True, c < 0, b < 0
-    return False, a < 0, d < 0
 
 
 def _in_order(

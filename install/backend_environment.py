@@ -15,6 +15,7 @@ Nothing here asks whether going online is allowed: the caller does (`bpy.app.onl
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from collections.abc import Iterator
@@ -41,10 +42,15 @@ def user_root() -> Path:
     (or under `XDG_DATA_HOME`), `~/Library/Application Support/SyncTalk`.
 
     Not the extension's: Blender deletes that when the extension is uninstalled, each version of Blender has another, and on
-    Windows its path is so long that torch does not fit into what is left of 260 characters.
+    Windows its path is so long that torch does not fit into what is left of 260 characters. A Windows user whose name has
+    letters beyond ASCII gets `%PROGRAMDATA%\\SyncTalk-…`: MediaPipe opens no file under such a name.
     """
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local") / "SyncTalk"
+        local = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local")
+        if str(local).isascii():
+            return local / "SyncTalk"
+        user = hashlib.sha256(str(local).encode("utf-8", "replace")).hexdigest()[:8]
+        return Path(os.environ.get("PROGRAMDATA") or "C:/ProgramData") / f"SyncTalk-{user}"
     if sys.platform == "darwin":
         return Path.home() / "Library/Application Support/SyncTalk"
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "SyncTalk"
@@ -139,7 +145,7 @@ def create(
         cancelled: polled on this thread; True stops the child processes and raises `Cancelled`.
 
     Raises:
-        PythonError, DiskError, PathLengthError, NetworkError, PackageError, SystemLibraryError, BusyError, Cancelled: all are
+        PythonError, DiskError, PathError, NetworkError, PackageError, SystemLibraryError, BusyError, Cancelled: all are
         `errors.InstallError`, whose text is one sentence for the user.
     """
     for event in steps(root, device, python, cancelled):

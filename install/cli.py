@@ -93,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
 
     remove = verbs.add_parser("remove", parents=[common], help="delete the environments, the built zip and the demo")
     remove.add_argument("--yes", action="store_true", help="do not ask")
+    remove.add_argument("--user", action="store_true", help="also delete what Blender's Install button made")
     remove.set_defaults(run=_remove)
     return parser
 
@@ -154,4 +155,4 @@ def _lock(options: argparse.Namespace) -> int:
 def _remove(options: argparse.Namespace) -> int:
     from . import removal
 
-    return removal.run(ROOT, ENVIRONMENTS, options.yes)
+    return removal.run(ROOT, ENVIRONMENTS, options.yes, options.user)

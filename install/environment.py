@@ -131,13 +131,15 @@ def install(spec: EnvironmentSpec, *, cancelled: IsCancelled | None = None) -> I
     "incomplete".
 
     Raises:
-        PythonError, DiskError, PathLengthError, NetworkError, PackageError, SystemLibraryError, BusyError, Cancelled
+        PythonError, DiskError, PathError, NetworkError, PackageError, SystemLibraryError, BusyError, Cancelled
     """
     if state(spec) == "ready":
         yield Progress("ready", "complete", 1, 1, 1, 1)
         return
     try:
-        spec.folder.parent.mkdir(parents=True, exist_ok=True)
+        # On Windows this mode means: nobody else may put a file in, wherever the folder is. Elsewhere users may share.
+        mode = 0o700 if sys.platform == "win32" else 0o777
+        spec.folder.parent.mkdir(mode, parents=True, exist_ok=True)
         with folder_lock.held(spec.folder.parent / f".{spec.folder.name}.lock") as descriptor:
             yield from _Installation(spec, cancelled, descriptor).steps()
     except OSError as error:
@@ -187,7 +189,7 @@ class _Installation:
         self.bytes_total = self.lock.download_size + torch_download
         packages = len(self.lock.packages) + bool(self.spec.torch)
         self.total = packages + self.spec.last_step_parts
-        self._check_path_length(base, device)
+        self._check_path(base, device)
         self._check_disk(self.bytes_total + int(self.lock.download_size * _UNPACKED) + torch_installed)
         yield self._event("prepare", f"{packages} packages, {megabytes(self.bytes_total)} to download")
         if self.spec.system_libraries:
@@ -216,9 +218,13 @@ class _Installation:
         )
         yield self._event("ready", "complete", self.total, self.bytes_total)
 
-    def _check_path_length(self, base: Path, device: str | None) -> None:
+    def _check_path(self, base: Path, device: str | None) -> None:
         found = interpreters.probe(base) if platforms.name() == "windows" else None
-        if found is None or found.long_paths:
+        if found is None:
+            return
+        if self.spec.torch and not found.all_letters:  # MediaPipe comes with torch alone
+            wheel_paths.check_letters(self.folder)
+        if found.long_paths:
             return
         inside = [package.longest_path for package in self.lock.packages]
         if self.spec.torch and device:
@@ -254,7 +260,7 @@ class _Installation:
         if base == self.python:
             base = self._find_python()
         tail: list[str] = []
-        status = self._run([base, "-I", "-m", "venv", "--clear", self.folder], tail)
+        status = self._run([base, "-I", "-X", "utf8", "-m", "venv", "--clear", self.folder], tail)
         _write_marker(self.folder, {"complete": False, "updating": False})
         if status:
             said = "\n".join(tail)
@@ -340,7 +346,7 @@ class _Installation:
         done = self.total - self.spec.last_step_parts
         yield self._event("check", f"importing {', '.join(modules)}", done, self.bytes_total)
         tail: list[str] = []
-        status = self._run([self.python, "-I", "-c", f"import {', '.join(modules)}"], tail)
+        status = self._run([self.python, "-I", "-X", "utf8", "-c", f"import {', '.join(modules)}"], tail)
         if status:
             reason = tail[-1] if tail else f"status {status}"
             raise PackageError(
@@ -436,7 +442,7 @@ def _python_runs(folder: Path) -> bool:
     if not python_of(folder).exists():
         return False
     with suppress(OSError):
-        for line in (folder / "pyvenv.cfg").read_text("utf-8").splitlines():
+        for line in (folder / "pyvenv.cfg").read_text("utf-8", "replace").splitlines():
             key, _, value = line.partition("=")
             if key.strip() == "home":
                 return Path(value.strip()).is_dir()

@@ -24,10 +24,10 @@ class DiskError(InstallError):
     kind = "disk"
 
 
-class PathLengthError(InstallError):
-    """The folder's path is so long that the packages' own do not fit the system's limit in it."""
+class PathError(InstallError):
+    """The folder's path is too long for what the packages add to it, or has letters that one of them cannot open."""
 
-    kind = "path-length"
+    kind = "path"
 
 
 class NetworkError(InstallError):

@@ -16,16 +16,18 @@ from .process import child_environment
 
 _PROBE = """
 import importlib.util, json, struct, sys, sysconfig
-long_paths = True
+long_paths = all_letters = True
 if sys.platform == "win32":
     # The registry's LongPathsEnabled and this executable's manifest both have to agree; Windows 10 and newer say so.
     import ctypes
     asked = getattr(ctypes.windll.ntdll, "RtlAreLongPathsEnabled", None)
     long_paths = bool(asked and asked() & 0xFF)
+    all_letters = ctypes.windll.kernel32.GetACP() == 65001  # UTF-8 for programs that open files by narrow strings
 print(json.dumps({
     "version": list(sys.version_info[:3]), "executable": sys.executable, "implementation": sys.implementation.name,
     "venv": all(importlib.util.find_spec(name) for name in ("venv", "ensurepip")), "bits": struct.calcsize("P") * 8,
     "free_threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")), "long_paths": long_paths,
+    "all_letters": all_letters,
     "store": "WindowsApps" in sys.base_prefix,
 }))
 """
@@ -39,6 +41,8 @@ class Interpreter:
         standard: the build that packages have wheels for, and not the Microsoft Store's: what that one writes to the
             user's folder for data goes to another place, where Blender does not see it.
         long_paths: whether it takes paths beyond Windows' limit of 260; true elsewhere.
+        all_letters: whether its packages open paths with any letters, also those that open files by narrow strings of
+            UTF-8, as MediaPipe does; true outside Windows, and there where the system's code page is UTF-8.
     """
 
     executable: Path
@@ -46,6 +50,7 @@ class Interpreter:
     has_venv: bool
     standard: bool
     long_paths: bool = True
+    all_letters: bool = True
 
     def suits(self, versions: Sequence[tuple[int, int]]) -> bool:
         """Whether packages exist for it: a standard 64-bit CPython of one of `versions`."""
@@ -110,7 +115,9 @@ def probe(executable: str | Path) -> Interpreter | None:
     standard = said["implementation"] == "cpython" and said["bits"] == 64
     standard = standard and not said["free_threaded"] and not said["store"]
     major, minor, micro = said["version"]
-    return Interpreter(Path(said["executable"]), (major, minor, micro), said["venv"], standard, said["long_paths"])
+    return Interpreter(
+        Path(said["executable"]), (major, minor, micro), said["venv"], standard, said["long_paths"], said["all_letters"]
+    )
 
 
 def _candidates(versions: Sequence[tuple[int, int]]) -> Iterator[str | Path]:

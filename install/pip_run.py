@@ -61,6 +61,8 @@ def install(
     command: list[str | Path] = [
         python,
         "-I",
+        "-X",
+        "utf8",  # what it says is read so, also of a user with another alphabet
         "-m",
         "pip",
         "install",
@@ -111,7 +113,12 @@ def failure(text: str, log: Path, host: str = "the package index") -> InstallErr
     """pip's last lines as one error: what is wrong, and what to do."""
     if "No space left on device" in text or "Errno 28" in text or "There is not enough space on the disk" in text:
         return DiskError(f"The disk became full in {log.parent}: free some space and run the same command again.")
-    if "Read-only file system" in text or "Permission denied" in text or "[WinError 5]" in text:
+    if "[WinError 5]" in text or "[WinError 32]" in text:
+        return DiskError(
+            f"A file in {log.parent} is in use or may not be written: close every other Blender that runs SyncTalk, and run "
+            f"the same command again (see {log})."
+        )
+    if "Read-only file system" in text or "Permission denied" in text:
         return DiskError(f"{log.parent} cannot be written to: change its permissions and run the same command again.")
     mismatch = re.search(r"^\s+(\S+) from .*\n\s+Expected sha256", text, re.MULTILINE)
     if "DO NOT MATCH THE HASHES" in text:

@@ -1,11 +1,14 @@
-"""`python3 install remove`: delete what `python3 install` made, and nothing else."""
+"""`python3 install remove`: delete what `python3 install` made, and nothing else.
+
+What Blender's “Install” made for this user is named, and deleted only with `--user`: other checkouts and Blender use it.
+"""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-from . import environment
+from . import backend_environment, environment
 from .errors import DiskError
 
 
@@ -15,9 +18,15 @@ def made(root: Path, environments: Path) -> list[Path]:
     return [*found, *(folder for folder in (root / "dist",) if folder.is_dir())]
 
 
-def run(root: Path, environments: Path, yes: bool) -> int:
-    """Name what goes, ask unless `yes`, and delete it."""
+def run(root: Path, environments: Path, yes: bool, user: bool = False) -> int:
+    """Name what goes, ask unless `yes`, and delete it; with `user` also the environment that Blender's button made."""
     folders = made(root, environments)
+    users = backend_environment.user_root() / backend_environment.NAME
+    if (users / environment.MARKER).is_file():
+        if user:
+            folders.append(users)
+        else:
+            print(f"{users}, which Blender's Install button made, stays: --user deletes it as well.")
     if not folders:
         print("There is nothing to remove.")
         return 0
@@ -26,7 +35,7 @@ def run(root: Path, environments: Path, yes: bool) -> int:
         print("Nothing was deleted.")
         return 1
     for folder in folders:
-        if folder.parent == environments:
+        if folder.parent == environments or folder == users:
             environment.remove(folder)
         else:
             _remove_zips(folder)

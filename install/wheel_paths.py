@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Iterable
 from pathlib import Path, PurePath
 
-from .errors import PathLengthError
+from .errors import PathError
 
 WINDOWS_LIMIT = 259
 """Characters of a path on Windows: MAX_PATH is 260 and counts the terminating NUL."""
@@ -46,13 +46,22 @@ def longest_path(folder: PurePath, inside: Iterable[int]) -> int:
 
 
 def check(folder: PurePath, inside: Iterable[int]) -> None:
-    """Raise `PathLengthError` where an environment in `folder` does not fit Windows' limit."""
+    """Raise `PathError` where an environment in `folder` does not fit Windows' limit."""
     over = longest_path(folder, inside) - WINDOWS_LIMIT
     if over > 0:
-        raise PathLengthError(
+        raise PathError(
             f"{folder} is {over} characters too long: Windows takes paths of {WINDOWS_LIMIT}, and the packages' own reach "
             f"{WINDOWS_LIMIT + over} in it. Choose a folder of at most {len(str(folder)) - over} characters (the add-on's "
             "preferences; --root in a terminal), or turn on long paths in Windows, and try again."
+        )
+
+
+def check_letters(folder: PurePath) -> None:
+    """Raise `PathError` where `folder` has letters beyond ASCII, for a Windows whose code page is not UTF-8."""
+    if not str(folder).isascii():
+        raise PathError(
+            f"{folder} has letters that MediaPipe cannot open on Windows: choose a folder of plain letters A to Z, such as "
+            "C:\\SyncTalk (the add-on's preferences; --root in a terminal), and try again."
         )
 
 

@@ -361,6 +361,16 @@ def test_children_get_no_variables_of_another_python(monkeypatch):
         ),
         ("ERROR: Wheel 'x' located at y is invalid.", "package", "Wheel 'x' located at y is invalid"),
         ("Killed", "package", "pip failed"),
+        (
+            "ERROR: Could not install packages due to an OSError: [WinError 5] Access is denied: 'c.dll'",
+            "disk",
+            "in use",
+        ),
+        (
+            "ERROR: Could not install packages due to an OSError: [WinError 32] The process cannot",
+            "disk",
+            "other Blender",
+        ),
     ],
 )
 def test_what_pip_says_becomes_one_sentence(said, kind, words, tmp_path):

@@ -39,6 +39,17 @@ def test_the_environment_lies_beside_the_users_models(monkeypatch, tmp_path, pla
     assert backend_environment.user_root().is_relative_to(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["Käthe", "太郎", "Ольга Петровна"])
+def test_a_windows_user_of_any_alphabet_gets_a_short_folder_of_plain_letters(monkeypatch, name):
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setenv("PROGRAMDATA", r"C:\ProgramData")
+    monkeypatch.setenv("LOCALAPPDATA", rf"C:\Users\{name}\AppData\Local")
+    root = backend_environment.user_root()
+    assert str(root).isascii() and len(str(root)) < 40
+    monkeypatch.setenv("LOCALAPPDATA", rf"C:\Users\{name}2\AppData\Local")
+    assert backend_environment.user_root() != root  # each user's own
+
+
 def test_a_first_installation_goes_to_the_users_folder(places):
     new, former = places
     assert backend_environment.place(new, former) == new

@@ -42,7 +42,7 @@ def test_the_extensions_own_folder_never_did():
     folder = PureWindowsPath(
         "C:/Users/n/AppData/Roaming/Blender Foundation/Blender/5.0/extensions/.user/user_default/synctalk/backend"
     )
-    with pytest.raises(errors.PathLengthError):
+    with pytest.raises(errors.PathError):
         wheel_paths.check(folder, inside(BACKENDS[0], "cpu"))
 
 
@@ -66,7 +66,7 @@ def test_the_longest_path_counts_compiled_modules_and_not_the_wheels_own_folders
 
 def test_the_sentence_says_which_folder_how_much_and_what_to_do():
     folder = PureWindowsPath("C:/") / ("x" * 97)
-    with pytest.raises(errors.PathLengthError) as caught:
+    with pytest.raises(errors.PathError) as caught:
         wheel_paths.check(folder, [30, 160])
     sentence = str(caught.value)
     assert str(folder) in sentence and "20 characters too long" in sentence and "at most 80 characters" in sentence
@@ -95,13 +95,30 @@ def test_nothing_is_made_where_the_paths_do_not_fit_unless_long_ones_are_on(spec
         list(environment.install(spec))
         assert environment.state(spec) == "ready"
         return
-    with pytest.raises(errors.PathLengthError, match="too long: Windows takes paths of 259"):
+    with pytest.raises(errors.PathError, match="too long: Windows takes paths of 259"):
         list(environment.install(spec))
     assert environment.state(spec) == "absent" and not spec.folder.exists()
 
 
+@pytest.mark.parametrize("all_letters", [False, True])
+def test_letters_that_mediapipe_cannot_open_are_refused_before_a_download(spec, wheels, monkeypatch, all_letters):
+    probe = interpreters.probe
+    monkeypatch.setattr(interpreters, "probe", lambda path: replace(probe(path), all_letters=all_letters))
+    monkeypatch.setattr(platforms, "name", lambda: "windows")
+    monkeypatch.setattr(platforms, "check_machine", lambda: None)
+    write_lock(spec, make_wheel(wheels, "alpha"))
+    # No torch to be had here: where the letters are taken, the installation gets as far as asking for it.
+    elsewhere = replace(spec, folder=spec.folder.parent / "Käthe", torch=True)
+    with pytest.raises(errors.InstallError) as caught:
+        list(environment.install(elsewhere))
+    assert isinstance(caught.value, errors.PathError) is not all_letters
+    assert all_letters or "Käthe has letters that MediaPipe cannot open" in str(caught.value)
+    assert elsewhere.folder.exists() is all_letters
+
+
 def test_a_python_says_whether_it_takes_long_paths():
     assert interpreters.probe(sys.executable).long_paths or sys.platform == "win32"
+    assert interpreters.probe(sys.executable).all_letters or sys.platform == "win32"
 
 
 class _Ranges(http.server.SimpleHTTPRequestHandler):

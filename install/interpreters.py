@@ -113,10 +113,15 @@ def probe(executable: str | Path) -> Interpreter | None:
     except (OSError, subprocess.SubprocessError, ValueError, IndexError):
         return None
     standard = said["implementation"] == "cpython" and said["bits"] == 64
-    standard = standard and not said["free_threaded"] and not said["store"]
+    standard = standard and not said["free_threaded"] and not said.get("store")
     major, minor, micro = said["version"]
     return Interpreter(
-        Path(said["executable"]), (major, minor, micro), said["venv"], standard, said["long_paths"], said["all_letters"]
+        Path(said["executable"]),
+        (major, minor, micro),
+        said["venv"],
+        standard,
+        said.get("long_paths", True),
+        said.get("all_letters", True),
     )
 
 

@@ -36,6 +36,7 @@ def test_another_version_is_found_on_the_path(monkeypatch, tmp_path):
         ('"venv": false, "bits": 64, "free_threaded": false', r"cannot make virtual environments: .*python3\.77-venv"),
         ('"venv": true, "bits": 32, "free_threaded": false', r"does not suit the test, which needs Python 3\.77"),
         ('"venv": true, "bits": 64, "free_threaded": true', r"does not suit the test"),
+        ('"venv": true, "bits": 64, "free_threaded": false, "store": true', r"does not suit the test"),
     ],
 )
 @pytest.mark.skipif(sys.platform == "win32", reason="a shell script stands for the other Python")

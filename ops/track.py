@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import bpy
 
 from ..synctalk_blender import jobs, work, workspace_state
@@ -35,7 +37,7 @@ class SceneChoice:
         options={"SKIP_SAVE"},
     )
 
-    def choice(self) -> dict[str, object]:
+    def choice(self) -> dict[str, Any]:
         """The arguments of `work.import_tracking`."""
         setup = {"AUTO": None, "KEEP": False, "SETUP": True}[self.scene_setup]
         return {
@@ -49,7 +51,8 @@ class SceneChoice:
         if _is_there(scene) or not scene_setup.content(scene):
             return self.execute(context)
         self.scene_setup, self.start_frame = "KEEP", scene.frame_start
-        return context.window_manager.invoke_props_dialog(self, width=380, confirm_text=self.bl_label)
+        manager: Any = context.window_manager
+        return manager.invoke_props_dialog(self, width=380, confirm_text=self.bl_label)
 
     def draw(self, context: bpy.types.Context) -> None:
         """The question."""

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import bpy
 
@@ -37,9 +38,13 @@ def _video_chosen(settings: SyncTalkSettings, _context: bpy.types.Context) -> No
         settings.workspace = paths.stored(default_workspace(settings.video))
 
 
+def _scene_of(settings: SyncTalkSettings) -> bpy.types.Scene:
+    return cast(bpy.types.Scene, settings.id_data)
+
+
 def _workspace_chosen(settings: SyncTalkSettings, _context: bpy.types.Context) -> None:
     """The head of the workspace, where the scene holds it, is now the one that is rendered, from where its files are."""
-    scene, root = settings.id_data, settings.workspace_path
+    scene, root = _scene_of(settings), settings.workspace_path
     if root is None or paths.is_rewriting:
         return
     found = rig.find_rig(scene, root, workspace_state.workspace_state(root).id)
@@ -51,7 +56,7 @@ _head_items: list[tuple[str, str, str, int]] = []  # Blender keeps no reference 
 
 
 def _heads(settings: SyncTalkSettings, _context: bpy.types.Context | None) -> list[tuple[str, str, str, int]]:
-    found = sorted(rig.rigs_of(settings.id_data), key=lambda item: item.collection.name)
+    found = sorted(rig.rigs_of(_scene_of(settings)), key=lambda item: item.collection.name)
     _head_items[:] = [
         (item.collection.name, item.name, f"Render “{item.name}”, and work on {item.workspace}", index)
         for index, item in enumerate(found)
@@ -60,15 +65,15 @@ def _heads(settings: SyncTalkSettings, _context: bpy.types.Context | None) -> li
 
 
 def _get_head(settings: SyncTalkSettings) -> int:
-    active = rig.find_rig(settings.id_data)
-    names = sorted(item.collection.name for item in rig.rigs_of(settings.id_data))
+    active = rig.find_rig(_scene_of(settings))
+    names = sorted(item.collection.name for item in rig.rigs_of(_scene_of(settings)))
     return names.index(active.collection.name) if active is not None else 0
 
 
 def _set_head(settings: SyncTalkSettings, index: int) -> None:
-    found = sorted(rig.rigs_of(settings.id_data), key=lambda item: item.collection.name)
+    found = sorted(rig.rigs_of(_scene_of(settings)), key=lambda item: item.collection.name)
     if 0 <= index < len(found):
-        rig.set_active(settings.id_data, found[index])
+        rig.set_active(_scene_of(settings), found[index])
         settings.workspace = paths.stored(found[index].workspace)
 
 

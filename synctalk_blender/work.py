@@ -333,9 +333,9 @@ def composite(scene: bpy.types.Scene) -> Job:
         yield from _footage(workspace)
         target = scene_of(workspace)
         target.render.engine = SyncTalkRenderEngine.bl_idname
-        other_camera = _compose(target, workspace)
+        told = _compose(target, workspace)
         show_composite(target)
-        return f"The composite is built: render a picture or the animation. {other_camera}".strip()
+        return f"The composite is built: render a picture or the animation. {told}".strip()
 
     return Job(Step.COMPOSITE, "Building the composite", work())
 
@@ -357,7 +357,11 @@ def _compose(scene: bpy.types.Scene, workspace: Path) -> str:
     subject = read_subject(workspace)
     found = require_rig_of(scene, subject)
     baking.compose(scene, found, subject, baking.animation_of(found, subject))
-    return other_camera_in_words(scene, found)
+    told = [other_camera_in_words(scene, found)]
+    transform = scene.view_settings.view_transform
+    if transform not in ("Standard", "Raw"):
+        told.append(f"The view transform {transform} changes the footage's colours: “Standard” shows them as they are.")
+    return " ".join(text for text in told if text)
 
 
 def show_composite(scene: bpy.types.Scene) -> None:

@@ -132,7 +132,9 @@ def _moved_strip(strip: bpy.types.NlaStrip, track: bpy.types.NlaTrack, to: bpy.t
     action = strip.action
     kept = {name: getattr(strip, name) for name in ("mute", "blend_in", "blend_out", "use_animated_influence")}
     curve = strip.fcurves.find("influence") if strip.use_animated_influence else None
-    keys = [tuple(point.co) for point in curve.keyframe_points] if curve is not None else []
+    keys: list[tuple[float, float]] = []
+    if curve is not None:
+        keys = [(point.co[0], point.co[1]) for point in curve.keyframe_points]
     track.strips.remove(strip)
     strip = _new_strip(to, action, 1)
     for name, value in kept.items():

@@ -28,8 +28,8 @@ def ensure_rig(scene: bpy.types.Scene, subject: Subject) -> rig.Rig:
         collection = bpy.data.collections.new(f"SyncTalk {subject.name}")
         collection[rig.ROLE] = "collection"
         scene.collection.children.link(collection)
-        for item in parts.values():
-            collection.objects.link(item)
+        for part in parts.values():
+            collection.objects.link(part)
     made = [role for role in rig.PARTS if role not in parts]
     for role in made:
         parts[role] = _MAKE[role](subject)
@@ -126,7 +126,8 @@ def _head(subject: Subject) -> bpy.types.Object:
     item = _object(subject, "head", "head", None)
     item.empty_display_type, item.empty_display_size = "PLAIN_AXES", 0.05
     # Its keyframes belong to the import; the artist's handle is the control below it.
-    item.lock_location = item.lock_rotation = item.lock_scale = (True, True, True)
+    for name in ("lock_location", "lock_rotation", "lock_scale"):
+        setattr(item, name, (True, True, True))
     return item
 
 
@@ -143,7 +144,7 @@ def _face(subject: Subject) -> bpy.types.Object:
         mesh = bpy.data.meshes.new(f"{subject.name} face")
         mesh.materials.append(_invisible_material())
     item = _object(subject, "face", "face", mesh)
-    item.color = _FACE_COLOUR
+    item.color.foreach_set(_FACE_COLOUR)
     item.display_type = "WIRE"
     return item
 
@@ -164,5 +165,5 @@ def _invisible_material() -> bpy.types.Material:
     nodes.clear()
     output, shader = nodes.new("ShaderNodeOutputMaterial"), nodes.new("ShaderNodeBsdfTransparent")
     links.new(shader.outputs["BSDF"], output.inputs["Surface"])
-    material.diffuse_color = _FACE_COLOUR
+    material.diffuse_color.foreach_set(_FACE_COLOUR)
     return material

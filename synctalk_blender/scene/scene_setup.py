@@ -46,8 +46,9 @@ def set_up(scene: bpy.types.Scene, subject: Subject, camera: bpy.types.Object) -
     render.pixel_aspect_x = render.pixel_aspect_y = 1.0
     render.fps, render.fps_base = round(subject.fps), round(subject.fps) / subject.fps
     # Footage is a finished picture: a film-like view transform (AgX is the default) would change its colours.
-    scene.view_settings.view_transform = "Standard"
-    scene.view_settings.look = "None"
+    # The stubs do not know these names, which are the colour configuration's.
+    scene.view_settings.view_transform = "Standard"  # type: ignore[assignment]
+    scene.view_settings.look = "None"  # type: ignore[assignment]
     render.film_transparent = True
     scene.sync_mode = "AUDIO_SYNC"
     scene.camera = camera

@@ -46,7 +46,7 @@ def values(keys: bpy.types.Key, evaluated: bpy.types.Key) -> np.ndarray:
     found = names_in(keys)
     result = np.zeros(len(BLENDSHAPE_NAMES))
     for index, name in enumerate(BLENDSHAPE_NAMES):
-        block = evaluated.key_blocks.get(found.get(name, ""))
+        block: bpy.types.ShapeKey | None = evaluated.key_blocks.get(found.get(name, ""))
         if block is not None and not block.mute:
             result[index] = block.value
     return result
@@ -55,7 +55,7 @@ def values(keys: bpy.types.Key, evaluated: bpy.types.Key) -> np.ndarray:
 def make_offsets(control: bpy.types.Object) -> None:
     """Give the control a property for each shape, which adds to its key: for drivers, and for whoever wants a slider."""
     for name in BLENDSHAPE_NAMES:
-        if name in control:
+        if control.get(name) is not None:
             continue
         control[name] = 0.0
         control.id_properties_ui(name).update(

@@ -148,6 +148,22 @@ def test_a_kept_scene_renders_through_its_own_camera(kit, root, shot, monkeypatc
     client.close_shared_backend()
 
 
+def test_the_composite_says_what_a_kept_shot_does_to_the_footage(kit, root, shot, monkeypatch):
+    client = kit.use_backend(monkeypatch)
+    (root / "checkpoints").mkdir()
+    (root / "checkpoints" / "step_0000600.safetensors").touch()
+    api, jobs, steps = kit.part("api"), kit.part("jobs"), kit.part("steps")
+    api.import_tracking(root)
+    api.composite()
+    told = jobs.runtime.notes[steps.Step.COMPOSITE]
+    assert "looks through “shot camera”" in told
+    assert "Filmic changes the footage's colours" in told
+    api.import_tracking(root, setup=True)
+    api.composite()
+    assert jobs.runtime.notes[steps.Step.COMPOSITE].endswith("the animation.")
+    client.close_shared_backend()
+
+
 class TestDialog:
     """What the question shows, drawn without a window."""
 
@@ -193,9 +209,9 @@ def test_a_kept_shot_of_another_size_and_rate_composites_head_over_plate(kit, sh
     shot.view_settings.view_transform, shot.render.dither_intensity = "Standard", 0.0
     bpy.ops.synctalk.import_tracking()
     bpy.ops.synctalk.use_camera()
+    shot.render.engine = "SYNCTALK"
     baking = kit.part("baking")
     baking.compose(kit.scene, *baking.subject_in(kit.scene))
-    shot.render.engine = "SYNCTALK"
     picture = kit.render(1013)  # 0.5 s, between frames 12 and 13 of the clip
     assert picture.shape[:2] == (240, 320)
     assert picture[120, 20, 0] == pytest.approx(synthetic.level(13), abs=3 / 255)

@@ -50,6 +50,7 @@ class FrameCorrections:
         field_order: `top` or `bottom`, the field of interlaced frames that was taken first; empty to trust their flag.
         unflagged: frames that are not flagged as interlaced are so too.
         ignore_alpha: the clip's alpha channel was never filled in.
+        premultiplied: its colours are multiplied by its alpha.
         bars_px: width of the bars left and right, and of those above and below, which are cut off; source pixels.
     """
 
@@ -57,6 +58,7 @@ class FrameCorrections:
     field_order: str = ""
     unflagged: bool = False
     ignore_alpha: bool = False
+    premultiplied: bool = False
     bars_px: tuple[int, int] = (0, 0)
 
     @classmethod

@@ -11,6 +11,7 @@ import numpy as np
 from av.sidedata.sidedata import Type as SideData
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 
+from ..workspace import ALPHA_BACKGROUND, FrameCorrections
 from . import hdr
 from .alpha import composited, has_alpha
 from .colour import ColourTags
@@ -25,13 +26,13 @@ class Converter:
     Args:
         size: (width, height) of the pictures; a frame of another size is fitted in, its borders black.
         max_side: make them no larger than this on their longer side.
-        ignore_alpha: give the colours as they are stored.
+        corrections: those of the alpha channel are applied.
     """
 
-    def __init__(self, size: tuple[int, int], max_side: int | None, ignore_alpha: bool) -> None:
+    def __init__(self, size: tuple[int, int], max_side: int | None, corrections: FrameCorrections) -> None:
         scale = min(max_side / max(size), 1.0) if max_side else 1.0
         self._size = max(round(size[0] * scale), 1), max(round(size[1] * scale), 1)
-        self._ignore_alpha = ignore_alpha
+        self._corrections = corrections
         self._reformatter = VideoReformatter()
 
     def __call__(self, frame: av.VideoFrame, layout: Layout) -> np.ndarray:
@@ -42,7 +43,7 @@ class Converter:
         ]
         width, height = shown[::-1] if layout.swap else shown
         kind = hdr.kind_of(frame)
-        alpha = has_alpha(frame) and not self._ignore_alpha
+        alpha = has_alpha(frame) and not self._corrections.ignore_alpha
         deep, plain = ("rgba64le", "rgba") if alpha else ("rgb48le", "rgb24")
         converted = self._reformatter.reformat(
             frame,
@@ -58,17 +59,18 @@ class Converter:
             opacity = (picture[..., 3:] >> 8).astype(np.uint8)
             picture = np.dstack([hdr.to_sdr(picture[..., :3], kind), opacity])
         if alpha:
-            picture = composited(picture)
+            picture = composited(picture, self._corrections.premultiplied)
         return _centred(layout.upright(picture), self._size)
 
 
 def _centred(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A picture in the middle of one of `size`, the rest black."""
+    """A picture in the middle of one of `size`, the rest black, or see-through where it has alpha."""
     beyond_x, beyond_y = size[0] - picture.shape[1], size[1] - picture.shape[0]
     if not beyond_x and not beyond_y:
         return picture
+    beyond = (ALPHA_BACKGROUND,) * 3 + (0,) if picture.shape[2] == 4 else (0,) * 3
     top, left = beyond_y // 2, beyond_x // 2
-    return cv2.copyMakeBorder(picture, top, beyond_y - top, left, beyond_x - left, cv2.BORDER_CONSTANT)
+    return cv2.copyMakeBorder(picture, top, beyond_y - top, left, beyond_x - left, cv2.BORDER_CONSTANT, value=beyond)
 
 
 @dataclass(frozen=True)

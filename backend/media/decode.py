@@ -14,6 +14,7 @@ import numpy as np
 from ..errors import MediaError
 from ..workspace import AS_STORED, FPS, FrameCorrections
 from . import hdr
+from .alpha import AlphaMeter
 from .colour import ColourTags
 from .conversion import Converter, Layout
 from .frame_pairs import PairMeter
@@ -142,7 +143,7 @@ class FrameReader:
         every: int = 1,
         max_side: int | None = None,
         corrections: FrameCorrections = AS_STORED,
-        meter: PairMeter | None = None,
+        meter: PairMeter | AlphaMeter | None = None,
         keep_alpha: bool = False,
     ) -> None:
         self.path = Path(path)
@@ -163,7 +164,7 @@ class FrameReader:
 
     def __iter__(self) -> Iterator[tuple[float, np.ndarray]]:
         lead_s = min(0.5 / self.info.fps, 0.5 / FPS)
-        convert = Converter(self._full_size, self._max_side, self.corrections.ignore_alpha)
+        convert = Converter(self._full_size, self._max_side, self.corrections)
         index, shown, picture = self._first, None, None
         for frame, layout in self._from_start(lead_s):
             time_s = _time_of(frame) - self.info.start_s

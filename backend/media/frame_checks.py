@@ -11,7 +11,7 @@ import numpy as np
 
 from ..progress import Reporter
 from ..workspace import FPS, FrameCorrections
-from .alpha import is_empty
+from .alpha import AlphaMeter
 from .checks import LOOK_SIDE, Look, times
 from .decode import ClipInfo, FrameReader
 from .orientation import LOOK_S, find_rotation
@@ -40,8 +40,11 @@ def corrections_of(info: ClipInfo, look: Look) -> FrameCorrections:
 
 def first_corrections(path: Path) -> FrameCorrections:
     """What the first look itself needs: whether the alpha channel counts, and which way is up."""
-    first = islice(FrameReader(path, every=round(LOOK_S * FPS), max_side=LOOK_SIDE, keep_alpha=True), ALPHA_LOOKS)
-    corrections = FrameCorrections(ignore_alpha=is_empty(picture for _, picture in first))
+    alpha = AlphaMeter()
+    for _ in islice(FrameReader(path, every=round(LOOK_S * FPS), max_side=LOOK_SIDE, meter=alpha), ALPHA_LOOKS):
+        if not alpha.looks:
+            break
+    corrections = FrameCorrections(ignore_alpha=alpha.empty, premultiplied=alpha.premultiplied)
     few = FrameReader(path, every=round(LOOK_S * FPS), max_side=LOOK_SIDE, corrections=corrections)
     return replace(corrections, rotate_deg=find_rotation(few))
 
@@ -62,9 +65,12 @@ def report_frames(info: ClipInfo, look: Look, reporter: Reporter) -> None:
             "without alpha."
         )
     elif look.transparent:
+        kind, other = "straight", "dark, export with straight (unmatted) alpha"
+        if info.corrections.premultiplied:
+            kind, other = "premultiplied (matted with black)", "bright, export with straight (unmatted) alpha"
         reporter.warning(
-            f"{info.path} has an alpha channel: it is used, as straight alpha, as the person's matte, and the background "
-            "becomes a neutral grey; if edges look dark, export with straight (unmatted) alpha."
+            f"{info.path} has an alpha channel: it is used, as {kind} alpha, as the person's matte, and the background "
+            f"becomes a neutral grey; if edges look {other}."
         )
     if look.holes_s and not info.corrections.ignore_alpha:
         reporter.warning(

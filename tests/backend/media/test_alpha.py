@@ -12,6 +12,7 @@ from av.video.reformatter import Colorspace, VideoReformatter
 
 from backend.media import stage
 from backend.media.decode import FrameReader, frames
+from backend.media.frame_checks import first_corrections
 from backend.options import ProcessOptions
 from backend.progress import Reporter
 from backend.workspace import ALPHA_BACKGROUND, Workspace
@@ -148,6 +149,31 @@ def test_alpha_is_kept_beside_the_frames_and_told(tmp_path, keyed, speaker):
     workspace, _ = process(tmp_path / "ws", keyed)
     assert workspace.alpha_path(60).exists()
     assert workspace.frame_path(59).stat().st_mtime_ns == stamp
+
+
+def test_colours_that_are_multiplied_by_alpha_are_measured_and_not_multiplied_again(tmp_path, clips, keyed, speaker):
+    alpha = oval(256)
+    share = alpha[..., None] / 255.0
+    path = clips.make(
+        tmp_path / "multiplied.mov",
+        [np.dstack([np.rint(picture * share), alpha]).astype(np.uint8) for picture in speaker[:80]],
+        codec="qtrle",
+        pix_fmt="argb",
+        convert=rgba,
+        options={},
+        audio=(clips.speech_like(3.2), 16000),
+    )
+    workspace, warnings = process(tmp_path / "ws", path)
+    assert "as premultiplied (matted with black) alpha" in warnings[0]
+    assert np.abs(workspace.read_frame(10) - over_grey(speaker[10], alpha)).mean() < 2
+
+    # Straight alpha over black hidden colours, and a dark person, are not mistaken for it.
+    for name, dim in (("straight", 1.0), ("dark", 0.35)):
+        pictures = [np.dstack([picture * dim * (share > 0), alpha]).astype(np.uint8) for picture in speaker[:30]]
+        straight = clips.make(
+            tmp_path / f"{name}.mov", pictures, codec="qtrle", pix_fmt="argb", convert=rgba, options={}
+        )
+        assert not first_corrections(straight).premultiplied
 
 
 def test_another_clip_takes_the_alpha_away(tmp_path, clips, keyed, speaker):

@@ -7,17 +7,22 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 _COMMENT = b"\xa9cmt"
 
 
 def add_comment(path: Path, text: str) -> bool:
-    """Write `text` as the film's comment; whether it could be.
+    """Write `text` as the film's comment; whether it could be."""
+    return change_index(path, lambda moov: _with_comment(moov, text))
 
-    It can be where the index (`moov`) is the last box, as in the films that Blender writes: there it grows without anything
-    having to move. The index is replaced as a whole, in one write at the end of the file.
+
+def change_index(path: Path, change: Callable[[bytes], bytes]) -> bool:
+    """Replace the film's index (`moov`) by what `change` makes of it; whether it could be.
+
+    It can be where the index is the last box, as in the films that Blender writes: there it grows without anything having to
+    move. The index is replaced as a whole, in one write at the end of the file.
     """
     with open(path, "r+b") as file:
         found = list(_top_boxes(file))
@@ -26,11 +31,13 @@ def add_comment(path: Path, text: str) -> bool:
         _, start, size = found[-1]
         file.seek(start)
         moov = file.read(size)
-        file.seek(start)
-        file.write(_with_comment(moov, text))
-        file.truncate()
-        file.flush()
-        os.fsync(file.fileno())
+        changed = change(moov)
+        if changed != moov:
+            file.seek(start)
+            file.write(changed)
+            file.truncate()
+            file.flush()
+            os.fsync(file.fileno())
     return True
 
 
@@ -52,26 +59,26 @@ def _top_boxes(file) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _with_comment(moov: bytes, text: str) -> bytes:
-    data = _box(b"data", struct.pack(">II", 1, 0) + text.encode())  # 1: UTF-8
-    items = {kind: body for kind, body in _children(_descend(moov)) if kind != _COMMENT}
-    listed = _box(b"ilst", b"".join(_box(kind, body) for kind, body in items.items()) + _box(_COMMENT, data))
-    handler = _box(b"hdlr", struct.pack(">IIIIIIB", 0, 0, 0x6D646972, 0x6170706C, 0, 0, 0))  # mdir, appl
-    user_data = _box(b"udta", _box(b"meta", struct.pack(">I", 0) + handler + listed))
-    rest = [(kind, body) for kind, body in _children(moov[8:]) if kind != b"udta"]
-    return _box(b"moov", b"".join(_box(kind, body) for kind, body in rest) + user_data)
+    data = box(b"data", struct.pack(">II", 1, 0) + text.encode())  # 1: UTF-8
+    items = {kind: body for kind, body in children(_descend(moov)) if kind != _COMMENT}
+    listed = box(b"ilst", b"".join(box(kind, body) for kind, body in items.items()) + box(_COMMENT, data))
+    handler = box(b"hdlr", struct.pack(">IIIIIIB", 0, 0, 0x6D646972, 0x6170706C, 0, 0, 0))  # mdir, appl
+    user_data = box(b"udta", box(b"meta", struct.pack(">I", 0) + handler + listed))
+    rest = [(kind, body) for kind, body in children(moov[8:]) if kind != b"udta"]
+    return box(b"moov", b"".join(box(kind, body) for kind, body in rest) + user_data)
 
 
 def _descend(moov: bytes) -> bytes:
     """The contents of `moov/udta/meta/ilst`, empty when there is none."""
     body = moov[8:]
     for kind in (b"udta", b"meta", b"ilst"):
-        body = dict(_children(body)).get(kind, b"")
+        body = dict(children(body)).get(kind, b"")
         if kind == b"meta":
             body = body[4:]  # version and flags
     return body
 
 
-def _children(body: bytes) -> Iterator[tuple[bytes, bytes]]:
+def children(body: bytes) -> Iterator[tuple[bytes, bytes]]:
     start = 0
     while start + 8 <= len(body):
         size, kind = struct.unpack_from(">I4s", body, start)
@@ -81,5 +88,5 @@ def _children(body: bytes) -> Iterator[tuple[bytes, bytes]]:
         start += size
 
 
-def _box(kind: bytes, body: bytes) -> bytes:
+def box(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I4s", 8 + len(body), kind) + body

@@ -11,7 +11,7 @@ from pathlib import Path
 import bpy
 from bpy.app.handlers import persistent
 
-from . import file_note, film_note, nodes, rig, sound
+from . import file_note, film_colour, film_note, nodes, rig, sound
 from .errors import SceneError
 from .subject import read_subject
 
@@ -98,6 +98,7 @@ def _mark_film(scene: bpy.types.Scene, *_arguments: object) -> None:
     if path.is_file() and path.stat().st_mtime >= _begun:
         if render.ffmpeg.format in ("MPEG4", "QUICKTIME"):
             _try(film_note.add_comment, path, scene[PROPERTY])
+            _tag(path)
         elif render.ffmpeg.format == "AVI":
             _try(file_note.add_note, path, scene[PROPERTY])
 
@@ -108,6 +109,13 @@ def _try(add: Callable[[Path, str], bool], path: Path, text: str) -> None:
             logger.warning("%s has no place for the note that it is synthetic", path)
     except (OSError, struct.error) as error:
         logger.warning("the note that %s is synthetic could not be written: %s", path, error)
+
+
+def _tag(path: Path) -> None:
+    try:
+        film_colour.tag_colours(path)
+    except (OSError, struct.error, KeyError) as error:
+        logger.warning("the colours of %s could not be tagged: %s", path, error)
 
 
 _MARKED_AFTERWARDS = ("TIFF", "WEBP")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+from array import array
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +16,7 @@ from pathlib import Path
 import av
 import numpy as np
 
+from .completeness import missing_s
 from .source import check_file, main_video, open_media, packets, rate_of
 from .splices import Spans, Splice, correct
 
@@ -26,9 +28,6 @@ _BACK_S = 0.2
 
 _HIGHEST_RATE = 300
 _LONGEST_FRAME_S = 60.0
-_TOLERANCE_S, _ASF_TOLERANCE_S = 0.1, 1.0
-_STATES_LENGTH = ("mov", "matroska", "flv", "avi", "mxf", "asf")
-"""Formats whose header states a length; FFmpeg guesses the others' from the end of the file."""
 
 
 @dataclass(frozen=True)
@@ -89,10 +88,10 @@ class Track:
         found = np.flatnonzero(self.stamps == (NONE if stamp is None else stamp))
         return int(found[0]) if len(found) == 1 else None
 
-    def spans(self, kind: str, part: list[int]) -> Spans:
+    def spans(self, kind: str, part: np.ndarray) -> Spans:
         """The track for `splices.correct`."""
         start_s = np.where((self.stamps == NONE) | self.hidden, np.nan, self.stamps * float(self.time_base))
-        return Spans(kind, start_s, start_s + self.length * float(self.time_base), np.array(part, np.int64))
+        return Spans(kind, start_s, start_s + self.length * float(self.time_base), part)
 
 
 class DisplayClock:
@@ -165,21 +164,24 @@ def _read(path: Path, folder: Path, size: int, changed_ns: int) -> Timeline:
     with open_media(path) as container:
         video = main_video(container)
         streams = [stream for stream in (video, *container.streams.audio) if stream is not None]
-        rows: dict[int, list[tuple[int, int, int, bool]]] = {stream.index: [] for stream in streams}
-        parts = _Parts()
-        for packet in packets(container, streams):
+        rows, parts = {stream.index: array("q") for stream in streams}, _Parts()
+        longest_s = 0.0  # of any track: subtitles, a second camera
+        for packet in packets(container, list(container.streams)):
             pts, dts = (NONE if stamp is None else stamp for stamp in (packet.pts, packet.dts))
-            rows[packet.stream_index].append((pts, dts, max(packet.duration or 0, 0), packet.is_discard))
-            parts.add(packet)
+            length = max(packet.duration or 0, 0)
+            if packet.stream_index in rows:
+                rows[packet.stream_index].extend((pts, dts, length, packet.is_discard))
+                parts.add(packet)
+            elif packet.pts is not None:
+                longest_s = max(longest_s, float((pts + length) * packet.time_base))
         tracks = {stream.index: _track(container, stream, rows[stream.index]) for stream in streams}
-        spans = {
-            stream.index: tracks[stream.index].spans(stream.type, parts.of.get(stream.index, [])) for stream in streams
-        }
+        spans = {stream.index: tracks[stream.index].spans(stream.type, parts.of(stream.index)) for stream in streams}
         splices = correct(list(spans.values()))
         for index, track in tracks.items():
             track.shift[:] = np.round(spans[index].shift_s / float(track.time_base))
-        missing_s = 0.0 if video is None else _missing_s(container, video, tracks)
-    return Timeline(tracks, splices, missing_s)
+        longest_s = max(longest_s, *(track.source_end_s for track in tracks.values()), 0.0)
+        missing = 0.0 if video is None else missing_s(container, video, tracks[video.index].source_end_s, longest_s)
+    return Timeline(tracks, splices, missing)
 
 
 class _Parts:
@@ -189,13 +191,18 @@ class _Parts:
     """
 
     def __init__(self) -> None:
-        self.of: dict[int, list[int]] = {}
+        self._of: dict[int, array] = {}
         self._last_s: dict[int, float] = {}
         self._newest = 0
 
+    def of(self, index: int) -> np.ndarray:
+        """(N) the part of each packet of a track."""
+        return np.array(self._of.get(index, []), np.int64)
+
     def add(self, packet: av.Packet) -> None:
+        """Take the next packet of the file."""
         index = packet.stream_index
-        parts = self.of.setdefault(index, [])
+        parts = self._of.setdefault(index, array("i"))
         part = parts[-1] if parts else 0
         if packet.dts is not None:
             time_s = float(packet.dts * packet.time_base)
@@ -206,9 +213,9 @@ class _Parts:
         parts.append(part)
 
 
-def _track(container, stream, rows: list[tuple[int, int, int, bool]]) -> Track:
+def _track(container, stream, rows: array) -> Track:
     pts, dts, length, hidden = np.array(rows, np.int64).reshape(-1, 4).T
-    base, shift = Fraction(stream.time_base), np.zeros(len(rows), np.int64)
+    base, shift = Fraction(stream.time_base), np.zeros(len(pts), np.int64)
     if stream.type != "video":
         return Track(base, np.where(pts == NONE, dts, pts), length, hidden != 0, shift)
     rate = rate_of(stream)
@@ -245,27 +252,3 @@ def _display_stamps(container, pts: np.ndarray, dts: np.ndarray, frame_ticks: in
     in_coding_order = bool(len(count) and count.max() > 0.9 * count.sum())
     # FFmpeg makes up the last of them.
     return (dts + behind[count.argmax()] if in_coding_order and (dts != NONE).all() else pts), in_coding_order
-
-
-def _missing_s(container, video: av.VideoStream, tracks: dict[int, Track]) -> float:
-    """How much of the video the file announces beyond its last packet."""
-    if not container.format.name.startswith(_STATES_LENGTH):
-        return 0.0
-    own_s = longest_s = tracks[video.index].source_end_s
-    if container.format.name.startswith("mov"):  # Its index states each track's own length.
-        announced_s = float(((video.start_time or 0) + (video.duration or 0)) * video.time_base)
-    else:
-        # The others state that of their longest track: the file is whole when any track reaches it.
-        announced_s = 0.0 if _is_guessed(container) else (container.duration or 0) / av.time_base
-        if container.format.name == "avi":  # Without its index, at the end, its duration is what is there.
-            announced_s = max(announced_s, float(video.frames / rate_of(video)))
-        longest_s = max(track.source_end_s for track in tracks.values())
-    # ASF's counts the time before its first packet in as well.
-    tolerance_s = _ASF_TOLERANCE_S if container.format.name == "asf" else _TOLERANCE_S
-    return announced_s - own_s if announced_s - longest_s > tolerance_s else 0.0
-
-
-def _is_guessed(container) -> bool:
-    """Whether FFmpeg took the length from the size of the file and the tracks' stated bit rates: live recordings."""
-    stated = sum(stream.codec_context.bit_rate or 0 for stream in container.streams if stream.codec_context is not None)
-    return bool(stated) and abs(container.bit_rate - stated) < 0.01 * stated

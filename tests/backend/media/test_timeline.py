@@ -110,7 +110,23 @@ def test_audio_that_outlasts_the_video_is_no_cut(tmp_path, clips, suffix):
     assert warned(path) == []
 
 
-@pytest.mark.parametrize(("suffix", "kept"), [(".mkv", 0.6), (".flv", 0.6), (".avi", 0.6), (".mkv", 0.9)])
+def test_another_track_that_outlasts_the_video_is_no_cut(tmp_path, clips):
+    """A second camera here; subtitles and chapters do it too."""
+    first = clips.make(tmp_path / "first.mkv", map(clips.numbered, range(80)))
+    second = clips.make(tmp_path / "second.mkv", map(clips.numbered, range(140)))
+    path = tmp_path / "clip.mkv"
+    with av.open(str(first)) as one, av.open(str(second)) as other, av.open(str(path), "w") as out:
+        streams = [out.add_stream_from_template(source.streams.video[0]) for source in (one, other)]
+        for source, stream in zip((one, other), streams, strict=True):
+            for packet in source.demux():
+                if packet.size:
+                    packet.stream = stream
+                    out.mux(packet)
+    assert numbers(path, clips) == list(range(80))
+    assert warned(path) == []
+
+
+@pytest.mark.parametrize(("suffix", "kept"), [(".mkv", 0.6), (".flv", 0.6), (".avi", 0.6), (".mkv", 0.8)])
 def test_a_file_that_is_cut_off_is_found_by_its_own_length(tmp_path, clips, suffix, kept):
     audio = clips.speech_like(5.0, 44100), 44100
     pictures = (np.random.default_rng(index).integers(0, 255, (64, 64, 3), np.uint8) for index in range(100))

@@ -83,6 +83,11 @@ def state(root: Path, device: str | None = None) -> str:
     return environment.state(_spec(root, device))
 
 
+def needs_network(root: Path, device: str | None = None) -> bool:
+    """Whether `create` may download: False when the packages are there and only kernels are to be compiled."""
+    return environment.needs_packages(_spec(root, device))
+
+
 def python_of(root: Path) -> Path:
     """The environment's Python executable, `<root>/backend/bin/python` or `…\\Scripts\\python.exe`, there or not."""
     return environment.python_of(root / NAME)

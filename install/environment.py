@@ -82,13 +82,23 @@ def state(spec: EnvironmentSpec) -> str:
     marker = read_marker(spec.folder)
     if not marker.get("complete") or not python_runs(spec.folder):
         return "incomplete"
+    return "ready" if _is_current(spec, marker) else "outdated"
+
+
+def needs_packages(spec: EnvironmentSpec) -> bool:
+    """Whether `install` has packages to put in place, and so may download; False when only its last step is missing."""
+    marker = read_marker(spec.folder)
+    present = (marker.get("complete") or marker.get("packages")) and python_runs(spec.folder)
+    return not present or not _is_current(spec, marker)
+
+
+def _is_current(spec: EnvironmentSpec, marker: dict[str, Any]) -> bool:
+    """Whether the marker is of this lock, this torch and this device."""
     try:
         wanted = fingerprint(spec, _version_of(marker))
     except InstallError:
-        return "outdated"  # a lock file for this Python version is no longer among those shipped
-    if marker.get("fingerprint") != wanted or (spec.device or marker.get("device")) != marker.get("device"):
-        return "outdated"
-    return "ready"
+        return False  # a lock file for this Python version is no longer among those shipped
+    return marker.get("fingerprint") == wanted and (spec.device or marker.get("device")) == marker.get("device")
 
 
 def python_of(folder: Path) -> Path:
@@ -105,7 +115,7 @@ def installed_device(folder: Path) -> str | None:
 def was_whole(folder: Path) -> bool:
     """Whether the environment in `folder` is whole, or was until an update of it began."""
     marker = read_marker(folder)
-    return bool(marker.get("complete") or marker.get("updating"))
+    return any(marker.get(name) for name in ("complete", "packages", "updating"))
 
 
 def size_estimate(spec: EnvironmentSpec) -> SizeEstimate:

@@ -17,6 +17,7 @@ from .environment import (
     EnvironmentSpec,
     disk_full,
     fingerprint,
+    needs_packages,
     python_of,
     python_runs,
     read_marker,
@@ -58,6 +59,22 @@ class Installation:
         yield self._event("prepare", f"{packages} packages, {megabytes(self.bytes_total)} to download")
         if self.spec.system_libraries:
             yield from system_libraries.ensure(self.spec.system_libraries, base, self.cancelled)
+        marker = {
+            "lock": self.lock.path.name,
+            "fingerprint": fingerprint(self.spec, version),
+            "python": f"{version[0]}.{version[1]}",
+            "device": device,
+        }
+        if needs_packages(self.spec):
+            yield from self._packages(base, version, device)
+            # What is interrupted below is finished, not made again, also in an update, and needs no network.
+            write_marker(self.folder, {"complete": False, "packages": True, **marker})
+        yield from self._last_step(packages)
+        write_marker(self.folder, {"complete": True, **marker})
+        yield self._event("ready", "complete", self.total, self.bytes_total)
+
+    def _packages(self, base: Path, version: tuple[int, int], device: str | None) -> Iterator[Progress]:
+        """The virtual environment and all that is downloaded into it, proved by importing it."""
         yield from self._make_folder(base, version)
         self._clear_temporary()
         for info in pip_run.broken_packages(self._site_packages(version)):
@@ -67,20 +84,6 @@ class Installation:
             yield from self._install_torch(device, version)
         yield from self._check_imports()
         self._clear_temporary()
-        # Whole from here on: what is interrupted below is finished, not made again, also in an update.
-        write_marker(self.folder, {"complete": False})
-        yield from self._last_step(packages)
-        write_marker(
-            self.folder,
-            {
-                "complete": True,
-                "lock": self.lock.path.name,
-                "fingerprint": fingerprint(self.spec, version),
-                "python": f"{version[0]}.{version[1]}",
-                "device": device,
-            },
-        )
-        yield self._event("ready", "complete", self.total, self.bytes_total)
 
     def _check_path(self, base: Path, device: str | None) -> None:
         found = interpreters.probe(base) if platforms.name() == "windows" else None

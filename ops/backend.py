@@ -7,9 +7,10 @@ import sys
 import bpy
 
 from .. import backend as backend_package
+from ..install.backend_environment import needs_network
 from ..synctalk_blender import backend_process, jobs, work
 from ..synctalk_blender.facts import backend_state
-from ..synctalk_blender.preferences import environment_root
+from ..synctalk_blender.preferences import environment_root, preferences
 from ..synctalk_blender.steps import Step
 from .common import JobOperator
 
@@ -24,7 +25,7 @@ class SYNCTALK_OT_install_backend(JobOperator, bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        if not bpy.app.online_access:
+        if not bpy.app.online_access and needs_network(environment_root(), preferences().device):
             cls.poll_message_set("Blender may not go online: allow it first")
             return False
         return super().poll(context)

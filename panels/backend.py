@@ -41,7 +41,7 @@ def _draw_install(layout: bpy.types.UILayout, context: bpy.types.Context, known:
     size = backend_environment.size_estimate(settings.device)
     folder = preferences.environment_root() / backend_environment.NAME
     label_lines(layout, context, f"{size}, into {folder}", icon="IMPORT")
-    if not bpy.app.online_access:
+    if not bpy.app.online_access and backend_environment.needs_network(preferences.environment_root(), settings.device):
         label_lines(layout, context, "Blender may not go online, which the download needs.", icon="INTERNET_OFFLINE")
         if not bpy.app.online_access_override:
             layout.operator("extensions.userpref_allow_online", text="Allow Online Access", icon="INTERNET")

@@ -49,10 +49,11 @@ def install_backend() -> Job:
     """Download and install the backend's packages into the user's folder, then start it."""
 
     def work() -> Work:
-        require_online("Installing the backend")
+        root, device = preferences.environment_root(), preferences.preferences().device
+        if backend_environment.needs_network(root, device):
+            require_online("Installing the backend")
         close_shared_backend()  # on Windows the files of a running program cannot be replaced
-        root = preferences.environment_root()
-        task = InstallTask(root, preferences.preferences().device, former=preferences.former_root())
+        task = InstallTask(root, device, former=preferences.former_root())
         yield task
         greeting = yield from _greet()
         deleted = f" What an earlier version left unfinished in {task.removed} was deleted." if task.removed else ""

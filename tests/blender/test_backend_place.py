@@ -94,3 +94,16 @@ def test_the_panel_says_where_it_will_be_installed(preferences, addon, tmp_path,
 
     panel._draw_install(Layout(), bpy.context, replace(known, backend="absent"), None)
     assert any(str(tmp_path / "short" / "backend") in text and "to download" in text for text in said)
+
+
+def test_only_kernels_that_are_missing_are_compiled_without_going_online(preferences, addon, tmp_path):
+    if bpy.app.online_access:
+        pytest.skip("this Blender may go online")
+    preferences.preferences().backend_folder = str(tmp_path / "chosen")
+    assert not bpy.ops.synctalk.install_backend.poll()
+    installed = part(addon, "install.environment")
+    spec = part(addon, "install.backend_environment")._spec(tmp_path / "chosen", "cpu")
+    marker = {"packages": True, "python": "3.11", "device": "cpu", "fingerprint": installed.fingerprint(spec, (3, 11))}
+    make(tmp_path / "chosen", complete=False, **marker)
+    assert part(addon, "synctalk_blender.facts").backend_state() == "incomplete"
+    assert bpy.ops.synctalk.install_backend.poll()

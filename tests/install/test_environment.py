@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -414,19 +415,36 @@ def test_the_last_step_is_followed_part_by_part_and_is_part_of_being_ready(begun
 
 
 @posix_only
-def test_a_cancelled_last_step_is_resumed_without_making_the_environment_again(begun, wheels, tmp_path):
+def test_a_cancelled_last_step_is_resumed_without_network(begun, wheels, tmp_path, monkeypatch):
     spec = with_last_step(begun, tmp_path, COUNTS.replace("PAUSE", "1"))
     write_lock(spec, make_wheel(wheels, "alpha"))
     with pytest.raises(errors.Cancelled, match="next run goes on"):
         make(spec, cancelled=(tmp_path / "part1").exists)
     assert environment.state(spec) == "incomplete" and not (tmp_path / "part3").exists()
-    witness = site_packages(spec) / "alpha" / "witness"
-    witness.write_text("")
+    assert not environment.needs_packages(spec)
 
+    def no_pip(*args, **kwargs):
+        raise AssertionError("nothing is left to download")
+
+    monkeypatch.setattr(pip_run, "install", no_pip)
     make(spec)
 
     assert environment.state(spec) == "ready" and (tmp_path / "part3").exists()
-    assert witness.exists()
+
+
+def test_a_changed_lock_is_installed_before_the_last_step_is_resumed(begun, wheels, tmp_path):
+    spec = with_last_step(begun, tmp_path, COUNTS.replace("PAUSE", "0"))
+    write_lock(spec, make_wheel(wheels, "alpha"))
+    make(spec)
+    marker = json.loads((spec.folder / environment.MARKER).read_text())
+    environment.write_marker(spec.folder, {**marker, "complete": False, "packages": True})
+    assert environment.state(spec) == "incomplete" and not environment.needs_packages(spec)
+    write_lock(spec, make_wheel(wheels, "alpha", "2.0"))
+    assert environment.needs_packages(spec)
+
+    make(spec)
+
+    assert version_of(spec, "alpha") == "2.0"
 
 
 def test_a_last_step_that_fails_leaves_a_ready_environment_and_says_so(begun, wheels, tmp_path):

@@ -187,8 +187,8 @@ def _choice(path: Path, changed_ns: int, size: int) -> AudioChoice | None:
         notes.append((one.seconds, note))
     note = max(notes)[1]
     if len(indices) > 1 and any(_strength(found) > 0 or found is heard[track] for found in heard):
-        others = "" if track == default else f", as {names[default]} holds no speech that could be heard"
-        note = f"of its audio tracks {names[track]} is used{others}" + (f"; {note}" if note else "")
+        others = "" if track == default else f", as track {names[default]} holds no speech that could be heard"
+        note = f"audio track {names[track]} is used{others}" + (f"; {note}" if note else "")
     return AudioChoice(indices[track], channels, note and f"{path}: {note}.")
 
 
@@ -235,7 +235,7 @@ def _channels(heard: Heard) -> tuple[tuple[int, ...], str]:
     if count == 1:
         return (0,), ""
     if count > 2:
-        return (best,), f"of its {count} audio channels number {best + 1} is used, where speech is strongest"
+        return (best,), f"audio channel {best + 1} of {count} is used, where speech is strongest"
     other = 1 - best
     if heard.correlation(0, 1) < _OPPOSITE:
         return (

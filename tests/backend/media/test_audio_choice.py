@@ -90,7 +90,7 @@ def test_of_a_cameras_four_sockets_the_one_with_the_microphone_is_heard(tmp_path
     channels = [*others[:place], voice, *others[place:]]
     path = write_wave(tmp_path / "four.wav", *channels)
     assert correlation(read_audio(path), voice) > 0.99
-    assert f"of its 4 audio channels number {place + 1} is used" in choose_audio(path).note
+    assert f"audio channel {place + 1} of 4 is used" in choose_audio(path).note
 
 
 @pytest.mark.parametrize(
@@ -158,15 +158,15 @@ def test_of_two_tracks_the_one_with_speech_is_taken_and_named(tmp_path, clips, v
     path = two_tracks(tmp_path / "screen.mkv", clips, 0 * voice, voice, ("Desktop", "Mic"))
     assert correlation(read_audio(path)[400:], voice[400:]) > 0.9
     note = check_clip_sound(path)
-    assert "of its audio tracks 2 of 2 (“Mic”) is used, as 1 of 2 (“Desktop”) holds no speech" in note
+    assert "audio track 2 of 2 (“Mic”) is used, as track 1 of 2 (“Desktop”) holds no speech" in note
     path = two_tracks(tmp_path / "hum.mkv", clips, hum(), voice)
-    assert "of its audio tracks 2 of 2 is used" in check_clip_sound(path)
+    assert "audio track 2 of 2 is used" in check_clip_sound(path)
 
 
 def test_of_two_tracks_with_speech_the_default_one_is_taken(tmp_path, clips, voice):
     path = two_tracks(tmp_path / "both.mkv", clips, voice, np.roll(voice, 3000), ("Voice", "Room"))
     assert correlation(read_audio(path)[400:], voice[400:]) > 0.9
-    assert "of its audio tracks 1 of 2 (“Voice”) is used" in check_clip_sound(path)
+    assert "audio track 1 of 2 (“Voice”) is used" in check_clip_sound(path)
 
 
 @pytest.mark.parametrize("name", ["take:2.wav", "-line.wav", "line 100%d.wav", "concat:a|b.wav"])

@@ -94,7 +94,8 @@ class Reporter:
     def check_cancelled(self, stage: str = "") -> None:
         """Raise `Cancelled` when the user asked to stop; for loops that have no progress to report."""
         if self._cancelled is not None and self._cancelled():
-            raise Cancelled(f"Cancelled during {stage or self._stage}: run the same command again to go on from here.")
+            during = f" during {stage or self._stage}" if stage or self._stage else ""
+            raise Cancelled(f"Cancelled{during}: run the same command again to go on from here.")
 
     def info(self, text: str) -> None:
         """Tell the user something worth knowing."""

@@ -166,6 +166,8 @@ def _by_this_clip(
     fold = np.where(known, np.minimum(np.arange(count) * _FOLDS // count, _FOLDS - 1), -1)
     parts = [(rows[fold == k], targets[fold == k]) for k in range(_FOLDS)]
     parts = [(x, y) for x, y in parts if len(x) >= 8]
+    if not parts:
+        return 0.0
     normals = [(x.T @ x, x.T @ y) for x, y in parts]
     normal, right = sum(n for n, _ in [*normals, *learnt]), sum(r for _, r in [*normals, *learnt])
     correlations = []

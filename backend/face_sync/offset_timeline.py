@@ -84,8 +84,10 @@ def _by_take(evidence: OffsetEvidence, takes: list[slice], result: OffsetTimelin
         if offset is None:
             before = next((other for other in reversed(found[:number]) if other is not None), None)
             after = next((other for other in found[number + 1 :] if other is not None), None)
-            offset = max((o for o in (before, after) if o is not None), key=lambda o: evidence.score(take, o))
-            result.unsure_s.append((take.start / evidence.fps, take.stop / evidence.fps))
+            beside = [other for other in (before, after) if other is not None]
+            offset = max(beside, key=lambda other: evidence.score(take, other))
+            if len(beside) == 1 or abs(beside[0] - beside[1]) >= NOTABLE_MS:
+                result.unsure_s.append((take.start / evidence.fps, take.stop / evidence.fps))
         # Takes of one recording differ by what measuring is off.
         if not result.pieces or abs(offset - result.pieces[-1].offset_ms) >= NOTABLE_MS / 2:
             result.pieces.append(AudioPiece(take.start / evidence.fps, float(round(offset))))

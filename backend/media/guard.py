@@ -32,6 +32,7 @@ CANCEL_GRACE_S = 5.0
 """A cancelled reader has so long to leave its files whole before it is killed."""
 
 _POLL_S = 0.1
+_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
 _BOOT = "import sys; sys.path[:] = sys.argv[1:]; from {module} import _serve; _serve()"
 _CONVERT = "convert it to H.264 and AAC in an MP4 file"
 
@@ -218,7 +219,7 @@ def _serve() -> None:
     os.dup2(2, 1)  # a print, in Python or in a C library, must not land between the messages
     sys.stdout = sys.stderr
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    _die_quietly()
+    _prepare_to_die()
     module, name, args, reports, position = pickle.load(reader)
     function: Any = importlib.import_module(module)
     for part in name.split("."):
@@ -278,8 +279,8 @@ def _reporter(send: Callable[[str, Any], None], cancelled: threading.Event) -> R
     )
 
 
-def _die_quietly() -> None:
-    """No dump of gigabytes, no dialog of the system, when a decoder ends this process."""
+def _prepare_to_die() -> None:
+    """No dump of gigabytes, no dialog of the system, when a decoder ends this process; and none outlives its parent."""
     if os.name == "nt":
         import ctypes
 
@@ -287,5 +288,10 @@ def _die_quietly() -> None:
         return
     import resource
 
+    if sys.platform == "linux":
+        import ctypes
+
+        # At once, where `_watch` may have to wait for a library that holds the interpreter.
+        ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

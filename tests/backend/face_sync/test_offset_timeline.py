@@ -65,6 +65,13 @@ def test_a_take_that_cannot_be_measured_is_named_and_follows_its_neighbour():
     assert offsets_ms(found.pieces, np.array([25.0]))[0] == pytest.approx(240, abs=40)
 
 
+def test_a_short_take_between_takes_that_agree_is_as_they_are():
+    sound, jaw, cuts = takes((10, 1, 240), (1, 3, 240), (10, 2, 240), (10, 4, 0))
+    found = measure(OffsetEvidence.of(sound, jaw), cuts)
+    assert found.unsure_s == []
+    assert [piece.start_s for piece in found.pieces] == [0, 21]
+
+
 @pytest.mark.parametrize("drift", [-2.0, 1.5, 3.0])
 def test_drift_is_measured(drift):
     sound, jaw, _ = babble(45, seed=4)

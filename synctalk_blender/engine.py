@@ -125,7 +125,7 @@ class SyncTalkRenderEngine(bpy.types.RenderEngine):
             2 * place.height / region.height,
         )
         picture = Picture(texture, clip)
-        if place.is_camera_frame and _footage_is_shown(context):
+        if (place.is_camera_frame or failure) and _footage_is_shown(context):
             viewport_drawing.draw_after_overlays(region, picture)
         else:
             viewport_drawing.draw(picture)
@@ -308,6 +308,8 @@ def _seen_by_region(context: bpy.types.Context, depsgraph: bpy.types.Depsgraph) 
 def _footage_is_shown(context: bpy.types.Context) -> bool:
     space = context.space_data
     lens = space.camera if space.use_local_camera else context.scene.camera
+    if lens is None or lens.type != "CAMERA" or context.region_data.view_perspective != "CAMERA":
+        return False
     data = lens.data
     shown = any(item.show_background_image and item.image for item in data.background_images)
     return space.overlay.show_overlays and data.show_background_images and shown

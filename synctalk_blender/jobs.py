@@ -8,6 +8,7 @@ runs beside the interface (`start`) and to its end at once (`run`, as in backgro
 from __future__ import annotations
 
 import logging
+import sys
 import time
 import traceback
 from collections.abc import Callable, Generator
@@ -313,6 +314,8 @@ def _end(job: Job) -> None:
     _settle(job)
     if not job.error:
         push_undo(f"SyncTalk: {job.title}")
+    elif job.error_kind != "cancelled":
+        print(f"Error: {job.error}", file=sys.stderr, flush=True)
 
 
 def push_undo(message: str) -> None:

@@ -13,6 +13,7 @@ from .errors import SceneError
 from .pinhole import Pinhole
 
 SENSOR_MM = 36.0
+_KINDS = {"ORTHO": "orthographic", "PANO": "panoramic"}
 
 
 def set_pinhole(camera: bpy.types.Camera, pinhole: Pinhole) -> None:
@@ -57,7 +58,7 @@ def camera_intrinsics(scene: bpy.types.Scene, camera: bpy.types.Object, width: i
     data = camera.data
     if data.type != "PERSP":
         raise SceneError(
-            f"The camera “{camera.name}” is {data.type.lower()}, which the head cannot be rendered with: "
+            f"The camera “{camera.name}” is {_KINDS.get(data.type, data.type.lower())}, which the head cannot be rendered with: "
             "set its type to Perspective."
         )
     stretch = scene.render.pixel_aspect_y / scene.render.pixel_aspect_x

@@ -140,7 +140,7 @@ def test_the_state_of_the_steps_is_read_from_the_workspace_of_a_loaded_file(part
 
 
 @pytest.mark.parametrize(("fault", "word"), [("exit", "GPU fell off"), ("text", "nonsense"), ("defect", "division")])
-def test_a_failing_backend_is_a_sentence_in_the_panel_and_the_next_press_works(parts, scene, fault, word):
+def test_a_failing_backend_is_a_sentence_in_the_panel_and_the_next_press_works(parts, scene, fault, word, capfd):
     def work():
         yield parts.jobs.Request("train", {"fault": fault})
         return ""
@@ -149,6 +149,9 @@ def test_a_failing_backend_is_a_sentence_in_the_panel_and_the_next_press_works(p
     parts.jobs.start(job)
     pump_until_finished(parts)
     assert word in parts.jobs.runtime.errors[parts.steps.Step.TRAIN]
+    assert f"Error: {parts.jobs.runtime.errors[parts.steps.Step.TRAIN]}" in capfd.readouterr().err, (
+        "in the terminal too"
+    )
     assert bpy.ops.synctalk.train() == {"FINISHED"}
     assert parts.steps.Step.TRAIN not in parts.jobs.runtime.errors
 

@@ -102,7 +102,7 @@ def test_a_render_region_is_the_part_of_the_frame_that_blender_renders(kit, lens
 
 def test_an_orthographic_camera_is_refused_by_name(kit, lens):
     lens.data.type = "ORTHO"
-    with pytest.raises(kit.part("scene.errors").SceneError, match=r"“lens” is ortho.*Perspective"):
+    with pytest.raises(kit.part("scene.errors").SceneError, match=r"“lens” is orthographic.*Perspective"):
         kit.part("scene.camera").camera_intrinsics(kit.scene, lens, 100, 100)
 
 

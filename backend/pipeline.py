@@ -205,13 +205,18 @@ def _announce_training(
 ) -> None:
     from .training import dataset, readiness, train
 
+    if steps is not None:
+        reporter.plan(
+            {}
+        )  # how long refinements between the steps take is not known: better no time left than a wrong one
+        return
     frames = min(dataset.FIRST_FRAMES, max(workspace.subject.first_test_frame, 1))
     units: dict[str, float] = {"loading frames": frames, "carving the hull": 1}
     if preset.focal_factors:
         units["choosing the focal length"] = (1 + len(preset.focal_factors)) * train.FOCAL_STEPS
-    units["training"] = steps if steps is not None else 60 * (preset.minutes if minutes is None else minutes)
-    units[readiness.STAGE] = readiness.FRAMES
-    reporter.plan(units, clock="" if steps is not None else "training")
+    units["training"] = 60 * (preset.minutes if minutes is None else minutes)
+    units |= {train.SAVING: 1, readiness.STAGE: readiness.FRAMES}
+    reporter.plan(units, clock="training")
 
 
 def measure(root: Path, reporter: Reporter) -> dict[str, Any] | None:

@@ -128,6 +128,15 @@ def train(
     return state(scene=scene)
 
 
+def measure(
+    *, scene: bpy.types.Scene | None = None, progress: Progress | None = None
+) -> workspace_state.Readiness | None:
+    """Measure whether mouth and eyes of the scene's trained head move, as `train` does at its end; see `state`."""
+    scene = _scene(scene)
+    jobs.run(work.measure(scene), progress)
+    return state(scene=scene).readiness
+
+
 def speak(
     audio: str | Path,
     *,
@@ -254,6 +263,7 @@ __all__ = [
     "composite",
     "connect",
     "import_tracking",
+    "measure",
     "process",
     "render_animation",
     "speak",

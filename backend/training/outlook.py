@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from ..evaluation.response import CLEAR, EYES, GRADES, MOUTH, NOT_SHOWN, Response, Thresholds, grade
 
-DECAY = 0.8
-"""What gain and correlation lack to 1 falls with this power of the training time (docs/training.md)."""
+GAIN_DECAY = 0.85
+"""What a gain lacks to 1 falls with this power of the training time, as measured (docs/training.md)."""
+CORRELATION_DECAYS, CORRELATION_KNEE = (1.5, 0.7), 0.85
+"""What a correlation lacks falls with the first power up to the knee, with the second beyond."""
 PROPOSED = (2, 5, 10, 20)
 """Minutes of more training that are worth proposing."""
 SHORT_CLIP_S = 60.0
+LEAST_GAIN = 0.05
+"""Of the gain, within the longest time proposed: less is hardly an improvement."""
 
 _NOT_SHOWN = {
     "mouth": "The clip hardly opens the mouth, so no head can learn it: take a clip in which the person speaks.",
@@ -24,6 +28,7 @@ def outlook(mouth: Response, eyes: Response, minutes: float, clip_s: float, plat
         clip_s: the clip's length.
         plateaued: the training ended early because the validation frames gained nothing more.
     """
+    minutes = max(minutes, 0.1)
     said, by_sentence = [], {}
     for name, found, thresholds in (("mouth", mouth, MOUTH), ("eyes", eyes, EYES)):
         if found.grade == NOT_SHOWN:
@@ -36,15 +41,30 @@ def outlook(mouth: Response, eyes: Response, minutes: float, clip_s: float, plat
 
 def _promise(found: Response, thresholds: Thresholds, minutes: float, clip_s: float, plateaued: bool) -> str:
     """What to expect; the place of the name is open."""
+    gain, agreement = found.gain or 0.0, found.correlation or 0.0
     for more in () if plateaued else PROPOSED:
-        expected = grade(*(_expected(value, minutes, more) for value in (found.gain, found.correlation)), thresholds)
+        factor = (minutes + more) / minutes
+        expected = grade(_later_gain(gain, factor), _later_correlation(agreement, factor), thresholds)
         if GRADES.index(expected) > GRADES.index(found.grade):
             return f"About {more} more minutes of training should bring the {{}} to “{expected}”."
+    longest = _later_gain(gain, (minutes + PROPOSED[-1]) / minutes)
+    if not plateaued and longest - gain >= LEAST_GAIN:
+        return f"More training improves the {{}} slowly: {PROPOSED[-1]} minutes may not be enough for “{CLEAR}”."
     longer = " A longer clip would." if clip_s < SHORT_CLIP_S else ""
     return f"More training will hardly improve the {{}}.{longer}"
 
 
-def _expected(value: float | None, minutes: float, more: float) -> float:
-    """A gain or a correlation after `more` minutes."""
-    lacking = 1 - min(max(value or 0.0, 0.0), 1.0)
-    return 1 - lacking * (minutes / (minutes + more)) ** DECAY
+def _later_gain(gain: float, factor: float) -> float:
+    """After `factor` times the training time."""
+    return 1 - (1 - min(max(gain, 0.0), 1.0)) * factor**-GAIN_DECAY
+
+
+def _later_correlation(value: float, factor: float) -> float:
+    lacking, knee = 1 - min(max(value, 0.0), 1.0), 1 - CORRELATION_KNEE
+    fast, slow = CORRELATION_DECAYS
+    if lacking > knee:
+        to_knee = (lacking / knee) ** (1 / fast)
+        if factor < to_knee:
+            return 1 - lacking * factor**-fast
+        lacking, factor = knee, factor / to_knee
+    return 1 - lacking * factor**-slow

@@ -87,7 +87,9 @@ def plan_frames(tracking: Tracking, first_test_frame: int) -> Plan:
     trimmed = min(2, (len(ordered) - 1) // 2)
     levels = np.linspace(ordered[trimmed], ordered[-1 - trimmed], FRAMES)
     eyes = valid[np.abs(openings[1][:, None] - levels).argmin(0)]
-    return Plan(np.resize(bases, FRAMES), mouth, np.random.default_rng(0).permutation(eyes))
+    rng = np.random.default_rng(0)
+    # One pose after another: the face mesh looks for a face where it was in the picture before.
+    return Plan(np.repeat(bases, -(-FRAMES // BASES))[:FRAMES], rng.permutation(mouth), rng.permutation(eyes))
 
 
 def measure(workspace: Workspace, reporter: Reporter) -> Readiness | None:

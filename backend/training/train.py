@@ -32,7 +32,7 @@ from .watch import Watch, validation_split
 CHECKPOINT_SECONDS = 30.0
 LOOK_SECONDS, LOOK_SHARE = 5.0, 0.05
 """Between two looks at the head; longer where looking would take more than this share of the time."""
-PREPARING = "preparing the kernels"
+PREPARING, SAVING = "preparing the kernels", "saving the head"
 COARSE_STEPS = ((250, 2, 24),)
 """(until step, times the step length, samples a ray): a hull is thick: at first it is sampled coarsely but wholly."""
 ANNEAL = 0.85
@@ -356,10 +356,12 @@ class Trainer:
                 saved = time.monotonic()
             if self.step % 10 == 0 and self.share < 1:
                 self._tell()
+        self._tell()
+        self.reporter.progress(SAVING, 0, 1, "heads")
         self._look((self.step - step_then) / max(time.monotonic() - looked, 1e-3))
         self.complete = True
         path = self._save()
-        self._tell()
+        self.reporter.progress(SAVING, 1, 1, "heads")
         return TrainResult(self.step, self.elapsed_s / 60, self.psnr, path)
 
     def _prepare(self) -> None:

@@ -106,7 +106,8 @@ def test_held_out_frames_in_a_folder_have_the_figures_of_their_workspace(backend
     assert figures.pop("report") == str(report)
     assert "What was compared" in report.read_text("utf-8")
     own = json.loads(backend("evaluate", trained, "--json", "--size", "96", "--no-report").stdout)
-    by_sound = own.pop("by_sound")
+    by_sound, ready = own.pop("by_sound"), own.pop("readiness")
+    assert ready["mouth"]["grade"] and ready["eyes"]["grade"]
     assert figures == own and own["psnr_head"] > 15
     assert set(by_sound) == set(own) and by_sound["frames"] == own["frames"]
 

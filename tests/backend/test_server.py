@@ -180,6 +180,17 @@ def test_speaking_gives_an_animation_that_render_takes(client, trained, sample, 
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_a_head_is_measured_when_asked_and_the_job_says_how_far_it_is(client, trained):
+    (trained / "checkpoints" / "readiness.json").unlink()
+    assert client.call("workspace.info", workspace=str(trained))["trained"]["readiness"] is None
+    measured = client.call("measure", workspace=str(trained))["readiness"]
+    assert {"grade", "gain", "correlation"} <= set(measured["mouth"])
+    assert client.call("workspace.info", workspace=str(trained))["trained"]["readiness"] == measured
+    told = [note["params"]["fraction"] for note in client.notes if note["method"] == "progress"]
+    assert told == sorted(told)
+    assert told[-1] == 1
+
+
 def test_killing_the_server_leaves_the_workspace_usable(root, processed):
     client = Client(root)
     client.send("train", workspace=str(processed), preset="preview", minutes=5)

@@ -40,6 +40,18 @@ def test_the_training_s_benchmark_trains_a_copy_and_tells_the_gap(trained, tmp_p
     assert before == {path: path.stat().st_mtime_ns for path in trained.rglob("*") if path.is_file()}
 
 
+def test_the_readiness_s_benchmark_tracks_new_speech_and_blinks(trained, sample, monkeypatch):
+    from backend.benchmarks import readiness
+
+    monkeypatch.setattr(readiness, "EVERY", 40)
+    monkeypatch.setattr(readiness, "POSES", 2)
+    options = argparse.Namespace(workspace=[trained], audio=sample / "drive.wav")
+    result = json.loads(json.dumps(readiness.run(options)))
+    head = result["heads"][0]
+    assert head["step"] == 350 and head["frames_without_face"] == 0 and np.isfinite(head["blink"])
+    assert "| 350 |" in readiness.in_words(result)
+
+
 def test_a_clip_is_made_longer_by_playing_it_again(trained, tmp_path):
     source = Workspace.open(trained)
     longer = subject.repeated(source, tmp_path / "longer", 6.0)

@@ -94,9 +94,11 @@ def test_what_more_training_will_do_is_said_as_far_as_it_can_be_known():
     assert "more minutes" in promised
     assert "mouth" in promised
     assert "eyes" not in promised
-    both = outlook(*responses(("moves", 0.5, 0.7), ("moves", 0.5, 0.8)), 200, 70)
+    both = outlook(*responses(("moves", 0.5, 0.7), ("moves", 0.5, 0.8)), 400, 70)
     assert "the mouth and eyes" in both
-    hopeless = outlook(*responses(("moves", 0.4, 0.55)), 200, 12)
+    slow = outlook(*responses(("moves", 0.4, 0.55)), 60, 12)
+    assert "slowly" in slow
+    hopeless = outlook(*responses(("moves", 0.6, 0.9)), 400, 12)
     assert "hardly improve the mouth" in hopeless
     assert "longer clip" in hopeless
     assert "hardly improve" in outlook(*responses(("moves", 0.6, 0.9)), 2, 70, plateaued=True)

@@ -1,0 +1,144 @@
+"""`bench readiness`: is what `training.readiness` says of a head what other frames show? New speech, and the blink sliders."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from .. import pipeline
+from ..evaluation.landmarks import lip_reader
+from ..evaluation.metrics import correlation
+from ..evaluation.response import eye_opening, motion_range, mouth_opening
+from ..face_sync.speech import MOUTH_INDEX
+from ..performance import Animation
+from ..portrait_sync.blend import over
+from ..progress import Reporter, terminal_reporter
+from ..protocol import BLENDSHAPE_NAMES
+from ..renderer.render import Renderer
+from ..training import checkpoints
+from ..training.dataset import Tracking
+from ..workspace import Workspace
+
+HELP = "readiness: a head's grades against new speech and the blink sliders, rendered and tracked again"
+SIZE, EVERY, POSES = 256, 5, 6
+"""Side of the frames in pixels; of the speech every fifth frame; poses in which the sliders are moved."""
+RIDGE = 1e-2
+_BLINK = [BLENDSHAPE_NAMES.index(name) for name in ("eyeBlinkLeft", "eyeBlinkRight")]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the benchmark's arguments on `parser`."""
+    parser.add_argument("--workspace", type=Path, nargs="+", required=True, help="trained heads; each is measured anew")
+    parser.add_argument("--audio", type=Path, required=True, help="new speech")
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """The figures of docs/benchmarks.md."""
+    return {"heads": [_head(Workspace.open(root), args.audio) for root in args.workspace]}
+
+
+def _head(workspace: Workspace, audio: Path) -> dict[str, Any]:
+    graded = pipeline.measure(workspace.root, terminal_reporter())
+    checkpoint, tracking = checkpoints.load_for_rendering(workspace), Tracking.read(workspace)
+    renderer = Renderer(checkpoint.field())
+    with tempfile.TemporaryDirectory() as folder:
+        spoken = pipeline.speak(workspace.root, audio, Reporter(), out=Path(folder))
+        animation = Animation.read(Path(spoken["animation"]), workspace)
+        conditions = animation.conditions(workspace, checkpoint.lips)
+    frames = np.arange(0, len(conditions), EVERY)
+    asked = _openings_asked_for(tracking, animation.blendshapes[frames])
+    camera = animation.camera.scaled(SIZE, SIZE)
+
+    def speech() -> Iterator[np.ndarray]:
+        for frame in frames.tolist():
+            rgba = renderer.render(camera, animation.head_to_camera[frame], conditions[frame]).rgba
+            yield over(rgba, _plate(workspace, int(animation.plate_frame[frame])))
+
+    mouth = mouth_opening(_tracked(speech(), graded))
+    seen = np.isfinite(mouth)
+    return {
+        "workspace": workspace.root.name,
+        "step": graded["step"] if graded else checkpoint.state["step"],
+        "readiness": graded,
+        "speech_gain": float(np.polyfit(asked[seen], mouth[seen], 1)[0]) if seen.sum() > 2 else None,
+        "speech_correlation": correlation(mouth, asked),
+        "blink": _blink(workspace, tracking, renderer, checkpoint, graded),
+        "frames_without_face": int((~seen).sum()),
+    }
+
+
+def _openings_asked_for(tracking: Tracking, blendshapes: np.ndarray) -> np.ndarray:
+    """(N) openings of the mouth that (N, 52) blendshapes mean for this person: a ridge regression over the clip."""
+    known = np.c_[tracking.blendshapes[tracking.valid][:, MOUTH_INDEX], np.ones(tracking.valid.sum())]
+    openings = mouth_opening(tracking.landmarks_px[tracking.valid])
+    weights = np.linalg.solve(known.T @ known + RIDGE * np.eye(known.shape[1]), known.T @ openings)
+    return np.c_[blendshapes[:, MOUTH_INDEX], np.ones(len(blendshapes))] @ weights
+
+
+def _blink(
+    workspace: Workspace,
+    tracking: Tracking,
+    renderer: Renderer,
+    checkpoint: checkpoints.Checkpoint,
+    graded: dict[str, Any] | None,
+) -> float:
+    """How far both blink sliders at 1 shut the eyes, against 0, in parts of the person's own widest blink."""
+    valid = np.flatnonzero(tracking.valid)
+    poses = valid[(np.linspace(0.08, 0.83, POSES) * len(valid)).astype(int)]
+    conditions = checkpoint.lips.clip_conditions(workspace, tracking.blendshapes)
+    camera = tracking.camera.scaled(SIZE, SIZE)
+
+    def eyes() -> Iterator[np.ndarray]:
+        for pose in poses.tolist():
+            for slider in (0.0, 1.0):
+                values = conditions[pose].copy()
+                values[_BLINK] = slider
+                rgba = renderer.render(camera, tracking.head_to_camera[pose], values).rgba
+                yield over(rgba, _plate(workspace, pose))
+
+    seen = eye_opening(_tracked(eyes(), graded)).reshape(POSES, 2)
+    return float(
+        np.nanmean(seen[:, 0] - seen[:, 1]) / max(motion_range(eye_opening(tracking.landmarks_px[valid])), 1e-6)
+    )
+
+
+def _plate(workspace: Workspace, index: int) -> np.ndarray:
+    return cv2.resize(workspace.read_plate(index), (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+
+
+def _tracked(frames: Iterator[np.ndarray], graded: dict[str, Any] | None) -> np.ndarray:
+    with lip_reader(graded["landmarks"] if graded else "auto") as (_, read):
+        return np.array([read(frame) for frame in frames])
+
+
+def in_words(result: dict[str, Any]) -> str:
+    """A table for docs/benchmarks.md."""
+    lines = [
+        "| head | steps | mouth: grade (gain, correlation) | new speech: gain, correlation | eyes: grade (gain, correlation) "
+        "| blink sliders at 1 |",
+        "|---|---|---|---|---|---|",
+    ]
+    for head in result["heads"]:
+        parts = [_graded(head["readiness"], name) for name in ("mouth", "eyes")]
+        speech = f"{_number(head['speech_gain'])}, {_number(head['speech_correlation'])}"
+        lines.append(
+            f"| {head['workspace']} | {head['step']:,} | {parts[0]} | {speech} | {parts[1]} | {_number(head['blink'])} |"
+        )
+    return "\n".join(lines)
+
+
+def _graded(ready: dict[str, Any] | None, name: str) -> str:
+    if ready is None:
+        return "–"
+    part = ready[name]
+    return f"{part['grade']} ({_number(part['gain'])}, {_number(part['correlation'])})"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None or not np.isfinite(value) else f"{value:.2f}"

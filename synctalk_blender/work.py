@@ -306,7 +306,7 @@ def import_animation(scene: bpy.types.Scene, path: str | Path, *, workspace: Pat
     animation = read_animation(path)
     importer.import_animation(scene, found, subject, animation)
     found.collection[rig.ON_TRACK] = animation.is_on_track(read_tracking(subject))
-    found.collection[rig.ANIMATION] = paths.stored(path)
+    paths.keep_animation(found.collection, Path(path))
     return shapes.lost_in_words(found.face)
 
 

@@ -13,10 +13,17 @@ from pathlib import Path
 import bpy
 from bpy.app.handlers import persistent
 
+from .subject import id_at
+
 SETTINGS = ("video", "workspace", "speech", "bake_folder")
 """Properties of `scene.synctalk` that are paths."""
-COLLECTION = ("synctalk_workspace", "synctalk_animation")
-"""Custom properties of a rig's collection that are paths."""
+WORKSPACE, ANIMATION = "synctalk_workspace", "synctalk_animation"
+"""On a rig's collection: the workspace, and the animation that was imported last, from the workspace on where it lies in it."""
+SUBJECT = "synctalk_subject"
+"""On everything that belongs to one subject: its lasting id, whatever the thing is called and wherever the workspace lies."""
+_KNOWN_AT = "synctalk_workspace_at"
+"""On a rig's collection: where the workspace was when that was last known. A head that is appended to a file elsewhere brings
+a path that is relative to the file it comes from."""
 
 
 is_rewriting = False
@@ -42,7 +49,10 @@ def stored(path: str | Path, blend: str | None = None, *, always: bool = False) 
 
 def resolved(path: str, owner: bpy.types.ID | None = None) -> Path:
     """A kept path as an absolute one; that of a linked `owner` is relative to the file it comes from."""
-    library = owner.library if owner is not None else None
+    library = None
+    if owner is not None:
+        override = owner.override_library
+        library = owner.library if override is None else override.reference.library
     return Path(os.path.normpath(bpy.path.abspath(path, library=library)))
 
 
@@ -56,6 +66,38 @@ def same_place(a: Path, b: Path) -> bool:
         return False
 
 
+def workspace_of(collection: bpy.types.Collection) -> Path:
+    """The workspace of the rig in `collection`, by the kept path; where the subject is not there, where it was last."""
+    place = resolved(collection[WORKSPACE], collection)
+    subject, known_at = collection.get(SUBJECT), collection.get(_KNOWN_AT)
+    if subject and known_at and id_at(place) != subject == id_at(Path(known_at)):
+        return Path(known_at)
+    return place
+
+
+def keep_workspace(collection: bpy.types.Collection, workspace: Path) -> None:
+    """Let the rig in `collection` have its files in `workspace`."""
+    collection[WORKSPACE], collection[_KNOWN_AT] = stored(workspace), str(workspace)
+
+
+def animation_of(collection: bpy.types.Collection) -> Path | None:
+    """The `animation.npz` that moves the rig in `collection`; None for the footage's own movement."""
+    value = collection.get(ANIMATION)
+    if not value:
+        return None
+    if value.startswith("//") or Path(value).is_absolute():
+        return resolved(value, collection)
+    return workspace_of(collection) / value
+
+
+def keep_animation(collection: bpy.types.Collection, path: Path) -> None:
+    """Note the `animation.npz` that moves the rig in `collection`."""
+    try:
+        collection[ANIMATION] = path.relative_to(workspace_of(collection)).as_posix()
+    except ValueError:  # it lies elsewhere
+        collection[ANIMATION] = stored(path)
+
+
 def _kept() -> Iterator[tuple[str, Callable[[str], None]]]:
     """All our paths in this file's own data, each with what sets it."""
     for scene in bpy.data.scenes:
@@ -63,10 +105,17 @@ def _kept() -> Iterator[tuple[str, Callable[[str], None]]]:
         if scene.library is None and settings is not None:
             for name in SETTINGS:
                 yield getattr(settings, name), lambda value, owner=settings, key=name: setattr(owner, key, value)
-    for collection in bpy.data.collections:
-        for name in COLLECTION:
-            if collection.library is None and collection.get(name):
-                yield collection[name], lambda value, owner=collection, key=name: owner.__setitem__(key, value)
+    for collection in _own_collections():
+        for name in (WORKSPACE, ANIMATION):
+            value = collection.get(name, "")
+            if value.startswith("//") or Path(value).is_absolute():
+                yield value, lambda value, owner=collection, key=name: owner.__setitem__(key, value)
+
+
+def _own_collections() -> list[bpy.types.Collection]:
+    """Those of rigs that are this file's own: in others, paths are relative to the file they come from."""
+    marked = [item for item in bpy.data.collections if item.get(WORKSPACE)]
+    return [item for item in marked if item.library is None and item.override_library is None]
 
 
 def _rewrite(blend: str, base: str) -> None:
@@ -89,6 +138,10 @@ def _rewrite(blend: str, base: str) -> None:
 @persistent
 def _before_save(path: str = "", *_arguments: object) -> None:
     if path:
+        for collection in _own_collections():
+            place = workspace_of(collection)
+            if (place / "subject.json").exists():
+                keep_workspace(collection, place)
         _rewrite(path, bpy.data.filepath)
 
 

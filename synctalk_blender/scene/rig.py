@@ -17,10 +17,7 @@ from .directions import Directions
 from .errors import SceneError
 
 ROLE = "synctalk_role"
-WORKSPACE = "synctalk_workspace"
-ANIMATION = "synctalk_animation"
-SUBJECT = "synctalk_subject"
-"""On everything that belongs to one subject: its lasting id, whatever the thing is called and wherever the workspace lies."""
+WORKSPACE, ANIMATION, SUBJECT = paths.WORKSPACE, paths.ANIMATION, paths.SUBJECT
 ACTIVE = "synctalk_active"
 """On the scene: the id of the head that the engine renders, should the scene hold several.
 
@@ -52,13 +49,12 @@ class Rig:
 
     @property
     def workspace(self) -> Path:
-        return paths.resolved(self.collection[WORKSPACE], self.collection)
+        return paths.workspace_of(self.collection)
 
     @property
     def animation(self) -> Path | None:
         """The `animation.npz` that was imported last; None for the footage's own movement."""
-        value = self.collection.get(ANIMATION)
-        return paths.resolved(value, self.collection) if value else None
+        return paths.animation_of(self.collection)
 
     @property
     def name(self) -> str:
@@ -123,10 +119,9 @@ def is_of(collection: bpy.types.Collection, workspace: Path, subject_id: str) ->
 
     A copy of a workspace has the original's id, and is another subject as long as the original is where it was.
     """
-    kept = collection.get(WORKSPACE)
-    if not kept:
+    if not collection.get(WORKSPACE):
         return False
-    place = paths.resolved(kept, collection)
+    place = paths.workspace_of(collection)
     if paths.same_place(place, workspace):
         return True
     known = collection.get(SUBJECT)
@@ -137,7 +132,7 @@ def is_of(collection: bpy.types.Collection, workspace: Path, subject_id: str) ->
 def use_workspace(scene: bpy.types.Scene, found: Rig, workspace: Path) -> None:
     """Have the engine render `found` from `workspace`, where its files are now."""
     if found.collection.library is None and not paths.same_place(found.workspace, workspace):
-        found.collection[WORKSPACE] = paths.stored(workspace)
+        paths.keep_workspace(found.collection, workspace)
     set_active(scene, found)
 
 

@@ -43,7 +43,7 @@ def ensure_rig(scene: bpy.types.Scene, subject: Subject) -> rig.Rig:
             # Of a deleted object the data lies about until the file is closed, with the artist's edits: see _kept_data.
             item.data[rig.SUBJECT], item.data[rig.ROLE] = subject.id, item[rig.ROLE]
     shapes.make_offsets(parts["control"])
-    collection[rig.WORKSPACE] = paths.stored(subject.root)
+    paths.keep_workspace(collection, subject.root)
     return rig.Rig(collection, *(parts[role] for role in rig.PARTS), points=parts.get("points"))
 
 

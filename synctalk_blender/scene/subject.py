@@ -170,6 +170,21 @@ def read_subject(workspace: str | Path) -> Subject:
         raise SceneError(f"{path} cannot be read ({error!r}): process the video again.") from error
 
 
+_ids: dict[Path, tuple[int, str]] = {}
+
+
+def id_at(workspace: Path) -> str:
+    """The lasting id of the subject in `workspace`, empty where there is none; read again only when its file has changed."""
+    path = workspace / "subject.json"
+    try:
+        changed = path.stat().st_mtime_ns
+        if _ids.get(path, (0, ""))[0] != changed:
+            _ids[path] = changed, subject_id(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, AttributeError):
+        return ""
+    return _ids[path][1]
+
+
 def read_tracking(subject: Subject) -> Animation:
     """The footage's own movement: `tracking.npz`, with the clip's sound.
 

@@ -92,6 +92,7 @@ def test_a_moved_project_goes_on_with_the_same_head(kit, project, monkeypatch):
     kit.scene.render.engine = "SYNCTALK"
     assert kit.part("engine").wanted_frame(bpy.context.evaluated_depsgraph_get()).workspace == str(root)
     assert bpy.ops.synctalk.speak() == {"FINISHED"}
+    assert kit.part("scene.rig").find_rig(kit.scene).animation == root / "renders" / "speech" / "animation.npz"
     assert bpy.ops.synctalk.composite() == {"FINISHED"}
     assert kit.render(5)[..., 3].max() > 0
     assert bpy.ops.synctalk.import_tracking() == {"FINISHED"}
@@ -117,6 +118,42 @@ def test_a_workspace_moved_alone_is_known_again(kit, tmp_path, subject_id):
     assert kit.part("scene.rig").find_rig(kit.scene).workspace == other, "the engine renders from there at once"
     assert kit.import_tracking(other).head == rig.head
     assert len(kit.part("scene.rig").rigs_of(kit.scene)) == 1
+
+
+def test_speech_of_a_workspace_moved_alone_goes_along(kit, tmp_path):
+    root = kit.workspace("anna.synctalk", subject_id="0123")
+    kit.import_tracking(root)
+    kit.part("work").import_animation(kit.scene, root / "renders" / "speech" / "animation.npz")
+    other = shutil.move(root, tmp_path / "renamed")
+    kit.scene.synctalk.workspace = str(other)
+    assert kit.part("scene.rig").find_rig(kit.scene).animation == other / "renders" / "speech" / "animation.npz"
+    _, _, animation = kit.part("baking").subject_in(kit.scene)
+    assert animation.frames == 20
+
+
+@pytest.mark.parametrize("how", ["append", "link", "override"])
+def test_a_head_from_another_folder_s_file_finds_its_workspace(kit, project, tmp_path, how):
+    """Its path is relative to the file that it comes from; and the file that it comes to has another subject there."""
+    kit.part("work").import_animation(kit.scene, project / "work/anna.synctalk/renders/speech/animation.npz")
+    save(project / "shot.blend")
+    to = tmp_path / "other"
+    synthetic.make_workspace(to / "work" / "anna.synctalk", kit.names, subject_id="4567")
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    save(to / "film.blend")
+    with bpy.data.libraries.load(str(project / "shot.blend"), link=how != "append") as (source, target):
+        target.collections = [name for name in source.collections if name == "SyncTalk anna"]
+    (collection,) = target.collections
+    if how == "override":
+        collection = collection.override_hierarchy_create(kit.scene, bpy.context.view_layer)
+    elif collection.name not in kit.scene.collection.children:
+        kit.scene.collection.children.link(collection)
+    root = project / "work" / "anna.synctalk"
+    for _ in range(2):
+        found = kit.part("scene.rig").find_rig(kit.scene)
+        assert found.workspace == root
+        assert found.animation == root / "renders" / "speech" / "animation.npz"
+        save(to / "film.blend")
+        bpy.ops.wm.open_mainfile(filepath=str(to / "film.blend"))
 
 
 def test_a_head_of_an_earlier_version_is_found_in_a_moved_project(kit, tmp_path):

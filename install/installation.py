@@ -13,6 +13,7 @@ from pathlib import Path
 from . import interpreters, locks, pip_run, platforms, system_libraries, torch_wheel, wheel_paths
 from .environment import (
     LOG,
+    MARKER,
     UNPACKED,
     EnvironmentSpec,
     disk_full,
@@ -46,6 +47,7 @@ class Installation:
 
     def steps(self) -> Iterator[Progress]:
         platforms.check_machine()
+        self._check_foreign_files()
         yield Progress("prepare", "looking for a suitable Python")
         base, version = self._base_python()
         self.lock = locks.read(locks.lock_path(self.spec.lock, version, self.spec.locks_folder))
@@ -84,6 +86,25 @@ class Installation:
             yield from self._install_torch(device, version)
         yield from self._check_imports()
         self._clear_temporary()
+
+    def _check_foreign_files(self) -> None:
+        """Refuse a folder that holds what `install` did not put there: making the environment would delete it."""
+        if (self.folder / MARKER).is_file() or not self.folder.is_dir():
+            return
+        held = sorted(entry.name for entry in self.folder.iterdir())
+        if held:
+            raise DiskError(
+                f"{self.folder} holds files that are not SyncTalk's ({', '.join(held[:3])}{', …' if held[3:] else ''}): "
+                "choose another folder, or move them away, and try again."
+            )
+
+    def _clear(self) -> None:
+        """Empty the folder but for its marker, which says whose it is at any moment."""
+        for entry in self.folder.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            elif entry.name != MARKER:
+                entry.unlink()
 
     def _check_path(self, base: Path, device: str | None) -> None:
         found = interpreters.probe(base) if platforms.name() == "windows" else None
@@ -126,8 +147,9 @@ class Installation:
         # An environment cannot be cleared by the Python that lives in it.
         if base == self.python:
             base = self._find_python()
+        self._clear()
         tail: list[str] = []
-        status = self._run([base, "-I", "-X", "utf8", "-m", "venv", "--clear", self.folder], tail)
+        status = self._run([base, "-I", "-X", "utf8", "-m", "venv", self.folder], tail)
         write_marker(self.folder, {"complete": False, "updating": False})
         if status:
             said = "\n".join(tail)

@@ -50,7 +50,7 @@ class SyncTalkPreferences(bpy.types.AddonPreferences):
         update=_make_absolute,
     )
 
-    def draw(self, context: bpy.types.Context) -> None:
+    def draw(self, _context: bpy.types.Context) -> None:
         layout = self.layout
         layout.use_property_split = True
         layout.prop(self, "device")

@@ -107,3 +107,23 @@ def test_only_kernels_that_are_missing_are_compiled_without_going_online(prefere
     make(tmp_path / "chosen", complete=False, **marker)
     assert part(addon, "synctalk_blender.facts").backend_state() == "incomplete"
     assert bpy.ops.synctalk.install_backend.poll()
+
+
+@pytest.mark.parametrize("installed", [False, True])
+def test_the_preferences_say_where_the_backend_is_and_offer_to_remove_it(preferences, tmp_path, installed):
+    drawn = []
+
+    class Layout:
+        def __getattr__(self, name):
+            return lambda *given, **named: drawn.append((name, *given, named.get("text", ""))) or self
+
+        def __setattr__(self, _name, _value):
+            pass
+
+    preferences.preferences().backend_folder = str(tmp_path / "chosen")
+    if installed:
+        make(tmp_path / "chosen", complete=True)
+    shown = type("Drawn", (), {"layout": Layout()})()
+    preferences.SyncTalkPreferences.draw(shown, bpy.context)
+    assert any(str(tmp_path / "chosen" / "backend") in call[-1] for call in drawn if call[0] == "label")
+    assert any(call[:2] == ("operator", "synctalk.remove_backend") for call in drawn) is installed

@@ -122,6 +122,19 @@ def test_an_environment_without_a_marker_is_incomplete(ready):
     assert environment.state(spec) == "incomplete"
 
 
+@pytest.mark.parametrize("name", ["notes.txt", "pyvenv.cfg"])
+def test_a_folder_with_files_of_somebody_else_is_left_as_it_is(spec, wheels, name):
+    write_lock(spec, make_wheel(wheels, "alpha"))
+    spec.folder.mkdir(parents=True)
+    (spec.folder / name).write_text("mine")
+    with pytest.raises(
+        errors.DiskError, match=rf"holds files that are not SyncTalk's \({name}\): choose another folder"
+    ):
+        make(spec)
+    assert [path.name for path in spec.folder.iterdir()] == [name]
+    assert (spec.folder / name).read_text() == "mine"
+
+
 def test_an_environment_whose_python_is_gone_is_incomplete(ready):
     spec = ready
     configuration = spec.folder / "pyvenv.cfg"

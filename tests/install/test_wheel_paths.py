@@ -13,7 +13,17 @@ from pathlib import Path, PureWindowsPath
 
 import pytest
 
-from install import backend_environment, environment, errors, interpreters, locks, platforms, torch_wheel, wheel_paths
+from install import (
+    backend_environment,
+    environment,
+    errors,
+    interpreters,
+    locks,
+    platforms,
+    relock,
+    torch_wheel,
+    wheel_paths,
+)
 
 from .conftest import make_wheel, write_lock
 
@@ -151,6 +161,10 @@ def test_a_wheels_names_are_read_from_its_end(tmp_path, ranges):
     try:
         url = f"http://127.0.0.1:{server.server_port}/big.whl"
         assert wheel_paths.members(url) == ["big/data.bin", "big/__init__.py"]
+        wheels = [{"url": url, "hashes": {"sha256": "a" * 64}}]
+        line = relock._line({"name": "Big", "version": "1.0", "wheels": wheels}, with_paths=True)
     finally:
         server.shutdown()
-    assert not ranges or handler.served < 300_000
+    longest = len("big/__pycache__/__init__.cpython-311.pyc.140234567890123")
+    assert line == f"big==1.0 --hash=sha256:{'a' * 64}  # {(tmp_path / 'big.whl').stat().st_size} {longest}"
+    assert not ranges or handler.served < 600_000

@@ -100,6 +100,20 @@ def test_where_nothing_can_be_written_it_is_compiled_in_memory(root, tmp_path):
     assert finish(start(unpacked(root, tmp_path / "place"), no_folder)) == (0.25, 1)
 
 
+def test_where_the_environment_is_read_only_the_users_folder_gets_new_kernels(tmp_path, monkeypatch):
+    read_only, users = tmp_path / "environment", tmp_path / "user"
+    read_only.write_bytes(b"")  # no folder can be made in it
+    monkeypatch.setattr(kernel_cache, "folders", lambda: [read_only, users])
+
+    def twice(number):
+        return 2 * number
+
+    before = kernel_cache.compiled_now
+    assert kernel_cache.njit()(twice)(4) == 8 and kernel_cache.njit()(twice)(4) == 8
+    assert kernel_cache.compiled_now == before + 1
+    assert len(list(users.glob("*/*twice-*.nbc"))) == 1
+
+
 def test_processes_at_the_same_time_leave_whole_files(root, tmp_path):
     place, kernels = unpacked(root, tmp_path / "place"), tmp_path / "kernels"
     assert [finish(process)[0] for process in [start(place, kernels) for _ in range(3)]] == [0.25] * 3

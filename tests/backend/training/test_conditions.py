@@ -14,7 +14,8 @@ from backend.training import checkpoints
 from backend.training.conditions import LipSource
 from backend.training.dataset import Tracking
 from backend.training.presets import PRESETS
-from backend.workspace import Workspace
+from backend.training.train import Trainer
+from backend.workspace import Workspace, read_arrays, write_arrays
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +74,21 @@ def test_features_stand_beside_the_blendshapes_frame_by_frame(processed_once):
     assert LipSource.of_clip(workspace, "shape").clip_conditions(workspace, blendshapes) is blendshapes
     with pytest.raises(ModelError, match="choose one of"):
         LipSource.of_clip(workspace, "hearsay")
+
+
+def test_lips_that_follow_the_audio_learn_nothing_where_it_is_dead(processed_once, tmp_path):
+    root = tmp_path / "speaker"
+    shutil.copytree(processed_once, root)
+    workspace = Workspace.open(root)
+    arrays = read_arrays(root / "audio_features.npz")
+    arrays["heard"] = np.arange(len(arrays["heard"])) % 50 >= 10
+    write_arrays(root / "audio_features.npz", **arrays)
+    learnt = {}
+    for lips in ("shape", "log-mel"):
+        preset = PRESETS["preview"].changed([f"lips={lips}", "refinements="])
+        learnt[lips] = Trainer(workspace, preset, Reporter(), 1.0, 0, "cpu", steps=1).learnt % 50
+    assert (learnt["log-mel"] >= 10).all()
+    assert (learnt["shape"] < 10).any(), "a head with its lips from the picture sees all frames"
 
 
 def test_what_drives_the_upper_face_is_chosen_by_name():

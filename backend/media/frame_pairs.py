@@ -32,8 +32,8 @@ _COMBED_SHARE, _DOUBTED_SHARE, _LEAST_COMBED = 0.15, 0.05, 6
 _REPEATED = 0.1
 """A repeated frame differs from the one before by less than this share of what moving frames differ."""
 
-_LEAST_REPEATED = 0.1
-"""A person holds still for single frames too."""
+_LEAST_REPEATED = 0.3
+"""A person holds still for single frames too, and 25 frames a second in a file of 30 repeat every sixth."""
 
 _LONGEST_REPEAT = 6
 """More alike frames in a row are a person who holds still."""

@@ -114,6 +114,8 @@ def test_real_clips_are_not_taken_for_interlaced(shared):
 def test_repeated_frames_are_counted(tmp_path, clips, speaker):
     held = [speaker[index * 12 // 25 * 2] for index in range(100)]
     assert measured(clips.make(tmp_path / "held.mp4", held)).repeated_share == pytest.approx(0.52, abs=0.06)
+    pulled = [speaker[index * 25 // 30] for index in range(100)]
+    assert measured(clips.make(tmp_path / "pulled.mp4", pulled, fps=30)).repeated_share == 0.0, "25 in a file of 30"
     assert measured(clips.make(tmp_path / "lively.mp4", speaker)).repeated_share < 0.1
     still = [*speaker[:40], *[speaker[40]] * 40, *speaker[40:60]]
     assert measured(clips.make(tmp_path / "still.mp4", still)).repeated_share < 0.1, "a person who holds still"

@@ -240,6 +240,7 @@ def _make(variation: Variation, draw: random.Random, source: Path, folder: Path)
     variation.has_audio = bool(sounds) and draw.random() < 0.96
     if variation.has_audio:
         output += _audio(variation, draw, draw.choice(sounds), late_s)
+        variation.audio_late_s = late_s
     else:
         variation.what.append("no audio")
     output += [*option.split(), "-strict", "-2"]
@@ -357,7 +358,7 @@ def _audio(variation: Variation, draw: random.Random, name: str, late_s: float) 
     channels = min(channels, most)
     rate = draw.choice(rates or (8000, 11025, 16000, 22050, 32000, 44100, 48000, 96000))
     speaks = draw.choice(("all", "first", "last"))
-    layout = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}[channels]
+    layout = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}[channels]
     on = {"all": range(channels), "first": (0,), "last": (channels - 1,)}[speaks]
     pan = f"pan={layout}|" + "|".join(f"c{k}={'c0' if k in on else '0*c0'}" for k in range(channels))
     variation.what.append(f"{name} {rate} Hz, {channels} channels, speech on {speaks}")

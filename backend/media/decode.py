@@ -177,6 +177,8 @@ class FrameReader:
             self._note(layout, time_s, None if shown is None else _time_of(shown[0]) - self.info.start_s)
             shown, picture = (frame, layout), None
             self.end_s = time_s + (float(frame.duration * frame.time_base) or 1 / self.info.fps)
+        if shown is not None:
+            self._note_held(_time_of(shown[0]) - self.info.start_s, self.end_s)
         while shown is not None and index < frames_in(self.end_s):
             if (index - self._first) % self._every == 0:
                 picture = convert(*shown) if picture is None else picture
@@ -195,8 +197,12 @@ class FrameReader:
         size = self.sizes[-1][1:] if self.sizes else self._full_size
         if (layout.width, layout.height) != size:
             self.sizes.append((time_s, layout.width, layout.height))
-        if last_s is not None and time_s - last_s > _HELD_S:
-            self.held_s.append((last_s, time_s))
+        if last_s is not None:
+            self._note_held(last_s, time_s)
+
+    def _note_held(self, from_s: float, to_s: float) -> None:
+        if to_s - from_s > _HELD_S:
+            self.held_s.append((from_s, to_s))
 
     def _from_start(self, lead_s: float) -> Iterator[tuple[av.VideoFrame, Layout]]:
         """Decoded frames from a key frame well before the first one wanted."""

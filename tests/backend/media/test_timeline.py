@@ -241,6 +241,22 @@ def test_an_image_that_stays_while_the_audio_goes_on_is_held_and_reported(tmp_pa
     assert warning.startswith("One image stays on the screen of clip.mkv from 2.0 s to 4.0 s while time runs on")
 
 
+def test_a_last_image_that_stays_is_held_and_reported(tmp_path, clips):
+    """As screen recorders write: the last frame lasts until the recording ends."""
+    path = clips.make(tmp_path / "plain.mp4", map(clips.numbered, range(60)), options={"crf": "10", "bf": "0"})
+    with av.open(str(path)) as source, av.open(str(tmp_path / "clip.mp4"), "w") as out:
+        stream = out.add_stream_from_template(source.streams.video[0])
+        stream.time_base = source.streams.video[0].time_base
+        found = [one for one in source.demux() if one.size]
+        found[-1].duration = round(1.64 / found[-1].time_base)
+        for packet in found:
+            packet.stream = stream
+            out.mux(packet)
+    assert numbers(tmp_path / "clip.mp4", clips) == [*range(59), *[59] * 41]
+    (warning,) = warned(tmp_path / "clip.mp4")
+    assert warning.startswith("One image stays on the screen of clip.mp4 from 2.4 s to 4.0 s while time runs on")
+
+
 def test_time_stamps_that_step_back_a_little_hide_no_frame(tmp_path, clips):
     path = clips.make(tmp_path / "sorted.mp4", map(clips.numbered, range(60)), options={"crf": "10", "bf": "0"})
     with av.open(str(path)) as source, av.open(str(tmp_path / "clip.mp4"), "w") as out:

@@ -160,12 +160,13 @@ def _readiness(folder: Path, step: int) -> Readiness | None:
         if int(kept["step"]) != step:
             return None  # of an earlier checkpoint
         mouth, eyes = kept["mouth"], kept["eyes"]
-        return Readiness(
-            str(mouth["grade"]), str(eyes["grade"]), _number(mouth["gain"]), _number(eyes["gain"]), str(kept["advice"])
-        )
+        gains = [_gain(mouth), _gain(eyes)]
+        return Readiness(str(mouth["grade"]), str(eyes["grade"]), *gains, advice=str(kept["advice"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _number(value: Any) -> float | None:
-    return None if value is None else float(value)
+def _gain(part: dict[str, Any]) -> float | None:
+    """The least of what was measured."""
+    known = [float(value) for value in (part["gain"], part.get("slider")) if value is not None]
+    return min(known, default=None)

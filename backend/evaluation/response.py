@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -42,12 +42,22 @@ class Response:
         correlation: of both, in [-1, 1]; None likewise.
         clip_range: how far the opening goes in the clip (mouth: in distances between the eyes' outer corners; eyes: in
             widths of the eye).
+        slider: how far the artist's own sliders from 0 to 1 move it, in parts of that range; None where not measured.
     """
 
     grade: str
     gain: float | None
     correlation: float | None
     clip_range: float
+    slider: float | None = None
+
+    def with_slider(self, share: float, thresholds: Thresholds) -> Response:
+        """With what the sliders do; the grade is the lower of both."""
+        if self.gain is None or not np.isfinite(share):
+            return self
+        alone = grade(share, 1.0, thresholds)
+        lower = min(self.grade, alone, key=GRADES.index)
+        return replace(self, grade=lower, slider=round(float(share), 3))
 
 
 def mouth_opening(landmarks: np.ndarray) -> np.ndarray:

@@ -41,7 +41,8 @@ def outlook(mouth: Response, eyes: Response, minutes: float, clip_s: float, plat
 
 def _promise(found: Response, thresholds: Thresholds, minutes: float, clip_s: float, plateaued: bool) -> str:
     """What to expect; the place of the name is open."""
-    gain, agreement = found.gain or 0.0, found.correlation or 0.0
+    gain = min(value for value in (found.gain or 0.0, found.slider) if value is not None)
+    agreement = found.correlation or 0.0
     for more in () if plateaued else PROPOSED:
         factor = (minutes + more) / minutes
         expected = grade(_later_gain(gain, factor), _later_correlation(agreement, factor), thresholds)

@@ -31,12 +31,14 @@ from .dataset import Tracking
 from .outlook import outlook
 
 FRAMES, BASES = 32, 4
-"""Motions asked for, and poses in which they are rendered."""
+"""Motions asked for, and poses in which they are rendered; in each pose also with the blink sliders at 0 and at 1."""
 SIZE = 256
 """Side of the rendered frames, pixels: gains read at 512 differ by 0.03 at most and cost three times as much."""
 STAGE = "measuring mouth and eyes"
 
 _FILE = "readiness.json"
+_RENDERED = FRAMES + 2 * BASES
+_BLINK_INDEX = np.array([BLENDSHAPE_NAMES.index(name) for name in ("eyeBlinkLeft", "eyeBlinkRight")])
 _UPPER_INDEX = np.array([BLENDSHAPE_NAMES.index(name) for name in UPPER_FACE])
 
 
@@ -89,7 +91,7 @@ def plan_frames(tracking: Tracking, first_test_frame: int) -> Plan:
     eyes = valid[np.abs(openings[1][:, None] - levels).argmin(0)]
     rng = np.random.default_rng(0)
     # One pose after another: the face mesh looks for a face where it was in the picture before.
-    return Plan(np.repeat(bases, -(-FRAMES // BASES))[:FRAMES], rng.permutation(mouth), rng.permutation(eyes))
+    return Plan(np.repeat(bases, FRAMES // BASES), rng.permutation(mouth), rng.permutation(eyes))
 
 
 def measure(workspace: Workspace, reporter: Reporter) -> Readiness | None:
@@ -119,10 +121,14 @@ def measure(workspace: Workspace, reporter: Reporter) -> Readiness | None:
     except ModelError as error:
         reporter.warning(f"Whether mouth and eyes of the head move could not be measured: {error}")
         return None
-    reporter.progress(STAGE, FRAMES, FRAMES)
+    reporter.progress(STAGE, _RENDERED, _RENDERED)
+    rendered, sliders = rendered[:FRAMES], rendered[FRAMES:]
     clip = tracking.landmarks_px[tracking.valid]
+    blink_range = motion_range(eye_opening(clip))
     mouth = response(mouth_opening(rendered), mouth_opening(real_mouth), motion_range(mouth_opening(clip)), MOUTH)
-    eyes = response(eye_opening(rendered), eye_opening(real_eyes), motion_range(eye_opening(clip)), EYES)
+    eyes = response(eye_opening(rendered), eye_opening(real_eyes), blink_range, EYES)
+    at_0, at_1 = eye_opening(sliders).reshape(BASES, 2).T
+    eyes = eyes.with_slider(float(np.mean(at_0 - at_1)) / max(blink_range, 1e-6), EYES)
     minutes = float(checkpoint.state["elapsed_s"]) / 60
     plateaued = float(checkpoint.state.get("skipped", 0.0)) > 0
     found = Readiness(
@@ -152,18 +158,27 @@ def summary(found: Readiness) -> str:
 def _rendered(
     workspace: Workspace, checkpoint: checkpoints.Checkpoint, tracking: Tracking, plan: Plan, reporter: Reporter
 ) -> Iterator[np.ndarray]:
-    """The head in each pose with each mouth and eyes, over the pose's own background: (SIZE, SIZE, 3) uint8."""
+    """The head in each pose with each mouth and eyes, then with the blink sliders at 0 and 1 in turn, over the pose's own
+    background: (SIZE, SIZE, 3) uint8."""
     own = checkpoint.lips.clip_conditions(workspace, tracking.blendshapes)
     renderer = Renderer(checkpoint.field())
     camera = tracking.camera.scaled(SIZE, SIZE)
     lips = np.concatenate([MOUTH_INDEX, np.arange(len(BLENDSHAPE_NAMES), own.shape[1])])
-    for done, (pose, mouth, eyes) in enumerate(zip(plan.pose, plan.mouth, plan.eyes, strict=True)):
-        reporter.progress(STAGE, done, FRAMES)
+    asked = []
+    for pose, mouth, eyes in zip(plan.pose.tolist(), plan.mouth, plan.eyes, strict=True):
         conditions = own[pose].copy()
         conditions[lips] = own[mouth][lips]
         conditions[_UPPER_INDEX] = own[eyes][_UPPER_INDEX]
+        asked.append((pose, conditions))
+    for pose in plan.pose[:: FRAMES // BASES].tolist():
+        for slider in (0.0, 1.0):
+            conditions = own[pose].copy()
+            conditions[_BLINK_INDEX] = slider
+            asked.append((pose, conditions))
+    for done, (pose, conditions) in enumerate(asked):
+        reporter.progress(STAGE, done, _RENDERED)
         rgba = renderer.render(camera, tracking.head_to_camera[pose], conditions).rgba
-        yield over(rgba, _resized(workspace.read_plate(int(pose))))
+        yield over(rgba, _resized(workspace.read_plate(pose)))
 
 
 def _resized(image: np.ndarray) -> np.ndarray:

@@ -56,6 +56,13 @@ def test_a_motion_that_the_clip_does_not_show_is_not_held_against_the_head(openi
     assert response(still, still, motion_range(still), EYES).grade == NOT_SHOWN
 
 
+def test_eyes_that_their_own_sliders_do_not_shut_are_not_clear(openings):
+    found = response(openings, openings, motion_range(openings), EYES)
+    assert found.grade == CLEAR
+    assert [found.with_slider(share, EYES).grade for share in (0.2, 0.5, 0.9)] == [NOT_YET, MOVES, CLEAR]
+    assert found.with_slider(float("nan"), EYES) == found
+
+
 def test_a_face_that_is_not_found_again_is_no_ready_head(openings):
     assert response(np.full(200, np.nan), openings, motion_range(openings), MOUTH).grade == NOT_YET
 

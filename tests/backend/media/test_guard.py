@@ -95,6 +95,8 @@ def sound(tmp_path):
 
 
 def is_running(pid: int) -> bool:
+    if os.name == "nt":  # where os.kill with 0 is a signal like any other
+        return str(pid) in subprocess.check_output(["tasklist", "/FI", f"PID eq {pid}"], text=True)
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -183,6 +185,11 @@ def test_a_function_that_cannot_be_imported_is_no_fault_of_the_file(readers, mon
     monkeypatch.setattr(readers.refuse, "__module__", "no_such_module")
     with pytest.raises(SyncTalkError, match="could not start .*: install the backend again"):
         guarded(readers.refuse, Path("a.mp4"))
+
+
+def test_a_reader_starts_without_the_heavy_packages(root):
+    script = "import sys, backend.media.stage, backend.evaluation.spoken; print({'torch', 'mediapipe', 'scipy'} & set(sys.modules))"
+    assert subprocess.check_output([sys.executable, "-c", script], cwd=root, text=True).strip() == "set()"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="kill -9 is POSIX's")

@@ -53,6 +53,11 @@ def main(args: argparse.Namespace) -> None:
         blend = args.out / "scene.blend"
         bpy.ops.wm.save_as_mainfile(filepath=str(blend), check_existing=False)
         print(f"Wrote {film} and {blend}", flush=True)
+        print(
+            f"To render it elsewhere: api.bake() first, or blender -b {blend.name} -E SYNCTALK -a, which fails, instead of "
+            "leaving the head out, where the extension is missing.",
+            flush=True,
+        )
     finally:
         api.close()
 

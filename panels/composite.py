@@ -45,7 +45,11 @@ class SYNCTALK_PT_bake(OptionsPanel, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
-        label_lines(layout, context, "Pictures of the head, for a farm or a computer without the backend.")
+        label_lines(
+            layout,
+            context,
+            "The head as image files: the way for a render farm, or a computer without backend or extension.",
+        )
         layout.prop(context.scene.synctalk, "bake_folder", text="", placeholder="In the workspace")
         layout.operator("synctalk.bake", icon="RENDER_ANIMATION")
 

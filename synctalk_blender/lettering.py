@@ -26,8 +26,8 @@ def card(text: str, width: int, height: int, *, most: float = 0.9) -> np.ndarray
     Returns:
         (height, width, 4) float32, premultiplied scene-linear, bottom row first.
     """
-    # Letters of more than a twelfth of the image's height would shout.
-    coverage = _fitted(text, max(1, int(width * most)), max(1, int(height * most)), height / 12)[..., None]
+    # Letters of more than a sixteenth of the image's height would shout.
+    coverage = _fitted(text, max(1, int(width * most)), max(1, int(height * most)), height / 16)[..., None]
     colour = coverage + (1 - coverage) * np.float32(_BACKGROUND[:3])
     alpha = np.float32(_BACKGROUND[3])
     return _in_the_middle(np.concatenate([colour * alpha, np.full_like(coverage, alpha)], -1), width, height)

@@ -41,7 +41,7 @@ class Track:
         shift: (N) what is added to the file's time stamps.
         rate: frames a second; 0 for audio.
         in_coding_order: the stamps count the packets as they are coded, not as they are shown.
-        reorders: the codec may show frames in another order than the file's.
+        reorder_depth: how many frames the codec may hold back to show them in another order than the file's.
     """
 
     time_base: Fraction
@@ -51,7 +51,7 @@ class Track:
     shift: np.ndarray
     rate: Fraction = Fraction(0)
     in_coding_order: bool = False
-    reorders: bool = False
+    reorder_depth: int = 0
 
     @property
     def shown(self) -> np.ndarray:
@@ -98,12 +98,13 @@ class DisplayClock:
     """Gives decoded frames the time at which they are shown; their `pts` is the number of their packet.
 
     Where the file counts packets in coding order, the k-th frame takes the k-th of the sorted times. Frames that were
-    lost are counted again at the next key frame: all that precede it in the file are shown before it.
+    lost, or that a packet only repeats, are counted by what must have been shown: of the packets that precede a frame in
+    the file all but those held back, and all that precede a key frame.
     """
 
     def __init__(self, track: Track) -> None:
         self._track = track
-        self._sorts = track.in_coding_order and track.reorders
+        self._sorts = track.in_coding_order and track.reorder_depth > 0
         self._shown = np.sort(track.shown) if self._sorts else track.shown
         self._rank, self._last = -1, NONE
         self._since_key: list[int] = []
@@ -124,7 +125,7 @@ class DisplayClock:
         frame.pts, frame.time_base = ticks, self._track.time_base
 
     def _display_rank(self, number: int, is_key: bool) -> int:
-        rank = self._rank + 1
+        rank = max(self._rank + 1, number - self._track.reorder_depth)
         if is_key:
             rank = max(rank, number + sum(earlier > number for earlier in self._since_key))
             self._since_key = []
@@ -227,8 +228,8 @@ def _track(container, stream, rows: array) -> Track:
     longest_s = _LONGEST_FRAME_S if container.format.name.startswith("mov") else 1.0
     length = np.where((length == 0) | (length * float(base) > longest_s), frame_ticks, length)
     stamps, in_coding_order = _display_stamps(container, pts, dts, frame_ticks)
-    reorders = stream.codec_context is not None and bool(stream.codec_context.has_b_frames)
-    return Track(base, stamps, length, hidden != 0, shift, rate, in_coding_order, reorders)
+    depth = stream.codec_context.reorder_depth if stream.codec_context is not None else 0
+    return Track(base, stamps, length, hidden != 0, shift, rate, in_coding_order, depth)
 
 
 def _measured_rate(stamps: np.ndarray, base: Fraction) -> Fraction | None:

@@ -16,7 +16,7 @@ from backend.media.audio import RATE, clip_sound
 from backend.media.decode import FrameReader, frames, probe
 from backend.media.encode import VideoWriter
 from backend.media.source import rate_of, same_rate
-from backend.media.timeline import timeline_of
+from backend.media.timeline import DisplayClock, Track, timeline_of
 from backend.progress import Reporter
 
 B_FRAMES = {"crf": "10", "bf": "3", "b_strategy": "0", "g": "20"}
@@ -331,6 +331,24 @@ def test_a_raw_stream_has_the_rate_its_codec_states(tmp_path, clips):
     path = clips.make(tmp_path / "clip.h264", map(clips.numbered, range(48)), fps=12)
     assert probe(path).fps == 12
     assert probe(path).duration_s == pytest.approx(4.0)
+
+
+@pytest.mark.parametrize("lost", [range(0), range(40, 60), range(41, 160, 6)])
+def test_lost_frames_do_not_shift_the_ones_behind(lost):
+    # I P B B P B B ... in coding order, one key frame at the start.
+    coded = [0, *(number for p in range(3, 180, 3) for number in (p, p - 2, p - 1))]
+    numbers_of = {shown: number for number, shown in enumerate(coded)}
+    stamps = np.arange(len(coded), dtype=np.int64)
+    none = np.zeros(len(coded), np.int64)
+    track = Track(Fraction(1, 25), stamps, none + 1, none > 0, none, Fraction(25), True, 1)
+    clock = DisplayClock(track)
+    for shown in range(len(coded)):
+        if numbers_of[shown] in lost:
+            continue
+        frame = av.VideoFrame(16, 16, "gray")
+        frame.pts = numbers_of[shown]
+        clock.set_time(frame)
+        assert abs(frame.pts - shown) <= (1 if len(lost) else 0)
 
 
 def test_a_file_is_listed_once(tmp_path, clips):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import bpy
 
-from ..synctalk_blender.steps import Facts, Status, Step
+from ..synctalk_blender.steps import Facts, Status, Step, speak_line
 from .common import OptionsPanel, StepPanel, draw_action
+from .text import label_lines
 
 
 class SYNCTALK_PT_speak(StepPanel, bpy.types.Panel):
@@ -14,6 +15,9 @@ class SYNCTALK_PT_speak(StepPanel, bpy.types.Panel):
     step = Step.SPEAK
 
     def draw_step(self, layout: bpy.types.UILayout, context: bpy.types.Context, known: Facts, status: Status) -> None:
+        line = speak_line(known.state)
+        if line:
+            label_lines(layout, context, line, icon="INFO")
         column = layout.column()
         column.enabled = not known.running
         column.prop(context.scene.synctalk, "speech", text="", icon="SOUND", placeholder="Sound file")

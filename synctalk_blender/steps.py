@@ -224,6 +224,15 @@ def _part_line(name: str, grade: str, gain: float | None) -> str:
     return f"{name}: {grade}, {verb} {min(gain, 1.0):.0%} as far as the person’s."
 
 
+def speak_line(state: WorkspaceState) -> str:
+    """What the Speak panel must add about the head; empty when it can speak, or when nothing is known of it."""
+    if not state.trained_step or state.readiness is None or state.readiness.speaks:
+        return ""
+    if state.readiness.mouth == "not shown":
+        return "The clip never opens the mouth, so the head cannot speak: keyframes move the mesh alone."
+    return "The head’s mouth does not open yet: keyframes move the mesh alone. Train further (panel Train)."
+
+
 def composite_line(state: WorkspaceState) -> str:
     """What the composite's panel must add about the head in it; empty when the head is ready."""
     if not state.trained_step:

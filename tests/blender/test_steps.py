@@ -156,6 +156,7 @@ def test_a_head_is_called_ready_only_when_it_is(steps, trained, mouth, eyes, tra
     assert spoken[steps.Step.SPEAK].word == speak
     assert (spoken[steps.Step.SPEAK].state is steps.State.DONE) == (speak == "Speaks")
     assert spoken[steps.Step.COMPOSITE].word == "Built"
+    assert bool(steps.speak_line(facts.state)) == (speak != "Speaks")
     ready = train == "Trained"
     assert ("not ready" in steps.composite_line(facts.state)) != ready
 

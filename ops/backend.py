@@ -41,7 +41,7 @@ class SYNCTALK_OT_remove_backend(JobOperator, bpy.types.Operator):
     step = Step.BACKEND
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        return context.window_manager.invoke_confirm(self, event)
+        return set(context.window_manager.invoke_confirm(self, event))
 
     def job(self, _context: bpy.types.Context) -> jobs.Job:
         return work.remove_backend()

@@ -160,8 +160,7 @@ def _readiness(folder: Path, step: int) -> Readiness | None:
         if int(kept["step"]) != step:
             return None  # of an earlier checkpoint
         mouth, eyes = kept["mouth"], kept["eyes"]
-        gains = [_gain(mouth), _gain(eyes)]
-        return Readiness(str(mouth["grade"]), str(eyes["grade"]), *gains, advice=str(kept["advice"]))
+        return Readiness(str(mouth["grade"]), str(eyes["grade"]), _gain(mouth), _gain(eyes), advice=str(kept["advice"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

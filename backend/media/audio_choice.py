@@ -99,7 +99,8 @@ class _Listener:
 
     def __init__(self, channels: int) -> None:
         self._channels = channels
-        self._rate, self._resampler = 0, None
+        self._rate = 0
+        self._resampler: soxr.ResampleStream | None = None
         self._waiting = np.zeros((0, channels), np.float32)
         self._level, self._swell = np.zeros(channels), np.zeros(channels)
         self._covariance, self._samples = np.zeros((channels, channels)), 0
@@ -108,6 +109,7 @@ class _Listener:
         """Take (channels, samples) of `rate` a second."""
         if rate != self._rate:
             self._rate, self._resampler = rate, soxr.ResampleStream(rate, _RATE, self._channels, "float32", "LQ")
+        assert self._resampler is not None
         clean = np.nan_to_num(samples.T, nan=0.0, posinf=1.0, neginf=-1.0)
         self._waiting = np.concatenate(
             [self._waiting, self._resampler.resample_chunk(clean).reshape(-1, self._channels)]

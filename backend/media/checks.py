@@ -126,7 +126,7 @@ def look_for_faces(info: ClipInfo, progress: Callable[[int], None]) -> Look:
 def _tell_persons_from_pictures(look: Look, still: StillFaces) -> None:
     """Put faces that never move aside, where another one does."""
     moving = [[face for face in found if not still.still(face)] for found in look.faces]
-    if np.mean([bool(found) for found in moving] or [0]) < _LEAST_SEEN:
+    if np.mean([bool(found) for found in moving] or [False]) < _LEAST_SEEN:
         return
     for time_s, found, persons in zip(look.time_s, look.faces, moving, strict=True):
         if persons:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import av
@@ -155,10 +154,9 @@ def _earlier_field(frame: np.ndarray, other: np.ndarray, moving: np.ndarray) -> 
     return float(np.log2(combs[0] / combs[1]))
 
 
-def _long_runs(mask: Iterable[bool], longest: int) -> np.ndarray:
+def _long_runs(mask: np.ndarray, longest: int) -> np.ndarray:
     from ..stretches import stretches
 
-    mask = np.asarray(mask)
     long = np.zeros(len(mask), bool)
     for start, end in stretches(mask):
         long[start:end] = end - start > longest

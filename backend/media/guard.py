@@ -20,7 +20,7 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -76,7 +76,7 @@ def guarded_items(
 
 def _messages(
     function: Callable, args: tuple, reporter: Reporter | None, about: Path | None, folders: Sequence[Path]
-) -> Iterator[tuple[str, Any]]:
+) -> Generator[tuple[str, Any], None, None]:
     with tempfile.TemporaryDirectory(prefix="synctalk-reader-") as scratch:
         position = Path(scratch) / "position"
         read_position.create_shared(position)
@@ -90,7 +90,8 @@ def _messages(
                 kind, value = child.next()
                 ended = kind in ("result", "error", "dead")
                 if kind == "error":
-                    raise _rebuilt(*value, position, about)
+                    error, sentence, trace = value
+                    raise _rebuilt(error, sentence, trace, position, about)
                 if kind == "dead":
                     raise _death(child.wait(), value, position, about)
                 if kind in ("item", "result"):
@@ -117,6 +118,8 @@ class _Child:
             stdout=subprocess.PIPE,  # stderr is ours: what a library prints goes where ours goes
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._stdin, self._stdout = self._process.stdin, self._process.stdout
         self.pid = self._process.pid
         self._ready = self.finished = False
         self._queue: queue.Queue[tuple[str, Any]] = queue.Queue(maxsize=4)  # a reader that is ahead waits
@@ -124,13 +127,13 @@ class _Child:
         self._thread.start()
         with contextlib.suppress(OSError):  # a process that died at once is told by its silence
             request = (function.__module__, function.__qualname__, args, reports, str(position))
-            pickle.dump(request, self._process.stdin)
-            self._process.stdin.flush()
+            pickle.dump(request, self._stdin)
+            self._stdin.flush()
 
     def _receive(self) -> None:
         with contextlib.suppress(EOFError, pickle.UnpicklingError, OSError, ValueError):
             while True:
-                self._queue.put(pickle.load(self._process.stdout))
+                self._queue.put(pickle.load(self._stdout))
         self._queue.put(("dead", self._ready))
 
     def next(self) -> tuple[str, Any]:
@@ -146,8 +149,8 @@ class _Child:
     def cancel(self) -> None:
         """Ask the process to stop, and give it time to leave its files whole."""
         with contextlib.suppress(OSError, ValueError):
-            self._process.stdin.write(b"c")
-            self._process.stdin.flush()
+            self._stdin.write(b"c")
+            self._stdin.flush()
         end = time.monotonic() + CANCEL_GRACE_S
         while time.monotonic() < end and self.next()[0] not in ("result", "error", "dead"):
             pass
@@ -161,7 +164,7 @@ class _Child:
         self._process.wait()
         while self._thread.is_alive():  # it may wait for room in the queue
             self.next()
-        for pipe in (self._process.stdin, self._process.stdout):
+        for pipe in (self._stdin, self._stdout):
             with contextlib.suppress(OSError):
                 pipe.close()
 
@@ -186,8 +189,8 @@ def _rebuilt(error: Exception | None, sentence: str, trace: str, position: Path,
 
 
 def _death(code: int, was_ready: bool, position: Path, about: Path | None) -> SyncTalkError:
-    path, near = read_position.shared_position(position)
-    path = path or about
+    opened, near = read_position.shared_position(position)
+    path = opened or about
     how = f"exit status {code}"
     if code < 0:
         with contextlib.suppress(ValueError):
@@ -281,7 +284,7 @@ def _reporter(send: Callable[[str, Any], None], cancelled: threading.Event) -> R
 
 def _prepare_to_die() -> None:
     """No dump of gigabytes, no dialog of the system, when a decoder ends this process; and none outlives its parent."""
-    if os.name == "nt":
+    if sys.platform == "win32":
         import ctypes
 
         ctypes.windll.kernel32.SetErrorMode(0x0001 | 0x0002 | 0x8000)

@@ -121,7 +121,7 @@ def rate_of(stream: av.VideoStream) -> Fraction:
 
 def same_rate(one: float | Fraction, other: float | Fraction) -> bool:
     """Whether two frame rates are the same but for rounding; 24 and 24000/1001 are not."""
-    return abs(one - other) <= 1e-4 * other
+    return abs(float(one) - float(other)) <= 1e-4 * float(other)
 
 
 def packets(
@@ -141,7 +141,7 @@ def packets(
             return
         if packet is None:
             return
-        if packet.dts is not None:
+        if packet.dts is not None and packet.time_base is not None:
             reading(container.name, float(packet.dts * packet.time_base) - start_s)
         if packet.size:  # An empty one would end the decoding.
             yield packet
@@ -174,7 +174,7 @@ def decoded(
         try:
             yield from decoder.decode(packet)
         except av.error.FFmpegError:
-            if damaged_s is not None and packet is not None:
+            if damaged_s is not None and packet is not None and number is not None:
                 damaged_s.append(track.time_s(number - 1))
 
 

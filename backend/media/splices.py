@@ -112,7 +112,9 @@ def _close_gaps(tracks: list[Spans], inside: dict[int, np.ndarray]) -> list[tupl
             tracks[index].shift_s[behind] -= common.length_s
             first = int(behind[np.argmin(tracks[index].start_s[behind])])
             closed.setdefault(common, (index, first, gap.start_s, set()))[3].add(tracks[index].kind)
-    return [(*place, tuple(sorted(kinds, reverse=True))) for *place, kinds in closed.values()]
+    return [
+        (track, first, time_s, tuple(sorted(kinds, reverse=True))) for track, first, time_s, kinds in closed.values()
+    ]
 
 
 def _gaps(track: Spans, packets: np.ndarray) -> list[_Gap]:

@@ -29,7 +29,8 @@ def outlook(mouth: Response, eyes: Response, minutes: float, clip_s: float, plat
         plateaued: the training ended early because the validation frames gained nothing more.
     """
     minutes = max(minutes, 0.1)
-    said, by_sentence = [], {}
+    said: list[str] = []
+    by_sentence: dict[str, list[str]] = {}
     for name, found, thresholds in (("mouth", mouth, MOUTH), ("eyes", eyes, EYES)):
         if found.grade == NOT_SHOWN:
             said.append(_NOT_SHOWN[name])

@@ -58,7 +58,7 @@ class Server:
             "models.fetch": _fetch_model,
         }
         self._quick: dict[str, Callable[[dict[str, Any]], Any]] = {
-            "hello": _hello,
+            "hello": self._hello,
             "ping": lambda params: {},
             "workspace.info": lambda params: pipeline.info(Path(_text(params, "workspace"))),
             "models.list": lambda params: _list_models(),
@@ -125,7 +125,14 @@ class Server:
 
     # -- working ----------------------------------------------------------------------------------------------------
 
+    def _hello(self, params: dict[str, Any]) -> dict[str, Any]:
+        self._frames.imported.wait()
+        return _hello(params)
+
     def _work(self) -> None:
+        while not self._frames.imported.wait(0.1):
+            if self._closing:
+                return
         while (job := self._queue.get()) is not None:
             reporter = self._reporter(job)
             self._answer(job, lambda job=job, reporter=reporter: self._run(job, reporter))
@@ -196,7 +203,9 @@ class FrameRenderer:
     def __init__(self) -> None:
         self._loaded: tuple[str, str] | None = None
         self._renderer = None
-        self._preparation = threading.Thread(target=_prepare_kernels, daemon=True)
+        self.imported = threading.Event()
+        """Set when the preparation imports nothing more: threads that import the same packages at once may see half of one."""
+        self._preparation = threading.Thread(target=_prepare_kernels, args=(self.imported,), daemon=True)
 
     def prepare(self) -> None:
         """Begin to import and compile what the first image calls, on a thread of its own; `render` waits for it."""
@@ -254,18 +263,22 @@ class FrameRenderer:
         return self._renderer
 
 
-def _prepare_kernels() -> None:
+def _prepare_kernels(imported: threading.Event) -> None:
     """Read the kernels, or compile them where the installation did not; the first image reports what fails here."""
     try:
         import torch
 
-        from .renderer.kernels.precompile import draw
+        from .renderer.kernels import get_kernel, precompile
         from .training import checkpoints  # noqa: F401 (the first image imports it as well)
 
-        if not torch.cuda.is_available():
-            draw()
+        kernel = get_kernel()
+        imported.set()
+        if not torch.cuda.is_available() and kernel.name == "numba":
+            precompile.draw(kernel)
     except Exception:  # noqa: BLE001 (in no request yet: the first image meets the same and answers with it)
         traceback.print_exc()
+    finally:
+        imported.set()
 
 
 def _write_shared(path: Path, pixels: np.ndarray) -> None:

@@ -1,5 +1,13 @@
 """The sidebar tab “SyncTalk” of the 3D View, one file a step."""
 
-from . import backend, composite, speak, subject, track, train
+from . import backend, composite, expression, speak, subject, track, train
 
-CLASSES = (*backend.CLASSES, *subject.CLASSES, *track.CLASSES, *train.CLASSES, *speak.CLASSES, *composite.CLASSES)
+CLASSES = (
+    *backend.CLASSES,
+    *subject.CLASSES,
+    *track.CLASSES,
+    *train.CLASSES,
+    *speak.CLASSES,
+    *expression.CLASSES,
+    *composite.CLASSES,
+)

@@ -82,3 +82,32 @@ def test_the_panel_offers_every_control(kit):
     panel = type("Drawn", (), {"draw": speak.SYNCTALK_PT_speak_options.draw, "layout": Layout()})()
     panel.draw(bpy.context)
     assert sorted(shown) == sorted(CHOSEN)
+
+
+def test_the_expression_panel_has_a_slider_for_each_shape_by_its_whole_name(kit, root):
+    shown = {}
+
+    class Layout:
+        """Notes the sliders drawn in it and in its parts, all of them open."""
+
+        def prop(self, owner, path, text, slider):
+            assert owner.path_resolve(path) == 0.0
+            assert slider
+            shown[path] = text
+
+        def label(self, **_options):
+            pass
+
+        def column(self, **_options):
+            return self
+
+        def panel(self, _name, default_closed):
+            assert default_closed
+            return self, self
+
+    expression = importlib.import_module(f"{kit.package}.panels.expression")
+    panel = type("Drawn", (), {"draw": expression.SYNCTALK_PT_expression.draw, "layout": Layout()})()
+    panel.draw(bpy.context)
+    assert set(shown) == {f'["{name}"]' for name in kit.names}
+    assert shown['["jawOpen"]'] == "Jaw Open"
+    assert shown['["mouthUpperUpLeft"]'] == "Mouth Upper Up Left"

@@ -9,28 +9,21 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from dataclasses import dataclass, replace
-from pathlib import Path
 
 import bpy
-import gpu
 import numpy as np
 
-from . import lettering, live_frame, viewport_drawing
+from . import lettering, live_frame, viewport_drawing, viewport_image
 from .backend_process import BackendError, shared_backend
 from .live_frame import FrameRequest, HeadFrame
 from .scene import camera as cameras
-from .scene import colour, compositor, marking, rig, view
-from .scene.directions import Directions
+from .scene import colour, compositor, marking, rig
 from .scene.errors import SceneError
 from .viewport_drawing import Picture
 
 logger = logging.getLogger("synctalk")
 
 _WAIT_S = 0.005
-_LARGEST_CARD_PX = 1600
-_PREVIEW_MS = 60.0
-"""How long a picture may take while the artist drags or scrubs; a larger one follows when the hand rests."""
 
 
 class SyncTalkRenderEngine(bpy.types.RenderEngine):
@@ -44,7 +37,7 @@ class SyncTalkRenderEngine(bpy.types.RenderEngine):
     bl_use_gpu_context = False
     """Pictures come from the backend: a final render needs no GPU, and so runs on farms that have none."""
 
-    _viewport: _Viewport | None = None
+    _viewport: viewport_image.Viewport | None = None
 
     # -- final render -----------------------------------------------------------------------------------------------
 
@@ -105,14 +98,14 @@ class SyncTalkRenderEngine(bpy.types.RenderEngine):
     def view_draw(self, context: bpy.types.Context, depsgraph: bpy.types.Depsgraph) -> None:
         """Draw the newest picture there is, and ask for a newer one where it is out of date."""
         if self._viewport is None:
-            self._viewport = _Viewport()
+            self._viewport = viewport_image.Viewport()
         viewport = self._viewport
         region = context.region
         try:
-            frame, place = _seen_by_region(context, depsgraph)
+            frame, place = viewport_image.seen_by_region(context, depsgraph)
             texture, failure = viewport.picture(frame, place), viewport.failure
         except Exception as error:  # noqa: BLE001 (an engine that raises leaves the view empty without a word)
-            failure, place = _sentence(error), _Place(0.0, 0.0, region.width, region.height, False)
+            failure, place = _sentence(error), viewport_image.Place(0.0, 0.0, region.width, region.height, False)
         self.update_stats("SyncTalk", failure or viewport.message)
         if failure:
             texture = viewport.card(failure, place)
@@ -125,7 +118,7 @@ class SyncTalkRenderEngine(bpy.types.RenderEngine):
             2 * place.height / region.height,
         )
         picture = Picture(texture, clip)
-        if (place.is_camera_frame or failure) and _footage_is_shown(context):
+        if (place.is_camera_frame or failure) and viewport_image.footage_is_shown(context):
             viewport_drawing.draw_after_overlays(region, picture)
         else:
             viewport_drawing.draw(picture)
@@ -170,176 +163,6 @@ def _fitted(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
     high = np.minimum(low + 1, pixels.shape[0] - 1)
     weight = np.clip(rows - low, 0, 1)[:, None, None].astype(np.float32)
     return pixels[low, :width] * (1 - weight) + pixels[high, :width] * weight
-
-
-# -- the viewport's picture ---------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where in a region a picture belongs, in pixels from its lower left corner."""
-
-    x: float
-    y: float
-    width: float
-    height: float
-    is_camera_frame: bool
-    """The picture fills the camera's frame, wherever the artist pans and zooms it to; else it fills the region."""
-
-
-class _Viewport:
-    """The picture of one 3D view: at most one request under way, the last answer on the graphics card.
-
-    While what is wanted keeps changing, small pictures are asked for, as large as can be had in `_PREVIEW_MS`; when it
-    rests, the whole one.
-    """
-
-    def __init__(self) -> None:
-        self.message = ""
-        """What the backend does before it can draw."""
-        self.failure = ""
-        """Why there is no image of what is wanted now."""
-        self._card: tuple[tuple[str, int, int], gpu.types.GPUTexture] | None = None
-        self._texture: gpu.types.GPUTexture | None = None
-        self._texture_fills_frame = False
-        self._wanted: HeadFrame | None = None
-        self._head_version = 0.0
-        self._is_moving = False
-        self._request: FrameRequest | None = None
-        self._asked: HeadFrame | None = None
-        """What the request under way, or else the last one, is for; at full size."""
-        self._asked_for_frame = False
-        self._is_settled = False
-        """Whether there is nothing more to ask for what is wanted: it is shown, or has failed."""
-        self._ms_a_pixel: float | None = None
-
-    def picture(self, frame: HeadFrame, place: _Place) -> gpu.types.GPUTexture | None:
-        """The best picture there is to fill `place` with; asks for a better one where it is not of `frame`."""
-        version = _head_version(frame.workspace)
-        if not frame.is_same_as(self._wanted) or version != self._head_version:
-            self._wanted, self._head_version = frame, version
-            self._is_moving, self._is_settled, self.failure = True, False, ""
-        self._take_answer()
-        if not self._is_settled and self._request is None:
-            self._ask(frame, place)
-        return self._texture if self._texture_fills_frame == place.is_camera_frame else None
-
-    def card(self, text: str, place: _Place) -> gpu.types.GPUTexture:
-        """A failure as an image for `place`."""
-        scale = min(1.0, _LARGEST_CARD_PX / max(place.width, place.height, 1.0))
-        key = text, max(1, round(place.width * scale)), max(1, round(place.height * scale))
-        if self._card is None or self._card[0] != key:
-            self._card = key, viewport_drawing.texture_of(lettering.card(*key, most=0.8))
-        return self._card[1]
-
-    def _ask(self, frame: HeadFrame, place: _Place) -> None:
-        pixels = frame.pinhole.width * frame.pinhole.height
-        factor = view.preview_factor(self._ms_a_pixel, pixels, _PREVIEW_MS) if self._is_moving else 1.0
-        if factor == 1.0:
-            self._is_moving = False
-        asked = replace(frame, pinhole=frame.pinhole.resized(factor)) if factor < 1.0 else frame
-        self._asked, self._asked_for_frame = frame, place.is_camera_frame
-        try:
-            self._request = FrameRequest(shared_backend(user_asked=False), asked)
-        except BackendError as error:
-            self.failure, self._is_settled = str(error), True  # until something changes
-            return
-        _watch(self._request)
-
-    def _take_answer(self) -> None:
-        if self._request is None:
-            return
-        if not self._request.poll():
-            self.message = self._request.stage or self.message
-            return
-        request, self._request = self._request, None
-        is_wanted = self._asked is not None and self._asked.is_same_as(self._wanted)
-        try:
-            pixels, ms = request.take()
-        except BackendError as error:
-            if error.kind != "cancelled":  # else a render took its place, and it is asked for again
-                self.failure, self._is_settled = (str(error) if is_wanted else ""), is_wanted
-            return
-        self.message = self.failure = ""
-        height, width = pixels.shape[:2]
-        if ms > 0:
-            self._ms_a_pixel = ms / (width * height)
-        pixels = colour.from_linear_rec709(pixels)
-        self._texture = viewport_drawing.texture_of(pixels)
-        self._texture_fills_frame = self._asked_for_frame
-        if is_wanted:
-            # The hand rests: the next picture is a whole one, unless this one was.
-            self._is_settled, self._is_moving = not self._is_moving, False
-
-    def __del__(self) -> None:
-        if self._request is not None:
-            self._request.abandon()
-
-
-def _seen_by_region(context: bpy.types.Context, depsgraph: bpy.types.Depsgraph) -> tuple[HeadFrame, _Place]:
-    """What the region shows of the head, and where in it."""
-    scene, region, region_view = depsgraph.scene, context.region, context.region_data
-    found = rig.require_rig(scene.original)
-    workspace = str(found.workspace)
-    space = context.space_data
-    lens = space.camera if space.use_local_camera else scene.camera
-    if region_view.view_perspective == "CAMERA" and lens is not None and lens.type == "CAMERA":
-        camera = lens.evaluated_get(depsgraph)
-        viewpoint = rig.world_matrix(camera)
-        x, y, width, height = view.frame_in_region(
-            np.array(camera.data.view_frame(scene=scene)),
-            viewpoint,
-            np.array(region_view.perspective_matrix),
-            region.width,
-            region.height,
-        )
-        whole = cameras.camera_intrinsics(scene, camera, *cameras.render_size(scene))
-        pinhole = whole.resized(min(1.0, max(width, 1.0) / whole.width))
-        directions = rig.read_rig(found, depsgraph, viewpoint)
-        return HeadFrame(workspace, pinhole, directions), _Place(x, y, width, height, True)
-    window_matrix = np.array(region_view.window_matrix)
-    pinhole = view.view_pinhole(window_matrix, region.width, region.height)
-    directions = rig.read_rig(found, depsgraph, np.linalg.inv(np.array(region_view.view_matrix, np.float64)))
-    if view.is_orthographic(window_matrix):
-        directions = Directions(view.far_away(directions.head_to_camera), directions.blendshapes)
-    return HeadFrame(workspace, pinhole, directions), _Place(0.0, 0.0, region.width, region.height, False)
-
-
-def _footage_is_shown(context: bpy.types.Context) -> bool:
-    space = context.space_data
-    lens = space.camera if space.use_local_camera else context.scene.camera
-    if lens is None or lens.type != "CAMERA" or context.region_data.view_perspective != "CAMERA":
-        return False
-    data = lens.data
-    shown = any(item.show_background_image and item.image for item in data.background_images)
-    return space.overlay.show_overlays and data.show_background_images and shown
-
-
-def _head_version(workspace: str) -> float:
-    """Changes when training has written a better head."""
-    try:
-        return (Path(workspace) / "checkpoints" / "config.json").stat().st_mtime
-    except OSError:
-        return 0.0
-
-
-def _watch(request: FrameRequest) -> None:
-    """Have the 3D views drawn again when `request` is answered, or tells what it waits for."""
-    told = request.stage
-
-    def look() -> float | None:
-        nonlocal told
-        if not request.poll() and request.stage == told:
-            return 0.01
-        told = request.stage
-        for manager in bpy.data.window_managers:
-            for window in manager.windows:
-                for area in window.screen.areas:
-                    if area.type == "VIEW_3D" and area.spaces.active.shading.type == "RENDERED":
-                        area.tag_redraw()
-        return None if request.poll() else 0.01
-
-    bpy.app.timers.register(look, first_interval=0.01)
 
 
 # -- registration -------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from . import footage, nodes, render_size, rig, warning
+from . import composite_groups, footage, nodes, render_size, rig, warning
 from .errors import SceneError
 from .scene_setup import FIRST_FRAME
 from .subject import Subject
@@ -80,20 +80,18 @@ def _build(tree: nodes.Tree, subject: Subject) -> None:
 
     clip = _image_node(tree, frames["Footage"], "footage", "Footage", (0, 220))
     plate = _image_node(tree, frames["Clean plate"], "plate", "Footage without the head", (0, -260))
-    placed = _marked(nodes.group_node(tree, _group(_PLACE, _build_place)), "place", frames["Clean plate"], (320, -160))
+    placed = _marked(nodes.group_node(tree, composite_groups.place()), "place", frames["Clean plate"], (320, -160))
     set_place(placed, subject)
     tree.links.new(_trimmed(tree, frames["Footage"], clip, subject), placed.inputs["Footage"])
     tree.links.new(plate.outputs["Image"], placed.inputs["Plate"])
 
     soft = _marked(
-        nodes.group_node(tree, _group(_EDGE, _build_edge)), "edge softness", frames["Edge softness"], (420, -740)
+        nodes.group_node(tree, composite_groups.edge()), "edge softness", frames["Edge softness"], (420, -740)
     )
 
-    sized = _marked(
-        nodes.group_node(tree, _group(_SIZE, render_size.build)), "at render size", frames["Output"], (680, -160)
-    )
+    sized = _marked(nodes.group_node(tree, composite_groups.size()), "at render size", frames["Output"], (680, -160))
     tree.links.new(placed.outputs[0], sized.inputs["Image"])
-    over = _marked(nodes.group_node(tree, _group(_OVER, _build_over)), "output", frames["Output"], (920, -300))
+    over = _marked(nodes.group_node(tree, composite_groups.over()), "output", frames["Output"], (920, -300))
     tree.links.new(sized.outputs[0], over.inputs["Background"])
     tree.links.new(soft.outputs[0], over.inputs["Head"])
     final = nodes.output_socket(tree)
@@ -141,7 +139,7 @@ def _connect_head(
             _marked(tree.nodes.new("CompositorNodeRLayers"), wanted, frame, (0, -740)).scene = scene
         else:
             baked = _image_node(tree, frame, wanted, "Baked head", (-280, -740))
-            sized = _marked(nodes.group_node(tree, _group(_SIZE, render_size.build)), _BAKED_SIZE, frame, (0, -740))
+            sized = _marked(nodes.group_node(tree, composite_groups.size()), _BAKED_SIZE, frame, (0, -740))
             tree.links.new(baked.outputs["Image"], sized.inputs["Image"])
         for socket in targets:
             tree.links.new(_head_output(tree, wanted), socket)
@@ -204,88 +202,12 @@ def _replace_fixed_size(tree: nodes.Tree) -> None:
     if old is None or old.bl_idname == "CompositorNodeGroup":
         return
     place = tuple(old.location)
-    new = _marked(nodes.group_node(tree, _group(_SIZE, render_size.build)), "at render size", old.parent, place)
+    new = _marked(nodes.group_node(tree, composite_groups.size()), "at render size", old.parent, place)
     for link in list(old.inputs[0].links):
         tree.links.new(link.from_socket, new.inputs["Image"])
     for link in list(old.outputs[0].links):
         tree.links.new(new.outputs[0], link.to_socket)
     tree.nodes.remove(old)
-
-
-# -- groups -------------------------------------------------------------------------------------------------------------
-
-_PLACE, _EDGE, _OVER = "SyncTalk In its place", "SyncTalk Edge softness", "SyncTalk Laid over"
-_SIZE = "SyncTalk At the render's size"
-
-
-def _build_place(tree: nodes.Tree, source: nodes.Node, target: nodes.Node) -> None:
-    """The plate over its part of the footage, the seam feathered towards the inside; none where it ends at the picture's."""
-    nodes.add_input(tree, "Footage", "Color")
-    nodes.add_input(tree, "Plate", "Color")
-    nodes.add_input(tree, "X", "Float", 0.0, tip="From the middle of the picture, in its pixels")
-    nodes.add_input(tree, "Y", "Float", 0.0, tip="From the middle of the picture, in its pixels, upwards")
-    nodes.add_input(tree, "Scale", "Float", 1.0, tip="Pixels of the picture for one of the plate")
-    nodes.add_input(tree, "Feather", "Float", 0.0, (0.0, 100.0), tip="Width of the seam, in pixels")
-    nodes.add_output(tree)
-    whole = source.outputs["Footage"]
-    moved = nodes.transform(
-        tree, source.outputs["Plate"], source.outputs["X"], source.outputs["Y"], source.outputs["Scale"]
-    )
-    # Over nothing of the footage's size first: then the plate's outline can be blurred in the footage's pixels.
-    nothing = nodes.set_alpha(tree, whole, 0.0, replace=False)
-    plate = nodes.alpha_over(tree, nothing, moved).outputs[0]
-    outline = nodes.blur(tree, nodes.alpha_of(tree, plate), source.outputs["Feather"])
-    inside = nodes.math(tree, "SUBTRACT", nodes.math(tree, "MULTIPLY", outline, 2.0), 1.0, clamp=True)
-    feathered = nodes.set_alpha(tree, plate, inside, replace=False)
-    tree.links.new(nodes.alpha_over(tree, whole, feathered).outputs[0], target.inputs[0])
-
-
-def _build_edge(tree: nodes.Tree, source: nodes.Node, target: nodes.Node) -> None:
-    """Softens and shrinks the head's outline.
-
-    Colour and alpha are blurred as one, premultiplied, and only ever multiplied by what is at most 1: colour that is not
-    there (black) never enters, so no setting makes a fringe.
-    """
-    nodes.add_input(tree, "Head", "Color")
-    nodes.add_input(tree, "Softness", "Float", 1.0, (0.0, 50.0), tip="How far the outline is blurred, in pixels")
-    nodes.add_input(tree, "Shrink", "Float", 0.0, (0.0, 1.0), tip="Takes the outline in by up to the softness")
-    nodes.add_output(tree)
-    head, shrink = source.outputs["Head"], source.outputs["Shrink"]
-    soft = nodes.blur(tree, head, source.outputs["Softness"])
-    matte = nodes.alpha_of(tree, soft)
-    outside = nodes.math(tree, "SUBTRACT", 1.0, matte)
-    # 4 a (1 - a): 1 on the outline, 0 inside, where the face keeps its detail, and outside.
-    outline = nodes.math(tree, "MULTIPLY", nodes.math(tree, "MULTIPLY", matte, outside), 4.0, clamp=True)
-    mixed = nodes.mix(tree, outline, head, soft)
-    taken = nodes.math(tree, "MULTIPLY", nodes.math(tree, "MULTIPLY", shrink, outside), 2.0)
-    kept = nodes.math(tree, "SUBTRACT", 1.0, taken, clamp=True)
-    tree.links.new(nodes.set_alpha(tree, mixed, kept, replace=False), target.inputs[0])
-
-
-def _build_over(tree: nodes.Tree, source: nodes.Node, target: nodes.Node) -> None:
-    """The head over the background, in display-encoded values.
-
-    The head learnt its transparency from pictures mixed so; mixed in linear light, hair would come out too thin.
-    """
-    nodes.add_input(tree, "Background", "Color")
-    nodes.add_input(tree, "Head", "Color")
-    nodes.add_output(tree)
-    head = nodes.display_encoded(tree, nodes.straight(tree, source.outputs["Head"]))
-    background = nodes.display_encoded(tree, source.outputs["Background"])
-    over = nodes.alpha_over(tree, background, nodes.premultiplied(tree, head))
-    tree.links.new(nodes.scene_linear(tree, over.outputs[0]), target.inputs[0])
-
-
-def _group(name: str, build) -> nodes.Tree:
-    """The group that `build` fills, made once a file."""
-    found = next((group for group in bpy.data.node_groups if group.get(_ROLE) == name), None)
-    if found is not None:
-        return found
-    tree, source, target = nodes.new_group(name.removeprefix("SyncTalk "))
-    tree[_ROLE] = name
-    build(tree, source, target)
-    nodes.arrange(tree, source, target)
-    return tree
 
 
 # -- nodes of the scene's tree ------------------------------------------------------------------------------------------

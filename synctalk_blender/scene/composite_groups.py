@@ -1,0 +1,101 @@
+"""The node groups that a composite is made of, each made once a file: the plate in its place, the soft edge, the size, the mix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import bpy
+
+from . import nodes, render_size
+
+_ROLE = "synctalk_role"
+
+
+def place() -> nodes.Tree:
+    """The plate over its part of the footage."""
+    return _group("SyncTalk In its place", _build_place)
+
+
+def edge() -> nodes.Tree:
+    """The head with a soft outline."""
+    return _group("SyncTalk Edge softness", _build_edge)
+
+
+def size() -> nodes.Tree:
+    """What has the footage's size, where it lies in the render."""
+    return _group("SyncTalk At the render's size", render_size.build)
+
+
+def over() -> nodes.Tree:
+    """The head over the background."""
+    return _group("SyncTalk Laid over", _build_over)
+
+
+def _build_place(tree: nodes.Tree, source: nodes.Node, target: nodes.Node) -> None:
+    """The plate over its part of the footage, the seam feathered towards the inside; none where it ends at the picture's."""
+    nodes.add_input(tree, "Footage", "Color")
+    nodes.add_input(tree, "Plate", "Color")
+    nodes.add_input(tree, "X", "Float", 0.0, tip="From the middle of the picture, in its pixels")
+    nodes.add_input(tree, "Y", "Float", 0.0, tip="From the middle of the picture, in its pixels, upwards")
+    nodes.add_input(tree, "Scale", "Float", 1.0, tip="Pixels of the picture for one of the plate")
+    nodes.add_input(tree, "Feather", "Float", 0.0, (0.0, 100.0), tip="Width of the seam, in pixels")
+    nodes.add_output(tree)
+    whole = source.outputs["Footage"]
+    moved = nodes.transform(
+        tree, source.outputs["Plate"], source.outputs["X"], source.outputs["Y"], source.outputs["Scale"]
+    )
+    # Over nothing of the footage's size first: then the plate's outline can be blurred in the footage's pixels.
+    nothing = nodes.set_alpha(tree, whole, 0.0, replace=False)
+    plate = nodes.alpha_over(tree, nothing, moved).outputs[0]
+    outline = nodes.blur(tree, nodes.alpha_of(tree, plate), source.outputs["Feather"])
+    inside = nodes.math(tree, "SUBTRACT", nodes.math(tree, "MULTIPLY", outline, 2.0), 1.0, clamp=True)
+    feathered = nodes.set_alpha(tree, plate, inside, replace=False)
+    tree.links.new(nodes.alpha_over(tree, whole, feathered).outputs[0], target.inputs[0])
+
+
+def _build_edge(tree: nodes.Tree, source: nodes.Node, target: nodes.Node) -> None:
+    """Softens and shrinks the head's outline.
+
+    Colour and alpha are blurred as one, premultiplied, and only ever multiplied by what is at most 1: colour that is not
+    there (black) never enters, so no setting makes a fringe.
+    """
+    nodes.add_input(tree, "Head", "Color")
+    nodes.add_input(tree, "Softness", "Float", 1.0, (0.0, 50.0), tip="How far the outline is blurred, in pixels")
+    nodes.add_input(tree, "Shrink", "Float", 0.0, (0.0, 1.0), tip="Takes the outline in by up to the softness")
+    nodes.add_output(tree)
+    head, shrink = source.outputs["Head"], source.outputs["Shrink"]
+    soft = nodes.blur(tree, head, source.outputs["Softness"])
+    matte = nodes.alpha_of(tree, soft)
+    outside = nodes.math(tree, "SUBTRACT", 1.0, matte)
+    # 4 a (1 - a): 1 on the outline, 0 inside, where the face keeps its detail, and outside.
+    outline = nodes.math(tree, "MULTIPLY", nodes.math(tree, "MULTIPLY", matte, outside), 4.0, clamp=True)
+    mixed = nodes.mix(tree, outline, head, soft)
+    taken = nodes.math(tree, "MULTIPLY", nodes.math(tree, "MULTIPLY", shrink, outside), 2.0)
+    kept = nodes.math(tree, "SUBTRACT", 1.0, taken, clamp=True)
+    tree.links.new(nodes.set_alpha(tree, mixed, kept, replace=False), target.inputs[0])
+
+
+def _build_over(tree: nodes.Tree, source: nodes.Node, target: nodes.Node) -> None:
+    """The head over the background, in display-encoded values.
+
+    The head learnt its transparency from pictures mixed so; mixed in linear light, hair would come out too thin.
+    """
+    nodes.add_input(tree, "Background", "Color")
+    nodes.add_input(tree, "Head", "Color")
+    nodes.add_output(tree)
+    head = nodes.display_encoded(tree, nodes.straight(tree, source.outputs["Head"]))
+    background = nodes.display_encoded(tree, source.outputs["Background"])
+    over = nodes.alpha_over(tree, background, nodes.premultiplied(tree, head))
+    tree.links.new(nodes.scene_linear(tree, over.outputs[0]), target.inputs[0])
+
+
+def _group(name: str, build: Callable[[nodes.Tree, nodes.Node, nodes.Node], None]) -> nodes.Tree:
+    """The group that `build` fills, made once a file."""
+    found = next((group for group in bpy.data.node_groups if group.get(_ROLE) == name), None)
+    if found is not None:
+        return found
+    tree, source, target = nodes.new_group(name.removeprefix("SyncTalk "))
+    tree[_ROLE] = name
+    build(tree, source, target)
+    nodes.arrange(tree, source, target)
+    return tree

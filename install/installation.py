@@ -57,10 +57,6 @@ class Installation:
         packages = len(self.lock.packages) + bool(self.spec.torch)
         self.total = packages + self.spec.last_step_parts
         self._check_path(base, device)
-        self._check_disk(self.bytes_total + int(self.lock.download_size * UNPACKED) + torch_installed)
-        yield self._event("prepare", f"{packages} packages, {megabytes(self.bytes_total)} to download")
-        if self.spec.system_libraries:
-            yield from system_libraries.ensure(self.spec.system_libraries, base, self.cancelled)
         marker = {
             "lock": self.lock.path.name,
             "fingerprint": fingerprint(self.spec, version),
@@ -68,6 +64,10 @@ class Installation:
             "device": device,
         }
         if needs_packages(self.spec):
+            self._check_disk(self.bytes_total + int(self.lock.download_size * UNPACKED) + torch_installed)
+            yield self._event("prepare", f"{packages} packages, {megabytes(self.bytes_total)} to download")
+            if self.spec.system_libraries:
+                yield from system_libraries.ensure(self.spec.system_libraries, base, self.cancelled)
             yield from self._packages(base, version, device)
             # What is interrupted below is finished, not made again, also in an update, and needs no network.
             write_marker(self.folder, {"complete": False, "packages": True, **marker})

@@ -132,6 +132,17 @@ def test_the_first_frame_tells_that_it_has_to_prepare(client, trained_once, tmp_
     assert not client.notes
 
 
+def test_serve_has_the_kernels_before_an_image_is_asked_for(root):
+    pytest.importorskip("numba")
+    code = (
+        "import threading; from backend import server; imported = threading.Event(); server._prepare_kernels(imported)\n"
+        "from backend.renderer.kernels import numba_kernel\n"
+        "print(imported.is_set(), len(numba_kernel._draw.signatures))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "1"], done.stderr
+
+
 def test_a_frame_that_cannot_be_drawn_says_why(client, processed_once, trained_once, tmp_path):
     memory = tmp_path / "frame"
     memory.write_bytes(b"\0" * 64)

@@ -54,4 +54,22 @@ class SYNCTALK_PT_bake(OptionsPanel, bpy.types.Panel):
         layout.operator("synctalk.bake", icon="RENDER_ANIMATION")
 
 
-CLASSES = (SYNCTALK_PT_composite, SYNCTALK_PT_bake)
+class SYNCTALK_PT_unmarked_output(bpy.types.Panel):
+    """In Blender's own Output panel, below the format: said only where that has no place for the note."""
+
+    bl_label = "SyncTalk"
+    bl_space_type = "PROPERTIES"
+    bl_region_type = "WINDOW"
+    bl_context = "output"
+    bl_parent_id = "RENDER_PT_output"
+    bl_options = {"HIDE_HEADER"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return marking.PROPERTY in context.scene and bool(marking.missing_note(context.scene))
+
+    def draw(self, context: bpy.types.Context) -> None:
+        label_lines(self.layout, context, marking.missing_note(context.scene), icon="ERROR")
+
+
+CLASSES = (SYNCTALK_PT_composite, SYNCTALK_PT_bake, SYNCTALK_PT_unmarked_output)

@@ -152,3 +152,15 @@ def test_a_format_without_a_place_for_the_note_says_so(kit):
     assert marking.missing_note(kit.scene) == ""
     kit.scene.render.ffmpeg.format = "MPEG2"
     assert "MPEG2 files have no place" in marking.missing_note(kit.scene)
+
+
+def test_blender_s_output_panel_says_so_too_for_a_scene_with_a_head(kit):
+    import bpy
+
+    panel, image = bpy.types.SYNCTALK_PT_unmarked_output, kit.scene.render.image_settings
+    image.file_format = "BMP"
+    assert not panel.poll(bpy.context), "no head, nothing to say"
+    kit.import_tracking(kit.workspace())
+    assert panel.poll(bpy.context)
+    image.file_format = "PNG"
+    assert not panel.poll(bpy.context)

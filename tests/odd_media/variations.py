@@ -8,6 +8,8 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from . import master
 
 X264 = "-c:v libx264 -preset veryfast -crf 18"
@@ -290,25 +292,10 @@ def _trimmed(variation: Variation, made: Path) -> bytes:
 
 
 def _check_audio(made: Path, least_s: float) -> None:
-    """Draw again where ffmpeg wrote no audio, or not all of it, and said nothing."""
-    decode = [
-        "ffmpeg",
-        "-nostdin",
-        "-v",
-        "error",
-        "-i",
-        str(made),
-        "-map",
-        "0:a:0",
-        "-ac",
-        "1",
-        "-ar",
-        "8000",
-        "-f",
-        "s16le",
-        "-",
-    ]
-    if len(subprocess.run(decode, check=True, capture_output=True).stdout) < 2 * 8000 * least_s:
+    """Draw again where ffmpeg wrote no audio, silence, or not all of it, and said nothing."""
+    decode = [*_FFMPEG, "-i", str(made), "-map", "0:a:0", "-ac", "1", "-ar", "8000", "-f", "s16le", "-"]
+    samples = np.frombuffer(subprocess.run(decode, check=True, capture_output=True).stdout, "<i2")
+    if len(samples) < 8000 * least_s or np.abs(samples.astype(int)).max() < 1000:
         raise subprocess.CalledProcessError(1, decode)
 
 

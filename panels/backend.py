@@ -38,10 +38,11 @@ def _draw_install(layout: bpy.types.UILayout, context: bpy.types.Context, known:
     }[known.backend]
     label_lines(layout, context, sentence)
     layout.row().prop(settings, "device", expand=True)
-    size = backend_environment.size_estimate(settings.device)
-    folder = preferences.environment_root() / backend_environment.NAME
-    label_lines(layout, context, f"{size}, into {folder}", icon="IMPORT")
-    if not bpy.app.online_access and backend_environment.needs_network(preferences.environment_root(), settings.device):
+    root = preferences.environment_root()
+    downloads = backend_environment.needs_network(root, settings.device)
+    size = backend_environment.size_estimate(settings.device) if downloads else "Only kernels to compile, no download"
+    label_lines(layout, context, f"{size}, into {root / backend_environment.NAME}", icon="IMPORT")
+    if downloads and not bpy.app.online_access:
         label_lines(layout, context, "Blender may not go online, which the download needs.", icon="INTERNET_OFFLINE")
         if not bpy.app.online_access_override:
             layout.operator("extensions.userpref_allow_online", text="Allow Online Access", icon="INTERNET")

@@ -23,6 +23,7 @@ scene.cycles.samples, scene.cycles.device = 1, "CPU"
 scene.render.filepath = image
 scene.frame_set(2)
 bpy.ops.render.render(write_still=True)
+bpy.ops.wm.save_as_mainfile(filepath=blend)
 sys.stdout.flush()
 os._exit(0)
 """
@@ -106,3 +107,31 @@ def test_baked_frames_need_neither_engine_nor_warning(kit):  # noqa: F811
     assert there.shape == live.shape
     assert warned(there) == 0
     assert np.abs(there[..., 2] - synthetic.PLATE_BLUE).max() < 0.02
+
+
+def test_a_file_that_was_saved_elsewhere_renders_here_without_the_warning(kit):  # noqa: F811
+    import bpy
+
+    composed(kit)
+    here = kit.render(2)
+    assert warned(rendered_elsewhere(kit)) > 0.4
+    bpy.ops.wm.open_mainfile(filepath=str(kit.tmp_path / "scene.blend"))
+    kit.scene.render.engine = "SYNCTALK"  # which the Blender there had changed
+    assert differing(kit.render(2), here) == 0
+
+
+def test_another_engine_and_back_leaves_no_warning(kit):  # noqa: F811
+    import bpy
+
+    composed(kit)
+    here = kit.render(2)
+    kit.scene.render.engine = "CYCLES"
+    kit.scene.cycles.samples = 1
+    assert warned(kit.render(2)) > 0.4, "another engine renders no head"
+    kit.scene.render.engine = "SYNCTALK"
+    assert differing(kit.render(2), here) == 0
+    kit.scene.render.engine = "CYCLES"
+    bpy.ops.wm.save_as_mainfile(filepath=str(kit.tmp_path / "other.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(kit.tmp_path / "other.blend"))
+    kit.scene.render.engine = "SYNCTALK"
+    assert differing(kit.render(2), here) == 0

@@ -56,7 +56,7 @@ TYPICAL: dict[str, Typical] = {
     "carving the hull": Typical(3.5, 0.0),
     "choosing the focal length": Typical(1.0, 0.04),
     "saving the head": Typical(4.0, 0.0),
-    "measuring mouth and eyes": Typical(2.0, 0.07),
+    "measuring mouth and eyes": Typical(3.5, 0.09),
 }
 
 

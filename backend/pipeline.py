@@ -215,7 +215,7 @@ def _announce_training(
     if preset.focal_factors:
         units["choosing the focal length"] = (1 + len(preset.focal_factors)) * train.FOCAL_STEPS
     units["training"] = 60 * (preset.minutes if minutes is None else minutes)
-    units |= {train.SAVING: 1, readiness.STAGE: readiness.FRAMES}
+    units |= {train.SAVING: 1, readiness.STAGE: readiness.RENDERED}
     reporter.plan(units, clock="training")
 
 
@@ -225,7 +225,7 @@ def measure(root: Path, reporter: Reporter) -> dict[str, Any] | None:
 
     workspace = Workspace.open(root)
     with workspace.locked():
-        reporter.plan({readiness.STAGE: readiness.FRAMES})
+        reporter.plan({readiness.STAGE: readiness.RENDERED})
         ready = readiness.measure(workspace, reporter)
     return None if ready is None else ready.to_json()
 

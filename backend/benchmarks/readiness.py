@@ -34,7 +34,9 @@ _BLINK = [BLENDSHAPE_NAMES.index(name) for name in ("eyeBlinkLeft", "eyeBlinkRig
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the benchmark's arguments on `parser`."""
-    parser.add_argument("--workspace", type=Path, nargs="+", required=True, help="trained heads; each is measured again")
+    parser.add_argument(
+        "--workspace", type=Path, nargs="+", required=True, help="trained heads; each is measured again"
+    )
     parser.add_argument("--audio", type=Path, required=True, help="new speech")
 
 

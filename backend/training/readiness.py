@@ -37,7 +37,7 @@ SIZE = 256
 STAGE = "measuring mouth and eyes"
 
 _FILE = "readiness.json"
-_RENDERED = FRAMES + 2 * BASES
+RENDERED = FRAMES + 2 * BASES
 _BLINK_INDEX = np.array([BLENDSHAPE_NAMES.index(name) for name in ("eyeBlinkLeft", "eyeBlinkRight")])
 _UPPER_INDEX = np.array([BLENDSHAPE_NAMES.index(name) for name in UPPER_FACE])
 
@@ -121,7 +121,7 @@ def measure(workspace: Workspace, reporter: Reporter) -> Readiness | None:
     except ModelError as error:
         reporter.warning(f"Whether mouth and eyes of the head move could not be measured: {error}")
         return None
-    reporter.progress(STAGE, _RENDERED, _RENDERED)
+    reporter.progress(STAGE, RENDERED, RENDERED)
     rendered, sliders = rendered[:FRAMES], rendered[FRAMES:]
     clip = tracking.landmarks_px[tracking.valid]
     blink_range = motion_range(eye_opening(clip))
@@ -176,7 +176,7 @@ def _rendered(
             conditions[_BLINK_INDEX] = slider
             asked.append((pose, conditions))
     for done, (pose, conditions) in enumerate(asked):
-        reporter.progress(STAGE, done, _RENDERED)
+        reporter.progress(STAGE, done, RENDERED)
         rgba = renderer.render(camera, tracking.head_to_camera[pose], conditions).rgba
         yield over(rgba, _resized(workspace.read_plate(pose)))
 

@@ -30,6 +30,9 @@ MIN_SPEECH_S = 0.3
 _GAP_S = 0.05
 """Time stamps of sound that are off by less are rounding, not a gap."""
 
+_SPLICE_GAP_S, _NEAR_S = 0.005, 0.5
+"""Where files were joined less is a gap too: the padding of audio codecs."""
+
 
 def read_audio(path: str | os.PathLike, rate: int = RATE) -> np.ndarray:
     """The sound of an audio or video file.
@@ -225,9 +228,13 @@ def picture_time_audio(source: Path) -> Iterator[np.ndarray]:
 def _resampled(path: Path, rate: int) -> Iterator[tuple[float, np.ndarray]]:
     """(time of the first sample, mono samples at `rate`), one run of gapless sound after another."""
     resampler, time_s, expected_s, source_rate = None, 0.0, 0.0, 0
+    splices_s: list[float] | None = None
     for chunk_s, chunk, chunk_rate in _decoded(path):
+        if splices_s is None:
+            splices_s = [splice.at_s for splice in timeline_of(path).splices]
         # A gap, or an overlap, begins a new run, as does a change of rate (a broadcast cut).
-        if resampler is not None and (abs(chunk_s - expected_s) > _GAP_S or chunk_rate != source_rate):
+        rounding_s = _SPLICE_GAP_S if any(abs(chunk_s - at_s) < _NEAR_S for at_s in splices_s) else _GAP_S
+        if resampler is not None and (abs(chunk_s - expected_s) > rounding_s or chunk_rate != source_rate):
             yield time_s, np.clip(resampler.resample_chunk(np.zeros(0, np.float32), last=True), -1, 1)
             resampler = None
         if resampler is None:

@@ -10,6 +10,10 @@ PAUSE_S = 1.0
 """A gap longer than this in all tracks is a pause in the recording, or a broken time stamp."""
 
 
+_PADDING_S = 0.3
+"""Audio codecs begin a file with up to a packet of silence and end it with another: AAC of 8 kHz 128 ms each."""
+
+
 @dataclass(frozen=True)
 class Splice:
     """A place at which the time stamps were corrected.
@@ -64,7 +68,8 @@ class _Gap:
 def correct(tracks: list[Spans]) -> tuple[Splice, ...]:
     """Set the tracks' `shift_s` so that time runs on; the places where it did not.
 
-    A part is put behind the part before it: nothing overlaps, and its tracks keep their places against each other. A
+    A part is put behind the part before it, and its tracks keep their places against each other; nothing overlaps but
+    the padding of audio codecs. A
     gap that is filled by no other track is left out of all tracks that have it; one that another track fills stays.
     """
     places: list[tuple[int, int, float, tuple[str, ...]]] = []
@@ -77,7 +82,7 @@ def correct(tracks: list[Spans]) -> tuple[Splice, ...]:
         starts_s = {index: _first_s(tracks[index], packets) for index, packets in inside.items()}
         offsets_s = {index: end_s[index] - starts_s[index] for index in inside if index in end_s}
         if offsets_s:
-            longest = max(offsets_s, key=lambda index: offsets_s[index])
+            longest = _leading(tracks, offsets_s)
             for index, packets in inside.items():
                 tracks[index].shift_s[packets] += offsets_s[longest]
             first = inside[longest][np.argmin(tracks[longest].start_s[inside[longest]])]
@@ -91,6 +96,13 @@ def correct(tracks: list[Spans]) -> tuple[Splice, ...]:
         for to_s in (tracks[index].start_s[packet],)
     )
     return tuple(sorted(found, key=lambda splice: splice.at_s))
+
+
+def _leading(tracks: list[Spans], offsets_s: dict[int, float]) -> int:
+    """The track that says how far a part is moved: the one that needs it most, or the video where only padding is longer."""
+    longest = max(offsets_s, key=lambda index: offsets_s[index])
+    video = next((index for index in offsets_s if tracks[index].kind == "video"), longest)
+    return video if offsets_s[longest] - offsets_s[video] <= _PADDING_S else longest
 
 
 def _first_s(track: Spans, packets: np.ndarray) -> float:

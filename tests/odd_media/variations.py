@@ -256,7 +256,7 @@ def _make(variation: Variation, draw: random.Random, source: Path, folder: Path)
     try:
         data = b"".join(_encoded(source, part, late_s, output, variation.has_audio, made) for part in parts)
         variation.starts_s, variation.lasts_s = starts_s, lasts_s
-        if suffix in ("mp4", "mov") and video == "h264 bframes" and not late_s and draw.random() < 0.5:
+        if suffix in ("mp4", "mov") and video.startswith("h264") and not late_s and draw.random() < 0.3:
             data = _trimmed(variation, made)
         _write(variation, draw, data)
     finally:

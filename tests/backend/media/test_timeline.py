@@ -162,25 +162,25 @@ def test_the_end_of_a_damaged_track_is_reported(tmp_path, clips):
 
 
 @pytest.mark.parametrize("lengths", [(50, 60), (60, 50), (40, 40)])
-@pytest.mark.parametrize("bframes", ["0", "3"])
-def test_joined_transport_streams_lose_nothing(tmp_path, clips, lengths, bframes):
+@pytest.mark.parametrize(("bframes", "rate"), [("0", 48000), ("3", 48000), ("3", 8000)])
+def test_joined_transport_streams_lose_nothing(tmp_path, clips, lengths, bframes, rate):
     joined, first = tmp_path / "joined.ts", 0
     for part, count in enumerate(lengths):
         path = clips.make(
             tmp_path / f"{part}.ts",
             map(clips.numbered, range(first, first + count)),
             options={"crf": "10", "bf": bframes, "b_strategy": "0"},
-            audio=(clips.clicks([0.2, 1.0], count / 25, 48000), 48000),
+            audio=(clips.clicks([0.2, 1.0], count / 25, rate), rate),
         )
         first += count
         with open(joined, "ab") as file:
             file.write(path.read_bytes())
     found = numbers(joined, clips)
     assert sorted(set(found)) == list(range(sum(lengths)))
-    assert len(found) <= sum(lengths) + 2, "the audio of a part may end after its video"
+    assert len(found) <= sum(lengths) + 1, "the padding of the audio holds no image"
     second_s = found.index(lengths[0]) / 25
     times_s = heard_s(joined, clips)
-    assert times_s == pytest.approx([0.2, 1.0, second_s + 0.2, second_s + 1.0], abs=0.03)
+    assert times_s == pytest.approx([0.2, 1.0, second_s + 0.2, second_s + 1.0], abs=0.03 if rate > 8000 else 0.1)
     (warning,) = warned(joined)
     assert warning == (
         f"The time stamps of joined.ts start again at {lengths[0] / 25:.1f} s, as in files put one behind the other: "

@@ -38,7 +38,7 @@ def label_lines(
     unit = 20.0 * scale
     column = layout.column(align=True)
     column.scale_y = 0.8
-    margin = 2.7 + inset + (1.0 if icon != "NONE" else 0.0)
+    margin = 2.7 + inset + (1.4 if icon != "NONE" else 0.0)  # the icon and the gap behind it
     lines = wrapped(text, context.region.width - margin * unit if context.region else 240.0, scale)
     for index, line in enumerate(lines):
         column.label(text=line, icon=icon if index == 0 else "BLANK1" if icon != "NONE" else "NONE")

@@ -56,7 +56,7 @@ class Look:
         bars: whether there are bars beside or above the picture.
         still: (time, the main face, a face that never moves) of each look that shows one.
         light: mean 8-bit level of the face in each look that shows one.
-        held_s, sizes: as those of `FrameReader`.
+        source_frames, held_s, sizes: as those of `FrameReader`.
         transparent: the clip is see-through somewhere.
         holes_s: times at which the face is see-through.
     """
@@ -70,6 +70,7 @@ class Look:
     bars: BarMeter = field(default_factory=BarMeter)
     light: list[float] = field(default_factory=list)
     still: list[tuple[float, Face, Face]] = field(default_factory=list)
+    source_frames: int = 0
     held_s: list[tuple[float, float]] = field(default_factory=list)
     sizes: list[tuple[float, int, int]] = field(default_factory=list)
     transparent: bool = False
@@ -119,7 +120,7 @@ def look_for_faces(info: ClipInfo, progress: Callable[[int], None]) -> Look:
     _tell_persons_from_pictures(look, still)
     look.faces = [[_scaled(face, scale) for face in found] for found in look.faces]
     look.end_s, look.damaged_s, look.interlaced_s = reader.end_s, reader.damaged_s, reader.interlaced_s
-    look.held_s, look.sizes = reader.held_s, reader.sizes
+    look.source_frames, look.held_s, look.sizes = reader.source_frames, reader.held_s, reader.sizes
     return look
 
 

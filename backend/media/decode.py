@@ -132,6 +132,7 @@ class FrameReader:
         end_s: end of the last decoded picture, once the iteration is over.
         damaged_s: times near which packets could not be decoded.
         interlaced_s: times of the frames that were flagged as interlaced.
+        source_frames: how many frames of the file were decoded.
         held_s: (start, end) of each frame that stays on the screen for more than a second.
         sizes: (time, width, height) from which frames have another size than before; they are fitted into the first.
     """
@@ -156,6 +157,7 @@ class FrameReader:
         self.end_s = 0.0
         self.damaged_s: list[float] = []
         self.interlaced_s: list[float] = []
+        self.source_frames = 0
         self.held_s: list[tuple[float, float]] = []
         self.sizes: list[tuple[float, int, int]] = []
         self._first = max(round(start_s * FPS), 0)
@@ -167,6 +169,7 @@ class FrameReader:
         convert = Converter(self._full_size, self._max_side, self.corrections)
         index, shown, picture = self._first, None, None
         for frame, layout in self._from_start(lead_s):
+            self.source_frames += 1
             time_s = _time_of(frame) - self.info.start_s
             # `shown` stays on the screen until this frame comes.
             while shown is not None and index / FPS + lead_s < time_s - _TIME_TOLERANCE_S:

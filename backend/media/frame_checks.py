@@ -120,7 +120,9 @@ def _report_fields(info: ClipInfo, look: Look, reporter: Reporter) -> None:
 
 
 def _report_rate(info: ClipInfo, look: Look, reporter: Reporter) -> None:
-    rate = info.fps * (1.0 - look.pairs.repeated_share)
+    # Frames that a recorder dropped are not in the file at all; one that is held long is reported by itself.
+    moving_s = look.end_s - sum(end_s - start_s for start_s, end_s in look.held_s)
+    rate = min(info.fps, look.source_frames / max(moving_s, 1 / FPS)) * (1.0 - look.pairs.repeated_share)
     if rate >= LOW_RATE:
         return
     stated = "" if info.fps < LOW_RATE else f", though it says {info.fps:.4g}"

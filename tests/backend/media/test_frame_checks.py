@@ -36,6 +36,23 @@ def test_repeated_frames_of_a_clip_that_states_25_are_told(tmp_path, clips, spea
     assert 11.5 < float(warning.split("has only ")[1].split(" ")[0]) < 13.5
 
 
+@pytest.mark.parametrize("suffix", [".avi", ".mkv"])
+def test_frames_that_a_recorder_dropped_count_as_missing(tmp_path, clips, speaker, suffix):
+    kept = [index for index in range(100) if index % 2 == 0 or index % 10 == 1]
+    path = clips.make(
+        tmp_path / f"a{suffix}",
+        [speaker[index] for index in kept],
+        times_s=[index / 25 for index in kept],
+        codec="mjpeg",
+        pix_fmt="yuvj420p",
+        audio=(clips.speech_like(4.0), 16000),
+        audio_codec="pcm_s16le",
+    )
+    (warning,) = warnings_of(tmp_path, path)
+    assert 14.8 < float(warning.split("has only ")[1].split(" ")[0]) < 15.4
+    assert "of the working frames repeat the one before" in warning
+
+
 def test_interlaced_clips_are_told_and_read_without_combs(tmp_path, clips, speaker):
     def woven(index: int) -> np.ndarray:
         # A head that moves by 12 pixels from field to field: across.

@@ -26,6 +26,9 @@ LOW_RATE = 20.0
 """Frames a second that differ, below which mouth shapes are missed: a syllable has some 5 a second, of several shapes
 each."""
 
+_SOME_MISSING = 0.95
+"""Fewer frames than this share of what the stated rate makes were dropped; more are its rounding."""
+
 
 def corrections_of(info: ClipInfo, look: Look) -> FrameCorrections:
     """How the clip's frames are to be corrected, by the first look."""
@@ -122,7 +125,8 @@ def _report_fields(info: ClipInfo, look: Look, reporter: Reporter) -> None:
 def _report_rate(info: ClipInfo, look: Look, reporter: Reporter) -> None:
     # Frames that a recorder dropped are not in the file at all; one that is held long is reported by itself.
     moving_s = look.end_s - sum(end_s - start_s for start_s, end_s in look.held_s)
-    rate = min(info.fps, look.source_frames / max(moving_s, 1 / FPS)) * (1.0 - look.pairs.repeated_share)
+    there = look.source_frames / max(moving_s, 1 / FPS)
+    rate = (there if there < _SOME_MISSING * info.fps else info.fps) * (1.0 - look.pairs.repeated_share)
     if rate >= LOW_RATE:
         return
     stated = "" if info.fps < LOW_RATE else f", though it says {info.fps:.4g}"

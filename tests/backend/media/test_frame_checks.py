@@ -36,6 +36,11 @@ def test_repeated_frames_of_a_clip_that_states_25_are_told(tmp_path, clips, spea
     assert 11.5 < float(warning.split("has only ")[1].split(" ")[0]) < 13.5
 
 
+def test_a_clip_of_just_enough_frames_is_not_reported(tmp_path, clips, speaker):
+    path = clips.make(tmp_path / "a.mkv", speaker[:79], fps=20, audio=(clips.speech_like(4.0), 16000))
+    assert warnings_of(tmp_path, path) == []
+
+
 @pytest.mark.parametrize("suffix", [".avi", ".mkv"])
 def test_frames_that_a_recorder_dropped_count_as_missing(tmp_path, clips, speaker, suffix):
     kept = [index for index in range(100) if index % 2 == 0 or index % 10 == 1]

@@ -66,7 +66,7 @@ class SYNCTALK_PT_unmarked_output(bpy.types.Panel):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return marking.PROPERTY in context.scene and bool(marking.missing_note(context.scene))
+        return bool(context.scene.get(marking.PROPERTY)) and bool(marking.missing_note(context.scene))
 
     def draw(self, context: bpy.types.Context) -> None:
         label_lines(self.layout, context, marking.missing_note(context.scene), icon="ERROR")

@@ -11,7 +11,7 @@ from typing import Any
 
 _BENCHMARKS = {
     "face-sync": "benchmarks.face_sync",
-    "head-sync": "head_sync.benchmark",
+    "head-sync": "benchmarks.head_sync.benchmark",
     "readiness": "benchmarks.readiness",
     "renderer": "benchmarks.renderer",
     "training": "benchmarks.training",

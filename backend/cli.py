@@ -17,10 +17,10 @@ from . import __version__
 from .errors import Cancelled, ConsentError, SyncTalkError, storage_error
 from .options import BUNDLE_ADJUSTMENTS, KEYPOINTS, LANDMARKERS, ProcessOptions
 from .progress import Reporter, terminal_reporter
-from .workspace import STAGES
+from .workspace.subject import STAGES
 
 _OWN_COMMANDS = {
-    "encoder": "face_sync.command",
+    "encoder": "face_sync.research.command",
     "models": "models_command",
     "bench": "bench_command",
     "actor": "actor.command",
@@ -142,7 +142,7 @@ def _train(args: argparse.Namespace, stop: threading.Event) -> dict[str, Any]:
 
 def _consent(root: Path, by: str) -> None:
     from . import pipeline
-    from .workspace import Workspace
+    from .workspace.store import Workspace
 
     workspace = Workspace.open(root)
     with workspace.locked():
@@ -150,7 +150,7 @@ def _consent(root: Path, by: str) -> None:
 
 
 def _ask_consent(root: Path) -> None:
-    from .workspace import Workspace
+    from .workspace.store import Workspace
 
     if Workspace.open(root).subject.consent.get("given"):
         return

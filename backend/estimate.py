@@ -109,7 +109,7 @@ class History:
         self._runs[name] = [*self._runs.get(name, []), run][-KEPT_RUNS:]
         if self._path is not None:
             from .errors import SyncTalkError
-            from .workspace import write_json
+            from .workspace.files import write_json
 
             with contextlib.suppress(OSError, SyncTalkError):
                 write_json(self._path, {"stages": self._runs})

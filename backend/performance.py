@@ -19,13 +19,17 @@ from .media.guard import guarded, guarded_items
 from .portrait_sync.blend import over, place
 from .progress import Reporter
 from .protocol import BLENDSHAPE_NAMES
-from .renderer.cameras import Camera
 from .renderer.colour import to_straight_uint8
 from .renderer.render import Renderer
-from .training import checkpoints, lip_response, readiness
+from .training import checkpoints, readiness
+from .training import lip_gain as lip_response
 from .training.conditions import SHAPE, LipSource
 from .training.dataset import Tracking
-from .workspace import FPS, Subject, Workspace, key_of, read_arrays, read_image, write_image, write_json
+from .workspace.camera import Camera
+from .workspace.files import key_of, read_arrays, write_json
+from .workspace.images import read_image, write_image
+from .workspace.store import Workspace
+from .workspace.subject import FPS, Subject
 
 
 @dataclass(frozen=True)
@@ -340,7 +344,7 @@ def evaluate(
         by_sound = spoken, strip.strip(evaluation, kinds, kept)
     if report:
         from .evaluation.report import BySound, write_report
-        from .evaluation.spoken import Speech
+        from .evaluation.speech_video import Speech
 
         page = workspace.reports / "report.html"
         speeches = [guarded(Speech.of_film, film, reporter=reporter, about=film) for film in films]

@@ -14,7 +14,8 @@ from .errors import WorkspaceError
 from .media.guard import guarded
 from .options import ProcessOptions
 from .progress import Reporter
-from .workspace import STAGES, Workspace
+from .workspace.store import Workspace
+from .workspace.subject import STAGES
 
 if TYPE_CHECKING:
     from .training.presets import Preset
@@ -243,7 +244,7 @@ def speak(
 ) -> dict[str, Any]:
     """New sound to an animation of the rig: `renders/NAME/animation.npz` and `speech.wav`."""
     from .face_sync.speak import speak as run
-    from .training.lip_response import amplitude
+    from .training.lip_gain import amplitude
 
     workspace = Workspace.open(root)
     workspace.require("media", "landmarks", "head_sync", "face_sync")

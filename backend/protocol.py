@@ -7,7 +7,6 @@ to stdout: stdout carries messages alone.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import Any
 
@@ -87,14 +86,3 @@ def response(request_id: int, result: Any) -> dict[str, Any]:
 def error_response(request_id: int | None, code: int, message: str, **data: Any) -> dict[str, Any]:
     """The failure of a request: `message` is a sentence, `data` carries `kind` and, for defects, `traceback`."""
     return {"jsonrpc": "2.0", "id": request_id, "error": {"code": code, "message": message, "data": data}}
-
-
-def subject_id(record: dict[str, Any]) -> str:
-    """The lasting id of a subject, by the contents of its `subject.json`: moved or renamed, a workspace keeps it.
-
-    Workspaces from before there were ids have one that follows from their clip and name.
-    """
-    if record.get("id"):
-        return str(record["id"])
-    made_of = [str(record.get("source_sha256", "")), str(record.get("name", ""))]
-    return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:32]

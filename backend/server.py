@@ -213,8 +213,8 @@ class FrameRenderer:
 
     def render(self, params: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
         """Render into the shared file; see docs/protocol.md. The first picture tells that it has to prepare."""
-        from .renderer.cameras import Camera
         from .renderer.colour import to_scene_linear
+        from .workspace.camera import Camera
 
         started = time.perf_counter()
         width, height = _whole(params, "width", 1, 16384), _whole(params, "height", 1, 16384)
@@ -245,7 +245,7 @@ class FrameRenderer:
     def _head(self, root: str, reporter: Reporter):
         from .renderer.render import Renderer
         from .training.checkpoints import load_for_rendering, newest_path
-        from .workspace import Workspace
+        from .workspace.store import Workspace
 
         workspace = Workspace.open(root)
         newest = newest_path(workspace)
@@ -365,7 +365,7 @@ def _render(params: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
 
 def _footage(params: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     from .media.footage import write_footage
-    from .workspace import Workspace
+    from .workspace.store import Workspace
 
     workspace = Workspace.open(Path(_text(params, "workspace")))
     with workspace.locked():

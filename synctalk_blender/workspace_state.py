@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..backend.protocol import subject_id
+from ..backend.workspace.subject import subject_id
 
 FORMAT = 1
 STAGES = ("media", "landmarks", "head_sync", "face_sync", "portrait_sync")

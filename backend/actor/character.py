@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..workspace import atomic_path
+from ..workspace.files import atomic_path
 from . import anatomy, bust, features, hair
 from .expression import FaceFields, smoothstep
 from .features import Part

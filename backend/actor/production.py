@@ -13,7 +13,7 @@ from ..errors import MediaError
 from ..media.encode import VideoWriter
 from ..progress import Reporter
 from ..protocol import BLENDSHAPE_NAMES
-from ..workspace import write_arrays
+from ..workspace.files import write_arrays
 from . import frames
 from .character import build_character
 from .performance import FPS, NEUTRAL_S, Performance, perform

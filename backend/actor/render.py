@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import SyncTalkError, storage_error
 from ..progress import Reporter
-from ..workspace import write_json
+from ..workspace.files import write_json
 from .frames import focal_px
 from .performance import GAZE_RANGE_DEG
 

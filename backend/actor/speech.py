@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import AudioError, SyncTalkError
-from ..workspace import atomic_path
+from ..workspace.files import atomic_path
 
 FLITE_VOICES = ("awb", "kal", "kal16", "rms", "slt")
 SILENCES = frozenset({"pau", "_", "_:", "", "#"})

@@ -23,7 +23,7 @@ from ..protocol import BLENDSHAPE_NAMES
 from ..renderer.render import Renderer
 from ..training import checkpoints
 from ..training.dataset import Tracking
-from ..workspace import Workspace
+from ..workspace.store import Workspace
 
 HELP = "readiness: a head's grades against new speech and the blink sliders, rendered and tracked again"
 SIZE, EVERY, POSES = 256, 5, 6

@@ -25,7 +25,6 @@ from numba import njit, prange
 from .. import pipeline, protocol
 from ..progress import Reporter, terminal_reporter
 from ..renderer import plain
-from ..renderer.cameras import Camera, picture_rays
 from ..renderer.field import Field
 from ..renderer.kernels import Kernel, get_kernel, marching
 from ..renderer.kernels.interface import Networks
@@ -33,10 +32,12 @@ from ..renderer.kernels.kernel_cache import FOLDER_VARIABLE
 from ..renderer.kernels.numba_kernel import BLOCK, NumbaKernel
 from ..renderer.kernels.tile import encode, forward, layout_arrays, packed, scratch
 from ..renderer.kernels.vectors import TILE, has_bfloat16
+from ..renderer.rays import picture_rays
 from ..renderer.render import Renderer
 from ..training import checkpoints
 from ..training.dataset import Tracking
-from ..workspace import Workspace
+from ..workspace.camera import Camera
+from ..workspace.store import Workspace
 from . import subject
 
 HELP = "renderer: milliseconds a frame by kernel and part, beside plain PyTorch and the machine's own rate"

@@ -13,7 +13,9 @@ from .. import pipeline
 from ..actor import SAMPLE
 from ..options import ProcessOptions
 from ..progress import Reporter
-from ..workspace import FPS, STAGES, Workspace, read_arrays, write_arrays
+from ..workspace.files import read_arrays, write_arrays
+from ..workspace.store import Workspace
+from ..workspace.subject import FPS, STAGES
 
 CONSENT = "benchmark"
 

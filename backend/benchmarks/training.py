@@ -20,7 +20,7 @@ from .. import performance
 from ..errors import SyncTalkError
 from ..evaluation.evaluate import evaluate
 from ..progress import Reporter, terminal_reporter
-from ..workspace import Workspace
+from ..workspace.store import Workspace
 from . import subject
 
 HELP = "training: held-out PSNR by minutes, steps a second, memory, cost by length, gap with and without gates"

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..errors import WorkspaceError
-from ..workspace import FPS
+from ..workspace.subject import FPS
 from .landmarks import lip_reader
 from .metrics import (
     LIPS,

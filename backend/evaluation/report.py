@@ -18,16 +18,19 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from .. import __version__
-from ..head_sync.report import FILM, POINTS, POSES
 from ..media.encode import SYNTHETIC_MARK
 from ..progress import format_duration
-from ..workspace import FPS, STAGES, Workspace, atomic_path, read_arrays, read_image
+from ..workspace.files import atomic_path, read_arrays
+from ..workspace.images import read_image
+from ..workspace.store import Workspace
+from ..workspace.subject import FPS, STAGES
 from . import charts
 from .evaluate import Evaluation
+from .images import DIFFERENCE_GAIN, data_address, error_map, sheet, worst_sheet
 from .metrics import lip_opening
-from .pictures import DIFFERENCE_GAIN, data_address, error_map, sheet, worst_sheet
-from .spoken import CLOSE, CLOSE_STEP, Portrait, Speech, portraits
+from .speech_video import CLOSE, CLOSE_STEP, Portrait, Speech, portraits
 from .strip import Moment
+from .tracking.report import FILM, POINTS, POSES
 
 EMBEDDED_FILM_BYTES = 24_000_000
 """A larger film is linked: about four minutes are embedded, and the page still opens at once."""

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from scipy.signal import find_peaks
 
-from ..workspace import FPS
+from ..workspace.subject import FPS
 from .evaluate import Evaluation, FramePair, Pair
 from .metrics import LIPS, lip_opening
 

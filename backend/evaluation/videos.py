@@ -14,7 +14,7 @@ from ..errors import MediaError
 from ..media.decode import frames, probe
 from ..media.guard import guarded, guarded_items
 from ..progress import Reporter
-from ..workspace import read_image
+from ..workspace.images import read_image
 from .evaluate import Evaluation, FramePair, evaluate
 
 

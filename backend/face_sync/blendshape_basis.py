@@ -14,9 +14,9 @@ from collections.abc import Callable
 import numpy as np
 
 from ..protocol import BLENDSHAPE_NAMES
-from . import landmark_groups as groups
+from ..workspace import landmarks as groups
+from ..workspace.landmarks import HALVES, LEFT, RIGHT, HalfFace
 from .deformation import FaceDeformer
-from .landmark_groups import HALVES, LEFT, RIGHT, HalfFace
 
 JAW_OPEN_RAD = math.radians(17.0)
 EYEBALL_RADIUS_M = 0.012

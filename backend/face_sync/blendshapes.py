@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..protocol import BLENDSHAPE_NAMES
-from . import landmark_groups as groups
-from .landmark_groups import HALVES, LEFT, RIGHT
+from ..workspace import landmarks as groups
+from ..workspace.landmarks import HALVES, LEFT, RIGHT
 from .nonnegative import bounded_least_squares
 
 LANDMARK_SIGMA_M = 0.0012

@@ -11,11 +11,11 @@ from __future__ import annotations
 import numpy as np
 
 from ..protocol import BLENDSHAPE_NAMES
+from ..workspace import landmarks as groups
+from ..workspace.landmarks import HALVES, LEFT, RIGHT, HalfFace
 from . import blendshape_basis
-from . import landmark_groups as groups
 from .blendshapes import View
 from .deformation import FaceDeformer
-from .landmark_groups import HALVES, LEFT, RIGHT, HalfFace
 
 BROW_HEIGHT_M = 0.019
 """Middle of the brow above the line of the eye's corners, in adults at rest, 63 mm between the pupils."""

@@ -11,7 +11,8 @@ from ..media.audio import write_wav
 from ..media.audio_timeline import aligned, offsets_ms
 from ..options import ProcessOptions
 from ..progress import Reporter
-from ..workspace import AudioPiece, Workspace
+from ..workspace.store import Workspace
+from ..workspace.subject import AudioPiece
 from .audio_offset import NOTABLE_MS, OffsetEvidence
 from .dead_audio import dead_intervals
 from .offset_timeline import OffsetTimeline, measure

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..stretches import stretches
+from ..workspace.intervals import intervals
 from .audio_features import RATE
 
 LEAST_S = 1.0
@@ -45,7 +45,7 @@ def dead_intervals(audio: np.ndarray, mouth_opening: np.ndarray, fps: float = 25
     if len(spoken) < fps:
         return []
     found = []
-    for first, end in stretches(level_db < quiet_db):
+    for first, end in intervals(level_db < quiet_db):
         start_s, end_s = first * _HOP / RATE, end * _HOP / RATE
         inside = speed[(at_s >= start_s + _EDGE_S) & (at_s < end_s - _EDGE_S)]
         inside = inside[np.isfinite(inside)]

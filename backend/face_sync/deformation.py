@@ -6,7 +6,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import dijkstra
 
-from . import landmark_groups as groups
+from ..workspace import landmarks as groups
 from .face_mesh import tessellation_edges
 
 TENSION = 0.25

@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 
-from . import landmark_groups as groups
+from ..workspace import landmarks as groups
 
 
 @cache

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..workspace import AudioPiece
+from ..workspace.subject import AudioPiece
 from .audio_offset import CONFIDENT, NOTABLE_MS, OffsetEvidence
 
 MIN_TAKE_S = 4.0

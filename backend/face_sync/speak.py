@@ -13,7 +13,9 @@ from ..media.audio import RATE, convert_speech, sound_blocks, workspace_audio, w
 from ..media.guard import guarded, guarded_items
 from ..progress import Reporter
 from ..protocol import BLENDSHAPE_NAMES
-from ..workspace import FPS, Workspace, read_arrays, write_arrays
+from ..workspace.files import read_arrays, write_arrays
+from ..workspace.store import Workspace
+from ..workspace.subject import FPS
 from . import speech
 from .audio_features import FrameFeatures
 

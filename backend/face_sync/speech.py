@@ -21,12 +21,12 @@ from torch import nn
 
 from ..errors import ModelError
 from ..protocol import BLENDSHAPE_NAMES, MOUTH_NAMES
-from ..stretches import stretches
-from ..workspace import atomic_path
+from ..workspace.files import atomic_path
+from ..workspace.intervals import intervals
+from ..workspace.landmarks import LEFT, RIGHT
 from .audio_features import DECIBEL, FrameFeatures, frame_loudness
 from .augmentation import warped
 from .encoders.speech_encoder import MEMBER_SIZE, MEMBERS, SIZE, WINDOW, SpeechEncoder, encode, pretrained
-from .landmark_groups import LEFT, RIGHT
 
 MOUTH_INDEX = np.array([BLENDSHAPE_NAMES.index(name) for name in MOUTH_NAMES])
 """Places of the mouth's blendshapes among all 52."""
@@ -208,7 +208,7 @@ def closed_in_pauses(model: SpeechModel, mouth: np.ndarray, features: np.ndarray
     share = np.zeros(len(quiet), np.float32)
     shutting = 0.5 - 0.5 * np.cos(np.pi * (np.arange(CLOSING_FRAMES) + 1) / CLOSING_FRAMES)
     parting = 0.5 + 0.5 * np.cos(np.pi * (np.arange(OPENING_FRAMES) + 1) / (OPENING_FRAMES + 1))
-    for start, stop in stretches(quiet):
+    for start, stop in intervals(quiet):
         if stop - start <= CLOSING_FRAMES + OPENING_FRAMES:
             continue
         share[start:stop] = 1
@@ -225,7 +225,7 @@ def pauses(features: np.ndarray | FrameFeatures) -> np.ndarray:
     background = np.quantile(loudness, 0.05) + 6 * DECIBEL
     loud = np.quantile(loudness, 0.95)
     quiet = loudness < np.clip(background, loud - SILENCE_DB * DECIBEL, loud - LEAST_SILENCE_DB * DECIBEL)
-    for start, stop in stretches(quiet):
+    for start, stop in intervals(quiet):
         if stop - start < 5:  # a stop consonant is silent for up to 0.15 s
             quiet[start:stop] = False
     return quiet

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import workspace as ws
 from ..media.audio import read_audio
 from ..media.audio_timeline import offsets_ms
 from ..options import ProcessOptions
 from ..progress import Reporter
 from ..protocol import BLENDSHAPE_NAMES
-from ..workspace import Workspace
+from ..workspace.files import key_of, read_arrays, write_arrays
+from ..workspace.store import Workspace
+from ..workspace.subject import AudioPiece, Subject
 from . import blendshape_basis, blendshapes, calibration, face_mesh, speech
 from .audio_features import frame_features
 from .clip_offset import as_parts, find_dead_audio, settle_offsets, write_corrected
@@ -48,8 +49,8 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
         return
     steps = 4 + SPEECH_STEPS
     reporter.progress(STAGE, 0, steps, "steps", "reading the tracking")
-    landmarks = ws.read_arrays(workspace.root / "landmarks.npz")
-    head = ws.read_arrays(workspace.root / "head_sync.npz")
+    landmarks = read_arrays(workspace.root / "landmarks.npz")
+    head = read_arrays(workspace.root / "head_sync.npz")
     valid = head["valid"].astype(bool)
     frames = len(valid)
     points = landmarks["landmarks_px"].astype(np.float32)
@@ -63,7 +64,7 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
     opening = np.where(heard_frames(frames, subject.fps, dead_s), opening, np.nan)
     cuts = head["cuts"].astype(bool) if "cuts" in head else np.zeros(frames, bool)
     settle_offsets(workspace, options, audio, opening, cuts, reporter)
-    pieces = subject.audio_timeline or [ws.AudioPiece(0.0, subject.audio_offset_ms)]
+    pieces = subject.audio_timeline or [AudioPiece(0.0, subject.audio_offset_ms)]
     heard = heard_frames(frames, subject.fps, dead_s, offsets_ms(pieces, np.arange(frames) / subject.fps))
     stage_key = _key(workspace)
     if whole and workspace.stage_is_done(STAGE, stage_key):
@@ -75,7 +76,7 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
     shapes = blendshape_basis.displacements(face)
     scores = landmarks["scores"] if len(landmarks["scores"]) else None
     coefficients = blendshapes.capture(points, view, face, shapes, valid, scores)
-    ws.write_arrays(
+    write_arrays(
         workspace.tracking_path,
         frame_time_s=np.arange(frames) / subject.fps,
         valid=valid,
@@ -93,7 +94,7 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
     )
 
     reporter.progress(STAGE, 3, steps, "steps", "face mesh")
-    ws.write_arrays(
+    write_arrays(
         workspace.root / "face_mesh.npz",
         vertices_m=face.astype(np.float32),
         triangles=face_mesh.triangles(),
@@ -105,7 +106,7 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
     write_corrected(workspace, audio)
     path, offset_ms = workspace.aligned_audio
     features = frame_features(audio if path == workspace.audio_path else read_audio(path), frames, offset_ms)
-    ws.write_arrays(workspace.root / "audio_features.npz", features=features, fps=subject.fps, heard=heard)
+    write_arrays(workspace.root / "audio_features.npz", features=features, fps=subject.fps, heard=heard)
     training = slice(0, subject.first_test_frame)
     model = speech.fit(
         features[training],
@@ -124,9 +125,9 @@ def _key(workspace: Workspace) -> str:
     subject = workspace.subject
     earlier = [subject.stages.get(name, {}).get("key") for name in ("media", "landmarks", "head_sync")]
     pieces = [as_parts(subject.audio_timeline)] if subject.audio_timeline else []
-    return ws.key_of(STAGE, VERSION, weights_digest(), earlier, subject.audio_offset_ms, *pieces)
+    return key_of(STAGE, VERSION, weights_digest(), earlier, subject.audio_offset_ms, *pieces)
 
 
-def _is_kept(wanted: float | str | None, subject: ws.Subject) -> bool:
+def _is_kept(wanted: float | str | None, subject: Subject) -> bool:
     """Whether the option leaves the subject's offsets as they are."""
     return wanted in (None, "measure") or (wanted == subject.audio_offset_ms and not subject.audio_timeline)

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..workspace.poses import rotation_exp, similarity
 from .bundle_adjustment import HUBER, Bundle, Prior
-from .geometry import rotation_exp, similarity
 
 PIECE = 1 << 15
 """Observations of one piece: its two dozen temporary arrays stay in the cache of a core."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg
 
-from .geometry import step_poses
+from ..workspace.poses import step_poses
 
 HUBER = 1.5
 """Standard deviations up to which a residual counts squared."""

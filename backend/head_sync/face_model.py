@@ -32,8 +32,8 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from ..errors import FaceError, ModelError
+from ..workspace.poses import rotation_exp, similarity, skew
 from .face_geometry import RIGID, RIGID_WEIGHTS
-from .geometry import rotation_exp, similarity, skew
 from .mat_file import MatFileError, read_mat_arrays
 
 LANDMARKS = 478

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..workspace.poses import bridge_poses, make_poses, similarity
 from .bundle_adjustment import (
     Bundle,
     Prior,
@@ -21,7 +22,6 @@ from .bundle_adjustment import (
 )
 from .face_geometry import LEFT_PUPIL, PUPIL_DISTANCE_M, RIGHT_PUPIL, RIGID, RIGID_WEIGHTS, head_frame
 from .face_model import FaceModel
-from .geometry import bridge_poses, make_poses, similarity
 
 FOCAL_PER_SIDE = 2.3
 """Focal length over the side of a picture that shows head and shoulders: what such clips were found to have, give or

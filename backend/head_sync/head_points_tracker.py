@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 from scipy.interpolate import RBFInterpolator
 
+from ..workspace.poses import project, rotation_log, to_camera
 from .face_geometry import LEFT_BROW, LEFT_EYE, LOWER_FACE, PUPIL_DISTANCE_M, RIGHT_BROW, RIGHT_EYE, RIGID, UPPER_FACE
-from .geometry import project, rotation_log, to_camera
 from .head_motion_tracker import HeadMotion
 
 REFERENCES = 8

@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from ..errors import ModelError
-from ..native_log import quiet_native_libraries
+from ..media.native_log import quiet_native_libraries
 from ..options import LANDMARKERS
 from ..protocol import BLENDSHAPE_NAMES
 

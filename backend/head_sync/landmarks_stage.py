@@ -15,8 +15,9 @@ from ..errors import FaceError, SyncTalkError, WorkspaceError
 from ..options import ProcessOptions
 from ..progress import Reporter
 from ..protocol import BLENDSHAPE_NAMES
-from ..stretches import stretches
-from ..workspace import Workspace, key_of, read_arrays, write_arrays
+from ..workspace.files import key_of, read_arrays, write_arrays
+from ..workspace.intervals import intervals
+from ..workspace.store import Workspace
 from .landmarks import LANDMARKS, Face, FaceLandmarker, choose_face, landmarker_source, open_landmarker
 
 STAGE = "landmarks"
@@ -215,7 +216,7 @@ def read_ahead(workspace: Workspace, first: int, end: int, depth: int = 8) -> It
 
 def _describe_gaps(detected: np.ndarray, fps: float) -> str:
     """One sentence on where the face is missing."""
-    gaps = stretches(~detected)
+    gaps = intervals(~detected)
     begin, end = max(gaps, key=lambda gap: gap[1] - gap[0])
     others = f" and {len(gaps) - 1} shorter gaps" if len(gaps) > 1 else ""
     return (

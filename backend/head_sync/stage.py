@@ -9,14 +9,17 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from ..errors import FaceError
+from ..evaluation.tracking.report import REPORT_SHARE, write_head_sync_report
 from ..options import ProcessOptions
 from ..progress import Reporter
-from ..workspace import Subject, Workspace, key_of, read_image, write_arrays
+from ..workspace.files import key_of, write_arrays
+from ..workspace.images import read_image
+from ..workspace.store import Workspace
+from ..workspace.subject import Subject
 from .face_model import FaceModel, read_face_model
 from .head_motion_tracker import expected_focal_px, track_head_motion
 from .head_points_tracker import track_head_points
 from .landmarks_stage import Landmarks
-from .report import REPORT_SHARE, write_head_sync_report
 from .stabilizer import SteadyMotion, find_cuts, stabilize
 
 STAGE = "head_sync"

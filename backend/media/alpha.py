@@ -10,7 +10,7 @@ from __future__ import annotations
 import av
 import numpy as np
 
-from ..workspace import ALPHA_BACKGROUND
+from ..workspace.subject import ALPHA_BACKGROUND
 
 OPAQUE = 250
 """ProRes writes 4092 of 4095 for opaque, codecs with loss a few levels less than 255."""

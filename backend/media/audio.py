@@ -13,7 +13,9 @@ import soxr
 
 from ..errors import AudioError, MediaError
 from ..progress import Reporter
-from ..workspace import AudioPiece, Workspace, atomic_path
+from ..workspace.files import atomic_path
+from ..workspace.store import Workspace
+from ..workspace.subject import AudioPiece
 from .audio_choice import choose_audio
 from .audio_frames import samples_of
 from .audio_timeline import aligned

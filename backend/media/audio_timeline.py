@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import soxr
 
-from ..workspace import AudioPiece
+from ..workspace.subject import AudioPiece
 
 RATE = 16000
 _FINER = 8

@@ -10,8 +10,8 @@ import numpy as np
 
 from ..errors import FaceError, MediaError
 from ..progress import Reporter, format_duration
-from ..stretches import stretches
-from ..workspace import FPS
+from ..workspace.intervals import intervals
+from ..workspace.subject import FPS
 from .alpha import is_transparent
 from .bars import BarMeter
 from .decode import ClipInfo, FrameReader, frames_in
@@ -211,7 +211,7 @@ def _check_seen(path: Path, look: Look, reporter: Reporter) -> None:
             f"A face is seen in only {seen.mean():.0%} of {path}, first at {look.time_s[int(seen.argmax())]:.1f} s: "
             "cut the clip to the part in which the person faces the camera."
         )
-    for start, end in stretches(~seen):
+    for start, end in intervals(~seen):
         start_s, end_s = look.time_s[start], min(look.time_s[end - 1] + EVERY / FPS, look.end_s)
         if end_s - start_s >= AWAY_S:
             reporter.warning(

@@ -11,7 +11,7 @@ import numpy as np
 from av.sidedata.sidedata import Type as SideData
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 
-from ..workspace import ALPHA_BACKGROUND, FrameCorrections
+from ..workspace.subject import ALPHA_BACKGROUND, FrameCorrections
 from . import hdr
 from .alpha import composited, has_alpha
 from .colour import ColourTags

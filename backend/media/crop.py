@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..workspace import Crop
+from ..workspace.subject import Crop
 
 FACE_SHARE = 0.40
 """Wanted height of the face box, forehead to chin, as a share of the working frame."""

@@ -12,7 +12,7 @@ import av
 import numpy as np
 
 from ..errors import MediaError
-from ..workspace import AS_STORED, FPS, FrameCorrections
+from ..workspace.subject import AS_STORED, FPS, FrameCorrections
 from . import hdr
 from .alpha import AlphaMeter
 from .colour import ColourTags

@@ -15,7 +15,8 @@ import soxr
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation, VideoReformatter
 
 from ..errors import MediaError, SyncTalkError
-from ..workspace import FPS, atomic_path
+from ..workspace.files import atomic_path
+from ..workspace.subject import FPS
 from .source import ffmpeg_name
 
 SYNTHETIC_MARK = "Synthetic likeness made with SyncTalk"

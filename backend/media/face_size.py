@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ..progress import Reporter
-from ..workspace import Crop
+from ..workspace.subject import Crop
 from .checks import MIN_CLIP_S, Look
 from .crop import FACE_SHARE, MULTIPLE, choose_crop
 from .decode import ClipInfo

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..native_log import quiet_native_libraries
+from .native_log import quiet_native_libraries
 
 CONFIDENCE = 0.6
 SURE = 0.75

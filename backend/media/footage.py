@@ -9,7 +9,10 @@ from pathlib import Path
 
 from ..errors import MediaError
 from ..progress import Reporter
-from ..workspace import AS_STORED, FPS, FrameCorrections, Workspace, write_image, write_json
+from ..workspace.files import write_json
+from ..workspace.images import write_image
+from ..workspace.store import Workspace
+from ..workspace.subject import AS_STORED, FPS, FrameCorrections
 from .decode import FrameReader
 from .guard import guarded
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..progress import Reporter
-from ..workspace import FPS, FrameCorrections
+from ..workspace.subject import FPS, FrameCorrections
 from .alpha import AlphaMeter
 from .checks import LOOK_SIDE, Look, times
 from .decode import ClipInfo, FrameReader

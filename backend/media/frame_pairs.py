@@ -155,9 +155,9 @@ def _earlier_field(frame: np.ndarray, other: np.ndarray, moving: np.ndarray) -> 
 
 
 def _long_runs(mask: np.ndarray, longest: int) -> np.ndarray:
-    from ..stretches import stretches
+    from ..workspace.intervals import intervals
 
     long = np.zeros(len(mask), bool)
-    for start, end in stretches(mask):
+    for start, end in intervals(mask):
         long[start:end] = end - start > longest
     return long

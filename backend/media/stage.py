@@ -14,7 +14,10 @@ import numpy as np
 from ..errors import AudioError, MediaError, WorkspaceError
 from ..options import ProcessOptions
 from ..progress import Reporter
-from ..workspace import FPS, Crop, Workspace, key_of, sha256_of, write_image
+from ..workspace.files import key_of, sha256_of
+from ..workspace.images import write_image
+from ..workspace.store import Workspace
+from ..workspace.subject import FPS, Crop
 from .audio import check_clip_sound, write_clip_audio
 from .checks import Look, check_clip, check_length, describe, look_for_faces
 from .crop import choose_crop

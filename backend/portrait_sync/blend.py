@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ..workspace import Crop
+from ..workspace.subject import Crop
 
 
 def over(head: np.ndarray, plate: np.ndarray, soften_px: float = 0.0) -> np.ndarray:

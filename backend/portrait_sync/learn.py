@@ -7,7 +7,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from ..workspace import ALPHA_BACKGROUND
+from ..workspace.subject import ALPHA_BACKGROUND
 from .background import fill_unseen, masked_median, temporal_noise
 from .camera_motion import camera_motion
 from .colours import ColourTables, Neck, SubjectColours, colour_bins

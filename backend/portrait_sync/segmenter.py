@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from ..errors import ModelError
-from ..native_log import quiet_native_libraries
+from ..media.native_log import quiet_native_libraries
 
 NETWORK_SIZE = 256
 

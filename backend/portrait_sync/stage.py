@@ -14,7 +14,9 @@ import numpy as np
 from ..errors import WorkspaceError
 from ..options import ProcessOptions
 from ..progress import Reporter
-from ..workspace import Workspace, key_of, read_arrays, read_image, write_arrays, write_image
+from ..workspace.files import key_of, read_arrays, write_arrays
+from ..workspace.images import read_image, write_image
+from ..workspace.store import Workspace
 from .colours import ColourTables, Neck
 from .frame import ClipModel, split_frame
 from .head_region import ear_lobes_px, smooth_landmarks

@@ -8,9 +8,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from .cameras import Camera, picture_rays
+from ..workspace.camera import Camera
 from .field import Field, region_weight
 from .kernels.torch_kernel import encode, spherical_harmonics
+from .rays import picture_rays
 
 SAMPLES = 16
 _RAYS = 4096  # together: the fastest of 1,024 to 65,536 here

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .cameras import Camera, picture_rays, project
+from ..workspace.camera import Camera, project
 from .field import Field
 from .kernels import Kernel, get_kernel
+from .rays import picture_rays
 
 _TILE = 16
 """Side of the squares in which pixels are handed to the kernel: neighbours read the same places of the tables."""

@@ -16,7 +16,8 @@ from safetensors.torch import save as to_bytes
 from ..errors import WorkspaceError
 from ..progress import Reporter
 from ..renderer.field import Field, FieldConfig
-from ..workspace import Workspace, atomic_path, write_json
+from ..workspace.files import atomic_path, write_json
+from ..workspace.store import Workspace
 from .conditions import SHAPE, LipSource
 
 KEEP = 2

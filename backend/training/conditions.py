@@ -13,7 +13,7 @@ from ..face_sync.encoders import open_encoder
 from ..face_sync.encoders.speech_encoder import encode
 from ..face_sync.speech import SpeechModel
 from ..media.audio import sound_blocks
-from ..workspace import Workspace
+from ..workspace.store import Workspace
 
 SHAPE, ADAPTED = "shape", "adapted"
 CONTEXT = 2

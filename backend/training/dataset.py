@@ -12,8 +12,9 @@ import numpy as np
 from ..errors import WorkspaceError
 from ..progress import Reporter
 from ..protocol import BLENDSHAPE_NAMES
-from ..renderer.cameras import Camera
-from ..workspace import Workspace, read_arrays
+from ..workspace.camera import Camera
+from ..workspace.files import read_arrays
+from ..workspace.store import Workspace
 
 MINIMUM_FRAMES = 25
 FIRST_FRAMES = 160

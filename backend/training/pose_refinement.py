@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from ..renderer.cameras import Camera
 from ..renderer.field import Region, region_weight
 from ..renderer.render import Renderer
+from ..workspace.camera import Camera
 from .dataset import Frame
 
 # How far a tracked pose is expected to be off: the prior that keeps an ill-seen motion (depth, above all) in place.

@@ -25,8 +25,10 @@ from ..progress import Reporter
 from ..protocol import BLENDSHAPE_NAMES
 from ..renderer.field import UPPER_FACE
 from ..renderer.render import Renderer
-from ..workspace import Workspace, read_arrays, write_json
-from . import checkpoints, lip_response
+from ..workspace.files import read_arrays, write_json
+from ..workspace.store import Workspace
+from . import checkpoints
+from . import lip_gain as lip_response
 from .dataset import Tracking
 from .outlook import outlook
 

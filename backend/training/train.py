@@ -13,13 +13,15 @@ from ..errors import ConsentError, SyncTalkError
 from ..evaluation.lpips import Lpips
 from ..progress import Reporter, format_duration
 from ..protocol import BLENDSHAPE_NAMES
-from ..renderer.cameras import pixel_rays
 from ..renderer.field import BLENDSHAPE_GAIN, Field, FieldConfig
 from ..renderer.kernels import get_kernel
+from ..renderer.rays import pixel_rays
 from ..renderer.render import Renderer
 from ..renderer.triplane import TriplaneLayout
-from ..workspace import Workspace, key_of, read_arrays, write_arrays
-from . import checkpoints, hull
+from ..workspace.files import key_of, read_arrays, write_arrays
+from ..workspace.store import Workspace
+from . import checkpoints
+from . import visual_hull as hull
 from .conditions import LipSource, heard_frames
 from .dataset import FramePool, Rays, Tracking, read_frame
 from .losses import SPREAD_WEIGHT, colour_loss, structural_loss

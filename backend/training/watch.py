@@ -12,9 +12,11 @@ import numpy as np
 
 from ..evaluation.metrics import psnr
 from ..portrait_sync.blend import over
-from ..renderer.cameras import Camera
 from ..renderer.render import Renderer
-from ..workspace import Workspace, atomic_path, write_image
+from ..workspace.camera import Camera
+from ..workspace.files import atomic_path
+from ..workspace.images import write_image
+from ..workspace.store import Workspace
 
 SHOWN = 6
 """Frames of either kind that are looked at."""

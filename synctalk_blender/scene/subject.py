@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ...backend.protocol import BLENDSHAPE_NAMES, subject_id
+from ...backend.protocol import BLENDSHAPE_NAMES
+from ...backend.workspace.subject import subject_id
 from .errors import SceneError
 from .pinhole import Pinhole
 

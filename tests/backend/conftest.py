@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.backend.made_up_head import MadeUp, make_face, make_motion, make_observed
+
 SECONDS = 4
 
 
@@ -70,3 +72,9 @@ def processed(processed_once: Path, tmp_path: Path) -> Path:
 def trained(trained_once: Path, tmp_path: Path) -> Path:
     """A trained workspace of the test's own."""
     return Path(shutil.copytree(trained_once, tmp_path / "speaker"))
+
+
+@pytest.fixture(scope="session")
+def made_up() -> MadeUp:
+    """A face whose motion is known, as a landmarker without error sees it."""
+    return make_observed(make_face(), make_motion(150))

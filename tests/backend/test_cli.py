@@ -46,7 +46,7 @@ def test_a_workspace_of_a_newer_format_is_told(backend, tmp_path):
 
 
 def test_a_workspace_in_use_is_told(backend, processed):
-    from backend.workspace import Workspace
+    from backend.workspace.store import Workspace
 
     with Workspace.open(processed).locked():
         done = backend("train", processed)
@@ -121,7 +121,7 @@ def test_films_of_different_sizes_are_told(backend, tmp_path, sample, short_clip
 def test_held_out_frames_are_written_as_they_are_compared(backend, trained, tmp_path):
     done = backend("render", trained, "--split", "test", "--out", tmp_path / "held", "--size", "96", "--json")
     assert done.returncode == 0, done.stderr
-    from backend.workspace import read_image
+    from backend.workspace.images import read_image
 
     names = sorted(path.name for path in (tmp_path / "held").iterdir())
     assert json.loads(done.stdout)["frames"] * 3 == len(names)
@@ -143,7 +143,7 @@ def test_a_film_has_the_new_sound_and_as_many_frames_as_it_lasts(backend, traine
 def test_directions_of_another_clip_are_refused(backend, trained, tmp_path):
     import numpy as np
 
-    from backend.workspace import read_arrays
+    from backend.workspace.files import read_arrays
 
     arrays = read_arrays(trained / "tracking.npz")
     directions = tmp_path / "directions.npz"

@@ -18,7 +18,9 @@ import numpy as np
 import pytest
 
 from backend.errors import SyncTalkError
-from backend.workspace import STAGES, Workspace, read_arrays
+from backend.workspace.files import read_arrays
+from backend.workspace.store import Workspace
+from backend.workspace.subject import STAGES
 
 STEPS = 700
 KILLS = 20

@@ -8,7 +8,7 @@ from backend import pipeline
 from backend.errors import WorkspaceError
 from backend.options import ProcessOptions
 from backend.progress import Reporter
-from backend.workspace import Workspace
+from backend.workspace.store import Workspace
 
 
 def test_consent_is_recorded_with_who_when_and_which_clip(processed):

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from backend import protocol
-from backend.workspace import Workspace, read_arrays
+from backend.workspace.files import read_arrays
+from backend.workspace.store import Workspace
 
 
 class Client:

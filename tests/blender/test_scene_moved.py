@@ -195,7 +195,7 @@ def test_names_are_the_subject_s_own(kit):
 
 
 def test_an_id_is_lasting_and_its_own(kit, tmp_path):
-    protocol = __import__(f"{kit.package}.backend.protocol", fromlist=["subject_id"])
+    protocol = __import__(f"{kit.package}.backend.workspace.subject", fromlist=["subject_id"])
     old = {"source_sha256": "ab", "name": "anna"}
     assert protocol.subject_id({"id": "0123"}) == "0123"
     assert protocol.subject_id(old) == protocol.subject_id(dict(old))

@@ -15,7 +15,8 @@ from backend.media.audio import RATE, read_audio
 from backend.media.decode import FrameReader
 from backend.options import ProcessOptions
 from backend.progress import Reporter
-from backend.workspace import FPS, Workspace
+from backend.workspace.store import Workspace
+from backend.workspace.subject import FPS
 
 from .master import number_of
 

@@ -21,7 +21,7 @@ from backend.media import stage
 from backend.media.guard import guarded
 from backend.options import ProcessOptions
 from backend.progress import Reporter
-from backend.workspace import FPS
+from backend.workspace.subject import FPS
 
 from . import master, variations
 from .reading import Reading, read

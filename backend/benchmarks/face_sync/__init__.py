@@ -10,7 +10,7 @@ from typing import Any
 
 from ...errors import SyncTalkError
 from ...progress import terminal_reporter
-from ...workspace import Workspace
+from ...workspace.store import Workspace
 from .. import subject
 from . import capture, cost, driving, lip_space, tables
 

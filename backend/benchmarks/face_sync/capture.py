@@ -11,7 +11,8 @@ from ...actor import SAMPLE
 from ...face_sync import blendshape_basis, blendshapes, calibration
 from ...progress import Reporter
 from ...protocol import BLENDSHAPE_NAMES
-from ...workspace import Workspace, read_arrays
+from ...workspace.files import read_arrays
+from ...workspace.store import Workspace
 
 MOVED = 0.2
 """Range of a coefficient in the truth from which it is judged by correlation."""

@@ -16,7 +16,7 @@ import psutil
 from ...errors import SyncTalkError
 from ...media.audio import RATE, read_audio, write_wav
 from ...progress import Reporter
-from ...workspace import Workspace
+from ...workspace.store import Workspace
 
 MINUTES = (6, 60)
 """Of sound: memory must not grow from one to the other by more than the result."""

@@ -21,10 +21,12 @@ from ...progress import Reporter
 from ...protocol import BLENDSHAPE_NAMES
 from ...renderer.field import Region, region_weight
 from ...renderer.render import Renderer
-from ...stretches import stretches
 from ...training import checkpoints
 from ...training.dataset import Tracking
-from ...workspace import Workspace, read_arrays, write_image
+from ...workspace.files import read_arrays
+from ...workspace.images import write_image
+from ...workspace.intervals import intervals
+from ...workspace.store import Workspace
 
 CLOSES_WITHIN = 5
 """Frames, 0.2 s, within which lips that shall close in silence are to be shut."""
@@ -107,7 +109,7 @@ def _figures(found: Evaluation, quiet: np.ndarray) -> dict[str, Any]:
     drawn, real = lip_opening(found.landmarks_predicted), lip_opening(found.landmarks_truth)
     low, high = np.nanpercentile(real, (5, 95))
     drawn, real = (drawn - low) / (high - low), (real - low) / (high - low)
-    closures = [int(start + np.nanargmin(real[start:stop])) for start, stop in stretches(real < CLOSED)]
+    closures = [int(start + np.nanargmin(real[start:stop])) for start, stop in intervals(real < CLOSED)]
     met = [bool(np.nanmin(drawn[max(at - NEAR, 0) : at + NEAR + 1]) < OPEN) for at in closures]
     silent = quiet[found.index]
     kept = ("psnr_mouth", "psnr_head", "lmd_px", "lip_correlation", "lip_range", "landmarks")
@@ -133,13 +135,13 @@ def _pauses(
     low, high = np.quantile(real[tracking.valid & ~quiet], (0.05, 0.95))
     span = high - low
     late, twitches = [], 0
-    for start, stop in stretches(speech.pauses(features)):
+    for start, stop in intervals(speech.pauses(features)):
         inner = shut[start + CLOSES_WITHIN : stop - speech.OPENING_FRAMES]
         late += inner.tolist()
         # Anything that opens again while it is silent.
         twitches += int((np.diff(inner) > 0.02 * span).any()) if len(inner) > 1 else 0
     return {
-        "pauses": len(stretches(speech.pauses(features))),
+        "pauses": len(intervals(speech.pauses(features))),
         "real": _number((real[quiet].mean() - low) / span) if quiet.any() else None,
         "sound": _number((told[quiet].mean() - low) / span) if quiet.any() else None,
         "closed_after_0.2_s": _number((np.mean(late) - low) / span) if late else None,

@@ -10,14 +10,16 @@ import numpy as np
 from ...face_sync import speech
 from ...face_sync.audio_features import FrameFeatures
 from ...face_sync.audio_offset import CONFIDENT, estimate_offset_ms
-from ...face_sync.command import encoder_table
 from ...face_sync.encoders import present
-from ...face_sync.landmark_groups import LEFT, RIGHT
-from ...face_sync.lip_probe import LEARNT_SHARE, ProbeClip, agreement
-from ...face_sync.lip_probe import told as told_of
+from ...face_sync.research.command import encoder_table
+from ...face_sync.research.lip_probe import LEARNT_SHARE, ProbeClip, agreement
+from ...face_sync.research.lip_probe import told as told_of
 from ...media.audio import RATE, read_audio
 from ...progress import Reporter
-from ...workspace import FPS, Workspace, read_arrays
+from ...workspace.files import read_arrays
+from ...workspace.landmarks import LEFT, RIGHT
+from ...workspace.store import Workspace
+from ...workspace.subject import FPS
 
 SHIFTS_MS = (-400, -300, -200, -100, 100, 200, 300, 400)
 

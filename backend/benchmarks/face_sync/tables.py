@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ...face_sync.lip_probe import in_words as in_words_of
+from ...face_sync.research.lip_probe import in_words as in_words_of
 
 
 def in_words(result: dict[str, Any]) -> str:

@@ -9,7 +9,8 @@ import pytest
 pytest.importorskip("numba")
 
 from backend.benchmarks import renderer, subject, training
-from backend.workspace import Workspace, read_arrays
+from backend.workspace.files import read_arrays
+from backend.workspace.store import Workspace
 
 
 def test_the_renderer_s_benchmark_times_every_kernel_and_part(trained, monkeypatch):

@@ -11,7 +11,7 @@ pytest.importorskip("numba")
 from backend.benchmarks import face_sync, subject
 from backend.benchmarks.face_sync import capture, cost, lip_space
 from backend.errors import SyncTalkError
-from backend.workspace import Workspace
+from backend.workspace.store import Workspace
 
 
 def _options(**changes):

@@ -12,7 +12,7 @@ from backend.errors import MediaError, WorkspaceError
 from backend.evaluation.evaluate import FramePair, evaluate
 from backend.evaluation.videos import evaluate_videos
 from backend.media.encode import VideoWriter
-from backend.workspace import write_image
+from backend.workspace.images import write_image
 
 
 def head_matte() -> np.ndarray:

@@ -14,12 +14,15 @@ import pytest
 
 from backend.evaluation import charts, report
 from backend.evaluation.evaluate import FramePair, MeanPictures, evaluate
-from backend.evaluation.pictures import error_map
+from backend.evaluation.images import error_map
 from backend.evaluation.report import write_comparison, write_report
-from backend.evaluation.spoken import CLOSE, CLOSE_STEP, SPREAD, Speech, portraits
+from backend.evaluation.speech_video import CLOSE, CLOSE_STEP, SPREAD, Speech, portraits
 from backend.media.encode import SYNTHETIC_MARK, VideoWriter
 from backend.protocol import BLENDSHAPE_NAMES
-from backend.workspace import Crop, Subject, Workspace, write_arrays, write_image
+from backend.workspace.files import write_arrays
+from backend.workspace.images import write_image
+from backend.workspace.store import Workspace
+from backend.workspace.subject import Crop, Subject
 
 FRAMES = 110
 

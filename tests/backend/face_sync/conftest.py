@@ -15,7 +15,9 @@ from backend.face_sync import blendshape_basis, speech
 from backend.face_sync.blendshapes import View
 from backend.media.audio import write_wav
 from backend.protocol import BLENDSHAPE_NAMES
-from backend.workspace import Crop, Workspace, write_arrays
+from backend.workspace.files import write_arrays
+from backend.workspace.store import Workspace
+from backend.workspace.subject import Crop
 
 RATE = 16000
 FPS = 25

@@ -3,8 +3,8 @@ import pytest
 
 from backend.face_sync import blendshape_basis
 from backend.face_sync.face_mesh import tessellation_edges
-from backend.face_sync.landmark_groups import HALVES, LEFT, RIGHT, mirror_indices
 from backend.protocol import BLENDSHAPE_NAMES
+from backend.workspace.landmarks import HALVES, LEFT, RIGHT, mirror_indices
 
 from .conftest import index
 

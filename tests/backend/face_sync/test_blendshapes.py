@@ -4,8 +4,8 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.optimize import lsq_linear
 
 from backend.face_sync import blendshapes
-from backend.face_sync.landmark_groups import HALVES
 from backend.face_sync.nonnegative import bounded_least_squares
+from backend.workspace.landmarks import HALVES
 
 from .conftest import index, project, turning_view
 

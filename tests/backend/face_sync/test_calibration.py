@@ -4,7 +4,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from backend.face_sync import blendshapes, calibration
 from backend.face_sync.blendshapes import View
-from backend.face_sync.landmark_groups import HALVES, LEFT, RIGHT
+from backend.workspace.landmarks import HALVES, LEFT, RIGHT
 
 from .conftest import index, project, turning_view
 

@@ -10,7 +10,8 @@ from backend.face_sync.dead_audio import dead_intervals, heard_frames
 from backend.options import ProcessOptions
 from backend.progress import Reporter
 from backend.training.conditions import heard_frames as trained_frames
-from backend.workspace import Workspace, read_arrays
+from backend.workspace.files import read_arrays
+from backend.workspace.store import Workspace
 
 from .conftest import FPS, RATE, babble, make_subject
 

@@ -3,7 +3,7 @@ from collections import Counter
 import numpy as np
 
 from backend.face_sync import face_mesh
-from backend.face_sync.landmark_groups import HALVES, LEFT, RIGHT, mirror_indices
+from backend.workspace.landmarks import HALVES, LEFT, RIGHT, mirror_indices
 
 
 def _directed_edges(triangles):

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from backend.errors import WorkspaceError
-from backend.face_sync import command, lip_probe
 from backend.face_sync.blendshapes import View
 from backend.face_sync.encoders.speech_encoder import SIZE
 from backend.face_sync.lip_measures import MEASURES, lip_measures
+from backend.face_sync.research import command, lip_probe
 
 from .conftest import index, project, turning_view
 

@@ -14,7 +14,8 @@ from backend.media.audio import read_audio
 from backend.media.audio_timeline import aligned, offsets_ms
 from backend.options import ProcessOptions
 from backend.progress import Reporter
-from backend.workspace import AudioPiece, Workspace
+from backend.workspace.store import Workspace
+from backend.workspace.subject import AudioPiece
 
 from .conftest import FPS, RATE, babble, make_subject
 
@@ -165,7 +166,7 @@ def test_a_workspace_without_a_timeline_opens_as_before(tmp_path, face, shapes):
 @pytest.mark.slow
 def test_a_known_drift_of_a_real_clip_is_recovered(shared):
     """Measured figures: docs/face-sync.md."""
-    from backend.face_sync.pretraining.face_windows import _relative_opening
+    from backend.face_sync.research.pretraining.face_windows import _relative_opening
     from backend.head_sync.landmarks import LANDMARKS, choose_face, open_landmarker
     from backend.media.audio import clip_sound
     from backend.media.decode import FrameReader

@@ -18,7 +18,8 @@ from torch.nn import functional
 from backend import models
 from backend.errors import ModelError
 from backend.face_sync.audio_features import frame_features
-from backend.face_sync.encoders import authors_ave, open_encoder, present, self_supervised
+from backend.face_sync.encoders import open_encoder, present
+from backend.face_sync.research import authors_ave, self_supervised
 
 RATE = 16000
 LAYOUT = [

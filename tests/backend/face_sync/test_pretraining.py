@@ -20,12 +20,12 @@ from backend.face_sync import blendshape_basis
 from backend.face_sync.audio_features import COLUMNS, PER_FRAME
 from backend.face_sync.encoders import open_encoder
 from backend.face_sync.encoders.speech_encoder import SIZE, load_weights
-from backend.face_sync.pretraining import face_windows, generated_speech, training
-from backend.face_sync.pretraining.batches import FARTHEST, NEAREST, SEEN, draw, spread_of
-from backend.face_sync.pretraining.network import AudioVisualEncoder, similarity
-from backend.face_sync.pretraining.prepared import FACE_SIDE, Item, read_items, write_item
-from backend.face_sync.pretraining.run import pretrain
-from backend.face_sync.pretraining.training import Processes, Recipe, train
+from backend.face_sync.research.pretraining import face_windows, generated_speech, training
+from backend.face_sync.research.pretraining.batches import FARTHEST, NEAREST, SEEN, draw, spread_of
+from backend.face_sync.research.pretraining.network import AudioVisualEncoder, similarity
+from backend.face_sync.research.pretraining.prepared import FACE_SIDE, Item, read_items, write_item
+from backend.face_sync.research.pretraining.run import pretrain
+from backend.face_sync.research.pretraining.training import Processes, Recipe, train
 from backend.progress import Reporter
 from backend.protocol import BLENDSHAPE_NAMES
 

@@ -10,7 +10,8 @@ from backend.media.audio import read_audio
 from backend.options import ProcessOptions
 from backend.progress import Reporter
 from backend.protocol import BLENDSHAPE_NAMES
-from backend.workspace import Workspace, read_arrays
+from backend.workspace.files import read_arrays
+from backend.workspace.store import Workspace
 
 from .conftest import babble, index, make_subject
 

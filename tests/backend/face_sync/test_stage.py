@@ -6,7 +6,8 @@ from backend.face_sync import stage
 from backend.options import ProcessOptions
 from backend.progress import Reporter
 from backend.protocol import BLENDSHAPE_NAMES
-from backend.workspace import Workspace, read_arrays, write_arrays
+from backend.workspace.files import read_arrays, write_arrays
+from backend.workspace.store import Workspace
 
 from .conftest import index, make_subject
 

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from backend.evaluation.tracking.measures import pose_error
 from backend.head_sync.adam_adjustment import adam_bundle_adjust
 from backend.head_sync.bundle_adjustment import Prior, bundle_adjust, residuals_px
-from backend.head_sync.geometry import project, step_poses
-from backend.head_sync.measures import pose_error
-
-from .conftest import FOCAL, PRINCIPAL, make_face, make_motion
+from backend.workspace.poses import project, step_poses
+from tests.backend.made_up_head import FOCAL, PRINCIPAL, make_face, make_motion
 
 
 @dataclass

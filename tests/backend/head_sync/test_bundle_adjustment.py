@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from backend.evaluation.tracking.measures import pose_error
 from backend.head_sync.bundle_adjustment import (
     FocalPrior,
     Prior,
@@ -13,10 +14,8 @@ from backend.head_sync.bundle_adjustment import (
     refine_poses,
     residuals_px,
 )
-from backend.head_sync.geometry import project, step_poses
-from backend.head_sync.measures import pose_error
-
-from .conftest import FOCAL, PRINCIPAL, make_face, make_motion
+from backend.workspace.poses import project, step_poses
+from tests.backend.made_up_head import FOCAL, PRINCIPAL, make_face, make_motion
 
 
 @pytest.fixture

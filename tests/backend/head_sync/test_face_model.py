@@ -13,9 +13,8 @@ from scipy.io import loadmat, savemat
 from backend.errors import FaceError, ModelError
 from backend.head_sync.face_geometry import RIGID, head_frame
 from backend.head_sync.face_model import FaceModel, read_face_model
-from backend.head_sync.geometry import similarity
-
-from .conftest import make_face
+from backend.workspace.poses import similarity
+from tests.backend.made_up_head import make_face
 
 TRUE_COEFFICIENTS = np.array([1.3, -1.0, 0.9, 0.7, -1.2, 0.8])
 

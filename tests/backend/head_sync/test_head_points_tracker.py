@@ -17,9 +17,8 @@ from backend.head_sync.landmarks_stage import Landmarks
 from backend.head_sync.stage import principal_px, read_grey
 from backend.options import ProcessOptions
 from backend.progress import Reporter
-from backend.workspace import Workspace
-
-from .conftest import make_motion
+from backend.workspace.store import Workspace
+from tests.backend.made_up_head import make_motion
 
 FRAMES = 50
 

@@ -19,7 +19,8 @@ from backend.head_sync.landmarks import Face, choose_face, open_landmarker
 from backend.head_sync.landmarks_stage import Landmarks, run
 from backend.options import ProcessOptions
 from backend.progress import Reporter
-from backend.workspace import Workspace, write_image
+from backend.workspace.images import write_image
+from backend.workspace.store import Workspace
 
 MESH = ProcessOptions(landmarker="mesh")
 
@@ -91,7 +92,7 @@ def test_cancelling_keeps_what_was_found(speaker, tmp_path, monkeypatch):
 def test_a_killed_run_goes_on_where_it_last_saved(speaker, tmp_path, root):
     workspace = shortened(speaker, tmp_path, 200)
     program = (
-        "from backend.head_sync import landmarks_stage as stage; from backend.workspace import Workspace;"
+        "from backend.head_sync import landmarks_stage as stage; from backend.workspace.store import Workspace;"
         "from backend.progress import Reporter; from backend.options import ProcessOptions; import sys;"
         "stage.SAVE_EVERY = 10;"
         "stage.run(Workspace.open(sys.argv[1]), ProcessOptions(landmarker='mesh'), Reporter())"

@@ -16,14 +16,16 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from backend.evaluation.tracking.measures import pose_error
 from backend.head_sync import landmarks_stage, stage
-from backend.head_sync.geometry import make_poses
 from backend.head_sync.landmarks import open_landmarker
 from backend.head_sync.landmarks_stage import Landmarks
-from backend.head_sync.measures import pose_error
 from backend.options import ProcessOptions
 from backend.progress import Reporter
-from backend.workspace import Workspace, read_arrays, write_image
+from backend.workspace.files import read_arrays
+from backend.workspace.images import write_image
+from backend.workspace.poses import make_poses
+from backend.workspace.store import Workspace
 
 FRAMES = 150
 """Of the speaker's 250: six seconds."""

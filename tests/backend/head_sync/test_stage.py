@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from backend.errors import Cancelled, FaceError, ModelError
+from backend.evaluation.tracking.measures import pose_error, rotation_jitter_deg
 from backend.head_sync import landmarks_stage, stage
 from backend.head_sync.head_motion_tracker import expected_focal_px, track_head_motion
 from backend.head_sync.landmarks_stage import Landmarks
-from backend.head_sync.measures import pose_error, rotation_jitter_deg
 from backend.options import ProcessOptions
 from backend.progress import Reporter
-from backend.workspace import Workspace, read_arrays
+from backend.workspace.files import read_arrays
+from backend.workspace.store import Workspace
 
 FRAMES = 150
 """Of the speaker's 250: enough turns and nods, and six seconds saved."""

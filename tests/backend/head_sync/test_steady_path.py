@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backend.head_sync.geometry import bridge_poses, rotation_log, step_poses
-from backend.head_sync.measures import rotation_jitter_deg
-from backend.head_sync.steady_path import steady_path
-
-from .conftest import make_motion
+from backend.evaluation.tracking.measures import rotation_jitter_deg
+from backend.head_sync.pose_smoothing import steady_path
+from backend.workspace.poses import bridge_poses, rotation_log, step_poses
+from tests.backend.made_up_head import make_motion
 
 FRAMES = 250
 NOD = slice(100, 112)

@@ -15,7 +15,8 @@ from backend.media.decode import FrameReader, frames
 from backend.media.frame_checks import first_corrections
 from backend.options import ProcessOptions
 from backend.progress import Reporter
-from backend.workspace import ALPHA_BACKGROUND, Workspace
+from backend.workspace.store import Workspace
+from backend.workspace.subject import ALPHA_BACKGROUND
 
 GREEN = (20, 230, 30)
 

@@ -10,7 +10,8 @@ import soundfile
 from backend.errors import AudioError, MediaError
 from backend.media.audio import RATE, check_speech, read_audio, workspace_audio, write_clip_audio, write_wav
 from backend.media.decode import probe
-from backend.workspace import Subject, Workspace
+from backend.workspace.store import Workspace
+from backend.workspace.subject import Subject
 
 
 def encode(path, samples, rate, codec, layout="mono"):

@@ -20,7 +20,7 @@ from backend.media.decode import ClipInfo
 from backend.media.faces import Face
 from backend.options import ProcessOptions
 from backend.progress import Reporter
-from backend.workspace import Workspace
+from backend.workspace.store import Workspace
 
 EMPTY = np.full((256, 256, 3), (90, 110, 130), np.uint8)
 

@@ -13,7 +13,9 @@ from backend.media.bars import BarMeter
 from backend.media.footage import write_footage
 from backend.options import ProcessOptions
 from backend.progress import Reporter
-from backend.workspace import FrameCorrections, Workspace, read_image
+from backend.workspace.images import read_image
+from backend.workspace.store import Workspace
+from backend.workspace.subject import FrameCorrections
 
 BACKDROP = np.random.default_rng(3).integers(60, 200, (12, 24, 3), np.uint8)
 

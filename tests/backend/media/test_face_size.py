@@ -17,7 +17,7 @@ from backend.media.face_size import report_face_size
 from backend.media.faces import Face
 from backend.options import ProcessOptions
 from backend.progress import Reporter
-from backend.workspace import Workspace
+from backend.workspace.store import Workspace
 
 
 def look_of(centres: np.ndarray, tall: float, top: float = 200.0) -> Look:

@@ -9,7 +9,9 @@ from backend.errors import MediaError
 from backend.media.decode import frames
 from backend.media.footage import write_footage
 from backend.progress import Reporter
-from backend.workspace import Crop, Subject, Workspace, read_image
+from backend.workspace.images import read_image
+from backend.workspace.store import Workspace
+from backend.workspace.subject import Crop, Subject
 
 
 @pytest.fixture

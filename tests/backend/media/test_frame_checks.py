@@ -9,7 +9,7 @@ from backend.errors import Cancelled
 from backend.media import stage
 from backend.options import ProcessOptions
 from backend.progress import Reporter
-from backend.workspace import Workspace
+from backend.workspace.store import Workspace
 
 
 def warnings_of(tmp_path, path, size: int = 512) -> list[str]:

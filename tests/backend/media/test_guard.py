@@ -24,7 +24,7 @@ from backend.errors import AudioError
 from backend.media.read_position import reading
 from backend.media.source import decoded, open_media
 from backend.media.timeline import timeline_of
-from backend.workspace import atomic_path
+from backend.workspace.files import atomic_path
 
 def work(a, b, reporter):
     print("a line that a library prints")
@@ -188,7 +188,7 @@ def test_a_function_that_cannot_be_imported_is_no_fault_of_the_file(readers, mon
 
 
 def test_a_reader_starts_without_the_heavy_packages(root):
-    script = "import sys, backend.media.stage, backend.evaluation.spoken; print({'torch', 'mediapipe', 'scipy'} & set(sys.modules))"
+    script = "import sys, backend.media.stage, backend.evaluation.speech_video; print({'torch', 'mediapipe', 'scipy'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", script], cwd=root, text=True).strip() == "set()"
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from backend.media.decode import FrameReader, frames, probe
 from backend.media.frame_pairs import PairMeter
-from backend.workspace import FrameCorrections
+from backend.workspace.subject import FrameCorrections
 
 TFF, BFF = {"x264-params": "tff=1", "crf": "10"}, {"x264-params": "bff=1", "crf": "10"}
 

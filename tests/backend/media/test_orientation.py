@@ -15,7 +15,9 @@ from backend.media.footage import write_footage
 from backend.media.orientation import find_rotation
 from backend.options import ProcessOptions
 from backend.progress import Reporter
-from backend.workspace import FrameCorrections, Workspace, read_image
+from backend.workspace.images import read_image
+from backend.workspace.store import Workspace
+from backend.workspace.subject import FrameCorrections
 
 
 def process(root: Path, video: Path) -> tuple[Workspace, list[str]]:

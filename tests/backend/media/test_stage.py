@@ -17,14 +17,15 @@ from backend.media import stage
 from backend.media.decode import frames
 from backend.options import ProcessOptions
 from backend.progress import Reporter
-from backend.workspace import Crop, Workspace
+from backend.workspace.store import Workspace
+from backend.workspace.subject import Crop
 
 PROCESS = """
 import os, signal, sys
 from backend.media import stage
 from backend.options import ProcessOptions
 from backend.progress import Reporter
-from backend.workspace import Workspace
+from backend.workspace.store import Workspace
 left = int(sys.argv[3])
 def on_progress(event):
     global left

@@ -12,7 +12,7 @@ from backend.errors import FaceError
 from backend.media import stage
 from backend.options import ProcessOptions
 from backend.progress import Reporter
-from backend.workspace import Workspace
+from backend.workspace.store import Workspace
 
 
 def beside(picture: np.ndarray, other: np.ndarray, side: int) -> np.ndarray:

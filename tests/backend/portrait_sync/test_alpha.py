@@ -12,7 +12,10 @@ from backend.options import ProcessOptions
 from backend.portrait_sync import stage
 from backend.portrait_sync.camera_motion import camera_motion
 from backend.progress import Reporter
-from backend.workspace import ALPHA_BACKGROUND, Workspace, write_arrays, write_image
+from backend.workspace.files import write_arrays
+from backend.workspace.images import write_image
+from backend.workspace.store import Workspace
+from backend.workspace.subject import ALPHA_BACKGROUND
 
 
 @pytest.fixture
@@ -58,7 +61,7 @@ def test_the_clips_alpha_is_the_persons_matte(cut_out, scene):
 
 def test_the_background_of_a_clip_with_alpha_is_the_grey_it_was_composited_over(cut_out):
     stage.run(cut_out, ProcessOptions(), Reporter())
-    from backend.workspace import read_image
+    from backend.workspace.images import read_image
 
     assert (read_image(cut_out.background_path) == ALPHA_BACKGROUND).all()
 

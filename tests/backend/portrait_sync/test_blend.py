@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from backend.portrait_sync.blend import over, place, take
-from backend.workspace import Crop
+from backend.workspace.subject import Crop
 
 
 def smooth_picture(height: int, width: int, seed: int = 0) -> np.ndarray:

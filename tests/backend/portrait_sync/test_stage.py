@@ -12,7 +12,9 @@ from backend.errors import Cancelled, WorkspaceError
 from backend.options import ProcessOptions
 from backend.portrait_sync import stage
 from backend.progress import Reporter
-from backend.workspace import Workspace, write_arrays, write_image
+from backend.workspace.files import write_arrays
+from backend.workspace.images import write_image
+from backend.workspace.store import Workspace
 
 
 @pytest.fixture

@@ -175,7 +175,7 @@ from backend.progress import Reporter
 from backend.renderer.render import Renderer
 from backend.training.checkpoints import load_for_rendering
 from backend.training.dataset import Tracking
-from backend.workspace import Workspace
+from backend.workspace.store import Workspace
 root = Path(sys.argv[1])
 pipeline.train(root, "preview", None, Reporter(), steps=352)
 workspace = Workspace.open(root)

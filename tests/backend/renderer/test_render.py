@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from backend.renderer import plain
-from backend.renderer.cameras import Camera, pixel_rays, project
 from backend.renderer.colour import to_scene_linear, to_straight_uint8
 from backend.renderer.field import Field, FieldConfig, Region
 from backend.renderer.kernels import Kernel, Samples, get_kernel
+from backend.renderer.rays import pixel_rays
 from backend.renderer.render import Renderer
 from backend.renderer.triplane import TriplaneLayout
+from backend.workspace.camera import Camera, project
 
 
 def small_field(seed: int = 0) -> Field:

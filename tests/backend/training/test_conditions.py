@@ -15,7 +15,8 @@ from backend.training.conditions import LipSource
 from backend.training.dataset import Tracking
 from backend.training.presets import PRESETS
 from backend.training.train import Trainer
-from backend.workspace import Workspace, read_arrays, write_arrays
+from backend.workspace.files import read_arrays, write_arrays
+from backend.workspace.store import Workspace
 
 
 @pytest.fixture(scope="module")

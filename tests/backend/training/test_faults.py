@@ -24,7 +24,8 @@ from backend.progress import Reporter
 from backend.training import checkpoints
 from backend.training.presets import PRESETS
 from backend.training.train import Trainer
-from backend.workspace import Workspace, read_arrays
+from backend.workspace.files import read_arrays
+from backend.workspace.store import Workspace
 
 from ..test_kill import _finish, _kill_after, _psnr, _start
 
@@ -145,7 +146,7 @@ def test_a_write_that_fails_for_want_of_space_leaves_the_checkpoint_before(train
 _SAVE_FOR_EVER = """
 import sys, torch
 from backend.training import checkpoints
-from backend.workspace import Workspace
+from backend.workspace.store import Workspace
 workspace = Workspace.open(sys.argv[1])
 with workspace.locked():
     found = checkpoints.load_newest(workspace)

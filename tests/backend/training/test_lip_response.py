@@ -6,8 +6,9 @@ import pytest
 from backend import performance, pipeline
 from backend.progress import Reporter
 from backend.protocol import BLENDSHAPE_NAMES
-from backend.training import lip_response
-from backend.workspace import Workspace, read_arrays
+from backend.training import lip_gain as lip_response
+from backend.workspace.files import read_arrays
+from backend.workspace.store import Workspace
 
 
 def test_a_training_ends_with_its_response_measured(trained):

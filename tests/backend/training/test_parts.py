@@ -6,7 +6,6 @@ import torch
 
 from backend.evaluation.metrics import LIPS
 from backend.progress import Reporter
-from backend.renderer.cameras import Camera, project
 from backend.renderer.field import region_weight
 from backend.renderer.render import Renderer
 from backend.training import checkpoints, dataset
@@ -16,7 +15,8 @@ from backend.training.occupancy import Occupancy, without_gaps
 from backend.training.pose_refinement import Refined, focal_step, move, refine_pose
 from backend.training.regions import expression_region, eye_regions, lip_region
 from backend.training.watch import Look, Watch, validation_split
-from backend.workspace import Workspace
+from backend.workspace.camera import Camera, project
+from backend.workspace.store import Workspace
 
 
 def test_occupied_surfaces_are_closed_and_two_cells_deep():

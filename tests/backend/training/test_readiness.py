@@ -26,7 +26,8 @@ from backend.progress import Reporter
 from backend.training import readiness
 from backend.training.dataset import Tracking
 from backend.training.outlook import outlook
-from backend.workspace import Workspace, read_arrays, write_arrays
+from backend.workspace.files import read_arrays, write_arrays
+from backend.workspace.store import Workspace
 
 
 @pytest.fixture

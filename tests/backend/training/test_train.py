@@ -13,7 +13,8 @@ from backend.training import checkpoints
 from backend.training import train as train_module
 from backend.training.presets import PRESETS
 from backend.training.train import ANNEAL, Trainer, train
-from backend.workspace import Workspace, read_arrays
+from backend.workspace.files import read_arrays
+from backend.workspace.store import Workspace
 
 
 def trainer(root, steps: int, seed: int = 0, reporter: Reporter | None = None) -> Trainer:

@@ -1,0 +1,1 @@
+"""Benchmark of Head-Sync against known truth and against MediaPipe."""

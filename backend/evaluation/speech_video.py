@@ -1,0 +1,137 @@
+"""What the mouth says: moments of a spoken film, with its sound, for the report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ..media.audio import RATE, read_audio
+from ..media.decode import FrameReader
+from ..workspace.subject import FPS
+from .landmarks import lip_reader
+from .metrics import LIPS
+
+SPREAD = 10
+"""Pictures over the whole sound."""
+
+CLOSE = 20
+"""Mouths, one after another, from the stretch with the most speech."""
+
+CLOSE_STEP = 2
+"""Frames from one of these mouths to the next: 80 ms."""
+
+_HEAD_SHARE = 1.9
+"""Side of the square around a head, in heights of its face."""
+
+
+@dataclass
+class Speech:
+    """A spoken film, or the parts of it that a report shows.
+
+    Attributes:
+        name: of the sound, for the reader.
+        sound: (samples) float32 in [-1, 1], mono.
+        rate: samples a second.
+        pictures: frame number to picture, (H, W, 3) uint8 RGB; at least the frames of `wanted_frames`.
+        jaw_open: (frames) coefficient of the blendshape jawOpen, or None.
+        film: the film itself, or None.
+    """
+
+    name: str
+    sound: np.ndarray
+    rate: int = RATE
+    pictures: dict[int, np.ndarray] = field(default_factory=dict)
+    jaw_open: np.ndarray | None = None
+    film: Path | None = None
+
+    @classmethod
+    def of_film(cls, film: Path, name: str | None = None) -> Speech:
+        """Read what a report needs out of a film that speaks.
+
+        Raises:
+            MediaError, AudioError: it cannot be read, or has no sound.
+        """
+        speech = cls(name or film.stem, read_audio(film), film=film)
+        wanted = set(speech.wanted_frames())
+        for time_s, picture in FrameReader(film):
+            if round(time_s * FPS) in wanted:
+                speech.pictures[round(time_s * FPS)] = picture
+        return speech
+
+    @property
+    def frames(self) -> int:
+        """How many frames the sound lasts."""
+        return max(int(len(self.sound) / self.rate * FPS), 1)
+
+    def spread_frames(self) -> list[int]:
+        """Frames evenly over the whole sound."""
+        # The middles of equal parts, so that each picture stands below its moment of the waveform.
+        return sorted({int((part + 0.5) / SPREAD * self.frames) for part in range(SPREAD)})
+
+    def close_frames(self) -> list[int]:
+        """Frames of the stretch in which the sound is loudest."""
+        length = min(CLOSE * CLOSE_STEP, self.frames)
+        samples = int(self.rate / FPS)
+        energy = np.square(self.sound[: self.frames * samples], dtype=np.float64).reshape(-1, samples).mean(axis=1)
+        # The root favours steady speech over one loud syllable.
+        heard = np.convolve(np.sqrt(energy), np.ones(length), "valid") if len(energy) >= length else np.zeros(1)
+        start = int(np.argmax(heard))
+        return list(range(start, start + length, CLOSE_STEP))
+
+    def wanted_frames(self) -> list[int]:
+        """Numbers of all frames that a report shows."""
+        return sorted({*self.spread_frames(), *self.close_frames()})
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """Head and mouth of one frame, each cut at the same scale in all frames of a film."""
+
+    head: np.ndarray
+    mouth: np.ndarray
+
+
+def portraits(pictures: dict[int, np.ndarray], head_side: int = 200, mouth_width: int = 160) -> dict[int, Portrait]:
+    """Close-ups of head and mouth; one scale for all, so that what opens is seen to open.
+
+    Args:
+        pictures: frame number to (H, W, 3) uint8.
+        head_side: side of the square around the head, pixels.
+        mouth_width: of the mouth's close-up, pixels; its height is 0.65 of that.
+
+    Returns:
+        Frame number to close-ups; frames without a face are left out.
+    """
+    found: dict[int, np.ndarray] = {}
+    with lip_reader() as (_, read):
+        for frame, picture in sorted(pictures.items()):
+            points = read(picture)
+            if np.isfinite(points).all():
+                found[frame] = points
+    if not found:
+        return {}
+    tall = float(np.median([np.ptp(points[:, 1]) for points in found.values()]))
+    wide = float(np.median([np.ptp(points[list(LIPS), 0]) for points in found.values()]))
+    head, mouth = (head_side, head_side), (mouth_width, round(0.65 * mouth_width))
+    return {
+        frame: Portrait(
+            _cut(pictures[frame], points, head, _HEAD_SHARE * tall),
+            _cut(pictures[frame], points[list(LIPS)], mouth, 1.9 * wide),
+        )
+        for frame, points in found.items()
+    }
+
+
+def _cut(picture: np.ndarray, around: np.ndarray, size: tuple[int, int], span: float) -> np.ndarray:
+    """`size` (width, height) pixels about the middle of some points, `span` pixels of the picture wide."""
+    import cv2
+
+    centre = (around.min(axis=0) + around.max(axis=0)) / 2
+    scale = size[0] / span
+    if scale < 1:  # Reduced first: warping alone would skip pixels.
+        picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        centre, scale = centre * scale, 1.0
+    matrix = np.array([[scale, 0, size[0] / 2 - scale * centre[0]], [0, scale, size[1] / 2 - scale * centre[1]]])
+    return cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)

@@ -1,0 +1,1 @@
+"""What the tracking measured, in images and curves."""

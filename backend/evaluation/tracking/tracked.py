@@ -1,0 +1,154 @@
+"""`head_sync.npz` as the pictures of the tracking read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+
+from ...head_sync.head_points_tracker import HEAD_OUTLINE_M
+from ...workspace.intervals import intervals
+from ...workspace.poses import project, rotation_log
+
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom, pixels."""
+
+GROUND, NEUTRAL, TEXT, QUIET = (22, 22, 24), (72, 72, 74), (236, 236, 233), (160, 162, 168)
+"""Colours of the pictures: behind everything, beyond a frame, of words, and of words that matter less."""
+
+WORST_PX = 2.0
+"""Error from which on a point is shown in the last colour, in pixels of the working frame."""
+
+_SCALE = np.array([(45, 212, 232), (255, 221, 64), (255, 52, 40)], np.float64)
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """N frames and K points, pixels of the working frame (a pixel's centre is at whole numbers), metres.
+
+    poses: (N, 4, 4). principal_px: (2). face_head_m: (478, 3). surface_head_m: (M, 3), what the
+    face's surface runs through. points_head_m: (K, 3). points_px: (N, K, 2).
+    seen: (N, K) bool. reprojection_px: (N). valid: (N) bool, else bridged. cuts: (N) bool, frames that begin a shot.
+    focal_range_px: the likely lowest and highest.
+    """
+
+    fps: float
+    poses: np.ndarray
+    focal_px: float
+    principal_px: np.ndarray
+    face_head_m: np.ndarray
+    surface_head_m: np.ndarray
+    points_head_m: np.ndarray
+    points_px: np.ndarray
+    seen: np.ndarray
+    reprojection_px: np.ndarray
+    valid: np.ndarray
+    cuts: np.ndarray
+    focal_range_px: tuple[float, float]
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, np.ndarray], fps: float) -> Tracked:
+        """From the arrays of `head_sync.npz`."""
+        poses = arrays["head_to_camera"].astype(np.float64)
+        finite = np.isfinite(poses).all((1, 2))
+        return cls(
+            fps=fps,
+            poses=poses,
+            focal_px=float(arrays["focal_px"]),
+            principal_px=arrays["principal_px"].astype(np.float64),
+            face_head_m=arrays["face_head_m"].astype(np.float64),
+            surface_head_m=arrays["surface_head_m"].astype(np.float64),
+            points_head_m=arrays["points_head_m"].astype(np.float64),
+            points_px=arrays["points_px"],
+            seen=arrays["points_seen"].astype(bool),
+            reprojection_px=arrays["reprojection_px"].astype(np.float64),
+            valid=arrays["valid"].astype(bool) & finite,
+            cuts=arrays["cuts"].astype(bool),
+            focal_range_px=(float(arrays["focal_low_px"]), float(arrays["focal_high_px"])),
+        )
+
+    @property
+    def frames(self) -> int:
+        return len(self.poses)
+
+    @cached_property
+    def finite(self) -> np.ndarray:
+        """(N) bool: frames that have a pose at all."""
+        return np.isfinite(self.poses).all((1, 2))
+
+    def bridged_runs(self) -> list[tuple[int, int]]:
+        """Stretches of frames [start, end) whose pose was not found but laid between its neighbours."""
+        return intervals(~self.valid)
+
+    def most_usual_frame(self) -> int:
+        """The valid frame whose turn and distance are nearest the clip's medians: a reference."""
+        frames = np.flatnonzero(self.valid)
+        turns = rotation_log(self.poses[frames, :3, :3])
+        away = self.poses[frames, 2, 3]
+        off = np.linalg.norm(turns - np.median(turns, axis=0), axis=1) + np.abs(np.log(away / np.median(away)))
+        return int(frames[np.argmin(off)])
+
+    def head_box(self, frames: np.ndarray) -> Box:
+        """Left, top, right and bottom of all that the head covers in `frames`, pixels."""
+        around = np.concatenate([self.face_head_m, HEAD_OUTLINE_M])
+        at = project(self.poses[frames], around, self.focal_px, self.principal_px)
+        return *at.min((0, 1)), *at.max((0, 1))
+
+    def point_errors(self, frame: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The points that `frame` sees, as tracked (M, 2) and as its pose puts them (M, 2), and their distance (M)."""
+        seen = self.seen[frame]
+        tracked = self.points_px[frame, seen].astype(np.float64)
+        put = project(self.poses[frame][None], self.points_head_m[seen], self.focal_px, self.principal_px)[0]
+        return tracked, put, np.linalg.norm(put - tracked, axis=1)
+
+
+def error_colours(error_px: np.ndarray) -> np.ndarray:
+    """Colours (M, 3) uint8 of errors (M): cyan for none, yellow for half of `WORST_PX`, red from there on."""
+    at = np.clip(error_px / WORST_PX, 0, 1) * (len(_SCALE) - 1)
+    return np.stack([np.interp(at, range(len(_SCALE)), channel) for channel in _SCALE.T], 1).round().astype(np.uint8)
+
+
+def reduced(box: Box, divisor: float) -> Box:
+    """The box in a picture that was read at a part of its size."""
+    left, top, right, bottom = box
+    return left / divisor, top / divisor, right / divisor, bottom / divisor
+
+
+def to_aspect(box: Box, width_by_height: float, margin: float) -> Box:
+    """The smallest box of an aspect about another, grown on each side by `margin` of its longer side first."""
+    left, top, right, bottom = box
+    grow = margin * max(right - left, bottom - top)
+    width, height = right - left + 2 * grow, bottom - top + 2 * grow
+    width, height = max(width, height * width_by_height), max(height, width / width_by_height)
+    x, y = (left + right) / 2, (top + bottom) / 2
+    return x - width / 2, y - height / 2, x + width / 2, y + height / 2
+
+
+def cut_out(
+    picture: np.ndarray,
+    box: Box,
+    shape: tuple[int, int],
+    outside: tuple[int, int, int],
+    interpolation: int = cv2.INTER_LINEAR,
+) -> np.ndarray:
+    """A box of a picture, in pixels from its corner, at `shape` (height, width); what is beyond is `outside`."""
+    step = _step(box, shape)
+    corner = np.array(box[:2]) + 0.5 * step - 0.5
+    to_frame = np.array([[step[0], 0, corner[0]], [0, step[1], corner[1]]])
+    return cv2.warpAffine(
+        picture, to_frame, shape[::-1], flags=interpolation | cv2.WARP_INVERSE_MAP, borderValue=outside
+    )
+
+
+def in_cut_out(points_px: np.ndarray, box: Box, shape: tuple[int, int]) -> np.ndarray:
+    """Where points (M, 2) of the frame lie in `cut_out` of the same box and shape."""
+    step = _step(box, shape)
+    return (points_px + 0.5 - np.array(box[:2])) / step - 0.5
+
+
+def _step(box: Box, shape: tuple[int, int]) -> np.ndarray:
+    """Pixels of the frame, across and down, that one of `cut_out` covers."""
+    return np.array([(box[2] - box[0]) / shape[1], (box[3] - box[1]) / shape[0]])

@@ -1,0 +1,1 @@
+"""What research on the encoder needs and running does not: pretraining, probes, encoders of others."""

@@ -1,0 +1,142 @@
+"""Talking clips as the audio-visual encoder sees them: the lower face of each frame, aligned, beside its sound."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+
+from ....errors import MediaError, SyncTalkError
+from ....head_sync.landmarks import LANDMARKS, FaceLandmarker, choose_face, open_landmarker
+from ....media.audio import check_speech, clip_sound
+from ....media.decode import FrameReader
+from ....progress import Reporter
+from ....workspace.subject import FPS
+from ...audio_features import frame_features
+from ...audio_offset import CONFIDENT, NOTABLE_MS, estimate_offset_ms
+from ...dead_audio import dead_intervals, heard_frames
+from .prepared import FACE_SIDE, Item, write_item
+
+VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg"}
+ANCHORS = (33, 133, 362, 263, 168, 6)
+"""Landmarks that hold the window: corners of the eyes and the nose's ridge, which do not move with the lips."""
+
+_ANCHORS_AT = np.array([[0.1, -0.18], [0.36, -0.17], [0.64, -0.17], [0.9, -0.18], [0.5, -0.2], [0.5, -0.08]])
+"""Where they lie, in sides of the window: just above it, so that it holds the face from below the eyes to the chin."""
+
+MIN_FRAMES = 25
+
+
+def find_clips(folder: Path) -> dict[str, Path]:
+    """Talking clips anywhere below a folder: prepared name to path. LRS2 lies as `main/SPEAKER/NNNNN.mp4`.
+
+    Raises:
+        MediaError: there is no such folder.
+    """
+    if not folder.is_dir():
+        raise MediaError(f"{folder} is no folder: give the one that holds the talking clips.")
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file())
+    return {prepared_name(path.relative_to(folder)): path for path in paths}
+
+
+def prepared_name(relative: Path) -> str:
+    """Name of a clip's prepared file: its own, and a hash of where it lies, for names repeat among folders."""
+    place = relative.with_suffix("").as_posix()
+    return f"{relative.stem}_{hashlib.sha256(place.encode()).hexdigest()[:8]}"
+
+
+def held_out_of_lists(folder: Path) -> set[str] | None:
+    """Prepared names that a data set's own `val.txt` holds out (LRS2: a line `SPEAKER/NNNNN` each); None without it."""
+    lists = [path for name in ("val.txt", "test.txt") for path in (folder / name, folder / "main" / name)]
+    found: set[str] = set()
+    for path in lists:
+        if path.is_file():
+            for line in path.read_text(encoding="utf-8").splitlines():
+                if line.strip():
+                    place = Path(line.split()[0])
+                    found |= {prepared_name(prefix / place) for prefix in (Path(), Path("main"))}
+    return found or None
+
+
+def prepare(clips: dict[str, Path], folder: Path, reporter: Reporter) -> list[str]:
+    """Prepare every clip that is not in `folder` yet; a clip that cannot be used is told and left out.
+
+    Returns:
+        Names of the clips that are prepared.
+    """
+    usable: list[str] = []
+    with contextlib.closing(open_landmarker()) as landmarker:
+        for done, (name, path) in enumerate(clips.items()):
+            reporter.progress("preparing clips", done, len(clips), "clips")
+            if not (folder / f"{name}.npz").exists():
+                try:
+                    item, offset_ms = read_clip(path, landmarker)
+                except SyncTalkError as error:
+                    reporter.warning(f"{path} is left out: {error}")
+                    continue
+                if abs(offset_ms) >= NOTABLE_MS:
+                    late = "late" if offset_ms > 0 else "early"
+                    reporter.info(f"The sound of {path} runs about {abs(round(offset_ms, -1)):.0f} ms {late}: mended.")
+                write_item(folder / f"{name}.npz", item)
+            usable.append(name)
+    reporter.progress("preparing clips", len(clips), len(clips), "clips")
+    return usable
+
+
+def read_clip(path: Path, landmarker: FaceLandmarker) -> tuple[Item, float]:
+    """Face windows and sound of one clip, and how late that sound ran, milliseconds, before it was mended.
+
+    Raises:
+        MediaError, AudioError: it cannot be read, has no sound, or shows a face in fewer than `MIN_FRAMES` frames.
+    """
+    reader = FrameReader(path)
+    points, last = [], None
+    for _, picture in reader:
+        face = choose_face(landmarker.detect(picture), last)
+        last = face or last
+        points.append(np.full((LANDMARKS, 2), np.nan) if face is None else face.points_px)
+    if not points:
+        raise MediaError(f"Not one picture of {path} can be decoded: convert it to H.264 in an MP4 file.")
+    anchors = np.array(points)[:, list(ANCHORS)]
+    valid = np.isfinite(anchors).all((1, 2))
+    if valid.sum() < MIN_FRAMES:
+        raise MediaError(f"{path} shows a face in {valid.sum()} frames: give clips of one talking person.")
+    frames = np.arange(len(anchors))
+    flat = anchors.reshape(len(anchors), -1)
+    flat = np.stack([np.interp(frames, frames[valid], column[valid]) for column in flat.T], 1)
+    # The tracker's trembling would be seen as lips that tremble.
+    steady = gaussian_filter1d(flat, 1.5, axis=0).reshape(anchors.shape)
+    # Decoded once more: a long clip's pictures would not fit into memory.
+    faces = np.stack([_window(picture, at) for (_, picture), at in zip(FrameReader(path), steady, strict=False)])
+    sound = np.concatenate(list(clip_sound(path, reader.info.start_s, len(faces) / FPS)))
+    check_speech(sound, name=path)
+    # Lips learnt from shifted sound are wrong: mended where the clip tells its offset.
+    opening = _relative_opening(np.array(points))
+    heard = heard_frames(len(opening), FPS, np.array(dead_intervals(sound, opening)).reshape(-1, 2))
+    offset_ms, confidence = estimate_offset_ms(sound, np.where(heard, opening, np.nan))
+    offset_ms = offset_ms if confidence >= CONFIDENT else 0.0
+    features = frame_features(sound, len(faces), offset_ms).astype(np.float16)
+    return Item(features, np.array([len(faces)]), faces=faces, valid=(valid & heard)[: len(faces)]), offset_ms
+
+
+def _relative_opening(points: np.ndarray) -> np.ndarray:
+    """(N,) gap between the inner lips, in distances between the outer corners of the eyes; NaN without a face."""
+    gap = np.linalg.norm(points[:, 13] - points[:, 14], axis=1)
+    return gap / np.linalg.norm(points[:, 33] - points[:, 263], axis=1)
+
+
+def _window(picture: np.ndarray, anchors_px: np.ndarray) -> np.ndarray:
+    """(FACE_SIDE, FACE_SIDE) uint8, grey: the lower face, upright and at one scale."""
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    scale = 320 / min(grey.shape)
+    if scale < 1:  # reduced first: warping alone would skip pixels
+        grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        anchors_px = anchors_px * scale
+    matrix, _ = cv2.estimateAffinePartial2D(anchors_px, _ANCHORS_AT * FACE_SIDE, method=cv2.LMEDS)
+    if matrix is None:
+        return np.zeros((FACE_SIDE, FACE_SIDE), np.uint8)
+    return cv2.warpAffine(grey, matrix, (FACE_SIDE, FACE_SIDE), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)

@@ -1,0 +1,222 @@
+"""Training of the audio-visual encoder: on the CPU, one GPU, or several processes that `torchrun` starts."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import distributed, nn
+
+from ....errors import WorkspaceError
+from ....progress import Reporter
+from ....workspace.files import atomic_path, write_json
+from ...encoders.speech_encoder import load_weights, opening_tensors
+from .batches import draw, spread_of
+from .network import AudioVisualEncoder
+from .prepared import Item
+
+LOOK_EVERY = 100
+"""Steps from one look at the held-out recordings, and one saved state, to the next."""
+
+LOOK_BATCHES = 6
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How an encoder is trained.
+
+    Attributes:
+        steps: of AdamW, over all processes.
+        batch: windows of four seconds a step and process.
+        rate: AdamW's rate after the first 50 steps; it falls to 0 along a half cosine.
+        sync, reconstruction, visemes: weights of the losses.
+        seed: of the weights and the batches.
+    """
+
+    steps: int = 4000
+    batch: int = 24
+    rate: float = 2e-3
+    sync: float = 1.0
+    reconstruction: float = 1.0
+    visemes: float = 1.0
+    seed: int = 0
+
+
+@dataclass
+class Course:
+    """What a training saw, for its report: a row a look. All held out."""
+
+    rows: list[dict[str, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process among those that train together."""
+
+    rank: int = 0
+    count: int = 1
+    device: str = "cpu"
+
+    def wait(self) -> None:
+        """Until all of them are here."""
+        if self.count > 1:
+            distributed.barrier()
+
+
+@contextmanager
+def joined() -> Iterator[Processes]:
+    """Join the processes that `torchrun` started, or be alone; on GPUs where there are any."""
+    cuda = torch.cuda.is_available()
+    if "RANK" not in os.environ or int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield Processes(device="cuda" if cuda else "cpu")
+        return
+    local = int(os.environ.get("LOCAL_RANK", "0"))
+    if cuda:
+        torch.cuda.set_device(local)
+    # The others wait while the first prepares a data set, which may take a day.
+    distributed.init_process_group("nccl" if cuda else "gloo", timeout=timedelta(days=7))
+    try:
+        device = f"cuda:{local}" if cuda else "cpu"
+        yield Processes(distributed.get_rank(), distributed.get_world_size(), device)
+    finally:
+        distributed.destroy_process_group()
+
+
+def train(
+    learnt: list[Item],
+    held_out: list[Item],
+    recipe: Recipe,
+    state: Path,
+    reporter: Reporter,
+    processes: Processes,
+    initial: Path | None = None,
+) -> tuple[AudioVisualEncoder, Course]:
+    """Train for `recipe.steps`, going on from `state` where it exists; saved there at every look.
+
+    Args:
+        learnt, held_out: from `prepared.read_items`; clips and generated speech may be mixed and take turns.
+        initial: weights of a speech encoder to begin with; None begins with random ones.
+
+    Raises:
+        WorkspaceError: the state is of another recipe, or damaged.
+        Cancelled: the user asked to stop; what is saved is gone on with.
+    """
+    torch.manual_seed(recipe.seed)
+    model = AudioVisualEncoder()
+    if initial is not None:
+        model.encoder.load_state_dict(load_weights(initial).state_dict())
+    model.to(processes.device)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.rate, weight_decay=0.01)
+    course, done = _resume(state, recipe, model, optimiser)
+    groups = [[item for item in learnt if (item.faces is None) == generated] for generated in (False, True)]
+    spread = spread_of(groups[1]) if groups[1] else None
+    kinds = [kind for kind in (0, 1) if groups[kind]]
+    wrapped: nn.Module = model
+    if processes.count > 1:
+        wrapped = nn.parallel.DistributedDataParallel(model, find_unused_parameters=True)
+    if done == 0:
+        _look(model, held_out, spread, 0, course)
+    while done < recipe.steps:
+        reporter.progress("encoder", done, recipe.steps, "steps", _said(course))
+        kind = kinds[done % len(kinds)]
+        rng = np.random.default_rng((recipe.seed, done, processes.rank))
+        torch.manual_seed(int(rng.integers(2**31)))  # of the dropout: a training that goes on is the one it was
+        for group in optimiser.param_groups:
+            falling = 0.5 * (1 + math.cos(math.pi * done / recipe.steps))
+            group["lr"] = recipe.rate * min(1.0, (done + 1) / 50) * falling
+        batch = _to(draw(groups[kind], recipe.batch, spread if kind else None, rng), processes.device)
+        losses = wrapped(batch)
+        loss = sum(weight * losses[name] for name, weight in _weights(recipe).items() if name in losses)
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        done += 1
+        if done % LOOK_EVERY == 0 or done == recipe.steps:
+            _look(model, held_out, spread, done, course)
+            if processes.rank == 0:
+                _save_state(state, recipe, model, optimiser, course, done)
+    reporter.progress("encoder", recipe.steps, recipe.steps, "steps", _said(course))
+    return model.eval(), course
+
+
+def save_weights(model: AudioVisualEncoder, path: Path, source: str) -> None:
+    """The speech encoder alone, in half precision: twice as small, and exact to more than the weights mean."""
+    from safetensors.torch import save as to_bytes
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {**model.encoder.state_dict(), **opening_tensors(model.opening_weights())}
+    tensors = {name: tensor.detach().half().cpu().contiguous() for name, tensor in tensors.items()}
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(to_bytes(tensors, {"source": source}))  # save_file's own files are closed to others
+
+
+def _weights(recipe: Recipe) -> dict[str, float]:
+    return {"sync": recipe.sync, "reconstruction": recipe.reconstruction, "visemes": recipe.visemes}
+
+
+def _said(course: Course) -> str:
+    return f"held-out sync loss {course.rows[-1]['sync']:.3f}" if course.rows else ""
+
+
+def _to(batch: dict[str, torch.Tensor], device: str) -> dict[str, torch.Tensor]:
+    return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
+
+
+@torch.no_grad()
+def _look(
+    model: AudioVisualEncoder, held_out: list[Item], spread: np.ndarray | None, step: int, course: Course
+) -> None:
+    """Losses on recordings that are not learnt from; the same batches at every look."""
+    model.eval()
+    device = str(model.scale.device)
+    rows: list[dict[str, float]] = []
+    for generated in (False, True):
+        items = [item for item in held_out if (item.faces is None) == generated]
+        for index in range(LOOK_BATCHES if items else 0):
+            rng = np.random.default_rng((1, index))
+            batch = draw(items, 16, spread if generated else None, rng, augment=False)
+            rows.append({name: float(value) for name, value in model(_to(batch, device)).items()})
+    model.train()
+    names = {name for row in rows for name in row}
+    means = {name: float(np.mean([row[name] for row in rows if name in row])) for name in sorted(names)}
+    course.rows.append({"step": step, **means})
+
+
+def _save_state(state: Path, recipe: Recipe, model: nn.Module, optimiser, course: Course, done: int) -> None:
+    state.parent.mkdir(parents=True, exist_ok=True)
+    saved = {
+        "recipe": json.dumps(asdict(recipe)),
+        "model": model.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "course": json.dumps(course.rows),
+        "done": done,
+    }
+    with atomic_path(state) as temporary:
+        torch.save(saved, temporary)
+    write_json(state.with_suffix(".json"), {"done": done, "course": course.rows})
+
+
+def _resume(state: Path, recipe: Recipe, model: nn.Module, optimiser) -> tuple[Course, int]:
+    if not state.exists():
+        return Course(), 0
+    try:
+        saved = torch.load(state, weights_only=True, map_location="cpu")
+        of_this = json.loads(saved["recipe"]) == asdict(recipe)
+        if of_this:
+            model.load_state_dict(saved["model"])
+            optimiser.load_state_dict(saved["optimiser"])
+            return Course(json.loads(saved["course"])), int(saved["done"])
+    except (OSError, RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        # The library's own text runs over several lines and advises to run the code in the file.
+        raise WorkspaceError(f"{state} is damaged: delete it to begin anew.") from error
+    raise WorkspaceError(f"{state} is of a training with other settings: go on with those, or delete it to begin anew.")

@@ -1,0 +1,224 @@
+"""The workspace: one folder a subject. docs/workspace.md is its reference; this module is the one that knows the names.
+
+Stages read and write files through it and know no other stage.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import WorkspaceError, storage_error
+from .files import lock_file, write_json
+from .images import read_image
+from .subject import FORMAT, AudioPiece, Crop, FrameCorrections, Subject, subject_id
+
+
+class Workspace:
+    """Paths and state of one subject's folder. Build it with `open` or `create`."""
+
+    def __init__(self, root: Path, subject: Subject) -> None:
+        self.root = root
+        self.subject = subject
+
+    # -- opening ------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def create(cls, root: str | os.PathLike) -> Workspace:
+        """Open the workspace at `root`, or begin an empty one there.
+
+        Raises:
+            WorkspaceError: a newer format, a damaged subject.json, or a folder that holds something else.
+            StorageError: the place cannot be written to.
+        """
+        root = Path(root).expanduser().absolute()
+        if (root / "subject.json").exists():
+            return cls.open(root)
+        if root.is_dir() and any(not entry.name.startswith(".") for entry in root.iterdir()):
+            raise WorkspaceError(f"{root} is not empty and is not a workspace: choose an empty or a new folder.")
+        workspace = cls(root, Subject(name=root.name.removesuffix(".synctalk"), id=uuid.uuid4().hex))
+        workspace.save()
+        return workspace
+
+    @classmethod
+    def open(cls, root: str | os.PathLike) -> Workspace:
+        """Open an existing workspace.
+
+        Raises:
+            WorkspaceError: no workspace there, a newer format, or a damaged subject.json.
+        """
+        root = Path(root).expanduser().absolute()
+        path = root / "subject.json"
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+            found = int(value["format"])
+            if found > FORMAT:
+                raise WorkspaceError(
+                    f"{root} was made by a newer SyncTalk (workspace format {found}, this one reads up to {FORMAT}): "
+                    "update SyncTalk, or process the video again into another folder."
+                )
+            known = {item.name for item in dataclasses.fields(Subject)}
+            value = {name: item for name, item in value.items() if name in known}
+            value["crop"] = Crop(**value["crop"]) if value.get("crop") else None
+            value["corrections"] = FrameCorrections.of(value.get("corrections") or {})
+            value["audio_timeline"] = [AudioPiece(**piece) for piece in value.get("audio_timeline") or []]
+            value["source_size"] = tuple(value.get("source_size", (0, 0)))
+            value["id"] = subject_id(value)
+            return cls(root, Subject(**value))
+        except FileNotFoundError as error:
+            raise WorkspaceError(
+                f"{root} is not a workspace (no subject.json): run process on a video first."
+            ) from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise WorkspaceError(f"{path} is damaged ({error}): restore it or process the video again.") from error
+
+    def save(self) -> None:
+        """Write subject.json."""
+        write_json(self.root / "subject.json", dataclasses.asdict(self.subject))
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the workspace for writing. The lock dies with its process, so a killed run leaves none behind.
+
+        Raises:
+            WorkspaceError: another process works in it.
+            StorageError: the place cannot be written to.
+        """
+        path = self.root / ".lock"
+        try:
+            file = open(path, "a+b")  # noqa: SIM115 (closed by the with below)
+        except OSError as error:
+            raise storage_error(error, self.root) from error
+        with file:
+            try:
+                lock_file(file)
+            except OSError as error:
+                raise WorkspaceError(
+                    f"{self.root} is in use by another SyncTalk process: wait for it, or stop it, and try again."
+                ) from error
+            for stale in self.root.rglob(".*.tmp-*"):  # left by a killed run; nobody else can be writing now
+                with contextlib.suppress(OSError):
+                    stale.unlink()
+            yield
+
+    # -- paths --------------------------------------------------------------------------------------------------
+
+    def frame_path(self, index: int) -> Path:
+        """Working frame `index`, JPEG."""
+        return self.root / "frames" / f"{index:06d}.jpg"
+
+    def matte_path(self, index: int) -> Path:
+        """Mattes of frame `index`: PNG, R head, G hair, B torso and neck, A person."""
+        return self.root / "mattes" / f"{index:06d}.png"
+
+    def alpha_path(self, index: int) -> Path:
+        """Alpha of working frame `index`, where the clip has one (`subject.alpha`): grey PNG."""
+        return self.root / "alpha" / f"{index:06d}.png"
+
+    def plate_path(self, index: int) -> Path:
+        """Frame `index` without its head, JPEG."""
+        return self.root / "plate" / f"{index:06d}.jpg"
+
+    @property
+    def audio_path(self) -> Path:
+        return self.root / "audio.wav"
+
+    @property
+    def corrected_audio_path(self) -> Path:
+        """`audio.wav` with offsets that vary along the clip taken out; there only when they vary."""
+        return self.root / "audio_corrected.wav"
+
+    @property
+    def aligned_audio(self) -> tuple[Path, float]:
+        """The clip's audio file to learn from and to reproduce, and how late it runs against the picture, ms."""
+        if self.subject.audio_timeline:
+            return self.corrected_audio_path, 0.0
+        return self.audio_path, self.subject.audio_offset_ms
+
+    @property
+    def background_path(self) -> Path:
+        return self.root / "background.png"
+
+    @property
+    def tracking_path(self) -> Path:
+        return self.root / "tracking.npz"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.root / "checkpoints"
+
+    @property
+    def renders(self) -> Path:
+        return self.root / "renders"
+
+    @property
+    def reports(self) -> Path:
+        return self.root / "reports"
+
+    # -- stages -------------------------------------------------------------------------------------------------
+
+    def stage_state(self, name: str) -> str:
+        """`absent`, `partial` or `done`."""
+        return self.subject.stages.get(name, {}).get("state", "absent")
+
+    def stage_is_done(self, name: str, key: str) -> bool:
+        """Whether `name` was finished with the same inputs and options (`key`, from `key_of`)."""
+        return self._stage_is(name, "done", key)
+
+    def stage_begins(self, name: str, key: str) -> bool:
+        """Mark `name` as begun. True when an interrupted run with the same `key` left work that may be kept."""
+        resumed = self._stage_is(name, "partial", key)
+        if not resumed:
+            self.subject.stages[name] = {"state": "partial", "key": key}
+            self.save()
+        return resumed
+
+    def stage_ends(self, name: str, key: str) -> None:
+        """Mark `name` as finished; later stages keep their state and find by their own key whether they are stale."""
+        self.subject.stages[name] = {**self.subject.stages.get(name, {}), "state": "done", "key": key}
+        self.save()
+
+    def _stage_is(self, name: str, state: str, key: str) -> bool:
+        found = self.subject.stages.get(name, {})
+        return found.get("state") == state and found.get("key") == key
+
+    def keep_warnings(self, name: str, warnings: list[str]) -> None:
+        """Keep what a stage warned of with its state, for the report; they go when the stage begins anew."""
+        stage = self.subject.stages.get(name)
+        new = [text for text in warnings if stage is not None and text not in stage.get("warnings", [])]
+        if stage is not None and new:
+            stage["warnings"] = [*stage.get("warnings", []), *new]
+            self.save()
+
+    def require(self, *stages: str) -> None:
+        """Raise `WorkspaceError` unless all `stages` are done."""
+        for name in stages:
+            if self.stage_state(name) != "done":
+                raise WorkspaceError(
+                    f"{self.root}: the stage {name} is not finished: run process on this workspace first."
+                )
+
+    # -- pictures -----------------------------------------------------------------------------------------------
+
+    def read_frame(self, index: int) -> np.ndarray:
+        """Working frame as (S, S, 3) uint8, RGB."""
+        return read_image(self.frame_path(index))
+
+    def read_matte(self, index: int) -> np.ndarray:
+        """Mattes as (S, S, 4) uint8: head, hair, torso and neck, person."""
+        return read_image(self.matte_path(index), channels=4)
+
+    def read_alpha(self, index: int) -> np.ndarray | None:
+        """The clip's own alpha as (S, S) uint8; None where the clip has none."""
+        return read_image(self.alpha_path(index), channels=1)[..., 0] if self.subject.alpha else None
+
+    def read_plate(self, index: int) -> np.ndarray:
+        """Frame without its head as (S, S, 3) uint8, RGB."""
+        return read_image(self.plate_path(index))

@@ -1,0 +1,116 @@
+"""`subject.json`: what is known of a subject's clip, and the states of its stages."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+FORMAT = 1
+FPS = 25.0
+ALPHA_BACKGROUND = 128
+"""Grey, 8 bits, behind a person whom the clip's own alpha cuts out: as far from dark hair as from fair, without a hue
+that would shine through it."""
+STAGES = ("media", "landmarks", "head_sync", "face_sync", "portrait_sync")
+
+
+@dataclass(frozen=True)
+class Crop:
+    """Square place of the working frame in the source, in source pixels after rotation; may reach beyond its edges."""
+
+    x: float
+    y: float
+    size: float
+
+
+@dataclass(frozen=True)
+class FrameCorrections:
+    """What the clip's file does not say of its frames and was measured: all who read the clip apply it.
+
+    Attributes:
+        rotate_deg: clockwise, after the file's own rotation: 0, 90, 180 or 270.
+        field_order: `top` or `bottom`, the field of interlaced frames that was taken first; empty to trust their flag.
+        unflagged: frames that are not flagged as interlaced are so too.
+        ignore_alpha: the clip's alpha channel was never filled in.
+        premultiplied: its colours are multiplied by its alpha.
+        bars_px: width of the bars left and right, and of those above and below, which are cut off; source pixels.
+    """
+
+    rotate_deg: int = 0
+    field_order: str = ""
+    unflagged: bool = False
+    ignore_alpha: bool = False
+    premultiplied: bool = False
+    bars_px: tuple[int, int] = (0, 0)
+
+    @classmethod
+    def of(cls, value: dict[str, Any]) -> FrameCorrections:
+        """From what subject.json holds; fields that it has not yet, or that a newer version added, change nothing."""
+        known = {item.name for item in dataclasses.fields(cls)}
+        found = cls(**{name: item for name, item in value.items() if name in known})
+        left, top = found.bars_px
+        return dataclasses.replace(found, bars_px=(left, top))
+
+
+AS_STORED = FrameCorrections()
+
+
+@dataclass(frozen=True)
+class AudioPiece:
+    """A part of a clip with an audio offset of its own: a take, or a recording whose clock drifts.
+
+    What belongs to the picture at time t, from `start_s` to the next piece, is heard at
+    t + (offset_ms + drift_ms_per_s * (t - start_s)) / 1000.
+    """
+
+    start_s: float
+    offset_ms: float
+    drift_ms_per_s: float = 0.0
+
+    def offset_ms_at(self, time_s: float) -> float:
+        """How late the audio runs at a time of the video."""
+        return self.offset_ms + self.drift_ms_per_s * (time_s - self.start_s)
+
+
+@dataclass
+class Subject:
+    """The contents of `subject.json`."""
+
+    name: str = ""
+    source: str = ""
+    source_sha256: str = ""
+    source_size: tuple[int, int] = (0, 0)
+    source_fps: float = 0.0
+    duration_s: float = 0.0
+    fps: float = FPS
+    frames: int = 0
+    size: int = 0
+    crop: Crop | None = None
+    corrections: FrameCorrections = AS_STORED
+    alpha: bool = False
+    audio_offset_ms: float = 0.0
+    audio_timeline: list[AudioPiece] = field(default_factory=list)
+    consent: dict[str, Any] = field(default_factory=dict)
+    stages: dict[str, dict[str, Any]] = field(default_factory=dict)
+    format: int = FORMAT
+    id: str = ""
+    """Lasting name of the subject, by which Blender finds its head in a scene wherever the folder lies."""
+
+    @property
+    def first_test_frame(self) -> int:
+        """Index of the first held-out frame: the last 1/11 of the clip is never trained on."""
+        return math.ceil(self.frames * 10 / 11)
+
+
+def subject_id(record: dict[str, Any]) -> str:
+    """The lasting id of a subject, by the contents of its `subject.json`: moved or renamed, a workspace keeps it.
+
+    Workspaces from before there were ids have one that follows from their clip and name.
+    """
+    if record.get("id"):
+        return str(record["id"])
+    made_of = [str(record.get("source_sha256", "")), str(record.get("name", ""))]
+    return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:32]

@@ -8,7 +8,8 @@ import bpy
 
 from .. import backend as backend_package
 from ..install.backend_environment import needs_network
-from ..synctalk_blender import backend_process, jobs, work
+from ..synctalk_blender import jobs, work
+from ..synctalk_blender.client import shared
 from ..synctalk_blender.facts import backend_state
 from ..synctalk_blender.preferences import environment_root, preferences
 from ..synctalk_blender.steps import Step
@@ -57,7 +58,7 @@ class SYNCTALK_OT_start_backend(JobOperator, bpy.types.Operator):
     def poll(cls, context: bpy.types.Context) -> bool:
         if not super().poll(context):
             return False
-        if backend_process.backend_python() is None:
+        if shared.backend_python() is None:
             cls.poll_message_set("Install the backend first")
             return False
         return True
@@ -111,7 +112,7 @@ class SYNCTALK_OT_copy_details(bpy.types.Operator):
     step: bpy.props.StringProperty(name="Step", options={"SKIP_SAVE"})
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        backend = backend_process.running_backend()
+        backend = shared.running_backend()
         lines = [
             jobs.runtime.errors.get(Step(self.step), ""),
             f"SyncTalk {backend_package.__version__}, Blender {bpy.app.version_string}, {sys.platform}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bpy
 
 from ..synctalk_blender import jobs, steps
-from ..synctalk_blender.backend_process import BackendError
+from ..synctalk_blender.client.errors import BackendError
 from ..synctalk_blender.facts import facts
 from ..synctalk_blender.scene.errors import SceneError
 

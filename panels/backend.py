@@ -6,7 +6,8 @@ import bpy
 
 from ..install import backend_environment
 from ..install.progress import megabytes
-from ..synctalk_blender import backend_process, jobs, preferences
+from ..synctalk_blender import jobs, preferences
+from ..synctalk_blender.client import shared
 from ..synctalk_blender.facts import facts
 from ..synctalk_blender.steps import Facts, State, Status, Step
 from .common import SidebarPanel, StepPanel, draw_action, draw_info, draw_progress
@@ -59,7 +60,7 @@ def _draw_install(layout: bpy.types.UILayout, context: bpy.types.Context, known:
 
 
 def _draw_process(layout: bpy.types.UILayout, context: bpy.types.Context, known: Facts) -> None:
-    backend = backend_process.running_backend()
+    backend = shared.running_backend()
     if known.backend_answered and backend is not None:
         hello = backend.hello
         draw_info(

@@ -22,7 +22,8 @@ from typing import Any
 import bpy
 
 from . import baking, jobs, work, workspace_state
-from .backend_process import BackendError, close_shared_backend, shared_backend
+from .client.errors import BackendError
+from .client.shared import close_shared_backend, shared_backend
 from .jobs import Job
 from .scene import output, rig
 from .scene.errors import SceneError

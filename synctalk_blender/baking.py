@@ -6,7 +6,7 @@ from pathlib import Path
 
 import bpy
 
-from .backend_process import BackendError
+from .client.errors import BackendError
 from .jobs import Job, Request, Work
 from .scene import bake as bake_scene
 from .scene import compositor, importer, output, rig

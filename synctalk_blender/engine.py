@@ -14,7 +14,8 @@ import bpy
 import numpy as np
 
 from . import lettering, live_frame, viewport_drawing, viewport_image
-from .backend_process import BackendError, shared_backend
+from .client.errors import BackendError
+from .client.shared import shared_backend
 from .live_frame import FrameRequest, HeadFrame
 from .scene import camera as cameras
 from .scene import colour, compositor, marking, rig

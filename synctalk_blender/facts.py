@@ -8,7 +8,8 @@ from pathlib import Path
 import bpy
 
 from ..install import backend_environment
-from . import backend_process, jobs, preferences, workspace_state
+from . import jobs, preferences, workspace_state
+from .client import shared
 from .scene import compositor, rig, scene_setup, shapes
 from .steps import Facts
 
@@ -16,7 +17,7 @@ from .steps import Facts
 def facts(scene: bpy.types.Scene) -> Facts:
     """The facts of `scene` now; cheap enough for a panel's draw."""
     settings = scene.synctalk
-    backend = backend_process.running_backend()
+    backend = shared.running_backend()
     job = jobs.runtime.job
     root = settings.workspace_path
     state = workspace_state.workspace_state(root)
@@ -67,10 +68,10 @@ def head_problem(scene: bpy.types.Scene, found: rig.Rig) -> str:
 
 def backend_state() -> str:
     """`absent`, `incomplete`, `outdated` or `ready`; a Python of the user's own counts as ready."""
-    if os.environ.get(backend_process.ENVIRONMENT_VARIABLE) or preferences.chosen_backend_python():
+    if os.environ.get(shared.ENVIRONMENT_VARIABLE) or preferences.chosen_backend_python():
         return "ready"
     state = backend_environment.state(preferences.environment_root())
-    if state == "absent" and backend_process.backend_python() is not None:
+    if state == "absent" and shared.backend_python() is not None:
         return "ready"  # a development checkout's
     return state
 

@@ -18,8 +18,9 @@ from typing import Any, Protocol
 import bpy
 import numpy as np
 
-from . import backend_process
-from .backend_process import BackendError, shared_backend
+from .client import shared
+from .client.errors import BackendError
+from .client.shared import shared_backend
 from .steps import Step
 
 logger = logging.getLogger("synctalk")
@@ -36,7 +37,7 @@ class Request:
 
 
 class Waitable(Protocol):
-    """What a job may wait for; `backend_process.Pending` is one."""
+    """What a job may wait for; `client.pending.Pending` is one."""
 
     progress: dict[str, Any] | None
 
@@ -92,7 +93,7 @@ class Job:
             self._fail(error)
             self._work.close()
             return
-        backend = backend_process.running_backend()
+        backend = shared.running_backend()
         if backend is not None:
             backend.pump()
         if self._waits_for.progress is not None:
@@ -238,11 +239,6 @@ def cancel() -> None:
         runtime.job.cancel()
 
 
-def busy() -> bool:
-    """Whether a job runs."""
-    return runtime.job is not None
-
-
 def forget_messages() -> None:
     """Another file was opened: what was said about the last one is over. A running job runs on."""
     runtime.errors.clear()
@@ -269,7 +265,7 @@ def unregister() -> None:
         bpy.app.timers.unregister(_tick)
     cancel()
     runtime.job = None
-    backend_process.close_shared_backend()
+    shared.close_shared_backend()
     previews.remove(runtime.previews)
     runtime.previews = None
 

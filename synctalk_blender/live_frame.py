@@ -19,7 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .backend_process import BackendError, BackendProcess, Pending
+from .client.errors import BackendError
+from .client.pending import Pending
+from .client.process import BackendProcess
 from .scene.directions import Directions
 from .scene.pinhole import Pinhole
 

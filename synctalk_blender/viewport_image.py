@@ -10,7 +10,8 @@ import gpu
 import numpy as np
 
 from . import lettering, viewport_drawing
-from .backend_process import BackendError, shared_backend
+from .client.errors import BackendError
+from .client.shared import shared_backend
 from .live_frame import FrameRequest, HeadFrame
 from .scene import camera as cameras
 from .scene import colour, rig, view

@@ -14,7 +14,8 @@ import bpy
 from ..backend import protocol
 from ..install import backend_environment
 from . import baking, preferences, workspace_state
-from .backend_process import BackendError, close_shared_backend
+from .client.errors import BackendError
+from .client.shared import close_shared_backend
 from .engine import SyncTalkRenderEngine
 from .install_job import InstallTask
 from .jobs import Job, Request, Work, runtime

@@ -26,7 +26,7 @@ _in_blender = importlib.util.find_spec("bpy") is not None
 
 @pytest.fixture(scope="session")
 def import_part():
-    """Import a module of the checkout, such as `synctalk_blender.backend_process`, that needs no `bpy`.
+    """Import a module of the checkout, such as `synctalk_blender.client.shared`, that needs no `bpy`.
 
     The add-on imports relatively (`from ..backend import protocol`), as an extension must; so the checkout is made a
     package, whose own `__init__` (which needs bpy) is left out.

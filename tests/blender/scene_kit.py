@@ -96,7 +96,7 @@ class Kit:
 
     def use_backend(self, monkeypatch: Any, command: Callable[[], tuple] | str = "") -> ModuleType:
         """Have the shared backend be `head_backend.py` with that fault; returns the client's module."""
-        client = self.part("backend_process")
+        client = self.part("client.shared")
         client.close_shared_backend()
         if isinstance(command, str):
             words = [sys.executable, str(HEAD_BACKEND), *([command] if command else [])]

@@ -49,7 +49,7 @@ def test_one_of_an_earlier_version_is_found_and_used(preferences, addon, tmp_pat
     folder = make(tmp_path / "extension", complete=True, python="3.11")
     assert preferences.environment_root() == tmp_path / "extension"
     assert part(addon, "synctalk_blender.facts").backend_state() == "outdated"
-    assert folder in part(addon, "synctalk_blender.backend_process").backend_python().parents
+    assert folder in part(addon, "synctalk_blender.client.shared").backend_python().parents
 
 
 def test_the_chosen_folder_comes_first_and_stays_the_same_with_another_file(preferences, tmp_path):

@@ -161,7 +161,7 @@ def test_after_a_death_the_next_render_starts_the_backend_anew(kit, rig, monkeyp
     kit.use_backend(monkeypatch, "dies")
     fails(kit, "ended unexpectedly")
     command = [sys.executable, str(head_backend.__file__)]
-    monkeypatch.setattr(kit.part("backend_process"), "backend_command", lambda: (command, None, None))
+    monkeypatch.setattr(kit.part("client.shared"), "backend_command", lambda: (command, None, None))
     assert differing(premultiplied(kit.render(3)), expected(kit, 3)) == 0
 
 
@@ -211,7 +211,7 @@ def test_escape_ends_the_wait_for_a_slow_backend(kit, rig, monkeypatch):
 
 
 def test_a_frame_that_a_viewport_pushed_out_is_asked_for_again(kit, rig, monkeypatch):
-    engine, client = kit.part("engine"), kit.part("backend_process")
+    engine, client = kit.part("engine"), kit.part("client.shared")
     import bpy
 
     answers = iter([client.BackendError("A newer frame was asked for.", "cancelled"), (np.ones((2, 2, 4)), 1.0)])

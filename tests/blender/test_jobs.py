@@ -24,13 +24,17 @@ def parts(addon, monkeypatch):
         def __getattr__(self, name):
             return importlib.import_module(f"{addon.__name__}.synctalk_blender.{name}")
 
+        @property
+        def client(self):
+            return getattr(self, "client.shared")
+
     found = Parts()
-    monkeypatch.setattr(found.backend_process, "backend_command", lambda: ([sys.executable, str(FAKE)], None, None))
+    monkeypatch.setattr(found.client, "backend_command", lambda: ([sys.executable, str(FAKE)], None, None))
     monkeypatch.setattr(found.facts, "backend_state", lambda: "ready")
     yield found
     found.jobs.runtime.job = None
     found.jobs.forget_messages()
-    found.backend_process.close_shared_backend(0.0)
+    found.client.close_shared_backend(0.0)
 
 
 def write_subject(root, **changes):
@@ -69,7 +73,7 @@ def test_an_operator_in_background_mode_runs_to_its_end_and_prints_its_progress(
 
 def test_a_job_beside_the_interface_ends_the_same_way(parts, scene):
     parts.jobs.start(parts.work.train(scene))
-    assert parts.jobs.busy()
+    assert parts.jobs.runtime.job is not None
     pump_until_finished(parts)
     assert "20 steps learnt" in parts.jobs.runtime.notes[parts.steps.Step.TRAIN]
     assert parts.jobs.runtime.warnings[parts.steps.Step.TRAIN] == ["half way"]
@@ -118,7 +122,7 @@ def test_undo_and_another_file_do_not_disturb_a_job(parts, scene):
     parts.jobs.start(parts.work.train(scene))
     bpy.ops.ed.undo_push(message="test")
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
-    assert parts.jobs.busy()
+    assert parts.jobs.runtime.job is not None
     pump_until_finished(parts)
     assert "50 steps learnt" in parts.jobs.runtime.notes[parts.steps.Step.TRAIN]
 
@@ -177,7 +181,7 @@ def test_installing_offline_says_what_to_allow(parts):
         pytest.skip("this Blender may go online")
     with pytest.raises(RuntimeError, match="online"):
         bpy.ops.synctalk.install_backend()
-    with pytest.raises(parts.backend_process.BackendError, match="Allow Online Access|offline-mode"):
+    with pytest.raises(parts.client.BackendError, match="Allow Online Access|offline-mode"):
         parts.work.require_online("Installing the backend")
 
 

@@ -32,7 +32,7 @@ def backend(import_part):
     started = []
 
     def start(fault: str = ""):
-        client = import_part("synctalk_blender.backend_process")
+        client = import_part("synctalk_blender.client.shared")
         process = client.BackendProcess([sys.executable, str(HEAD_BACKEND), *([fault] if fault else [])])
         started.append(process)
         return process
@@ -109,7 +109,7 @@ def test_what_the_backend_does_before_its_first_picture_can_be_shown(live_frame,
 
 
 def test_a_dead_backend_is_a_sentence_and_its_memory_comes_back(live_frame, backend, frame, import_part):
-    error = import_part("synctalk_blender.backend_process").BackendError
+    error = import_part("synctalk_blender.client.shared").BackendError
     process = backend("dies")
     request = live_frame.FrameRequest(process, frame())
     wait(request)
@@ -122,7 +122,7 @@ def test_a_dead_backend_is_a_sentence_and_its_memory_comes_back(live_frame, back
 def test_a_picture_of_a_size_that_was_not_asked_for_is_refused(live_frame, backend, frame, import_part):
     request = live_frame.FrameRequest(backend("huge"), frame())
     wait(request)
-    with pytest.raises(import_part("synctalk_blender.backend_process").BackendError, match="80 x 30"):
+    with pytest.raises(import_part("synctalk_blender.client.shared").BackendError, match="80 x 30"):
         request.take()
 
 

@@ -80,7 +80,7 @@ def kit(addon, tmp_path, python, monkeypatch):
     monkeypatch.setenv("SYNCTALK_BACKEND_PYTHON", str(python))
     made = Kit(addon.__name__, tmp_path)
     yield made
-    made.part("backend_process").close_shared_backend()
+    made.part("client.shared").close_shared_backend()
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ def scenario(driver: Driver) -> Steps:
         filepath=os.environ["ZIP"], repo="user_default", enable_on_install=True, overwrite=True
     )
     jobs = sys.modules[f"{EXTENSION}.synctalk_blender.jobs"]
-    backend_process = sys.modules[f"{EXTENSION}.synctalk_blender.backend_process"]
+    shared = sys.modules[f"{EXTENSION}.synctalk_blender.client.shared"]
     settings = bpy.context.scene.synctalk
     for item in list(bpy.data.objects):
         bpy.data.objects.remove(item)
@@ -84,7 +84,7 @@ def scenario(driver: Driver) -> Steps:
     if os.environ.get("FAULTS"):
         yield from driver.click_button("synctalk.train")
         yield from driver.wait_for("training goes on", begun, 60)
-        os.kill(backend_process.running_backend().pid, signal.SIGKILL)
+        os.kill(shared.running_backend().pid, signal.SIGKILL)
         yield from driver.wait_for("the backend's death is told", finished, 30)
         yield from driver.picture("backend-killed")
         yield from driver.click_button("synctalk.train")

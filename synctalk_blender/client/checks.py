@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..backend.protocol import MessageError
+from ...backend.protocol import MessageError
 
 NUMBER = (int, float)
 OPTIONAL_NUMBER = (int, float, type(None))

@@ -16,16 +16,19 @@ FAKE = Path(__file__).with_name("fake_backend.py")
 @pytest.fixture(scope="module")
 def client(import_part):
     """The module under test."""
-    return import_part("synctalk_blender.backend_process")
+    return import_part("synctalk_blender.client.shared")
 
 
 @pytest.fixture
-def start(client):
+def start(client, import_part):
     """Starts a fake backend; all are killed at the end."""
     running = []
 
-    def start(*faults, **options):
-        process = client.BackendProcess([sys.executable, str(FAKE), *faults], **options)
+    def start(*faults, **limits):
+        command = [sys.executable, str(FAKE), *faults]
+        process = client.BackendProcess(
+            command, limits=import_part("synctalk_blender.client.watchdog").Limits(**limits)
+        )
         running.append(process)
         return process
 

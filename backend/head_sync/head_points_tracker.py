@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from scipy.interpolate import RBFInterpolator
 
+from ..workspace.camera import PIXEL_CENTRE
 from ..workspace.poses import project, rotation_log, to_camera
 from .face_geometry import LEFT_BROW, LEFT_EYE, LOWER_FACE, PUPIL_DISTANCE_M, RIGHT_BROW, RIGHT_EYE, RIGID, UPPER_FACE
 from .head_motion_tracker import HeadMotion
@@ -238,7 +239,8 @@ def flow_bend(picture: np.ndarray, others: list[np.ndarray], seen_so: list[np.nd
     dense = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     total = np.zeros(picture.shape, np.float32)
     for other, (here, there) in zip(others, seen_so, strict=True):
-        laid_over = cv2.warpAffine(other, _fit_affine(there, here), picture.shape[::-1], flags=cv2.INTER_LINEAR)
+        to_here = _fit_affine(there - PIXEL_CENTRE, here - PIXEL_CENTRE)
+        laid_over = cv2.warpAffine(other, to_here, picture.shape[::-1], flags=cv2.INTER_LINEAR)
         flow = cv2.GaussianBlur(dense.calc(picture, laid_over, None), (0, 0), 2.0)
         total += np.linalg.norm(cv2.Laplacian(flow, cv2.CV_32F), axis=-1)
     return total / max(1, len(others))
@@ -256,7 +258,7 @@ def _corners(
     if bend is not None:
         column, row = places.astype(int).T
         places = places[np.argsort(-bend[row, column], kind="stable")[:limit]]
-    return places
+    return places + PIXEL_CENTRE
 
 
 def _masks(
@@ -271,7 +273,7 @@ def _masks(
     """Where points may be, (H, W) uint8: on the upper face without eyes and brows; and on hair and ears about it."""
 
     def draw(polygon: np.ndarray, onto: np.ndarray, value: int) -> None:
-        cv2.fillPoly(onto, [polygon.round().astype(np.int32)], value)
+        cv2.fillPoly(onto, [(polygon - PIXEL_CENTRE).round().astype(np.int32)], value)
 
     def widen(mask: np.ndarray, share: float) -> np.ndarray:
         reach = int(share * pupil_px) * 2 + 1
@@ -312,7 +314,8 @@ def _match(
     reference: _Reference, picture: np.ndarray, guess: np.ndarray, window: int, reach_px: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Pixels (K, 2) of the reference's points in another frame, and which of them can be trusted (K)."""
-    local = reference.points_px - reference.corner
+    local = reference.points_px - reference.corner - PIXEL_CENTRE
+    guess = guess - PIXEL_CENTRE
     affine = _fit_affine(guess, local)
     laid_over = cv2.warpAffine(picture, affine, reference.picture.shape[::-1], flags=cv2.INTER_LINEAR)
     start = local.astype(np.float32)[:, None]
@@ -334,7 +337,7 @@ def _match(
     good &= np.linalg.norm((there - aim)[:, 0], axis=1) < reach_px
     good &= unlike[:, 0] < MOST_UNLIKE
     inverse = np.linalg.inv(affine[:, :2])
-    return ((there[:, 0] - affine[:, 2]) @ inverse.T).astype(np.float32), good
+    return ((there[:, 0] - affine[:, 2]) @ inverse.T + PIXEL_CENTRE).astype(np.float32), good
 
 
 def _fit_affine(source: np.ndarray, target: np.ndarray) -> np.ndarray:

@@ -23,7 +23,7 @@ from .landmarks_stage import Landmarks
 from .stabilizer import SteadyMotion, find_cuts, stabilize
 
 STAGE = "head_sync"
-VERSION = 5
+VERSION = 6
 LEAST_FRAMES = 12
 """Frames with a face below which a head's shape and motion cannot be told apart."""
 

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+PIXEL_CENTRE = 0.5
+"""The first pixel's centre, both ways. OpenCV counts it as 0: what comes from OpenCV gets this added, what goes to it
+has it subtracted."""
+
 
 @dataclass(frozen=True)
 class Camera:

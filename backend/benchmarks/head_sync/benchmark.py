@@ -47,6 +47,7 @@ from ...media import stage as media_stage
 from ...models import find
 from ...options import KEYPOINTS, LANDMARKERS, ProcessOptions
 from ...progress import Reporter, terminal_reporter
+from ...workspace.camera import PIXEL_CENTRE
 from ...workspace.files import read_arrays
 from ...workspace.poses import make_poses, to_camera
 from ...workspace.store import Workspace
@@ -320,10 +321,10 @@ def _of_landmarks(method: str, clip: Clip, poses: np.ndarray, focal: float, prin
 def _by_homography(landmarks_px: np.ndarray, reference: int) -> Callable[[int, np.ndarray], np.ndarray]:
     """Each frame warped by the homography of its own landmarks of forehead and nose bridge: no pose can do better by
     landmarks."""
-    here = landmarks_px[reference, SKULL_OUTLINE].astype(np.float64)
+    outlines = landmarks_px[:, SKULL_OUTLINE].astype(np.float64) - PIXEL_CENTRE
 
     def warp(frame: int, grey: np.ndarray) -> np.ndarray:
-        to_frame = cv2.findHomography(here, landmarks_px[frame, SKULL_OUTLINE].astype(np.float64))[0]
+        to_frame = cv2.findHomography(outlines[reference], outlines[frame])[0]
         flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
         return cv2.warpPerspective(grey, to_frame, grey.shape[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)
 

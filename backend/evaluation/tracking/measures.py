@@ -10,6 +10,7 @@ import numpy as np
 from scipy.ndimage import uniform_filter1d
 from scipy.spatial.transform import Rotation
 
+from ...workspace.camera import PIXEL_CENTRE
 from ...workspace.poses import rotation_log
 
 SKULL_OUTLINE = np.array(
@@ -92,7 +93,7 @@ Warp = Callable[[int, np.ndarray], np.ndarray]
 def skull_mask(landmarks_px: np.ndarray, size: int) -> np.ndarray:
     """Forehead and bridge of the nose of one frame with landmarks (478, 2): (S, S) bool."""
     mask = np.zeros((size, size), np.uint8)
-    cv2.fillPoly(mask, [landmarks_px[SKULL_OUTLINE].round().astype(np.int32)], 255)
+    cv2.fillPoly(mask, [(landmarks_px[SKULL_OUTLINE] - PIXEL_CENTRE).round().astype(np.int32)], 255)
     return mask > 0
 
 

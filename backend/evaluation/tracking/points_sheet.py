@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from ...media.captions import draw_text, text_width
+from ...workspace.camera import PIXEL_CENTRE
 from .tracked import GROUND, NEUTRAL, QUIET, TEXT, WORST_PX, Tracked, cut_out, error_colours, in_cut_out, to_aspect
 
 SHOWN = 6
@@ -55,8 +56,8 @@ def _cell(tracked: Tracked, frame: int, picture: np.ndarray) -> np.ndarray:
     enlarged = cut_out(picture, box, CELL, NEUTRAL, cv2.INTER_CUBIC)
     cell = np.ascontiguousarray((enlarged * 0.72).astype(np.uint8))  # so that the colours stand out
     at, put, error = tracked.point_errors(frame)
-    ends = in_cut_out(at + MAGNIFIED * (put - at), box, CELL)
-    starts = in_cut_out(at, box, CELL)
+    ends = in_cut_out(at + MAGNIFIED * (put - at), box, CELL) - PIXEL_CENTRE
+    starts = in_cut_out(at, box, CELL) - PIXEL_CENTRE
     # The worst last, on top.
     for index in np.argsort(error):
         colour = tuple(int(value) for value in error_colours(error[index : index + 1])[0])

@@ -11,6 +11,7 @@ import numpy as np
 from ...head_sync.face_geometry import LEFT_EYE, RIGHT_EYE
 from ...media.captions import draw_text, text_width
 from ...media.encode import VideoWriter
+from ...workspace.camera import PIXEL_CENTRE
 from ...workspace.images import read_image
 from ...workspace.poses import project
 from .stabilized_view import StabilizedView
@@ -67,7 +68,7 @@ class _Panels:
         step = min((box[2] - box[0]) / PANEL[1] for box in (self._footage, window))
         self.divisor = 4 if step >= 4 else 2 if step >= 2 else 1
         self._focal = tracked.focal_px / self.divisor
-        self._principal = (tracked.principal_px + 0.5) / self.divisor - 0.5
+        self._principal = tracked.principal_px / self.divisor
         self._cut, window = reduced(self._footage, self.divisor), reduced(window, self.divisor)
         pose = tracked.poses[reference]
         self._view = StabilizedView(
@@ -75,7 +76,7 @@ class _Panels:
         )
         crosses = project(pose[None], tracked.face_head_m[_CROSSES], self._focal, self._principal)[0]
         marked = np.zeros(PANEL, bool)
-        for x, y in in_cut_out(crosses, window, PANEL).round().astype(int):
+        for x, y in (in_cut_out(crosses, window, PANEL) - PIXEL_CENTRE).round().astype(int):
             marked[y, max(x - 5, 0) : x + 6] = True
             marked[max(y - 5, 0) : y + 6, x] = True
         self._crosses = np.nonzero(marked)
@@ -120,7 +121,7 @@ class _Panels:
 
 def _dots(picture: np.ndarray, at: np.ndarray, colours: np.ndarray) -> None:
     """Draw points (M, 2) into (H, W, 3), four pixels wide and ringed dark; those outside are left out."""
-    x, y = np.floor(at).astype(int).T
+    x, y = np.floor(at - PIXEL_CENTRE).astype(int).T
     inside = (x > 1) & (y > 1) & (x < picture.shape[1] - 3) & (y < picture.shape[0] - 3)
     x, y, colours = x[inside], y[inside], colours[inside]
     for dx, dy in _RING:

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from ...head_sync.head_points_tracker import lift_to_head
+from ...workspace.camera import PIXEL_CENTRE
 from ...workspace.poses import project
 
 _COARSE = 4
@@ -43,7 +44,7 @@ class StabilizedView:
         def frame_px(count: int, axis: int) -> np.ndarray:
             """Where the centres of blocks of pixels lie in the frame, from one block before the first to one beyond the last."""
             middle = (np.arange(-1, -(-count // _COARSE) + 1) + 0.5) * _COARSE
-            return low[axis] + middle * step[axis] - 0.5
+            return low[axis] + middle * step[axis]
 
         columns, rows = np.meshgrid(frame_px(self.shape[1], 0), frame_px(self.shape[0], 1))
         self._coarse_shape = columns.shape
@@ -62,6 +63,7 @@ class StabilizedView:
             outside: colour of what lies beyond the frame; its edge is repeated when absent.
         """
         at = project(pose[None], self._surface, self._focal, self._principal)[0].reshape(*self._coarse_shape, 2)
+        at -= PIXEL_CENTRE
         wide = (self._coarse_shape[1] * _COARSE, self._coarse_shape[0] * _COARSE)
         at = cv2.resize(at.astype(np.float32), wide, interpolation=cv2.INTER_LINEAR)
         at = at[_COARSE : _COARSE + self.shape[0], _COARSE : _COARSE + self.shape[1]]

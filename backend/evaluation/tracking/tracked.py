@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from ...head_sync.head_points_tracker import HEAD_OUTLINE_M
+from ...workspace.camera import PIXEL_CENTRE
 from ...workspace.intervals import intervals
 from ...workspace.poses import project, rotation_log
 
@@ -27,7 +28,7 @@ _SCALE = np.array([(45, 212, 232), (255, 221, 64), (255, 52, 40)], np.float64)
 
 @dataclass(frozen=True)
 class Tracked:
-    """N frames and K points, pixels of the working frame (a pixel's centre is at whole numbers), metres.
+    """N frames and K points, pixels of the working frame, metres.
 
     poses: (N, 4, 4). principal_px: (2). face_head_m: (478, 3). surface_head_m: (M, 3), what the
     face's surface runs through. points_head_m: (K, 3). points_px: (N, K, 2).
@@ -136,7 +137,7 @@ def cut_out(
 ) -> np.ndarray:
     """A box of a picture, in pixels from its corner, at `shape` (height, width); what is beyond is `outside`."""
     step = _step(box, shape)
-    corner = np.array(box[:2]) + 0.5 * step - 0.5
+    corner = np.array(box[:2]) + PIXEL_CENTRE * step - PIXEL_CENTRE
     to_frame = np.array([[step[0], 0, corner[0]], [0, step[1], corner[1]]])
     return cv2.warpAffine(
         picture, to_frame, shape[::-1], flags=interpolation | cv2.WARP_INVERSE_MAP, borderValue=outside
@@ -146,7 +147,7 @@ def cut_out(
 def in_cut_out(points_px: np.ndarray, box: Box, shape: tuple[int, int]) -> np.ndarray:
     """Where points (M, 2) of the frame lie in `cut_out` of the same box and shape."""
     step = _step(box, shape)
-    return (points_px + 0.5 - np.array(box[:2])) / step - 0.5
+    return (points_px - np.array(box[:2])) / step
 
 
 def _step(box: Box, shape: tuple[int, int]) -> np.ndarray:

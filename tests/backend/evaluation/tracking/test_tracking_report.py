@@ -23,6 +23,7 @@ from backend.evaluation.tracking.tracked import WORST_PX, Tracked, cut_out, erro
 from backend.head_sync.face_geometry import RIGID
 from backend.media.encode import SYNTHETIC_MARK
 from backend.progress import Reporter
+from backend.workspace.camera import PIXEL_CENTRE
 from backend.workspace.files import read_arrays, write_arrays
 from backend.workspace.images import read_image, write_image
 from backend.workspace.poses import project, step_poses
@@ -71,7 +72,8 @@ def picture_of(texture: np.ndarray, pose: np.ndarray) -> np.ndarray:
     """(S, S, 3) of the plane z = `DEPTH_M` of the head under a pose (4, 4)."""
     middle = (len(texture) - 1) / 2
     to_head = np.array([[_STEP_M, 0, -middle * _STEP_M], [0, _STEP_M, -middle * _STEP_M], [0, 0, 1]])
-    camera = np.array([[FOCAL, 0, PRINCIPAL[0]], [0, FOCAL, PRINCIPAL[1]], [0, 0, 1]])
+    x, y = PRINCIPAL - PIXEL_CENTRE  # cv2.warpPerspective counts the first pixel's centre as 0
+    camera = np.array([[FOCAL, 0, x], [0, FOCAL, y], [0, 0, 1]])
     onto = np.column_stack([pose[:3, 0], pose[:3, 1], pose[:3, 2] * DEPTH_M + pose[:3, 3]])
     return cv2.warpPerspective(texture, camera @ onto @ to_head, (SIZE, SIZE), borderValue=(90, 90, 90))
 
@@ -220,7 +222,7 @@ def test_lines_of_the_sheet_are_five_times_the_error_and_of_its_colour(clip):
     red = (np.abs(sheet.astype(int) - error_colours(np.array([WORST_PX]))[0]) < 20).all(-1)[62:, 22:]
     box = to_aspect(clip.tracked.head_box(np.array([0])), CELL[1] / CELL[0], AROUND)
     for times, drawn in ((0, True), (4.8, True), (5.8, False), (-1.5, False)):
-        x, y = in_cut_out(put[0] - off + times * off, box, CELL)[0].round().astype(int)
+        x, y = np.floor(in_cut_out(put[0] - off + times * off, box, CELL)[0]).astype(int)
         assert red[y, x] == drawn, times
 
 
@@ -238,8 +240,8 @@ def test_points_are_drawn_where_the_cut_out_shows_them():
     box, shape = (10.0, -4.0, 50.0, 46.0), (100, 80)
     cut = cut_out(picture, box, shape, (0, 0, 0))[..., 0]
     rows, columns = np.mgrid[: shape[0], : shape[1]]
-    middle = (columns * cut).sum() / cut.sum(), (rows * cut).sum() / cut.sum()
-    np.testing.assert_allclose(in_cut_out(np.array([33.0, 20.0]), box, shape), middle, atol=0.05)
+    middle = np.array([(columns * cut).sum(), (rows * cut).sum()]) / cut.sum() + PIXEL_CENTRE
+    np.testing.assert_allclose(in_cut_out(np.array([33.5, 20.5]), box, shape), middle, atol=0.05)
 
 
 def test_pose_curves_are_labelled_and_shade_what_is_bridged(clip):

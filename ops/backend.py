@@ -8,11 +8,13 @@ import bpy
 
 from .. import backend as backend_package
 from ..install.backend_environment import needs_network
-from ..synctalk_blender import jobs, work
+from ..synctalk_blender import jobs
 from ..synctalk_blender.client import shared
 from ..synctalk_blender.facts import backend_state
+from ..synctalk_blender.job import Job
 from ..synctalk_blender.preferences import environment_root, preferences
 from ..synctalk_blender.steps import Step
+from ..synctalk_blender.work import backend as work
 from .common import JobOperator
 
 
@@ -31,8 +33,8 @@ class SYNCTALK_OT_install_backend(JobOperator, bpy.types.Operator):
             return False
         return super().poll(context)
 
-    def job(self, _context: bpy.types.Context) -> jobs.Job:
-        return work.install_backend()
+    def job(self, _context: bpy.types.Context) -> Job:
+        return work.install_job()
 
 
 class SYNCTALK_OT_remove_backend(JobOperator, bpy.types.Operator):
@@ -44,8 +46,8 @@ class SYNCTALK_OT_remove_backend(JobOperator, bpy.types.Operator):
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         return set(context.window_manager.invoke_confirm(self, event))
 
-    def job(self, _context: bpy.types.Context) -> jobs.Job:
-        return work.remove_backend()
+    def job(self, _context: bpy.types.Context) -> Job:
+        return work.remove_job()
 
 
 class SYNCTALK_OT_start_backend(JobOperator, bpy.types.Operator):
@@ -63,8 +65,8 @@ class SYNCTALK_OT_start_backend(JobOperator, bpy.types.Operator):
             return False
         return True
 
-    def job(self, _context: bpy.types.Context) -> jobs.Job:
-        return work.start_backend()
+    def job(self, _context: bpy.types.Context) -> Job:
+        return work.start_job()
 
 
 class SYNCTALK_OT_fetch_model(JobOperator, bpy.types.Operator):
@@ -82,8 +84,8 @@ class SYNCTALK_OT_fetch_model(JobOperator, bpy.types.Operator):
             return False
         return super().poll(context)
 
-    def job(self, _context: bpy.types.Context) -> jobs.Job:
-        return work.fetch_model(self.name)
+    def job(self, _context: bpy.types.Context) -> Job:
+        return work.fetch_model_job(self.name)
 
 
 class SYNCTALK_OT_cancel(bpy.types.Operator):

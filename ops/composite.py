@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import bpy
 
-from ..synctalk_blender import baking, jobs, work
+from ..synctalk_blender.job import Job
 from ..synctalk_blender.steps import Step
+from ..synctalk_blender.work.composite import bake_folder, bake_job, composite_job
 from .common import JobOperator
 
 
@@ -15,8 +16,8 @@ class SYNCTALK_OT_composite(JobOperator, bpy.types.Operator):
     bl_description = "Render with SyncTalk and lay the head over the footage with compositor nodes. Your own nodes stay"
     step = Step.COMPOSITE
 
-    def job(self, context: bpy.types.Context) -> jobs.Job:
-        return work.composite(context.scene)
+    def job(self, context: bpy.types.Context) -> Job:
+        return composite_job(context.scene)
 
 
 class SYNCTALK_OT_bake(JobOperator, bpy.types.Operator):
@@ -28,8 +29,8 @@ class SYNCTALK_OT_bake(JobOperator, bpy.types.Operator):
     )
     step = Step.COMPOSITE
 
-    def job(self, context: bpy.types.Context) -> jobs.Job:
-        return baking.bake(context.scene, work.bake_folder(context.scene))
+    def job(self, context: bpy.types.Context) -> Job:
+        return bake_job(context.scene, bake_folder(context.scene))
 
 
 CLASSES = (SYNCTALK_OT_composite, SYNCTALK_OT_bake)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import bpy
 
-from ..synctalk_blender import jobs, work
+from ..synctalk_blender.job import Job
 from ..synctalk_blender.steps import Step
+from ..synctalk_blender.work.speak import speak_job
 from .common import JobOperator
 
 
@@ -17,8 +18,8 @@ class SYNCTALK_OT_speak(JobOperator, bpy.types.Operator):
     )
     step = Step.SPEAK
 
-    def job(self, context: bpy.types.Context) -> jobs.Job:
-        return work.speak(context.scene)
+    def job(self, context: bpy.types.Context) -> Job:
+        return speak_job(context.scene)
 
 
 CLASSES = (SYNCTALK_OT_speak,)

@@ -6,11 +6,13 @@ from typing import Any
 
 import bpy
 
-from ..synctalk_blender import jobs, work, workspace_state
+from ..synctalk_blender import workspace_state
 from ..synctalk_blender.facts import facts
+from ..synctalk_blender.job import Job
 from ..synctalk_blender.scene import rig, scene_setup
 from ..synctalk_blender.scene.errors import SceneError
 from ..synctalk_blender.steps import Step
+from ..synctalk_blender.work import track
 from .common import JobOperator
 
 _ITEMS = (
@@ -38,7 +40,7 @@ class SceneChoice:
     )
 
     def choice(self) -> dict[str, Any]:
-        """The arguments of `work.import_tracking`."""
+        """The arguments of `track.import_tracking`."""
         setup = {"AUTO": None, "KEEP": False, "SETUP": True}[self.scene_setup]
         return {
             "setup": setup,
@@ -85,8 +87,8 @@ class SYNCTALK_OT_process(SceneChoice, JobOperator, bpy.types.Operator):
     )
     step = Step.TRACK
 
-    def job(self, context: bpy.types.Context) -> jobs.Job:
-        return work.process(context.scene, **self.choice())
+    def job(self, context: bpy.types.Context) -> Job:
+        return track.process_job(context.scene, **self.choice())
 
 
 class SYNCTALK_OT_import_tracking(SceneChoice, bpy.types.Operator):
@@ -106,7 +108,7 @@ class SYNCTALK_OT_import_tracking(SceneChoice, bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         try:
-            told = work.send_to_scene(context.scene, **self.choice())
+            told = track.send_to_scene(context.scene, **self.choice())
         except SceneError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
@@ -129,7 +131,7 @@ class SYNCTALK_OT_use_camera(bpy.types.Operator):
         return True
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        work.use_camera(context.scene)
+        track.use_camera(context.scene)
         return {"FINISHED"}
 
 

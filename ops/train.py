@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import bpy
 
-from ..synctalk_blender import jobs, work
+from ..synctalk_blender.job import Job
 from ..synctalk_blender.steps import Step
+from ..synctalk_blender.work.train import measure_job, train_job
 from .common import JobOperator
 
 
@@ -15,8 +16,8 @@ class SYNCTALK_OT_train(JobOperator, bpy.types.Operator):
     bl_description = "Teach the neural head to look like the person. Training again trains it further"
     step = Step.TRAIN
 
-    def job(self, context: bpy.types.Context) -> jobs.Job:
-        return work.train(context.scene)
+    def job(self, context: bpy.types.Context) -> Job:
+        return train_job(context.scene)
 
 
 class SYNCTALK_OT_measure(JobOperator, bpy.types.Operator):
@@ -25,8 +26,8 @@ class SYNCTALK_OT_measure(JobOperator, bpy.types.Operator):
     bl_description = "Render frames of the trained head and track them again: do its mouth and its eyes move?"
     step = Step.TRAIN
 
-    def job(self, context: bpy.types.Context) -> jobs.Job:
-        return work.measure(context.scene)
+    def job(self, context: bpy.types.Context) -> Job:
+        return measure_job(context.scene)
 
 
 CLASSES = (SYNCTALK_OT_train, SYNCTALK_OT_measure)

@@ -7,9 +7,9 @@ import bpy
 from ..synctalk_blender import jobs, steps
 from ..synctalk_blender.facts import facts
 from ..synctalk_blender.steps import Facts, State, Status, Step
-from .text import label_lines
+from .text import Icon, label_lines
 
-ICONS = {
+ICONS: dict[State, Icon] = {
     State.WAITING: "RADIOBUT_OFF",
     State.READY: "RADIOBUT_ON",
     State.RUNNING: "SORTTIME",
@@ -76,7 +76,7 @@ def draw_action(
     step: Step,
     operator: str,
     text: str,
-    icon: str,
+    icon: Icon,
 ) -> None:
     """Draw the step's button; or its progress and Cancel while it runs; and in words why it cannot be pressed."""
     if status.state is State.RUNNING:

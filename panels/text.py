@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import textwrap
+from typing import TYPE_CHECKING
 
 import blf
 import bpy
+
+if TYPE_CHECKING:
+    from bpy.stub_internal.rna_enums import IconItems as Icon
+else:
+    Icon = str
 
 
 def wrapped(text: str, width_px: float, scale: float = 1.0) -> list[str]:
@@ -27,7 +33,7 @@ def wrapped(text: str, width_px: float, scale: float = 1.0) -> list[str]:
 
 
 def label_lines(
-    layout: bpy.types.UILayout, context: bpy.types.Context, text: str, icon: str = "NONE", inset: float = 0.0
+    layout: bpy.types.UILayout, context: bpy.types.Context, text: str, icon: Icon = "NONE", inset: float = 0.0
 ) -> None:
     """Draw `text` as labels, one a line, the icon before the first.
 

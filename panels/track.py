@@ -6,10 +6,13 @@ import bpy
 
 from ..synctalk_blender.scene import rig
 from ..synctalk_blender.steps import Facts, State, Status, Step
-from ..synctalk_blender.work import PROCESS_STAGES
+from ..synctalk_blender.work import track
 from ..synctalk_blender.workspace_state import STAGES, workspace_state
 from .common import OptionsPanel, StepPanel, draw_action, draw_info
-from .text import label_lines
+from .text import Icon, label_lines
+
+
+_ICONS: dict[str, Icon] = {"done": "CHECKMARK", "partial": "SORTTIME"}
 
 
 class SYNCTALK_PT_track(StepPanel, bpy.types.Panel):
@@ -50,9 +53,7 @@ def _draw_stages(layout: bpy.types.UILayout, known: Facts) -> None:
         state = known.state.stages.get(name, "")
         row = column.row()
         row.active = state != ""
-        row.label(
-            text=PROCESS_STAGES[name], icon={"done": "CHECKMARK", "partial": "SORTTIME"}.get(state, "RADIOBUT_OFF")
-        )
+        row.label(text=track.STAGES[name], icon=_ICONS.get(state, "RADIOBUT_OFF"))
 
 
 class SYNCTALK_PT_track_options(OptionsPanel, bpy.types.Panel):
@@ -70,7 +71,7 @@ class SYNCTALK_PT_track_options(OptionsPanel, bpy.types.Panel):
             layout.prop(settings, "audio_delay_ms", text="Delay (ms)")
         root = settings.workspace_path
         found = rig.find_rig(context.scene, root, workspace_state(root).id) if root else None
-        if found is not None and rig.START in found.collection:
+        if found is not None and found.collection.get(rig.START) is not None:
             layout.prop(found.collection, f'["{rig.START}"]', text="Start Frame")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bpy
 
-from ..synctalk_blender import jobs, steps
+from ..synctalk_blender import previews, steps
 from ..synctalk_blender.steps import Facts, State, Status, Step
 from ..synctalk_blender.workspace_state import WorkspaceState
 from .common import OptionsPanel, StepPanel, draw_action
@@ -20,8 +20,8 @@ class SYNCTALK_PT_train(StepPanel, bpy.types.Panel):
         state = known.state
         if status.state is not State.RUNNING:
             _draw_head(layout, context, state)
-        if jobs.runtime.preview_icon:
-            layout.template_icon(jobs.runtime.preview_icon, scale=9.0)
+        if previews.icon:
+            layout.template_icon(previews.icon, scale=9.0)
         text = "Train Further" if state.trained_step else "Train"
         draw_action(layout, context, known, status, Step.TRAIN, "synctalk.train", text, "SHADERFX")
 

@@ -21,12 +21,16 @@ from typing import Any
 
 import bpy
 
-from . import baking, jobs, work, workspace_state
+from . import jobs, workspace_state
 from .client.errors import BackendError
 from .client.shared import close_shared_backend, shared_backend
-from .jobs import Job
+from .job import Job
 from .scene import output, rig
 from .scene.errors import SceneError
+from .work import track
+from .work.composite import bake_job, composite_job
+from .work.speak import speak_job
+from .work.train import measure_job, train_job
 
 Progress = Callable[[Job], None]
 
@@ -85,10 +89,11 @@ def process(
     settings = scene.synctalk
     settings.video, settings.workspace = _absolute(video), _absolute(workspace)
     settings.consent_given, settings.consent_by = bool(consent_by.strip()), consent_by
-    settings.audio_delay = {"auto": "AUTO", None: "MEASURE"}.get(audio_offset_ms, "GIVEN")
-    if settings.audio_delay == "GIVEN":
-        settings.audio_delay_ms = float(audio_offset_ms)
-    _print(jobs.run(work.process(scene, setup=setup, start_frame=start_frame), progress))
+    if audio_offset_ms is None or isinstance(audio_offset_ms, str):
+        settings.audio_delay = "MEASURE" if audio_offset_ms is None else audio_offset_ms.upper()
+    else:
+        settings.audio_delay, settings.audio_delay_ms = "GIVEN", audio_offset_ms
+    _print(jobs.run(track.process_job(scene, setup=setup, start_frame=start_frame), progress))
     return rig.require_rig(scene)
 
 
@@ -106,7 +111,7 @@ def import_tracking(
     """
     scene = _scene(scene)
     scene.synctalk.workspace = _absolute(workspace)
-    found, text = work.import_tracking(scene, setup=setup, start_frame=start_frame)
+    found, text = track.import_tracking(scene, setup=setup, start_frame=start_frame)
     _print(text)
     return found
 
@@ -125,7 +130,7 @@ def train(
     settings.use_time_limit = minutes is not None
     if minutes is not None:
         settings.minutes = minutes
-    jobs.run(work.train(scene), progress)
+    jobs.run(train_job(scene), progress)
     return state(scene=scene)
 
 
@@ -134,40 +139,36 @@ def measure(
 ) -> workspace_state.Readiness | None:
     """Measure whether mouth and eyes of the scene's trained head move, as `train` does at its end; see `state`."""
     scene = _scene(scene)
-    jobs.run(work.measure(scene), progress)
+    jobs.run(measure_job(scene), progress)
     return state(scene=scene).readiness
 
 
 def speak(
     audio: str | Path,
     *,
-    strength: float = 1.0,
-    smoothing_ms: float = 0.0,
-    offset_ms: float = 0.0,
-    close_in_silence: bool = False,
     scene: bpy.types.Scene | None = None,
     progress: Progress | None = None,
+    **delivery: float | bool,
 ) -> rig.Rig:
-    """Turn a sound into keyframes on the scene's head and a strip in the sequencer; the artist's own edits stay.
+    """Turn audio into keyframes on the scene's head and a strip in the sequencer; the artist's own edits stay.
 
     Args:
-        strength: of the mouth's motion: 0 keeps it still, 1 is the person's own.
-        smoothing_ms: how much a trembling mouth is calmed; 0 for not at all.
-        offset_ms: how late the sound runs: above zero the mouth moves earlier.
-        close_in_silence: shut the mouth in pauses, where it otherwise rests as this person's own does.
+        delivery: how the mouth moves, by the names of `properties.Delivery`; its defaults where absent.
+
+    Raises:
+        TypeError: a name that is not in `properties.Delivery`.
     """
     scene = _scene(scene)
     settings = scene.synctalk
-    settings.speech, settings.strength = _absolute(audio), strength
-    settings.smoothing_ms, settings.offset_ms = smoothing_ms, offset_ms
-    settings.close_in_silence = close_in_silence
-    _print(jobs.run(work.speak(scene), progress))
+    settings.speech = _absolute(audio)
+    settings.set_delivery(**delivery)
+    _print(jobs.run(speak_job(scene), progress))
     return rig.require_rig(scene)
 
 
 def composite(*, scene: bpy.types.Scene | None = None, progress: Progress | None = None) -> None:
     """Render with the engine “SyncTalk”, and lay the head over the footage in the compositor."""
-    jobs.run(work.composite(_scene(scene)), progress)
+    jobs.run(composite_job(_scene(scene)), progress)
 
 
 def bake(
@@ -181,7 +182,7 @@ def bake(
     scene = _scene(scene)
     found = rig.require_rig(scene)
     path = Path(_absolute(folder)) if folder else found.workspace / "renders" / "baked"
-    jobs.run(baking.bake(scene, path), progress)
+    jobs.run(bake_job(scene, path), progress)
     return path
 
 

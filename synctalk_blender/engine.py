@@ -151,7 +151,7 @@ def _sentence(error: Exception) -> str:
     if not isinstance(error, (SceneError, BackendError)):
         logger.error("a frame of the head failed:\n%s", "".join(traceback.format_exception(error)))
         what = f"{type(error).__name__}: {error}"
-        sentence = f"The head could not be drawn because of a defect of the add-on ({what}): report it."
+        sentence = f"The head could not be drawn because of a bug in the add-on ({what}): report it."
     return sentence
 
 

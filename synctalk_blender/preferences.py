@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import bpy
 
@@ -67,26 +68,32 @@ class SyncTalkPreferences(bpy.types.AddonPreferences):
 
 def preferences() -> SyncTalkPreferences:
     """The add-on's preferences."""
-    return bpy.context.preferences.addons[EXTENSION_ID].preferences
+    found = _preferences()
+    assert found is not None, "the extension is enabled"
+    return found
 
 
 def chosen_backend_python() -> Path | None:
     """The Python that the user named, or None."""
-    addon = bpy.context.preferences.addons.get(EXTENSION_ID)  # absent while the extension is being enabled
-    path = addon.preferences.backend_python if addon and addon.preferences else ""
-    return Path(bpy.path.abspath(path)) if path else None
+    found = _preferences()
+    return Path(bpy.path.abspath(found.backend_python)) if found and found.backend_python else None
 
 
 def environment_root() -> Path:
     """The folder for the environment that “Install” makes: the chosen one, else the user's, where the extension's own
     folder does not hold one from an earlier version of the add-on."""
-    addon = bpy.context.preferences.addons.get(EXTENSION_ID)  # absent while the extension is being enabled
-    chosen = addon.preferences.backend_folder if addon and addon.preferences else ""
-    if chosen:
-        return Path(bpy.path.abspath(chosen))
+    found = _preferences()
+    if found and found.backend_folder:
+        return Path(bpy.path.abspath(found.backend_folder))
     return backend_environment.place(backend_environment.user_root(), former_root())
 
 
 def former_root() -> Path:
     """Where earlier versions of the add-on put the environment; Blender deletes it together with the extension."""
     return Path(bpy.utils.extension_path_user(EXTENSION_ID, create=False))
+
+
+def _preferences() -> SyncTalkPreferences | None:
+    """None while the extension is being enabled."""
+    addon: bpy.types.Addon | None = bpy.context.preferences.addons.get(EXTENSION_ID)
+    return cast("SyncTalkPreferences | None", addon.preferences) if addon else None

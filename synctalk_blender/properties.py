@@ -77,7 +77,66 @@ def _set_head(settings: SyncTalkSettings, index: int) -> None:
         settings.workspace = paths.stored(found[index].workspace)
 
 
-class SyncTalkSettings(bpy.types.PropertyGroup):
+class Delivery:
+    """How speech moves the mouth: the options of the backend's `speak`, by their names."""
+
+    strength: bpy.props.FloatProperty(
+        name="Strength",
+        description="How far the mouth moves: 0 keeps it still, below 1 mumbles, above 1 exaggerates",
+        default=1.0,
+        min=0.0,
+        soft_max=2.0,
+        max=4.0,
+        step=5,
+        precision=2,
+    )
+    smoothing_ms: bpy.props.FloatProperty(
+        name="Smoothing",
+        description="Calms a trembling mouth; in milliseconds. Much of it makes the speech mumbled",
+        default=0.0,
+        min=0.0,
+        soft_max=200.0,
+        max=1000.0,
+        step=500,
+        precision=0,
+    )
+    offset_ms: bpy.props.FloatProperty(
+        name="Offset",
+        description="Moves the mouth against the sound, in milliseconds; above zero the mouth moves earlier",
+        default=0.0,
+        soft_min=-200.0,
+        soft_max=200.0,
+        min=-2000.0,
+        max=2000.0,
+        step=1000,
+        precision=0,
+    )
+    close_in_silence: bpy.props.BoolProperty(
+        name="Close in Silence",
+        description="Shuts the mouth in pauses, where it otherwise rests as this person's own mouth does",
+        default=False,
+    )
+
+    def set_delivery(self, **options: float | bool) -> None:
+        """Set the options given, and the others to their defaults.
+
+        Raises:
+            TypeError: an option that there is none of.
+        """
+        unknown = options.keys() - Delivery.__annotations__
+        if unknown:
+            raise TypeError(f"no options of speech: {', '.join(sorted(unknown))}")
+        for name in Delivery.__annotations__:
+            self.property_unset(name)
+        for name, value in options.items():
+            setattr(self, name, value)
+
+    def delivery(self) -> dict[str, float | bool]:
+        """The options by name, as a request takes them."""
+        return {name: getattr(self, name) for name in Delivery.__annotations__}
+
+
+class SyncTalkSettings(Delivery, bpy.types.PropertyGroup):
     """Settings of one subject in one scene."""
 
     # Subject
@@ -157,43 +216,6 @@ class SyncTalkSettings(bpy.types.PropertyGroup):
         subtype="FILE_PATH",
         **_PATH,
     )
-    strength: bpy.props.FloatProperty(
-        name="Strength",
-        description="How far the mouth moves: 0 keeps it still, below 1 mumbles, above 1 exaggerates",
-        default=1.0,
-        min=0.0,
-        soft_max=2.0,
-        max=4.0,
-        step=5,
-        precision=2,
-    )
-    smoothing_ms: bpy.props.FloatProperty(
-        name="Smoothing",
-        description="Calms a trembling mouth; in milliseconds. Much of it makes the speech mumbled",
-        default=0.0,
-        min=0.0,
-        soft_max=200.0,
-        max=1000.0,
-        step=500,
-        precision=0,
-    )
-    offset_ms: bpy.props.FloatProperty(
-        name="Offset",
-        description="Moves the mouth against the sound, in milliseconds; above zero the mouth moves earlier",
-        default=0.0,
-        soft_min=-200.0,
-        soft_max=200.0,
-        min=-2000.0,
-        max=2000.0,
-        step=1000,
-        precision=0,
-    )
-    close_in_silence: bpy.props.BoolProperty(
-        name="Close in Silence",
-        description="Shuts the mouth in pauses, where it otherwise rests as this person's own mouth does",
-        default=False,
-    )
-
     # Composite
     bake_folder: bpy.props.StringProperty(
         name="Bake to",

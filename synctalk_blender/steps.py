@@ -112,7 +112,7 @@ def statuses(facts: Facts) -> dict[Step, Status]:
 def why_not(step: Step, facts: Facts) -> str:
     """Why the step's button cannot be pressed now, as one sentence; empty when it can."""
     if facts.running:
-        return f"{facts.running_title} is under way: wait for it, or cancel it"
+        return f"{facts.running_title} is running: wait for it, or cancel it"
     return blocked(step, facts) or incomplete(step, facts)
 
 

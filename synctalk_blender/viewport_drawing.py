@@ -56,7 +56,7 @@ def draw(picture: Picture, *, is_display: bool = False) -> None:
         is_display: the target holds display colours instead of scene-linear ones.
     """
     shader = _shader()
-    batch = batch_for_shader(shader, "TRI_FAN", {"corner": ((0, 0), (1, 0), (1, 1), (0, 1))})
+    batch = batch_for_shader(shader, "TRI_STRIP", {"corner": ((0, 0), (1, 0), (0, 1), (1, 1))})
     shader.bind()
     shader.uniform_float("place", picture.place)
     shader.uniform_bool("encode", [is_display])

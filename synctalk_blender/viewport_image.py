@@ -9,7 +9,7 @@ import bpy
 import gpu
 import numpy as np
 
-from . import lettering, viewport_drawing
+from . import lettering, viewport_drawing, views
 from .client.errors import BackendError
 from .client.shared import shared_backend
 from .live_frame import FrameRequest, HeadFrame
@@ -179,11 +179,7 @@ def _watch(request: FrameRequest) -> None:
         if not request.poll() and request.stage == told:
             return 0.01
         told = request.stage
-        for manager in bpy.data.window_managers:
-            for window in manager.windows:
-                for area in window.screen.areas:
-                    if area.type == "VIEW_3D" and area.spaces.active.shading.type == "RENDERED":
-                        area.tag_redraw()
+        views.redraw_rendered()
         return None if request.poll() else 0.01
 
     bpy.app.timers.register(look, first_interval=0.01)

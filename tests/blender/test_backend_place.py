@@ -64,7 +64,7 @@ def test_the_chosen_folder_comes_first_and_stays_the_same_with_another_file(pref
 def test_what_an_earlier_version_left_unfinished_is_deleted_once_the_backend_is_there(preferences, addon, tmp_path):
     unfinished = make(tmp_path / "extension", complete=False)
     other = make(tmp_path / "whole", complete=True)
-    task_class = part(addon, "synctalk_blender.install_job").InstallTask
+    task_class = part(addon, "synctalk_blender.install_task").InstallTask
     for former, removed in ((tmp_path / "extension", unfinished), (tmp_path / "whole", None)):
         task = task_class(tmp_path / "user", "cpu", lambda root, device, **_: root, former=former)
         task.result()

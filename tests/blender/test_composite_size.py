@@ -77,7 +77,7 @@ def test_pixels_that_are_not_square(kit):  # noqa: F811
 
 def test_baked_frames_follow_as_well(kit):  # noqa: F811
     rig = composed(kit, **SOURCE)
-    found, subject, animation = kit.part("baking").subject_in(kit.scene)
+    found, subject, animation = kit.part("work.composite").subject_in(kit.scene)
     pinhole = subject.pinhole(animation.focal_px, animation.principal_px)
     frames = kit.tmp_path / "baked"
     for frame in range(20):

@@ -265,7 +265,7 @@ def test_a_defect_of_the_add_on_ends_the_render_as_well(kit, rig, monkeypatch):
         raise AttributeError("no such thing")
 
     monkeypatch.setattr(kit.part("scene.rig"), "read_rig", defect)
-    fails(kit, "defect of the add-on .AttributeError: no such thing")
+    fails(kit, "bug in the add-on .AttributeError: no such thing")
 
 
 def test_a_failure_is_written_where_the_head_would_be(kit, rig, monkeypatch):

@@ -26,7 +26,10 @@ def parts(addon, monkeypatch):
 
         @property
         def client(self):
-            return getattr(self, "client.shared")
+            return self("client.shared")
+
+        def __call__(self, name):
+            return getattr(self, name)
 
     found = Parts()
     monkeypatch.setattr(found.client, "backend_command", lambda: ([sys.executable, str(FAKE)], None, None))
@@ -66,16 +69,16 @@ def pump_until_finished(parts, timeout_s=10.0):
 def test_an_operator_in_background_mode_runs_to_its_end_and_prints_its_progress(parts, scene, capfd):
     assert bpy.ops.synctalk.train() == {"FINISHED"}
     assert parts.jobs.runtime.job is None
-    assert "20 steps learnt" in parts.jobs.runtime.notes[parts.steps.Step.TRAIN]
+    assert "20 steps trained" in parts.jobs.runtime.notes[parts.steps.Step.TRAIN]
     printed = capfd.readouterr().out
     assert re.search(r"SyncTalk +\d\d% Training: Training", printed)
 
 
 def test_a_job_beside_the_interface_ends_the_same_way(parts, scene):
-    parts.jobs.start(parts.work.train(scene))
+    parts.jobs.start(parts("work.train").train_job(scene))
     assert parts.jobs.runtime.job is not None
     pump_until_finished(parts)
-    assert "20 steps learnt" in parts.jobs.runtime.notes[parts.steps.Step.TRAIN]
+    assert "20 steps trained" in parts.jobs.runtime.notes[parts.steps.Step.TRAIN]
     assert parts.jobs.runtime.warnings[parts.steps.Step.TRAIN] == ["half way"]
 
 
@@ -91,13 +94,13 @@ def test_every_job_beside_the_interface_is_one_step_of_the_undo_history(parts, s
     pump_until_finished(parts)
     parts.jobs._tick()
     assert steps == ["SyncTalk: Building"]
-    parts.jobs.start(parts.work.train(scene))
+    parts.jobs.start(parts("work.train").train_job(scene))
     pump_until_finished(parts)
     assert steps == ["SyncTalk: Building", "SyncTalk: Training"]
 
 
 def test_progress_has_a_fraction_and_words(parts, scene):
-    job = parts.work.train(scene)
+    job = parts("work.train").train_job(scene)
     parts.jobs.start(job)
     seen = set()
     while not job.finished:
@@ -109,8 +112,8 @@ def test_progress_has_a_fraction_and_words(parts, scene):
 
 
 def test_a_second_job_is_refused_with_the_first_ones_name(parts, scene):
-    parts.jobs.start(parts.work.train(scene))
-    with pytest.raises(RuntimeError, match="Training is under way"):
+    parts.jobs.start(parts("work.train").train_job(scene))
+    with pytest.raises(RuntimeError, match="Training is running"):
         bpy.ops.synctalk.train()
     bpy.ops.synctalk.cancel()
     pump_until_finished(parts)
@@ -119,12 +122,12 @@ def test_a_second_job_is_refused_with_the_first_ones_name(parts, scene):
 
 def test_undo_and_another_file_do_not_disturb_a_job(parts, scene):
     scene.synctalk.minutes = 0.5
-    parts.jobs.start(parts.work.train(scene))
+    parts.jobs.start(parts("work.train").train_job(scene))
     bpy.ops.ed.undo_push(message="test")
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
     assert parts.jobs.runtime.job is not None
     pump_until_finished(parts)
-    assert "50 steps learnt" in parts.jobs.runtime.notes[parts.steps.Step.TRAIN]
+    assert "50 steps trained" in parts.jobs.runtime.notes[parts.steps.Step.TRAIN]
 
 
 def test_messages_of_the_last_file_are_gone_in_the_next(parts, scene):
@@ -146,7 +149,7 @@ def test_the_state_of_the_steps_is_read_from_the_workspace_of_a_loaded_file(part
 @pytest.mark.parametrize(("fault", "word"), [("exit", "GPU fell off"), ("text", "nonsense"), ("defect", "division")])
 def test_a_failing_backend_is_a_sentence_in_the_panel_and_the_next_press_works(parts, scene, fault, word, capfd):
     def work():
-        yield parts.jobs.Request("train", {"fault": fault})
+        yield parts.job.Request("train", {"fault": fault})
         return ""
 
     job = parts.jobs.Job(parts.steps.Step.TRAIN, "Training", work())
@@ -162,7 +165,7 @@ def test_a_failing_backend_is_a_sentence_in_the_panel_and_the_next_press_works(p
 
 def test_a_defect_of_the_add_on_within_a_job_is_told_too(parts):
     def work():
-        yield parts.jobs.Request("hello", {})
+        yield parts.job.Request("hello", {})
         raise ZeroDivisionError("one over nothing")
 
     parts.jobs.start(parts.jobs.Job(parts.steps.Step.TRACK, "Tracking", work()))
@@ -182,7 +185,7 @@ def test_installing_offline_says_what_to_allow(parts):
     with pytest.raises(RuntimeError, match="online"):
         bpy.ops.synctalk.install_backend()
     with pytest.raises(parts.client.BackendError, match="Allow Online Access|offline-mode"):
-        parts.work.require_online("Installing the backend")
+        parts("work.backend").require_online("Installing the backend")
 
 
 def test_a_video_gives_the_workspace_beside_it(parts, tmp_path):
@@ -240,7 +243,7 @@ def waiting(parts):
         yield waits
         return ""
 
-    job = parts.jobs.Job(parts.steps.Step.TRACK, "Tracking", work(), parts.work.PROCESS_STAGES)
+    job = parts.jobs.Job(parts.steps.Step.TRACK, "Tracking", work(), parts("work.track").STAGES)
     job.begin()
 
     def show(**given):

@@ -85,5 +85,5 @@ def test_an_output_that_was_chosen_stays(kit, path, form):
 
 def compose_by_button(kit) -> None:
     """What *Build Composite* does once the backend has answered."""
-    baking = kit.part("baking")
-    baking.compose(kit.scene, *baking.subject_in(kit.scene))
+    work = kit.part("work.composite")
+    work.compose(kit.scene, *work.subject_in(kit.scene))

@@ -132,11 +132,11 @@ def centre(alpha: np.ndarray) -> np.ndarray:
 
 
 def test_baked_frames_are_the_live_ones(kit, rig, spoken, tmp_path):
-    baking, jobs = kit.part("baking"), kit.part("jobs")
+    work, jobs = kit.part("work.composite"), kit.part("jobs")
     rig.collection[kit.part("scene.rig").ANIMATION] = str(spoken)
     rig.control.rotation_euler[2] = np.radians(5)
     live = premultiplied(kit.render(2))
-    jobs.run(baking.bake(kit.scene, tmp_path / "baked"), lambda job: None)
+    jobs.run(work.bake_job(kit.scene, tmp_path / "baked"), lambda job: None)
     baked = premultiplied(synthetic.read_picture(tmp_path / "baked" / "000001.png"))
     assert np.abs(live - baked).max() * 255 <= 2.001, "single precision turns two levels into 2.00001"
 

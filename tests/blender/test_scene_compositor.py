@@ -32,7 +32,7 @@ def composed(kit, **options):
 
 
 def compose(kit, frames=None) -> None:
-    found, subject, animation = kit.part("baking").subject_in(kit.scene)
+    found, subject, animation = kit.part("work.composite").subject_in(kit.scene)
     kit.part("scene.compositor").compose(kit.scene, found, subject, animation.plate_frame, frames=frames)
 
 
@@ -43,7 +43,7 @@ def node(kit, role: str):
 
 def expected(kit, rig, frame: int) -> np.ndarray:
     """(H, W, 3): the test backend's head over the plate in its square over the footage, mixed as the eye sees them."""
-    found, subject, animation = kit.part("baking").subject_in(kit.scene)
+    found, subject, animation = kit.part("work.composite").subject_in(kit.scene)
     pinhole = subject.pinhole(animation.focal_px, animation.principal_px)
     plate = synthetic.there_and_back(frame - 1, 12)
     head = as_png(

@@ -123,18 +123,18 @@ def test_a_workspace_moved_alone_is_known_again(kit, tmp_path, subject_id):
 def test_speech_of_a_workspace_moved_alone_goes_along(kit, tmp_path):
     root = kit.workspace("anna.synctalk", subject_id="0123")
     kit.import_tracking(root)
-    kit.part("work").import_animation(kit.scene, root / "renders" / "speech" / "animation.npz")
+    kit.part("work.speak").import_animation(kit.scene, root / "renders" / "speech" / "animation.npz")
     other = shutil.move(root, tmp_path / "renamed")
     kit.scene.synctalk.workspace = str(other)
     assert kit.part("scene.rig").find_rig(kit.scene).animation == other / "renders" / "speech" / "animation.npz"
-    _, _, animation = kit.part("baking").subject_in(kit.scene)
+    _, _, animation = kit.part("work.composite").subject_in(kit.scene)
     assert animation.frames == 20
 
 
 @pytest.mark.parametrize("how", ["append", "link", "override"])
 def test_a_head_from_another_folder_s_file_finds_its_workspace(kit, project, tmp_path, how):
     """Its path is relative to the file that it comes from; and the file that it comes to has another subject there."""
-    kit.part("work").import_animation(kit.scene, project / "work/anna.synctalk/renders/speech/animation.npz")
+    kit.part("work.speak").import_animation(kit.scene, project / "work/anna.synctalk/renders/speech/animation.npz")
     save(project / "shot.blend")
     to = tmp_path / "other"
     synthetic.make_workspace(to / "work" / "anna.synctalk", kit.names, subject_id="4567")

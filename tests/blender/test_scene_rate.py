@@ -82,9 +82,9 @@ def test_the_composite_shows_head_and_plate_of_one_moment(kit, root, monkeypatch
     render.resolution_x = render.resolution_y = 96
     render.engine, kit.scene.render.dither_intensity = "SYNCTALK", 0.0
     kit.scene.view_settings.view_transform = "Standard"
-    baking = kit.part("baking")
-    found, subject, animation = baking.subject_in(kit.scene)
-    baking.compose(kit.scene, found, subject, animation)
+    work = kit.part("work.composite")
+    found, subject, animation = work.subject_in(kit.scene)
+    work.compose(kit.scene, found, subject, animation)
     for index in (0, 1, 7, 29):
         red = kit.render(101 + index)[2, 2, 0]
         assert red == pytest.approx(synthetic.level(int(index * 25 / 30 + 0.5)), abs=3 / 255), index
@@ -94,7 +94,7 @@ def test_the_composite_shows_head_and_plate_of_one_moment(kit, root, monkeypatch
 def test_baked_frames_are_those_of_the_scene(kit, root, tmp_path):
     at_rate(kit, root, 30, 1.0, start=101)
     bake = kit.part("scene.bake")
-    found, subject, animation = kit.part("baking").subject_in(kit.scene)
+    found, subject, animation = kit.part("work.composite").subject_in(kit.scene)
     timing = kit.part("scene.importer").timing_of(kit.scene, found, animation.fps)
     shown = timing.shown(animation.plate_frame)
     assert (len(shown), timing.last_frame(animation.frames)) == (60, 160)
@@ -114,8 +114,8 @@ def test_a_rate_that_was_changed_since_is_said_and_the_composite_keys_anew(kit, 
     kit.scene.render.fps = 30
     kit.scene.render.fps_base = 1.0
     assert "keyed for 25 frames a second and the scene runs at 30" in kit.part("facts").head_problem(kit.scene, rig)
-    baking = kit.part("baking")
-    baking.compose(kit.scene, *baking.subject_in(kit.scene))
+    work = kit.part("work.composite")
+    work.compose(kit.scene, *work.subject_in(kit.scene))
     assert not kit.part("facts").head_problem(kit.scene, rig)
     np.testing.assert_allclose(at(kit, rig, 20 / 25).blendshapes, synthetic.blendshapes(20), atol=2e-3)
 

@@ -131,7 +131,7 @@ def test_a_deleted_shape_key_is_named_and_made_again(kit, root, rig):
     rig.face.shape_key_remove(rig.face.data.shape_keys.key_blocks["jawOpen"])
     assert "“anna face” has no shape key jawOpen" in facts.head_problem(kit.scene, rig)
     animation = root / "renders" / "speech" / "animation.npz"
-    assert "no shape key jawOpen" in kit.part("work").import_animation(kit.scene, animation)
+    assert "no shape key jawOpen" in kit.part("work.speak").import_animation(kit.scene, animation)
     assert kit.read(rig, 5).blendshapes[jaw(kit)] == 0.0
     other = jaw(kit) + 1
     assert kit.read(rig, 5).blendshapes[other] == pytest.approx(synthetic.blendshapes(104)[other], abs=1e-6)
@@ -290,7 +290,7 @@ def test_the_head_that_renders_is_chosen_and_said(kit, root, rig, monkeypatch):
 
 def test_speech_goes_to_the_head_of_the_workspace_and_not_to_the_one_that_renders(kit, root, rig):
     berta = kit.import_tracking(kit.workspace("berta"))
-    kit.part("work").import_animation(kit.scene, root / "renders" / "speech" / "animation.npz", workspace=root)
+    kit.part("work.speak").import_animation(kit.scene, root / "renders" / "speech" / "animation.npz", workspace=root)
     np.testing.assert_allclose(kit.read(rig, 5).blendshapes, synthetic.blendshapes(104), atol=1e-6)
     np.testing.assert_allclose(kit.read(berta, 5).blendshapes, synthetic.blendshapes(4), atol=1e-6)
 

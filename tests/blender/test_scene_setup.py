@@ -210,8 +210,8 @@ def test_a_kept_shot_of_another_size_and_rate_composites_head_over_plate(kit, sh
     bpy.ops.synctalk.import_tracking()
     bpy.ops.synctalk.use_camera()
     shot.render.engine = "SYNCTALK"
-    baking = kit.part("baking")
-    baking.compose(kit.scene, *baking.subject_in(kit.scene))
+    work = kit.part("work.composite")
+    work.compose(kit.scene, *work.subject_in(kit.scene))
     picture = kit.render(1013)  # 0.5 s, between frames 12 and 13 of the clip
     assert picture.shape[:2] == (240, 320)
     assert picture[120, 20, 0] == pytest.approx(synthetic.level(13), abs=3 / 255)
@@ -227,12 +227,12 @@ def test_a_kept_shot_of_another_size_and_rate_composites_head_over_plate(kit, sh
 
 def test_the_composite_of_one_head_is_none_of_another(kit, root):
     first = kit.import_tracking(root)
-    baking = kit.part("baking")
-    baking.compose(kit.scene, *baking.subject_in(kit.scene))
+    work = kit.part("work.composite")
+    work.compose(kit.scene, *work.subject_in(kit.scene))
     composed = kit.part("scene.compositor").is_composed
     assert composed(kit.scene, first)
     other = kit.import_tracking(kit.workspace("berta"))
     assert not composed(kit.scene, other)
-    baking.compose(kit.scene, *baking.subject_in(kit.scene))
+    work.compose(kit.scene, *work.subject_in(kit.scene))
     assert composed(kit.scene, other)
     assert not composed(kit.scene, first)

@@ -10,7 +10,7 @@ import pytest
 
 @pytest.fixture(scope="module")
 def task_class(import_part):
-    return import_part("synctalk_blender.install_job").InstallTask
+    return import_part("synctalk_blender.install_task").InstallTask
 
 
 def wait(task):

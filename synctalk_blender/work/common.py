@@ -1,0 +1,87 @@
+"""What the steps share: the workspace, the scene that works on it, and the rig in that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import bpy
+
+from ..client.errors import BackendError
+from ..properties import SyncTalkSettings
+from ..scene import paths, rig
+from ..scene.subject import Animation, Subject, read_animation, read_subject, read_tracking
+
+
+def workspace_of(settings: SyncTalkSettings) -> Path:
+    """The workspace that was chosen.
+
+    Raises:
+        BackendError: of kind `scene`, when none was.
+    """
+    if settings.workspace_path is None:
+        raise BackendError(
+            "No workspace is chosen: choose a video, or a workspace folder, in the Subject panel.", "scene"
+        )
+    return settings.workspace_path
+
+
+def scene_of(workspace: Path) -> bpy.types.Scene:
+    """The scene that works on `workspace`, the current one first: another file may have been opened meanwhile.
+
+    Raises:
+        BackendError: of kind `scene`, when no scene of this file does.
+    """
+    for scene in (bpy.context.scene, *bpy.data.scenes):
+        root = scene.synctalk.workspace_path
+        if root is not None and paths.same_place(root, workspace):
+            return scene
+    raise BackendError(
+        f"Finished, but no scene of this file works on {workspace.name}: choose that workspace, then Send to Scene.",
+        "scene",
+    )
+
+
+def require_rig_of(scene: bpy.types.Scene, subject: Subject) -> rig.Rig:
+    """The rig of `subject`, which becomes the one that is rendered.
+
+    Raises:
+        BackendError: of kind `scene`, when the scene does not hold it.
+    """
+    found = rig.find_rig(scene, subject.root, subject.id)
+    if found is None:
+        raise BackendError("The head is no longer in the scene: press Send to Scene in the Track panel.", "scene")
+    rig.use_workspace(scene, found, subject.root)
+    return found
+
+
+def subject_in(scene: bpy.types.Scene) -> tuple[rig.Rig, Subject, Animation]:
+    """The rig of `scene`, its subject, and the animation that was imported last.
+
+    Raises:
+        SceneError: there is no rig, or files of its workspace are missing or damaged.
+    """
+    found = rig.require_rig(scene)
+    subject = read_subject(found.workspace)
+    return found, subject, animation_of(found, subject)
+
+
+def animation_of(found: rig.Rig, subject: Subject) -> Animation:
+    """What moves `found`: the footage's own movement, or what was imported last.
+
+    Where the head was that of the footage, poses and lens are those of the newest track, which training refines.
+
+    Raises:
+        SceneError: files are missing or damaged.
+    """
+    tracking = read_tracking(subject)
+    if not found.animation:
+        return tracking
+    animation = read_animation(found.animation)
+    return animation.on_track(tracking) if found.collection.get(rig.ON_TRACK, True) else animation
+
+
+def other_camera_in_words(scene: bpy.types.Scene, found: rig.Rig) -> str:
+    """One sentence where the scene looks through another camera than the head's own; else empty."""
+    if scene.camera is None or scene.camera == found.camera:
+        return ""
+    return f"The scene looks through “{scene.camera.name}”: “{found.camera.name}” is the camera that sees the footage."

@@ -1,0 +1,99 @@
+"""Step Composite: the head over the footage, rendered live or from baked frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import bpy
+
+from .. import views
+from ..client.errors import BackendError
+from ..engine import SyncTalkRenderEngine
+from ..job import Job, Request, Work
+from ..scene import bake as bake_scene
+from ..scene import compositor, importer, output, rig
+from ..scene.subject import Animation, Subject, read_subject
+from ..steps import Step
+from .common import animation_of, other_camera_in_words, require_rig_of, scene_of, subject_in, workspace_of
+from .track import write_footage
+
+BAKE_STAGES = {"reading the rig": "Reading the rig", "rendering": "Rendering the head"}
+
+
+def composite_job(scene: bpy.types.Scene) -> Job:
+    """Render the head with the engine “SyncTalk” and composite it over the footage."""
+    workspace = workspace_of(scene.synctalk)
+
+    def work() -> Work:
+        yield from write_footage(workspace)
+        target = scene_of(workspace)
+        target.render.engine = cast(Any, SyncTalkRenderEngine.bl_idname)  # the stubs name Blender's own engines
+        subject = read_subject(workspace)
+        found = require_rig_of(target, subject)
+        compose(target, found, subject, animation_of(found, subject))
+        views.show_composite(target)
+        advice = [other_camera_in_words(target, found), _view_transform_in_words(target)]
+        return " ".join(text for text in ("The composite is built: render an image or the animation.", *advice) if text)
+
+    return Job(Step.COMPOSITE, "Building the composite", work())
+
+
+def bake_job(scene: bpy.types.Scene, folder: Path) -> Job:
+    """Write the head of every frame to `folder` as `000000.png` …, and let the composite take it from there.
+
+    The rig is read as it is evaluated, edits and all, into `folder/directions.npz`; the same file renders on a farm with
+    `python -m backend render WORKSPACE --directions FILE --out FOLDER`.
+    """
+    name = scene.name
+
+    def work() -> Work:
+        found, subject, animation = subject_in(scene)
+        timing = importer.timing_of(scene, found, animation.fps)
+        shown = timing.shown(animation.plate_frame)
+        directions, pinhole = yield bake_scene.RigWalk(scene, found, subject, len(shown), timing.first_frame)
+        path = bake_scene.write(folder / "directions.npz", directions, pinhole, subject, shown, timing.scene_fps)
+        yield from write_footage(subject.root)
+        yield Request("render", {"workspace": str(subject.root), "out": str(folder), "directions": str(path)})
+        target: bpy.types.Scene | None = bpy.data.scenes.get(name)
+        if target is None:
+            raise BackendError(
+                f"The frames are in {folder}, but the scene “{name}” is no longer in this file.", "scene"
+            )
+        compose(target, *subject_in(target), frames=folder)
+        return f"{len(shown)} frames of the head are in {folder}; the composite takes them from there."
+
+    return Job(Step.COMPOSITE, "Baking", work(), BAKE_STAGES)
+
+
+def bake_folder(scene: bpy.types.Scene) -> Path:
+    """Where baked frames of the scene go: the folder chosen, else one in the workspace."""
+    chosen = scene.synctalk.bake_folder
+    return Path(bpy.path.abspath(chosen)) if chosen else workspace_of(scene.synctalk) / "renders" / "baked"
+
+
+def compose(
+    scene: bpy.types.Scene, found: rig.Rig, subject: Subject, animation: Animation, *, frames: Path | None = None
+) -> None:
+    """Build or renew the composite of `found` over the footage of `animation`, at the scene's frame rate.
+
+    Where the rate has changed since the movement was keyed, that is keyed again first. Where no output is chosen, animation
+    renders write a video from now on.
+
+    Raises:
+        SceneError: frames are missing.
+    """
+    timing = importer.timing_of(scene, found, animation.fps)
+    if abs(found.collection.get(rig.RATE, timing.scene_fps) - timing.scene_fps) > 1e-3:
+        importer.import_animation(scene, found, subject, animation)
+    rig.set_active(scene, found)
+    shown = timing.shown(animation.plate_frame)
+    compositor.compose(scene, found, subject, shown, frames=frames, first_frame=timing.first_frame)
+    output.film_by_default(scene, subject.name, subject.root.parent)
+
+
+def _view_transform_in_words(scene: bpy.types.Scene) -> str:
+    transform = scene.view_settings.view_transform
+    if transform in ("Standard", "Raw"):
+        return ""
+    return f"The view transform {transform} changes the footage's colours: “Standard” shows them unchanged."

@@ -1,0 +1,48 @@
+"""Step Speak: audio into keyframes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import bpy
+
+from ..job import Job, Request, Work
+from ..scene import importer, paths, rig, shapes
+from ..scene.subject import read_animation, read_subject, read_tracking
+from ..steps import Step
+from .common import require_rig_of, scene_of, workspace_of
+
+
+def speak_job(scene: bpy.types.Scene) -> Job:
+    """Turn the scene's speech into keyframes and a sound strip."""
+    settings = scene.synctalk
+    workspace = workspace_of(settings)
+    params = {"workspace": str(workspace), "audio": bpy.path.abspath(settings.speech), **settings.delivery()}
+
+    def work() -> Work:
+        spoken = yield Request("speak", params)
+        lost = import_animation(scene_of(workspace), spoken["animation"], workspace=workspace)
+        return f"{spoken['duration_s']:.1f} s of speech: {spoken['frames']} frames are keyed. {lost}".strip()
+
+    return Job(Step.SPEAK, "Speaking", work())
+
+
+def import_animation(scene: bpy.types.Scene, path: str | Path, *, workspace: Path | None = None) -> str:
+    """Replace the head's imported keyframes and audio by those of an `animation.npz`.
+
+    Args:
+        workspace: whose head; that which is rendered when absent.
+
+    Returns:
+        One sentence on shapes that the face has lost; empty where it has all.
+
+    Raises:
+        SceneError: the scene holds no such head, the head is linked from another file, or the file is damaged.
+    """
+    found = rig.require_rig(scene) if workspace is None else require_rig_of(scene, read_subject(workspace))
+    subject = read_subject(workspace or found.workspace)
+    animation = read_animation(path)
+    importer.import_animation(scene, found, subject, animation)
+    found.collection[rig.ON_TRACK] = animation.is_on_track(read_tracking(subject))
+    paths.keep_animation(found.collection, Path(path))
+    return shapes.lost_in_words(found.face)

@@ -1,0 +1,69 @@
+"""Step Train: the neural head, and the measurement of what it can do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from .. import jobs, workspace_state
+from ..job import Job, Request, Work
+from ..scene import importer, rig
+from ..scene.errors import SceneError
+from ..scene.subject import read_subject
+from ..steps import Step
+from .common import animation_of, workspace_of
+from .track import process_params
+
+STAGES = {
+    "preparing the kernels": "Preparing (once on a computer: half a minute)",
+    "measuring mouth and eyes": "Measuring mouth and eyes",
+}
+"""Readable names of stages of `train`."""
+
+
+def train_job(scene: bpy.types.Scene) -> Job:
+    """Train the head of the scene's workspace, or train it further."""
+    settings = scene.synctalk
+    workspace = workspace_of(settings)
+    consent = process_params(settings, workspace)
+    params: dict[str, Any] = {"workspace": str(workspace), "preset": settings.preset, "further": True}
+    if settings.use_time_limit:
+        params["minutes"] = settings.minutes
+
+    def work() -> Work:
+        if not workspace_state.workspace_state(workspace).consent_by:
+            # Ticked after tracking: all stages are done, so this only records it.
+            yield Request("process", consent)
+        trained = yield Request("train", params)
+        _follow_training(workspace)
+        return f"{trained['step']} steps trained."
+
+    return Job(Step.TRAIN, "Training", work(), STAGES)
+
+
+def measure_job(scene: bpy.types.Scene) -> Job:
+    """Measure whether mouth and eyes of the scene's trained head move."""
+    workspace = workspace_of(scene.synctalk)
+
+    def work() -> Work:
+        yield Request("measure", {"workspace": str(workspace)})
+        return "Mouth and eyes are measured."
+
+    return Job(Step.TRAIN, "Measuring", work(), STAGES)
+
+
+def _follow_training(workspace: Path) -> None:
+    """Import lens and poses as training has refined them: a head looks right only under those that it was trained with."""
+    subject_id = workspace_state.workspace_state(workspace).id
+    for scene in bpy.data.scenes:
+        found = rig.find_rig(scene, workspace, subject_id) if scene.library is None else None
+        if found is None:
+            continue
+        try:
+            subject = read_subject(workspace)
+            importer.import_animation(scene, found, subject, animation_of(found, subject))
+        except SceneError as error:  # the head is trained all the same
+            if jobs.runtime.job is not None:
+                jobs.runtime.job.warn([str(error)])

@@ -11,7 +11,6 @@ from ..synctalk_blender.workspace_state import STAGES, workspace_state
 from .common import OptionsPanel, StepPanel, draw_action, draw_info
 from .text import Icon, label_lines
 
-
 _ICONS: dict[str, Icon] = {"done": "CHECKMARK", "partial": "SORTTIME"}
 
 

@@ -1,21 +1,21 @@
-"""Rotations, projection and poses as arrays. Camera as OpenCV's: x right, y down, z forward. A pose maps head to
-camera."""
+"""Rotations and 4x4 poses. A pose maps the head to an OpenCV camera: x right, y down, z forward."""
 
 from __future__ import annotations
 
 import numpy as np
-from scipy.spatial.transform import Rotation, Slerp
+
+from .shapes import Bool, Float
 
 
-def skew(vectors: np.ndarray) -> np.ndarray:
-    """Cross-product matrices (..., 3, 3) of vectors (..., 3)."""
+def skew(vectors: Float[np.ndarray, "*batch 3"]) -> Float[np.ndarray, "*batch 3 3"]:
+    """Cross-product matrices of vectors."""
     x, y, z = np.moveaxis(vectors, -1, 0)
     zero = np.zeros_like(x)
     return np.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(*vectors.shape, 3)
 
 
-def rotation_exp(vectors: np.ndarray) -> np.ndarray:
-    """Rotation matrices (..., 3, 3) of rotation vectors (..., 3), radians (Rodrigues' formula)."""
+def rotation_exp(vectors: Float[np.ndarray, "*batch 3"]) -> Float[np.ndarray, "*batch 3 3"]:
+    """Rotation matrices of rotation vectors, radians (Rodrigues' formula)."""
     angle2 = (vectors**2).sum(-1)[..., None, None]
     angle = np.sqrt(angle2)
     k = skew(vectors)
@@ -24,32 +24,40 @@ def rotation_exp(vectors: np.ndarray) -> np.ndarray:
     return np.eye(3) + a * k + b * (k @ k)
 
 
-def rotation_log(matrices: np.ndarray) -> np.ndarray:
-    """Rotation vectors (N, 3), radians, of rotation matrices (N, 3, 3)."""
+def rotation_log(matrices: Float[np.ndarray, "n 3 3"]) -> Float[np.ndarray, "n 3"]:
+    """Rotation vectors, radians, of rotation matrices."""
+    from scipy.spatial.transform import Rotation
+
     return Rotation.from_matrix(matrices).as_rotvec()
 
 
-def to_camera(poses: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Points (P, 3) of the head in the cameras of poses (N, 4, 4): (N, P, 3)."""
+def to_camera(poses: Float[np.ndarray, "n 4 4"], points: Float[np.ndarray, "*batch p 3"]) -> Float[np.ndarray, "n p 3"]:
+    """Points of the head in the cameras of the poses."""
     return points @ poses[:, :3, :3].transpose(0, 2, 1) + poses[:, None, :3, 3]
 
 
-def project(poses: np.ndarray, points: np.ndarray, focal: float, principal: np.ndarray) -> np.ndarray:
-    """Pixels (N, P, 2) of head points (P, 3) under poses (N, 4, 4): Eq. 6's projection with square pixels."""
+def project(
+    poses: Float[np.ndarray, "n 4 4"],
+    points: Float[np.ndarray, "*batch p 3"],
+    focal: float,
+    principal: Float[np.ndarray, " 2"],
+) -> Float[np.ndarray, "n p 2"]:
+    """Pixels of head points under poses: Eq. 6's projection with square pixels."""
     camera = to_camera(poses, points)
     return focal * camera[..., :2] / camera[..., 2:] + principal
 
 
-def make_poses(rotation: np.ndarray, translation: np.ndarray) -> np.ndarray:
-    """Poses (N, 4, 4) from rotations (N, 3, 3) and translations (N, 3)."""
+def make_poses(
+    rotation: Float[np.ndarray, "n 3 3"], translation: Float[np.ndarray, "n 3"]
+) -> Float[np.ndarray, "n 4 4"]:
+    """Poses from rotations and translations."""
     poses = np.zeros((len(rotation), 4, 4))
     poses[:, :3, :3], poses[:, :3, 3], poses[:, 3, 3] = rotation, translation, 1.0
     return poses
 
 
-def step_poses(poses: np.ndarray, step: np.ndarray) -> np.ndarray:
-    """Poses (N, 4, 4) moved by (N, 6): a rotation vector applied in the camera's axes about the head's origin, then a
-    shift."""
+def step_poses(poses: Float[np.ndarray, "n 4 4"], step: Float[np.ndarray, "n 6"]) -> Float[np.ndarray, "n 4 4"]:
+    """Poses moved by a rotation vector, applied in the camera's axes about the head's origin, then by a shift."""
     moved = poses.copy()
     moved[:, :3, :3] = rotation_exp(step[:, :3]) @ poses[:, :3, :3]
     moved[:, :3, 3] += step[:, 3:]
@@ -57,15 +65,17 @@ def step_poses(poses: np.ndarray, step: np.ndarray) -> np.ndarray:
 
 
 def similarity(
-    source: np.ndarray, target: np.ndarray, weights: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    source: Float[np.ndarray, "*#batch p 3"],
+    target: Float[np.ndarray, "*#batch p 3"],
+    weights: Float[np.ndarray, " p"] | None = None,
+) -> tuple[Float[np.ndarray, "*batch"], Float[np.ndarray, "*batch 3 3"], Float[np.ndarray, "*batch 3"]]:
     """Least-squares similarities target ≈ scale · source @ rotationᵀ + shift, batched (Umeyama 1991).
 
     Args:
-        source, target: (..., P, 3), broadcast against one another. weights: (P), not all 0; None: all alike.
+        weights: of the points, not all 0; None: all alike.
 
     Returns:
-        scale (...), rotation (..., 3, 3), shift (..., 3).
+        scale, rotation, shift.
     """
     share = np.full((source.shape[-2], 1), 1.0) if weights is None else weights[:, None]
     share = share / share.sum()
@@ -75,14 +85,15 @@ def similarity(
     sign = np.ones(singular.shape)
     sign[..., 2] = np.sign(np.linalg.det(u @ vt))
     rotation = (u * sign[..., None, :]) @ vt
-    scale = (singular * sign).sum(-1) / (share * a**2).sum((-1, -2))
+    scale = np.asarray((singular * sign).sum(-1) / (share * a**2).sum((-1, -2)))
     shift = (target_mean - scale[..., None, None] * source_mean @ np.swapaxes(rotation, -1, -2))[..., 0, :]
     return scale, rotation, shift
 
 
-def bridge_poses(poses: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Poses (N, 4, 4) with those that are not `known` (N) filled in: rotation by slerp, position linearly, held at
-    both ends."""
+def bridge_poses(poses: Float[np.ndarray, "n 4 4"], known: Bool[np.ndarray, " n"]) -> Float[np.ndarray, "n 4 4"]:
+    """Poses with those that are not `known` filled in: rotation by slerp, position linearly, held at both ends."""
+    from scipy.spatial.transform import Rotation, Slerp
+
     frames, at = np.arange(len(poses)), np.flatnonzero(known)
     if len(at) == len(poses):
         return poses

@@ -7,6 +7,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from jaxtyping import install_import_hook
+
+# Shapes in signatures are checked at each call. Before anything of these rooms is imported.
+install_import_hook(["backend.workspace.poses"], "beartype.beartype")
 
 from tests.backend.made_up_head import MadeUp, make_face, make_motion, make_observed
 

@@ -15,7 +15,7 @@ from ..synctalk_blender.job import Job
 from ..synctalk_blender.preferences import environment_root, preferences
 from ..synctalk_blender.steps import Step
 from ..synctalk_blender.work import backend as work
-from .common import JobOperator
+from .common import JobOperator, Result
 
 
 class SYNCTALK_OT_install_backend(JobOperator, bpy.types.Operator):
@@ -43,8 +43,8 @@ class SYNCTALK_OT_remove_backend(JobOperator, bpy.types.Operator):
     bl_description = "Delete what Install made on this computer. Your clips, heads and models stay"
     step = Step.BACKEND
 
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        return set(context.window_manager.invoke_confirm(self, event))
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
+        return context.window_manager.invoke_confirm(self, event)
 
     def job(self, _context: bpy.types.Context) -> Job:
         return work.remove_job()
@@ -101,7 +101,7 @@ class SYNCTALK_OT_cancel(bpy.types.Operator):
             return False
         return True
 
-    def execute(self, _context: bpy.types.Context) -> set[str]:
+    def execute(self, _context: bpy.types.Context) -> Result:
         jobs.cancel()
         return {"FINISHED"}
 
@@ -113,7 +113,7 @@ class SYNCTALK_OT_copy_details(bpy.types.Operator):
 
     step: bpy.props.StringProperty(name="Step", options={"SKIP_SAVE"})
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         backend = shared.running_backend()
         lines = [
             jobs.runtime.errors.get(Step(self.step), ""),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 import bpy
 
 from ..synctalk_blender import jobs, steps
@@ -9,12 +12,21 @@ from ..synctalk_blender.client.errors import BackendError
 from ..synctalk_blender.facts import facts
 from ..synctalk_blender.scene.errors import SceneError
 
+if TYPE_CHECKING:
+    from bpy.stub_internal.rna_enums import OperatorReturnItems
+
+    Result = set[OperatorReturnItems]
+else:
+    Result = set
+
 
 class StepOperator:
     """An operator of one step: it can be pressed when the step can be taken, and says why not otherwise."""
 
     step: steps.Step
     bl_options = {"REGISTER"}
+    report: Callable[[set[str], str], None]
+    poll_message_set: Callable[[str], None]
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -37,7 +49,7 @@ class JobOperator(StepOperator):
         """The job to do."""
         raise NotImplementedError
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         try:
             job = self.job(context)
             if self.wait or bpy.app.background:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import bpy
 from bpy_extras.io_utils import ImportHelper
 
-from ..synctalk_blender.properties import default_workspace
+from ..synctalk_blender.properties import default_workspace, settings_of
 from ..synctalk_blender.scene import paths
 from ..synctalk_blender.steps import Step
-from .common import StepOperator
+from .common import Result, StepOperator
 
 
 class SYNCTALK_OT_choose_video(StepOperator, ImportHelper, bpy.types.Operator):
@@ -23,10 +23,11 @@ class SYNCTALK_OT_choose_video(StepOperator, ImportHelper, bpy.types.Operator):
         default="*.mp4;*.mov;*.mkv;*.avi;*.webm;*.m4v;*.mts;*.mxf", options={"HIDDEN"}
     )
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        settings = context.scene.synctalk
-        settings.video = paths.stored(self.filepath)
-        settings.workspace = paths.stored(default_workspace(self.filepath))
+    def execute(self, context: bpy.types.Context) -> Result:
+        settings = settings_of(context.scene)
+        video: str = self.as_keywords()["filepath"]
+        settings.video = paths.stored(video)
+        settings.workspace = paths.stored(default_workspace(video))
         return {"FINISHED"}
 
 

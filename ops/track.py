@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import bpy
@@ -9,11 +10,12 @@ import bpy
 from ..synctalk_blender import workspace_state
 from ..synctalk_blender.facts import facts
 from ..synctalk_blender.job import Job
+from ..synctalk_blender.properties import settings_of
 from ..synctalk_blender.scene import rig, scene_setup
 from ..synctalk_blender.scene.errors import SceneError
 from ..synctalk_blender.steps import Step
 from ..synctalk_blender.work import track
-from .common import JobOperator
+from .common import JobOperator, Result
 
 _ITEMS = (
     ("AUTO", "By Itself", "Set up a fresh scene for the clip, and keep any other as it is"),
@@ -39,6 +41,11 @@ class SceneChoice:
         options={"SKIP_SAVE"},
     )
 
+    bl_label: str
+    layout: bpy.types.UILayout
+    properties: bpy.types.OperatorProperties
+    execute: Callable[[bpy.types.Context], Result]
+
     def choice(self) -> dict[str, Any]:
         """The arguments of `track.import_tracking`."""
         setup = {"AUTO": None, "KEEP": False, "SETUP": True}[self.scene_setup]
@@ -47,7 +54,7 @@ class SceneChoice:
             "start_frame": self.start_frame if self.properties.is_property_set("start_frame") else None,
         }
 
-    def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
+    def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> Result:
         """Ask where there is something to lose; else do it at once."""
         scene = context.scene
         if _is_there(scene) or not scene_setup.content(scene):
@@ -75,7 +82,7 @@ class SceneChoice:
 
 def _is_there(scene: bpy.types.Scene) -> bool:
     """Whether the scene holds the head of its workspace, whole or not."""
-    root = scene.synctalk.workspace_path
+    root = settings_of(scene).workspace_path
     return root is not None and rig.find_collection(scene, root, workspace_state.workspace_state(root).id) is not None
 
 
@@ -106,7 +113,7 @@ class SYNCTALK_OT_import_tracking(SceneChoice, bpy.types.Operator):
             return False
         return True
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         try:
             told = track.send_to_scene(context.scene, **self.choice())
         except SceneError as error:
@@ -130,7 +137,7 @@ class SYNCTALK_OT_use_camera(bpy.types.Operator):
             return False
         return True
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         track.use_camera(context.scene)
         return {"FINISHED"}
 

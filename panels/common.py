@@ -25,6 +25,7 @@ class SidebarPanel:
     bl_space_type = "VIEW_3D"
     bl_region_type = "UI"
     bl_category = "SyncTalk"
+    layout: bpy.types.UILayout
 
 
 class StepPanel(SidebarPanel):

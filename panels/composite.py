@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bpy
 
+from ..synctalk_blender.properties import settings_of
 from ..synctalk_blender.scene import marking
 from ..synctalk_blender.steps import Facts, State, Status, Step, composite_line
 from .common import OptionsPanel, StepPanel, draw_action
@@ -50,7 +51,7 @@ class SYNCTALK_PT_bake(OptionsPanel, bpy.types.Panel):
             context,
             "The head as image files: the way for a render farm, or a computer without backend or extension.",
         )
-        layout.prop(context.scene.synctalk, "bake_folder", text="", placeholder="In the workspace")
+        layout.prop(settings_of(context.scene), "bake_folder", text="", placeholder="In the workspace")
         layout.operator("synctalk.bake", icon="RENDER_ANIMATION")
 
 

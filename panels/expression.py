@@ -7,6 +7,7 @@ import re
 import bpy
 
 from ..backend.protocol import BLENDSHAPE_NAMES
+from ..synctalk_blender.properties import settings_of
 from ..synctalk_blender.scene import rig
 from ..synctalk_blender.steps import Step
 from ..synctalk_blender.workspace_state import workspace_state
@@ -35,7 +36,7 @@ class SYNCTALK_PT_expression(OptionsPanel, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
-        root = context.scene.synctalk.workspace_path
+        root = settings_of(context.scene).workspace_path
         found = rig.find_rig(context.scene, root, workspace_state(root).id) if root else None
         if found is None or found.control.get(BLENDSHAPE_NAMES[0]) is None:
             label_lines(layout, context, "Press Send to Scene in the Track panel to have a slider for each shape.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bpy
 
+from ..synctalk_blender.properties import settings_of
 from ..synctalk_blender.steps import Facts, Status, Step, speak_line
 from .common import OptionsPanel, StepPanel, draw_action
 from .text import label_lines
@@ -20,7 +21,7 @@ class SYNCTALK_PT_speak(StepPanel, bpy.types.Panel):
             label_lines(layout, context, line, icon="INFO")
         column = layout.column()
         column.enabled = not known.running
-        column.prop(context.scene.synctalk, "speech", text="", icon="SOUND", placeholder="Sound file")
+        column.prop(settings_of(context.scene), "speech", text="", icon="SOUND", placeholder="Sound file")
         text = "Speak Again" if known.has_speech else "Speak"
         draw_action(layout, context, known, status, Step.SPEAK, "synctalk.speak", text, "PLAY_SOUND")
 
@@ -34,7 +35,7 @@ class SYNCTALK_PT_speak_options(OptionsPanel, bpy.types.Panel):
         layout = self.layout
         layout.use_property_split = True
         layout.use_property_decorate = False
-        settings = context.scene.synctalk
+        settings = settings_of(context.scene)
         layout.prop(settings, "strength", slider=True)
         layout.prop(settings, "smoothing_ms", text="Smoothing (ms)")
         layout.prop(settings, "offset_ms", text="Offset (ms)")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bpy
 
-from ..synctalk_blender.properties import SyncTalkSettings
+from ..synctalk_blender.properties import SyncTalkSettings, settings_of
 from ..synctalk_blender.steps import Facts, Status, Step
 from .common import StepPanel
 from .text import label_lines
@@ -16,7 +16,7 @@ class SYNCTALK_PT_subject(StepPanel, bpy.types.Panel):
     step = Step.SUBJECT
 
     def draw_step(self, layout: bpy.types.UILayout, context: bpy.types.Context, known: Facts, status: Status) -> None:
-        settings = context.scene.synctalk
+        settings = settings_of(context.scene)
         layout.enabled = not known.running
         if not settings.video and not known.state.exists:
             label_lines(layout, context, "A clip of one person who speaks to a camera that stands still.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bpy
 
+from ..synctalk_blender.properties import settings_of
 from ..synctalk_blender.scene import rig
 from ..synctalk_blender.steps import Facts, State, Status, Step
 from ..synctalk_blender.work import track
@@ -22,7 +23,7 @@ class SYNCTALK_PT_track(StepPanel, bpy.types.Panel):
     def draw_step(self, layout: bpy.types.UILayout, context: bpy.types.Context, known: Facts, status: Status) -> None:
         state = known.state
         if known.heads > 1:
-            layout.prop(context.scene.synctalk, "head", text="", icon="USER")
+            layout.prop(settings_of(context.scene), "head", text="", icon="USER")
         if state.tracked:
             delay = f", sound {state.audio_offset_ms:+.0f} ms" if abs(state.audio_offset_ms) >= 1 else ""
             draw_info(layout, context, self.step, f"{state.frames} frames, {state.duration_s:.1f} s{delay}")
@@ -64,7 +65,7 @@ class SYNCTALK_PT_track_options(OptionsPanel, bpy.types.Panel):
         layout = self.layout
         layout.use_property_split = True
         layout.use_property_decorate = False
-        settings = context.scene.synctalk
+        settings = settings_of(context.scene)
         layout.prop(settings, "audio_delay")
         if settings.audio_delay == "GIVEN":
             layout.prop(settings, "audio_delay_ms", text="Delay (ms)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bpy
 
 from ..synctalk_blender import previews, steps
+from ..synctalk_blender.properties import settings_of
 from ..synctalk_blender.steps import Facts, State, Status, Step
 from ..synctalk_blender.workspace_state import WorkspaceState
 from .common import OptionsPanel, StepPanel, draw_action
@@ -51,7 +52,7 @@ class SYNCTALK_PT_train_options(OptionsPanel, bpy.types.Panel):
         layout = self.layout
         layout.use_property_split = True
         layout.use_property_decorate = False
-        settings = context.scene.synctalk
+        settings = settings_of(context.scene)
         layout.prop(settings, "preset")
         row = layout.row(heading="Stop After")
         row.prop(settings, "use_time_limit", text="")

@@ -25,6 +25,7 @@ from . import jobs, workspace_state
 from .client.errors import BackendError
 from .client.shared import close_shared_backend, shared_backend
 from .job import Job
+from .properties import settings_of
 from .scene import output, rig
 from .scene.errors import SceneError
 from .work import track
@@ -86,7 +87,7 @@ def process(
             its first frame.
     """
     scene = _scene(scene)
-    settings = scene.synctalk
+    settings = settings_of(scene)
     settings.video, settings.workspace = _absolute(video), _absolute(workspace)
     settings.consent_given, settings.consent_by = bool(consent_by.strip()), consent_by
     if audio_offset_ms is None or isinstance(audio_offset_ms, str):
@@ -110,7 +111,7 @@ def import_tracking(
         setup, start_frame: as `process` has them.
     """
     scene = _scene(scene)
-    scene.synctalk.workspace = _absolute(workspace)
+    settings_of(scene).workspace = _absolute(workspace)
     found, text = track.import_tracking(scene, setup=setup, start_frame=start_frame)
     _print(text)
     return found
@@ -125,7 +126,7 @@ def train(
 ) -> workspace_state.WorkspaceState:
     """Train the head of the scene's workspace, or train it further; returns what the workspace then holds."""
     scene = _scene(scene)
-    settings = scene.synctalk
+    settings = settings_of(scene)
     settings.preset = preset
     settings.use_time_limit = minutes is not None
     if minutes is not None:
@@ -159,7 +160,7 @@ def speak(
         TypeError: a name that is not in `properties.Delivery`.
     """
     scene = _scene(scene)
-    settings = scene.synctalk
+    settings = settings_of(scene)
     settings.speech = _absolute(audio)
     settings.set_delivery(**delivery)
     _print(jobs.run(speak_job(scene), progress))
@@ -231,7 +232,7 @@ def render_animation(
 
 def state(*, scene: bpy.types.Scene | None = None) -> workspace_state.WorkspaceState:
     """What the scene's workspace holds: stages done, consent, training."""
-    return workspace_state.workspace_state(_scene(scene).synctalk.workspace_path)
+    return workspace_state.workspace_state(settings_of(_scene(scene)).workspace_path)
 
 
 def _scene(scene: bpy.types.Scene | None) -> bpy.types.Scene:

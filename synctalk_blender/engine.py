@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 import traceback
+from typing import Any
 
 import bpy
 import numpy as np
@@ -42,12 +43,14 @@ class SyncTalkRenderEngine(bpy.types.RenderEngine):
 
     # -- final render -----------------------------------------------------------------------------------------------
 
-    def update_render_passes(self, scene: bpy.types.Scene, layer: bpy.types.ViewLayer) -> None:
+    def update_render_passes(
+        self, scene: bpy.types.Scene | None = None, renderlayer: bpy.types.ViewLayer | None = None
+    ) -> None:
         """The head's colour with its alpha, and a one that no other engine renders: the composite warns without it."""
-        self.register_pass(scene, layer, "Combined", 4, "RGBA", "COLOR")
-        self.register_pass(scene, layer, compositor.ENGINE_PASS, 1, "X", "VALUE")
+        self.register_pass(scene, renderlayer, "Combined", 4, "RGBA", "COLOR")
+        self.register_pass(scene, renderlayer, compositor.ENGINE_PASS, 1, "X", "VALUE")
 
-    def render(self, depsgraph: bpy.types.Depsgraph) -> None:
+    def render(self, depsgraph: bpy.types.Depsgraph) -> None:  # type: ignore[override]  # the stubs' is a property
         """Render the frame that `depsgraph` is evaluated at."""
         _, _, width, height = cameras.render_border(depsgraph.scene)
         try:
@@ -171,7 +174,7 @@ def _fitted(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
 _UNFIT_PANELS = {"RENDER_PT_freestyle", "RENDER_PT_simplify", "RENDER_PT_eevee_performance"}
 
 
-def _panels() -> list[type]:
+def _panels() -> list[Any]:
     """Blender's own panels that any engine shows: output, format, frame range, metadata, camera and the like."""
     return [
         panel

@@ -10,13 +10,14 @@ import bpy
 from ..install import backend_environment
 from . import jobs, preferences, workspace_state
 from .client import shared
+from .properties import settings_of
 from .scene import compositor, rig, scene_setup, shapes
 from .steps import Facts
 
 
 def facts(scene: bpy.types.Scene) -> Facts:
     """The facts of `scene` now; cheap enough for a panel's draw."""
-    settings = scene.synctalk
+    settings = settings_of(scene)
     backend = shared.running_backend()
     job = jobs.runtime.job
     root = settings.workspace_path

@@ -60,6 +60,7 @@ class InstallTask:
         self._thread.join()
         if self._error is not None:
             raise self._error
+        assert self._python is not None
         return self._python
 
     def cancel(self) -> None:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import bpy
 
@@ -117,24 +117,6 @@ class Delivery:
         default=False,
     )
 
-    def set_delivery(self, **options: float | bool) -> None:
-        """Set the options given, and the others to their defaults.
-
-        Raises:
-            TypeError: an option that there is none of.
-        """
-        unknown = options.keys() - Delivery.__annotations__
-        if unknown:
-            raise TypeError(f"no options of speech: {', '.join(sorted(unknown))}")
-        for name in Delivery.__annotations__:
-            self.property_unset(name)
-        for name, value in options.items():
-            setattr(self, name, value)
-
-    def delivery(self) -> dict[str, float | bool]:
-        """The options by name, as a request takes them."""
-        return {name: getattr(self, name) for name in Delivery.__annotations__}
-
 
 class SyncTalkSettings(Delivery, bpy.types.PropertyGroup):
     """Settings of one subject in one scene."""
@@ -229,12 +211,35 @@ class SyncTalkSettings(Delivery, bpy.types.PropertyGroup):
         """The workspace as an absolute path; None when none is chosen."""
         return paths.resolved(self.workspace) if self.workspace else None
 
+    def set_delivery(self, **options: float | bool) -> None:
+        """Set the options given, and the others to their defaults.
+
+        Raises:
+            TypeError: an option that there is none of.
+        """
+        unknown = options.keys() - Delivery.__annotations__
+        if unknown:
+            raise TypeError(f"no options of speech: {', '.join(sorted(unknown))}")
+        for name in Delivery.__annotations__:
+            self.property_unset(name)
+        for name, value in options.items():
+            setattr(self, name, value)
+
+    def delivery(self) -> dict[str, float | bool]:
+        """The options by name, as a request takes them."""
+        return {name: getattr(self, name) for name in Delivery.__annotations__}
+
+
+def settings_of(scene: bpy.types.Scene) -> SyncTalkSettings:
+    """What the artist has chosen in `scene`."""
+    return cast(Any, scene).synctalk
+
 
 def register() -> None:
     bpy.utils.register_class(SyncTalkSettings)
-    bpy.types.Scene.synctalk = bpy.props.PointerProperty(type=SyncTalkSettings)
+    cast(Any, bpy.types.Scene).synctalk = bpy.props.PointerProperty(type=SyncTalkSettings)
 
 
 def unregister() -> None:
-    del bpy.types.Scene.synctalk
+    del cast(Any, bpy.types.Scene).synctalk
     bpy.utils.unregister_class(SyncTalkSettings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import bpy
 import gpu
@@ -128,13 +129,12 @@ def seen_by_region(context: bpy.types.Context, depsgraph: bpy.types.Depsgraph) -
     scene, region, region_view = depsgraph.scene, context.region, context.region_data
     found = rig.require_rig(scene.original)
     workspace = str(found.workspace)
-    space = context.space_data
-    lens = space.camera if space.use_local_camera else scene.camera
+    lens = _camera_of(context, scene)
     if region_view.view_perspective == "CAMERA" and lens is not None and lens.type == "CAMERA":
         camera = lens.evaluated_get(depsgraph)
         viewpoint = rig.world_matrix(camera)
         x, y, width, height = view.frame_in_region(
-            np.array(camera.data.view_frame(scene=scene)),
+            np.array(cast("bpy.types.Camera", camera.data).view_frame(scene=scene)),
             viewpoint,
             np.array(region_view.perspective_matrix),
             region.width,
@@ -153,13 +153,22 @@ def seen_by_region(context: bpy.types.Context, depsgraph: bpy.types.Depsgraph) -
 
 
 def footage_is_shown(context: bpy.types.Context) -> bool:
-    space = context.space_data
-    lens = space.camera if space.use_local_camera else context.scene.camera
+    lens = _camera_of(context, context.scene)
     if lens is None or lens.type != "CAMERA" or context.region_data.view_perspective != "CAMERA":
         return False
-    data = lens.data
+    data = cast("bpy.types.Camera", lens.data)
     shown = any(item.show_background_image and item.image for item in data.background_images)
-    return space.overlay.show_overlays and data.show_background_images and shown
+    return _space(context).overlay.show_overlays and data.show_background_images and shown
+
+
+def _camera_of(context: bpy.types.Context, scene: bpy.types.Scene) -> bpy.types.Object | None:
+    """The camera that the view would look through."""
+    space = _space(context)
+    return space.camera if space.use_local_camera else scene.camera
+
+
+def _space(context: bpy.types.Context) -> bpy.types.SpaceView3D:
+    return cast("bpy.types.SpaceView3D", context.space_data)
 
 
 def _head_version(workspace: str) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import collections
 import contextlib
+import io
 import os
 import queue
 import signal
@@ -12,6 +13,7 @@ import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 from .errors import BackendError, shortened
 
@@ -139,7 +141,7 @@ class Child:
         assert self._process.stderr is not None
         rest, decoder = "", codecs.getincrementaldecoder("utf-8")("replace")
         with self._process.stderr as stderr:
-            while piece := stderr.read1(8192):
+            while piece := cast(io.BufferedReader, stderr).read1(8192):
                 *lines, rest = (rest + decoder.decode(piece)).replace("\r", "\n").split("\n")
                 rest = rest[-2000:]
                 self._stderr_tail.extend(line for line in lines if line.strip())

@@ -7,7 +7,7 @@ from pathlib import Path
 import bpy
 
 from ..client.errors import BackendError
-from ..properties import SyncTalkSettings
+from ..properties import SyncTalkSettings, settings_of
 from ..scene import paths, rig
 from ..scene.subject import Animation, Subject, read_animation, read_subject, read_tracking
 
@@ -32,7 +32,7 @@ def scene_of(workspace: Path) -> bpy.types.Scene:
         BackendError: of kind `scene`, when no scene of this file does.
     """
     for scene in (bpy.context.scene, *bpy.data.scenes):
-        root = scene.synctalk.workspace_path
+        root = settings_of(scene).workspace_path
         if root is not None and paths.same_place(root, workspace):
             return scene
     raise BackendError(

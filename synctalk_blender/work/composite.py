@@ -11,6 +11,7 @@ from .. import views
 from ..client.errors import BackendError
 from ..engine import SyncTalkRenderEngine
 from ..job import Job, Request, Work
+from ..properties import settings_of
 from ..scene import bake as bake_scene
 from ..scene import compositor, importer, output, rig
 from ..scene.subject import Animation, Subject, read_subject
@@ -23,7 +24,7 @@ BAKE_STAGES = {"reading the rig": "Reading the rig", "rendering": "Rendering the
 
 def composite_job(scene: bpy.types.Scene) -> Job:
     """Render the head with the engine “SyncTalk” and composite it over the footage."""
-    workspace = workspace_of(scene.synctalk)
+    workspace = workspace_of(settings_of(scene))
 
     def work() -> Work:
         yield from write_footage(workspace)
@@ -68,8 +69,8 @@ def bake_job(scene: bpy.types.Scene, folder: Path) -> Job:
 
 def bake_folder(scene: bpy.types.Scene) -> Path:
     """Where baked frames of the scene go: the folder chosen, else one in the workspace."""
-    chosen = scene.synctalk.bake_folder
-    return Path(bpy.path.abspath(chosen)) if chosen else workspace_of(scene.synctalk) / "renders" / "baked"
+    chosen = settings_of(scene).bake_folder
+    return Path(bpy.path.abspath(chosen)) if chosen else workspace_of(settings_of(scene)) / "renders" / "baked"
 
 
 def compose(

@@ -7,6 +7,7 @@ from pathlib import Path
 import bpy
 
 from ..job import Job, Request, Work
+from ..properties import settings_of
 from ..scene import importer, paths, rig, shapes
 from ..scene.subject import read_animation, read_subject, read_tracking
 from ..steps import Step
@@ -15,7 +16,7 @@ from .common import require_rig_of, scene_of, workspace_of
 
 def speak_job(scene: bpy.types.Scene) -> Job:
     """Turn the scene's speech into keyframes and a sound strip."""
-    settings = scene.synctalk
+    settings = settings_of(scene)
     workspace = workspace_of(settings)
     params = {"workspace": str(workspace), "audio": bpy.path.abspath(settings.speech), **settings.delivery()}
 

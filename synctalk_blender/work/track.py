@@ -9,7 +9,7 @@ import bpy
 
 from .. import jobs, views, workspace_state
 from ..job import Job, Request, Work
-from ..properties import SyncTalkSettings
+from ..properties import SyncTalkSettings, settings_of
 from ..scene import importer, rig, scene_setup
 from ..scene.subject import read_face_mesh, read_head_points, read_subject, read_tracking
 from ..steps import Step
@@ -28,8 +28,8 @@ STAGES = {
 
 def process_job(scene: bpy.types.Scene, *, setup: bool | None = None, start_frame: int | None = None) -> Job:
     """Track the scene's video into its workspace, then send the result to the scene (see `import_tracking`)."""
-    workspace = workspace_of(scene.synctalk)
-    params = process_params(scene.synctalk, workspace)
+    workspace = workspace_of(settings_of(scene))
+    params = process_params(settings_of(scene), workspace)
 
     def work() -> Work:
         info = yield Request("process", {**params, "footage": True})
@@ -76,7 +76,7 @@ def import_tracking(
     Raises:
         SceneError: the workspace is not tracked, its files are damaged, or the rig is linked from another file.
     """
-    subject = read_subject(workspace_of(scene.synctalk))
+    subject = read_subject(workspace_of(settings_of(scene)))
     before = scene_setup.settings(scene)
     there = rig.find_collection(scene, subject.root, subject.id)
     lost = [] if there is None else rig.missing_parts(scene, there)
@@ -104,7 +104,7 @@ def send_to_scene(scene: bpy.types.Scene, *, setup: bool | None = None, start_fr
 
 def use_camera(scene: bpy.types.Scene) -> None:
     """Make the tracked camera of the scene's workspace its active one, and look through it."""
-    scene.camera = require_rig_of(scene, read_subject(workspace_of(scene.synctalk))).camera
+    scene.camera = require_rig_of(scene, read_subject(workspace_of(settings_of(scene)))).camera
     views.look_through_camera(scene)
     jobs.set_note(Step.TRACK, "")
 

@@ -9,6 +9,7 @@ import bpy
 
 from .. import jobs, workspace_state
 from ..job import Job, Request, Work
+from ..properties import settings_of
 from ..scene import importer, rig
 from ..scene.errors import SceneError
 from ..scene.subject import read_subject
@@ -25,7 +26,7 @@ STAGES = {
 
 def train_job(scene: bpy.types.Scene) -> Job:
     """Train the head of the scene's workspace, or train it further."""
-    settings = scene.synctalk
+    settings = settings_of(scene)
     workspace = workspace_of(settings)
     consent = process_params(settings, workspace)
     params: dict[str, Any] = {"workspace": str(workspace), "preset": settings.preset, "further": True}
@@ -45,7 +46,7 @@ def train_job(scene: bpy.types.Scene) -> Job:
 
 def measure_job(scene: bpy.types.Scene) -> Job:
     """Measure whether mouth and eyes of the scene's trained head move."""
-    workspace = workspace_of(scene.synctalk)
+    workspace = workspace_of(settings_of(scene))
 
     def work() -> Work:
         yield Request("measure", {"workspace": str(workspace)})

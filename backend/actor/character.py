@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ..workspace.arrays import smoothstep
 from ..workspace.files import atomic_path
 from . import anatomy, bust, features, hair
-from .expression import FaceFields, smoothstep
+from .expression import FaceFields
 from .features import Part
 from .frames import directions_to_head, face_to_head
 from .implicit import largest_component, relax, vertex_normals
@@ -19,7 +20,7 @@ def head_weight(points: np.ndarray) -> np.ndarray:
     """How much of the head's motion (against the shoulders') the skin takes part in (N,): it changes along the neck."""
     _, y, z = points.T
     below = (-121.0 - 0.5 * (z + 10)) - y
-    return 1 - smoothstep(below, 0, 85)
+    return 1 - smoothstep(0, 85, below)
 
 
 def asymmetric(points: np.ndarray) -> np.ndarray:

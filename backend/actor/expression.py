@@ -10,15 +10,11 @@ from __future__ import annotations
 import numpy as np
 
 from ..protocol import BLENDSHAPE_NAMES
+from ..workspace.arrays import smoothstep
 from .anatomy import CANTHUS_INNER, CANTHUS_OUTER, EYE_CENTRE, LIP_GAP, MOUTH_HALF_WIDTH, lid_margins, lip_line
 
 JAW_HINGE = np.array([0.0, -18.0, -76.0])
 JAW_OPEN_DEG = 17.0
-
-
-def smoothstep(x: np.ndarray, low: float = 0.0, high: float = 1.0) -> np.ndarray:
-    x = np.clip((x - low) / (high - low), 0, 1)
-    return x * x * (3 - 2 * x)
 
 
 def _gauss(points: np.ndarray, centre, sigma) -> np.ndarray:
@@ -31,7 +27,7 @@ def lower_weight(points: np.ndarray) -> np.ndarray:
     a = np.abs(points[:, 0])
     band = 0.3 + 0.0045 * np.maximum(a - 7.0, 0) ** 2.5
     band = np.minimum(band, 45.0) + np.maximum(-6.0 - points[:, 2], 0) * 0.25
-    return smoothstep((lip_line(a) - points[:, 1]) / (2 * band) + 0.5)
+    return smoothstep(0, 1, (lip_line(a) - points[:, 1]) / (2 * band) + 0.5)
 
 
 def rotated_about_x(points: np.ndarray, centre: np.ndarray, degrees) -> np.ndarray:
@@ -62,21 +58,21 @@ class FaceFields:
         self.points = np.asarray(points, float)
         x, y, z = self.points.T
         self.lower = lower_weight(self.points)
-        self.front = smoothstep(z, -34, -8)
-        self.left = smoothstep(x, -7, 7)
+        self.front = smoothstep(-34, -8, z)
+        self.left = smoothstep(-7, 7, x)
         self.side = {"Left": self.left, "Right": 1 - self.left}
         above = np.abs(y - lip_line(x))
         across = np.exp(-0.5 * (np.maximum(np.abs(x) - 20, 0) / 9) ** 2)
         near = np.exp(-0.5 * (np.maximum(above - 4, 0) / 8.5) ** 2) * across * self.front
         # Lip weights fall to nothing at the corners, which belong to both lips.
-        rim = 1 - smoothstep(np.abs(x), 14, 27) * 0.85
+        rim = 1 - smoothstep(14, 27, np.abs(x)) * 0.85
         self.upper_lip, self.lower_lip = near * (1 - self.lower), near * self.lower
         self.upper_mid, self.lower_mid = self.upper_lip * rim, self.lower_lip * rim
 
     def _jaw_mask(self) -> np.ndarray:
         _, y, z = self.points.T
         below = (-118.0 - 0.55 * (z + 8)) - y  # how far under the jaw's lower edge
-        return self.lower * (1 - smoothstep(below, 0, 42)) * smoothstep(z, -84, -50)
+        return self.lower * (1 - smoothstep(0, 42, below)) * smoothstep(-84, -50, z)
 
     def _vector(self, weight, vector) -> np.ndarray:
         return weight[:, None] * np.asarray(vector, float)
@@ -95,7 +91,7 @@ class FaceFields:
         up, low = np.degrees(np.arctan2(upper, depth)), np.degrees(np.arctan2(lower, depth))
         near = np.exp(-0.5 * (np.maximum(np.abs(a - centre[0]) - 11, 0) / 4.0) ** 2)
         radius = np.linalg.norm((self.points - centre * np.array([0, 1, 1]))[:, 1:], axis=1)
-        near = near * (1 - smoothstep(radius, 16, 27)) * smoothstep(self.points[:, 2], -16, -9)
+        near = near * (1 - smoothstep(16, 27, radius)) * smoothstep(-16, -9, self.points[:, 2])
         return angle, up, low, near
 
     def lid_turn(self, upper_by, lower_by) -> np.ndarray:
@@ -106,17 +102,17 @@ class FaceFields:
         angle, up, low, near = self._lid_angles()
         middle = low + 0.5 * (up - low)
         is_upper = angle > middle
-        follow_up = 1 - smoothstep(angle, up + 4, up + 36)
-        follow_low = 1 - smoothstep(-angle, -low + 3, -low + 30)
+        follow_up = 1 - smoothstep(up + 4, up + 36, angle)
+        follow_low = 1 - smoothstep(-low + 3, -low + 30, -angle)
         a = np.abs(self.points[:, 0])
-        between = smoothstep(a, CANTHUS_INNER[0] - 0.3, CANTHUS_INNER[0] + 2.7)
-        between = between * (1 - smoothstep(a, CANTHUS_OUTER[0] - 2.7, CANTHUS_OUTER[0] + 0.3))
+        between = smoothstep(CANTHUS_INNER[0] - 0.3, CANTHUS_INNER[0] + 2.7, a)
+        between = between * (1 - smoothstep(CANTHUS_OUTER[0] - 2.7, CANTHUS_OUTER[0] + 0.3, a))
         margin = between * np.where(is_upper, upper_by(up, low), lower_by(up, low))
         # The margins' turn falls steeply towards the corners of the eye; the skin beyond them follows more evenly.
         peak_up, peak_low = np.degrees(np.arctan2(4.7, 13.4)), np.degrees(np.arctan2(-5.2, 13.4))
         peak = np.where(is_upper, upper_by(peak_up, peak_low), lower_by(peak_up, peak_low))
         even = 0.9 * peak * np.exp(-0.5 * ((a - EYE_CENTRE[0]) / 8.0) ** 2)
-        away = smoothstep(np.where(is_upper, angle - up, low - angle), 2, 16)
+        away = smoothstep(2, 16, np.where(is_upper, angle - up, low - angle))
         return near * (margin * (1 - away) + even * away) * np.where(is_upper, follow_up, follow_low)
 
     def _lids(self, upper_by, lower_by) -> np.ndarray:
@@ -151,7 +147,7 @@ class FaceFields:
         lips = self.upper_lip + self.lower_lip
         meet = self.lower_lip[:, None] * -hinge * 0.72
         out["mouthClose"] = meet + self._vector(self.upper_lip, hinge[np.argmax(self.lower_mid)] * 0.28)
-        inwards = np.sign(x) * smoothstep(np.abs(x), 0, 26)
+        inwards = np.sign(x) * smoothstep(0, 26, np.abs(x))
         ring = np.clip(lips + 0.5 * (self._corner("Left") + self._corner("Right")), 0, 1)
         out["mouthPucker"] = (
             np.stack([-11.5 * inwards * ring, 0 * x, 6.0 * ring], 1)
@@ -198,19 +194,19 @@ class FaceFields:
         out["cheekPuff"] = np.stack([8 * puff * np.sign(x), 0 * x, 6 * puff], 1)
         out["tongueOut"] = np.zeros_like(p)
 
-        brow = _gauss(p, (0, 22, 5), (30, 12, 40)) * smoothstep(p[:, 2], -30, -14)
-        inner = _gauss(p, (0, 23, 5), (16, 12, 30)) * smoothstep(p[:, 2], -30, -14)
+        brow = _gauss(p, (0, 22, 5), (30, 12, 40)) * smoothstep(-30, -14, p[:, 2])
+        inner = _gauss(p, (0, 23, 5), (16, 12, 30)) * smoothstep(-30, -14, p[:, 2])
         out["browInnerUp"] = self._vector(inner, (0, 7.5, 0.5)) + self._vector(
             _gauss(p, (0, 45, 8), (30, 16, 40)), (0, 2.5, 0)
         )
         for side, sign in (("Left", 1.0), ("Right", -1.0)):
-            half = smoothstep(sign * x, -3, 10)
-            outer = _gauss(p, (sign * 40, 21, -4), (17, 12, 30)) * smoothstep(p[:, 2], -34, -16)
+            half = smoothstep(-3, 10, sign * x)
+            outer = _gauss(p, (sign * 40, 21, -4), (17, 12, 30)) * smoothstep(-34, -16, p[:, 2])
             out["browOuterUp" + side] = self._vector(outer, (0, 7.0, 0)) + self._vector(
                 _gauss(p, (sign * 30, 45, 0), (22, 16, 40)), (0, 2, 0)
             )
             out["browDown" + side] = self._vector(brow * half, (-sign * 1.8, -5.0, 1.0))
-            eye = smoothstep(sign * x, 0, 4)[:, None]
+            eye = smoothstep(0, 4, sign * x)[:, None]
             lid = lambda up, low: self._lids(up, low) * eye  # noqa: E731, B023
             none = lambda up, low: 0 * up  # noqa: E731
             turn = self.blink_turn()

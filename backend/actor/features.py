@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..workspace.arrays import smoothstep
 from . import expression
 from .anatomy import CANTHUS_INNER, CANTHUS_OUTER, EYE_CENTRE, EYE_RADIUS, curve, lid_margins
 
@@ -59,7 +60,7 @@ def eyeball(seed: int = 3) -> Part:
     for r in inner:
         depth = rim - 0.5 * (1 - (r / 6.3) ** 2)
         rows.append(np.stack([r * np.cos(theta), r * np.sin(theta), np.full(columns, depth)], 1))
-        edge = expression.smoothstep(np.array(r), 5.0, 6.1)
+        edge = smoothstep(5.0, 6.1, np.array(r))
         fibre = np.clip(0.5 + 0.35 * streak * (0.4 + 0.6 * np.sin(np.pi * (r - 2) / 4.2)), 0, 1)
         iris = _mix((0.055, 0.085, 0.075), (0.22, 0.25, 0.19), fibre)
         iris = _mix(
@@ -72,15 +73,13 @@ def eyeball(seed: int = 3) -> Part:
     for angle in outer:
         r = radius * np.sin(angle)
         rows.append(np.stack([r * np.cos(theta), r * np.sin(theta), np.full(columns, radius * np.cos(angle))], 1))
-        vein = np.clip(streak - 0.5, 0, 1) * 0.35 + 0.45 * expression.smoothstep(np.array(angle), 0.75, 1.25)
+        vein = np.clip(streak - 0.5, 0, 1) * 0.35 + 0.45 * smoothstep(0.75, 1.25, np.array(angle))
         white = _mix((0.66, 0.62, 0.57), (0.62, 0.36, 0.30), np.clip(vein, 0, 0.75))
-        limbus = 1 - expression.smoothstep(np.array(r), 6.4, 7.4) if angle < 1.2 else 0.0
+        limbus = 1 - smoothstep(6.4, 7.4, np.array(r)) if angle < 1.2 else 0.0
         colours.append(_mix(white, (0.10, 0.10, 0.10), np.full(columns, 0.85 * limbus)))
     points = np.concatenate(rows)
     # The upper lid and its lashes shade the top of the eye.
-    shade = (
-        1 - 0.5 * expression.smoothstep(points[:, 1], 1.0, 6.0) - 0.12 * expression.smoothstep(-points[:, 1], 3.0, 7.0)
-    )
+    shade = 1 - 0.5 * smoothstep(1.0, 6.0, points[:, 1]) - 0.12 * smoothstep(3.0, 7.0, -points[:, 1])
     return Part(points, grid_faces(len(rows), columns), np.concatenate(colours) * shade[:, None])
 
 
@@ -173,11 +172,11 @@ def tongue() -> Part:
     """A tongue that rests behind the lower teeth, follows the jaw and comes out with `tongueOut`."""
     points, faces = _ellipsoid((0, -78.5, -20), (17.5, 6.5, 21), power=2.4, rows=26, columns=40)
     groove = np.exp(-((points[:, 0] / 4.0) ** 2)) * (points[:, 1] > -78.5)
-    points[:, 1] += -1.6 * groove + 3.0 * expression.smoothstep(-points[:, 2], 5, 40)
+    points[:, 1] += -1.6 * groove + 3.0 * smoothstep(5, 40, -points[:, 2])
     shapes = {name: 0.8 * move for name, move in expression.jaw_rigid(points).items()}
-    reach = expression.smoothstep(points[:, 2], -38, 2)[:, None]
+    reach = smoothstep(-38, 2, points[:, 2])[:, None]
     shapes["tongueOut"] = reach * np.array([0, 7.0, 22.0])
-    colour = _mix((0.42, 0.13, 0.12), (0.52, 0.20, 0.18), expression.smoothstep(points[:, 1], -82, -74))
+    colour = _mix((0.42, 0.13, 0.12), (0.52, 0.20, 0.18), smoothstep(-82, -74, points[:, 1]))
     return Part(points, faces, colour, shapes)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .expression import smoothstep
+from ..workspace.arrays import smoothstep
 from .skin import noise
 
 COLOUR = np.array([0.0105, 0.0058, 0.0032])
@@ -23,14 +23,14 @@ def coverage(points: np.ndarray) -> np.ndarray:
     )
     line = np.where((z > -34) | (a < 40), np.where(z > -60, np.maximum(front, line * (z < -30)), line), line)
     soft = line + 1.4 * noise(points, 14, 21, 2)
-    density = smoothstep(y - soft, -3.0, 8.0)
+    density = smoothstep(-3.0, 8.0, y - soft)
     return np.where(density > 0.25, density, 0.0)
 
 
 def combing(points: np.ndarray) -> np.ndarray:
     """The comb's direction (N,3): up and back from the forehead with a side sweep, down and back at the sides."""
     x, y, _ = points.T
-    top = smoothstep(y, 45, 85)[:, None]
+    top = smoothstep(45, 85, y)[:, None]
     sides = np.stack([0.1 * np.sign(x), -0.75 + 0 * x, -0.65 + 0 * x], 1)
     part = np.tanh((x - 30) / 9)
     swept = np.stack(
@@ -59,10 +59,10 @@ def strands(vertices: np.ndarray, triangles: np.ndarray, normals: np.ndarray, co
     normal /= np.linalg.norm(normal, axis=1, keepdims=True)
 
     _, y, z = root.T
-    top = smoothstep(y, 30, 88)
-    length = 7.0 + 9.0 * smoothstep(y, -60, 40) + 27.0 * top
+    top = smoothstep(30, 88, y)
+    length = 7.0 + 9.0 * smoothstep(-60, 40, y) + 27.0 * top
     length *= rng.uniform(0.75, 1.1, count) * (1 + 0.12 * noise(root, 22, 31))
-    lift = 0.16 + 0.50 * top * smoothstep(z, -150, -40) + 0.25 * smoothstep(z, -60, -25) * top
+    lift = 0.16 + 0.50 * top * smoothstep(-150, -40, z) + 0.25 * smoothstep(-60, -25, z) * top
 
     # Clumps: strands bend towards the path of a shared guide, more so at their tips.
     guides = rng.choice(count, max(count // 22, 8), replace=False)
@@ -80,7 +80,7 @@ def strands(vertices: np.ndarray, triangles: np.ndarray, normals: np.ndarray, co
         height = ((path[-1] - vertices[near]) * out).sum(1)
         heading = (1 - 0.30 * t) * heading + 0.34 * direction + np.array([0, -0.10, 0.0]) * t
         # Hair may lie on the head, never in it.
-        inward = np.minimum((heading * out).sum(1), 0) * smoothstep(6.0 - height, 0, 5)
+        inward = np.minimum((heading * out).sum(1), 0) * smoothstep(0, 5, 6.0 - height)
         heading = heading - inward[:, None] * out
         heading /= np.linalg.norm(heading, axis=1, keepdims=True)
         path.append(path[-1] + heading * (length / (steps - 1))[:, None])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..protocol import BLENDSHAPE_NAMES
+from ..workspace.arrays import smoothstep
 from .articulation import VOWELS, mouth_curves, visemes_of
 from .speech import Utterance
 
@@ -40,15 +41,10 @@ def frame_times(seconds: float) -> np.ndarray:
     return np.arange(max(1, round(seconds * FPS))) / FPS
 
 
-def _smoothstep(x: np.ndarray) -> np.ndarray:
-    x = np.clip(x, 0, 1)
-    return x * x * (3 - 2 * x)
-
-
 def _bump(time_s: np.ndarray, centre: float, rise: float, fall: float) -> np.ndarray:
     """A smooth pulse of height 1 at `centre` that rises over `rise` and falls over `fall` seconds."""
     before, after = (time_s - centre + rise) / rise, (centre + fall - time_s) / fall
-    return np.where(time_s < centre, _smoothstep(before), _smoothstep(after))
+    return np.where(time_s < centre, smoothstep(0, 1, before), smoothstep(0, 1, after))
 
 
 def _wander(time_s: np.ndarray, periods_s, rng: np.random.Generator) -> np.ndarray:
@@ -94,7 +90,7 @@ def perform(utterance: Utterance, seconds: float, seed: int) -> Performance:
     time = frame_times(seconds)
     index = {name: k for k, name in enumerate(BLENDSHAPE_NAMES)}
     shapes = mouth_curves(utterance.phonemes, utterance.start_s, utterance.end_s, time, _loudness(utterance))
-    ease = _smoothstep((time - NEUTRAL_S) / 0.5)
+    ease = smoothstep(0, 1, (time - NEUTRAL_S) / 0.5)
     accents = stressed_vowels(utterance)
 
     def add(name: str, curve: np.ndarray) -> None:
@@ -142,7 +138,7 @@ def perform(utterance: Utterance, seconds: float, seed: int) -> Performance:
     while at < seconds:
         hold = rng.uniform(0.5, 1.3)
         target = rng.normal(0, (4.0, 2.2)) * (rng.random() < 0.6)
-        step = _smoothstep((time - at) / 0.05) * (1 - _smoothstep((time - at - hold) / 0.05))
+        step = smoothstep(0, 1, (time - at) / 0.05) * (1 - smoothstep(0, 1, (time - at - hold) / 0.05))
         yaw_gaze, pitch_gaze = yaw_gaze + step * target[0], pitch_gaze + step * target[1]
         at += hold + rng.uniform(0.05, 0.5)
     yaw_gaze, pitch_gaze = np.clip(yaw_gaze, -22, 22) / GAZE_RANGE_DEG, np.clip(pitch_gaze, -16, 16) / GAZE_RANGE_DEG
@@ -164,5 +160,5 @@ def perform(utterance: Utterance, seconds: float, seed: int) -> Performance:
             for stem in ("eyeWide", "eyeSquint", "eyeLookDown", "eyeLookUp"):
                 shapes[:, index[stem + side]] *= 1 - 0.9 * blink
         at += rng.uniform(1.7, 3.4)
-    awake = _smoothstep((time - 0.1) / 0.15)[:, None]
+    awake = smoothstep(0, 1, (time - 0.1) / 0.15)[:, None]
     return Performance(time, np.clip(shapes, 0, 1) * awake, euler, shift)

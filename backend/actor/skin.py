@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..workspace.arrays import smoothstep
 from .anatomy import MOUTH_HALF_WIDTH, lip_depth, lip_line, vermilion_borders
-from .expression import smoothstep
 from .features import brow_line
 
 BASE = np.array([0.57, 0.352, 0.258])
@@ -32,7 +32,7 @@ def lip_mask(points: np.ndarray) -> np.ndarray:
     upper, lower = vermilion_borders(x)
     edge = np.minimum(upper - y, y - lower)
     ends = MOUTH_HALF_WIDTH - np.abs(x)
-    return smoothstep(edge, -0.7, 0.7) * smoothstep(ends, -0.5, 2.5) * (z > -14)
+    return smoothstep(-0.7, 0.7, edge) * smoothstep(-0.5, 2.5, ends) * (z > -14)
 
 
 def skin_colour(points: np.ndarray, normals: np.ndarray) -> np.ndarray:
@@ -53,14 +53,14 @@ def skin_colour(points: np.ndarray, normals: np.ndarray) -> np.ndarray:
     tint(0.45 * spot(0, 45, 8, 40, 20, 40), (1.04, 1.02, 0.92))
     tint(0.75 * spot(29, -8.5, 0, 11, 5, 10) + 0.55 * spot(20, 3, -2, 6, 7, 9), (0.84, 0.74, 0.76))
     tint(0.5 * spot(33, 7, 0, 13, 5, 10), (0.92, 0.80, 0.76))
-    beard = smoothstep(-y, 50, 62) * (1 - smoothstep(-y, 118, 140)) * smoothstep(z, -80, -45)
+    beard = smoothstep(50, 62, -y) * (1 - smoothstep(118, 140, -y)) * smoothstep(-80, -45, z)
     beard *= 1 - 0.75 * spot(31, -48, 4, 11, 9, 20)
     tint(beard * (0.55 + 0.12 * noise(points, 3.0, 5, 2)), (0.70, 0.72, 0.76))
     tint(0.6 * spot(0, -52, 17, 3.2, 5, 8), (1.08, 1.10, 1.12))
-    tint(0.7 * smoothstep(-y, 108, 150), (0.97, 0.90, 0.86))
+    tint(0.7 * smoothstep(108, 150, -y), (0.97, 0.90, 0.86))
     colour *= 1 + 0.04 * noise(points, 26, 1)[:, None] * np.array([0.6, 1.0, 1.1])
     colour *= 1 + 0.035 * noise(points, 5.5, 2)[:, None] * np.array([0.8, 1.0, 1.0])
-    freckles = smoothstep(noise(points, 4.5, 3, 2), 1.6, 2.6)
+    freckles = smoothstep(1.6, 2.6, noise(points, 4.5, 3, 2))
     tint(0.4 * freckles, (0.78, 0.66, 0.58))
     for mx, my, size in ((-37, -52, 1.3), (26, -78.5, 0.9), (44, -12, 0.8), (-20, 40, 0.9)):
         tint(np.exp(-(((x - mx) ** 2 + (y - my) ** 2) / size**2)) * (z > -40), (0.35, 0.28, 0.25))
@@ -82,5 +82,5 @@ def skin_colour(points: np.ndarray, normals: np.ndarray) -> np.ndarray:
     red = np.where(upper, [0.36, 0.125, 0.105], [0.43, 0.155, 0.13]) * ridges[:, None]
     colour = colour * (1 - 0.85 * lips[:, None]) + red * 0.85 * lips[:, None]
     depth = np.abs(y - lip_line(x)) < 24
-    inside = smoothstep(lip_depth(x) - 2.5 - z, 0, 4) * depth * (a < 30) * (normals[:, 2] < 0.5) * (z > -66)
+    inside = smoothstep(0, 4, lip_depth(x) - 2.5 - z) * depth * (a < 30) * (normals[:, 2] < 0.5) * (z > -66)
     return colour * (1 - inside[:, None]) + np.array([0.30, 0.085, 0.075]) * inside[:, None]

@@ -13,8 +13,7 @@ import numpy as np
 
 from .. import pipeline
 from ..evaluation.landmarks import lip_reader
-from ..evaluation.metrics import correlation
-from ..evaluation.response import eye_opening, motion_range, mouth_opening
+from ..evaluation.response import motion_range
 from ..face_sync.speech import MOUTH_INDEX
 from ..performance import Animation
 from ..portrait_sync.blend import over
@@ -23,6 +22,8 @@ from ..protocol import BLENDSHAPE_NAMES
 from ..renderer.render import Renderer
 from ..training import checkpoints
 from ..training.dataset import Tracking
+from ..workspace.arrays import correlation, ridge
+from ..workspace.landmarks import eye_opening, lip_opening
 from ..workspace.store import Workspace
 
 HELP = "readiness: a head's grades against new speech and the blink sliders, rendered and tracked again"
@@ -62,14 +63,14 @@ def _head(workspace: Workspace, audio: Path) -> dict[str, Any]:
             rgba = renderer.render(camera, animation.head_to_camera[frame], conditions[frame]).rgba
             yield over(rgba, _plate(workspace, int(animation.plate_frame[frame])))
 
-    mouth = mouth_opening(_tracked(speech(), graded))
+    mouth = lip_opening(_tracked(speech(), graded))
     seen = np.isfinite(mouth)
     return {
         "workspace": workspace.root.name,
         "step": graded["step"] if graded else checkpoint.state["step"],
         "readiness": graded,
         "speech_gain": float(np.polyfit(asked[seen], mouth[seen], 1)[0]) if seen.sum() > 2 else None,
-        "speech_correlation": correlation(mouth, asked),
+        "speech_correlation": float(correlation(mouth, asked)),
         "blink": _blink(workspace, tracking, renderer, checkpoint, graded),
         "frames_without_face": int((~seen).sum()),
     }
@@ -78,8 +79,8 @@ def _head(workspace: Workspace, audio: Path) -> dict[str, Any]:
 def _openings_asked_for(tracking: Tracking, blendshapes: np.ndarray) -> np.ndarray:
     """(N) openings of the mouth that (N, 52) blendshapes mean for this person: a ridge regression over the clip."""
     known = np.c_[tracking.blendshapes[tracking.valid][:, MOUTH_INDEX], np.ones(tracking.valid.sum())]
-    openings = mouth_opening(tracking.landmarks_px[tracking.valid])
-    weights = np.linalg.solve(known.T @ known + RIDGE * np.eye(known.shape[1]), known.T @ openings)
+    openings = lip_opening(tracking.landmarks_px[tracking.valid])
+    weights = ridge(known.T @ known, known.T @ openings, RIDGE)
     return np.c_[blendshapes[:, MOUTH_INDEX], np.ones(len(blendshapes))] @ weights
 
 

@@ -10,20 +10,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..errors import WorkspaceError
+from ..workspace.arrays import correlation
+from ..workspace.landmarks import LIPS, lip_opening
 from ..workspace.subject import FPS
 from .landmarks import lip_reader
-from .metrics import (
-    LIPS,
-    border_band,
-    change_error,
-    correlation,
-    landmark_distance,
-    lip_opening,
-    ms_ssim,
-    psnr,
-    range_ratio,
-    ssim,
-)
+from .metrics import border_band, change_error, landmark_distance, ms_ssim, psnr, range_ratio, ssim
 
 _MATTE_INSIDE = 127
 _MOUTH_MARGIN = 0.35

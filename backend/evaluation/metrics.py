@@ -5,21 +5,14 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from ..workspace.landmarks import LIPS
+
 PEAK = 255.0
 
 _SSIM_SIGMA, _SSIM_WINDOW = 1.5, 11
 _SSIM_C1, _SSIM_C2 = (0.01 * PEAK) ** 2, (0.03 * PEAK) ** 2
 _SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Of Wang, Simoncelli, Bovik 2003, from the finest scale to the coarsest; found by showing pictures to people."""
-
-LIPS: tuple[int, ...] = (
-    61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 185, 40, 39, 37, 0, 267, 269, 270, 409,
-    78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 191, 80, 81, 82, 13, 312, 311, 310, 415,
-)  # fmt: skip
-"""Outer, then inner border of the lips in MediaPipe's face mesh."""
-
-_UPPER_LIP, _LOWER_LIP = (82, 13, 312), (87, 14, 317)
-_EYE_CORNERS = (33, 263)
 
 
 def psnr(predicted: np.ndarray, truth: np.ndarray, mask: np.ndarray | None = None) -> float:
@@ -184,20 +177,6 @@ def landmark_distance(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return np.linalg.norm(shape_of(predicted) - shape_of(truth), axis=-1).mean(axis=-1)
 
 
-def lip_opening(landmarks: np.ndarray) -> np.ndarray:
-    """Distance between the inner lips over the distance between the outer corners of the eyes.
-
-    Args:
-        landmarks: (N, 478, 2) in pixels.
-
-    Returns:
-        (N), about 0 for shut lips and 0.3 for a wide open mouth.
-    """
-    points = landmarks.astype(np.float64)
-    gap = np.linalg.norm(points[:, _UPPER_LIP] - points[:, _LOWER_LIP], axis=-1).mean(axis=-1)
-    return gap / np.linalg.norm(points[:, _EYE_CORNERS[0]] - points[:, _EYE_CORNERS[1]], axis=-1)
-
-
 def range_ratio(one: np.ndarray, other: np.ndarray) -> float:
     """Range from the 5th to the 95th percentile of `one` over that of `other`, where both are finite.
 
@@ -212,15 +191,6 @@ def range_ratio(one: np.ndarray, other: np.ndarray) -> float:
         return float("nan")
     reach = [float(np.subtract(*np.percentile(values[both], (95, 5)))) for values in (one, other)]
     return reach[0] / reach[1] if reach[1] > 1e-9 else float("nan")
-
-
-def correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """Pearson's correlation over the places where both are finite; NaN when either does not vary."""
-    _same_shape(one, other)
-    both = np.isfinite(one) & np.isfinite(other)
-    if both.sum() < 3 or min(np.std(one[both]), np.std(other[both])) < 1e-9:
-        return float("nan")
-    return float(np.corrcoef(one[both], other[both])[0, 1])
 
 
 def _same_shape(one: np.ndarray, other: np.ndarray) -> None:

@@ -22,12 +22,12 @@ from ..media.encode import SYNTHETIC_MARK
 from ..progress import format_duration
 from ..workspace.files import atomic_path, read_arrays
 from ..workspace.images import read_image
+from ..workspace.landmarks import lip_opening
 from ..workspace.store import Workspace
 from ..workspace.subject import FPS, STAGES
 from . import charts
 from .evaluate import Evaluation
 from .images import DIFFERENCE_GAIN, data_address, error_map, sheet, worst_sheet
-from .metrics import lip_opening
 from .speech_video import CLOSE, CLOSE_STEP, Portrait, Speech, portraits
 from .strip import Moment
 from .tracking.report import FILM, POINTS, POSES

@@ -6,14 +6,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .metrics import correlation, lip_opening
+from ..workspace.arrays import correlation
 
 NOT_YET, MOVES, CLEAR, NOT_SHOWN = "not yet", "moves", "clear", "not shown"
 GRADES = (NOT_YET, MOVES, CLEAR, NOT_SHOWN)
 """`not shown`: the clip itself does not show the motion, so no head can learn it."""
-
-_LIDS = (((160, 144), (159, 145), (158, 153), (33, 133)), ((385, 380), (386, 374), (387, 373), (362, 263)))
-"""Of each eye three pairs of upper and lower lid, then its corners (MediaPipe's indices)."""
 
 
 @dataclass(frozen=True)
@@ -60,25 +57,6 @@ class Response:
         return replace(self, grade=lower, slider=round(float(share), 3))
 
 
-def mouth_opening(landmarks: np.ndarray) -> np.ndarray:
-    """(N) distance between the inner lips over that between the eyes' outer corners; landmarks: (N, 478, 2) pixels."""
-    return lip_opening(landmarks)
-
-
-def eye_opening(landmarks: np.ndarray) -> np.ndarray:
-    """(N) distance between the lids over the eye's width (eye aspect ratio, Soukupová and Čech 2016), mean of both eyes.
-
-    About 0.3 for open and 0.1 for shut eyes: the lids' borders keep a distance. landmarks: (N, 478, 2) pixels.
-    """
-    points = landmarks.astype(np.float64)
-
-    def distance(pair: tuple[int, int]) -> np.ndarray:
-        return np.linalg.norm(points[:, pair[0]] - points[:, pair[1]], axis=-1)
-
-    eyes = [np.mean([distance(pair) for pair in lids], axis=0) / distance(corners) for *lids, corners in _LIDS]
-    return np.mean(eyes, axis=0)
-
-
 def motion_range(opening: np.ndarray) -> float:
     """Between the third least and the third greatest value that are finite: a blink is few frames, an error is one."""
     values = np.sort(opening[np.isfinite(opening)])
@@ -93,7 +71,7 @@ def response(rendered: np.ndarray, real: np.ndarray, clip_range: float, threshol
     if seen.sum() < 3 or np.std(real[seen]) < 1e-9:
         return Response(NOT_YET, None, None, round(clip_range, 3))
     gain = float(np.polyfit(real[seen], rendered[seen], 1)[0])
-    agreement = correlation(rendered, real)
+    agreement = float(correlation(rendered, real))
     agreement = agreement if np.isfinite(agreement) else 0.0
     return Response(grade(gain, agreement, thresholds), round(gain, 3), round(agreement, 3), round(clip_range, 3))
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from ..media.audio import RATE, read_audio
 from ..media.decode import FrameReader
+from ..workspace.landmarks import LIPS
 from ..workspace.subject import FPS
 from .landmarks import lip_reader
-from .metrics import LIPS
 
 SPREAD = 10
 """Pictures over the whole sound."""

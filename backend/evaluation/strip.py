@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from scipy.signal import find_peaks
 
+from ..workspace.landmarks import LIPS, lip_opening
 from ..workspace.subject import FPS
 from .evaluate import Evaluation, FramePair, Pair
-from .metrics import LIPS, lip_opening
 
 MOMENTS = 14
 APART = 3

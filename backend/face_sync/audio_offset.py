@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..workspace.arrays import correlation, filled, ridge
 from .audio_features import BANDS, FrameFeatures, Spectra
 from .encoders.speech_encoder import encode, opening_weights, pretrained
 
@@ -80,7 +81,7 @@ class OffsetEvidence:
         known = np.isfinite(opening)
         if known.sum() < 2 * fps or np.ptp(opening[known]) < 1e-9:
             return None
-        opening = np.interp(np.arange(len(opening)), np.flatnonzero(known), opening[known])
+        opening = filled(opening, known)
         targets = np.stack([opening, np.gradient(opening)], 1)
         targets = (targets - targets.mean(0)) / np.maximum(targets.std(0), 1e-9)
         spectra = Spectra([audio])
@@ -151,7 +152,7 @@ def _by_encoder(told: np.ndarray, targets: np.ndarray, known: np.ndarray, centre
     inside = known & (centre >= 0) & (centre < len(told))
     if inside.sum() < fps:
         return 0.0
-    return float(np.mean(_correlations(told[centre[inside]], targets[inside])))
+    return float(np.mean(np.nan_to_num(correlation(told[centre[inside]], targets[inside]))))
 
 
 def _by_this_clip(
@@ -175,8 +176,8 @@ def _by_this_clip(
         rest = normal - own_normal
         penalty = np.full(len(rest), _RIDGE * np.trace(rest[:-1, :-1]) / len(rest))
         penalty[-1] = 1e-6
-        predicted = x @ np.linalg.solve(rest + np.diag(penalty), right - own_right)
-        correlations.append(_correlations(predicted, y))
+        predicted = x @ ridge(rest, right - own_right, penalty)
+        correlations.append(np.nan_to_num(correlation(predicted, y)))
     return float(np.mean(correlations))
 
 
@@ -184,10 +185,3 @@ def _rows(coarse: np.ndarray, centre: np.ndarray) -> np.ndarray:
     """(n, 3 B + 1) energies about each of (n,) hundredths of a second, and 1."""
     taps = [coarse[np.clip(centre + tap // 10, 0, len(coarse) - 1)] for tap in _TAPS_MS]
     return np.concatenate([*taps, np.ones((len(centre), 1))], 1)
-
-
-def _correlations(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(K,) of the columns of (n, K) twice."""
-    a, b = a - a.mean(0), b - b.mean(0)
-    scale = np.sqrt((a**2).sum(0) * (b**2).sum(0))
-    return (a * b).sum(0) / np.maximum(scale, 1e-9)

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..protocol import BLENDSHAPE_NAMES
 from ..workspace import landmarks as groups
+from ..workspace.arrays import filled
 from ..workspace.landmarks import HALVES, LEFT, RIGHT
 from .nonnegative import bounded_least_squares
 
@@ -95,16 +96,6 @@ def blink_gain(closing: np.ndarray) -> float:
     inner = closing[1:-1]
     peaks = inner[(inner > 0.55) & (inner >= closing[:-2]) & (inner > closing[2:])]
     return float(np.clip(1 / np.quantile(peaks, 0.75), 1, 1.5)) if len(peaks) >= 2 else 1.0
-
-
-def filled(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """(N, C): frames that are not `valid` interpolated between those that are; all zero where none is."""
-    values = np.asarray(values, np.float64)
-    good = np.flatnonzero(valid)
-    if not len(good):
-        return np.zeros_like(values)
-    frames = np.arange(len(values))
-    return np.stack([np.interp(frames, good, values[good, k]) for k in range(values.shape[1])], 1)
 
 
 def steadied(values: np.ndarray, tolerance: float = 0.04) -> np.ndarray:

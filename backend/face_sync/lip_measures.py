@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..workspace.landmarks import LIP_PAIRS, distance
 from .blendshapes import View
-
-OPENING_PAIRS = ((13, 14), (82, 87), (312, 317))
-"""Inner lips around their middle."""
 
 CORNERS = (61, 291)
 MEASURES = ("opening", "width", "closure")
@@ -26,11 +24,10 @@ def lip_measures(landmarks_px: np.ndarray, view: View, valid: np.ndarray) -> dic
     per_pixel = view.head_to_camera[:, 2, 3] / view.focal_px
 
     def gap(pairs: tuple[tuple[int, int], ...], axis: int) -> np.ndarray:
-        pixels = np.mean([np.linalg.norm(landmarks_px[:, a] - landmarks_px[:, b], axis=1) for a, b in pairs], axis=0)
         seen_at = np.linalg.norm(view.head_to_camera[:, :2, axis], axis=1)
-        return np.where(valid, pixels * per_pixel / seen_at, np.nan)
+        return np.where(valid, distance(landmarks_px, pairs) * per_pixel / seen_at, np.nan)
 
-    opening = gap(OPENING_PAIRS, 1)
+    opening = gap(LIP_PAIRS, 1)
     low, high = np.nanquantile(opening, (0.05, 0.95)) if valid.any() else (0.0, 0.0)
     closure = np.exp(-np.maximum(opening - low, 0) / max((high - low) / 8, 1e-6))
     return {"opening": opening, "width": gap((CORNERS,), 0), "closure": closure}

@@ -21,6 +21,7 @@ from torch import nn
 
 from ..errors import ModelError
 from ..protocol import BLENDSHAPE_NAMES, MOUTH_NAMES
+from ..workspace.arrays import correlation, ridge
 from ..workspace.files import atomic_path
 from ..workspace.intervals import intervals
 from ..workspace.landmarks import LEFT, RIGHT
@@ -162,11 +163,11 @@ def fit(
     spoken, quiet = valid & ~silent, mouth[valid & silent]
     if not spoken.any():
         spoken = valid
-    correlation = _correlation(unseen[spoken], mouth[spoken])
-    knots_in, knots_out = _amplitude_curves(unseen[spoken], mouth[spoken], correlation)
+    agreement = correlation(unseen[spoken], mouth[spoken])
+    knots_in, knots_out = _amplitude_curves(unseen[spoken], mouth[spoken], agreement)
     rest = quiet.mean(0) if len(quiet) >= 5 else np.quantile(mouth[valid], 0.2, axis=0)
     closed = _closed(mouth[valid], shapes)
-    return SpeechModel(encoder, weights, bias, knots_in, knots_out, rest, closed, correlation)
+    return SpeechModel(encoder, weights, bias, knots_in, knots_out, rest, closed, agreement)
 
 
 def predict(model: SpeechModel, features: np.ndarray | FrameFeatures, strength: float = 1.0) -> np.ndarray:
@@ -300,8 +301,7 @@ def _adapt(
 def _ridge(rows: np.ndarray, values: np.ndarray) -> np.ndarray:
     """(D, M) weights of (n, D) rows of zero mean for (n, M) values."""
     gram = rows.T @ rows
-    penalty = max(HEAD_RIDGE * np.trace(gram) / len(gram), 1e-6)
-    return np.linalg.solve(gram + penalty * np.eye(len(gram)), rows.T @ values)
+    return ridge(gram, rows.T @ values, max(HEAD_RIDGE * np.trace(gram) / len(gram), 1e-6))
 
 
 def _measures(mouth: np.ndarray, shapes: np.ndarray | None) -> np.ndarray:
@@ -322,12 +322,6 @@ def _measures(mouth: np.ndarray, shapes: np.ndarray | None) -> np.ndarray:
     for gap, share in ((opening, 1.0), (width, 0.7)):
         columns.append(share * gap[:, None] / ((mouth @ gap).std() + 0.0003))
     return np.concatenate(columns, 1).astype(np.float32)
-
-
-def _correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    a, b = a - a.mean(0), b - b.mean(0)
-    scale = np.sqrt((a**2).sum(0) * (b**2).sum(0))
-    return np.where(scale > 1e-9, (a * b).sum(0) / np.maximum(scale, 1e-9), np.nan)
 
 
 def _closed(mouth: np.ndarray, shapes: np.ndarray | None) -> np.ndarray:

@@ -8,6 +8,8 @@ import av
 import cv2
 import numpy as np
 
+from ..workspace.arrays import encode_srgb
+
 _KINDS = {16: "pq", 18: "hlg"}
 """ITU-T H.273 transfer characteristics: SMPTE ST 2084 and ARIB STD-B67."""
 
@@ -86,5 +88,4 @@ def _light_table(kind: str) -> np.ndarray:
 def _display_table() -> np.ndarray:
     """Code value of linear light in steps of 1/4095: the inverse of the sRGB curve's decoding."""
     light = np.linspace(0, 1, 4096)
-    signal = np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.maximum(light, 1e-9) ** (1 / 2.4) - 0.055)
-    return np.round(signal * 255).astype(np.uint8)
+    return np.round(encode_srgb(light) * 255).astype(np.uint8)

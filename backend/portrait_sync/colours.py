@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .fill import smoothstep
+from ..workspace.arrays import smoothstep
 
 BINS = 32
 

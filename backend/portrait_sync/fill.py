@@ -40,9 +40,3 @@ def disc(radius_px: float) -> np.ndarray:
     """A round structuring element for `cv2.dilate` and `cv2.erode`; at least one pixel."""
     size = 2 * max(0, round(radius_px)) + 1
     return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
-
-
-def smoothstep(low: float | np.ndarray, high: float | np.ndarray, value: np.ndarray) -> np.ndarray:
-    """Hermite ramp from 0 at `low` to 1 at `high` (`low` may exceed `high`)."""
-    t = np.clip((value - low) / (high - low), 0.0, 1.0)
-    return t * t * (3.0 - 2.0 * t)

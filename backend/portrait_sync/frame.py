@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ..workspace.arrays import smoothstep
 from .background import match_to_frame
 from .colours import ColourTables, Neck, colour_bins
-from .fill import disc, smoothstep
+from .fill import disc
 from .head_region import UNDER_CHIN, above_jaw, face_frame, face_oval, from_map
 from .matting import Bands, close_doubts, person_alpha
 from .plate import make_plate

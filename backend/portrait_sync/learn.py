@@ -7,11 +7,12 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from ..workspace.arrays import smoothstep
 from ..workspace.subject import ALPHA_BACKGROUND
 from .background import fill_unseen, masked_median, temporal_noise
 from .camera_motion import camera_motion
 from .colours import ColourTables, Neck, SubjectColours, colour_bins
-from .fill import disc, smoothstep
+from .fill import disc
 from .frame import ClipModel, person_and_background
 from .head_region import MAP_SHAPE, face_frame, face_oval, into_map, map_axes
 from .segmenter import probability_of

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .fill import disc, push_pull, smoothstep
+from ..workspace.arrays import smoothstep
+from .fill import disc, push_pull
 
 SHADE_RIDGE = 0.3
 

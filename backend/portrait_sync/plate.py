@@ -5,8 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from ..workspace.arrays import smoothstep
 from .colours import Neck, colour_bins
-from .fill import disc, smoothstep
+from .fill import disc
 from .head_region import FaceFrame
 
 SHADOW = 0.03

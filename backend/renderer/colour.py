@@ -1,8 +1,10 @@
-"""Display-encoded and scene-linear colour (IEC 61966-2-1). The one place where one becomes the other."""
+"""Display-encoded and scene-linear colour (IEC 61966-2-1)."""
 
 from __future__ import annotations
 
 import numpy as np
+
+from ..workspace.arrays import decode_srgb
 
 
 def to_scene_linear(rgba: np.ndarray) -> np.ndarray:
@@ -12,7 +14,7 @@ def to_scene_linear(rgba: np.ndarray) -> np.ndarray:
     """
     alpha = rgba[..., 3:]
     straight = np.clip(rgba[..., :3] / np.maximum(alpha, 1e-6), 0, 1)
-    linear = np.where(straight <= 0.04045, straight / 12.92, ((straight + 0.055) / 1.055) ** 2.4)
+    linear = decode_srgb(straight)
     return np.concatenate([linear * alpha, alpha], -1).astype(np.float32)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from ..errors import ModelError
 from ..evaluation.landmarks import lip_reader
 from ..evaluation.metrics import range_ratio
-from ..evaluation.response import EYES, MOUTH, Response, eye_opening, motion_range, mouth_opening, response
+from ..evaluation.response import EYES, MOUTH, Response, motion_range, response
 from ..face_sync.speech import MOUTH_INDEX
 from ..head_sync.landmarks import landmarker_source
 from ..portrait_sync.blend import over
@@ -26,6 +26,7 @@ from ..protocol import BLENDSHAPE_NAMES
 from ..renderer.field import UPPER_FACE
 from ..renderer.render import Renderer
 from ..workspace.files import read_arrays, write_json
+from ..workspace.landmarks import eye_opening, lip_opening
 from ..workspace.store import Workspace
 from . import checkpoints
 from . import lip_gain as lip_response
@@ -84,7 +85,7 @@ def plan_frames(tracking: Tracking, first_test_frame: int) -> Plan:
     held_out = valid[valid >= first_test_frame]
     bases = held_out if len(held_out) >= BASES else valid
     bases = bases[np.linspace(0, len(bases) - 1, BASES).astype(int)]
-    openings = mouth_opening(tracking.landmarks_px)[valid], eye_opening(tracking.landmarks_px)[valid]
+    openings = lip_opening(tracking.landmarks_px)[valid], eye_opening(tracking.landmarks_px)[valid]
     by_mouth = valid[np.argsort(openings[0])]
     mouth = by_mouth[np.linspace(0, len(by_mouth) - 1, FRAMES).round().astype(int)]
     ordered = np.sort(openings[1])
@@ -127,7 +128,7 @@ def measure(workspace: Workspace, reporter: Reporter) -> Readiness | None:
     rendered, sliders = rendered[:FRAMES], rendered[FRAMES:]
     clip = tracking.landmarks_px[tracking.valid]
     blink_range = motion_range(eye_opening(clip))
-    mouth = response(mouth_opening(rendered), mouth_opening(real_mouth), motion_range(mouth_opening(clip)), MOUTH)
+    mouth = response(lip_opening(rendered), lip_opening(real_mouth), motion_range(lip_opening(clip)), MOUTH)
     eyes = response(eye_opening(rendered), eye_opening(real_eyes), blink_range, EYES)
     at_0, at_1 = eye_opening(sliders).reshape(BASES, 2).T
     eyes = eyes.with_slider(float(np.mean(at_0 - at_1)) / max(blink_range, 1e-6), EYES)
@@ -144,7 +145,7 @@ def measure(workspace: Workspace, reporter: Reporter) -> Readiness | None:
     )
     write_json(workspace.checkpoints / _FILE, found.to_json())
     reporter.info(summary(found))
-    lip_response.keep(workspace, _finite(range_ratio(mouth_opening(rendered), mouth_opening(real_mouth))))
+    lip_response.keep(workspace, _finite(range_ratio(lip_opening(rendered), lip_opening(real_mouth))))
     return found
 
 

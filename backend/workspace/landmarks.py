@@ -6,6 +6,7 @@ Each `HalfFace` lists the same places in the same order, so that `LEFT.x[i]` mir
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -94,6 +95,15 @@ RIGHT = HalfFace(
 )
 
 HALVES = (LEFT, RIGHT)
+LIPS = (
+    61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 185, 40, 39, 37, 0, 267, 269, 270, 409,
+    78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 191, 80, 81, 82, 13, 312, 311, 310, 415,
+)  # fmt: skip
+"""Outer, then inner border of the lips."""
+LIP_PAIRS = ((13, 14), (82, 87), (312, 317))
+"""Upper and lower inner lip about their middle."""
+LID_PAIRS = (((160, 144), (159, 145), (158, 153)), ((385, 380), (386, 374), (387, 373)))
+"""Upper and lower lid of the right and the left eye."""
 CHIN = (152, 175, 199, 200)
 """From the tip of the chin up to the fold under the lip."""
 NOSE_TIP = (1, 4, 5, 2, 19, 94)
@@ -108,3 +118,27 @@ def mirror_indices() -> np.ndarray:
         for left, right in zip(np.ravel(getattr(LEFT, item.name)), np.ravel(getattr(RIGHT, item.name)), strict=True):
             mirror[left], mirror[right] = right, left
     return mirror
+
+
+def distance(landmarks: np.ndarray, pairs: Sequence[tuple[int, int]]) -> np.ndarray:
+    """(N) mean distance of the pairs in (N, 478, D) landmarks."""
+    points = landmarks.astype(np.float64)
+    return np.mean([np.linalg.norm(points[:, one] - points[:, other], axis=-1) for one, other in pairs], axis=0)
+
+
+def lip_opening(landmarks: np.ndarray) -> np.ndarray:
+    """(N) distance between the inner lips over that between the outer corners of the eyes: 0 (shut) to about 0.3.
+
+    Args:
+        landmarks: (N, 478, 2) pixels.
+    """
+    return distance(landmarks, LIP_PAIRS) / distance(landmarks, [(RIGHT.eye_corners[1], LEFT.eye_corners[1])])
+
+
+def eye_opening(landmarks: np.ndarray) -> np.ndarray:
+    """(N) distance between the lids over the eye's width (eye aspect ratio, Soukupová and Čech 2016), mean of both eyes.
+
+    About 0.3 for open and 0.1 for shut eyes: the lids' borders keep a distance. landmarks: (N, 478, 2) pixels.
+    """
+    eyes = zip(LID_PAIRS, (RIGHT.eye_corners, LEFT.eye_corners), strict=True)
+    return np.mean([distance(landmarks, lids) / distance(landmarks, [corners]) for lids, corners in eyes], axis=0)

@@ -11,6 +11,7 @@ from ...actor import SAMPLE
 from ...face_sync import blendshape_basis, blendshapes, calibration
 from ...progress import Reporter
 from ...protocol import BLENDSHAPE_NAMES
+from ...workspace.arrays import correlation
 from ...workspace.files import read_arrays
 from ...workspace.store import Workspace
 
@@ -68,10 +69,13 @@ def against_truth(found: np.ndarray) -> dict[str, Any]:
     count = min(len(truth), len(found))
     truth, found = truth[:count], found[:count]
     moved = np.flatnonzero(np.ptp(truth, axis=0) > MOVED)
+    names = [BLENDSHAPE_NAMES[k] for k in moved]
     return {
         "mean_absolute_error": round(float(np.abs(truth - found).mean()), 4),
         "mean_absolute_error_of_moved": round(float(np.abs(truth - found)[:, moved].mean()), 4),
-        "correlation": {BLENDSHAPE_NAMES[k]: _correlation(truth[:, k], found[:, k]) for k in moved},
+        "correlation": dict(
+            zip(names, np.nan_to_num(correlation(truth[:, moved], found[:, moved])).round(3).tolist(), strict=True)
+        ),
     }
 
 
@@ -82,10 +86,6 @@ def _together(found: np.ndarray, other: np.ndarray, scores: np.ndarray) -> dict[
         columns = [BLENDSHAPE_NAMES.index(part) for part in parts]
         reach = np.subtract(*np.quantile(scores[:, columns].mean(1), (0.95, 0.05)))
         moves = reach > SCORED_RANGE
-        result[name] = _correlation(found[:, columns].mean(1), other[:, columns].mean(1)) if moves else None
+        agreement = np.nan_to_num(correlation(found[:, columns].mean(1), other[:, columns].mean(1)))
+        result[name] = round(float(agreement), 3) if moves else None
     return result
-
-
-def _correlation(a: np.ndarray, b: np.ndarray) -> float:
-    spread = float(a.std() * b.std())
-    return round(float(((a - a.mean()) * (b - b.mean())).mean()) / spread, 3) if spread > 1e-9 else 0.0

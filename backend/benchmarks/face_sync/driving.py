@@ -11,7 +11,6 @@ import torch
 
 from ... import performance
 from ...evaluation.evaluate import Evaluation, FramePair, evaluate
-from ...evaluation.metrics import LIPS, lip_opening
 from ...evaluation.strip import Moment, keeping, moments, strip, strip_picture
 from ...face_sync import speech
 from ...face_sync.audio_features import FrameFeatures
@@ -26,6 +25,7 @@ from ...training.dataset import Tracking
 from ...workspace.files import read_arrays
 from ...workspace.images import write_image
 from ...workspace.intervals import intervals
+from ...workspace.landmarks import LIPS, lip_opening
 from ...workspace.store import Workspace
 
 CLOSES_WITHIN = 5

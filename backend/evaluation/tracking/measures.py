@@ -10,6 +10,7 @@ import numpy as np
 from scipy.ndimage import uniform_filter1d
 from scipy.spatial.transform import Rotation
 
+from ...workspace.arrays import correlation
 from ...workspace.camera import PIXEL_CENTRE
 from ...workspace.poses import rotation_log
 
@@ -60,7 +61,7 @@ def nods(poses: np.ndarray, truth: np.ndarray, fps: float) -> tuple[float, float
 
     own, true = pitch(laid_over(poses, truth))[second:-second], pitch(truth)
     middle = true[second:-second]
-    before, here, after = (np.corrcoef(own, true[second + lag : len(true) - second + lag])[0, 1] for lag in (-1, 0, 1))
+    before, here, after = (correlation(own, true[second + lag : len(true) - second + lag]) for lag in (-1, 0, 1))
     return float(own @ middle / (middle @ middle)), -float(0.5 * (before - after) / (before - 2 * here + after))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import WorkspaceError
+from ...workspace.arrays import concordance, correlation, ridge
 from ...workspace.files import read_arrays
 from ...workspace.store import Workspace
 from ...workspace.subject import FPS
@@ -109,30 +110,26 @@ class Ridge:
         values = [part - self._offset for part in values]
         normals, rights = [x.T @ x for x in rows], [x.T @ y for x, y in zip(rows, values, strict=True)]
         normal, right, count = sum(normals), sum(rights), len(together)
-        unit = np.eye(len(normal))
 
         def error(penalty: float) -> float:
             total = 0.0
             for x, y, own, own_right in zip(rows, values, normals, rights, strict=True):
-                kept = normal - own + penalty * (count - len(x)) * unit
-                total += float(((x @ np.linalg.solve(kept, right - own_right) - y) ** 2).sum())
+                total += float(
+                    ((x @ ridge(normal - own, right - own_right, penalty * (count - len(x))) - y) ** 2).sum()
+                )
             return total
 
         penalty = min(_PENALTIES, key=error)
-        self._weights = np.linalg.solve(normal + penalty * count * unit, right)
+        self._weights = ridge(normal, right, penalty * count)
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         """(n, D) to (n,)."""
         return (rows - self._mean) / self._scale @ self._weights + self._offset
 
 
-def agreement(told: np.ndarray, true: np.ndarray) -> tuple[float, float]:
-    """Pearson's correlation and Lin's concordance correlation coefficient of (n,) twice."""
-    a, b = told - told.mean(), true - true.mean()
-    covariance = float((a * b).mean())
-    spread = float(a.std() * b.std())
-    concordance = 2 * covariance / max(float(a.var() + b.var() + (told.mean() - true.mean()) ** 2), 1e-12)
-    return (covariance / spread if spread > 1e-12 else 0.0), concordance
+def agreement(predicted: np.ndarray, true: np.ndarray) -> tuple[float, float]:
+    """Correlation (0 where either does not vary) and CCC of (n,) twice."""
+    return float(np.nan_to_num(correlation(predicted, true))), concordance(predicted, true)
 
 
 def _known(clip: ProbeClip, measure: str) -> np.ndarray:

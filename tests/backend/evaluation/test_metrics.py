@@ -8,18 +8,8 @@ import numpy as np
 import pytest
 from scipy.signal import convolve2d
 
-from backend.evaluation.metrics import (
-    LIPS,
-    border_band,
-    change_error,
-    correlation,
-    landmark_distance,
-    lip_opening,
-    ms_ssim,
-    psnr,
-    range_ratio,
-    ssim,
-)
+from backend.evaluation.metrics import border_band, change_error, landmark_distance, ms_ssim, psnr, range_ratio, ssim
+from backend.workspace.landmarks import LIPS
 
 
 def test_psnr_is_that_of_its_formula():
@@ -161,23 +151,6 @@ def test_landmark_distance_compares_the_shape_of_the_mouth():
     assert landmark_distance(elsewhere, truth) == pytest.approx(np.zeros(3))
     truth[1] = np.nan
     assert np.isnan(landmark_distance(moved, truth)).tolist() == [False, True, False]
-
-
-def test_lip_opening_does_not_depend_on_the_pictures_size():
-    landmarks = np.zeros((2, 478, 2))
-    landmarks[:, 33], landmarks[:, 263] = (0, 0), (100, 0)
-    for upper, lower in ((82, 87), (13, 14), (312, 317)):
-        landmarks[:, upper] = (50, 60)
-        landmarks[1, lower], landmarks[0, lower] = (50, 80), (50, 60)
-    assert lip_opening(landmarks) == pytest.approx([0.0, 0.2])
-    assert lip_opening(landmarks * 3) == pytest.approx([0.0, 0.2])
-
-
-def test_correlation_leaves_out_frames_without_a_face():
-    one = np.array([0.0, 1, 2, np.nan, 4, 5])
-    assert correlation(one, 3 * one + 2) == pytest.approx(1)
-    assert correlation(one, -one) == pytest.approx(-1)
-    assert math.isnan(correlation(one, np.ones(6)))
 
 
 def test_arrays_of_different_shape_are_refused():

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from backend.evaluation.metrics import LIPS
 from backend.progress import Reporter
 from backend.renderer.field import region_weight
 from backend.renderer.render import Renderer
@@ -16,6 +15,7 @@ from backend.training.pose_refinement import Refined, focal_step, move, refine_p
 from backend.training.regions import expression_region, eye_regions, lip_region
 from backend.training.watch import Look, Watch, validation_split
 from backend.workspace.camera import Camera, project
+from backend.workspace.landmarks import LIPS
 from backend.workspace.store import Workspace
 
 

@@ -10,18 +10,7 @@ import pytest
 
 from backend import pipeline
 from backend.errors import Cancelled
-from backend.evaluation.response import (
-    CLEAR,
-    EYES,
-    GRADES,
-    MOUTH,
-    MOVES,
-    NOT_SHOWN,
-    NOT_YET,
-    eye_opening,
-    motion_range,
-    response,
-)
+from backend.evaluation.response import CLEAR, EYES, GRADES, MOUTH, MOVES, NOT_SHOWN, NOT_YET, motion_range, response
 from backend.progress import Reporter
 from backend.training import readiness
 from backend.training.dataset import Tracking
@@ -76,20 +65,6 @@ def test_a_single_misread_frame_is_no_blink(openings):
     assert motion_range(open_eyes) > EYES.shown
 
 
-def test_lids_are_read_against_the_width_of_their_eye():
-    points = np.zeros((2, 478, 2))
-    for corners, lids in (
-        ((33, 133), ((160, 144), (159, 145), (158, 153))),
-        ((362, 263), ((385, 380), (386, 374), (387, 373))),
-    ):
-        points[:, corners[1], 0] = 40.0
-        for upper, lower in lids:
-            points[:, [upper, lower], 0] = 20.0
-            points[0, upper, 1], points[1, upper, 1] = -12.0, -4.0
-    assert eye_opening(points).tolist() == pytest.approx([0.3, 0.1])
-    assert eye_opening(3 * points).tolist() == pytest.approx([0.3, 0.1])
-
-
 def responses(mouth, eyes=("clear", 1.0, 0.95)):
     from backend.evaluation.response import Response
 
@@ -142,7 +117,7 @@ def test_frames_are_spread_over_the_person_s_range_and_rendered_in_poses_not_tra
     tracking, first = Tracking.read(workspace), workspace.subject.first_test_frame
     plan = readiness.plan_frames(tracking, first)
     assert (plan.pose >= first).all()
-    mouths = readiness.mouth_opening(tracking.landmarks_px)
+    mouths = readiness.lip_opening(tracking.landmarks_px)
     assert mouths[plan.mouth].min() == mouths[tracking.valid].min()
     assert mouths[plan.mouth].max() == mouths[tracking.valid].max()
     none_held_out = dataclasses.replace(tracking, valid=tracking.valid & (np.arange(len(tracking.valid)) < first))

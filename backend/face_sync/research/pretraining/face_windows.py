@@ -15,6 +15,8 @@ from ....head_sync.landmarks import LANDMARKS, FaceLandmarker, choose_face, open
 from ....media.audio import check_speech, clip_sound
 from ....media.decode import FrameReader
 from ....progress import Reporter
+from ....workspace.arrays import filled
+from ....workspace.landmarks import lip_opening
 from ....workspace.subject import FPS
 from ...audio_features import frame_features
 from ...audio_offset import CONFIDENT, NOTABLE_MS, estimate_offset_ms
@@ -105,28 +107,19 @@ def read_clip(path: Path, landmarker: FaceLandmarker) -> tuple[Item, float]:
     valid = np.isfinite(anchors).all((1, 2))
     if valid.sum() < MIN_FRAMES:
         raise MediaError(f"{path} shows a face in {valid.sum()} frames: give clips of one talking person.")
-    frames = np.arange(len(anchors))
-    flat = anchors.reshape(len(anchors), -1)
-    flat = np.stack([np.interp(frames, frames[valid], column[valid]) for column in flat.T], 1)
     # The tracker's trembling would be seen as lips that tremble.
-    steady = gaussian_filter1d(flat, 1.5, axis=0).reshape(anchors.shape)
+    steady = gaussian_filter1d(filled(anchors, valid), 1.5, axis=0)
     # Decoded once more: a long clip's pictures would not fit into memory.
     faces = np.stack([_window(picture, at) for (_, picture), at in zip(FrameReader(path), steady, strict=False)])
     sound = np.concatenate(list(clip_sound(path, reader.info.start_s, len(faces) / FPS)))
     check_speech(sound, name=path)
     # Lips learnt from shifted sound are wrong: mended where the clip tells its offset.
-    opening = _relative_opening(np.array(points))
+    opening = lip_opening(np.array(points))
     heard = heard_frames(len(opening), FPS, np.array(dead_intervals(sound, opening)).reshape(-1, 2))
     offset_ms, confidence = estimate_offset_ms(sound, np.where(heard, opening, np.nan))
     offset_ms = offset_ms if confidence >= CONFIDENT else 0.0
     features = frame_features(sound, len(faces), offset_ms).astype(np.float16)
     return Item(features, np.array([len(faces)]), faces=faces, valid=(valid & heard)[: len(faces)]), offset_ms
-
-
-def _relative_opening(points: np.ndarray) -> np.ndarray:
-    """(N,) gap between the inner lips, in distances between the outer corners of the eyes; NaN without a face."""
-    gap = np.linalg.norm(points[:, 13] - points[:, 14], axis=1)
-    return gap / np.linalg.norm(points[:, 33] - points[:, 263], axis=1)
 
 
 def _window(picture: np.ndarray, anchors_px: np.ndarray) -> np.ndarray:

@@ -19,7 +19,8 @@ from ..workspace.files import write_json
 from .frames import focal_px
 from .performance import GAZE_RANGE_DEG
 
-STUDIO = Path(__file__).with_name("studio.py")
+STUDIO = Path(__file__).with_name("studio")
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class BlenderError(SyncTalkError):
@@ -34,14 +35,14 @@ def find_blender_python(given: str | None = None) -> str:
     Raises:
         BlenderError: none of them is there.
     """
-    root = Path(__file__).resolve().parents[2] / ".venvs" / "blender"
+    root = ROOT / ".venvs" / "blender"
     places = (
         [given] if given else [os.environ.get("SYNCTALK_BLENDER"), root / "bin/python", root / "Scripts/python.exe"]
     )
     for place in filter(None, places):
         found = shutil.which(str(place))
         if found:
-            return found
+            return str(Path(found).absolute())  # the studio runs in another folder
     where = given or "the Blender environment (.venvs/blender)"
     raise BlenderError(
         f"No Python with bpy is found at {where}: run `python3 install demo` once, or name it with --blender PYTHON."
@@ -49,13 +50,14 @@ def find_blender_python(given: str | None = None) -> str:
 
 
 def fingerprint(*paths: Path, **settings: object) -> str:
-    """What a frame depends on, as a hash: frames made from anything else must not be mixed with it."""
+    """A hash of all that a frame depends on."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
     for path in paths:
         with np.load(path) as archive:
             for name in sorted(archive.files):
                 digest.update(name.encode() + archive[name].tobytes())
-    digest.update(STUDIO.read_bytes())
+    for path in sorted(STUDIO.glob("*.py")):
+        digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
@@ -70,10 +72,10 @@ def render_frames(
     reporter: Reporter,
     threads: int | None = None,
 ) -> list[Path]:
-    """Render frames 0…count-1 as PNG into `folder` and return their paths; frames that are there already are kept.
+    """Render frames 0…count-1 as PNG into `folder` and return their paths; existing frames are kept.
 
     Raises:
-        BlenderError: Blender failed; its last words are in the message.
+        BlenderError: Blender failed; the last line of its output is in the message.
         Cancelled: the user asked to stop; finished frames stay.
     """
     job = {
@@ -105,11 +107,12 @@ def render_frames(
 
 def _run(blender: str, job: Path, count: int, done: int, reporter: Reporter) -> None:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-    environment["BLENDER_USER_RESOURCES"] = str(job.parent)  # the user's own settings and add-ons stay out of it
+    environment["BLENDER_USER_RESOURCES"] = str(job.parent)  # without the user's settings and add-ons
     words: deque[str] = deque(maxlen=12)
     reporter.progress("actor", done, count, message="starting Blender")
     process = subprocess.Popen(
-        [blender, str(STUDIO), str(job)],
+        [blender, "-m", "backend.actor.studio", str(job)],
+        cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,
@@ -129,13 +132,13 @@ def _run(blender: str, job: Path, count: int, done: int, reporter: Reporter) -> 
         status = process.wait()
     finally:
         if process.poll() is None:
-            # Blender answers a polite request only between frames; a frame half made is not a file yet.
+            # Blender reacts to signals only between frames; an unfinished frame is not a file yet.
             process.kill()
             process.wait()
     if status:
-        told = [word for word in words if word]
-        print("\n".join(told), file=sys.stderr)
+        lines = [line for line in words if line]
+        print("\n".join(lines), file=sys.stderr)
         raise BlenderError(
-            f"Blender stopped at frame {done} of {count} ({told[-1] if told else f'exit status {status}'}): "
-            "see its words above; the frames made so far are kept and the same command goes on from there."
+            f"Blender stopped at frame {done} of {count} ({lines[-1] if lines else f'exit status {status}'}): "
+            "see its output above; finished frames are kept, and the same command resumes from there."
         )

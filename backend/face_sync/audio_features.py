@@ -38,22 +38,10 @@ _BLOCK = 6000  # spectra a block: one minute, so that memory does not grow with 
 
 @cache
 def mel_filters() -> np.ndarray:
-    """(BANDS, FFT // 2 + 1) triangles of unit area, evenly spaced on the mel scale, 2595 log10(1 + f / 700)."""
+    """(BANDS, FFT // 2 + 1) float32: triangles of unit sum, evenly spaced on HTK's mel scale."""
+    from librosa.filters import mel  # imports Numba: only once it is needed
 
-    def to_mel(hertz):
-        return 2595 * np.log10(1 + np.asarray(hertz) / 700)
-
-    edges_mel = np.linspace(to_mel(LOW_HZ), to_mel(HIGH_HZ), BANDS + 2)
-    edges = 700 * (10 ** (edges_mel / 2595) - 1)
-    frequency = np.arange(FFT // 2 + 1) * RATE / FFT
-    low, centre, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
-    rising = (frequency - low) / (centre - low)
-    falling = (high - frequency) / (high - centre)
-    filters = np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
-    # The narrowest triangles can fall between two bins: give those the nearest bin.
-    empty = filters.sum(1) == 0
-    filters[empty, np.abs(frequency[None] - edges[1:-1, None]).argmin(1)[empty]] = 1
-    return filters / filters.sum(1, keepdims=True)
+    return mel(sr=RATE, n_fft=FFT, n_mels=BANDS, fmin=LOW_HZ, fmax=HIGH_HZ, htk=True, norm=1)
 
 
 def log_mel(audio: np.ndarray) -> np.ndarray:

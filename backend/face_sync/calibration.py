@@ -13,7 +13,7 @@ import numpy as np
 from ..protocol import BLENDSHAPE_NAMES
 from ..workspace import landmarks as groups
 from ..workspace.landmarks import HALVES, LEFT, RIGHT, HalfFace
-from . import blendshape_basis
+from . import blendshape_basis, sculptor
 from .blendshapes import View
 from .deformation import FaceDeformer
 
@@ -106,7 +106,7 @@ def _mouth_moved(face: np.ndarray, offset: np.ndarray) -> np.ndarray:
     def width(x: np.ndarray) -> np.ndarray:
         return x[..., corners[0]] - x[..., corners[1]]
 
-    rest = np.clip(blendshape_basis.ADULT_MOUTH_WIDTH_M, *np.quantile(width(face[:, 0] + offset[..., 0]), MOUTH_HABITS))
+    rest = np.clip(sculptor.ADULT_MOUTH_WIDTH_M, *np.quantile(width(face[:, 0] + offset[..., 0]), MOUTH_HABITS))
     shapes = blendshape_basis.displacements(face)
     widening = np.sum([shapes[BLENDSHAPE_NAMES.index(name)] for name in _WIDENING], axis=0)
     return (rest - width(face[:, 0])) / width(widening[:, 0]) * widening

@@ -38,13 +38,13 @@ class AudioEncoder(Protocol):
 
 
 _MODULES = {
-    "boxed": "boxed",
-    "log-mel": "boxed",
-    "ave": "authors_ave",
-    "hubert": "self_supervised",
-    "wav2vec2": "self_supervised",
+    "boxed": ".boxed",
+    "log-mel": ".boxed",
+    "ave": "..research.authors_ave",
+    "hubert": "..research.self_supervised",
+    "wav2vec2": "..research.self_supervised",
 }
-"""Module of each encoder: its function `open_encoder(name)` opens it, or raises ModelError with a sentence."""
+"""Module of each encoder, imported when it is opened: its function `open_encoder(name)` may raise ModelError."""
 
 NAMES = tuple(_MODULES)
 
@@ -56,7 +56,7 @@ def open_encoder(name: str | Path) -> AudioEncoder:
         ModelError: there is none of that name, or its weights or package are missing or damaged.
     """
     if str(name) in _MODULES:
-        return importlib.import_module(f".{_MODULES[str(name)]}", __package__).open_encoder(str(name))
+        return importlib.import_module(_MODULES[str(name)], __package__).open_encoder(str(name))
     if Path(name).suffix == ".safetensors":
         from .boxed import BoxedEncoder
 

@@ -17,6 +17,19 @@ def test_a_tone_lights_the_band_of_its_frequency():
         assert abs(centre - hertz) < 0.06 * hertz + 20
 
 
+def test_the_filters_are_the_triangles_that_the_weights_were_trained_on():
+    def to_mel(hertz):
+        return 2595 * np.log10(1 + hertz / 700)
+
+    bands, bins = audio_features.BANDS, audio_features.FFT // 2 + 1
+    edges_mel = np.linspace(to_mel(audio_features.LOW_HZ), to_mel(audio_features.HIGH_HZ), bands + 2)
+    edges = 700 * (10 ** (edges_mel / 2595) - 1)
+    frequency = np.arange(bins) * RATE / audio_features.FFT
+    low, centre, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
+    triangles = np.maximum(0, np.minimum((frequency - low) / (centre - low), (high - frequency) / (high - centre)))
+    assert audio_features.mel_filters() == pytest.approx(triangles / triangles.sum(1, keepdims=True), abs=1e-6)
+
+
 def test_every_band_hears_something():
     assert (audio_features.mel_filters().sum(1) > 0.99).all()
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from backend.face_sync import blendshape_basis
+from backend.face_sync import blendshape_basis, sculptor
 from backend.face_sync.face_mesh import tessellation_edges
 from backend.protocol import BLENDSHAPE_NAMES
 from backend.workspace.landmarks import HALVES, LEFT, RIGHT, mirror_indices
@@ -39,9 +39,9 @@ def test_blink_meets_the_lids_over_the_eyeball(face, shapes, name, half):
     moved = face + shapes[index(name)]
     gap = moved[list(half.lower_lid)] - moved[list(half.upper_lid)]
     assert np.abs(gap[:, 1]).max() < 0.0005
-    centre = face[half.iris[0]] + [0, 0, blendshape_basis.EYEBALL_RADIUS_M]
+    centre = face[half.iris[0]] + [0, 0, sculptor.EYEBALL_RADIUS_M]
     middle = moved[list(half.upper_lid[2:5])]
-    assert (np.linalg.norm(middle - centre, axis=1) > 0.95 * blendshape_basis.EYEBALL_RADIUS_M).all()
+    assert (np.linalg.norm(middle - centre, axis=1) > 0.95 * sculptor.EYEBALL_RADIUS_M).all()
     other = RIGHT if half is LEFT else LEFT
     assert np.abs(shapes[index(name)][list(other.upper_lid)]).max() < 1e-6
 

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
+import bpy
 import numpy as np
 import pytest
 
-bpy = pytest.importorskip("bpy", reason="needs the Blender environment")
-ROOT = Path(__file__).resolve().parents[3]
+from backend.actor.studio.figure import CAMERA_TO_WORLD, Actor
+from backend.actor.studio.stage import set_up
+from backend.protocol import BLENDSHAPE_NAMES as NAMES
 
-
-def load(name: str, path: Path):
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-studio = load("actor_studio", ROOT / "backend" / "actor" / "studio.py")
-NAMES = load("actor_protocol", ROOT / "backend" / "protocol.py").BLENDSHAPE_NAMES
 SIZE, FOCAL = 256, 256 * 80 / 36
 
 
@@ -41,8 +30,8 @@ def staged():
     data["hair.paths"] = np.random.default_rng(0).normal(0, 0.01, (4, 8, 3)).astype(np.float32)
     data["hair.radii"] = np.full((4, 8), 1e-4, np.float32)
     data["hair.colours"] = np.full((4, 3), 0.1, np.float32)
-    scene = studio.set_up({"size": SIZE, "samples": 1, "threads": 1, "focal_px": FOCAL})
-    return scene, studio.Actor(data), triangle
+    scene = set_up({"size": SIZE, "samples": 1, "threads": 1, "focal_px": FOCAL})
+    return scene, Actor(data), triangle
 
 
 def pose(yaw_deg: float, position) -> np.ndarray:
@@ -85,7 +74,5 @@ def test_both_eyes_look_to_the_subject_s_left_when_the_left_looks_out_and_the_ri
     actor.pose(list(NAMES), values, pose(0, (0, 0, 1)), np.eye(4), 30.0)
     for _, ball, _ in actor.eyes:
         # The eye's axis is -z of its own frame; the subject's left is +x, image right.
-        axis = (
-            studio.CAMERA_TO_WORLD.inverted().to_3x3() @ ball.matrix_world.to_3x3() @ studio.Matrix.Identity(3).col[2]
-        )
+        axis = (CAMERA_TO_WORLD.inverted() @ ball.matrix_world).to_3x3().col[2]
         assert -axis.x == pytest.approx(np.sin(np.radians(15)), abs=1e-4)

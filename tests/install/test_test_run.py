@@ -18,6 +18,7 @@ def checkout(tmp_path, monkeypatch):
         (tmp_path / room).mkdir(parents=True)
     monkeypatch.setattr(test_run.checkout, "make_backend", lambda *args: Path(sys.executable))
     monkeypatch.setattr(test_run.checkout, "make_blender", lambda *args: Path(sys.executable))
+    monkeypatch.setattr(test_run, "MAX_WORKERS", 1)
     return tmp_path
 
 
@@ -58,6 +59,28 @@ def test_options_reach_pytest(checkout, capfd):
     (checkout / "tests/backend/test_a.py").write_text("def test_a(): pass\ndef test_b(): pass\n")
     assert run(checkout, "-k", "test_b") == 0
     assert " 1 passed, 1 deselected in " in capfd.readouterr().out.splitlines()[-1]
+
+
+def test_the_backend_s_tests_are_shared_out_and_each_room_s_output_stays_together(checkout, capfd, monkeypatch):
+    pytest.importorskip("xdist")
+    monkeypatch.setattr(test_run, "MAX_WORKERS", 2)
+    monkeypatch.setattr(test_run.os, "cpu_count", lambda: 2)
+    (checkout / "tests/backend/test_a.py").write_text("def test_a(): pass\ndef test_b(): assert False\n")
+    (checkout / "tests/blender/test_c.py").write_text("def test_c(): pass\n")
+    assert run(checkout) == 1
+    printed = capfd.readouterr().out
+    backend, blender = printed.split("\nBlender 5.0: ")
+    assert "2 workers" in backend and "1 failed, 1 passed in " in backend
+    assert "1 passed in " in blender and "workers" not in blender
+    assert " 1 failed, 2 passed in " in printed.splitlines()[-1]
+
+
+@pytest.mark.parametrize("option", ["--slow", "--gui", "-k", "--pdb", "--dist=load"])
+def test_tests_that_need_the_machine_or_are_chosen_run_in_one_process(option, monkeypatch):
+    monkeypatch.setattr(test_run.os, "cpu_count", lambda: 4)
+    assert test_run._workers([], ["tests/backend"]) == 4
+    assert test_run._workers([option], ["tests/backend"]) == 1
+    assert test_run._workers([], ["tests/backend/test_a.py"]) == 1
 
 
 def test_the_closing_line_has_pytests_form():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from tests.backend.made_up_head import MadeUp, make_face, make_motion, make_obse
 
 SECONDS = 4
 
+MadeOnce = Callable[[str, Callable[[Path], object]], Path]
+
 
 @pytest.fixture(scope="session")
 def sample(root: Path) -> Path:
@@ -26,44 +29,51 @@ def sample(root: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def short_clip(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The first four seconds of the sample at 256², with their sound."""
-    import cv2
+def short_clip(sample: Path, made_once: MadeOnce) -> Path:
+    """The first four seconds of the sample at 256², with their audio."""
 
-    from backend.media.audio import read_audio
-    from backend.media.decode import frames
-    from backend.media.encode import VideoWriter
+    def fill(folder: Path) -> None:
+        import cv2
 
-    path = tmp_path_factory.mktemp("clip") / "short.mp4"
-    sound = read_audio(sample / "speaker.mp4", 48000)[: SECONDS * 48000]
-    with VideoWriter(path, 256, 256, audio=(sound, 48000), crf=14) as film:
-        for _, picture in itertools.islice(frames(sample / "speaker.mp4"), SECONDS * 25):
-            film.write(cv2.resize(picture, (256, 256), interpolation=cv2.INTER_AREA))
-    return path
+        from backend.media.audio import read_audio
+        from backend.media.decode import frames
+        from backend.media.encode import VideoWriter
+
+        audio = read_audio(sample / "speaker.mp4", 48000)[: SECONDS * 48000]
+        with VideoWriter(folder / "short.mp4", 256, 256, audio=(audio, 48000), crf=14) as video:
+            for _, frame in itertools.islice(frames(sample / "speaker.mp4"), SECONDS * 25):
+                video.write(cv2.resize(frame, (256, 256), interpolation=cv2.INTER_AREA))
+
+    return made_once("short_clip", fill) / "short.mp4"
 
 
 @pytest.fixture(scope="session")
-def processed_once(short_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def processed_once(short_clip: Path, made_once: MadeOnce) -> Path:
     """A processed workspace that tests must not change."""
-    from backend import pipeline
-    from backend.options import ProcessOptions
-    from backend.progress import Reporter
 
-    root = tmp_path_factory.mktemp("processed") / "speaker"
-    pipeline.process(root, ProcessOptions(video=short_clip), Reporter(), consent_by="nobody: a synthetic speaker")
-    return root
+    def fill(folder: Path) -> None:
+        from backend import pipeline
+        from backend.options import ProcessOptions
+        from backend.progress import Reporter
+
+        options = ProcessOptions(video=short_clip)
+        pipeline.process(folder / "speaker", options, Reporter(), consent_by="nobody: a synthetic speaker")
+
+    return made_once("processed", fill) / "speaker"
 
 
 @pytest.fixture(scope="session")
-def trained_once(processed_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained_once(processed_once: Path, made_once: MadeOnce) -> Path:
     """A workspace with a head trained for a few seconds; tests must not change it."""
-    from backend import pipeline
-    from backend.progress import Reporter
 
-    root = tmp_path_factory.mktemp("trained") / "speaker"
-    shutil.copytree(processed_once, root)
-    pipeline.train(root, "preview", None, Reporter(), steps=350)
-    return root
+    def fill(folder: Path) -> None:
+        from backend import pipeline
+        from backend.progress import Reporter
+
+        shutil.copytree(processed_once, folder / "speaker")
+        pipeline.train(folder / "speaker", "preview", None, Reporter(), steps=350)
+
+    return made_once("trained", fill) / "speaker"
 
 
 @pytest.fixture

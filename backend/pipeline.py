@@ -20,13 +20,14 @@ from .workspace.subject import STAGES
 if TYPE_CHECKING:
     from .training.presets import Preset
 
-_STAGE_MODULES = {
-    "media": "media.stage",
-    "landmarks": "head_sync.landmarks_stage",
-    "head_sync": "head_sync.stage",
-    "face_sync": "face_sync.stage",
-    "portrait_sync": "portrait_sync.stage",
+_STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "media": ("media.stage", ("video", "size")),
+    "landmarks": ("head_sync.landmarks_stage", ("landmarker",)),
+    "head_sync": ("head_sync.stage", ("keypoints", "bundle_adjustment", "face_model")),
+    "face_sync": ("face_sync.stage", ("audio_offset_ms",)),
+    "portrait_sync": ("portrait_sync.stage", ()),
 }
+"""Module of a stage and the options that it takes."""
 # Imported when its turn comes: `models list` must not wait for PyTorch, nor a server's `hello` for MediaPipe.
 
 
@@ -70,12 +71,21 @@ def process(
 
 
 def _run_stage(name: str, workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> None:
-    module = importlib.import_module(f".{_STAGE_MODULES[name]}", __package__)
+    module_name, taken = _STAGES[name]
+    module = importlib.import_module(f".{module_name}", __package__)
     if name != "media":
-        module.run(workspace, options, reporter)
+        module.run(workspace, reporter, **{option: getattr(options, option) for option in taken})
         return
     folders = (workspace.root,)
-    guarded(module.run_in, workspace.root, options, reporter=reporter, about=options.video, folders=folders)
+    guarded(
+        module.run_in,
+        workspace.root,
+        options.video,
+        options.size,
+        reporter=reporter,
+        about=options.video,
+        folders=folders,
+    )
     workspace.subject = Workspace.open(workspace.root).subject
 
 

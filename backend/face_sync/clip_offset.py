@@ -9,7 +9,6 @@ import numpy as np
 
 from ..media.audio import write_wav
 from ..media.audio_timeline import aligned, offsets_ms
-from ..options import ProcessOptions
 from ..progress import Reporter
 from ..workspace.store import Workspace
 from ..workspace.subject import AudioPiece
@@ -34,20 +33,20 @@ def find_dead_audio(workspace: Workspace, audio: np.ndarray, opening: np.ndarray
 
 def settle_offsets(
     workspace: Workspace,
-    options: ProcessOptions,
+    wanted: float | str | None,
     audio: np.ndarray,
     opening: np.ndarray,
     cuts: np.ndarray,
     reporter: Reporter,
 ) -> None:
-    """Set the subject's `audio_offset_ms` and `audio_timeline` as the options ask.
+    """Set the subject's `audio_offset_ms` and `audio_timeline` as wanted.
 
     Args:
+        wanted: `audio_offset_ms` of the stage.
         audio: (samples,) 16 kHz mono. opening: (N,) of the lips, NaN where it or the audio says nothing.
         cuts: (N,) bool, frames at which a take begins.
     """
     subject, name = workspace.subject, _name(workspace)
-    wanted = options.audio_offset_ms
     if wanted is None:
         wanted = "measure" if "face_sync" in subject.stages else "auto"
     if wanted not in ("auto", "measure"):

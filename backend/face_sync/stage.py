@@ -6,7 +6,6 @@ import numpy as np
 
 from ..media.audio import read_audio
 from ..media.audio_timeline import offsets_ms
-from ..options import ProcessOptions
 from ..progress import Reporter
 from ..protocol import BLENDSHAPE_NAMES
 from ..workspace.files import key_of, read_arrays, write_arrays
@@ -29,13 +28,13 @@ SPEECH_STEPS = 16
 FILES = ("tracking.npz", "face_mesh.npz", "audio_features.npz", "speech.safetensors")
 
 
-def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> None:
+def run(workspace: Workspace, reporter: Reporter, audio_offset_ms: float | str | None = None) -> None:
     """Write `tracking.npz`, `face_mesh.npz`, `audio_features.npz` and `speech.safetensors`.
 
     Each file is whole or absent; an interrupted run begins the stage again, which takes seconds.
 
     Args:
-        options: `audio_offset_ms` is used: a number or `auto` sets the subject's; `measure` keeps it and tells what it
+        audio_offset_ms: a number or `auto` sets the subject's; `measure` keeps it and tells what it
             finds; None is `auto` the first time and `measure` from then on.
 
     Raises:
@@ -45,7 +44,7 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
     workspace.require("media", "landmarks", "head_sync")
     subject = workspace.subject
     whole = all((workspace.root / name).exists() for name in FILES) and workspace.aligned_audio[0].exists()
-    if _is_kept(options.audio_offset_ms, subject) and whole and workspace.stage_is_done(STAGE, _key(workspace)):
+    if _is_kept(audio_offset_ms, subject) and whole and workspace.stage_is_done(STAGE, _key(workspace)):
         return
     steps = 4 + SPEECH_STEPS
     reporter.progress(STAGE, 0, steps, "steps", "reading the tracking")
@@ -63,7 +62,7 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
     dead_s = find_dead_audio(workspace, audio, opening, reporter)
     opening = np.where(heard_frames(frames, subject.fps, dead_s), opening, np.nan)
     cuts = head["cuts"].astype(bool) if "cuts" in head else np.zeros(frames, bool)
-    settle_offsets(workspace, options, audio, opening, cuts, reporter)
+    settle_offsets(workspace, audio_offset_ms, audio, opening, cuts, reporter)
     pieces = subject.audio_timeline or [AudioPiece(0.0, subject.audio_offset_ms)]
     heard = heard_frames(frames, subject.fps, dead_s, offsets_ms(pieces, np.arange(frames) / subject.fps))
     stage_key = _key(workspace)

@@ -16,7 +16,6 @@ import numpy as np
 
 from ..errors import ModelError
 from ..media.native_log import quiet_native_libraries
-from ..options import LANDMARKERS
 from ..protocol import BLENDSHAPE_NAMES
 
 LANDMARKS = 478
@@ -83,7 +82,7 @@ def landmarker_source(kind: str = "auto") -> str:
     Raises:
         ModelError: what was asked for is not here.
     """
-    if kind not in LANDMARKERS:
+    if kind not in ("auto", "task", "mesh"):
         raise ModelError(f"The landmarker {kind!r} does not exist: choose task, mesh or auto.")
     if kind != "mesh" and _find_task() is not None:
         return "task"

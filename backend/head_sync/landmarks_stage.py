@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import FaceError, SyncTalkError, WorkspaceError
-from ..options import ProcessOptions
 from ..progress import Reporter
 from ..protocol import BLENDSHAPE_NAMES
 from ..workspace.files import key_of, read_arrays, write_arrays
@@ -96,8 +95,11 @@ class Landmarks:
         return Face(self.points_px[frame], self.depth[frame]) if self.detected[frame] else None
 
 
-def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> None:
+def run(workspace: Workspace, reporter: Reporter, landmarker: str = "auto") -> None:
     """Find the landmarks of every working frame and write `landmarks.npz`.
+
+    Args:
+        landmarker: `task`, `mesh` or `auto`, as `open_landmarker` takes it.
 
     Raises:
         FaceError: no frame shows a face.
@@ -105,7 +107,7 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
         Cancelled: what was found so far is kept for the next run.
     """
     workspace.require("media")
-    source = landmarker_source(options.landmarker)
+    source = landmarker_source(landmarker)
     key = key_of(STAGE, VERSION, workspace.subject.stages["media"], source, workspace.subject.frames)
     path = workspace.root / "landmarks.npz"
     if workspace.stage_is_done(STAGE, key) and path.exists():
@@ -116,11 +118,11 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
     if workspace.stage_begins(STAGE, key):
         found = _resume(partial_path, found)
 
-    landmarker = open_landmarker(source)
+    opened = open_landmarker(source)
     try:
-        _detect_all(workspace, landmarker, found, partial_path, reporter)
+        _detect_all(workspace, opened, found, partial_path, reporter)
     finally:
-        landmarker.close()
+        opened.close()
         if found.done < frames:
             with contextlib.suppress(SyncTalkError):  # the error on its way out is the one to tell
                 found.write(partial_path)

@@ -10,7 +10,6 @@ from threadpoolctl import threadpool_limits
 
 from ..errors import FaceError
 from ..evaluation.tracking.report import REPORT_SHARE, write_head_sync_report
-from ..options import ProcessOptions
 from ..progress import Reporter
 from ..workspace.files import key_of, write_arrays
 from ..workspace.images import read_image
@@ -28,8 +27,19 @@ LEAST_FRAMES = 12
 """Frames with a face below which a head's shape and motion cannot be told apart."""
 
 
-def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> None:
+def run(
+    workspace: Workspace,
+    reporter: Reporter,
+    keypoints: str = "corners",
+    bundle_adjustment: str = "sparse",
+    face_model: Path | None = None,
+) -> None:
     """Estimate focal length, poses and the subject's face, and write `head_sync.npz`.
+
+    Args:
+        keypoints: as `track_head_points` takes it.
+        bundle_adjustment: as `stabilize` takes its `method`.
+        face_model: a Basel Face Model file (.mat or .h5) to take the face's relief from, in place of MediaPipe's depth.
 
     Raises:
         FaceError: too few frames show the face.
@@ -37,19 +47,20 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
     """
     workspace.require("landmarks")
     subject = workspace.subject
-    model = options.face_model
     key = key_of(
         STAGE,
         VERSION,
         subject.stages["landmarks"],
-        options.keypoints,
-        options.bundle_adjustment,
-        f"{model.resolve()} {model.stat().st_size}" if model and model.exists() else str(model),
+        keypoints,
+        bundle_adjustment,
+        f"{face_model.resolve()} {face_model.stat().st_size}"
+        if face_model and face_model.exists()
+        else str(face_model),
     )
     path = workspace.root / "head_sync.npz"
     if workspace.stage_is_done(STAGE, key) and path.exists():
         return
-    face_model = read_face_model(model) if model else None
+    model = read_face_model(face_model) if face_model else None
     workspace.stage_begins(STAGE, key)
     landmarks = Landmarks.read(workspace.root / "landmarks.npz")
     detected = landmarks.detected
@@ -63,7 +74,7 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
     # BLAS threads that wait for one another cost these small systems more than they bring, many times so on a busy
     # machine.
     with threadpool_limits(1, "blas"):
-        steady = _track(workspace, landmarks, cuts, principal, options, face_model, reporter)
+        steady = _track(workspace, landmarks, cuts, principal, model, keypoints, bundle_adjustment, reporter)
     motion, focal = steady.motion, steady.motion.focal
     reporter.info(
         f"Focal length {focal.px:.0f} px of {subject.size} (likely {focal.low_px:.0f} to {focal.high_px:.0f})."
@@ -93,8 +104,9 @@ def _track(
     landmarks: Landmarks,
     cuts: np.ndarray,
     principal: np.ndarray,
-    options: ProcessOptions,
     model: FaceModel | None,
+    keypoints: str,
+    bundle_adjustment: str,
     reporter: Reporter,
 ) -> SteadyMotion:
     """Poses from landmarks, then head points, then both adjusted together."""
@@ -118,7 +130,7 @@ def _track(
         landmarks.points_px,
         motion,
         principal,
-        keypoints=options.keypoints,
+        keypoints=keypoints,
         on_frame=lambda done: tell(0.15 + 0.5 * done / frames, "head points"),
     )
     return stabilize(
@@ -127,7 +139,7 @@ def _track(
         head_points,
         cuts,
         principal,
-        method=options.bundle_adjustment,
+        method=bundle_adjustment,
         on_step=lambda done: tell(0.65 + 0.35 * done, "bundle adjustment"),
     )
 

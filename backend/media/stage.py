@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 
 from ..errors import AudioError, MediaError, WorkspaceError
-from ..options import ProcessOptions
 from ..progress import Reporter
 from ..workspace.files import key_of, sha256_of
 from ..workspace.images import write_image
@@ -36,13 +35,14 @@ _LOOK_SHARE = 4
 """A frame of the first look costs about a quarter of a frame written."""
 
 
-def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> None:
+def run(workspace: Workspace, reporter: Reporter, video: Path | None = None, size: int = 512) -> None:
     """Decode the clip into `frames/` and `audio.wav`; goes on where an interrupted run with the same input stopped.
 
     The caller holds the workspace's lock. Memory does not grow with the clip's length.
 
     Args:
-        options: `video` and `size` are used.
+        video: the clip; None for the one that the workspace was begun with.
+        size: largest side of the square working frame in pixels; a smaller face crop keeps its own size.
 
     Raises:
         MediaError, AudioError, FaceError: the clip cannot be used; the sentence says why, where and what to do.
@@ -50,8 +50,8 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
         Cancelled: the user asked to stop.
     """
     subject, told = workspace.subject, len(reporter.warnings)
-    video = _video(workspace, options)
-    limit = _side_limit(options.size)
+    video = _video(workspace, video)
+    limit = _side_limit(size)
     if not video.exists() and workspace.stage_state(STAGE) == "done" and _is_whole(workspace):
         reporter.info(f"{video} is no longer there: going on with the frames made from it.")
         return
@@ -93,9 +93,9 @@ def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> No
     workspace.stage_ends(STAGE, key)
 
 
-def run_in(root: Path, options: ProcessOptions, reporter: Reporter) -> None:
+def run_in(root: Path, video: Path | None, size: int, reporter: Reporter) -> None:
     """`run` on the workspace at `root`: what a reader process is asked for, while its parent holds the lock."""
-    run(Workspace.open(root), options, reporter)
+    run(Workspace.open(root), reporter, video, size)
 
 
 def working_frame(picture: np.ndarray, crop: Crop, side: int) -> np.ndarray:
@@ -120,9 +120,9 @@ def working_frame(picture: np.ndarray, crop: Crop, side: int) -> np.ndarray:
     return np.ascontiguousarray(cut)
 
 
-def _video(workspace: Workspace, options: ProcessOptions) -> Path:
-    if options.video is not None:
-        return Path(options.video).expanduser().absolute()
+def _video(workspace: Workspace, video: Path | None) -> Path:
+    if video is not None:
+        return Path(video).expanduser().absolute()
     if not workspace.subject.source:
         raise WorkspaceError(f"{workspace.root} has no clip yet: give the video to process.")
     return Path(workspace.subject.source)

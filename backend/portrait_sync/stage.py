@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 
 from ..errors import WorkspaceError
-from ..options import ProcessOptions
 from ..progress import Reporter
 from ..workspace.files import key_of, read_arrays, write_arrays
 from ..workspace.images import read_image, write_image
@@ -36,7 +35,7 @@ def stage_key(workspace: Workspace, tracking: dict[str, np.ndarray]) -> str:
     return key_of(STAGE, VERSION, media, hashlib.sha256(landmarks).hexdigest())
 
 
-def run(workspace: Workspace, options: ProcessOptions, reporter: Reporter) -> None:
+def run(workspace: Workspace, reporter: Reporter) -> None:
     """Write `mattes/`, `plate/` and `background.png`. Goes on where an interrupted run stopped.
 
     Raises:

@@ -13,7 +13,6 @@ from backend.errors import SyncTalkError
 from backend.media import stage
 from backend.media.audio import RATE, read_audio
 from backend.media.decode import FrameReader
-from backend.options import ProcessOptions
 from backend.progress import Reporter
 from backend.workspace.store import Workspace
 from backend.workspace.subject import FPS
@@ -51,7 +50,7 @@ def read(path: Path, root: Path, master_audio: np.ndarray) -> Reading:
     try:
         workspace = Workspace.create(root)
         with workspace.locked():
-            stage.run(workspace, ProcessOptions(video=path, size=256), reporter)
+            stage.run(workspace, reporter, video=path, size=256)
         reader = FrameReader(path, corrections=workspace.subject.corrections)
         numbers = [(time_s, number_of(picture)) for time_s, picture in reader]
         return Reading(

@@ -19,7 +19,6 @@ import numpy as np
 from backend.errors import SyncTalkError
 from backend.media import stage
 from backend.media.guard import guarded
-from backend.options import ProcessOptions
 from backend.progress import Reporter
 from backend.workspace.subject import FPS
 
@@ -65,7 +64,7 @@ def _pool() -> concurrent.futures.ProcessPoolExecutor:
 def _read_guarded(path: Path, root: Path) -> Reading:
     """What a user meets with a clip on which the reading process dies: the product's own guard."""
     try:
-        guarded(stage.run_in, root, ProcessOptions(video=path, size=256), reporter=Reporter(), about=path)
+        guarded(stage.run_in, root, path, 256, reporter=Reporter(), about=path)
     except SyncTalkError as error:
         return Reading("refused", str(error), ["the reading process died"])
     return Reading("died", "the reading process died, and not when guarded")

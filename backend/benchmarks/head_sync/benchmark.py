@@ -153,9 +153,8 @@ def open_clip(name: str, work: Path, landmarks: str, reporter: Reporter) -> Clip
     """
     video = SAMPLE / "speaker.mp4" if name == "sample" else Path(name)
     workspace = Workspace.create(work / ("sample" if name == "sample" else video.stem))
-    options = ProcessOptions(video=video, landmarker=landmarks)
-    media_stage.run(workspace, options, reporter)
-    landmarks_stage.run(workspace, options, reporter)
+    media_stage.run(workspace, reporter, video)
+    landmarks_stage.run(workspace, reporter, landmarks)
     found, subject = Landmarks.read(workspace.root / "landmarks.npz"), workspace.subject
     truth = None
     if name == "sample":

@@ -11,7 +11,6 @@ import pytest
 from backend.benchmarks.head_sync import benchmark
 from backend.benchmarks.head_sync.plots import write_cost, write_turns
 from backend.media.stage import run as run_media
-from backend.options import ProcessOptions
 from backend.progress import Reporter
 from backend.workspace.files import read_arrays
 from backend.workspace.store import Workspace
@@ -24,7 +23,7 @@ def clip(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> benchmark.Cl
     """The speaker's first frames, opened as the benchmark opens a clip."""
     work = tmp_path_factory.mktemp("bench")
     workspace = Workspace.create(work / "sample")
-    run_media(workspace, ProcessOptions(video=sample / "speaker.mp4"), Reporter())
+    run_media(workspace, Reporter(), sample / "speaker.mp4")
     workspace.subject.frames = FRAMES
     workspace.save()
     clip = benchmark.open_clip("sample", work, "mesh", Reporter())

@@ -7,7 +7,6 @@ import pytest
 
 from backend.face_sync import speech, stage
 from backend.face_sync.dead_audio import dead_intervals, heard_frames
-from backend.options import ProcessOptions
 from backend.progress import Reporter
 from backend.training.conditions import heard_frames as trained_frames
 from backend.workspace.files import read_arrays
@@ -60,7 +59,7 @@ def test_the_stage_names_dead_audio_and_learns_nothing_there(tmp_path, face, sha
     monkeypatch.setattr(speech, "fit", lambda *args: (used.append(args[2]), fit(*args))[1])
     subject = make_subject(tmp_path / "dies", face, shapes, change=lambda sound: silenced(sound, 14, 19))
     reporter = Reporter()
-    stage.run(Workspace.open(subject.root), ProcessOptions(), reporter)
+    stage.run(Workspace.open(subject.root), reporter)
     (warning,) = [text for text in reporter.warnings if "silent" in text]
     assert "babble.mp4 is silent from 1" in warning
     assert "though the lips move" in warning

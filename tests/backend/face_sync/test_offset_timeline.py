@@ -12,7 +12,6 @@ from backend.face_sync.audio_offset import OffsetEvidence
 from backend.face_sync.offset_timeline import MIN_DRIFT_MS, measure
 from backend.media.audio import read_audio
 from backend.media.audio_timeline import aligned, offsets_ms
-from backend.options import ProcessOptions
 from backend.progress import Reporter
 from backend.workspace.store import Workspace
 from backend.workspace.subject import AudioPiece
@@ -120,7 +119,7 @@ def test_the_stage_corrects_takes_and_everything_reads_the_corrected_audio(tmp_p
 
     subject = make_subject(tmp_path / "takes", face, shapes, seconds=26, change=second_take_late, cuts=[12 * FPS])
     reporter = Reporter()
-    stage.run(Workspace.open(subject.root), ProcessOptions(), reporter)
+    stage.run(Workspace.open(subject.root), reporter)
     workspace = Workspace.open(subject.root)
     first, second = workspace.subject.audio_timeline
     assert (first.offset_ms, second.offset_ms) == (pytest.approx(0, abs=40), pytest.approx(240, abs=40))
@@ -135,9 +134,9 @@ def test_the_stage_corrects_takes_and_everything_reads_the_corrected_audio(tmp_p
     assert abs(best) <= 40 * RATE // 1000
 
     again = Reporter()
-    stage.run(Workspace.open(subject.root), ProcessOptions(), again)
+    stage.run(Workspace.open(subject.root), again)
     assert again.warnings == []
-    stage.run(Workspace.open(subject.root), ProcessOptions(audio_offset_ms=60), Reporter())
+    stage.run(Workspace.open(subject.root), Reporter(), audio_offset_ms=60)
     workspace = Workspace.open(subject.root)
     assert workspace.aligned_audio == (subject.root / "audio.wav", 60.0)
     assert not (subject.root / "audio_corrected.wav").exists(), "what was set by hand is one number"
@@ -147,7 +146,7 @@ def test_the_stage_corrects_takes_and_everything_reads_the_corrected_audio(tmp_p
 def test_the_stage_corrects_drift(tmp_path, face, shapes):
     subject = make_subject(tmp_path / "drift", face, shapes, seconds=45, change=lambda sound: recorded(sound, 2.0))
     reporter = Reporter()
-    stage.run(Workspace.open(subject.root), ProcessOptions(), reporter)
+    stage.run(Workspace.open(subject.root), reporter)
     (piece,) = Workspace.open(subject.root).subject.audio_timeline
     assert piece.drift_ms_per_s == pytest.approx(2.0, abs=0.6)
     assert any("drifts against its video by +1" in text and text.endswith("corrected.") for text in reporter.warnings)

@@ -7,7 +7,6 @@ from backend.face_sync import speech, stage
 from backend.face_sync.audio_features import frame_features
 from backend.face_sync.speak import footage_path, speak
 from backend.media.audio import read_audio
-from backend.options import ProcessOptions
 from backend.progress import Reporter
 from backend.protocol import BLENDSHAPE_NAMES
 from backend.workspace.files import read_arrays
@@ -22,7 +21,7 @@ ABOVE = [k for k in range(52) if k not in set(speech.MOUTH_INDEX)]
 def workspace(tmp_path_factory, face, shapes, brief_adaptation) -> Workspace:
     subject = make_subject(tmp_path_factory.mktemp("speak") / "subject", face, shapes, seconds=16)
     workspace = Workspace.open(subject.root)
-    stage.run(workspace, ProcessOptions(), Reporter())
+    stage.run(workspace, Reporter())
     return workspace
 
 

@@ -3,7 +3,6 @@ import pytest
 
 from backend.errors import Cancelled, WorkspaceError
 from backend.face_sync import stage
-from backend.options import ProcessOptions
 from backend.progress import Reporter
 from backend.protocol import BLENDSHAPE_NAMES
 from backend.workspace.files import read_arrays, write_arrays
@@ -24,7 +23,7 @@ class Ears(Reporter):
 
 def test_files_hold_what_the_format_says(subject):
     workspace = Workspace.open(subject.root)
-    stage.run(workspace, ProcessOptions(), Reporter())
+    stage.run(workspace, Reporter())
     frames = workspace.subject.frames
     tracking = read_arrays(subject.root / "tracking.npz")
     expected = {
@@ -57,7 +56,7 @@ def test_files_hold_what_the_format_says(subject):
 
 def test_tracked_coefficients_are_the_ones_that_made_the_landmarks(subject):
     workspace = Workspace.open(subject.root)
-    stage.run(workspace, ProcessOptions(), Reporter())
+    stage.run(workspace, Reporter())
     found = read_arrays(workspace.tracking_path)["blendshapes"]
     for name in ("jawOpen", "mouthSmileLeft", "eyeBlinkLeft"):
         k = index(name)
@@ -66,19 +65,19 @@ def test_tracked_coefficients_are_the_ones_that_made_the_landmarks(subject):
 
 def test_a_finished_stage_is_not_done_again(subject):
     workspace = Workspace.open(subject.root)
-    stage.run(workspace, ProcessOptions(), Reporter())
+    stage.run(workspace, Reporter())
     before = {name: (subject.root / name).stat().st_mtime_ns for name in stage.FILES}
-    stage.run(Workspace.open(subject.root), ProcessOptions(), Reporter())
+    stage.run(Workspace.open(subject.root), Reporter())
     assert {name: (subject.root / name).stat().st_mtime_ns for name in stage.FILES} == before
     (subject.root / "face_mesh.npz").unlink()
-    stage.run(Workspace.open(subject.root), ProcessOptions(), Reporter())
+    stage.run(Workspace.open(subject.root), Reporter())
     assert (subject.root / "face_mesh.npz").exists()
 
 
 def test_late_sound_is_told_and_mended(tmp_path, face, shapes):
     subject = make_subject(tmp_path / "late", face, shapes, late_ms=200)
     ears = Ears()
-    stage.run(Workspace.open(subject.root), ProcessOptions(audio_offset_ms="measure"), ears)
+    stage.run(Workspace.open(subject.root), ears, audio_offset_ms="measure")
     (warning,) = ears.warnings
     assert "late" in warning
     assert "--audio-offset auto" in warning
@@ -86,28 +85,28 @@ def test_late_sound_is_told_and_mended(tmp_path, face, shapes):
     deaf = read_arrays(subject.root / "audio_features.npz")["features"]
 
     ears = Ears()
-    stage.run(Workspace.open(subject.root), ProcessOptions(audio_offset_ms="auto"), ears)
+    stage.run(Workspace.open(subject.root), ears, audio_offset_ms="auto")
     assert not ears.warnings
     assert abs(Workspace.open(subject.root).subject.audio_offset_ms - 200) <= 40
     assert not np.allclose(read_arrays(subject.root / "audio_features.npz")["features"], deaf)
 
     ears = Ears()
-    stage.run(Workspace.open(subject.root), ProcessOptions(), ears)
+    stage.run(Workspace.open(subject.root), ears)
     assert abs(Workspace.open(subject.root).subject.audio_offset_ms - 200) <= 40, "going on keeps what was mended"
 
     first = make_subject(tmp_path / "first", face, shapes, late_ms=200)
     ears = Ears()
-    stage.run(Workspace.open(first.root), ProcessOptions(), ears)
+    stage.run(Workspace.open(first.root), ears)
     assert any("late: mended" in text for _, text in ears.heard)
     assert abs(Workspace.open(first.root).subject.audio_offset_ms - 200) <= 40, "mended without being asked"
     workspace = Workspace.open(first.root)
-    stage.run(workspace, ProcessOptions(audio_offset_ms=60), Reporter())
-    stage.run(Workspace.open(first.root), ProcessOptions(), Reporter())
+    stage.run(workspace, Reporter(), audio_offset_ms=60)
+    stage.run(Workspace.open(first.root), Reporter())
     assert Workspace.open(first.root).subject.audio_offset_ms == 60, "what was set by hand is kept"
 
 
 def test_a_given_offset_is_kept(subject):
-    stage.run(Workspace.open(subject.root), ProcessOptions(audio_offset_ms=-40), Reporter())
+    stage.run(Workspace.open(subject.root), Reporter(), audio_offset_ms=-40)
     assert Workspace.open(subject.root).subject.audio_offset_ms == -40
 
 
@@ -117,14 +116,13 @@ def test_cancelling_leaves_whole_files_and_the_next_run_finishes(subject):
         with pytest.raises(Cancelled):
             stage.run(
                 Workspace.open(subject.root),
-                ProcessOptions(),
                 Reporter(cancelled=lambda polled=polled: next(polled, True)),
             )
         for name in stage.FILES:
             if (subject.root / name).exists() and name.endswith(".npz"):
                 read_arrays(subject.root / name)
         assert Workspace.open(subject.root).stage_state("face_sync") != "done"
-    stage.run(Workspace.open(subject.root), ProcessOptions(), Reporter())
+    stage.run(Workspace.open(subject.root), Reporter())
     assert Workspace.open(subject.root).stage_state("face_sync") == "done"
 
 
@@ -138,7 +136,7 @@ def test_held_out_frames_teach_the_speech_model_nothing(tmp_path, face, shapes):
             first = workspace.subject.first_test_frame
             data["landmarks_px"][first + 3 :] = data["landmarks_px"][first - 40]  # three frames of filter reach back
             write_arrays(subject.root / "landmarks.npz", **data)
-        stage.run(workspace, ProcessOptions(), Reporter())
+        stage.run(workspace, Reporter())
         models.append((subject.root / "speech.safetensors").read_bytes())
     assert models[0] == models[1]
 
@@ -147,4 +145,4 @@ def test_an_unfinished_earlier_stage_is_named(subject):
     workspace = Workspace.open(subject.root)
     del workspace.subject.stages["head_sync"]
     with pytest.raises(WorkspaceError, match="head_sync"):
-        stage.run(workspace, ProcessOptions(), Reporter())
+        stage.run(workspace, Reporter())

@@ -14,10 +14,9 @@ def speaker(sample: Path, made_once: Callable[[str, Callable[[Path], object]], P
 
     def fill(folder: Path) -> None:
         from backend.media.stage import run
-        from backend.options import ProcessOptions
         from backend.progress import Reporter
         from backend.workspace.store import Workspace
 
-        run(Workspace.create(folder / "speaker"), ProcessOptions(video=sample / "speaker.mp4"), Reporter())
+        run(Workspace.create(folder / "speaker"), Reporter(), sample / "speaker.mp4")
 
     return made_once("head_sync", fill) / "speaker"

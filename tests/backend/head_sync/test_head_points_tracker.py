@@ -15,7 +15,6 @@ from backend.head_sync.head_motion_tracker import expected_focal_px, track_head_
 from backend.head_sync.head_points_tracker import choose_references, flow_bend, track_head_points
 from backend.head_sync.landmarks_stage import Landmarks
 from backend.head_sync.stage import principal_px, read_grey
-from backend.options import ProcessOptions
 from backend.progress import Reporter
 from backend.workspace.store import Workspace
 from tests.backend.made_up_head import make_motion
@@ -64,7 +63,7 @@ def seen(speaker: Path, tmp_path_factory: pytest.TempPathFactory):
     root = Path(shutil.copytree(speaker, tmp_path_factory.mktemp("points") / "speaker"))
     workspace = Workspace.open(root)
     workspace.subject.frames = FRAMES
-    landmarks_stage.run(workspace, ProcessOptions(landmarker="mesh"), Reporter())
+    landmarks_stage.run(workspace, Reporter(), landmarker="mesh")
     found = Landmarks.read(root / "landmarks.npz")
     subject, principal = workspace.subject, principal_px(workspace.subject)
     expected = expected_focal_px(subject.size, subject.crop.size, subject.source_size)

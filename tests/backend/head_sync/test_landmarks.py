@@ -17,12 +17,9 @@ from backend.errors import Cancelled, FaceError, ModelError
 from backend.head_sync import landmarks, landmarks_stage
 from backend.head_sync.landmarks import Face, choose_face, open_landmarker
 from backend.head_sync.landmarks_stage import Landmarks, run
-from backend.options import ProcessOptions
 from backend.progress import Reporter
 from backend.workspace.images import write_image
 from backend.workspace.store import Workspace
-
-MESH = ProcessOptions(landmarker="mesh")
 
 
 def face_at(x: float, y: float, size: float) -> Face:
@@ -52,7 +49,7 @@ def test_every_frame_of_the_sample_is_found_and_a_blank_one_flagged(speaker, tmp
     for frame in range(10, 14):
         write_image(workspace.frame_path(frame), np.zeros((512, 512, 3), np.uint8))
     said: list[str] = []
-    run(workspace, MESH, Reporter(on_log=lambda level, text: said.append(text)))
+    run(workspace, Reporter(on_log=lambda level, text: said.append(text)), "mesh")
     found = Landmarks.read(workspace.root / "landmarks.npz")
     np.testing.assert_array_equal(np.flatnonzero(~found.detected), range(10, 14))
     assert found.points_px.shape == (40, 478, 2)
@@ -66,7 +63,7 @@ def test_no_face_at_all_is_one_clear_sentence(speaker, tmp_path):
     for frame in range(6):
         write_image(workspace.frame_path(frame), np.full((512, 512, 3), 90, np.uint8))
     with pytest.raises(FaceError, match="No face was found in any of the 6 frames"):
-        run(workspace, MESH, Reporter())
+        run(workspace, Reporter(), "mesh")
     assert workspace.stage_state("landmarks") == "partial"
 
 
@@ -79,11 +76,11 @@ def test_cancelling_keeps_what_was_found(speaker, tmp_path, monkeypatch):
         landmarks._MeshLandmarker, "detect", lambda self, image: calls.append(1) or original(self, image)
     )
     with pytest.raises(Cancelled):
-        run(workspace, MESH, reporter)
+        run(workspace, reporter, "mesh")
     done = Landmarks.read(workspace.root / "landmarks.partial.npz").done
     assert done >= 15
     calls.clear()
-    run(workspace, MESH, Reporter())
+    run(workspace, Reporter(), "mesh")
     assert len(calls) < 40 - done + 10
     assert Landmarks.read(workspace.root / "landmarks.npz").detected.all()
     assert not (workspace.root / "landmarks.partial.npz").exists()
@@ -93,9 +90,9 @@ def test_a_killed_run_goes_on_where_it_last_saved(speaker, tmp_path, root):
     workspace = shortened(speaker, tmp_path, 200)
     program = (
         "from backend.head_sync import landmarks_stage as stage; from backend.workspace.store import Workspace;"
-        "from backend.progress import Reporter; from backend.options import ProcessOptions; import sys;"
+        "from backend.progress import Reporter; import sys;"
         "stage.SAVE_EVERY = 10;"
-        "stage.run(Workspace.open(sys.argv[1]), ProcessOptions(landmarker='mesh'), Reporter())"
+        "stage.run(Workspace.open(sys.argv[1]), Reporter(), landmarker='mesh')"
     )
     child = subprocess.Popen([sys.executable, "-c", program, str(workspace.root)], cwd=root)
     partial = workspace.root / "landmarks.partial.npz"
@@ -108,7 +105,7 @@ def test_a_killed_run_goes_on_where_it_last_saved(speaker, tmp_path, root):
     saved = Landmarks.read(partial)
     again = Workspace.open(workspace.root)
     begun: list[float] = []
-    run(again, MESH, Reporter(on_progress=lambda event: begun.append(event.done), interval_s=0))
+    run(again, Reporter(on_progress=lambda event: begun.append(event.done), interval_s=0), "mesh")
     assert begun[0] == saved.done
     found = Landmarks.read(workspace.root / "landmarks.npz")
     assert found.detected.all()
@@ -123,9 +120,9 @@ def test_a_damaged_partial_result_is_begun_anew(tmp_path):
 
 def test_a_finished_stage_is_not_done_twice(speaker, tmp_path, monkeypatch):
     workspace = shortened(speaker, tmp_path, 5)
-    run(workspace, MESH, Reporter())
+    run(workspace, Reporter(), "mesh")
     monkeypatch.setattr(landmarks_stage, "open_landmarker", lambda source: pytest.fail("looked again"))
-    run(Workspace.open(workspace.root), MESH, Reporter())
+    run(Workspace.open(workspace.root), Reporter(), "mesh")
 
 
 def test_a_missing_task_file_says_how_to_get_it(monkeypatch):

@@ -20,7 +20,6 @@ from backend.evaluation.tracking.measures import pose_error
 from backend.head_sync import landmarks_stage, stage
 from backend.head_sync.landmarks import open_landmarker
 from backend.head_sync.landmarks_stage import Landmarks
-from backend.options import ProcessOptions
 from backend.progress import Reporter
 from backend.workspace.files import read_arrays
 from backend.workspace.images import write_image
@@ -94,12 +93,12 @@ def track(speaker: Path, all_truth: np.ndarray, tmp_path_factory: pytest.TempPat
                 write_image(workspace.frame_path(frame), altered)
         told: list[str] = []
         reporter = Reporter(on_log=lambda level, text: told.append(text))
-        landmarks_stage.run(workspace, ProcessOptions(landmarker="mesh"), reporter)
+        landmarks_stage.run(workspace, reporter, landmarker="mesh")
         if mark is not None:
             found = Landmarks.read(root / "landmarks.npz")
             mark(found)
             found.write(root / "landmarks.npz")
-        stage.run(workspace, ProcessOptions(), reporter)
+        stage.run(workspace, reporter)
         result = read_arrays(root / "head_sync.npz")
         shutil.rmtree(root)
         return Tracked(

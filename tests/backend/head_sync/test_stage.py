@@ -13,7 +13,6 @@ from backend.evaluation.tracking.measures import pose_error, rotation_jitter_deg
 from backend.head_sync import landmarks_stage, stage
 from backend.head_sync.head_motion_tracker import expected_focal_px, track_head_motion
 from backend.head_sync.landmarks_stage import Landmarks
-from backend.options import ProcessOptions
 from backend.progress import Reporter
 from backend.workspace.files import read_arrays
 from backend.workspace.store import Workspace
@@ -28,7 +27,7 @@ def marked(speaker: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = Path(shutil.copytree(speaker, tmp_path_factory.mktemp("marked") / "speaker"))
     workspace = Workspace.open(root)
     workspace.subject.frames = FRAMES
-    landmarks_stage.run(workspace, ProcessOptions(landmarker="mesh"), Reporter())
+    landmarks_stage.run(workspace, Reporter(), landmarker="mesh")
     return root
 
 
@@ -36,7 +35,7 @@ def marked(speaker: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tracked(marked: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The speaker after `head_sync`."""
     root = Path(shutil.copytree(marked, tmp_path_factory.mktemp("tracked") / "speaker"))
-    stage.run(Workspace.open(root), ProcessOptions(), Reporter())
+    stage.run(Workspace.open(root), Reporter())
     return root
 
 
@@ -71,27 +70,26 @@ def test_arrays_are_as_documented(tracked):
 
 def test_a_second_run_has_nothing_to_do(tracked, monkeypatch):
     monkeypatch.setattr(stage, "_track", lambda *_: pytest.fail("tracked again"))
-    stage.run(Workspace.open(tracked), ProcessOptions(), Reporter())
+    stage.run(Workspace.open(tracked), Reporter())
 
 
 def test_the_papers_adam_and_other_key_points_can_be_chosen(marked, tracked, tmp_path, sample):
     root = Path(shutil.copytree(marked, tmp_path / "speaker"))
-    options = ProcessOptions(bundle_adjustment="adam", keypoints="flow-least")
-    stage.run(Workspace.open(root), options, Reporter())
+    stage.run(Workspace.open(root), Reporter(), bundle_adjustment="adam", keypoints="flow-least")
     own, usual = (read_arrays(folder / "head_sync.npz")["head_to_camera"] for folder in (root, tracked))
     assert not np.allclose(own, usual)
     truth = read_arrays(sample / "truth.npz")["head_to_camera"][:FRAMES]
     assert pose_error(own, truth).turn_deg.mean() < 1.0
     # Another choice is another result: the stage is not taken for done.
     begun = read_arrays(root / "head_sync.npz")["head_to_camera"]
-    stage.run(Workspace.open(root), ProcessOptions(), Reporter())
+    stage.run(Workspace.open(root), Reporter())
     assert not np.allclose(read_arrays(root / "head_sync.npz")["head_to_camera"], begun)
 
 
 def test_a_face_model_that_is_not_there_is_one_sentence(marked, tmp_path):
     root = Path(shutil.copytree(marked, tmp_path / "speaker"))
     with pytest.raises(ModelError, match=r"bfm\.mat"):
-        stage.run(Workspace.open(root), ProcessOptions(face_model=tmp_path / "bfm.mat"), Reporter())
+        stage.run(Workspace.open(root), Reporter(), face_model=tmp_path / "bfm.mat")
 
 
 def test_cancelling_leaves_no_result_behind(marked, tmp_path):
@@ -99,7 +97,7 @@ def test_cancelling_leaves_no_result_behind(marked, tmp_path):
     events = []
     reporter = Reporter(on_progress=events.append, cancelled=lambda: len(events) > 3, interval_s=0)
     with pytest.raises(Cancelled):
-        stage.run(Workspace.open(root), ProcessOptions(), reporter)
+        stage.run(Workspace.open(root), reporter)
     assert not (root / "head_sync.npz").exists()
     assert Workspace.open(root).stage_state("head_sync") == "partial"
 
@@ -110,7 +108,7 @@ def test_too_few_frames_with_a_face_are_refused(marked, tmp_path):
     found.detected[5:] = False
     found.write(root / "landmarks.npz")
     with pytest.raises(FaceError, match="seen in only 5 of 150 frames"):
-        stage.run(Workspace.open(root), ProcessOptions(), Reporter())
+        stage.run(Workspace.open(root), Reporter())
 
 
 def test_the_optical_axis_is_the_centre_of_the_source(tracked):

@@ -13,7 +13,6 @@ from av.video.reformatter import Colorspace, VideoReformatter
 from backend.media import stage
 from backend.media.decode import FrameReader, frames
 from backend.media.frame_checks import first_corrections
-from backend.options import ProcessOptions
 from backend.progress import Reporter
 from backend.workspace.store import Workspace
 from backend.workspace.subject import ALPHA_BACKGROUND
@@ -110,7 +109,7 @@ def process(root: Path, path: Path) -> tuple[Workspace, list[str]]:
     reporter = Reporter()
     workspace = Workspace.create(root)
     with workspace.locked():
-        stage.run(workspace, ProcessOptions(video=path), reporter)
+        stage.run(workspace, reporter, video=path)
     return Workspace.open(root), [text.replace(str(path), "CLIP") for text in reporter.warnings]
 
 

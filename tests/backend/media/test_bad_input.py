@@ -18,7 +18,6 @@ from backend.media.audio import read_audio
 from backend.media.checks import Look, check_clip
 from backend.media.decode import ClipInfo
 from backend.media.faces import Face
-from backend.options import ProcessOptions
 from backend.progress import Reporter
 from backend.workspace.store import Workspace
 
@@ -31,7 +30,7 @@ def process(root: Path, video: Path) -> list[str]:
     workspace = Workspace.create(root)
     with workspace.locked():
         reporter = Reporter(on_log=lambda level, text: warnings.append(text) if level == "warning" else None)
-        stage.run(workspace, ProcessOptions(video=video), reporter)
+        stage.run(workspace, reporter, video=video)
     return warnings
 
 

@@ -11,7 +11,6 @@ import pytest
 from backend.media import stage
 from backend.media.bars import BarMeter
 from backend.media.footage import write_footage
-from backend.options import ProcessOptions
 from backend.progress import Reporter
 from backend.workspace.images import read_image
 from backend.workspace.store import Workspace
@@ -69,7 +68,7 @@ def process(root: Path, path: Path) -> tuple[Workspace, list[str]]:
     reporter = Reporter()
     workspace = Workspace.create(root)
     with workspace.locked():
-        stage.run(workspace, ProcessOptions(video=path), reporter)
+        stage.run(workspace, reporter, video=path)
     return Workspace.open(root), [text.replace(str(path), "CLIP") for text in reporter.warnings]
 
 

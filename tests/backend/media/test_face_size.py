@@ -15,7 +15,6 @@ from backend.media.crop import choose_crop
 from backend.media.decode import ClipInfo
 from backend.media.face_size import report_face_size
 from backend.media.faces import Face
-from backend.options import ProcessOptions
 from backend.progress import Reporter
 from backend.workspace.store import Workspace
 
@@ -85,5 +84,5 @@ def test_the_stage_tells_of_a_walk(tmp_path, clips, speaker):
     reporter = Reporter()
     workspace = Workspace.create(tmp_path / "ws")
     with workspace.locked():
-        stage.run(workspace, ProcessOptions(video=path), reporter)
+        stage.run(workspace, reporter, video=path)
     assert any("for the person moves over" in text for text in reporter.warnings)

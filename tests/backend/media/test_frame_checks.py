@@ -7,7 +7,6 @@ import pytest
 
 from backend.errors import Cancelled
 from backend.media import stage
-from backend.options import ProcessOptions
 from backend.progress import Reporter
 from backend.workspace.store import Workspace
 
@@ -16,7 +15,7 @@ def warnings_of(tmp_path, path, size: int = 512) -> list[str]:
     reporter = Reporter()
     workspace = Workspace.create(tmp_path / "ws")
     with workspace.locked():
-        stage.run(workspace, ProcessOptions(video=path, size=size), reporter)
+        stage.run(workspace, reporter, video=path, size=size)
     return [text.replace(f"{tmp_path}/", "") for text in reporter.warnings]
 
 
@@ -91,7 +90,7 @@ def test_what_was_told_of_a_clip_is_kept_when_a_run_is_cancelled_and_resumed(tmp
     workspace = Workspace.create(tmp_path / "ws")
     with pytest.raises(Cancelled), workspace.locked():
         reporter = Reporter(events.append, cancelled=lambda: len(events) > 60, interval_s=0)
-        stage.run(workspace, ProcessOptions(video=path), reporter)
+        stage.run(workspace, reporter, video=path)
     assert warnings_of(tmp_path, path) == [], "the clip is not looked at again"
     (kept,) = Workspace.open(tmp_path / "ws").subject.stages["media"]["warnings"]
     assert "different frames a second" in kept

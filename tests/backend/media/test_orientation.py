@@ -13,7 +13,6 @@ from backend.media import stage
 from backend.media.decode import FrameReader, probe
 from backend.media.footage import write_footage
 from backend.media.orientation import find_rotation
-from backend.options import ProcessOptions
 from backend.progress import Reporter
 from backend.workspace.images import read_image
 from backend.workspace.store import Workspace
@@ -24,7 +23,7 @@ def process(root: Path, video: Path) -> tuple[Workspace, list[str]]:
     reporter = Reporter()
     workspace = Workspace.create(root)
     with workspace.locked():
-        stage.run(workspace, ProcessOptions(video=video), reporter)
+        stage.run(workspace, reporter, video=video)
     return Workspace.open(root), reporter.warnings
 
 

@@ -15,7 +15,6 @@ import soundfile
 from backend.errors import Cancelled
 from backend.media import stage
 from backend.media.decode import frames
-from backend.options import ProcessOptions
 from backend.progress import Reporter
 from backend.workspace.store import Workspace
 from backend.workspace.subject import Crop
@@ -23,7 +22,6 @@ from backend.workspace.subject import Crop
 PROCESS = """
 import os, signal, sys
 from backend.media import stage
-from backend.options import ProcessOptions
 from backend.progress import Reporter
 from backend.workspace.store import Workspace
 left = int(sys.argv[3])
@@ -34,14 +32,14 @@ def on_progress(event):
         os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
 workspace = Workspace.create(sys.argv[1])
 with workspace.locked():
-    stage.run(workspace, ProcessOptions(video=sys.argv[2]), Reporter(on_progress, interval_s=0))
+    stage.run(workspace, Reporter(on_progress, interval_s=0), video=sys.argv[2])
 """
 
 
 def process(root: Path, video: Path, reporter: Reporter | None = None, size: int = 512) -> Workspace:
     workspace = Workspace.create(root)
     with workspace.locked():
-        stage.run(workspace, ProcessOptions(video=video, size=size), reporter or Reporter())
+        stage.run(workspace, reporter or Reporter(), video=video, size=size)
     return workspace
 
 

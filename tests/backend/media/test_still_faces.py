@@ -10,7 +10,6 @@ import pytest
 
 from backend.errors import FaceError
 from backend.media import stage
-from backend.options import ProcessOptions
 from backend.progress import Reporter
 from backend.workspace.store import Workspace
 
@@ -27,7 +26,7 @@ def process(root: Path, path: Path) -> tuple[Workspace, list[str]]:
     reporter = Reporter()
     workspace = Workspace.create(root)
     with workspace.locked():
-        stage.run(workspace, ProcessOptions(video=path), reporter)
+        stage.run(workspace, reporter, video=path)
     return workspace, [text.replace(str(path), "CLIP") for text in reporter.warnings]
 
 

@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 import pytest
 
-from backend.options import ProcessOptions
 from backend.portrait_sync import stage
 from backend.portrait_sync.camera_motion import camera_motion
 from backend.progress import Reporter
@@ -47,7 +46,7 @@ def cut_out(scene, tmp_path: Path) -> Workspace:
 
 
 def test_the_clips_alpha_is_the_persons_matte(cut_out, scene):
-    stage.run(cut_out, ProcessOptions(), Reporter())
+    stage.run(cut_out, Reporter())
     for index in (0, 5):
         mattes = cut_out.read_matte(index).astype(int)
         truth = np.rint(255 * scene.person[index]).astype(int)
@@ -60,7 +59,7 @@ def test_the_clips_alpha_is_the_persons_matte(cut_out, scene):
 
 
 def test_the_background_of_a_clip_with_alpha_is_the_grey_it_was_composited_over(cut_out):
-    stage.run(cut_out, ProcessOptions(), Reporter())
+    stage.run(cut_out, Reporter())
     from backend.workspace.images import read_image
 
     assert (read_image(cut_out.background_path) == ALPHA_BACKGROUND).all()

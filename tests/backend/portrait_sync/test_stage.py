@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from backend.errors import Cancelled, WorkspaceError
-from backend.options import ProcessOptions
 from backend.portrait_sync import stage
 from backend.progress import Reporter
 from backend.workspace.files import write_arrays
@@ -51,7 +50,7 @@ def results(workspace: Workspace) -> dict[str, str]:
 
 
 def test_every_frame_gets_mattes_and_a_plate_and_faceless_ones_are_their_own_plate(workspace: Workspace) -> None:
-    stage.run(workspace, ProcessOptions(), Reporter())
+    stage.run(workspace, Reporter())
     assert workspace.stage_state("portrait_sync") == "done"
     assert len(results(workspace)) == 2 * workspace.subject.frames + 1
     assert workspace.read_matte(0)[..., 0].max() == 255
@@ -62,7 +61,7 @@ def test_every_frame_gets_mattes_and_a_plate_and_faceless_ones_are_their_own_pla
 
 
 def test_an_interrupted_run_goes_on_and_ends_as_an_undisturbed_one(workspace: Workspace) -> None:
-    stage.run(workspace, ProcessOptions(), Reporter())
+    stage.run(workspace, Reporter())
     whole = results(workspace)
 
     key = workspace.subject.stages["portrait_sync"]["key"]
@@ -72,7 +71,7 @@ def test_an_interrupted_run_goes_on_and_ends_as_an_undisturbed_one(workspace: Wo
         workspace.matte_path(index).unlink()
     workspace.plate_path(7).unlink()
     kept = workspace.matte_path(0).stat().st_mtime_ns
-    stage.run(Workspace.open(workspace.root), ProcessOptions(), Reporter())
+    stage.run(Workspace.open(workspace.root), Reporter())
     assert results(workspace) == whole
     assert workspace.matte_path(0).stat().st_mtime_ns == kept, "finished frames are not made again"
 
@@ -81,32 +80,32 @@ def test_a_cancelled_run_keeps_whole_frames_and_the_next_one_finishes(workspace:
     events = []
     cancelling = Reporter(events.append, cancelled=lambda: any(event.done >= 2 for event in events), interval_s=0)
     with pytest.raises(Cancelled):
-        stage.run(workspace, ProcessOptions(), cancelling)
+        stage.run(workspace, cancelling)
     made = list(workspace.root.glob("mattes/*.png"))
     assert 0 < len(made) < workspace.subject.frames
     for path in made:
         workspace.read_matte(int(path.stem))
-    stage.run(workspace, ProcessOptions(), Reporter())
+    stage.run(workspace, Reporter())
     assert len(results(workspace)) == 2 * workspace.subject.frames + 1
 
 
 def test_new_landmarks_make_the_results_stale_and_nothing_else_does(workspace: Workspace, scene) -> None:
-    stage.run(workspace, ProcessOptions(), Reporter())
+    stage.run(workspace, Reporter())
     before = results(workspace)
-    stage.run(workspace, ProcessOptions(), Reporter())
+    stage.run(workspace, Reporter())
     assert results(workspace) == before
     write_tracking(workspace, scene, [True] * len(scene.frames), shift=3.0)
-    stage.run(workspace, ProcessOptions(), Reporter())
+    stage.run(workspace, Reporter())
     assert results(workspace) != before
 
 
 def test_a_clip_without_any_face_passes_without_a_head(workspace: Workspace, scene) -> None:
     write_tracking(workspace, scene, [False] * len(scene.frames))
-    stage.run(workspace, ProcessOptions(), Reporter())
+    stage.run(workspace, Reporter())
     assert max(workspace.read_matte(index)[..., 0].max() for index in range(workspace.subject.frames)) == 0
 
 
 def test_tracking_of_another_clip_is_told(workspace: Workspace, scene) -> None:
     write_tracking(workspace, scene, [True] * 5)
     with pytest.raises(WorkspaceError, match=r"5 frames and the clip 12"):
-        stage.run(workspace, ProcessOptions(), Reporter())
+        stage.run(workspace, Reporter())

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+
+from .shapes import Float
+from .subject import Subject
 
 PIXEL_CENTRE = 0.5
 """The first pixel's centre, both ways. OpenCV counts it as 0: what comes from OpenCV gets this added, what goes to it
@@ -13,7 +16,11 @@ has it subtracted."""
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole camera. All lengths in pixels of its own picture."""
+    """A pinhole camera with square pixels. All lengths are in pixels of its own image.
+
+    Attributes:
+        principal_px: x and y; (0, 0) is the top left corner of the top left pixel.
+    """
 
     width: int
     height: int
@@ -25,9 +32,38 @@ class Camera:
         x, y = width / self.width, height / self.height
         return Camera(width, height, self.focal_px * x, (self.principal_px[0] * x, self.principal_px[1] * y))
 
+    def resized(self, factor: float) -> Camera:
+        """The same view `factor` times as large, sides rounded to full pixels.
 
-def project(camera: Camera, head_to_camera: np.ndarray, points_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels (…, 2) and depths (…) in metres of points (…, 3) in the head's frame."""
+        The right and lower edges absorb the rounding: the scale stays even, so nothing is distorted.
+        """
+        x, y = self.principal_px
+        width, height = (max(1, round(side * factor)) for side in (self.width, self.height))
+        return Camera(width, height, self.focal_px * factor, (x * factor, y * factor))
+
+    def cropped(self, x: int, y: int, width: int, height: int) -> Camera:
+        """The part of the image whose top left pixel is (x, y)."""
+        principal = (self.principal_px[0] - x, self.principal_px[1] - y)
+        return replace(self, width=width, height=height, principal_px=principal)
+
+    def to_source(self, subject: Subject) -> Camera:
+        """The camera of the full source frame, for this one of the working frame."""
+        crop, scale = subject.place, subject.scale
+        x, y = self.principal_px
+        return Camera(*subject.source_size, self.focal_px * scale, (crop.x + x * scale, crop.y + y * scale))
+
+    def to_working(self, subject: Subject) -> Camera:
+        """The camera of the working frame, for this one of the source frame: the inverse of `to_source`."""
+        crop, scale = subject.place, subject.scale
+        x, y = self.principal_px
+        principal = ((x - crop.x) / scale, (y - crop.y) / scale)
+        return Camera(subject.size, subject.size, self.focal_px / scale, principal)
+
+
+def project(
+    camera: Camera, head_to_camera: Float[np.ndarray, "4 4"], points_m: Float[np.ndarray, "*n 3"]
+) -> tuple[Float[np.ndarray, "*n 2"], Float[np.ndarray, "*n"]]:
+    """Pixels and depths in metres of points in the head's frame."""
     points = points_m @ head_to_camera[:3, :3].T + head_to_camera[:3, 3]
     depth = points[..., 2]
     return points[..., :2] / depth[..., None] * camera.focal_px + np.asarray(camera.principal_px), depth

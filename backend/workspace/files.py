@@ -48,8 +48,14 @@ def write_arrays(path: Path, **arrays: Any) -> None:
         np.savez(file, **{name: np.asarray(value) for name, value in arrays.items()})
 
 
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
+PROCESS_AGAIN = "run process on this workspace again (Track in Blender)"
+
+
+def read_arrays(path: Path, remedy: str = PROCESS_AGAIN) -> dict[str, np.ndarray]:
     """Read an `.npz`; never unpickles.
+
+    Args:
+        remedy: what makes the file.
 
     Raises:
         WorkspaceError: the file is missing or damaged.
@@ -58,9 +64,9 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as data:
             return {name: data[name] for name in data.files}
     except FileNotFoundError as error:
-        raise WorkspaceError(f"{path} is missing: run process on this workspace first.") from error
+        raise WorkspaceError(f"{path} is missing: {remedy}.") from error
     except Exception as error:
-        raise WorkspaceError(f"{path} is damaged ({error}): delete it and run process again.") from error
+        raise WorkspaceError(f"{path} is damaged ({error}): delete it and {remedy}.") from error
 
 
 def sha256_of(path: Path) -> str:

@@ -16,9 +16,13 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import WorkspaceError, storage_error
+from .animation import Animation
+from .checkpoint_index import newest_track
+from .face_mesh import FaceMesh
 from .files import lock_file, write_json
+from .head_track import HeadTrack
 from .images import read_image
-from .subject import FORMAT, AudioPiece, Crop, FrameCorrections, Subject, subject_id
+from .subject import FORMAT, Subject
 
 
 class Workspace:
@@ -64,20 +68,17 @@ class Workspace:
                     f"{root} was made by a newer SyncTalk (workspace format {found}, this one reads up to {FORMAT}): "
                     "update SyncTalk, or process the video again into another folder."
                 )
-            known = {item.name for item in dataclasses.fields(Subject)}
-            value = {name: item for name, item in value.items() if name in known}
-            value["crop"] = Crop(**value["crop"]) if value.get("crop") else None
-            value["corrections"] = FrameCorrections.of(value.get("corrections") or {})
-            value["audio_timeline"] = [AudioPiece(**piece) for piece in value.get("audio_timeline") or []]
-            value["source_size"] = tuple(value.get("source_size", (0, 0)))
-            value["id"] = subject_id(value)
-            return cls(root, Subject(**value))
+            subject = Subject.of(value)
+            subject.name = subject.name or root.name
+            return cls(root, subject)
         except FileNotFoundError as error:
             raise WorkspaceError(
                 f"{root} is not a workspace (no subject.json): run process on a video first."
             ) from error
         except (ValueError, KeyError, TypeError) as error:
-            raise WorkspaceError(f"{path} is damaged ({error}): restore it or process the video again.") from error
+            raise WorkspaceError(
+                f"{path} is damaged and cannot be read ({error!r}): restore it or process the video again."
+            ) from error
 
     def save(self) -> None:
         """Write subject.json."""
@@ -151,6 +152,18 @@ class Workspace:
         return self.root / "tracking.npz"
 
     @property
+    def face_mesh_path(self) -> Path:
+        return self.root / "face_mesh.npz"
+
+    @property
+    def footage(self) -> Path | None:
+        """Pattern of the full source frames, `%06d` for the frame; None where the workspace holds the crop alone."""
+        if self.subject.is_full_frame:
+            return self.root / "frames" / "%06d.jpg"
+        pattern = self.root / "footage" / "%06d.jpg"
+        return pattern if Path(str(pattern) % (self.subject.frames - 1)).exists() else None
+
+    @property
     def checkpoints(self) -> Path:
         return self.root / "checkpoints"
 
@@ -205,7 +218,52 @@ class Workspace:
                     f"{self.root}: the stage {name} is not finished: run process on this workspace first."
                 )
 
-    # -- pictures -----------------------------------------------------------------------------------------------
+    # -- records ------------------------------------------------------------------------------------------------
+
+    def head_track(self, *, refined: bool = True) -> HeadTrack:
+        """The head's motion and its camera: as the newest checkpoint has refined them, else as tracked.
+
+        Args:
+            refined: False for what depends on the tracker alone, such as a stage.
+
+        Raises:
+            WorkspaceError: the head was not tracked, or the file is damaged.
+        """
+        track = HeadTrack.read(self.tracking_path, self.subject.size)
+        head_sync = str(self.subject.stages.get("head_sync", {}).get("key", ""))
+        return track.refined_by(newest_track(self.checkpoints), head_sync) if refined else track
+
+    def footage_animation(self) -> Animation:
+        """The footage's own motion, with the clip's audio where there is any."""
+        track = self.head_track()
+        audio, offset_ms = self.aligned_audio
+        return Animation(
+            track.blendshapes,
+            track.head_to_camera,
+            track.camera,
+            np.arange(track.frames),
+            audio if audio.exists() else None,
+            offset_ms,
+            self.subject.fps,
+        )
+
+    def animation(self, path: Path) -> Animation:
+        """An `animation.npz` of this subject.
+
+        Raises:
+            WorkspaceError: it is missing, damaged, or of another subject.
+        """
+        return Animation.read(path, self.subject)
+
+    def face_mesh(self) -> FaceMesh:
+        """The face that Blender shows.
+
+        Raises:
+            WorkspaceError: the head was not tracked, or the file is damaged.
+        """
+        return FaceMesh.read(self.face_mesh_path)
+
+    # -- images -----------------------------------------------------------------------------------------------
 
     def read_frame(self, index: int) -> np.ndarray:
         """Working frame as (S, S, 3) uint8, RGB."""

@@ -9,6 +9,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..errors import WorkspaceError
+
 FORMAT = 1
 FPS = 25.0
 ALPHA_BACKGROUND = 128
@@ -50,9 +52,8 @@ class FrameCorrections:
     def of(cls, value: dict[str, Any]) -> FrameCorrections:
         """From what subject.json holds; fields that it has not yet, or that a newer version added, change nothing."""
         known = {item.name for item in dataclasses.fields(cls)}
-        found = cls(**{name: item for name, item in value.items() if name in known})
-        left, top = found.bars_px
-        return dataclasses.replace(found, bars_px=(left, top))
+        left, top = value.get("bars_px", (0, 0))
+        return cls(**{name: item for name, item in value.items() if name in known} | {"bars_px": (left, top)})
 
 
 AS_STORED = FrameCorrections()
@@ -98,6 +99,56 @@ class Subject:
     format: int = FORMAT
     id: str = ""
     """Lasting name of the subject, by which Blender finds its head in a scene wherever the folder lies."""
+
+    @classmethod
+    def of(cls, record: dict[str, Any]) -> Subject:
+        """From what subject.json holds; fields that a newer version added are left out.
+
+        Raises:
+            ValueError, KeyError, TypeError: the record is damaged.
+        """
+        known = {item.name for item in dataclasses.fields(cls)}
+        value = {name: item for name, item in record.items() if name in known}
+        width, height = value.get("source_size") or (0, 0)
+        crop = value.get("crop")
+        value |= {
+            "id": subject_id(record),
+            "name": str(value.get("name", "")).removesuffix(".synctalk"),
+            "source_size": (width, height),
+            "crop": Crop(**crop) if crop else None,
+            "corrections": FrameCorrections.of(value.get("corrections") or {}),
+            "audio_timeline": [AudioPiece(**piece) for piece in value.get("audio_timeline") or []],
+        }
+        return cls(**value)
+
+    @property
+    def place(self) -> Crop:
+        """Where the working frame lies in the source.
+
+        Raises:
+            WorkspaceError: the video was not processed yet.
+        """
+        if self.crop is None or not self.size or not self.frames:
+            raise WorkspaceError(
+                f"“{self.name}” is not processed yet: run process (Track in Blender) on its video first."
+            )
+        return self.crop
+
+    @property
+    def scale(self) -> float:
+        """Source pixels a pixel of the working frame."""
+        return self.place.size / self.size
+
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """Width and height of the source frame, less its last column or row where odd: video wants even sides."""
+        width, height = self.source_size
+        return width - width % 2, height - height % 2
+
+    @property
+    def is_full_frame(self) -> bool:
+        """Whether the working frame is the source frame itself, neither cropped nor scaled."""
+        return self.source_size == (self.size, self.size) and self.crop == Crop(0, 0, self.size)
 
     @property
     def first_test_frame(self) -> int:

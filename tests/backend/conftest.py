@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
+from tests.backend import shape_check
+
 # Shapes in signatures are checked at each call. Before anything of these rooms is imported.
-install_import_hook(["backend.workspace.poses"], "beartype.beartype")
+install_import_hook(["backend.workspace"], f"{shape_check.__name__}.checked")
 
 from tests.backend.made_up_head import MadeUp, make_face, make_motion, make_observed
 

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
+from jaxtyping import TypeCheckError
 from scipy.spatial.transform import Rotation
 
 from backend.evaluation.tracking.measures import rotation_jitter_deg
 from backend.head_sync.face_geometry import LEFT_PUPIL, RIGHT_PUPIL, head_frame
-from backend.workspace.poses import bridge_poses, make_poses, rotation_exp, similarity
+from backend.workspace.poses import bridge_poses, make_poses, project, rotation_exp, similarity
 from tests.backend.made_up_head import make_face, make_motion
 
 
 def test_rotation_exp_agrees_with_scipy_down_to_no_turn_at_all():
     vectors = np.array([[0.3, -0.2, 0.9], [1e-9, 0, 0], [0, 0, 0], [0, 3.0, 0]])
     np.testing.assert_allclose(rotation_exp(vectors), Rotation.from_rotvec(vectors).as_matrix(), atol=1e-12)
+
+
+def test_shapes_in_signatures_are_checked():
+    with pytest.raises(TypeCheckError, match="points"):
+        project(np.zeros((2, 4, 4)), np.zeros((5, 2)), 500.0, np.zeros(2))
+    with pytest.raises(TypeCheckError):
+        make_poses(np.zeros((2, 3, 3)), np.zeros((3, 3)))
 
 
 def test_similarity_undoes_a_known_one():

@@ -1,0 +1,72 @@
+"""The checkpoints of a head: their files, and what is read of them without torch: the refined track.
+
+A safetensors file is 8 bytes of header length, a JSON header, then the tensors' bytes, little-endian.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .shapes import Float
+
+_KINDS = {"F32": "<f4", "F64": "<f8"}
+_MAX_HEADER_BYTES = 100 << 20
+"""As safetensors itself has it."""
+
+
+@dataclass(frozen=True)
+class RefinedTrack:
+    """Poses and focal length as a training has refined them.
+
+    Attributes:
+        head_sync: key of the stage whose track it began from; empty in checkpoints of earlier versions.
+    """
+
+    head_to_camera: Float[np.ndarray, "n 4 4"]
+    focal_px: float
+    head_sync: str
+
+
+def checkpoint_paths(folder: Path) -> list[Path]:
+    """`step_*.safetensors` in the folder, the newest first."""
+    return sorted(
+        (path for path in folder.glob("step_*.safetensors") if re.fullmatch(r"step_\d{7,}", path.stem)), reverse=True
+    )
+
+
+def newest_track(folder: Path) -> RefinedTrack | None:
+    """The track of the newest checkpoint that can be read; None without one."""
+    for path in checkpoint_paths(folder):
+        try:
+            return read_track(path)
+        except (OSError, ValueError, KeyError, TypeError, struct.error):
+            continue  # damaged: `training.checkpoints` warns of it
+    return None
+
+
+def read_track(path: Path) -> RefinedTrack:
+    """The track of one checkpoint.
+
+    Raises:
+        OSError, ValueError, KeyError, TypeError, struct.error: the file is missing or damaged.
+    """
+    with open(path, "rb") as file:
+        length = struct.unpack("<Q", file.read(8))[0]
+        if length > _MAX_HEADER_BYTES:
+            raise ValueError(f"a header of {length} bytes")
+        header: dict[str, Any] = json.loads(file.read(length))
+        state = json.loads(header.pop("__metadata__")["state"])
+        if path.stat().st_size != 8 + length + max(entry["data_offsets"][1] for entry in header.values()):
+            raise ValueError("its length does not fit its header")
+        poses = header["poses"]
+        begin, end = poses["data_offsets"]
+        file.seek(8 + length + begin)
+        values = np.frombuffer(file.read(end - begin), _KINDS[poses["dtype"]]).reshape(poses["shape"])
+    return RefinedTrack(values.astype(np.float64), float(state["focal_px"]), str(state.get("head_sync", "")))

@@ -53,7 +53,7 @@ TYPICAL: dict[str, Typical] = {
     "portrait_sync": Typical(2.0, 0.043),
     "footage": Typical(0.5, 0.02),
     "loading frames": Typical(0.3, 0.008),
-    "carving the hull": Typical(3.5, 0.0),
+    "building the visual hull": Typical(3.5, 0.0),
     "choosing the focal length": Typical(1.0, 0.04),
     "saving the head": Typical(4.0, 0.0),
     "measuring mouth and eyes": Typical(3.5, 0.09),

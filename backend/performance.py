@@ -22,9 +22,9 @@ from .protocol import BLENDSHAPE_NAMES
 from .renderer.colour import to_straight_uint8
 from .renderer.render import Renderer
 from .training import checkpoints, readiness
-from .training import lip_gain as lip_response
 from .training.conditions import SHAPE, LipSource
 from .training.dataset import Tracking
+from .training.lip_gain import speech_gain
 from .workspace.camera import Camera
 from .workspace.files import key_of, read_arrays, write_json
 from .workspace.images import read_image, write_image
@@ -261,7 +261,7 @@ def spoken_by_own_sound(workspace: Workspace) -> np.ndarray:
     features = FrameFeatures(sound_blocks(path), workspace.subject.frames, offset_ms)
     model = speech.SpeechModel.load(workspace.root / "speech.safetensors")
     blendshapes = Tracking.read(workspace).blendshapes.copy()
-    blendshapes[:, speech.MOUTH_INDEX] = speech.predict(model, features, lip_response.amplitude(workspace))
+    blendshapes[:, speech.MOUTH_INDEX] = speech.predict(model, features, speech_gain(workspace))
     return blendshapes
 
 

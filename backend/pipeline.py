@@ -214,7 +214,7 @@ def train(
 def _announce_training(
     workspace: Workspace, preset: Preset, minutes: float | None, steps: int | None, reporter: Reporter
 ) -> None:
-    from .training import dataset, readiness, train
+    from .training import dataset, focal_search, readiness, train
 
     if steps is not None:
         reporter.plan(
@@ -222,9 +222,9 @@ def _announce_training(
         )  # how long refinements between the steps take is not known: better no time left than a wrong one
         return
     frames = min(dataset.FIRST_FRAMES, max(workspace.subject.first_test_frame, 1))
-    units: dict[str, float] = {"loading frames": frames, "carving the hull": 1}
+    units: dict[str, float] = {"loading frames": frames, train.HULL: 1}
     if preset.focal_factors:
-        units["choosing the focal length"] = (1 + len(preset.focal_factors)) * train.FOCAL_STEPS
+        units["choosing the focal length"] = (1 + len(preset.focal_factors)) * focal_search.STEPS
     units["training"] = 60 * (preset.minutes if minutes is None else minutes)
     units |= {train.SAVING: 1, readiness.STAGE: readiness.RENDERED}
     reporter.plan(units, clock="training")
@@ -254,7 +254,7 @@ def speak(
 ) -> dict[str, Any]:
     """New sound to an animation of the rig: `renders/NAME/animation.npz` and `speech.wav`."""
     from .face_sync.speak import speak as run
-    from .training.lip_gain import amplitude
+    from .training.lip_gain import speech_gain
 
     workspace = Workspace.open(root)
     workspace.require("media", "landmarks", "head_sync", "face_sync")
@@ -264,7 +264,7 @@ def speak(
         audio,
         folder,
         strength=strength,
-        amplitude=amplitude(workspace),
+        speech_gain=speech_gain(workspace),
         smoothing_ms=smoothing_ms,
         offset_ms=offset_ms,
         close_in_silence=close_in_silence,

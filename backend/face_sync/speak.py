@@ -31,7 +31,7 @@ def speak(
     out_dir: Path,
     *,
     strength: float = 1.0,
-    amplitude: float = 1.0,
+    speech_gain: float = 1.0,
     smoothing_ms: float = 0.0,
     offset_ms: float = 0.0,
     close_in_silence: bool = False,
@@ -46,7 +46,7 @@ def speak(
         workspace: processed up to `face_sync`.
         audio: a sound or video file of any length, rate and layout; None repeats the clip itself as tracked.
         strength: of the mouth's motion about its resting pose; 0 keeps it at rest, 1 is the subject's own.
-        amplitude: times which a new sound's mouth moves, for a head that opens less than it is asked to.
+        speech_gain: factor for the mouth's motion from new audio, for a head that opens less than it is asked to.
         smoothing_ms: width (full, at half height) of a Gaussian over the mouth's motion; 0 for none.
         offset_ms: how late the new sound runs: the mouth at t speaks what is heard at t + `offset_ms`.
         close_in_silence: shut the lips in pauses, where they otherwise rest as this subject's do.
@@ -83,7 +83,7 @@ def speak(
         features = FrameFeatures(
             guarded_items(sound_blocks, source, RATE, reporter=reporter, about=source), frames, offset_ms
         )
-        mouth = speech.predict(model, features, strength * amplitude)
+        mouth = speech.predict(model, features, strength * speech_gain)
     if close_in_silence:
         mouth = speech.closed_in_pauses(model, mouth, features)
     if smoothing_ms > 0:

@@ -1,4 +1,4 @@
-"""How far a trained head's lips open against what its blendshapes ask for: speech is driven that much stronger."""
+"""Lip gain: how far a trained head's lips open for what its blendshapes ask; speech is driven stronger to make up for it."""
 
 from __future__ import annotations
 
@@ -10,27 +10,28 @@ from ..workspace.files import write_json
 from ..workspace.store import Workspace
 from . import checkpoints
 
-MOST = 1.5
-"""Times the tracked motion at most: beyond that the field has seen nothing."""
+MAX_GAIN = 1.5
+"""Beyond this multiple of the tracked motion the field has no training data."""
 
-_FILE = "lip_response.json"
+_FILE, _OLD_FILE = "lip_gain.json", "lip_response.json"
 
 
-def keep(workspace: Workspace, lip_range: float | None) -> None:
-    """Remember of the newest checkpoint how far its lips open, drawn over real; None where no face was found."""
+def write_lip_range(workspace: Workspace, lip_range: float | None) -> None:
+    """Record the newest checkpoint's lip range, rendered over real; nothing where it is None (no face was found)."""
     newest = checkpoints.newest_path(workspace)
     if newest is not None and lip_range is not None:
         write_json(workspace.checkpoints / _FILE, {"checkpoint": newest.name, "lip_range": lip_range})
 
 
-def amplitude(workspace: Workspace) -> float:
-    """By what the mouth's motion is to be multiplied for the newest checkpoint to open as far as the subject: 1 to `MOST`;
-    1 where nothing was measured."""
+def speech_gain(workspace: Workspace) -> float:
+    """Factor for the mouth's motion with which the newest checkpoint opens as far as the subject, 1 to `MAX_GAIN`; 1 where
+    its lip range is not known."""
     newest = checkpoints.newest_path(workspace)
-    try:
-        kept = json.loads((workspace.checkpoints / _FILE).read_text(encoding="utf-8"))
-        if newest is None or kept["checkpoint"] != newest.name:
-            return 1.0
-        return float(np.clip(1 / max(float(kept["lip_range"]), 1e-3), 1.0, MOST))
-    except (OSError, ValueError, KeyError, TypeError):
-        return 1.0
+    for name in (_FILE, _OLD_FILE):
+        try:
+            record = json.loads((workspace.checkpoints / name).read_text(encoding="utf-8"))
+            if newest is not None and record["checkpoint"] == newest.name:
+                return float(np.clip(1 / max(float(record["lip_range"]), 1e-3), 1.0, MAX_GAIN))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return 1.0

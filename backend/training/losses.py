@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
-SPREAD_WEIGHT = 4e-5
-"""Of the rays' spread in the loss: a fog of half the samples becomes a surface, at 0.1 dB; 3e-4 costs 1.7 dB."""
+DISTORTION_WEIGHT = 4e-5
+"""Of the distortion loss (Mip-NeRF 360): half of the fog's samples become a surface, at 0.1 dB; 3e-4 costs 1.7 dB."""
 _WINDOW = 7
 _LUMA, _CONTRAST = 0.01**2, 0.03**2
 
@@ -20,11 +20,10 @@ def colour_loss(
 
 
 def structural_loss(predicted: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """How little patches are alike in structure: 1 - SSIM at full and at half size, the mean; 0 when equal.
+    """1 - SSIM, the mean of full and half size; 0 when equal.
 
-    It stands for LPIPS in the fine stage where LPIPS' weights are absent: like it, it asks for the contrast of a
-    neighbourhood and not for each pixel by itself, so a sharp edge a little off costs less than a blurred one.
-    SSIM as in Wang et al. 2004 with a flat window of 7 pixels.
+    It replaces LPIPS in the fine stage where LPIPS' weights are absent: both compare the contrast of neighbourhoods, so
+    a sharp edge that is slightly displaced costs less than a blurred one. SSIM (Wang et al. 2004) with a flat window.
 
     Args:
         predicted, truth: (P, 3, S, S) in [0, 1], S at least 14.
@@ -35,8 +34,8 @@ def structural_loss(predicted: torch.Tensor, truth: torch.Tensor) -> torch.Tenso
 
 
 def _ssim(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    def mean(picture: torch.Tensor) -> torch.Tensor:
-        return functional.avg_pool2d(picture, _WINDOW, 1)
+    def mean(image: torch.Tensor) -> torch.Tensor:
+        return functional.avg_pool2d(image, _WINDOW, 1)
 
     m, n = mean(one), mean(other)
     variances = (mean(one * one) - m * m).clamp(min=0) + (mean(other * other) - n * n).clamp(min=0)

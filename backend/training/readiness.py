@@ -29,8 +29,8 @@ from ..workspace.files import read_arrays, write_json
 from ..workspace.landmarks import eye_opening, lip_opening
 from ..workspace.store import Workspace
 from . import checkpoints
-from . import lip_gain as lip_response
 from .dataset import Tracking
+from .lip_gain import write_lip_range
 from .outlook import outlook
 
 FRAMES, BASES = 32, 4
@@ -98,7 +98,7 @@ def plan_frames(tracking: Tracking, first_test_frame: int) -> Plan:
 
 
 def measure(workspace: Workspace, reporter: Reporter) -> Readiness | None:
-    """Measure the newest checkpoint and keep the result; also how far its lips open, for `lip_response`.
+    """Measure the newest checkpoint and keep the result; also how far its lips open, for `lip_gain`.
 
     Returns:
         None, with a warning, where no landmarker is installed.
@@ -145,7 +145,7 @@ def measure(workspace: Workspace, reporter: Reporter) -> Readiness | None:
     )
     write_json(workspace.checkpoints / _FILE, found.to_json())
     reporter.info(summary(found))
-    lip_response.keep(workspace, _finite(range_ratio(lip_opening(rendered), lip_opening(real_mouth))))
+    write_lip_range(workspace, _finite(range_ratio(lip_opening(rendered), lip_opening(real_mouth))))
     return found
 
 

@@ -1,4 +1,4 @@
-"""The training loop of a head (Eq. 13): coarse, then fine, with the poses refined by the picture in between."""
+"""The training loop of a head (Eq. 13): coarse, then fine, with all poses refined in between."""
 
 from __future__ import annotations
 
@@ -9,48 +9,27 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..errors import ConsentError, SyncTalkError
-from ..evaluation.lpips import Lpips
+from ..errors import ConsentError
 from ..progress import Reporter, format_duration
-from ..protocol import BLENDSHAPE_NAMES
-from ..renderer.field import BLENDSHAPE_GAIN, Field, FieldConfig
 from ..renderer.kernels import get_kernel
-from ..renderer.rays import pixel_rays
 from ..renderer.render import Renderer
-from ..renderer.triplane import TriplaneLayout
 from ..workspace.files import key_of, read_arrays, write_arrays
 from ..workspace.store import Workspace
 from . import checkpoints
-from . import visual_hull as hull
 from .conditions import LipSource, heard_frames
-from .dataset import FramePool, Rays, Tracking, read_frame
-from .losses import SPREAD_WEIGHT, colour_loss, structural_loss
+from .dataset import FramePool, Rays, Tracking
+from .focal_search import choose_focal
+from .initial_field import initial_field
+from .monitor import Monitor, validation_split
+from .objective import PATCH_SIDE, BatchLoss, Objective
 from .occupancy import Occupancy
-from .pose_refinement import focal_step, refine_pose
 from .presets import Preset
-from .regions import EVERYWHERE, expression_region, eye_regions, lip_region
-from .watch import Watch, validation_split
+from .recovery import Diverged, recover
+from .schedule import ANNEAL, CHECKPOINT_SECONDS, EvaluationTimer, rate_decay
+from .track_refinement import refine_track
 
-CHECKPOINT_SECONDS = 30.0
-LOOK_SECONDS, LOOK_SHARE = 5.0, 0.05
-"""Between two looks at the head; longer where looking would take more than this share of the time."""
 PREPARING, SAVING = "preparing the kernels", "saving the head"
-COARSE_STEPS = ((250, 2, 24),)
-"""(until step, times the step length, samples a ray): a hull is thick: at first it is sampled coarsely but wholly."""
-ANNEAL = 0.85
-"""Share of the time from which the rates fall to a hundredth: what is learnt settles."""
-PATCH_SIDE = 32
-HULL_FRAMES = 48
-MOUTH_FRAMES = 1000
-"""Frames learnt from at which the preset's `mouth_weight` counts in full: of few frames a mouth is soon learnt by heart."""
-MOST_RECOVERIES = 3
-REFINEMENT_SHARE, REFINEMENT_TRIAL = 0.25, 12
-"""Poses are refined where that takes no more than this share of the time, as so many frames foretell."""
-FOCAL_STEPS = 500
-FOCAL_GAIN_DB = 0.3
-"""A focal length must be better by this than the tracked one, which knows more of the clip than a short training."""
-FOCAL_SIGMA = 0.1
-"""How far, as a share, the tracked focal length is expected to be off; no step is larger."""
+HULL = "building the visual hull"
 
 
 @dataclass
@@ -73,12 +52,12 @@ def train(
     steps: int | None = None,
     further: bool = False,
 ) -> TrainResult:
-    """Train the workspace's head, or go on from its last checkpoint.
+    """Train the workspace's head, or resume from its last checkpoint.
 
     Args:
-        minutes: training time, the preset's own when None; what an earlier run of this training took is part of it.
-        steps: this many steps instead, however long they take.
-        further: where the earlier training was complete, train for so many minutes or steps on top of it.
+        minutes: training time, the preset's when None; it includes what an earlier run of this training took.
+        steps: train this many steps instead, however long they take.
+        further: where the earlier training is complete, add these minutes or steps to it.
 
     Raises:
         ConsentError: the consent of the person shown is not recorded.
@@ -93,12 +72,8 @@ def train(
     minutes = minutes if minutes is not None else preset.minutes
     with Trainer(workspace, preset, reporter, minutes, seed, device, steps) as trainer:
         if further:
-            trainer.add_to_complete()
+            trainer.extend_if_complete()
         return trainer.run()
-
-
-class Diverged(Exception):
-    """A loss or a weight is not a number any more."""
 
 
 class Trainer:
@@ -122,39 +97,34 @@ class Trainer:
         self.tracking = Tracking.read(workspace)
         self.lips = LipSource.of_clip(workspace, preset.lips)
         self.conditions = self.lips.clip_conditions(workspace, self.tracking.blendshapes)
-        # The same of all that the networks see; sound's features come in standard deviations.
-        self._noise = torch.full((self.conditions.shape[1],), preset.blendshape_noise * BLENDSHAPE_GAIN)
-        self._noise[: len(BLENDSHAPE_NAMES)] = preset.blendshape_noise
         usable = self.tracking.valid[: workspace.subject.first_test_frame]
         if self.lips.inputs:  # Lips that follow the audio learn nothing where it is dead.
             usable = usable & heard_frames(workspace)[: len(usable)]
-        usable = np.flatnonzero(usable)
-        self.learnt, kept_out = validation_split(usable)
-        self.mouth_weight = 1 + (preset.mouth_weight - 1) * min(1.0, len(self.learnt) / MOUTH_FRAMES)
-        self.pool = FramePool(workspace, self.tracking, self.learnt, preset.size)
-        self.camera = self.tracking.camera.scaled(self.pool.size, self.pool.size)
+        self.training_frames, validation_frames = validation_split(np.flatnonzero(usable))
+        self.objective = Objective(preset, self.kernel, self.device, self.conditions, len(self.training_frames))
+        self.pool = FramePool(workspace, self.tracking, self.training_frames, preset.size)
         # Not tracking.npz's: an earlier training has refined those.
         tracked = read_arrays(workspace.root / "head_sync.npz")
         self.poses = tracked["head_to_camera"].copy()
-        self.step, self.elapsed_s, self.refined, self.skipped, self.slower = 0, 0.0, 0, 0.0, 1.0
+        self.step, self.elapsed_s, self.refined, self.skipped, self.rate_scale = 0, 0.0, 0, 0.0, 1.0
         self.complete = False
-        # A quarter of a gigabyte, read only for a recipe that has a fine stage.
-        lpips = Lpips.load() if preset.fine_weight > 0 else None
-        self.lpips = None if lpips is None else lpips.to(self.device)
-        self.watch = Watch(workspace, self.learnt, kept_out, self.camera)
-        self._set_focal(float(tracked["focal_px"]))
+        self._saved = 0.0  # time of the last checkpoint
+        self._since = 0  # step of the last refinement: a plateau before it may be due to the poses
+        self.camera = self.tracking.camera.scaled(self.pool.size, self.pool.size)
+        self.monitor = Monitor(workspace, self.training_frames, validation_frames, self.camera)
+        self.set_focal(float(tracked["focal_px"]))
         checkpoint = checkpoints.load_newest(workspace, reporter)
         if checkpoint is not None and checkpoint.state.get("made_by") != self._made_by():
             checkpoint = None  # of other poses or another recipe
         self.pool.begin(reporter, 0 if checkpoint is None else checkpoint.state["step"])
         if checkpoint is None:
-            self._choose_focal()
-            self._begin()
+            choose_focal(self)
+            self.begin()
             self._write_poses()  # an earlier training may have left its own there
         else:
-            self._restore(checkpoint)
-            self.reporter.info(f"Going on from step {self.step} ({format_duration(self.elapsed_s)} of training done).")
-        self.watch.begin(self.step)
+            self.restore(checkpoint)
+            self.reporter.info(f"Resuming from step {self.step} ({format_duration(self.elapsed_s)} of training done).")
+        self.monitor.begin(self.step)
 
     def __enter__(self) -> Trainer:
         return self
@@ -165,91 +135,43 @@ class Trainer:
     # -- state ------------------------------------------------------------------------------------------------------
 
     def _made_by(self) -> str:
-        """What a checkpoint must be made of to be gone on with: the clip as preprocessed, and the recipe."""
+        """What a checkpoint must be made of to be resumed: the clip as preprocessed, and the recipe."""
         stages = self.workspace.subject.stages
         keys = [stages[name]["key"] for name in ("media", "head_sync", "face_sync", "portrait_sync")]
         return key_of(*keys, list(asdict(self.preset).items()))
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """An untrained field, in place of all checkpoints."""
         for old in self.workspace.checkpoints.glob("*"):
             old.unlink()
-        self.reporter.progress("carving the hull", 0, 1, "hulls")
-        mattes, poses = [], []
-        for frame in list(self.pool.held)[:HULL_FRAMES]:
-            matte = np.zeros((self.pool.size, self.pool.size), np.uint8)
-            height, width = frame.alpha.shape
-            matte[frame.y0 : frame.y0 + height, frame.x0 : frame.x0 + width] = frame.alpha
-            mattes.append(matte)
-            poses.append(self.poses[frame.index])
-        face, preset = self.tracking.face_head_m, self.preset
-        low, side = hull.head_box(mattes, poses, self.camera, face)
-        config = FieldConfig(
-            box_low_m=tuple(float(value) for value in low),
-            box_size_m=float(side),
-            step_m=float(side) / 64,
-            lip_region=lip_region(face) if preset.gated else EVERYWHERE,
-            expression_region=expression_region(face) if preset.gated else EVERYWHERE,
-            blendshape_centre=tuple(float(value) for value in self.tracking.blendshapes[self.learnt].mean(0)),
-            expression=preset.expression_names,
-            lip_inputs=self.lips.inputs,
-            layout=TriplaneLayout(preset.levels, preset.log2_table_size, 16, preset.finest_resolution),
-        )
-        self.field = Field(config).to(self.device)
-        occupied = torch.from_numpy(hull.carve(mattes, poses, self.camera, low, side, config.occupancy_cells, face))
-        self.field.set_occupied(occupied.to(self.device))
-        self.occupancy = Occupancy(occupied.to(self.device))
-        self.reporter.progress("carving the hull", 1, 1, "hulls")
+        self.reporter.progress(HULL, 0, 1, "hulls")
+        centre = self.tracking.blendshapes[self.training_frames].mean(0)
+        face = self.tracking.face_head_m
+        field, hull = initial_field(self.pool, self.poses, self.camera, face, centre, self.lips.inputs, self.preset)
+        self.field = field.to(self.device)
+        self.occupancy = Occupancy(hull.to(self.device))
+        self.reporter.progress(HULL, 1, 1, "hulls")
         self._make_optimiser()
-        self._reseed()
+        self.reseed()
 
-    def _choose_focal(self) -> None:
-        """Try the preset's focal lengths by a short training each: landmarks can hardly tell it, the picture can.
-
-        Depths follow the focal length, so that the head keeps its place and size in the picture.
-        """
-        focal_px, poses = self.tracking.camera.focal_px, self.poses.copy()
-        tried: dict[float, float] = {}
-        factors = (1.0, *self.preset.focal_factors) if self.preset.focal_factors else ()
-        for number, factor in enumerate(factors):
-            self._try_focal(focal_px * factor, poses, factor)
-            self._begin()
-            for step in range(FOCAL_STEPS):
-                self._train_step()
-                done = number * FOCAL_STEPS + step + 1
-                self.reporter.progress("choosing the focal length", done, len(factors) * FOCAL_STEPS, "steps")
-            self._look(0.0)
-            tried[factor] = self.psnr
-        best = max(tried, key=lambda factor: tried[factor], default=1.0)
-        if tried and tried[best] < tried[1.0] + FOCAL_GAIN_DB:
-            best = 1.0
-        self._try_focal(focal_px * best, poses, best)
-        if tried:
-            said = ", ".join(f"{focal_px * factor:.0f} px: {psnr:.2f} dB" for factor, psnr in tried.items())
-            self.reporter.info(f"Focal length {focal_px * best:.0f} px by the picture ({said}).")
-
-    def _try_focal(self, focal_px: float, poses: np.ndarray, factor: float) -> None:
-        self.step = 0
-        self.poses = poses.copy()
-        self.poses[:, 2, 3] *= factor
-        self._set_focal(focal_px)
-
-    def _restore(self, checkpoint: checkpoints.Checkpoint) -> None:
+    def restore(self, checkpoint: checkpoints.Checkpoint) -> None:
+        """Everything as it was when the checkpoint was saved."""
         self.field = checkpoint.field(self.device)
         self._make_optimiser()
         checkpoints.restore_optimiser(checkpoint, self.field, self.optimiser)
         self.poses = checkpoint.head_to_camera.copy()
-        self._set_focal(checkpoint.focal_px)
+        self.set_focal(checkpoint.focal_px)
         state = checkpoint.state
         self.step, self.elapsed_s, self.refined = state["step"], state["elapsed_s"], state["refined"]
-        self.skipped, self.slower = state.get("skipped", 0.0), state.get("slower", 1.0)
+        self.skipped, self.rate_scale = state.get("skipped", 0.0), state.get("slower", 1.0)
         self.complete = state.get("complete", False)
         used = checkpoint.tensors["used"].float().to(self.device)
         self.occupancy = Occupancy((checkpoint.tensors["hull"] > 0).to(self.device), used)
-        self._reseed()
+        self.reseed()
 
-    def _reseed(self) -> None:
-        """A resumed run goes on with other rays than those it began with."""
-        self.rng = np.random.default_rng([self.seed, self.step])
+    def reseed(self, *more: int) -> None:
+        """A resumed run draws other rays than those it began with."""
+        self.rng = np.random.default_rng([self.seed, self.step, *more])
         torch.manual_seed(self.seed + self.step)
 
     def _make_optimiser(self) -> None:
@@ -264,21 +186,27 @@ class Trainer:
             fused=True,
         )
 
-    def add_to_complete(self) -> None:
-        """Where the training is complete, let the limit count from here."""
+    def set_focal(self, focal_px: float) -> None:
+        self.tracking.camera = replace(self.tracking.camera, focal_px=focal_px)
+        self.camera = self.tracking.camera.scaled(self.pool.size, self.pool.size)
+        self.monitor.camera = self.camera
+
+    def extend_if_complete(self) -> None:
+        """Where the training is complete, count the limit from here."""
         if self.complete or self.share >= 1:
             self.limit_s += self.elapsed_s
             self.limit_steps = None if self.limit_steps is None else self.limit_steps + self.step
             self.skipped = 0.0
 
-    def _save(self) -> Path:
+    def save(self) -> Path:
+        """Write a checkpoint."""
         state = {
             "complete": self.complete,
             "preset": self.preset.name,
             "elapsed_s": self.elapsed_s,
             "refined": self.refined,
             "skipped": self.skipped,
-            "slower": self.slower,
+            "slower": self.rate_scale,
             "psnr": self.psnr,
             "lips": asdict(self.lips),
             "made_by": self._made_by(),
@@ -286,16 +214,24 @@ class Trainer:
         }
         occupancy = {"hull": self.occupancy.hull.to(torch.uint8), "used": self.occupancy.used.half()}
         focal_px = self.tracking.camera.focal_px
+        self._saved = time.monotonic()
         return checkpoints.save(
             self.workspace, self.field, self.optimiser, self.poses, focal_px, self.step, state, occupancy
         )
+
+    def _write_poses(self) -> None:
+        """Write the refined poses to the workspace: rig, new speech and test frames use them."""
+        arrays = read_arrays(self.workspace.tracking_path)
+        arrays["head_to_camera"] = self.poses
+        arrays["focal_px"] = np.array(self.tracking.camera.focal_px)
+        write_arrays(self.workspace.tracking_path, **arrays)
 
     # -- the loop ---------------------------------------------------------------------------------------------------
 
     @property
     def psnr(self) -> float:
-        """Of the frames kept out, when last looked at; 0 before."""
-        return self.watch.looks[-1].psnr_validation if self.watch.looks else 0.0
+        """Of the validation frames at the last evaluation; 0 before."""
+        return self.monitor.records[-1].psnr_validation if self.monitor.records else 0.0
 
     @property
     def share(self) -> float:
@@ -303,239 +239,130 @@ class Trainer:
         done = self.step / self.limit_steps if self.limit_steps is not None else self.elapsed_s / self.limit_s
         return done + self.skipped
 
-    def _tell(self) -> None:
-        message = f"step {self.step}"
-        if self.watch.looks:
-            message += f", PSNR {self.psnr:.1f} dB"
-        message += self.watch.pace(self.step, time.monotonic())
-        if self.limit_steps is not None:
-            self.reporter.progress(
-                "training", min(self.share, 1) * self.limit_steps, self.limit_steps, "steps", message
-            )
-        else:
-            self.reporter.progress("training", min(self.share, 1) * self.limit_s, self.limit_s, "s", message)
-
     def run(self) -> TrainResult:
-        """Train until the time is used up, or until the frames kept out gain nothing any more."""
-        recoveries = 0
-        pause_s, look_s = LOOK_SECONDS, np.inf
+        """Train until the time is used up, or until the validation frames gain nothing more."""
         if self.share < 1:
             self._prepare()
             self.complete = False
-        saved = looked = time.monotonic()
-        started, step_then = time.monotonic() - self.elapsed_s, self.step
-        self._tell()
+        self._start_clock()
+        self._saved, timer, recoveries = time.monotonic(), EvaluationTimer(self.step), 0
+        self._report_progress()
         while self.share < 1:
-            if self.refined < len(self.preset.refinements) and self.share >= self.preset.refinements[self.refined]:
-                self._refine_poses()
-                self.refined += 1
-                self.elapsed_s = time.monotonic() - started
-                self._save()  # a minute's work on a long clip
-                saved = time.monotonic()
+            self._refine_if_due()
             try:
                 self._set_rates(min(self.share, 1.0))
-                self._train_step()
+                self.train_step()
+                self._read_clock()
+                if timer.is_due():
+                    self._evaluate(timer)
             except Diverged as error:
                 recoveries += 1
-                self._recover(error, recoveries)
-                started = time.monotonic() - self.elapsed_s
+                recover(self, error, recoveries)
+                self._start_clock()
                 continue
-            self.elapsed_s = time.monotonic() - started
-            now = time.monotonic()
-            if now - looked > pause_s:
-                self._look((self.step - step_then) / (now - looked))
-                looked, step_then = time.monotonic(), self.step
-                look_s = min(look_s, looked - now)  # the first one reads its frames
-                pause_s = max(LOOK_SECONDS, look_s / LOOK_SHARE)
-                if self.watch.has_collapsed():
-                    recoveries += 1
-                    self._recover(Diverged("the head has fallen apart"), recoveries)
-                    started = time.monotonic() - self.elapsed_s
-                    continue
-                self._stop_early()
-            if now - saved > min(CHECKPOINT_SECONDS, self.limit_s / 6):
-                self._save()
-                saved = time.monotonic()
+            if time.monotonic() - self._saved > min(CHECKPOINT_SECONDS, self.limit_s / 6):
+                self.save()
             if self.step % 10 == 0 and self.share < 1:
-                self._tell()
-        self._tell()
+                self._report_progress()
+        self._report_progress()
         self.reporter.progress(SAVING, 0, 1, "heads")
-        self._look((self.step - step_then) / max(time.monotonic() - looked, 1e-3))
+        self.evaluate(timer.steps_per_s(self.step))
         self.complete = True
-        path = self._save()
+        path = self.save()
         self.reporter.progress(SAVING, 1, 1, "heads")
         return TrainResult(self.step, self.elapsed_s / 60, self.psnr, path)
 
-    def _prepare(self) -> None:
-        """Have the kernels compiled before the clock starts: the first time on a computer takes half a minute.
+    def _start_clock(self) -> None:
+        self._started = time.monotonic() - self.elapsed_s
 
-        The step is not a training's: its gradients go nowhere.
+    def _read_clock(self) -> None:
+        self.elapsed_s = time.monotonic() - self._started
+
+    def _report_progress(self) -> None:
+        message = f"step {self.step}"
+        if self.monitor.records:
+            message += f", PSNR {self.psnr:.1f} dB"
+        message += self.monitor.pace(self.step, time.monotonic())
+        limit, unit = (self.limit_s, "s") if self.limit_steps is None else (self.limit_steps, "steps")
+        self.reporter.progress("training", min(self.share, 1) * limit, limit, unit, message)
+
+    def _prepare(self) -> None:
+        """Compile the kernels before the clock starts: the first time on a computer takes half a minute.
+
+        The gradients of this step are discarded.
         """
         self.reporter.progress(PREPARING, 0, 1, "kernels", "the first time on a computer takes half a minute")
-        self._loss()[0].backward()
+        self._batch_loss().loss.backward()
         self.optimiser.zero_grad(set_to_none=True)
-        frame = self.learnt[0]
+        frame = self.training_frames[0]
         Renderer(self.field, self.kernel).render(self.camera, self.poses[frame], self.conditions[frame])
         self.field.train()
-        self._reseed()
+        self.reseed()
         self.reporter.progress(PREPARING, 1, 1, "kernels")
 
-    def _look(self, steps_per_s: float) -> None:
-        renderer = Renderer(self.field, self.kernel)
-        self.watch.look(renderer, self.poses, self.conditions, self.step, self.elapsed_s / 60, steps_per_s)
-        self.field.train()
-        self.reporter.preview(str(self.watch.preview))
-
-    def _stop_early(self) -> None:
-        """Where the frames kept out gain nothing more, the rest of the time is left out, but for the last settling."""
-        refined = self.refined == len(self.preset.refinements)
-        if refined and not self.skipped and self.share < ANNEAL and self.watch.has_learnt_what_it_can(self._since):
-            self.skipped = ANNEAL - self.share
-            self.reporter.info(
-                f"The frames kept out of training gain nothing more at step {self.step}: it settles and ends early."
-            )
-
-    _since = 0
-    """Step of the last refinement: before it a standstill may be the poses'."""
-
-    def _recover(self, error: Diverged, times: int) -> None:
-        """Back to the last checkpoint, with slower rates.
-
-        Raises:
-            SyncTalkError: there is none, or it has happened too often.
-        """
-        checkpoint = checkpoints.load_newest(self.workspace, self.reporter)
-        if checkpoint is None or times > MOST_RECOVERIES:
-            raise SyncTalkError(
-                f"Training diverged at step {self.step} ({error}): run train again; if it happens again, look for "
-                "broken frames in reports/training.png and report it with the clip's size and length."
-            ) from error
-        step = self.step
-        self._restore(checkpoint)
-        self.watch.begin(self.step)
-        self.slower *= 0.5
-        self.rng = np.random.default_rng([self.seed, self.step, times])
-        self.reporter.warning(
-            f"Training diverged at step {step} ({error}): it goes on from step {self.step} at half the rate."
-        )
-
     def _set_rates(self, share: float) -> None:
-        decay = 0.1**share if share < ANNEAL else 0.1**share * ((1 - share) / (1 - ANNEAL) * 0.9 + 0.1)
-        self.optimiser.param_groups[0]["lr"] = self.preset.grid_rate * decay * self.slower
-        self.optimiser.param_groups[1]["lr"] = self.preset.network_rate * decay * self.slower
+        decay = rate_decay(share) * self.rate_scale
+        self.optimiser.param_groups[0]["lr"] = self.preset.grid_rate * decay
+        self.optimiser.param_groups[1]["lr"] = self.preset.network_rate * decay
 
     def _rays(self) -> tuple[Rays, int]:
-        """Rays of one step, and how many patches lie at their end."""
+        """Rays of one step, and how many patches are at their end."""
         preset = self.preset
         patches = preset.fine_patches if preset.fine_weight > 0 and self.share >= preset.fine else 0
         rays = max(1, preset.rays_per_image - patches * PATCH_SIDE**2 // preset.images_per_step)
-        given = preset.images_per_step, rays, preset.feature_share, patches, PATCH_SIDE
-        return self.pool.sample(self.rng, *given), patches
+        arguments = preset.images_per_step, rays, preset.feature_share, patches, PATCH_SIDE
+        return self.pool.sample(self.rng, *arguments), patches
 
-    def _train_step(self) -> None:
-        # Looked for in the weights as well: compiled code may take a number that is none for any other.
+    def _batch_loss(self) -> BatchLoss:
+        return self.objective.loss(self.field, *self._rays(), self.poses, self.camera, self.step)
+
+    def train_step(self) -> None:
+        """
+        Raises:
+            Diverged: a weight or the loss is not finite.
+        """
+        # The weights are checked as well: code compiled with fast maths may treat NaN as a number.
         if self.step % 10 == 0 and not all(torch.isfinite(weight.sum()) for weight in self.field.parameters()):
-            raise Diverged("a weight is not a number")
-        loss, positions, weights = self._loss()
+            raise Diverged("a weight is not finite")
+        batch = self._batch_loss()
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        if not np.isfinite(float(loss.detach())):
-            raise Diverged("the loss is not a number")
+        batch.loss.backward()
+        if not np.isfinite(float(batch.loss.detach())):
+            raise Diverged("the loss is not finite")
         self.optimiser.step()
-        self.occupancy.remember(self.field, self.step, positions, weights)
+        self.occupancy.remember(self.field, self.step, batch.positions, batch.weights)
         self.step += 1
         self.pool.advance(self.step)
 
-    def _loss(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """The loss of a new batch of rays, and its samples' places (M, 3) in the unit cube and weights (M)."""
-        field, device = self.field, self.device
-        rays, patches = self._rays()
-        total = len(rays.u)
-        poses = np.repeat(self.poses[rays.frames], rays.counts, axis=0)
-        origins, directions = pixel_rays(self.camera, poses, rays.u, rays.v)
-        towards = torch.from_numpy(directions).to(device)
-        grid = field.grid(max_samples=self.preset.max_samples)
-        for until, times, count in COARSE_STEPS:
-            if self.step < until:
-                grid = field.grid(times, min(count, self.preset.max_samples))
-                break
-        start = field.in_cube(torch.from_numpy(origins).to(device))
-        samples = self.kernel.march(start, towards, grid, torch.rand(total, device=device))
-        conditions = torch.from_numpy(self.conditions[rays.frames])
-        conditions = (conditions + self._noise * torch.randn_like(conditions)).to(device)
-        # Samples lie frame after frame, because rays do.
-        starts = samples.offsets.cpu()[torch.from_numpy(np.concatenate([[0], np.cumsum(rays.counts)]))]
-        networks = field.networks(conditions)
-        density, colour, _ = self.kernel.shade(samples, towards, starts, field.tables, field.config.layout, networks)
-        rgba, weights, spread = self.kernel.composite(density * samples.fade, colour, samples, grid.step)
-
-        alpha, target = torch.from_numpy(rays.alpha).to(device), torch.from_numpy(rays.colour).to(device)
-        background = torch.rand(total, 3, device=device)
-        in_patches = patches * PATCH_SIDE**2
-        if patches:  # one colour a patch, or its structure would be the background's noise
-            background[-in_patches:] = torch.rand(patches, 3, device=device).repeat_interleave(PATCH_SIDE**2, 0)
-        predicted = rgba[:, :3] + (1 - rgba[:, 3:]) * background
-        truth = alpha * target + (1 - alpha) * background
-        at_mouth = torch.from_numpy(rays.at_mouth).to(device)
-        loss = colour_loss(predicted, truth, at_mouth, self.mouth_weight) + SPREAD_WEIGHT * spread.mean()
-        if patches:
-            loss = loss + self.preset.fine_weight * self._perceptual(predicted[-in_patches:], truth[-in_patches:])
-        return loss, samples.positions, weights
-
-    def _perceptual(self, predicted: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-        """The second term of Eq. 13, of (P·S², 3) patches: LPIPS, or `structural_loss` where its weights are absent."""
-        one, other = (
-            value.reshape(-1, PATCH_SIDE, PATCH_SIDE, 3).permute(0, 3, 1, 2).clamp(0, 1) for value in (predicted, truth)
-        )
-        if self.lpips is None:
-            return structural_loss(one, other)
-        return self.lpips(one, other).mean()
-
-    # -- poses ------------------------------------------------------------------------------------------------------
-
-    def _refine_poses(self) -> None:
-        """Align every valid frame, the held-out ones too: a pose is what the tracker says of a picture, not learnt.
-
-        All frames together then say by their perspective how the focal length should change; depths follow it.
-        """
+    def evaluate(self, steps_per_s: float) -> None:
+        """Measure training and validation frames, and show the preview."""
         renderer = Renderer(self.field, self.kernel)
-        regions = (lip_region(self.tracking.face_head_m), *eye_regions(self.tracking.face_head_m))
-        held = {frame.index: frame for frame in self.pool.held}
-        frames, found, tracked = np.flatnonzero(self.tracking.valid), [], self.poses.copy()
-        begun = time.monotonic()
-        for done, index in enumerate(frames.tolist(), 1):
-            frame = held.get(index) or read_frame(self.workspace, self.tracking, index, self.pool.size)
-            refined = refine_pose(
-                renderer, self.camera, self.poses[index], self.conditions[index], frame, regions, self.rng
-            )
-            self.poses[index] = refined.pose
-            found.append(refined)
-            needed = (time.monotonic() - begun) / done * len(frames)
-            if done == REFINEMENT_TRIAL and self.limit_steps is None and needed > REFINEMENT_SHARE * self.limit_s:
-                self.poses = tracked
-                self.reporter.info(
-                    "Poses are not refined by the picture: so short a training has better use of its time."
-                )
-                return
-            self.reporter.progress("refining poses by the picture", done, len(frames))
-        change = float(np.exp(np.clip(focal_step(found, FOCAL_SIGMA), -FOCAL_SIGMA, FOCAL_SIGMA)))
-        self.poses[frames, 2, 3] *= change
-        self._set_focal(self.tracking.camera.focal_px * change)
-        self.reporter.info(
-            f"Poses refined by the picture; focal length {self.tracking.camera.focal_px:.0f} px ({change - 1:+.1%})."
-        )
+        self.monitor.evaluate(renderer, self.poses, self.conditions, self.step, self.elapsed_s / 60, steps_per_s)
         self.field.train()
-        self._since = self.step
-        self._write_poses()
+        self.reporter.preview(str(self.monitor.preview))
 
-    def _set_focal(self, focal_px: float) -> None:
-        self.tracking.camera = replace(self.tracking.camera, focal_px=focal_px)
-        self.camera = self.tracking.camera.scaled(self.pool.size, self.pool.size)
-        self.watch.camera = self.camera
+    def _evaluate(self, timer: EvaluationTimer) -> None:
+        """
+        Raises:
+            Diverged: the head has collapsed.
+        """
+        began = time.monotonic()
+        self.evaluate(timer.steps_per_s(self.step))
+        timer.ended(self.step, time.monotonic() - began)
+        if self.monitor.has_collapsed():
+            raise Diverged("the head has collapsed")
+        all_refined = self.refined == len(self.preset.refinements)
+        if all_refined and not self.skipped and self.share < ANNEAL and self.monitor.has_plateaued(self._since):
+            self.skipped = ANNEAL - self.share  # only the final annealing is left
+            self.reporter.info(f"The validation frames gain nothing more at step {self.step}: training ends early.")
 
-    def _write_poses(self) -> None:
-        """Make the refined poses the workspace's own: rig, new speech and held-out frames take them from there."""
-        arrays = read_arrays(self.workspace.tracking_path)
-        arrays["head_to_camera"] = self.poses
-        arrays["focal_px"] = np.array(self.tracking.camera.focal_px)
-        write_arrays(self.workspace.tracking_path, **arrays)
+    def _refine_if_due(self) -> None:
+        if self.refined == len(self.preset.refinements) or self.share < self.preset.refinements[self.refined]:
+            return
+        if refine_track(self):
+            self.field.train()
+            self._since = self.step
+            self._write_poses()
+        self.refined += 1
+        self._read_clock()
+        self.save()  # refinement takes a minute on a long clip

@@ -30,7 +30,7 @@ def head_box(
         face_head_m: (478, 3), the subject's face: where the shell is looked for.
     """
     low = np.array([-SEARCH_SIZE_M / 2, -SEARCH_SIZE_M * 0.6, -SEARCH_SIZE_M / 2])
-    hull = carve(alphas, poses, camera, low, SEARCH_SIZE_M, cells, face_head_m)
+    hull = visual_hull(alphas, poses, camera, low, SEARCH_SIZE_M, cells, face_head_m)
     found = np.argwhere(hull)
     if not len(found):
         return np.array([-0.15, -0.2, -0.15]), 0.3
@@ -40,7 +40,7 @@ def head_box(
     return (first + last) / 2 - side / 2, side
 
 
-def carve(
+def visual_hull(
     alphas: list[np.ndarray],
     poses: list[np.ndarray],
     camera: Camera,

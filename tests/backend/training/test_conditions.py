@@ -87,7 +87,7 @@ def test_lips_that_follow_the_audio_learn_nothing_where_it_is_dead(processed_onc
     learnt = {}
     for lips in ("shape", "log-mel"):
         preset = PRESETS["preview"].changed([f"lips={lips}", "refinements="])
-        learnt[lips] = Trainer(workspace, preset, Reporter(), 1.0, 0, "cpu", steps=1).learnt % 50
+        learnt[lips] = Trainer(workspace, preset, Reporter(), 1.0, 0, "cpu", steps=1).training_frames % 50
     assert (learnt["log-mel"] >= 10).all()
     assert (learnt["shape"] < 10).any(), "a head with its lips from the picture sees all frames"
 

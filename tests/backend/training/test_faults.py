@@ -109,7 +109,7 @@ def test_a_full_disk_at_a_checkpoint_is_one_sentence_and_training_goes_on_when_t
     small_disk(512 << 20)
     done = run(root, "train", workspace, "--steps", before[0] + 5)
     assert done.returncode == 0, done.stderr
-    assert f"Going on from step {before[0]} " in done.stderr
+    assert f"Resuming from step {before[0]} " in done.stderr
     assert steps_in(workspace)[0] == before[0] + 5
 
 
@@ -126,16 +126,16 @@ def test_a_write_that_fails_for_want_of_space_leaves_the_checkpoint_before(train
         return write
 
     with trainer(trained, before[0] + 5) as made:
-        made._train_step()
+        made.train_step()
         with monkeypatch.context() as patch:
             # As the library says it, whose errors are no OSErrors, or as Python says it: whoever writes.
             library = "Error while serializing: I/O error: No space left on device (os error 28)"
             patch.setattr(checkpoints, "save_file", full(SafetensorError, library), raising=False)
             patch.setattr(Path, "write_bytes", full(OSError, errno.ENOSPC, "No space left on device"))
             with pytest.raises(StorageError, match="The disk is full while writing .*step_"):
-                made._save()
+                made.save()
         assert steps_in(trained) == before and not hidden(trained)
-        made._save()
+        made.save()
         assert steps_in(trained)[0] == before[0] + 1
     with trainer(trained, before[0] + 5) as again:
         assert again.step == before[0] + 1
@@ -197,8 +197,8 @@ def test_a_truncated_checkpoint_is_named_and_the_one_before_is_used(trained, sha
         assert made.step == int(before.stem[5:])
         warnings = [text for level, text in said if level == "warning"]
         assert len(warnings) == 1 and str(newest) in warnings[0]
-        made._train_step()
-        made._save()
+        made.train_step()
+        made.save()
     # The damaged one, whose number is higher, does not push the good one out.
     found = checkpoints.load_newest(Workspace.open(trained))
     assert found is not None and found.state["step"] == int(before.stem[5:]) + 1
@@ -265,7 +265,7 @@ def _wait_until_it_trains(process: subprocess.Popen) -> None:
     """Read what the run says until all is ready for its first step; it may have ended before."""
     assert process.stderr is not None
     for line in process.stderr:
-        if line.startswith(("carving the hull", "Going on from step")):
+        if line.startswith(("building the visual hull", "Resuming from step")):
             return
 
 

@@ -10,10 +10,10 @@ from backend.renderer.render import Renderer
 from backend.training import checkpoints, dataset
 from backend.training.dataset import FramePool, Tracking, foreground_colour, read_frame
 from backend.training.losses import colour_loss, structural_loss
+from backend.training.monitor import EvalRecord, Monitor, validation_split
 from backend.training.occupancy import Occupancy, without_gaps
 from backend.training.pose_refinement import Refined, focal_step, move, refine_pose
 from backend.training.regions import expression_region, eye_regions, lip_region
-from backend.training.watch import Look, Watch, validation_split
 from backend.workspace.camera import Camera, project
 from backend.workspace.landmarks import LIPS
 from backend.workspace.store import Workspace
@@ -109,20 +109,20 @@ def test_the_frames_kept_out_lie_in_stretches_away_from_those_learnt():
     assert len(judged) >= 3 and not set(judged) & set(learnt)
 
 
-def test_a_watch_knows_standstill_and_collapse(trained):
+def test_a_plateau_and_a_collapse_are_detected(trained):
     workspace = Workspace.open(trained)
-    watch = Watch(workspace, np.arange(20), np.arange(3), Tracking.read(workspace).camera)
+    monitor = Monitor(workspace, np.arange(20), np.arange(3), Tracking.read(workspace).camera)
 
     def course(*values: float) -> None:
-        watch.looks = [Look(500 * (i + 1), 0.1, value, value, 30.0) for i, value in enumerate(values)]
+        monitor.records = [EvalRecord(500 * (i + 1), 0.1, value, value, 30.0) for i, value in enumerate(values)]
 
     course(20, 25, 28, 30, 31, 31.5, 31.8, 32.0)
-    assert not watch.has_learnt_what_it_can(0) and not watch.has_collapsed()
+    assert not monitor.has_plateaued(0) and not monitor.has_collapsed()
     course(20, 25, 28, 32, 31.9, 32.0, 31.9, 32.01, 32.0)
-    assert watch.has_learnt_what_it_can(0)
-    assert not watch.has_learnt_what_it_can(3000), "too little has passed since the poses changed"
+    assert monitor.has_plateaued(0)
+    assert not monitor.has_plateaued(3000), "too little has passed since the poses changed"
     course(20, 25, 28, 21)
-    assert watch.has_collapsed()
+    assert monitor.has_collapsed()
 
 
 def test_what_moves_the_upper_face_does_not_reach_the_lips_nor_the_reverse(processed_once):

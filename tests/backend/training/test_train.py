@@ -9,10 +9,10 @@ import torch
 
 from backend.errors import SyncTalkError, WorkspaceError
 from backend.progress import Reporter
-from backend.training import checkpoints
-from backend.training import train as train_module
+from backend.training import checkpoints, objective
 from backend.training.presets import PRESETS
-from backend.training.train import ANNEAL, Trainer, train
+from backend.training.schedule import ANNEAL
+from backend.training.train import Trainer, train
 from backend.workspace.files import read_arrays
 from backend.workspace.store import Workspace
 
@@ -42,9 +42,9 @@ def test_a_resumed_training_has_everything_it_had(trained):
     state = json.loads((trained / "checkpoints" / "config.json").read_text("utf-8"))
     with trainer(trained, 400) as first:
         assert first.step == state["step"] and first.refined == len(PRESETS["preview"].refinements)
-        assert first.watch.looks[-1].step == state["step"]
-        first._train_step()
-        first._save()
+        assert first.monitor.records[-1].step == state["step"]
+        first.train_step()
+        first.save()
         with trainer(trained, 400) as again:
             assert again.step == first.step
             assert torch.equal(again.occupancy.hull, first.occupancy.hull)
@@ -80,7 +80,7 @@ def test_every_refinement_of_poses_is_followed_by_a_checkpoint(trained):
 def _weights(root, seed: int, steps: int = 12) -> torch.Tensor:
     with trainer(root, 400, seed) as made:
         for _ in range(steps):
-            made._train_step()
+            made.train_step()
         return torch.cat([parameter.detach().flatten() for parameter in made.field.parameters()])
 
 
@@ -104,14 +104,14 @@ def test_a_number_that_is_none_sends_training_back_to_its_checkpoint_at_half_the
     told: list[str] = []
     with trainer(untrained, 30, reporter=Reporter(on_log=lambda level, text: told.append(text))) as made:
         for _ in range(10):
-            made._train_step()
-        made._save()
+            made.train_step()
+        made.save()
         with torch.no_grad():
             made.field.colour_out.bias.fill_(float("nan"))
         result = made.run()
     assert result.step == 30 and np.isfinite(result.psnr)
     assert any("diverged at step 10" in text and "half the rate" in text for text in told)
-    assert made.slower == 0.5
+    assert made.rate_scale == 0.5
 
 
 def test_without_a_checkpoint_to_go_back_to_the_user_is_told(untrained):
@@ -124,8 +124,8 @@ def test_without_a_checkpoint_to_go_back_to_the_user_is_told(untrained):
 
 def test_training_settles_early_when_the_frames_kept_out_gain_nothing(untrained, monkeypatch):
     told: list[str] = []
-    monkeypatch.setattr("backend.training.watch.Watch.has_learnt_what_it_can", lambda self, since: True)
-    monkeypatch.setattr("backend.training.train.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("backend.training.monitor.Monitor.has_plateaued", lambda self, since: True)
+    monkeypatch.setattr("backend.training.schedule.EVALUATION_SECONDS", 0.0)
     with trainer(untrained, 100, reporter=Reporter(on_log=lambda level, text: told.append(text))) as made:
         made.refined = len(made.preset.refinements)
         result = made.run()
@@ -136,25 +136,25 @@ def test_training_settles_early_when_the_frames_kept_out_gain_nothing(untrained,
 def test_the_fine_stage_draws_patches_and_lowers_its_own_loss(untrained):
     preset = PRESETS["preview"].changed(["fine=0", "fine_weight=0.1"])
     with Trainer(Workspace.open(untrained), preset, Reporter(), 1.0, 0, "cpu", 400) as made:
-        made.lpips = None
+        made.objective.lpips = None
         losses = []
-        whole = made._perceptual
-        made._perceptual = lambda one, other: losses.append(whole(one, other)) or losses[-1]
+        perceptual = made.objective._perceptual
+        made.objective._perceptual = lambda one, other: losses.append(perceptual(one, other)) or losses[-1]
         for _ in range(120):
-            made._train_step()
+            made.train_step()
     values = [float(value.detach()) for value in losses]
     assert len(values) == 120 and np.mean(values[-20:]) < 0.9 * np.mean(values[:20])
 
 
 def test_a_step_weighs_the_mouth_as_its_preset_says_and_less_in_a_short_clip(untrained, monkeypatch):
     given = []
-    loss = train_module.colour_loss
-    monkeypatch.setattr(train_module, "colour_loss", lambda *arguments: given.append(arguments) or loss(*arguments))
+    loss = objective.colour_loss
+    monkeypatch.setattr(objective, "colour_loss", lambda *arguments: given.append(arguments) or loss(*arguments))
     for changes in ([], ["mouth_weight=3"]):
         preset = PRESETS["preview"].changed(changes)
         with Trainer(Workspace.open(untrained), preset, Reporter(), 1.0, 0, "cpu", 400) as made:
-            made._train_step()
-    short = len(made.learnt) / train_module.MOUTH_FRAMES
+            made.train_step()
+    short = len(made.training_frames) / objective.FULL_MOUTH_WEIGHT_FRAMES
     assert [weight for *_, weight in given] == [1 + (PRESETS["preview"].mouth_weight - 1) * short, 1 + 2 * short]
     assert all(0.05 < at_mouth.float().mean() < 0.5 for *_, at_mouth, _ in given)
 

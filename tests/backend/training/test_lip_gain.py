@@ -6,15 +6,15 @@ import pytest
 from backend import performance, pipeline
 from backend.progress import Reporter
 from backend.protocol import BLENDSHAPE_NAMES
-from backend.training import lip_gain as lip_response
+from backend.training.lip_gain import MAX_GAIN, speech_gain, write_lip_range
 from backend.workspace.files import read_arrays
 from backend.workspace.store import Workspace
 
 
 def test_a_training_ends_with_its_response_measured(trained):
-    kept = lip_response.amplitude(Workspace.open(trained))
-    assert (trained / "checkpoints" / "lip_response.json").exists()
-    assert 1 <= kept <= lip_response.MOST
+    kept = speech_gain(Workspace.open(trained))
+    assert (trained / "checkpoints" / "lip_gain.json").exists()
+    assert 1 <= kept <= MAX_GAIN
 
 
 def test_speech_is_driven_stronger_and_the_clip_itself_is_not(trained, sample, tmp_path):
@@ -24,10 +24,10 @@ def test_speech_is_driven_stronger_and_the_clip_itself_is_not(trained, sample, t
         pipeline.speak(trained, audio, Reporter(), out=tmp_path / folder)
         return read_arrays(tmp_path / folder / "animation.npz")["blendshapes"][:, jaw].std()
 
-    lip_response.keep(workspace, 1.0)
+    write_lip_range(workspace, 1.0)
     plain, own = spread(sample / "drive.wav", "a"), spread(None, "b")
-    lip_response.keep(workspace, 0.75)
-    assert lip_response.amplitude(workspace) == pytest.approx(4 / 3)
+    write_lip_range(workspace, 0.75)
+    assert speech_gain(workspace) == pytest.approx(4 / 3)
     assert spread(sample / "drive.wav", "c") > 1.15 * plain
     assert spread(None, "d") == own
     assert np.isfinite(performance.spoken_by_own_sound(workspace)).all()
@@ -35,10 +35,10 @@ def test_speech_is_driven_stronger_and_the_clip_itself_is_not(trained, sample, t
 
 def test_what_was_measured_of_another_head_is_not_used(trained):
     workspace = Workspace.open(trained)
-    lip_response.keep(workspace, 0.5)
-    assert lip_response.amplitude(workspace) == lip_response.MOST
+    write_lip_range(workspace, 0.5)
+    assert speech_gain(workspace) == MAX_GAIN
     newest = next((trained / "checkpoints").glob("step_*.safetensors"))
     newest.rename(newest.with_name("step_9999999.safetensors"))
-    assert lip_response.amplitude(workspace) == 1
-    lip_response.keep(workspace, None)
-    assert lip_response.amplitude(workspace) == 1
+    assert speech_gain(workspace) == 1
+    write_lip_range(workspace, None)
+    assert speech_gain(workspace) == 1

@@ -1,0 +1,94 @@
+"""The objective of a training step (Eq. 13): rays of a few frames rendered and compared with their pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ..evaluation.lpips import Lpips
+from ..protocol import BLENDSHAPE_NAMES
+from ..renderer.field import BLENDSHAPE_GAIN, Field
+from ..renderer.kernels import Kernel
+from ..renderer.rays import pixel_rays
+from ..workspace.camera import Camera
+from .dataset import Rays
+from .losses import DISTORTION_WEIGHT, colour_loss, structural_loss
+from .presets import Preset
+from .schedule import sampling_grid
+
+PATCH_SIDE = 32
+FULL_MOUTH_WEIGHT_FRAMES = 1000
+"""Training frames from which the preset's `mouth_weight` counts in full: with few, the mouth overfits."""
+
+
+@dataclass(frozen=True)
+class BatchLoss:
+    """The loss of one batch, and its samples for the occupancy: (M, 3) positions in the unit cube, (M,) weights."""
+
+    loss: torch.Tensor
+    positions: torch.Tensor
+    weights: torch.Tensor
+
+
+class Objective:
+    """What a preset minimises.
+
+    Args:
+        conditions: (N, C) of the clip's frames (`LipSource.clip_conditions`).
+        training_frames: how many frames are trained on.
+    """
+
+    def __init__(
+        self, preset: Preset, kernel: Kernel, device: str, conditions: np.ndarray, training_frames: int
+    ) -> None:
+        self.preset, self.kernel, self.device, self.conditions = preset, kernel, device, conditions
+        # The same noise for all inputs as the networks see them; audio features come in standard deviations.
+        self._noise = torch.full((conditions.shape[1],), preset.blendshape_noise * BLENDSHAPE_GAIN)
+        self._noise[: len(BLENDSHAPE_NAMES)] = preset.blendshape_noise
+        self.mouth_weight = 1 + (preset.mouth_weight - 1) * min(1.0, training_frames / FULL_MOUTH_WEIGHT_FRAMES)
+        # A quarter of a gigabyte, read only for a recipe that has a fine stage.
+        lpips = Lpips.load() if preset.fine_weight > 0 else None
+        self.lpips = None if lpips is None else lpips.to(device)
+
+    def loss(self, field: Field, rays: Rays, patches: int, poses: np.ndarray, camera: Camera, step: int) -> BatchLoss:
+        """Render the rays with noise on their conditions, over a random background.
+
+        Args:
+            patches: how many square patches are at the end of `rays`.
+            poses: (N, 4, 4) head_to_camera of the clip's frames.
+        """
+        device, total = self.device, len(rays.u)
+        origins, directions = pixel_rays(camera, np.repeat(poses[rays.frames], rays.counts, axis=0), rays.u, rays.v)
+        towards = torch.from_numpy(directions).to(device)
+        grid = sampling_grid(field, step, self.preset.max_samples)
+        start = field.in_cube(torch.from_numpy(origins).to(device))
+        samples = self.kernel.march(start, towards, grid, torch.rand(total, device=device))
+        conditions = torch.from_numpy(self.conditions[rays.frames])
+        conditions = (conditions + self._noise * torch.randn_like(conditions)).to(device)
+        # Samples are ordered by frame, because rays are.
+        starts = samples.offsets.cpu()[torch.from_numpy(np.concatenate([[0], np.cumsum(rays.counts)]))]
+        networks = field.networks(conditions)
+        density, colour, _ = self.kernel.shade(samples, towards, starts, field.tables, field.config.layout, networks)
+        rgba, weights, distortion = self.kernel.composite(density * samples.fade, colour, samples, grid.step)
+
+        alpha, target = torch.from_numpy(rays.alpha).to(device), torch.from_numpy(rays.colour).to(device)
+        background = torch.rand(total, 3, device=device)
+        in_patches = patches * PATCH_SIDE**2
+        if patches:  # one colour per patch, or its structure would be the background's noise
+            background[-in_patches:] = torch.rand(patches, 3, device=device).repeat_interleave(PATCH_SIDE**2, 0)
+        predicted = rgba[:, :3] + (1 - rgba[:, 3:]) * background
+        truth = alpha * target + (1 - alpha) * background
+        at_mouth = torch.from_numpy(rays.at_mouth).to(device)
+        loss = colour_loss(predicted, truth, at_mouth, self.mouth_weight) + DISTORTION_WEIGHT * distortion.mean()
+        if patches:
+            loss = loss + self.preset.fine_weight * self._perceptual(predicted[-in_patches:], truth[-in_patches:])
+        return BatchLoss(loss, samples.positions, weights)
+
+    def _perceptual(self, predicted: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+        """The second term of Eq. 13, of (P·S², 3) patches: LPIPS, or `structural_loss` where its weights are absent."""
+        images = (
+            value.reshape(-1, PATCH_SIDE, PATCH_SIDE, 3).permute(0, 3, 1, 2).clamp(0, 1) for value in (predicted, truth)
+        )
+        return structural_loss(*images) if self.lpips is None else self.lpips(*images).mean()

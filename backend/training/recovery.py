@@ -1,0 +1,42 @@
+"""A training that diverged resumes from its last checkpoint with lower rates."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import SyncTalkError
+from . import checkpoints
+
+if TYPE_CHECKING:
+    from .train import Trainer
+
+MAX_RECOVERIES = 3
+
+
+class Diverged(Exception):
+    """A loss or a weight is not finite, or the head has collapsed."""
+
+
+def recover(trainer: Trainer, error: Diverged, times: int) -> None:
+    """Restore the last checkpoint and halve the rates.
+
+    Args:
+        times: recoveries of this run, this one included.
+
+    Raises:
+        SyncTalkError: there is no checkpoint, or training has diverged too often.
+    """
+    checkpoint = checkpoints.load_newest(trainer.workspace, trainer.reporter)
+    if checkpoint is None or times > MAX_RECOVERIES:
+        raise SyncTalkError(
+            f"Training diverged at step {trainer.step} ({error}): run train again; if it happens again, look for "
+            "broken frames in reports/training.png and report it with the clip's size and length."
+        ) from error
+    step = trainer.step
+    trainer.restore(checkpoint)
+    trainer.monitor.begin(trainer.step)
+    trainer.rate_scale *= 0.5
+    trainer.reseed(times)
+    trainer.reporter.warning(
+        f"Training diverged at step {step} ({error}): it resumes from step {trainer.step} at half the rate."
+    )

@@ -17,19 +17,19 @@ from ..synctalk_blender.steps import Step
 from ..synctalk_blender.work import backend as work
 from .common import JobOperator, Result
 
+_OFFLINE = "Blender is offline: allow online access first"
+
 
 class SYNCTALK_OT_install_backend(JobOperator, bpy.types.Operator):
     bl_idname = "synctalk.install_backend"
     bl_label = "Install"
-    bl_description = (
-        "Download what SyncTalk computes with into the folder shown above. Nothing else on this computer is changed"
-    )
+    bl_description = "Download the backend into the folder shown above. Nothing else on this computer is changed"
     step = Step.BACKEND
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         if not bpy.app.online_access and needs_network(environment_root(), preferences().device):
-            cls.poll_message_set("Blender may not go online: allow it first")
+            cls.poll_message_set(_OFFLINE)
             return False
         return super().poll(context)
 
@@ -40,7 +40,7 @@ class SYNCTALK_OT_install_backend(JobOperator, bpy.types.Operator):
 class SYNCTALK_OT_remove_backend(JobOperator, bpy.types.Operator):
     bl_idname = "synctalk.remove_backend"
     bl_label = "Remove"
-    bl_description = "Delete what Install made on this computer. Your clips, heads and models stay"
+    bl_description = "Delete the installed backend. Your clips, heads and models stay"
     step = Step.BACKEND
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
@@ -53,7 +53,7 @@ class SYNCTALK_OT_remove_backend(JobOperator, bpy.types.Operator):
 class SYNCTALK_OT_start_backend(JobOperator, bpy.types.Operator):
     bl_idname = "synctalk.start_backend"
     bl_label = "Start"
-    bl_description = "Start the backend now, or start it anew. Every step starts it by itself when it needs it"
+    bl_description = "Start or restart the backend. Every step starts it automatically when it needs it"
     step = Step.BACKEND
 
     @classmethod
@@ -72,7 +72,7 @@ class SYNCTALK_OT_start_backend(JobOperator, bpy.types.Operator):
 class SYNCTALK_OT_fetch_model(JobOperator, bpy.types.Operator):
     bl_idname = "synctalk.fetch_model"
     bl_label = "Download"
-    bl_description = "Download this model from its makers. The backend works without it, with less quality"
+    bl_description = "Download this model from its makers. The backend also works without it, at lower quality"
     step = Step.BACKEND
 
     name: bpy.props.StringProperty(name="Model", options={"SKIP_SAVE"})
@@ -80,7 +80,7 @@ class SYNCTALK_OT_fetch_model(JobOperator, bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         if not bpy.app.online_access:
-            cls.poll_message_set("Blender may not go online: allow it first")
+            cls.poll_message_set(_OFFLINE)
             return False
         return super().poll(context)
 
@@ -91,13 +91,13 @@ class SYNCTALK_OT_fetch_model(JobOperator, bpy.types.Operator):
 class SYNCTALK_OT_cancel(bpy.types.Operator):
     bl_idname = "synctalk.cancel"
     bl_label = "Cancel"
-    bl_description = "Stop what runs. What is finished is kept, and the next run goes on from it"
+    bl_description = "Stop the running step. Finished work is kept, and the next run resumes from it"
 
     @classmethod
     def poll(cls, _context: bpy.types.Context) -> bool:
         job = jobs.runtime.job
         if job is None or job.cancelling:
-            cls.poll_message_set("Nothing runs" if job is None else "It stops as soon as it can")
+            cls.poll_message_set("Nothing is running" if job is None else "It stops as soon as it can")
             return False
         return True
 
@@ -109,7 +109,7 @@ class SYNCTALK_OT_cancel(bpy.types.Operator):
 class SYNCTALK_OT_copy_details(bpy.types.Operator):
     bl_idname = "synctalk.copy_details"
     bl_label = "Copy Details"
-    bl_description = "Copy this message, the versions and the backend's last words to the clipboard, to report it"
+    bl_description = "Copy this message, the versions and the backend's last output to the clipboard, for a bug report"
 
     step: bpy.props.StringProperty(name="Step", options={"SKIP_SAVE"})
 

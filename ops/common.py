@@ -10,6 +10,7 @@ import bpy
 from ..synctalk_blender import jobs, steps
 from ..synctalk_blender.client.errors import BackendError
 from ..synctalk_blender.facts import facts
+from ..synctalk_blender.job import Job
 from ..synctalk_blender.scene.errors import SceneError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ else:
 
 
 class StepOperator:
-    """An operator of one step: it can be pressed when the step can be taken, and says why not otherwise."""
+    """An operator of one step: enabled when the step can be taken; its tooltip gives the reason otherwise."""
 
     step: steps.Step
     bl_options = {"REGISTER"}
@@ -37,7 +38,7 @@ class StepOperator:
 
 
 class JobOperator(StepOperator):
-    """A step that takes long. In a window it goes on beside the interface; in background mode it runs to its end."""
+    """A long step. In a window it runs beside the interface; in background mode it runs to its end."""
 
     wait: bpy.props.BoolProperty(
         name="Wait",
@@ -45,7 +46,7 @@ class JobOperator(StepOperator):
         options={"HIDDEN", "SKIP_SAVE"},
     )
 
-    def job(self, context: bpy.types.Context) -> jobs.Job:
+    def job(self, context: bpy.types.Context) -> Job:
         """The job to do."""
         raise NotImplementedError
 

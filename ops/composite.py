@@ -13,7 +13,7 @@ from .common import JobOperator
 class SYNCTALK_OT_composite(JobOperator, bpy.types.Operator):
     bl_idname = "synctalk.composite"
     bl_label = "Build Composite"
-    bl_description = "Render with SyncTalk and lay the head over the footage with compositor nodes. Your own nodes stay"
+    bl_description = "Render with SyncTalk and composite the head over the footage with nodes. Your own nodes stay"
     step = Step.COMPOSITE
 
     def job(self, context: bpy.types.Context) -> Job:
@@ -24,7 +24,7 @@ class SYNCTALK_OT_bake(JobOperator, bpy.types.Operator):
     bl_idname = "synctalk.bake"
     bl_label = "Bake Head"
     bl_description = (
-        "Write the head of every frame to pictures, with all your edits, and composite from these: "
+        "Render the head of every frame to image files, with all your edits, and composite from these: "
         "for a render farm, or a computer without the backend"
     )
     step = Step.COMPOSITE

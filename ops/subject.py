@@ -15,7 +15,7 @@ class SYNCTALK_OT_choose_video(StepOperator, ImportHelper, bpy.types.Operator):
     bl_idname = "synctalk.choose_video"
     bl_label = "Choose Video"
     bl_description = (
-        "Choose the clip of the person. Best: one to five minutes of speech to the camera, a still camera, even light"
+        "Choose the clip of the person. Best: one to five minutes of speech to a fixed camera, in even light"
     )
     step = Step.SUBJECT
 

@@ -18,25 +18,25 @@ from ..synctalk_blender.work import track
 from .common import JobOperator, Result
 
 _ITEMS = (
-    ("AUTO", "By Itself", "Set up a fresh scene for the clip, and keep any other as it is"),
-    ("KEEP", "Keep This Scene", "Size, frame rate, frame range, camera and colours stay as they are"),
-    ("SETUP", "Set Up for the Clip", "Size, frame rate, frame range, camera and colours become the clip's own"),
+    ("AUTO", "Automatic", "Set up a new scene for the clip, and keep any other as it is"),
+    ("KEEP", "Keep This Scene", "Resolution, frame rate, frame range, camera and colours stay as they are"),
+    ("SETUP", "Set Up for the Clip", "Resolution, frame rate, frame range, camera and colours are set to the clip's"),
 )
 _EFFECTS = {name: text for name, _label, text in _ITEMS}
 
 
 class SceneChoice:
-    """Asks, before a head comes into a scene that is no fresh one, whether the scene is to be set up for the clip."""
+    """Asks, before a head comes into a scene with other content, whether to set the scene up for the clip."""
 
     scene_setup: bpy.props.EnumProperty(
         name="Scene",
-        description="Whether the scene takes on the clip's settings",
+        description="Whether to set the scene up for the clip",
         items=_ITEMS,
         options={"SKIP_SAVE"},
     )
     start_frame: bpy.props.IntProperty(
         name="Start Frame",
-        description="The frame that the clip's first frame lies at",
+        description="The scene frame of the clip's first frame",
         default=scene_setup.FIRST_FRAME,
         options={"SKIP_SAVE"},
     )
@@ -55,7 +55,7 @@ class SceneChoice:
         }
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> Result:
-        """Ask where there is something to lose; else do it at once."""
+        """Ask where there is something to lose; else run at once."""
         scene = context.scene
         if _is_there(scene) or not scene_setup.content(scene):
             return self.execute(context)
@@ -81,7 +81,7 @@ class SceneChoice:
 
 
 def _is_there(scene: bpy.types.Scene) -> bool:
-    """Whether the scene holds the head of its workspace, whole or not."""
+    """Whether the scene holds the head of its workspace, complete or not."""
     root = settings_of(scene).workspace_path
     return root is not None and rig.find_collection(scene, root, workspace_state.workspace_state(root).id) is not None
 
@@ -90,7 +90,7 @@ class SYNCTALK_OT_process(SceneChoice, JobOperator, bpy.types.Operator):
     bl_idname = "synctalk.process"
     bl_label = "Track"
     bl_description = (
-        "Follow the head and its expression through the clip, cut out the portrait, and send it all to the scene"
+        "Track the head and its expression through the clip, segment the portrait, and send the result to the scene"
     )
     step = Step.TRACK
 
@@ -101,9 +101,7 @@ class SYNCTALK_OT_process(SceneChoice, JobOperator, bpy.types.Operator):
 class SYNCTALK_OT_import_tracking(SceneChoice, bpy.types.Operator):
     bl_idname = "synctalk.import_tracking"
     bl_label = "Send to Scene"
-    bl_description = (
-        "Make or renew the camera, head, face mesh and keyframes from the tracking. Your own edits on top of them stay"
-    )
+    bl_description = "Create or update the camera, head, face mesh and keyframes from the tracking. Your own edits stay"
     bl_options = {"REGISTER", "UNDO"}
 
     @classmethod
@@ -115,25 +113,25 @@ class SYNCTALK_OT_import_tracking(SceneChoice, bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> Result:
         try:
-            told = track.send_to_scene(context.scene, **self.choice())
+            note = track.send_to_scene(context.scene, **self.choice())
         except SceneError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        if told:
-            self.report({"INFO"}, told)
+        if note:
+            self.report({"INFO"}, note)
         return {"FINISHED"}
 
 
 class SYNCTALK_OT_use_camera(bpy.types.Operator):
     bl_idname = "synctalk.use_camera"
-    bl_label = "Use Its Camera"
-    bl_description = "Make the tracked camera the scene's active one: it sees the head where it lies in the footage"
+    bl_label = "Use Tracked Camera"
+    bl_description = "Make the tracked camera the active one, so that the head lines up with the footage"
     bl_options = {"REGISTER", "UNDO"}
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         if not facts(context.scene).has_head:
-            cls.poll_message_set("First send the tracking to this scene")
+            cls.poll_message_set("Send the tracking to this scene first")
             return False
         return True
 

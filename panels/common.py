@@ -1,11 +1,14 @@
-"""What the panels share: a head that shows the step's state, and a foot that shows its progress and messages."""
+"""What the panels share: a header with the step's state, its button, progress and messages."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import bpy
 
 from ..synctalk_blender import jobs, steps
 from ..synctalk_blender.facts import facts
+from ..synctalk_blender.properties import SyncTalkSettings, settings_of
 from ..synctalk_blender.steps import Facts, State, Status, Step
 from .text import Icon, label_lines
 
@@ -17,6 +20,81 @@ ICONS: dict[State, Icon] = {
     State.DONE: "CHECKMARK",
     State.FAILED: "ERROR",
 }
+
+
+@dataclass(frozen=True)
+class StepUi:
+    """What the panel of a step draws with: where, and what is known of the step."""
+
+    layout: bpy.types.UILayout
+    context: bpy.types.Context
+    step: Step
+    facts: Facts
+    status: Status
+
+    @property
+    def settings(self) -> SyncTalkSettings:
+        return settings_of(self.context.scene)
+
+    def text(
+        self, text: str, icon: Icon = "NONE", *, layout: bpy.types.UILayout | None = None, dim: bool = False
+    ) -> None:
+        """Draw a sentence, in a part of the layout if one is given."""
+        column = (layout or self.layout).column()
+        column.active = not dim
+        label_lines(column, self.context, text, icon=icon, inset=0.6 if layout else 0.0)
+
+    def info(self, text: str) -> None:
+        """Draw what is known of the step, unless the note of its last run already reports it."""
+        if self.step not in jobs.runtime.notes:
+            self.text(text)
+
+    def action(self, operator: str, text: str, icon: Icon) -> None:
+        """Draw the step's button; or its progress and Cancel while it runs; and why it cannot be pressed."""
+        if self.status.state is State.RUNNING:
+            self.progress()
+            return
+        missing = steps.incomplete(self.step, self.facts)
+        if missing:
+            self.text(f"{missing}.", "INFO")
+        button = self.layout.column()
+        button.scale_y = 1.4
+        # The next step's button stands out; the others are there, but quiet.
+        button.active_default = self.status.is_next and not missing
+        button.operator(operator, text=text, icon=icon)
+
+    def progress(self) -> None:
+        """Draw the progress of the running job."""
+        job = jobs.runtime.job
+        if job is None:
+            return
+        column = self.layout.column(align=True)
+        text = "Stopping…" if job.cancelling else job.text or "Starting…"
+        bar = "…" if job.fraction is None else f"{job.fraction:.0%}"
+        if job.fraction is not None and job.eta_s is not None:
+            bar += f"  ·  {jobs.words_of_duration(job.eta_s)} left"
+        column.progress(factor=job.fraction or 0.0, text=bar, type="BAR")
+        label_lines(column, self.context, text)
+        if job.message and job.message != text:
+            detail = column.column()
+            detail.active = False
+            label_lines(detail, self.context, job.message)
+        self.layout.operator("synctalk.cancel", icon="CANCEL")
+
+    def messages(self) -> None:
+        """Draw the last error, warnings and note of the step."""
+        error = jobs.runtime.errors.get(self.step)
+        if error:
+            box = self.layout.box()
+            row = box.column()
+            row.alert = True
+            self.text(error, "ERROR", layout=row)
+            box.operator("synctalk.copy_details", icon="COPYDOWN").step = self.step.value
+        for warning in jobs.runtime.warnings.get(self.step, []):
+            self.text(warning, "INFO", layout=self.layout.box())
+        note = jobs.runtime.notes.get(self.step)
+        if note and (self.step is not Step.BACKEND or self.facts.backend_answered):  # one of a dead backend is over
+            self.text(note, dim=True)
 
 
 class SidebarPanel:
@@ -42,18 +120,16 @@ class StepPanel(SidebarPanel):
         row.label(text=_status(self.step, context)[1].word)
 
     def draw(self, context: bpy.types.Context) -> None:
-        layout = self.layout
         known, status = _status(self.step, context)
+        ui = StepUi(self.layout.column(), context, self.step, known, status)
         reason = steps.blocked(self.step, known)
         if reason and status.state is not State.RUNNING:
-            column = layout.column()
-            column.active = False
-            label_lines(column, context, f"{reason}.")
+            ui.text(f"{reason}.", dim=True)
         else:
-            self.draw_step(layout.column(), context, known, status)
-        draw_messages(layout, context, self.step, known)
+            self.draw_step(ui)
+        StepUi(self.layout, context, self.step, known, status).messages()
 
-    def draw_step(self, layout: bpy.types.UILayout, context: bpy.types.Context, known: Facts, status: Status) -> None:
+    def draw_step(self, ui: StepUi) -> None:
         """Draw the step's settings and its button."""
         raise NotImplementedError
 
@@ -67,74 +143,6 @@ class OptionsPanel(SidebarPanel):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         return not steps.blocked(cls.step, facts(context.scene))
-
-
-def draw_action(
-    layout: bpy.types.UILayout,
-    context: bpy.types.Context,
-    known: Facts,
-    status: Status,
-    step: Step,
-    operator: str,
-    text: str,
-    icon: Icon,
-) -> None:
-    """Draw the step's button; or its progress and Cancel while it runs; and in words why it cannot be pressed."""
-    if status.state is State.RUNNING:
-        draw_progress(layout, context)
-        return
-    missing = steps.incomplete(step, known)
-    if missing:
-        label_lines(layout, context, f"{missing}.", icon="INFO")
-    button = layout.column()
-    button.scale_y = 1.4
-    # The one next button of the whole way stands out; the others are there, but quiet.
-    button.active_default = status.is_next and not missing
-    button.operator(operator, text=text, icon=icon)
-
-
-def draw_info(layout: bpy.types.UILayout, context: bpy.types.Context, step: Step, text: str) -> None:
-    """Draw what is known of a step, unless the note of its last run, which is drawn below, says so too."""
-    if step not in jobs.runtime.notes:
-        label_lines(layout, context, text)
-
-
-def draw_progress(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
-    """Draw how far the running job is."""
-    job = jobs.runtime.job
-    if job is None:
-        return
-    column = layout.column(align=True)
-    text = "Stopping…" if job.cancelling else job.text or "Starting…"
-    known = job.fraction is not None
-    bar = f"{job.fraction:.0%}" if known else "…"
-    if known and job.eta_s is not None:
-        bar += f"  ·  {jobs.words_of_duration(job.eta_s)} left"
-    column.progress(factor=job.fraction or 0.0, text=bar, type="BAR")
-    label_lines(column, context, text)
-    if job.message and job.message != text:
-        detail = column.column()
-        detail.active = False
-        label_lines(detail, context, job.message)
-    layout.operator("synctalk.cancel", icon="CANCEL")
-
-
-def draw_messages(layout: bpy.types.UILayout, context: bpy.types.Context, step: Step, known: Facts) -> None:
-    """Draw the last error, warnings and success of a step."""
-    error = jobs.runtime.errors.get(step)
-    if error:
-        box = layout.box()
-        row = box.column()
-        row.alert = True
-        label_lines(row, context, error, icon="ERROR", inset=0.6)
-        box.operator("synctalk.copy_details", icon="COPYDOWN").step = step.value
-    for warning in jobs.runtime.warnings.get(step, []):
-        label_lines(layout.box(), context, warning, icon="INFO", inset=0.6)
-    note = jobs.runtime.notes.get(step)
-    if note and (step is not Step.BACKEND or known.backend_answered):  # what a backend said before it died is over
-        column = layout.column()
-        column.active = False
-        label_lines(column, context, note)
 
 
 def _status(step: Step, context: bpy.types.Context) -> tuple[Facts, Status]:

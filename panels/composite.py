@@ -6,8 +6,8 @@ import bpy
 
 from ..synctalk_blender.properties import settings_of
 from ..synctalk_blender.scene import marking
-from ..synctalk_blender.steps import Facts, State, Status, Step, composite_line
-from .common import OptionsPanel, StepPanel, draw_action
+from ..synctalk_blender.steps import State, Step, composite_line
+from .common import OptionsPanel, StepPanel, StepUi
 from .text import label_lines
 
 
@@ -16,27 +16,27 @@ class SYNCTALK_PT_composite(StepPanel, bpy.types.Panel):
     bl_order = 5
     step = Step.COMPOSITE
 
-    def draw_step(self, layout: bpy.types.UILayout, context: bpy.types.Context, known: Facts, status: Status) -> None:
-        if status.state is State.RUNNING or not known.has_composite:
-            label_lines(layout, context, "The head over the footage, as nodes that stay yours to edit.")
-            draw_action(layout, context, known, status, self.step, "synctalk.composite", "Build Composite", "NODETREE")
+    def draw_step(self, ui: StepUi) -> None:
+        if ui.status.state is State.RUNNING or not ui.facts.has_composite:
+            ui.text("The head over the footage, as compositor nodes that you can edit.")
+            ui.action("synctalk.composite", "Build Composite", "NODETREE")
             return
-        line = composite_line(known.state)
+        line = composite_line(ui.facts.state)
         if line:
-            label_lines(layout, context, line, icon="INFO")
-        row = layout.row(align=True)
+            ui.text(line, "INFO")
+        row = ui.layout.row(align=True)
         row.scale_y = 1.4
-        picture = row.row(align=True)
-        picture.active_default = not known.running
-        picture.operator("render.render", text="Picture", icon="RENDER_STILL")
+        image = row.row(align=True)
+        image.active_default = not ui.facts.running
+        image.operator("render.render", text="Image", icon="RENDER_STILL")
         row.operator("render.render", text="Animation", icon="RENDER_ANIMATION").animation = True
-        layout.operator("synctalk.composite", text="Build Again", icon="FILE_REFRESH")
-        output = layout.column(align=True)
-        output.label(text="Animation goes to")
-        output.prop(context.scene.render, "filepath", text="")
-        unmarked = marking.missing_note(context.scene)
+        ui.layout.operator("synctalk.composite", text="Rebuild Composite", icon="FILE_REFRESH")
+        output = ui.layout.column(align=True)
+        output.label(text="Animation Output")
+        output.prop(ui.context.scene.render, "filepath", text="")
+        unmarked = marking.missing_note(ui.context.scene)
         if unmarked:
-            label_lines(layout, context, unmarked, icon="ERROR")
+            ui.text(unmarked, "ERROR")
 
 
 class SYNCTALK_PT_bake(OptionsPanel, bpy.types.Panel):
@@ -45,18 +45,14 @@ class SYNCTALK_PT_bake(OptionsPanel, bpy.types.Panel):
     step = Step.COMPOSITE
 
     def draw(self, context: bpy.types.Context) -> None:
-        layout = self.layout
-        label_lines(
-            layout,
-            context,
-            "The head as image files: the way for a render farm, or a computer without backend or extension.",
-        )
-        layout.prop(settings_of(context.scene), "bake_folder", text="", placeholder="In the workspace")
-        layout.operator("synctalk.bake", icon="RENDER_ANIMATION")
+        text = "The head as image files: for a render farm, or a computer without the backend or the extension."
+        label_lines(self.layout, context, text)
+        self.layout.prop(settings_of(context.scene), "bake_folder", text="", placeholder="In the workspace")
+        self.layout.operator("synctalk.bake", icon="RENDER_ANIMATION")
 
 
 class SYNCTALK_PT_unmarked_output(bpy.types.Panel):
-    """In Blender's own Output panel, below the format: said only where that has no place for the note."""
+    """In Blender's own Output panel, below the format: shown only where that format cannot hold the note."""
 
     bl_label = "SyncTalk"
     bl_space_type = "PROPERTIES"

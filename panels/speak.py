@@ -1,13 +1,12 @@
-"""Panel Speak: a sound becomes keyframes."""
+"""Panel Speak: audio becomes keyframes."""
 
 from __future__ import annotations
 
 import bpy
 
 from ..synctalk_blender.properties import settings_of
-from ..synctalk_blender.steps import Facts, Status, Step, speak_line
-from .common import OptionsPanel, StepPanel, draw_action
-from .text import label_lines
+from ..synctalk_blender.steps import Step, speak_line
+from .common import OptionsPanel, StepPanel, StepUi
 
 
 class SYNCTALK_PT_speak(StepPanel, bpy.types.Panel):
@@ -15,15 +14,14 @@ class SYNCTALK_PT_speak(StepPanel, bpy.types.Panel):
     bl_order = 4
     step = Step.SPEAK
 
-    def draw_step(self, layout: bpy.types.UILayout, context: bpy.types.Context, known: Facts, status: Status) -> None:
-        line = speak_line(known.state)
+    def draw_step(self, ui: StepUi) -> None:
+        line = speak_line(ui.facts.state)
         if line:
-            label_lines(layout, context, line, icon="INFO")
-        column = layout.column()
-        column.enabled = not known.running
-        column.prop(settings_of(context.scene), "speech", text="", icon="SOUND", placeholder="Sound file")
-        text = "Speak Again" if known.has_speech else "Speak"
-        draw_action(layout, context, known, status, Step.SPEAK, "synctalk.speak", text, "PLAY_SOUND")
+            ui.text(line, "INFO")
+        column = ui.layout.column()
+        column.enabled = not ui.facts.running
+        column.prop(ui.settings, "speech", text="", icon="SOUND", placeholder="Audio file")
+        ui.action("synctalk.speak", "Speak Again" if ui.facts.has_speech else "Speak", "PLAY_SOUND")
 
 
 class SYNCTALK_PT_speak_options(OptionsPanel, bpy.types.Panel):

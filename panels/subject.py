@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import bpy
 
-from ..synctalk_blender.properties import SyncTalkSettings, settings_of
-from ..synctalk_blender.steps import Facts, Status, Step
-from .common import StepPanel
+from ..synctalk_blender.steps import Step
+from .common import StepPanel, StepUi
 from .text import label_lines
 
 
@@ -15,49 +14,42 @@ class SYNCTALK_PT_subject(StepPanel, bpy.types.Panel):
     bl_order = 1
     step = Step.SUBJECT
 
-    def draw_step(self, layout: bpy.types.UILayout, context: bpy.types.Context, known: Facts, status: Status) -> None:
-        settings = settings_of(context.scene)
-        layout.enabled = not known.running
-        if not settings.video and not known.state.exists:
-            label_lines(layout, context, "A clip of one person who speaks to a camera that stands still.")
+    def draw_step(self, ui: StepUi) -> None:
+        layout, state, video = ui.layout, ui.facts.state, ui.settings.video
+        layout.enabled = not ui.facts.running
+        if not video and not state.exists:
+            ui.text("A clip of one person speaking to a fixed camera.")
             button = layout.column()
             button.scale_y = 1.4
-            button.active_default = status.is_next
+            button.active_default = ui.status.is_next
             button.operator("synctalk.choose_video", icon="FILE_MOVIE")
         else:
-            layout.prop(settings, "video", text="", icon="FILE_MOVIE")
+            layout.prop(ui.settings, "video", text="", icon="FILE_MOVIE")
         column = layout.column()
-        column.prop(settings, "workspace", text="", icon="WORKSPACE", placeholder="Workspace folder")
-        if known.state.problem:
+        column.prop(ui.settings, "workspace", text="", icon="WORKSPACE", placeholder="Workspace folder")
+        problems = [state.problem] if state.problem else []
+        if video and not ui.facts.video_exists and not state.exists:
+            problems.append(f"There is no file {video}.")
+        for problem in problems:
             column.alert = True
-            label_lines(column, context, known.state.problem, icon="ERROR")
-        if settings.video and not known.video_exists and not known.state.exists:
-            column.alert = True
-            label_lines(column, context, f"There is no file {settings.video}.", icon="ERROR")
-        if settings.video or known.state.exists:
-            _draw_consent(layout, context, known, settings)
+            label_lines(column, ui.context, problem, icon="ERROR")
+        if video or state.exists:
+            _draw_consent(ui, layout.box())
 
 
-def _draw_consent(
-    layout: bpy.types.UILayout, context: bpy.types.Context, known: Facts, settings: SyncTalkSettings
-) -> None:
-    box = layout.box()
-    if known.state.consent_by:
-        label_lines(
-            box, context, f"Permission given by “{known.state.consent_by}” is recorded.", icon="CHECKMARK", inset=0.6
-        )
+def _draw_consent(ui: StepUi, box: bpy.types.UILayout) -> None:
+    if ui.facts.state.consent_by:
+        ui.text(f"Permission given by “{ui.facts.state.consent_by}” is recorded.", "CHECKMARK", layout=box)
         return
     row = box.row(align=True)
     tick = row.column()
     tick.ui_units_x = 1.0
-    tick.prop(settings, "consent_given", text="")
-    label_lines(row, context, settings.bl_rna.properties["consent_given"].name, inset=1.6)
-    if settings.consent_given:
-        box.prop(settings, "consent_by", text="", placeholder="Who gave it")
+    tick.prop(ui.settings, "consent_given", text="")
+    label_lines(row, ui.context, ui.settings.bl_rna.properties["consent_given"].name, inset=1.6)
+    if ui.settings.consent_given:
+        box.prop(ui.settings, "consent_by", text="", placeholder="Who gave it")
     else:
-        column = box.column()
-        column.active = False
-        label_lines(column, context, "Without it the clip can be tracked, but no head is trained.", inset=0.6)
+        ui.text("Without it the clip can be tracked, but no head can be trained.", layout=box, dim=True)
 
 
 CLASSES = (SYNCTALK_PT_subject,)

@@ -1,4 +1,4 @@
-"""Panel Train: teach the head, and see how it looks meanwhile."""
+"""Panel Train: train the head, and see a preview of it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import bpy
 
 from ..synctalk_blender import previews, steps
 from ..synctalk_blender.properties import settings_of
-from ..synctalk_blender.steps import Facts, State, Status, Step
-from ..synctalk_blender.workspace_state import WorkspaceState
-from .common import OptionsPanel, StepPanel, draw_action
-from .text import label_lines
+from ..synctalk_blender.steps import State, Step
+from .common import OptionsPanel, StepPanel, StepUi
 
 
 class SYNCTALK_PT_train(StepPanel, bpy.types.Panel):
@@ -17,30 +15,25 @@ class SYNCTALK_PT_train(StepPanel, bpy.types.Panel):
     bl_order = 3
     step = Step.TRAIN
 
-    def draw_step(self, layout: bpy.types.UILayout, context: bpy.types.Context, known: Facts, status: Status) -> None:
-        state = known.state
-        if status.state is not State.RUNNING:
-            _draw_head(layout, context, state)
+    def draw_step(self, ui: StepUi) -> None:
+        trained = ui.facts.state.trained_step
+        if trained and ui.status.state is not State.RUNNING:
+            _draw_head(ui)
         if previews.icon:
-            layout.template_icon(previews.icon, scale=9.0)
-        text = "Train Further" if state.trained_step else "Train"
-        draw_action(layout, context, known, status, Step.TRAIN, "synctalk.train", text, "SHADERFX")
+            ui.layout.template_icon(previews.icon, scale=9.0)
+        ui.action("synctalk.train", "Train Further" if trained else "Train", "SHADERFX")
 
 
-def _draw_head(layout: bpy.types.UILayout, context: bpy.types.Context, state: WorkspaceState) -> None:
+def _draw_head(ui: StepUi) -> None:
     """Draw what is known of the trained head."""
-    column = layout.column()
+    state = ui.facts.state
     for line in steps.head_lines(state):
-        label_lines(column, context, line)
-    if not state.trained_step:
-        return
-    details = layout.column()
-    details.active = False
-    spent = f" in {state.trained_minutes:.1f} min" if state.trained_minutes else ""
-    sharp = f", frames match to {state.trained_psnr:.1f} dB" if state.trained_psnr else ""
-    label_lines(details, context, f"{state.trained_step:,} steps{spent}{sharp}")
+        ui.text(line)
+    duration = f" in {state.trained_minutes:.1f} min" if state.trained_minutes else ""
+    psnr = f", PSNR {state.trained_psnr:.1f} dB" if state.trained_psnr else ""
+    ui.text(f"{state.trained_step:,} steps{duration}{psnr}", dim=True)
     if state.readiness is None:
-        layout.operator("synctalk.measure", icon="VIEWZOOM")
+        ui.layout.operator("synctalk.measure", icon="VIEWZOOM")
 
 
 class SYNCTALK_PT_train_options(OptionsPanel, bpy.types.Panel):

@@ -22,7 +22,7 @@ def facts(scene: bpy.types.Scene) -> Facts:
     job = jobs.runtime.job
     root = settings.workspace_path
     state = workspace_state.workspace_state(root)
-    found = rig.find_rig(scene, root, state.id) if root else None
+    found = rig_of_workspace(scene)
     return Facts(
         backend=backend_state(),
         backend_alive=backend is not None and backend.alive,
@@ -46,6 +46,12 @@ def facts(scene: bpy.types.Scene) -> Facts:
         running_title=job.title if job else "",
         failed=frozenset(step.value for step in jobs.runtime.errors),
     )
+
+
+def rig_of_workspace(scene: bpy.types.Scene) -> rig.Rig | None:
+    """The rig of the workspace that `scene` works on; None when it does not hold it."""
+    root = settings_of(scene).workspace_path
+    return rig.find_rig(scene, root, workspace_state.workspace_state(root).id) if root else None
 
 
 def _problem_of(scene: bpy.types.Scene, root: Path, subject_id: str, found: rig.Rig | None) -> str:

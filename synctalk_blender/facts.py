@@ -1,4 +1,4 @@
-"""Gathers from Blender what the steps' states follow from."""
+"""Gathers from Blender the facts that the steps' states follow from."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _problem_of(scene: bpy.types.Scene, root: Path, subject_id: str, found: rig.
 
 
 def head_problem(scene: bpy.types.Scene, found: rig.Rig) -> str:
-    """What the head in the scene has lost, or no longer fits, as one sentence; empty when nothing."""
+    """What the head in the scene has lost, or no longer matches, as one sentence; empty when nothing."""
     lost = shapes.lost_in_words(found.face)
     if lost:
         return lost

@@ -11,17 +11,13 @@ from ..install import backend_environment
 from . import EXTENSION_ID
 
 _DEVICES = (
-    ("cpu", "Processor", "Runs on every computer; training takes minutes to hours"),
-    (
-        "cuda",
-        "NVIDIA GPU",
-        "Much faster, needs an NVIDIA GPU with a current driver; a larger download (Linux and Windows)",
-    ),
+    ("cpu", "CPU", "Runs on every computer; training takes minutes to hours"),
+    ("cuda", "NVIDIA GPU", "Much faster; needs a current driver and a larger download (Linux and Windows)"),
 )
 
 
 def _make_absolute(preferences: SyncTalkPreferences, _context: bpy.types.Context) -> None:
-    """A folder relative to the open file would be another one with the next file."""
+    """A folder relative to the open file would change with the next file."""
     if preferences.backend_folder.startswith("//"):
         preferences.backend_folder = bpy.path.abspath(preferences.backend_folder)
 
@@ -32,21 +28,21 @@ class SyncTalkPreferences(bpy.types.AddonPreferences):
     bl_idname = EXTENSION_ID
 
     backend_python: bpy.props.StringProperty(
-        name="Own Python",
-        description="A Python that already holds the backend's packages. Empty: the one that Install makes",
+        name="Custom Python",
+        description="A Python that has the backend's packages; when empty, the one that Install creates",
         subtype="FILE_PATH",
     )
     device: bpy.props.EnumProperty(
-        name="Train and Render on",
-        description="What the backend computes on; decides which packages Install downloads",
+        name="Device",
+        description="What the backend trains and renders on; decides which packages Install downloads",
         items=_DEVICES,
         default=0,
     )
 
     backend_folder: bpy.props.StringProperty(
-        name="Install into",
-        description="The folder that Install puts the backend into. Empty: SyncTalk's own folder of this user, which all "
-        "versions of Blender share",
+        name="Backend Folder",
+        description="The folder that Install puts the backend into; when empty, this user's SyncTalk folder, shared by all "
+        "versions of Blender",
         subtype="DIR_PATH",
         update=_make_absolute,
     )
@@ -60,7 +56,7 @@ class SyncTalkPreferences(bpy.types.AddonPreferences):
         folder = environment_root() / backend_environment.NAME
         state = backend_environment.state(environment_root())
         if state == "absent":
-            layout.label(text=f"Install it in the 3D View's sidebar (N), tab SyncTalk, into {folder}", icon="INFO")
+            layout.label(text=f"Install it from the 3D View's sidebar (N), tab SyncTalk, into {folder}", icon="INFO")
         else:
             layout.label(text=f"The backend is in {folder}", icon="INFO")
             layout.operator("synctalk.remove_backend", icon="TRASH")

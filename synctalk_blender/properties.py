@@ -1,4 +1,4 @@
-"""What the artist chooses, kept in the scene and saved with the .blend; what runs now is in `jobs` and is not saved.
+"""What the artist chooses, saved with the .blend; what runs now is in `jobs` and is not saved.
 
 `scene.synctalk` is the one `SyncTalkSettings` of a scene.
 """
@@ -16,19 +16,19 @@ from .scene import paths, rig
 # Lets a path begin with //, relative to the .blend, without a warning.
 _PATH = {"options": {"PATH_SUPPORTS_BLEND_RELATIVE"}} if bpy.app.version >= (4, 5, 0) else {}
 _AUDIO_DELAYS = (
-    ("MEASURE", "Measure", "Measure how late the sound runs and tell, but leave it as it is"),
-    ("AUTO", "Correct", "Measure how late the sound runs and correct it"),
-    ("GIVEN", "Set by Hand", "Correct the sound by the delay given below"),
+    ("MEASURE", "Measure", "Measure the audio delay and report it, but do not correct it"),
+    ("AUTO", "Correct", "Measure the audio delay and correct it"),
+    ("GIVEN", "Manual", "Correct the audio by the delay set below"),
 )
 _PRESETS = (
-    ("preview", "Preview", "A head in two to eight minutes, also without a GPU"),
-    ("standard", "Standard", "Sharper, in the footage's full resolution; half an hour, also without a GPU"),
+    ("preview", "Preview", "A usable head in two to eight minutes, also without a GPU"),
+    ("standard", "Standard", "Sharper, at the footage's full resolution; half an hour, also without a GPU"),
     ("paper", "Paper", "The settings of the SyncTalk paper, for comparison; hours"),
 )
 
 
 def default_workspace(video: str) -> str:
-    """The folder beside the clip that its work goes to: `anna.mp4` gives `anna.synctalk`."""
+    """The workspace beside the clip: `anna.mp4` gives `anna.synctalk`."""
     path = Path(bpy.path.abspath(video))
     return str(path.with_name(f"{path.stem}.synctalk"))
 
@@ -43,7 +43,7 @@ def _scene_of(settings: SyncTalkSettings) -> bpy.types.Scene:
 
 
 def _workspace_chosen(settings: SyncTalkSettings, _context: bpy.types.Context) -> None:
-    """The head of the workspace, where the scene holds it, is now the one that is rendered, from where its files are."""
+    """Render the head of the workspace from where its files are now, if the scene holds it."""
     scene, root = _scene_of(settings), settings.workspace_path
     if root is None or paths.is_rewriting:
         return
@@ -52,26 +52,28 @@ def _workspace_chosen(settings: SyncTalkSettings, _context: bpy.types.Context) -
         rig.use_workspace(scene, found, root)
 
 
-_head_items: list[tuple[str, str, str, int]] = []  # Blender keeps no reference to an enum's words
+_head_items: list[tuple[str, str, str, int]] = []  # Blender keeps no reference to an enum's strings
+
+
+def _rigs(settings: SyncTalkSettings) -> list[rig.Rig]:
+    return sorted(rig.rigs_of(_scene_of(settings)), key=lambda item: item.collection.name)
 
 
 def _heads(settings: SyncTalkSettings, _context: bpy.types.Context | None) -> list[tuple[str, str, str, int]]:
-    found = sorted(rig.rigs_of(_scene_of(settings)), key=lambda item: item.collection.name)
     _head_items[:] = [
-        (item.collection.name, item.name, f"Render “{item.name}”, and work on {item.workspace}", index)
-        for index, item in enumerate(found)
+        (item.collection.name, item.name, f"Render and edit “{item.name}”, from {item.workspace}", index)
+        for index, item in enumerate(_rigs(settings))
     ]
     return _head_items
 
 
 def _get_head(settings: SyncTalkSettings) -> int:
     active = rig.find_rig(_scene_of(settings))
-    names = sorted(item.collection.name for item in rig.rigs_of(_scene_of(settings)))
-    return names.index(active.collection.name) if active is not None else 0
+    return [item.collection for item in _rigs(settings)].index(active.collection) if active is not None else 0
 
 
 def _set_head(settings: SyncTalkSettings, index: int) -> None:
-    found = sorted(rig.rigs_of(_scene_of(settings)), key=lambda item: item.collection.name)
+    found = _rigs(settings)
     if 0 <= index < len(found):
         rig.set_active(_scene_of(settings), found[index])
         settings.workspace = paths.stored(found[index].workspace)
@@ -92,7 +94,7 @@ class Delivery:
     )
     smoothing_ms: bpy.props.FloatProperty(
         name="Smoothing",
-        description="Calms a trembling mouth; in milliseconds. Much of it makes the speech mumbled",
+        description="Smooths jittery mouth movement, in milliseconds. High values make the speech mumbled",
         default=0.0,
         min=0.0,
         soft_max=200.0,
@@ -102,7 +104,7 @@ class Delivery:
     )
     offset_ms: bpy.props.FloatProperty(
         name="Offset",
-        description="Moves the mouth against the sound, in milliseconds; above zero the mouth moves earlier",
+        description="Shifts the mouth against the audio, in milliseconds; above zero the mouth moves earlier",
         default=0.0,
         soft_min=-200.0,
         soft_max=200.0,
@@ -113,7 +115,7 @@ class Delivery:
     )
     close_in_silence: bpy.props.BoolProperty(
         name="Close in Silence",
-        description="Shuts the mouth in pauses, where it otherwise rests as this person's own mouth does",
+        description="Close the mouth in pauses, where it otherwise rests as this person's does",
         default=False,
     )
 
@@ -124,45 +126,45 @@ class SyncTalkSettings(Delivery, bpy.types.PropertyGroup):
     # Subject
     video: bpy.props.StringProperty(
         name="Video",
-        description="The clip of one person speaking. Best: one to five minutes, a still camera, even light",
+        description="The clip of one person speaking. Best: one to five minutes, a fixed camera, even light",
         subtype="FILE_PATH",
         update=_video_chosen,
         **_PATH,
     )
     workspace: bpy.props.StringProperty(
         name="Workspace",
-        description="The folder that holds everything made from this clip. Left as it is, it lies beside the clip",
+        description="The folder for everything made from this clip; by default beside the clip",
         subtype="DIR_PATH",
         update=_workspace_chosen,
         **_PATH,
     )
     head: bpy.props.EnumProperty(
         name="Head",
-        description="Which of this scene's heads is rendered, and which one the buttons work on",
+        description="Which of this scene's heads is rendered and edited",
         items=_heads,
         get=_get_head,
         set=_set_head,
     )
     consent_given: bpy.props.BoolProperty(
         name="I have this person's permission to make a synthetic likeness",
-        description="A head is trained only with the permission of the person shown; it is recorded in the workspace",
+        description="A head can only be trained with the permission of the person shown; it is recorded in the workspace",
         default=False,
     )
     consent_by: bpy.props.StringProperty(
-        name="Given by",
-        description="The name of the person who gave the permission, or of who may give it for them",
+        name="Given By",
+        description="Name of the person who gave the permission, or of their representative",
     )
 
     # Track
     audio_delay: bpy.props.EnumProperty(
-        name="Sound",
-        description="What to do when the clip's sound runs late against its picture",
+        name="Audio Delay",
+        description="What to do when the clip's audio is late against its video",
         items=_AUDIO_DELAYS,
         default="AUTO",
     )
     audio_delay_ms: bpy.props.FloatProperty(
         name="Delay",
-        description="How late the clip's sound runs, in milliseconds; below zero when it runs early",
+        description="How late the clip's audio is, in milliseconds; negative when it is early",
         default=0.0,
         soft_min=-500.0,
         soft_max=500.0,
@@ -174,16 +176,16 @@ class SyncTalkSettings(Delivery, bpy.types.PropertyGroup):
 
     # Train
     preset: bpy.props.EnumProperty(
-        name="Quality", description="How much the head learns, and how long it takes", items=_PRESETS
+        name="Quality", description="Quality of the head, and how long its training takes", items=_PRESETS
     )
     use_time_limit: bpy.props.BoolProperty(
         name="Stop After",
-        description="Stop training after this time; it can be trained further at any time",
+        description="Stop training after this time; it can be continued at any time",
         default=False,
     )
     minutes: bpy.props.FloatProperty(
         name="Minutes",
-        description="Length of this training, in minutes",
+        description="Duration of this training, in minutes",
         default=10.0,
         min=0.1,
         soft_max=120.0,
@@ -194,14 +196,14 @@ class SyncTalkSettings(Delivery, bpy.types.PropertyGroup):
     # Speak
     speech: bpy.props.StringProperty(
         name="Speech",
-        description="The sound file that the head is to speak: WAV, MP3, FLAC, or a video's sound",
+        description="The audio file that the head speaks: WAV, MP3, FLAC, or a video",
         subtype="FILE_PATH",
         **_PATH,
     )
     # Composite
     bake_folder: bpy.props.StringProperty(
-        name="Bake to",
-        description="The folder for the baked frames. Left empty, it lies in the workspace",
+        name="Bake Folder",
+        description="The folder for the baked frames; when empty, one in the workspace",
         subtype="DIR_PATH",
         **_PATH,
     )
@@ -212,14 +214,14 @@ class SyncTalkSettings(Delivery, bpy.types.PropertyGroup):
         return paths.resolved(self.workspace) if self.workspace else None
 
     def set_delivery(self, **options: float | bool) -> None:
-        """Set the options given, and the others to their defaults.
+        """Set these options, and the others to their defaults.
 
         Raises:
-            TypeError: an option that there is none of.
+            TypeError: an unknown option.
         """
         unknown = options.keys() - Delivery.__annotations__
         if unknown:
-            raise TypeError(f"no options of speech: {', '.join(sorted(unknown))}")
+            raise TypeError(f"unknown options of speech: {', '.join(sorted(unknown))}")
         for name in Delivery.__annotations__:
             self.property_unset(name)
         for name, value in options.items():

@@ -1,11 +1,12 @@
-"""The way from a clip to a composite: which step is done, which is next, why one cannot be taken yet. No `bpy` here.
+"""The steps from a clip to a composite: which is done, which is next, why one cannot be taken yet. No `bpy` here.
 
-The panels show what `statuses` says and the operators' polls ask `why_not`: a button and its explanation always agree.
+The panels show `statuses` and the operators' polls ask `why_not`: a button and its explanation always agree.
 """
 
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .workspace_state import STAGES, WorkspaceState
@@ -23,13 +24,13 @@ class Step(str, enum.Enum):
 
 
 class State(str, enum.Enum):
-    """How a step stands. The value is the word that its panel shows."""
+    """State of a step."""
 
     WAITING = "Waiting"
     READY = "Ready"
     RUNNING = "Running"
     PARTLY = "Partly"
-    """Done, and the result is not what it should be: the word says what is missing."""
+    """Done, but the result has a shortcoming, which the word names."""
     DONE = "Done"
     FAILED = "Failed"
 
@@ -70,7 +71,7 @@ class Facts:
 
     @property
     def consent(self) -> bool:
-        """Whether consent is recorded, or stated in full and so recorded by the next request."""
+        """Whether consent is recorded, or given in full and so recorded by the next request."""
         return bool(self.state.consent_by) or (self.consent_ticked and bool(self.consent_by.strip()))
 
 
@@ -88,20 +89,17 @@ def statuses(facts: Facts) -> dict[Step, Status]:
     found: dict[Step, Status] = {}
     next_found = bool(facts.running)
     for step in Step:
-        done, word = _done(step, facts)
-        partly = done and bool(_lacks(step, facts))
         if facts.running == step.value:
             found[step] = Status(State.RUNNING, "Running")
             continue
+        done, word = _PROGRESS[step](facts)
         waits = bool(blocked(step, facts))
         is_next = not done and not next_found and not waits
         next_found = next_found or is_next
         if step.value in facts.failed:
             found[step] = Status(State.FAILED, "Failed", is_next)
-        elif partly:
-            found[step] = Status(State.PARTLY, word)
         elif done:
-            found[step] = Status(State.DONE, word)
+            found[step] = Status(State.PARTLY if _shortcoming(step, facts) else State.DONE, word)
         elif waits:
             found[step] = Status(State.WAITING, "Waiting")
         else:
@@ -117,128 +115,149 @@ def why_not(step: Step, facts: Facts) -> str:
 
 
 def blocked(step: Step, facts: Facts) -> str:
-    """Which earlier step is missing, as one sentence; empty when none is."""
+    """Which earlier step is missing, as one sentence without its full stop; empty when none is."""
+    missing = ""
     if step is Step.BACKEND:
         return ""
     if facts.backend not in ("ready", "outdated"):
-        return "First install the backend (panel Backend)"
-    if step is Step.SUBJECT:
+        missing = "Install the backend first (panel Backend)"
+    elif step is Step.TRACK and not (facts.video or facts.state.exists or facts.state.problem):
+        missing = "Choose a video first (panel Subject)"
+    elif step in (Step.SUBJECT, Step.TRACK):
         return ""
-    if step is Step.TRACK:
-        return (
-            "" if facts.video or facts.state.exists or facts.state.problem else "First choose a video (panel Subject)"
-        )
-    if not facts.state.tracked:
-        return "First track the video (panel Track)"
-    if step is Step.TRAIN:
-        return ""
-    if not facts.has_head:
-        return "First send the tracking to this scene (panel Track)"
-    if step is Step.COMPOSITE and not facts.state.trained_step:
-        return "First train the head (panel Train)"
-    return ""
+    elif not facts.state.tracked:
+        missing = "Track the video first (panel Track)"
+    elif step is not Step.TRAIN and not facts.has_head:
+        missing = "Send the tracking to this scene first (panel Track)"
+    elif step is Step.COMPOSITE and not facts.state.trained_step:
+        missing = "Train the head first (panel Train)"
+    return missing
 
 
 def incomplete(step: Step, facts: Facts) -> str:
-    """What the step itself still wants to know, as one sentence; empty when nothing."""
+    """Which setting of the step itself is missing, as one sentence without its full stop; empty when none is."""
+    missing = ""
     if step is Step.TRACK:
         if facts.state.problem:
-            return facts.state.problem
-        if not facts.workspace:
-            return "Choose a folder for the workspace (panel Subject)"
-        if not facts.state.exists and not facts.video_exists:
-            return f"There is no file {facts.video}: choose the video again (panel Subject)"
-    if step is Step.TRAIN and not facts.consent:
-        return "Training needs the permission of the person shown: tick it and name who gave it (panel Subject)"
-    if step is Step.SPEAK:
-        if not facts.speech:
-            return "Choose a sound for the head to speak"
-        if not facts.speech_exists:
-            return f"There is no file {facts.speech}: choose the sound again"
-    return ""
+            missing = facts.state.problem
+        elif not facts.workspace:
+            missing = "Choose a folder for the workspace (panel Subject)"
+        elif not facts.state.exists and not facts.video_exists:
+            missing = f"There is no file {facts.video}: choose the video again (panel Subject)"
+    elif step is Step.TRAIN and not facts.consent:
+        missing = "Training needs the permission of the person shown: tick it and name who gave it (panel Subject)"
+    elif step is Step.SPEAK and not facts.speech:
+        missing = "Choose an audio file for the head to speak"
+    elif step is Step.SPEAK and not facts.speech_exists:
+        missing = f"There is no file {facts.speech}: choose the audio again"
+    return missing
 
 
-def _done(step: Step, facts: Facts) -> tuple[bool, str]:
+# -- whether each step is done, and the word that its panel shows ---------------------------------------------------
+
+
+def _backend(facts: Facts) -> tuple[bool, str]:
+    if facts.backend == "ready":
+        return True, "Running" if facts.backend_answered else "Starting" if facts.backend_alive else "Installed"
+    words = {"absent": "Not installed", "incomplete": "Incomplete", "outdated": "Outdated"}
+    return False, words.get(facts.backend, "")
+
+
+def _subject(facts: Facts) -> tuple[bool, str]:
+    chosen = facts.state.exists or (facts.video_exists and bool(facts.workspace))
+    if chosen and not facts.consent:
+        return False, "No permission"
+    return chosen, "Chosen" if chosen else ""
+
+
+def _track(facts: Facts) -> tuple[bool, str]:
     state = facts.state
-    if step is Step.BACKEND:
-        if facts.backend == "ready":
-            return True, "Running" if facts.backend_answered else "Starting" if facts.backend_alive else "Installed"
-        return False, {"absent": "Not installed", "incomplete": "Incomplete", "outdated": "Update"}.get(
-            facts.backend, ""
-        )
-    if step is Step.SUBJECT:
-        chosen = state.exists or (facts.video_exists and bool(facts.workspace))
-        if chosen and not facts.consent:
-            return False, "Permission?"
-        return chosen, "Chosen" if chosen else ""
-    if step is Step.TRACK:
-        if state.tracked and not facts.has_head:
-            return False, "To import"
-        if not state.tracked and state.stages:
-            return False, f"{state.stages_done} of {len(STAGES)}"
-        return state.tracked, "Tracked" if state.tracked else ""
-    if step is Step.TRAIN:
-        if state.trained_step and state.readiness is not None and not state.readiness.speaks:
-            return state.readiness.mouth == "not shown", _lacks(step, facts)
-        return state.trained_step > 0, (_lacks(step, facts) or "Trained") if state.trained_step else ""
-    if step is Step.SPEAK:
-        # Keyframes move the mesh; whether the head speaks is known once it is trained and measured.
-        ready = state.readiness is not None and state.readiness.speaks
-        word = "Speaks" if ready else _lacks(step, facts) or "Keyed"
-        return facts.has_speech, word if facts.has_speech else ""
+    if state.tracked:
+        return facts.has_head, "Tracked" if facts.has_head else "Not in scene"
+    return False, f"{state.stages_done} of {len(STAGES)}" if state.stages else ""
+
+
+def _train(facts: Facts) -> tuple[bool, str]:
+    state = facts.state
+    if not state.trained_step:
+        return False, ""
+    shortcoming = _shortcoming(Step.TRAIN, facts)
+    if state.readiness is not None and not state.readiness.speaks:
+        return state.readiness.mouth == "not shown", shortcoming
+    return True, shortcoming or "Trained"
+
+
+def _speak(facts: Facts) -> tuple[bool, str]:
+    # Keyframes move the mesh; whether the head speaks is known once it is trained and measured.
+    speaks = facts.state.readiness is not None and facts.state.readiness.speaks
+    word = "Speaks" if speaks else _shortcoming(Step.SPEAK, facts) or "Keyed"
+    return facts.has_speech, word if facts.has_speech else ""
+
+
+def _composite(facts: Facts) -> tuple[bool, str]:
     return facts.has_composite, "Built" if facts.has_composite else ""
 
 
-def _lacks(step: Step, facts: Facts) -> str:
-    """What the head lacks that the step is about, in two or three words; empty when nothing is known to be missing."""
+_PROGRESS: dict[Step, Callable[[Facts], tuple[bool, str]]] = {
+    Step.BACKEND: _backend,
+    Step.SUBJECT: _subject,
+    Step.TRACK: _track,
+    Step.TRAIN: _train,
+    Step.SPEAK: _speak,
+    Step.COMPOSITE: _composite,
+}
+
+
+def _shortcoming(step: Step, facts: Facts) -> str:
+    """What the head lacks for the step, in two or three words; empty when nothing is known to be missing."""
     ready = facts.state.readiness
     if step not in (Step.TRAIN, Step.SPEAK, Step.COMPOSITE) or not facts.state.trained_step:
         return ""
     if ready is None:
         return "Not measured" if step is Step.TRAIN else ""
-    if step is Step.TRAIN:
-        return ready.shortcoming
-    return "" if ready.speaks else ready.shortcoming
+    return "" if step is not Step.TRAIN and ready.speaks else ready.shortcoming
+
+
+# -- sentences about the trained head -------------------------------------------------------------------------------
 
 
 def head_lines(state: WorkspaceState) -> list[str]:
-    """What is known of the trained head, for the Train panel: sentences, empty without one."""
+    """What is known of the trained head, for the Train panel: sentences, none without one."""
+    ready = state.readiness
     if not state.trained_step:
         return []
-    if state.readiness is None:
-        return ["Not measured: whether mouth and eyes move is not known. Measure it, or train further."]
-    ready = state.readiness
-    parts = [
-        _part_line(name, grade, gain)
-        for name, grade, gain in (("Mouth", ready.mouth, ready.mouth_gain), ("Eyes", ready.eyes, ready.eyes_gain))
+    if ready is None:
+        return ["Not measured: whether mouth and eyes move is unknown. Measure it, or train further."]
+    lines = [
+        _part_line("Mouth", "opens", ready.mouth, ready.mouth_gain),
+        _part_line("Eyes", "close", ready.eyes, ready.eyes_gain),
     ]
-    return [*parts, *([ready.advice] if ready.advice else [])]
+    return [*lines, ready.advice] if ready.advice else lines
 
 
-def _part_line(name: str, grade: str, gain: float | None) -> str:
-    verb = "opens" if name == "Mouth" else "close"
+def _part_line(name: str, verb: str, grade: str, gain: float | None) -> str:
     if grade == "not shown":
-        return f"{name}: the clip does not show it move."
+        return f"{name}: no movement in the clip."
     if grade == "not yet" or gain is None:
         return f"{name}: not yet."
     return f"{name}: {grade}, {verb} {min(gain, 1.0):.0%} as far as the person’s."
 
 
 def speak_line(state: WorkspaceState) -> str:
-    """What the Speak panel must add about the head; empty when it can speak, or when nothing is known of it."""
+    """What the Speak panel adds about the head; empty when it can speak, or when nothing is known of it."""
     if not state.trained_step or state.readiness is None or state.readiness.speaks:
         return ""
     if state.readiness.mouth == "not shown":
-        return "The clip never opens the mouth, so the head cannot speak: keyframes move the mesh alone."
-    return "The head’s mouth does not open yet: keyframes move the mesh alone. Train further (panel Train)."
+        return "The clip never opens the mouth, so the head cannot speak: keyframes only move the mesh."
+    return "The head’s mouth does not open yet: keyframes only move the mesh. Train further (panel Train)."
 
 
 def composite_line(state: WorkspaceState) -> str:
-    """What the composite's panel must add about the head in it; empty when the head is ready."""
+    """What the Composite panel adds about the head; empty when it is ready."""
     if not state.trained_step:
         return ""
     if state.readiness is None:
-        return "Whether the head in it moves its mouth is not measured (panel Train)."
+        return "The head’s mouth movement is not measured (panel Train)."
     if state.readiness.shortcoming:
-        return f"The head in it is not ready: {state.readiness.shortcoming.lower()} (panel Train)."
+        return f"The head is not ready: {state.readiness.shortcoming.lower()} (panel Train)."
     return ""

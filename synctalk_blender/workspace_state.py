@@ -1,4 +1,4 @@
-"""What a workspace holds, read from its files, so that the panels know it without a backend. No `bpy` here.
+"""What a workspace holds, read from its files: the panels know it without a backend. No `bpy` here.
 
 docs/workspace.md is the reference of the files; the backend alone writes them.
 """
@@ -10,21 +10,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..backend.workspace.subject import subject_id
-
-FORMAT = 1
-STAGES = ("media", "landmarks", "head_sync", "face_sync", "portrait_sync")
+from ..backend.workspace.subject import FORMAT, STAGES, subject_id
 
 
 @dataclass(frozen=True)
 class Readiness:
-    """What the backend measured of the newest head, on rendered frames tracked again (docs/training.md)."""
+    """What the backend measured on rendered and tracked frames of the newest head (docs/training.md)."""
 
     mouth: str
     """`not yet`, `moves`, `clear`, or `not shown` where the clip itself does not show the motion."""
     eyes: str
     mouth_gain: float | None = None
-    """How far the mouth opens against the person's own; 1 when as far."""
+    """How far the mouth opens relative to the person's; 1 when as far."""
     eyes_gain: float | None = None
     advice: str = ""
     """What more training will do, or what the clip lacks."""
@@ -36,7 +33,7 @@ class Readiness:
 
     @property
     def shortcoming(self) -> str:
-        """What is not clear yet, in two or three words; empty when all is that the clip shows."""
+        """What is not clear yet, in two or three words; empty when nothing."""
         words = {"not yet": "not yet", "moves": "weak", "not shown": "not in clip"}
         for name, grade in (("Mouth", self.mouth), ("Eyes", self.eyes)):
             if grade in words and not (name == "Eyes" and grade == "not shown"):
@@ -64,7 +61,7 @@ class WorkspaceState:
     stages: dict[str, str] = field(default_factory=dict)
     """`partial` or `done` for each stage that was begun."""
     trained_step: int = 0
-    """Steps the newest checkpoint has learnt; 0 without one."""
+    """Steps that the newest checkpoint was trained for; 0 without one."""
     trained_preset: str = ""
     trained_psnr: float | None = None
     trained_minutes: float = 0.0
@@ -84,7 +81,7 @@ _cache: tuple[tuple, WorkspaceState] = ((), WorkspaceState())
 
 
 def workspace_state(root: Path | None) -> WorkspaceState:
-    """State of the workspace at `root`, read anew only when its files changed: cheap enough for a panel's draw."""
+    """State of the workspace at `root`, read again only when its files changed: cheap enough for a panel's draw."""
     global _cache
     if root is None:
         return WorkspaceState()
@@ -166,6 +163,6 @@ def _readiness(folder: Path, step: int) -> Readiness | None:
 
 
 def _gain(part: dict[str, Any]) -> float | None:
-    """The least of what was measured."""
+    """The smallest gain that was measured."""
     known = [float(value) for value in (part["gain"], part.get("slider")) if value is not None]
     return min(known, default=None)

@@ -1,4 +1,4 @@
-"""The console API: the whole way from a script, by the same jobs that the buttons start.
+"""The console API: every step from a script, by the same jobs that the buttons start.
 
     from bl_ext.user_default.synctalk.synctalk_blender import api
 
@@ -8,9 +8,9 @@
     api.composite()
     api.render_animation("anna.mp4")
 
-Each call does its work to the end before it returns, also in background mode; `progress` is called about ten times a
-second with the `jobs.Job` (`title`, `text`, `fraction`, `eta_s`), and without it lines are printed. Each call works on the
-scene given, else on the current one. What goes wrong is raised as one sentence: `BackendError` or `SceneError`.
+Each call returns when its work is done, also in background mode; `progress` is called many times a second with the `Job`
+(`title`, `text`, `fraction`, `eta_s`), and without it lines are printed. Each call works on the given scene, else on the
+current one. Errors are one sentence: `BackendError` or `SceneError`.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def connect(*, timeout_s: float = 180.0) -> dict[str, Any]:
 
 
 def close() -> None:
-    """End the backend, and take back what `connect` registered: call it last in a script of the `bpy` module."""
+    """End the backend, and unregister what `connect` registered: call it last in a script of the `bpy` module."""
     global _registered_here
     close_shared_backend()
     if _registered_here:
@@ -75,16 +75,15 @@ def process(
     scene: bpy.types.Scene | None = None,
     progress: Progress | None = None,
 ) -> rig.Rig:
-    """Track the video into the workspace, going on where it was stopped, and put the result into the scene.
+    """Track the video into the workspace, resuming where it was stopped, and put the result into the scene.
 
     Args:
         consent_by: who gave the permission to make a synthetic likeness of the person shown; empty when nobody did, and
             then no head can be trained.
-        audio_offset_ms: how late the clip's sound runs: `auto` corrects what is measured, None measures and tells only.
-        setup: give the scene the clip's size, rate, range, colours and camera (True), or leave it as it is (False); when
-            absent, only a fresh scene is set up. What was changed is printed.
-        start_frame: the scene frame that the clip's first frame lies at; when absent 1, or in a scene that is left as it is
-            its first frame.
+        audio_offset_ms: how late the clip's audio is: `auto` corrects the measured delay, None only reports it.
+        setup: give the scene the clip's resolution, rate, range, colours and camera (True), or keep the scene's (False);
+            when absent, only a new scene is set up. Changes are printed.
+        start_frame: the scene frame of the clip's first frame; when absent 1, or the first frame of a scene that is kept.
     """
     scene = _scene(scene)
     settings = settings_of(scene)
@@ -105,7 +104,7 @@ def import_tracking(
     start_frame: int | None = None,
     scene: bpy.types.Scene | None = None,
 ) -> rig.Rig:
-    """Put the camera, head, face mesh, keyframes and sound of a tracked workspace into the scene.
+    """Put the camera, head, face mesh, keyframes and audio of a tracked workspace into the scene.
 
     Args:
         setup, start_frame: as `process` has them.
@@ -168,14 +167,14 @@ def speak(
 
 
 def composite(*, scene: bpy.types.Scene | None = None, progress: Progress | None = None) -> None:
-    """Render with the engine “SyncTalk”, and lay the head over the footage in the compositor."""
+    """Render with the engine “SyncTalk”, and composite the head over the footage."""
     jobs.run(composite_job(_scene(scene)), progress)
 
 
 def bake(
     folder: str | Path | None = None, *, scene: bpy.types.Scene | None = None, progress: Progress | None = None
 ) -> Path:
-    """Write the head of every frame, as the rig has it with all edits, to files, and composite from these.
+    """Render the head of every frame, with all edits of the rig, to files, and composite from these.
 
     Args:
         folder: for the frames `000000.png` … and `directions.npz`; a folder in the workspace when absent.
@@ -194,15 +193,15 @@ def render_animation(
     scene: bpy.types.Scene | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """Render the scene, compositor and all, by Blender itself. The scene's own output settings stay as they are.
+    """Render the scene and its compositor with Blender. The scene's output settings stay as they are.
 
     Args:
-        out: a film with the scene's sound when it ends in `.mp4`, else a folder for PNG frames.
-        frames: first and last frame; the scene's own when absent. Kept as the scene's.
+        out: a video with the scene's audio when it ends in `.mp4`, else a folder for PNG frames.
+        frames: first and last frame, which become the scene's; when absent the scene's.
         progress: called with (frames done, frames in all) after each.
 
     Raises:
-        SceneError: a frame could not be rendered; the sentence says why.
+        SceneError: a frame could not be rendered, and why.
     """
     scene = _scene(scene)
     path = Path(_absolute(out))

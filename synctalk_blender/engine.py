@@ -1,7 +1,7 @@
 """The render engine “SyncTalk”: the neural head for F12, animation renders and the viewport's Rendered mode.
 
 Pose, expression and camera are read from the evaluated scene; the backend draws the head for them. Whatever the backend
-does, Blender goes on: a failure is a sentence, shown where the head would be.
+does, Blender keeps running: a failure is a sentence, shown where the head would be.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .live_frame import FrameRequest, HeadFrame
 from .scene import camera as cameras
 from .scene import colour, compositor, marking, rig
 from .scene.errors import SceneError
-from .viewport_drawing import Picture
+from .viewport_drawing import PlacedTexture
 
 logger = logging.getLogger("synctalk")
 
@@ -29,7 +29,7 @@ _WAIT_S = 0.005
 
 
 class SyncTalkRenderEngine(bpy.types.RenderEngine):
-    """Renders the head of the scene's rig, premultiplied over nothing, for the compositor to lay over the footage."""
+    """Renders the head of the scene's rig with premultiplied alpha, for the compositor to place over the footage."""
 
     bl_idname = "SYNCTALK"
     bl_label = "SyncTalk"
@@ -37,7 +37,7 @@ class SyncTalkRenderEngine(bpy.types.RenderEngine):
     bl_use_postprocess = True
     bl_use_eevee_viewport = True
     bl_use_gpu_context = False
-    """Pictures come from the backend: a final render needs no GPU, and so runs on farms that have none."""
+    """Images come from the backend: a final render needs no GPU, and so runs on farms without one."""
 
     _viewport: viewport_image.Viewport | None = None
 
@@ -69,22 +69,22 @@ class SyncTalkRenderEngine(bpy.types.RenderEngine):
         self.end_result(result)
 
     def _head_or_none(self, frame: HeadFrame) -> np.ndarray | None:
-        """Wait for the picture; None when the artist pressed Escape meanwhile.
+        """Wait for the image; None when the artist pressed Escape meanwhile.
 
-        There is no time limit of its own: the first picture waits for the backend to start and to load the head. A backend
-        that dies or hangs meanwhile is noticed by its client, and the request fails.
+        There is no time limit here: the first image waits for the backend to start and to load the head. The client notices
+        a backend that dies or hangs meanwhile, and the request fails.
         """
         request = FrameRequest(shared_backend(), frame)
-        told = "Waiting for the head"
-        self.update_stats("", told)
+        stage = "Waiting for the head"
+        self.update_stats("", stage)
         while True:
             while not request.poll():
                 if self.test_break():
                     request.abandon()
                     return None
-                if request.stage and request.stage != told:
-                    told = request.stage
-                    self.update_stats("", told)
+                if request.stage and request.stage != stage:
+                    stage = request.stage
+                    self.update_stats("", stage)
                 time.sleep(_WAIT_S)
             try:
                 return request.take()[0]
@@ -97,18 +97,18 @@ class SyncTalkRenderEngine(bpy.types.RenderEngine):
     # -- viewport ---------------------------------------------------------------------------------------------------
 
     def view_update(self, context: bpy.types.Context, depsgraph: bpy.types.Depsgraph) -> None:
-        """Something in the scene has changed: a redraw follows, and asks for what is new."""
+        """Something in the scene has changed: the redraw that follows asks for a new image."""
 
     def view_draw(self, context: bpy.types.Context, depsgraph: bpy.types.Depsgraph) -> None:
-        """Draw the newest picture there is, and ask for a newer one where it is out of date."""
+        """Draw the newest image, and ask for a newer one where it is out of date."""
         if self._viewport is None:
             self._viewport = viewport_image.Viewport()
         viewport = self._viewport
         region = context.region
         try:
             frame, place = viewport_image.seen_by_region(context, depsgraph)
-            texture, failure = viewport.picture(frame, place), viewport.failure
-        except Exception as error:  # noqa: BLE001 (an engine that raises leaves the view empty without a word)
+            texture, failure = viewport.image(frame, place), viewport.failure
+        except Exception as error:  # noqa: BLE001 (an engine that raises leaves the view empty without a message)
             failure, place = _sentence(error), viewport_image.Place(0.0, 0.0, region.width, region.height, False)
         self.update_stats("SyncTalk", failure or viewport.message)
         if failure:
@@ -121,11 +121,11 @@ class SyncTalkRenderEngine(bpy.types.RenderEngine):
             2 * place.width / region.width,
             2 * place.height / region.height,
         )
-        picture = Picture(texture, clip)
+        image = PlacedTexture(texture, clip)
         if (place.is_camera_frame or failure) and viewport_image.footage_is_shown(context):
-            viewport_drawing.draw_after_overlays(region, picture)
+            viewport_drawing.draw_after_overlays(region, image)
         else:
-            viewport_drawing.draw(picture)
+            viewport_drawing.draw(image)
 
 
 def wanted_frame(depsgraph: bpy.types.Depsgraph) -> HeadFrame:
@@ -139,17 +139,17 @@ def wanted_frame(depsgraph: bpy.types.Depsgraph) -> HeadFrame:
     if scene.camera is None:
         raise SceneError(f"The scene “{scene.name}” has no camera: make “{found.camera.name}” its active camera.")
     x, y, width, height = cameras.render_border(scene)
-    whole_width, whole_height = cameras.render_size(scene)
+    full_width, full_height = cameras.render_size(scene)
     camera = scene.camera.evaluated_get(depsgraph)
-    pinhole = cameras.camera_intrinsics(scene, camera, whole_width, whole_height)
-    if (width, height) != (whole_width, whole_height):
-        stretch = pinhole.height / whole_height
-        pinhole = pinhole.cropped(x, round(y * stretch), width, max(1, round(height * stretch)))
+    pinhole = cameras.camera_intrinsics(scene, camera, full_width, full_height)
+    if (width, height) != (full_width, full_height):
+        aspect = pinhole.height / full_height
+        pinhole = pinhole.cropped(x, round(y * aspect), width, max(1, round(height * aspect)))
     return HeadFrame(str(found.workspace), pinhole, rig.read_rig(found, depsgraph, rig.world_matrix(camera)))
 
 
 def _sentence(error: Exception) -> str:
-    """What to tell of a failure, which in a window goes to the terminal as well; a defect's traceback goes to the log."""
+    """The sentence to show for a failure; the traceback of a bug goes to the log."""
     sentence = str(error)
     if not isinstance(error, (SceneError, BackendError)):
         logger.error("a frame of the head failed:\n%s", "".join(traceback.format_exception(error)))
@@ -159,7 +159,7 @@ def _sentence(error: Exception) -> str:
 
 
 def _fitted(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Rows made fewer or more where the scene's pixels are not square; untouched where they are."""
+    """Rows resampled where the scene's pixels are not square."""
     if pixels.shape[:2] == (height, width):
         return pixels
     rows = (np.arange(height) + 0.5) * pixels.shape[0] / height - 0.5

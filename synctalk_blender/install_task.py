@@ -1,4 +1,4 @@
-"""Work of the installer beside Blender's event loop: a thread, seen like a request to the backend. No `bpy` here."""
+"""The installer on a thread beside Blender's event loop, waited for like a request to the backend. No `bpy` here."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..install import backend_environment
 
 
 class InstallTask:
-    """`backend_environment.create` on a thread of its own; a `jobs.Waitable`.
+    """`backend_environment.create` on its own thread; a `job.Waitable`.
 
     Args:
         root: the folder that is to hold the environment.
@@ -64,12 +64,12 @@ class InstallTask:
         return self._python
 
     def cancel(self) -> None:
-        """Stop it; what was downloaded stays, and the next run goes on from it."""
+        """Stop it; downloads are kept, and the next run resumes from them."""
         self._cancelled.set()
 
     def _report(self, event: Any) -> None:
         elapsed = time.monotonic() - self._begun
-        # Early on the pace says little: most of a run from pip's cache is unpacking.
+        # An early pace means little: most of a run from pip's cache is unpacking.
         eta = elapsed / event.fraction - elapsed if event.fraction > 0.05 and elapsed > 5 else None
         self.progress = {
             "stage": event.state,

@@ -1,6 +1,6 @@
 """A sentence drawn into an image: an error is shown where the head would have been. No `bpy` here.
 
-The letters are DejaVu Sans Mono (its licence is free), drawn once at 20 pixels with Pillow into `letters.npz`: Blender draws
+The glyphs are DejaVu Sans Mono (free licence), rendered once at 20 pixels with Pillow into `letters.npz`: Blender draws
 text into an image only from 4.5 on, and only on the main thread.
 """
 
@@ -26,7 +26,7 @@ def card(text: str, width: int, height: int, *, most: float = 0.9) -> np.ndarray
     Returns:
         (height, width, 4) float32, premultiplied scene-linear, bottom row first.
     """
-    # Letters of more than a sixteenth of the image's height would shout.
+    # Not higher than a sixteenth of the image.
     coverage = _fitted(text, max(1, int(width * most)), max(1, int(height * most)), height / 16)[..., None]
     colour = coverage + (1 - coverage) * np.float32(_BACKGROUND[:3])
     alpha = np.float32(_BACKGROUND[3])
@@ -47,8 +47,8 @@ def _in_the_middle(part: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 def _fitted(text: str, width: int, height: int, largest: float) -> np.ndarray:
-    """(rows, columns) coverage of the text, wrapped where it comes out largest within `width` x `height`, and its letters
-    no higher than `largest` or what was drawn."""
+    """(rows, columns) coverage of the text, wrapped so that it is largest within `width` x `height`, with letters no
+    higher than `largest` or their native size."""
     cell_height, cell_width = _letters()[1].shape[1:]
 
     def scale(lines: list[str]) -> float:
@@ -61,7 +61,7 @@ def _fitted(text: str, width: int, height: int, largest: float) -> np.ndarray:
 
 
 def _set(lines: list[str]) -> np.ndarray:
-    """(rows, columns) coverage of lines of text, each in the middle, with the margin about them."""
+    """(rows, columns) coverage of centred lines of text, with a margin around them."""
     places, glyphs = _letters()
     columns = max(map(len, lines))
     unknown = glyphs[places["?"]]
@@ -73,7 +73,7 @@ def _set(lines: list[str]) -> np.ndarray:
 
 
 def _resized(coverage: np.ndarray, scale: float) -> np.ndarray:
-    """Scaled by `scale`: the mean of what falls into a pixel when smaller, interpolated when larger."""
+    """Scaled by `scale`: averaged when smaller, interpolated when larger."""
     for axis in (0, 1):
         count = coverage.shape[axis]
         wanted = max(1, int(count * scale))

@@ -1,7 +1,7 @@
-"""Pictures of the head that come through shared memory: the backend writes into a file that Blender made and maps.
+"""Images of the head through shared memory: the backend writes into a file that Blender created and mapped.
 
 The file lies in `/dev/shm` where there is one, so that it never reaches a disk. Blender owns it: it is removed when Blender
-ends, and files that a killed Blender left are removed by the next. No `bpy` here.
+ends, and those that a killed Blender left are removed by the next. No `bpy` here.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _GRANULARITY = 1 << 20
 """Files grow in steps of a MiB, so that a viewport that is resized does not need a new one for each size."""
 
 
-class SharedPicture:
+class SharedImage:
     """A file of at least `size` bytes, mapped into memory.
 
     Raises:
@@ -56,8 +56,8 @@ class SharedPicture:
             with contextlib.suppress(OSError):
                 self.path.unlink()
             raise BackendError(
-                f"There is no room for a picture of {self.size >> 20} MiB in {self.path.parent} ({error.strerror}): "
-                "free some, or render a smaller picture.",
+                f"There is no room for an image of {self.size >> 20} MiB in {self.path.parent} ({error.strerror}): "
+                "free some space, or render a smaller image.",
                 "storage",
             ) from error
 
@@ -74,7 +74,7 @@ class SharedPicture:
 
 
 def shared_folder() -> Path:
-    """Where shared pictures lie: memory where the system offers it as a folder, else the folder for temporary files."""
+    """Where shared images lie: memory where the system offers it as a folder, else the folder for temporary files."""
     memory = Path("/dev/shm")
     return memory if memory.is_dir() and os.access(memory, os.W_OK | os.X_OK) else Path(tempfile.gettempdir())
 
@@ -88,7 +88,7 @@ class HeadFrame:
     directions: Directions
 
     def is_same_as(self, other: HeadFrame | None) -> bool:
-        """Whether both give the same picture."""
+        """Whether both give the same image."""
         return (
             other is not None
             and (self.workspace, self.pinhole) == (other.workspace, other.pinhole)
@@ -101,7 +101,7 @@ class FrameRequest:
     """One `frame` request: premultiplied scene-linear RGBA, bottom row first. Waits for nothing.
 
     Raises:
-        BackendError: the backend has ended, or there is no memory for the picture.
+        BackendError: the backend has ended, or there is no memory for the image.
     """
 
     def __init__(self, backend: BackendProcess, frame: HeadFrame) -> None:
@@ -132,14 +132,14 @@ class FrameRequest:
 
     @property
     def stage(self) -> str:
-        """What the backend does before it can draw, in words; empty while it says nothing of it."""
+        """What the backend does before it can draw, in words; empty while it reports nothing."""
         progress = self._pending.progress
         if progress is None or progress["done"] >= progress["total"]:
             return ""
         return ": ".join(text for text in (progress["stage"], progress["message"]) if text).capitalize()
 
     def take(self) -> tuple[np.ndarray, float]:
-        """The picture (height, width, 4) float32 and the milliseconds that it took; once, after `poll` said yes.
+        """The image (height, width, 4) float32 and its render time in milliseconds; once, after `poll` returned True.
 
         Raises:
             BackendError: the request failed; of kind `cancelled` when a newer one took its place.
@@ -149,7 +149,7 @@ class FrameRequest:
             width, height = result["width"], result["height"]
             if not (0 < width <= self.frame.pinhole.width and 0 < height <= self.frame.pinhole.height):
                 raise BackendError(
-                    f"The backend sent a picture of {width} x {height} pixels where {self.frame.pinhole.width} x "
+                    f"The backend sent an image of {width} x {height} pixels where {self.frame.pinhole.width} x "
                     f"{self.frame.pinhole.height} was asked for: install the backend again in the Backend panel.",
                     "nonsense",
                 )
@@ -160,23 +160,23 @@ class FrameRequest:
     def abandon(self) -> None:
         """Forget the request. Its memory stays until the backend, which may still be writing to it, has answered.
 
-        It is not cancelled: a backend that does not obey a cancel in time is ended, and with it a training under way.
+        It is not cancelled: a backend that does not obey a cancel in time is ended, and with it a training in progress.
         """
         _POOL.give_back_after(self._memory, self._pending)
 
 
 class _Pool:
-    """Shared pictures for reuse: making and mapping one costs more than rendering a small preview into it."""
+    """Shared images for reuse: making and mapping one costs more than rendering a small preview into it."""
 
     _KEPT = 2
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._free: list[SharedPicture] = []
-        self._lent_to_the_backend: list[tuple[SharedPicture, Pending]] = []
+        self._free: list[SharedImage] = []
+        self._lent_to_the_backend: list[tuple[SharedImage, Pending]] = []
         self._swept = False
 
-    def borrow(self, size: int) -> SharedPicture:
+    def borrow(self, size: int) -> SharedImage:
         with self._lock:
             if not self._swept:
                 self._swept = True
@@ -192,13 +192,13 @@ class _Pool:
                 if memory.size >= size:
                     self._free.remove(memory)
                     return memory
-        return SharedPicture(size)
+        return SharedImage(size)
 
-    def give_back(self, memory: SharedPicture) -> None:
+    def give_back(self, memory: SharedImage) -> None:
         with self._lock:
             self._keep(memory)
 
-    def give_back_after(self, memory: SharedPicture, pending: Pending) -> None:
+    def give_back_after(self, memory: SharedImage, pending: Pending) -> None:
         with self._lock:
             self._lent_to_the_backend.append((memory, pending))
 
@@ -208,7 +208,7 @@ class _Pool:
                 memory.close()
             self._free, self._lent_to_the_backend = [], []
 
-    def _keep(self, memory: SharedPicture) -> None:
+    def _keep(self, memory: SharedImage) -> None:
         self._free.append(memory)
         self._free.sort(key=lambda item: item.size)
         while len(self._free) > self._KEPT:
@@ -219,7 +219,7 @@ _POOL = _Pool()
 
 
 def close() -> None:
-    """Remove all shared pictures of this process; for the end of Blender and of the extension."""
+    """Remove all shared images of this process, when Blender or the extension ends."""
     _POOL.close()
 
 
@@ -227,7 +227,7 @@ atexit.register(close)
 
 
 def remove_leftovers() -> None:
-    """Remove the shared pictures of processes that are no more."""
+    """Remove the shared images of processes that have ended."""
     for path in shared_folder().glob(f"{_PREFIX}-*.rgba"):
         match = re.fullmatch(rf"{_PREFIX}-(\d+)-[0-9a-f]+\.rgba", path.name)
         if match and not _is_running(int(match[1])):

@@ -1,7 +1,7 @@
-"""Draws the head's picture into a 3D view.
+"""Draws the image of the head into a 3D view.
 
 An engine draws before Blender draws its overlays, and the camera's background images are overlays: footage would cover the
-head. So where there is footage the picture is kept until the overlays are done, and drawn over them.
+head. So where there is footage, the image is kept and drawn after the overlays.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ void main()
 _FRAGMENT = """
 void main()
 {
-  colour_out = texture(picture, uv);
+  colour_out = texture(image, uv);
   if (encode) {
     /* After the overlays, colours are what the display gets: sRGB (IEC 61966-2-1). */
     vec3 linear = clamp(colour_out.rgb / max(colour_out.a, 1e-6), 0.0, 1.0);
@@ -36,7 +36,7 @@ void main()
 
 
 @dataclass(frozen=True)
-class Picture:
+class PlacedTexture:
     """A texture, premultiplied scene-linear, and where in a region it belongs."""
 
     texture: gpu.types.GPUTexture
@@ -44,13 +44,13 @@ class Picture:
     """x, y of the lower left corner, width and height, in clip space (-1 to 1)."""
 
 
-_after_overlays: dict[int, Picture] = {}
-"""Pictures to be drawn once the overlays of their region are, by the region's address."""
+_after_overlays: dict[int, PlacedTexture] = {}
+"""Textures to draw after the overlays of their region, by the region's address."""
 _handler: object | None = None
 
 
-def draw(picture: Picture, *, is_display: bool = False) -> None:
-    """Draw `picture` over what there is.
+def draw(image: PlacedTexture, *, is_display: bool = False) -> None:
+    """Draw `image` over what was drawn before.
 
     Args:
         is_display: the target holds display colours instead of scene-linear ones.
@@ -58,21 +58,21 @@ def draw(picture: Picture, *, is_display: bool = False) -> None:
     shader = _shader()
     batch = batch_for_shader(shader, "TRI_STRIP", {"corner": ((0, 0), (1, 0), (0, 1), (1, 1))})
     shader.bind()
-    shader.uniform_float("place", picture.place)
+    shader.uniform_float("place", image.place)
     shader.uniform_bool("encode", [is_display])
-    shader.uniform_sampler("picture", picture.texture)
+    shader.uniform_sampler("image", image.texture)
     gpu.state.blend_set("ALPHA_PREMULT")
     batch.draw(shader)
     gpu.state.blend_set("NONE")
 
 
-def draw_after_overlays(region: bpy.types.Region, picture: Picture) -> None:
-    """Draw `picture` in this redraw of `region`, over its overlays."""
-    _after_overlays[region.as_pointer()] = picture
+def draw_after_overlays(region: bpy.types.Region, image: PlacedTexture) -> None:
+    """Draw `image` in this redraw of `region`, over its overlays."""
+    _after_overlays[region.as_pointer()] = image
 
 
 def texture_of(pixels: np.ndarray) -> gpu.types.GPUTexture:
-    """(H, W, 4) float32, bottom row first, on the graphics card."""
+    """Upload (H, W, 4) float32, bottom row first."""
     height, width = pixels.shape[:2]
     buffer = gpu.types.Buffer("FLOAT", pixels.size, np.ascontiguousarray(pixels).ravel())
     return gpu.types.GPUTexture((width, height), format="RGBA16F", data=buffer)
@@ -89,9 +89,9 @@ def unregister() -> None:
 
 
 def _draw_kept() -> None:
-    picture = _after_overlays.pop(bpy.context.region.as_pointer(), None)
-    if picture is not None:
-        draw(picture, is_display=True)
+    image = _after_overlays.pop(bpy.context.region.as_pointer(), None)
+    if image is not None:
+        draw(image, is_display=True)
 
 
 @functools.cache
@@ -103,7 +103,7 @@ def _shader() -> gpu.types.GPUShader:
     info.push_constant("BOOL", "encode")
     # Set by Blender, by its name: whether the target itself encodes what is written to it.
     info.push_constant("BOOL", "srgbTarget")
-    info.sampler(0, "FLOAT_2D", "picture")
+    info.sampler(0, "FLOAT_2D", "image")
     info.vertex_in(0, "VEC2", "corner")
     info.vertex_out(between)
     info.fragment_out(0, "VEC4", "colour_out")

@@ -1,4 +1,4 @@
-"""What a 3D view shows of the head: the newest image there is, and a request for a newer one where it is out of date."""
+"""What a 3D view shows of the head: the newest image, and a request for a newer one where it is out of date."""
 
 from __future__ import annotations
 
@@ -20,33 +20,32 @@ from .scene.directions import Directions
 
 _LARGEST_CARD_PX = 1600
 _PREVIEW_MS = 60.0
-"""How long a picture may take while the artist drags or scrubs; a larger one follows when the hand rests."""
+"""How long an image may take while the artist drags or scrubs; a larger one follows when the movement stops."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where in a region a picture belongs, in pixels from its lower left corner."""
+    """Where an image belongs in a region, in pixels from its lower left corner."""
 
     x: float
     y: float
     width: float
     height: float
     is_camera_frame: bool
-    """The picture fills the camera's frame, wherever the artist pans and zooms it to; else it fills the region."""
+    """The image fills the camera's frame, wherever the artist pans and zooms it to; else it fills the region."""
 
 
 class Viewport:
-    """The picture of one 3D view: at most one request under way, the last answer on the graphics card.
+    """The image of one 3D view: at most one request in progress, the last answer as a texture.
 
-    While what is wanted keeps changing, small pictures are asked for, as large as can be had in `_PREVIEW_MS`; when it
-    rests, the whole one.
+    While the scene keeps changing, small images are requested, as large as fit into `_PREVIEW_MS`; then one at full size.
     """
 
     def __init__(self) -> None:
         self.message = ""
         """What the backend does before it can draw."""
         self.failure = ""
-        """Why there is no image of what is wanted now."""
+        """Why there is no image of what is wanted."""
         self._card: tuple[tuple[str, int, int], gpu.types.GPUTexture] | None = None
         self._texture: gpu.types.GPUTexture | None = None
         self._texture_fills_frame = False
@@ -55,14 +54,14 @@ class Viewport:
         self._is_moving = False
         self._request: FrameRequest | None = None
         self._asked: HeadFrame | None = None
-        """What the request under way, or else the last one, is for; at full size."""
+        """What the current or last request is for; at full size."""
         self._asked_for_frame = False
         self._is_settled = False
-        """Whether there is nothing more to ask for what is wanted: it is shown, or has failed."""
+        """Whether what is wanted is shown, or has failed: there is nothing more to request."""
         self._ms_a_pixel: float | None = None
 
-    def picture(self, frame: HeadFrame, place: Place) -> gpu.types.GPUTexture | None:
-        """The best picture there is to fill `place` with; asks for a better one where it is not of `frame`."""
+    def image(self, frame: HeadFrame, place: Place) -> gpu.types.GPUTexture | None:
+        """The best image to fill `place` with; requests a better one where it is not of `frame`."""
         version = _head_version(frame.workspace)
         if not frame.is_same_as(self._wanted) or version != self._head_version:
             self._wanted, self._head_version = frame, version
@@ -116,7 +115,7 @@ class Viewport:
         self._texture = viewport_drawing.texture_of(pixels)
         self._texture_fills_frame = self._asked_for_frame
         if is_wanted:
-            # The hand rests: the next picture is a whole one, unless this one was.
+            # The movement has stopped: the next image is at full size, unless this one was.
             self._is_settled, self._is_moving = not self._is_moving, False
 
     def __del__(self) -> None:
@@ -140,8 +139,8 @@ def seen_by_region(context: bpy.types.Context, depsgraph: bpy.types.Depsgraph) -
             region.width,
             region.height,
         )
-        whole = cameras.camera_intrinsics(scene, camera, *cameras.render_size(scene))
-        pinhole = whole.resized(min(1.0, max(width, 1.0) / whole.width))
+        full = cameras.camera_intrinsics(scene, camera, *cameras.render_size(scene))
+        pinhole = full.resized(min(1.0, max(width, 1.0) / full.width))
         directions = rig.read_rig(found, depsgraph, viewpoint)
         return HeadFrame(workspace, pinhole, directions), Place(x, y, width, height, True)
     window_matrix = np.array(region_view.window_matrix)
@@ -153,6 +152,7 @@ def seen_by_region(context: bpy.types.Context, depsgraph: bpy.types.Depsgraph) -
 
 
 def footage_is_shown(context: bpy.types.Context) -> bool:
+    """Whether the view shows the camera's background images."""
     lens = _camera_of(context, context.scene)
     if lens is None or lens.type != "CAMERA" or context.region_data.view_perspective != "CAMERA":
         return False
@@ -180,15 +180,15 @@ def _head_version(workspace: str) -> float:
 
 
 def _watch(request: FrameRequest) -> None:
-    """Have the 3D views drawn again when `request` is answered, or tells what it waits for."""
-    told = request.stage
+    """Redraw the 3D views when `request` is answered, or reports another stage."""
+    stage = request.stage
 
-    def look() -> float | None:
-        nonlocal told
-        if not request.poll() and request.stage == told:
+    def check() -> float | None:
+        nonlocal stage
+        if not request.poll() and request.stage == stage:
             return 0.01
-        told = request.stage
+        stage = request.stage
         views.redraw_rendered()
         return None if request.poll() else 0.01
 
-    bpy.app.timers.register(look, first_interval=0.01)
+    bpy.app.timers.register(check, first_interval=0.01)

@@ -136,7 +136,7 @@ def test_what_a_killed_blender_left_is_removed(live_frame):
 
 
 def test_only_this_user_can_read_the_pictures(live_frame):
-    memory = live_frame.SharedPicture(1000)
+    memory = live_frame.SharedImage(1000)
     try:
         if sys.platform != "win32":
             assert memory.path.stat().st_mode & 0o077 == 0

@@ -27,10 +27,11 @@ from ..progress import Reporter, terminal_reporter
 from ..renderer import plain
 from ..renderer.field import Field
 from ..renderer.kernels import Kernel, get_kernel, marching
+from ..renderer.kernels.drawing import RAY_BLOCK
 from ..renderer.kernels.interface import Networks
 from ..renderer.kernels.kernel_cache import FOLDER_VARIABLE
-from ..renderer.kernels.numba_kernel import BLOCK, NumbaKernel
-from ..renderer.kernels.tile import encode, forward, layout_arrays, packed, scratch
+from ..renderer.kernels.numba_kernel import NumbaKernel
+from ..renderer.kernels.tile import encode, encoding_arrays, forward, pack_networks, scratch
 from ..renderer.kernels.vectors import TILE, has_bfloat16
 from ..renderer.rays import picture_rays
 from ..renderer.render import Renderer
@@ -192,8 +193,8 @@ def _march_only(threads, origin, directions, occupied, blocks, unit_step, most):
     totals = np.zeros(threads, np.int64)
     for thread in prange(threads):
         places = np.empty(most, np.int16)
-        for first in range(thread * BLOCK, directions.shape[0], threads * BLOCK):
-            these = directions[first : first + BLOCK]
+        for first in range(thread * RAY_BLOCK, directions.shape[0], threads * RAY_BLOCK):
+            these = directions[first : first + RAY_BLOCK]
             near, far = marching.reach(origin, these, blocks, radius)
             for ray in range(these.shape[0] if near < far else 0):
                 totals[thread] += marching.march_between(
@@ -203,16 +204,16 @@ def _march_only(threads, origin, directions, occupied, blocks, unit_step, most):
 
 
 @njit(parallel=True, fastmath=True, cache=True, nogil=True, error_model="numpy")
-def _shade_only(threads, positions, tables, resolutions, planes, networks, with_networks):
-    features, hidden = 3 * resolutions.shape[0], networks[8].shape[0]
+def _shade_only(threads, positions, encoding, networks, with_networks):
+    features, hidden = 3 * encoding.resolutions.shape[0], networks.hidden_bias.shape[0]
     for thread in prange(threads):
-        buffers = scratch(features, hidden, networks[0])
+        buffers = scratch(features, hidden, networks.first_weight)
         for low in range(thread * TILE, positions.shape[1] - TILE, threads * TILE):
-            buffers[0][:] = positions[:, low : low + TILE]
+            buffers.points[:] = positions[:, low : low + TILE]
             if with_networks:
-                forward(0, features, tables, resolutions, planes, networks, buffers)
+                forward(0, encoding, networks, buffers)
             else:
-                encode(buffers[0], tables, resolutions, planes, buffers[1], buffers[9], buffers[10])
+                encode(encoding, buffers)
 
 
 def _parts(
@@ -230,8 +231,8 @@ def _parts(
         start, towards = field.in_cube(torch.from_numpy(origin)), torch.from_numpy(directions)
         samples = kernel.march(start.expand(len(towards), 3), towards, grid, torch.full((len(towards),), 0.5))
     positions = np.ascontiguousarray(samples.positions.numpy().T)
-    arrays = field.tables.detach().numpy(), *layout_arrays(config.layout), packed(networks, kernel.bfloat16)
-    blocks = marching.occupied_blocks(grid.clearance.numpy())
+    arrays = encoding_arrays(field.tables, config.layout), pack_networks(networks, kernel.bfloat16)
+    blocks = marching.occupied_blocks(grid.empty_block_distance.numpy())
     unit_step = np.float32(grid.step / grid.box_size)
 
     def timed(work: Callable[[], object]) -> float:

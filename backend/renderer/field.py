@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ..protocol import BLENDSHAPE_NAMES, MOUTH_NAMES
-from .kernels.interface import GATE_HIDDEN, SPHERICAL_HARMONICS, Grid, Networks, clearance
+from .kernels.interface import GATE_HIDDEN, SPHERICAL_HARMONICS, Grid, Networks, empty_block_distance
 from .triplane import TriplaneLayout
 
 LIP_INDICES = tuple(BLENDSHAPE_NAMES.index(name) for name in MOUTH_NAMES)
@@ -131,7 +131,7 @@ class Field(nn.Module):
             self.density_out.bias[0] = 1.6
             self.gate[2].bias.fill_(1.0)
         self.register_buffer("occupied", torch.ones((config.occupancy_cells,) * 3, dtype=torch.uint8))
-        self.register_buffer("clearance", clearance(self.occupied), persistent=False)
+        self.register_buffer("empty_block_distance", empty_block_distance(self.occupied), persistent=False)
         self.register_buffer("centre", torch.tensor(config.blendshape_centre, dtype=torch.float32), persistent=False)
         regions = [_in_cube(region, config) for region in (config.lip_region, config.expression_region)]
         self.register_buffer("regions", torch.tensor(regions), persistent=False)
@@ -187,7 +187,7 @@ class Field(nn.Module):
         step = config.step_m * step_times
         return Grid(
             self.occupied,
-            self.clearance,
+            self.empty_block_distance,
             config.box_size_m,
             step,
             max_samples or math.ceil(math.sqrt(3) * config.box_size_m / step) + 1,
@@ -201,4 +201,4 @@ class Field(nn.Module):
     def set_occupied(self, occupied: torch.Tensor) -> None:
         """Replace the occupancy grid, (G, G, G) bool or uint8."""
         self.occupied.copy_(occupied.to(torch.uint8))
-        self.clearance.copy_(clearance(self.occupied))
+        self.empty_block_distance.copy_(empty_block_distance(self.occupied))

@@ -137,8 +137,8 @@ def test_serve_has_the_kernels_before_an_image_is_asked_for(root):
     pytest.importorskip("numba")
     code = (
         "import threading; from backend import server; imported = threading.Event(); server._prepare_kernels(imported)\n"
-        "from backend.renderer.kernels import numba_kernel\n"
-        "print(imported.is_set(), len(numba_kernel._draw.signatures))"
+        "from backend.renderer.kernels import drawing\n"
+        "print(imported.is_set(), len(drawing.draw.signatures))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["True", "1"], done.stderr

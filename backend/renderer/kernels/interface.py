@@ -85,39 +85,38 @@ class Grid:
 
     Attributes:
         occupied: (G, G, G) uint8, indexed [x, y, z].
-        clearance: of `occupied`, from the function of that name.
+        empty_block_distance: of `occupied`, from the function of that name.
         box_size: metres a side of the unit cube.
         step: metres between samples.
         max_samples: samples a ray at most; the nearest are kept.
     """
 
     occupied: torch.Tensor
-    clearance: torch.Tensor
+    empty_block_distance: torch.Tensor
     box_size: float
     step: float
     max_samples: int
 
 
-CLEARANCE_BLOCK = 4
-"""Cells a side of the blocks that `clearance` counts in."""
-_MOST_CLEARANCE = 16
+BLOCK_CELLS = 4
+"""Cells a side of the blocks that `empty_block_distance` counts."""
+_MAX_BLOCK_DISTANCE = 16
 
 
-def clearance(occupied: torch.Tensor) -> torch.Tensor:
-    """How many blocks around each block of cells are empty: what a ray may leap over.
+def empty_block_distance(occupied: torch.Tensor) -> torch.Tensor:
+    """Distance from each block of cells to the nearest block that is not empty: what a ray may skip.
 
     Args:
         occupied: (G, G, G) uint8.
 
     Returns:
-        (G/4, G/4, G/4) uint8: 0 where a cell of the block is occupied, else the distance in blocks, by the largest
-        axis, to the nearest block that is not empty, at most 16.
+        (G/4, G/4, G/4) uint8: Chebyshev distance in blocks, 0 where a cell of the block is occupied, at most 16.
     """
-    blocks = occupied.shape[0] // CLEARANCE_BLOCK
-    size = (blocks, CLEARANCE_BLOCK) * 3
+    blocks = occupied.shape[0] // BLOCK_CELLS
+    size = (blocks, BLOCK_CELLS) * 3
     reached = occupied.reshape(size).amax((1, 3, 5)).float()[None, None]
     result = torch.zeros_like(reached)
-    for _ in range(_MOST_CLEARANCE):
+    for _ in range(_MAX_BLOCK_DISTANCE):
         result += 1 - reached
         reached = torch.nn.functional.max_pool3d(reached, 3, 1, 1)
     return result[0, 0].to(torch.uint8)
@@ -166,9 +165,9 @@ class Kernel(Protocol):
         """Volume rendering (Eq. 9): (M,) density a metre, (M, 3) colour to what rays see.
 
         Returns:
-            (R, 4) premultiplied RGBA; (M,) weights, without gradient; (R,) spread, in steps: the weighted distance
+            (R, 4) premultiplied RGBA; (M,) weights, without gradient; (R,) distortion, in steps: the weighted distance
             between each two samples of a ray, the sum of w_i w_j |t_i - t_j|, which is small where a ray meets one thin
-            surface (the distortion of Mip-NeRF 360, Eq. 15, without its term for a single interval).
+            surface (Mip-NeRF 360, Eq. 15, without its term for a single interval).
         """
         ...
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .interface import CLEARANCE_BLOCK, FADE_CELLS
+from .interface import BLOCK_CELLS, FADE_CELLS
 from .kernel_cache import njit, prange
 
 
@@ -48,7 +48,7 @@ def fade_at(occupied, i, j, k, x, y, z):
 
 
 @njit(fastmath=True, nogil=True, error_model="numpy")
-def march_ray(origin, direction, occupied, clearance, unit_step, jitter, places):
+def march_ray(origin, direction, occupied, empty_block_distance, unit_step, jitter, places):
     """Write the samples of one ray, as multiples of the step, to `places`; their number."""
     grid = occupied.shape[0]
     cells = np.float32(grid)
@@ -68,7 +68,7 @@ def march_ray(origin, direction, occupied, clearance, unit_step, jitter, places)
     z0 = (origin[2] + shift * direction[2]) * cells
     stride = unit_step * cells
     dx, dy, dz = direction[0] * stride, direction[1] * stride, direction[2] * stride
-    leap = np.float32(CLEARANCE_BLOCK) / (swiftest * stride)  # steps a block
+    leap = np.float32(BLOCK_CELLS) / (swiftest * stride)  # steps a block
     k = np.int32(np.ceil(near / unit_step - jitter))
     last = np.int32(np.floor(far / unit_step - jitter))
     n, most = 0, places.shape[0]
@@ -80,7 +80,7 @@ def march_ray(origin, direction, occupied, clearance, unit_step, jitter, places)
         if min(i, j, m) < 0 or max(i, j, m) >= grid:
             k += np.int32(1)
             continue
-        clear = clearance[i // CLEARANCE_BLOCK, j // CLEARANCE_BLOCK, m // CLEARANCE_BLOCK]
+        clear = empty_block_distance[i // BLOCK_CELLS, j // BLOCK_CELLS, m // BLOCK_CELLS]
         if clear == 0:
             if occupied[i, j, m]:
                 places[n] = k
@@ -92,10 +92,12 @@ def march_ray(origin, direction, occupied, clearance, unit_step, jitter, places)
 
 
 @njit(parallel=True, fastmath=True, nogil=True, error_model="numpy")
-def march(origins, directions, occupied, clearance, unit_step, jitter, counts, places):
+def march(origins, directions, occupied, empty_block_distance, unit_step, jitter, counts, places):
     """The samples of each ray: `places` (R, most) int16 as multiples of the step, `counts` (R)."""
     for r in prange(directions.shape[0]):
-        counts[r] = march_ray(origins[r], directions[r], occupied, clearance, unit_step, jitter[r], places[r])
+        counts[r] = march_ray(
+            origins[r], directions[r], occupied, empty_block_distance, unit_step, jitter[r], places[r]
+        )
 
 
 @njit(parallel=True, fastmath=True, nogil=True, error_model="numpy")
@@ -116,17 +118,17 @@ def pack(
             ray_of[m] = r
 
 
-BLOCK_RADIUS = 0.8661 * CLEARANCE_BLOCK
+BLOCK_RADIUS = 0.8661 * BLOCK_CELLS
 """Half the diagonal of a block of cells, in cells."""
 
 
 # -- rays of one picture, block by block --------------------------------------------------------------------------------
 
 
-def occupied_blocks(clearance: np.ndarray) -> np.ndarray:
+def occupied_blocks(empty_block_distance: np.ndarray) -> np.ndarray:
     """Centres, in the unit cube, of the blocks that hold occupied cells: (3, N) float32."""
-    blocks = clearance.shape[0]
-    return np.ascontiguousarray((np.argwhere(clearance == 0).T + 0.5) / blocks, np.float32)
+    blocks = empty_block_distance.shape[0]
+    return np.ascontiguousarray((np.argwhere(empty_block_distance == 0).T + 0.5) / blocks, np.float32)
 
 
 @njit(fastmath=True, nogil=True, error_model="numpy")

@@ -15,7 +15,7 @@ import torch
 
 from ..triplane import TriplaneLayout
 from . import Kernel, get_kernel
-from .interface import GATE_HIDDEN, SPHERICAL_HARMONICS, Grid, Networks, clearance
+from .interface import GATE_HIDDEN, SPHERICAL_HARMONICS, Grid, Networks, empty_block_distance
 
 PARTS = 4
 _LAYOUT = TriplaneLayout(2, log2_table_size=8, base_resolution=4, finest_resolution=16)
@@ -40,9 +40,9 @@ def precompile(began: Callable[[str], None] = lambda name: None, kernel: Kernel 
     given = samples, directions, torch.tensor([0, len(samples.positions)])
     began("shading")
     density, colour, _ = kernel.shade(*given, _tables(), _LAYOUT, _networks(trained=True))
-    rgba, _, spread = kernel.composite(density, colour, samples, grid.step)
+    rgba, _, distortion = kernel.composite(density, colour, samples, grid.step)
     began("gradients")
-    (rgba.sum() + spread.sum()).backward()
+    (rgba.sum() + distortion.sum()).backward()
 
 
 def draw(kernel: Kernel | None = None) -> None:
@@ -58,7 +58,7 @@ def _directions() -> torch.Tensor:
 
 def _grid() -> Grid:
     occupied = torch.ones((_CELLS,) * 3, dtype=torch.uint8)
-    return Grid(occupied, clearance(occupied), box_size=0.2, step=0.02, max_samples=16)
+    return Grid(occupied, empty_block_distance(occupied), box_size=0.2, step=0.02, max_samples=16)
 
 
 def _tables() -> torch.Tensor:

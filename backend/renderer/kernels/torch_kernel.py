@@ -128,8 +128,8 @@ class TorchKernel:
             return functional.linear(value, weight.to(value.dtype), bias.to(value.dtype))
 
         first = linear(encoding, networks.first_weight, networks.first_bias)
-        learnt = linear(functional.relu(first[:, hidden:]).float(), networks.gate_weight, networks.gate_bias)
-        gates = torch.sigmoid(learnt) * self._regions(samples.positions, networks.regions)
+        trained = linear(functional.relu(first[:, hidden:]).float(), networks.gate_weight, networks.gate_bias)
+        gates = torch.sigmoid(trained) * self._regions(samples.positions, networks.regions)
         # Frame by frame, so that the gradient of a frame's condition is a sum and not a scattering.
         condition = networks.condition.to(self.dtype)
         added = [g @ condition[i] for i, g in enumerate(gates.to(self.dtype).split(starts.diff().tolist()))]
@@ -156,8 +156,8 @@ class TorchKernel:
         rgba = rgba.index_add(0, ray, torch.cat([weights[:, None] * colour, weights[:, None]], 1))
         place = samples.distances / step
         ahead, ahead_places = (_sum_before(value, samples) for value in (weights, weights * place))
-        spread = torch.zeros_like(rgba[:, 0]).index_add(0, ray, 2 * weights * (place * ahead - ahead_places))
-        return rgba, weights.detach(), spread
+        distortion = torch.zeros_like(rgba[:, 0]).index_add(0, ray, 2 * weights * (place * ahead - ahead_places))
+        return rgba, weights.detach(), distortion
 
     @torch.no_grad()
     def draw(self, origin, directions, grid: Grid, tables, layout: TriplaneLayout, networks: Networks):

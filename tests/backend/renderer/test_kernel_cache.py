@@ -157,9 +157,9 @@ def test_the_key_covers_every_source_that_compiled_code_reads():
 
 SIGNATURES = """
 import json
-from backend.renderer.kernels import compositing, kernel_cache, marching, numba_kernel, tile
+from backend.renderer.kernels import compositing, drawing, kernel_cache, marching, shading, tile, tile_gradients
 found = {}
-for module in (compositing, marching, numba_kernel, tile):
+for module in (compositing, drawing, marching, shading, tile, tile_gradients):
     for name, value in vars(module).items():
         if hasattr(value, "signatures") and value.py_func.__module__ == module.__name__:
             found[f"{module.__name__}.{name}"] = sorted(map(str, value.signatures))

@@ -15,7 +15,7 @@ from backend.renderer.kernels.interface import (
     Grid,
     Networks,
     Samples,
-    clearance,
+    empty_block_distance,
 )
 from backend.renderer.triplane import TriplaneLayout
 
@@ -121,7 +121,7 @@ def test_a_frame_drawn_at_once_is_what_its_parts_make(bfloat16):
     layout = TriplaneLayout(7, 12, 8, 200)
     occupied = torch.zeros(32, 32, 32, dtype=torch.uint8)
     occupied[6:26, 8:28, 10:22] = (torch.rand(20, 20, 12, generator=random) > 0.3).to(torch.uint8)
-    grid = Grid(occupied, clearance(occupied), 0.3, 0.004, 48)
+    grid = Grid(occupied, empty_block_distance(occupied), 0.3, 0.004, 48)
     tables = torch.randn(layout.features, layout.table_size, generator=random)
     networks = _networks(1, layout.features, 64, random)
     networks.density_bias = torch.tensor([5.0])
@@ -152,7 +152,7 @@ def _march(kernel, random, max_samples):
     origins, directions = _rays(int(torch.randint(1, 2000, (), generator=random)), random)
     jitter = torch.rand(len(origins), generator=random)
     return kernel.march(
-        origins, directions, Grid(occupied, clearance(occupied), 0.3, 0.004, max_samples), jitter
+        origins, directions, Grid(occupied, empty_block_distance(occupied), 0.3, 0.004, max_samples), jitter
     ), occupied
 
 
@@ -183,20 +183,22 @@ def test_samples_fade_alike_and_to_nothing_at_the_border_of_occupied_cells():
         assert abs(float(outside.min()) / 0.5 - float(fade)) < 1e-3 or (outside.min() > 0.5 and fade == 1)
 
 
-def test_clearance_counts_empty_blocks_around():
+def test_empty_block_distance_counts_empty_blocks_around():
     occupied = torch.zeros(32, 32, 32, dtype=torch.uint8)
     occupied[9, 0, 0] = 1  # block (2, 0, 0)
-    clear = clearance(occupied)
+    clear = empty_block_distance(occupied)
     assert clear[:, 0, 0].tolist() == [2, 1, 0, 1, 2, 3, 4, 5]
     assert clear[2, 6, 3] == 6
-    assert clearance(torch.zeros(32, 32, 32, dtype=torch.uint8)).eq(16).all()
+    assert empty_block_distance(torch.zeros(32, 32, 32, dtype=torch.uint8)).eq(16).all()
 
 
 def test_a_ray_that_misses_the_cube_has_no_samples():
     occupied = torch.ones(8, 8, 8, dtype=torch.uint8)
     origins, directions = torch.tensor([[3.0, 3.0, -1.0]]), torch.tensor([[0.0, 0.0, 1.0]])
     for kernel in (ORACLE, COMPILED):
-        samples = kernel.march(origins, directions, Grid(occupied, clearance(occupied), 0.3, 0.004, 8), torch.zeros(1))
+        samples = kernel.march(
+            origins, directions, Grid(occupied, empty_block_distance(occupied), 0.3, 0.004, 8), torch.zeros(1)
+        )
         assert len(samples.positions) == 0 and samples.offsets.tolist() == [0, 0]
 
 
@@ -208,25 +210,25 @@ def test_compositing_and_its_gradient_agree(random):
     # A ray's samples go away from the camera, with gaps where it crosses empty cells.
     distances = 1 + 0.004 * torch.randint(1, 4, (total,), generator=random).cumsum(0).float()
     samples = Samples(torch.rand(total, 3), distances, rays, offsets, torch.ones(total))
-    weight, spread_weight = torch.randn(500, 4, generator=random), torch.randn(500, generator=random)
+    weight, distortion_weight = torch.randn(500, 4, generator=random), torch.randn(500, generator=random)
     density, colour = torch.rand(total, generator=random) * 400, torch.rand(total, 3, generator=random)
     results = []
     for kernel in (ORACLE, COMPILED):
         d, c = density.clone().requires_grad_(), colour.clone().requires_grad_()
-        rgba, weights, spread = kernel.composite(d, c, samples, 0.004)
-        ((rgba * weight).sum() + (spread * spread_weight).sum()).backward()
-        results.append((rgba.detach(), weights, spread.detach(), d.grad, c.grad))
+        rgba, weights, distortion = kernel.composite(d, c, samples, 0.004)
+        ((rgba * weight).sum() + (distortion * distortion_weight).sum()).backward()
+        results.append((rgba.detach(), weights, distortion.detach(), d.grad, c.grad))
     for first, second in zip(*results, strict=True):
         torch.testing.assert_close(second, first, atol=5e-5, rtol=5e-4)
 
 
-def test_spread_is_the_weighted_distance_of_each_two_samples():
+def test_distortion_is_the_weighted_distance_of_each_two_samples():
     distances = torch.tensor([1.0, 1.01, 1.05])
     samples = Samples(torch.zeros(3, 3), distances, torch.zeros(3).int(), torch.tensor([0, 3]), torch.ones(3))
     for kernel in (ORACLE, COMPILED):
-        _, w, spread = kernel.composite(torch.tensor([30.0, 60.0, 90.0]), torch.zeros(3, 3), samples, 0.01)
+        _, w, distortion = kernel.composite(torch.tensor([30.0, 60.0, 90.0]), torch.zeros(3, 3), samples, 0.01)
         pairs = (w[:, None] * w[None] * (distances[:, None] - distances[None]).abs()).sum() / 0.01
-        assert float(spread[0]) == pytest.approx(float(pairs), rel=1e-4)
+        assert float(distortion[0]) == pytest.approx(float(pairs), rel=1e-4)
 
 
 def test_a_solid_sample_hides_what_lies_behind():

@@ -81,10 +81,10 @@ def test_removing_deletes_the_environment_and_nothing_beside_it(preferences, tmp
 
 
 def test_the_panel_says_where_it_will_be_installed(preferences, addon, tmp_path, monkeypatch):
-    said = []
-    panel = part(addon, "panels.backend")
-    monkeypatch.setattr(panel, "label_lines", lambda layout, context, text, **_: said.append(text))
-    monkeypatch.setattr(panel, "draw_action", lambda *_: None)
+    shown = []
+    panel, common = part(addon, "panels.backend"), part(addon, "panels.common")
+    monkeypatch.setattr(common.StepUi, "text", lambda _ui, text, *_icon: shown.append(text))
+    monkeypatch.setattr(common.StepUi, "action", lambda *_: None)
     preferences.preferences().backend_folder = str(tmp_path / "short")
     known = part(addon, "synctalk_blender.facts").facts(bpy.context.scene)
 
@@ -92,8 +92,9 @@ def test_the_panel_says_where_it_will_be_installed(preferences, addon, tmp_path,
         def __getattr__(self, _name):
             return lambda *_args, **_kwargs: self
 
-    panel._draw_install(Layout(), bpy.context, replace(known, backend="absent"), None)
-    assert any(str(tmp_path / "short" / "backend") in text and "to download" in text for text in said)
+    step = part(addon, "synctalk_blender.steps").Step.BACKEND
+    panel._draw_install(common.StepUi(Layout(), bpy.context, step, replace(known, backend="absent"), None))
+    assert any(str(tmp_path / "short" / "backend") in text and "to download" in text for text in shown)
 
 
 def test_only_kernels_that_are_missing_are_compiled_without_going_online(preferences, addon, tmp_path):

@@ -191,7 +191,7 @@ class TestDialog:
             "1920 × 1080, 24 fps, frames 1001 to 1200",
             "KEEP",
             "SETUP",
-            "Size, frame rate, frame range, camera and colours stay as they are",
+            "Resolution, frame rate, frame range, camera and colours stay as they are",
             "start_frame",
         ]
         bpy.ops.synctalk.import_tracking()

@@ -91,8 +91,8 @@ def _utterance(samples: np.ndarray, rate: int, rows: list[tuple[str, float, floa
             joined[-1][2] = end
         else:
             joined.append([label, joined[-1][2] if joined else 0.0, end])
-    labels, start, end = zip(*joined, strict=True)
-    return Utterance(samples, rate, tuple(labels), np.array(start), np.array(end))
+    labels, starts, ends = zip(*joined, strict=True)
+    return Utterance(samples, rate, tuple(labels), np.array(starts), np.array(ends))
 
 
 def default_voice(drive: bool = False) -> str:

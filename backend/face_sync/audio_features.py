@@ -1,8 +1,8 @@
-"""Log-mel spectrogram of speech, laid out a row a video frame.
+"""Log-mel spectrogram of speech, one row per video frame.
 
-100 spectra a second, 80 mel bands from 60 to 7,600 Hz. The mean of each band over the spoken moments of the clip is
-taken out, which removes microphone, room and most of a voice's long-term colour. A row holds the four spectra of its
-video frame's 40 ms, so a row's neighbours give any context at 100 Hz.
+100 spectra a second, 80 mel bands from 60 to 7,600 Hz. Each band's mean over the spoken moments of the clip is
+subtracted, which removes the microphone, the room and most of a voice's long-term colour. A row holds the four spectra
+of its video frame's 40 ms, so neighbouring rows give context at 100 Hz.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ WINDOW = 400
 FFT = 512
 BANDS = 80
 COLUMNS = BANDS + 1
-"""Numbers a spectrum: the bands, then its loudness."""
+"""Values per spectrum: the bands, then the loudness."""
 
 LOW_HZ, HIGH_HZ = 60.0, 7600.0
 PER_FRAME = 4
-"""Spectra a video frame, at 25 frames a second."""
+"""Spectra per video frame, at 25 frames a second."""
 
 DECIBEL = np.log(10) / 10
 """One decibel in natural logarithm of power."""
 
 FLOOR_DB = 50.0
-"""What lies further below the loud moments is noise: it is lifted to this floor."""
+"""Energies further below the loud moments are noise: they are raised to this floor."""
 
-_BLOCK = 6000  # spectra a block: one minute, so that memory does not grow with an hour of sound
+_BLOCK = 6000  # spectra per block, one minute: memory does not grow with the length of the audio
 
 
 @cache
@@ -56,13 +56,13 @@ def log_mel(audio: np.ndarray) -> np.ndarray:
     return np.concatenate(list(log_mel_blocks([audio])))
 
 
-def log_mel_blocks(sound: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """`log_mel` of a sound that comes in blocks of any length: the same spectra, in parts of at most a minute."""
+def log_mel_blocks(audio: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """`log_mel` of audio in blocks of any length: the same spectra, in parts of at most a minute."""
     window = np.zeros(FFT, np.float32)
     window[(FFT - WINDOW) // 2 : (FFT + WINDOW) // 2] = np.hanning(WINDOW + 1)[:-1]
     filters = mel_filters().T
     waiting, total, done = np.zeros(FFT // 2, np.float32), 0, 0
-    for block in itertools.chain(sound, [None]):
+    for block in itertools.chain(audio, [None]):
         if block is None:
             waiting = np.concatenate([waiting, np.zeros(FFT, np.float32)])
             ready = total // HOP + 1 - done
@@ -81,20 +81,20 @@ def log_mel_blocks(sound: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
 
 
 class Spectra:
-    """The log-mel energies of a sound without its own colour and level; on disk, so that an hour costs no memory.
+    """Log-mel energies normalised in level and colour; kept on disk, so memory does not grow with their length.
 
-    Energies more than `FLOOR_DB` below the loud moments are lifted to that floor; then each band's mean over the spoken
-    moments is taken out.
+    Energies more than `FLOOR_DB` below the loud moments are raised to that floor; then each band's mean over the spoken
+    moments is subtracted.
 
     Attributes:
-        loudness: (T,) against the loud moments, natural logarithm of power: from -FLOOR_DB to about 0.
+        loudness: (T,) relative to the loud moments, natural logarithm of power: from -FLOOR_DB to about 0.
     """
 
-    def __init__(self, sound: Iterable[np.ndarray]) -> None:
-        """Read all of the sound: blocks of (samples,) float32 in [-1, 1], 16 kHz mono."""
+    def __init__(self, audio: Iterable[np.ndarray]) -> None:
+        """Read all of `audio`: blocks of (samples,) float32 in [-1, 1], 16 kHz mono."""
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as this is)
         loudness = []
-        for block in log_mel_blocks(sound):
+        for block in log_mel_blocks(audio):
             self._file.write(block.astype(np.float32).tobytes())
             loudness.append(block.max(1))
         self._file.flush()
@@ -115,17 +115,12 @@ class Spectra:
         return len(self.loudness)
 
     def _read(self, start: int, stop: int) -> np.ndarray:
-        """(stop - start, BANDS) as they lie on disk."""
+        """(stop - start, BANDS) as stored."""
         self._file.seek(start * BANDS * 4)
         return np.frombuffer(self._file.read((stop - start) * BANDS * 4), np.float32).reshape(-1, BANDS)
 
     def __getitem__(self, index: np.ndarray) -> np.ndarray:
-        """(n, COLUMNS) float32: the bands, about zero mean where there is speech, then the loudness; silence beyond the
-        ends.
-
-        Args:
-            index: (n,) of spectra, 10 ms each.
-        """
+        """(n, COLUMNS) float32 at (n,) indices: the bands, then the loudness; silence beyond the ends."""
         inside = (index >= 0) & (index < len(self))
         at = np.clip(index, 0, len(self) - 1)
         first, last = (int(at.min()), int(at.max())) if len(at) else (0, -1)
@@ -134,12 +129,14 @@ class Spectra:
 
 
 class FrameFeatures:
-    """Features of each video frame at 25 frames a second, computed where they are asked for: a slice gives
-    (n, PER_FRAME * COLUMNS) float32, the spectra at -20, -10, 0 and +10 ms around each frame's time, in this order."""
+    """Features of each video frame at 25 frames a second, computed on demand.
 
-    def __init__(self, sound: Iterable[np.ndarray], frames: int | None = None, offset_ms: float = 0.0) -> None:
-        """See `frame_features`; `sound` comes in blocks."""
-        self._spectra = Spectra(sound)
+    A slice gives (n, PER_FRAME * COLUMNS) float32: the spectra at -20, -10, 0 and +10 ms around each frame's time.
+    """
+
+    def __init__(self, audio: Iterable[np.ndarray], frames: int | None = None, offset_ms: float = 0.0) -> None:
+        """See `frame_features`; `audio` comes in blocks."""
+        self._spectra = Spectra(audio)
         self._frames = max(1, round((len(self._spectra) - 1) / PER_FRAME)) if frames is None else frames
         self._first = round(offset_ms / 10) - PER_FRAME // 2
 
@@ -157,8 +154,8 @@ def frame_features(audio: np.ndarray, frames: int | None = None, offset_ms: floa
 
     Args:
         audio: (samples,) in [-1, 1], 16 kHz mono.
-        frames: rows wanted; None for as many as the sound fills.
-        offset_ms: how late the sound runs: row i looks at the sound around i * 40 ms + `offset_ms`.
+        frames: number of rows; None for as many as the audio fills.
+        offset_ms: delay of the audio: row i describes the audio around i * 40 ms + `offset_ms`.
 
     Returns:
         (frames, PER_FRAME * COLUMNS) float32: see `FrameFeatures`; silence beyond the ends.
@@ -167,7 +164,7 @@ def frame_features(audio: np.ndarray, frames: int | None = None, offset_ms: floa
 
 
 def frame_loudness(features: np.ndarray | FrameFeatures) -> np.ndarray:
-    """(N,) float32: the loudest spectrum of each frame, natural logarithm of power against the clip's loud moments."""
+    """(N,) float32: the loudest spectrum of each frame, natural logarithm of power relative to the clip's loud moments."""
     parts = [
         features[start : start + _BLOCK].reshape(-1, PER_FRAME, COLUMNS)[:, :, -1].max(1)
         for start in range(0, len(features), _BLOCK)

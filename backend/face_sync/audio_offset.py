@@ -1,4 +1,4 @@
-"""How late a clip's sound runs against its picture, from the sound and the lips alone."""
+"""Measurement of a clip's audio offset from its audio and the lips."""
 
 from __future__ import annotations
 
@@ -13,41 +13,40 @@ from .audio_features import BANDS, FrameFeatures, Spectra
 from .encoders.speech_encoder import encode, opening_weights, pretrained
 
 LIMIT_MS = 800
-"""Sound that is off by more is not of this picture."""
+"""Larger offsets are not measured."""
 
 STEP_MS = 20
 CONFIDENT = 0.5
 """Confidence from which to act: the best shift then beats every distant one by 2.5 standard errors."""
 
 NOTABLE_MS = 60.0
-"""A smaller offset is below what viewers notice and what speech learning suffers from."""
+"""A smaller offset is below what viewers notice and what training on speech suffers from."""
 
 _BANDS = 20
 _TAPS_MS = (-40, 0, 40)
 _FOLDS = 5
 _RIDGE = 0.3
 _APART_MS = 160
-"""Shifts closer than this hear the same syllables; only farther ones are rivals of the best."""
+"""Shifts closer than this cover the same syllables; only farther ones are rivals of the best."""
 
 _PHASES_MS = (0, 10, 20, 30)
 
 
 def estimate_offset_ms(audio: np.ndarray, mouth_opening: np.ndarray, fps: float = 25.0) -> tuple[float, float]:
-    """Find the shift at which the sound tells most about the lips.
+    """Find the shift at which the audio predicts the lips best.
 
-    Two judges, whose correlations are averaged. The speech encoder says, knowing no person, when lips open, which is
-    compared with these. And a ridge regression from log-mel energies to the opening of these lips, and to its speed, is
-    judged on parts of the clip that it was not fitted on. The peak over all shifts, refined by a parabola, is the offset.
+    Two scores are averaged. The first is the correlation of the lips with the opening that the speech encoder predicts,
+    for no person in particular. The second is the cross-validated correlation of a ridge regression from log-mel energies
+    to the opening of these lips and its speed. The peak over all shifts, refined by a parabola, is the offset.
 
     Args:
-        audio: (samples,) in [-1, 1], 16 kHz mono, beginning with the picture.
+        audio: (samples,) in [-1, 1], 16 kHz mono, starting with the video.
         mouth_opening: (N,) distance between the inner lips in any unit; NaN where it is not known.
         fps: frames a second of `mouth_opening`.
 
     Returns:
-        (offset_ms, confidence): what belongs to the picture at time t is heard at t + offset_ms, within
-        +-`LIMIT_MS`; confidence in [0, 1], trustworthy from `CONFIDENT`. (0, 0) where there is nothing to judge by: under
-        two seconds, still lips, or silence.
+        (offset_ms, confidence): the audio of the frame at time t is at t + offset_ms, within +-`LIMIT_MS`; confidence in
+        [0, 1], reliable from `CONFIDENT`. (0, 0) where nothing can be measured: under two seconds, still lips, or silence.
     """
     evidence = OffsetEvidence.of(audio, mouth_opening, fps)
     return evidence.estimate() if evidence is not None else (0.0, 0.0)
@@ -59,24 +58,25 @@ _Normal = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class OffsetEvidence:
-    """What a clip's audio and lips say of the offset between them, for the clip and any part of it.
+    """A clip's audio and lips, prepared to measure the offset of the clip or any part of it.
 
     Attributes:
         targets: (N, 2) opening of the lips and its speed, each with mean 0 and deviation 1.
         known: (N,) bool, frames whose lips and audio count.
-        coarse: (T, B) log-mel energies, 100 a second; heard: (T, 2) opening that the speech encoder hears, and its change.
+        coarse: (T, B) log-mel energies, 100 a second.
+        predicted: (T, 2) opening that the speech encoder predicts from the audio, and its change, 100 a second.
         fps: frames a second.
     """
 
     targets: np.ndarray
     known: np.ndarray
     coarse: np.ndarray
-    heard: np.ndarray
+    predicted: np.ndarray
     fps: float
 
     @classmethod
     def of(cls, audio: np.ndarray, mouth_opening: np.ndarray, fps: float = 25.0) -> OffsetEvidence | None:
-        """See `estimate_offset_ms`; None where there is nothing to judge by."""
+        """See `estimate_offset_ms`; None where nothing can be measured."""
         opening = np.asarray(mouth_opening, np.float64)
         known = np.isfinite(opening)
         if known.sum() < 2 * fps or np.ptp(opening[known]) < 1e-9:
@@ -89,20 +89,20 @@ class OffsetEvidence:
         if mel.std() < 1e-3:
             return None
         coarse = mel[:, :BANDS].reshape(len(mel), _BANDS, BANDS // _BANDS).mean(2).astype(np.float64)
-        return cls(targets, known, coarse, _told_opening(audio), fps)
+        return cls(targets, known, coarse, _predicted_opening(audio), fps)
 
     def estimate(self, part: slice = slice(None), like: Sequence[tuple[slice, float]] = ()) -> tuple[float, float]:
         """(offset_ms, confidence) of the frames of a part: see `estimate_offset_ms`.
 
         Args:
-            like: other parts and their offsets, ms, of which the second judge learns as well.
+            like: other parts and their offsets, ms, which the regression is fitted on as well.
         """
         known = int(self.known[part].sum())
         if known < 2 * self.fps:
             return 0.0, 0.0
         shifts = np.arange(-LIMIT_MS, LIMIT_MS + 1, STEP_MS)
-        learnt = [self._normal(other, offset) for other, offset in like]
-        score = np.array([self._score(part, float(shift), learnt) for shift in shifts])
+        others = [self._normal(other, offset) for other, offset in like]
+        score = np.array([self._score(part, float(shift), others) for shift in shifts])
         best = int(np.argmax(score))
         rivals = score[np.abs(shifts - shifts[best]) > _APART_MS]
         lead = max(score[best] - rivals.max(), 0) / self.standard_error(part)
@@ -117,20 +117,20 @@ class OffsetEvidence:
         return float(offset), float(confidence)
 
     def standard_error(self, part: slice = slice(None)) -> float:
-        """Of a score: there are about six independent mouth shapes a second."""
+        """Standard error of a score: there are about six independent mouth shapes a second."""
         return 1 / math.sqrt(max(float(self.known[part].sum()) * 6.25 / self.fps, 1))
 
     def score(self, part: slice, shift_ms: float) -> float:
-        """How well the lips of a part go with its audio at that offset: the mean correlation of the two judges."""
+        """The mean of both correlations for a part at an offset."""
         return self._score(part, shift_ms, [])
 
-    def _score(self, part: slice, shift_ms: float, learnt: list[_Normal]) -> float:
+    def _score(self, part: slice, shift_ms: float, others: list[_Normal]) -> float:
         centre, targets, known = self._centres(part, shift_ms), self.targets[part], self.known[part]
-        by_encoder = _by_encoder(self.heard, targets, known, centre, self.fps)
-        return 0.5 * by_encoder + 0.5 * _by_this_clip(self.coarse, targets, known, centre, learnt)
+        by_encoder = _by_encoder(self.predicted, targets, known, centre, self.fps)
+        return 0.5 * by_encoder + 0.5 * _by_this_clip(self.coarse, targets, known, centre, others)
 
     def _centres(self, part: slice, shift_ms: float) -> np.ndarray:
-        """(n,) of the hundredths of a second of the audio that belong to the picture of each frame of a part."""
+        """(n,) index of the spectrum, 100 a second, that belongs to each frame of a part."""
         return np.round(np.arange(len(self.targets))[part] * 100 / self.fps + shift_ms / 10).astype(int)
 
     def _normal(self, part: slice, shift_ms: float) -> _Normal:
@@ -139,29 +139,29 @@ class OffsetEvidence:
         return rows.T @ rows, rows.T @ self.targets[part][known]
 
 
-def _told_opening(audio: np.ndarray) -> np.ndarray:
-    """(T, 2) opening of the lips that the speech encoder hears, and its change, 100 a second."""
+def _predicted_opening(audio: np.ndarray) -> np.ndarray:
+    """(T, 2) opening of the lips that the speech encoder predicts, and its change, 100 a second."""
     encoder, weights = pretrained(), opening_weights()
     phases = [encode(encoder, FrameFeatures([audio], offset_ms=phase)) @ weights for phase in _PHASES_MS]
     opening = np.stack(phases, 1).reshape(-1)
     return np.stack([opening, np.gradient(opening)], 1)
 
 
-def _by_encoder(told: np.ndarray, targets: np.ndarray, known: np.ndarray, centre: np.ndarray, fps: float) -> float:
-    """Mean correlation of the lips (N, 2) with what the encoder tells (T, 2) of the audio at `centre` (N)."""
-    inside = known & (centre >= 0) & (centre < len(told))
+def _by_encoder(predicted: np.ndarray, targets: np.ndarray, known: np.ndarray, centre: np.ndarray, fps: float) -> float:
+    """Mean correlation of the lips (N, 2) with what the encoder predicts (T, 2) at `centre` (N)."""
+    inside = known & (centre >= 0) & (centre < len(predicted))
     if inside.sum() < fps:
         return 0.0
-    return float(np.mean(np.nan_to_num(correlation(told[centre[inside]], targets[inside]))))
+    return float(np.mean(np.nan_to_num(correlation(predicted[centre[inside]], targets[inside]))))
 
 
 def _by_this_clip(
-    coarse: np.ndarray, targets: np.ndarray, known: np.ndarray, centre: np.ndarray, learnt: list[_Normal]
+    coarse: np.ndarray, targets: np.ndarray, known: np.ndarray, centre: np.ndarray, others: list[_Normal]
 ) -> float:
-    """Mean correlation, over unseen folds and targets, between the targets and their prediction from audio at `centre`.
+    """Mean correlation, over held-out folds and targets, between the targets and their prediction from audio at `centre`.
 
     Args:
-        learnt: normal equations of other frames, which every fold learns of.
+        others: normal equations of other frames, used in every fold.
     """
     count, rows = len(targets), _rows(coarse, centre)
     fold = np.where(known, np.minimum(np.arange(count) * _FOLDS // count, _FOLDS - 1), -1)
@@ -170,7 +170,7 @@ def _by_this_clip(
     if not parts:
         return 0.0
     normals = [(x.T @ x, x.T @ y) for x, y in parts]
-    normal, right = sum(n for n, _ in [*normals, *learnt]), sum(r for _, r in [*normals, *learnt])
+    normal, right = sum(n for n, _ in [*normals, *others]), sum(r for _, r in [*normals, *others])
     correlations = []
     for (x, y), (own_normal, own_right) in zip(parts, normals, strict=True):
         rest = normal - own_normal

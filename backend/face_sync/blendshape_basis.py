@@ -30,7 +30,7 @@ def displacements(face_head_m: np.ndarray) -> np.ndarray:
     """The displacement of every landmark for each blendshape at a coefficient of 1.
 
     Args:
-        face_head_m: (478, 3) the subject's neutral face in the head frame (x to the right of the picture, y down,
+        face_head_m: (478, 3) the subject's neutral face in the head frame (x to the right of the image, y down,
             z into the head), metres, 63 mm between the pupils.
 
     Returns:
@@ -132,7 +132,7 @@ def _one_sided(sculptor: Sculptor, half: HalfFace) -> dict[str, np.ndarray]:
             lips(half, (0.2 * bump, 2.2 * side_lip, 0.4 * side_lip), (0, 0, 0)),
             reach_mm=22,
         ),
-        # Tracked brows move as a whole, and apart as they rise: about 0.2 mm sideways to a millimetre up, on each side.
+        # Tracked brows move as one piece, and apart as they rise: about 0.2 mm sideways per millimetre up.
         "browDown": solve(
             brow(
                 ((-1.8, -6.0, 0.6), (-1.6, -6.0, 0.8), (-1.3, -5.5, 0.6), (-1.1, -4.4, 0.3), (-0.9, -3.1, 0)),
@@ -164,7 +164,7 @@ def _one_sided(sculptor: Sculptor, half: HalfFace) -> dict[str, np.ndarray]:
 
 
 def _both_sided(sculptor: Sculptor) -> dict[str, np.ndarray]:
-    """The shapes that stand alone."""
+    """The shapes without a left and a right."""
     s, d = _ALONG, _INWARD
     solve, scale = sculptor.solve, sculptor.mouth_scale
 

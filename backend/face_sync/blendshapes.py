@@ -1,9 +1,8 @@
 """Facial animation capturer: the 52 blendshape coefficients of each frame of the footage (SyncTalk, section 3.2).
 
-Geometry decides, the face landmarker's scores advise. A frame's landmarks, seen under the head's pose, are explained by
-the subject's neutral face and the shape keys that Blender will show, so that the rig lies on the footage. The scores,
-where there are any, are the prior mean: they know what landmarks cannot tell (a puffed cheek), while raw they are too
-coarse for speech (a fluent speaker's `jawOpen` stays below 0.12).
+A frame's landmarks, under the head's pose, are fitted by the subject's neutral face and the shape keys that Blender uses,
+so the rig matches the footage. The face landmarker's scores, if there are any, are the prior mean: they cover what
+landmarks do not show (a puffed cheek), but alone are too coarse for speech (a fluent speaker's `jawOpen` stays below 0.12).
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ LANDMARK_SIGMA_M = 0.0012
 
 RARITY = 0.02
 """Weight of the sum of coefficients (exponential prior, in units of 1 / LANDMARK_SIGMA_M): few muscles act at once.
-`_rarity` says which do so less or more often."""
+See `_rarity`."""
 
 _RIGID = 6
 _CHUNK = 128
@@ -71,7 +70,7 @@ def capture(
 
 
 def about_neutral(scores: np.ndarray) -> np.ndarray:
-    """Scores (N, 52) with the subject's resting values taken out: a low brow is no frown.
+    """Scores (N, 52) with the subject's resting values taken out: a low brow is not a frown.
 
     The rest is the 5th percentile of each score; of gaze, whose scores come in opposed pairs, the median direction.
     """
@@ -85,7 +84,7 @@ def about_neutral(scores: np.ndarray) -> np.ndarray:
 
 
 def blink_gain(closing: np.ndarray) -> float:
-    """What makes the subject's blinks shut the eye: trackers keep a slit of landmarks between lids that touch.
+    """Gain that makes the subject's blinks shut the eye: trackers keep a gap between the landmarks of touching lids.
 
     Args:
         closing: (N,) coefficients of one eye.
@@ -102,7 +101,7 @@ def steadied(values: np.ndarray, tolerance: float = 0.04) -> np.ndarray:
     """Remove jitter and keep motion: a bilateral filter over five frames.
 
     A neighbour counts for less the farther its value lies from the frame's own, so changes of a few hundredths are
-    averaged while a blink of three frames keeps its depth.
+    averaged, but a blink of three frames keeps its depth.
 
     Args:
         values: (N, C) coefficients.
@@ -132,7 +131,7 @@ _GAZE_PAIRS = [
 
 def _pairs() -> list[tuple[int, int, float]]:
     """Coefficients that go together, with the standard deviation of their difference: the two sides of a face move
-    nearly alike, and the two eyes look at one thing."""
+    nearly alike, and both eyes look at the same point."""
     pairs = []
     for name in BLENDSHAPE_NAMES:
         if not name.endswith("Left") or name in ("jawLeft", "mouthLeft"):
@@ -152,7 +151,7 @@ def _prior_sigma(scored: bool) -> np.ndarray:
     sigma = np.empty(len(BLENDSHAPE_NAMES))
     for k, name in enumerate(BLENDSHAPE_NAMES):
         if name in ("cheekPuff", "jawForward", "tongueOut"):
-            sigma[k] = 0.03  # along the line of sight: landmarks say nothing
+            sigma[k] = 0.03  # along the view axis: not visible in landmarks
         elif name.startswith(("cheek", "nose")):
             sigma[k] = 0.1
         elif name.startswith(("eyeSquint", "eyeWide")):
@@ -171,11 +170,11 @@ def _prior_sigma(scored: bool) -> np.ndarray:
 def _rarity() -> np.ndarray:
     """(52,) weight of each coefficient in the sparse prior."""
     rarity = np.full(len(BLENDSHAPE_NAMES), RARITY)
-    # A mouth that widens smiles rather than stretches, which moves its corners much alike; and lips that are shut are
-    # explained by a shut jaw before an open one that `mouthClose` undoes.
+    # Prefer a smile to a stretch, which moves the corners alike; and prefer a closed jaw to an open one that
+    # `mouthClose` undoes.
     for name in ("mouthStretchLeft", "mouthStretchRight", "mouthClose"):
         rarity[_index(name)] = 3 * RARITY
-    # Inner brows rise and fall against each other: what tells them apart is small, and drowns in a strong prior.
+    # Inner brows raise and lower oppositely: their difference is small, and a strong prior would suppress it.
     for name in ("browInnerUp", "browDownLeft", "browDownRight"):
         rarity[_index(name)] = 0.75 * RARITY
     # Lower teeth show in every open vowel.
@@ -222,7 +221,7 @@ def _measurements() -> np.ndarray:
 def _solve(
     landmarks_px: np.ndarray, view: View, face: np.ndarray, shapes: np.ndarray, prior_mean: np.ndarray | None
 ) -> np.ndarray:
-    """(N, 52): least squares on the reprojection, with a small rigid motion that takes up what the pose left over."""
+    """(N, 52): least squares on the reprojection, with a small rigid motion that absorbs the residual of the pose."""
     count, coefficients = len(landmarks_px), len(shapes)
     columns = np.concatenate([shapes, _rigid_motions(face)])
     unknowns = len(columns)
@@ -237,7 +236,7 @@ def _solve(
         depth = in_camera[..., 2:]
         expected = in_camera[..., :2] / depth
         observed = (landmarks_px[part] - view.principal_px) / view.focal_px
-        # Metres across the line of sight, so that near and far heads weigh alike.
+        # Metres across the view axis, so near and far heads weigh alike.
         residual = ((observed - expected) * depth).astype(np.float32)
         across = rotation[:, None, :2, :] - expected[..., None] * rotation[:, None, 2:3, :]
         jacobian = np.matmul(across.astype(np.float32), by_point)  # (n, 478, 2, unknowns)

@@ -1,9 +1,8 @@
 """Calibration of the capturer on the subject: the face at which every coefficient is zero.
 
-Head tracking triangulates the subject's face from frames with a shut mouth and open eyes. Such frames leave three
-things open: where the brows rest, whether the shut mouth is at ease (or pursed for a consonant, or smiling), and how
-deep in the head the irises lie. The first two are looked for within the subject's own habits, near the adult mean; the
-third comes from anatomy.
+Head tracking triangulates the subject's face from frames with a shut mouth and open eyes. Such frames do not fix where
+the brows rest, whether the shut mouth is relaxed (or pursed, or smiling), and how deep the irises lie. The first two are
+estimated from the subject's own range, near the adult mean; the third comes from anatomy.
 """
 
 from __future__ import annotations
@@ -36,21 +35,21 @@ _WIDENING = ("mouthSmileLeft", "mouthSmileRight", "mouthStretchLeft", "mouthStre
 def neutral_face(face_head_m: np.ndarray, landmarks_px: np.ndarray, view: View, valid: np.ndarray) -> np.ndarray:
     """The subject's neutral face: brows and mouth at rest, irises on the eyeballs.
 
-    Brows and mouth: the height and the width within the subject's habits that come nearest to the adult mean. Someone
-    who speaks with raised brows throughout has them raised; low brows alone are no frown.
+    Brows and mouth: the height and the width within the subject's habits that come nearest to the adult mean. Low
+    brows alone are not a frown.
 
-    Irises: triangulation takes eyes that stay on the camera while the head turns for irises that lie behind the lids,
-    and no gaze is left over. Their depth comes from anatomy, their place from the median of the frames.
+    Irises: eyes that stay on the camera while the head turns would be triangulated behind the lids, which would remove
+    the gaze. Their depth comes from anatomy, their position from the median of the frames.
 
     Args:
-        face_head_m: (478, 3) of head tracking, head frame (x to the right of the picture, y down, z into the head),
+        face_head_m: (478, 3) of head tracking, head frame (x to the right of the image, y down, z into the head),
             metres, 63 mm between the pupils.
         landmarks_px: (N, 478, 2).
         view: the head's pose in each frame.
-        valid: (N,) bool; where none is, the face is returned as it is.
+        valid: (N,) bool; if none is, the face is returned unchanged.
 
     Returns:
-        (478, 3) float64. Applied again it changes next to nothing.
+        (478, 3) float64. Idempotent up to small numerical changes.
     """
     face = np.asarray(face_head_m, np.float64).copy()
     frames = np.flatnonzero(valid)

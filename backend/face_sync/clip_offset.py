@@ -1,4 +1,4 @@
-"""The offsets that a clip's audio shall have, measured or given, and what the user is told of them."""
+"""Measures or sets the offsets of a clip's audio, and reports them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .audio_offset import NOTABLE_MS, OffsetEvidence
 from .dead_audio import dead_intervals
 from .offset_timeline import OffsetTimeline, measure
 
-_IN_TIME_MS = 5.0
+_IN_SYNC_MS = 5.0
 
 
 def find_dead_audio(workspace: Workspace, audio: np.ndarray, opening: np.ndarray, reporter: Reporter) -> np.ndarray:
@@ -25,8 +25,8 @@ def find_dead_audio(workspace: Workspace, audio: np.ndarray, opening: np.ndarray
     if found:
         places = ", ".join(f"{start:.1f} s to {end:.1f} s" for start, end in found[:8])
         reporter.warning(
-            f"The audio of {_name(workspace)} is silent from {places}{' and later' if len(found) > 8 else ''} though the "
-            "lips move: these frames are left out of what speech learns."
+            f"The audio of {_name(workspace)} is silent from {places}{' and later' if len(found) > 8 else ''} although the "
+            "lips move: speech training ignores these frames."
         )
     return np.array(found).reshape(-1, 2)
 
@@ -43,7 +43,7 @@ def settle_offsets(
 
     Args:
         wanted: `audio_offset_ms` of the stage.
-        audio: (samples,) 16 kHz mono. opening: (N,) of the lips, NaN where it or the audio says nothing.
+        audio: (samples,) 16 kHz mono. opening: (N,) of the lips, NaN where it is not known or the audio is dead.
         cuts: (N,) bool, frames at which a take begins.
     """
     subject, name = workspace.subject, _name(workspace)
@@ -65,16 +65,16 @@ def settle_offsets(
     subject.audio_timeline = []
     subject.audio_offset_ms = float(round(found.offset_ms)) if found.sure else 0.0
     if not found.sure:
-        reporter.warning(f"How late the sound of {name} runs cannot be told from its lips: it is taken to be in time.")
-    elif abs(found.offset_ms) < _IN_TIME_MS:
-        reporter.info(f"The sound of {name} runs in time.")
+        reporter.warning(f"The audio offset of {name} cannot be measured from the lips: the audio is used as it is.")
+    elif abs(found.offset_ms) < _IN_SYNC_MS:
+        reporter.info(f"The audio of {name} is in sync.")
     else:
-        reporter.info(f"The sound of {name} runs {_late(found.offset_ms)}: mended.")
+        reporter.info(f"The audio of {name} is {_late(found.offset_ms)}: corrected.")
     if found.uneven_ms is not None:
         low, high = found.uneven_ms
         reporter.warning(
-            f"The audio of {name} runs from {_late(low)} to {_late(high)} along the clip, neither by takes nor evenly: "
-            "only the mean is corrected, so align the audio in an editor, or process the takes one by one."
+            f"The audio offset of {name} varies from {_late(low)} to {_late(high)} without a pattern: only the mean is "
+            "corrected, so align the audio in an editor, or process the takes one by one."
         )
 
 
@@ -90,22 +90,22 @@ def _report_pieces(name: str, found: OffsetTimeline, duration_s: float, reporter
     if found.pieces[0].drift_ms_per_s:
         (piece,) = found.pieces
         reporter.warning(
-            f"The audio of {name} drifts against its video by {60 * piece.drift_ms_per_s:+.0f} ms a minute, from "
-            f"{_late(piece.offset_ms)} at its beginning to {_late(piece.offset_ms_at(duration_s))} at its end: corrected."
+            f"The audio of {name} drifts by {60 * piece.drift_ms_per_s:+.0f} ms a minute, from {_late(piece.offset_ms)} at "
+            f"the start to {_late(piece.offset_ms_at(duration_s))} at the end: corrected."
         )
         return
     parts = [f"{_late(piece.offset_ms)} from {piece.start_s:.1f} s" for piece in found.pieces]
-    reporter.warning(f"The takes of {name} have audio offsets of their own, {', '.join(parts)}: corrected.")
+    reporter.warning(f"The takes of {name} have different audio offsets, {', '.join(parts)}: corrected.")
     if found.unsure_s:
         places = ", ".join(f"{start:.1f} s to {end:.1f} s" for start, end in found.unsure_s)
         reporter.warning(
-            f"The audio offset of {name} from {places} cannot be measured: the one of the take beside it is taken, so "
-            "lips learnt there may be wrong; cut these seconds out if the head's speech is off."
+            f"The audio offset of {name} from {places} cannot be measured: that of the neighbouring take is used. If the "
+            "head's speech is off, cut these seconds out."
         )
 
 
 def _report_difference(workspace: Workspace, found: OffsetTimeline, reporter: Reporter) -> None:
-    """Warn where what is measured is not what the workspace corrects."""
+    """Warn if the measured offset differs from the one that the workspace corrects."""
     subject = workspace.subject
     if not found.sure:
         return
@@ -116,10 +116,10 @@ def _report_difference(workspace: Workspace, found: OffsetTimeline, reporter: Re
         return
     late = _late(float(seen[0]))
     if found.pieces:
-        late = f"{late} at its beginning and {_late(float(seen[-1]))} at its end"
+        late = f"{late} at the start and {_late(float(seen[-1]))} at the end"
     reporter.warning(
-        f"The sound of {_name(workspace)} runs {late}: run process again with --audio-offset auto to mend it, as "
-        "lips learnt from shifted sound are wrong."
+        f"The audio of {_name(workspace)} is {late}: run process again with --audio-offset auto to correct it, as "
+        "speech trained on shifted audio is wrong."
     )
 
 
@@ -129,8 +129,8 @@ def as_parts(pieces: Sequence[AudioPiece]) -> list[tuple[float, float, float]]:
 
 
 def _late(offset_ms: float) -> str:
-    if abs(offset_ms) < _IN_TIME_MS:
-        return "in time"
+    if abs(offset_ms) < _IN_SYNC_MS:
+        return "in sync"
     return f"about {abs(round(offset_ms, -1)):.0f} ms {'late' if offset_ms > 0 else 'early'}"
 
 

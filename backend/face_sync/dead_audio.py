@@ -1,4 +1,4 @@
-"""Where a clip's audio is dead while the lips move on: a microphone that was unplugged, muted, or out of battery."""
+"""Finds dead audio while the lips move: a microphone that was unplugged, muted, or out of battery."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from ..workspace.intervals import intervals
 from .audio_features import RATE
 
 LEAST_S = 1.0
-"""A shorter silence is a pause, whatever the lips do in it."""
+"""Shorter silences are pauses."""
 
 QUIET_DB, FLOOR_DB, CEILING_DB = 50.0, -90.0, -60.0
-"""Dead audio lies so far below the loud moments, within these limits of full scale: rooms hum at -60 dBFS and more."""
+"""Dead audio is this far below the loud moments, within these limits (dBFS): room noise is at -60 dBFS or more."""
 
 MOVING = 0.5
-"""Lips that move at this share of their speed in speech are speaking; in pauses they move at less than 0.3 of it."""
+"""Share of their speed in speech from which lips are speaking; in pauses it is below 0.3."""
 
 _HOP = RATE // 50
 _EDGE_S = 0.2
-"""At both ends of a silence the lips still close, or already open."""
+"""Ignored at both ends of a silence, where the lips close or open."""
 
 
 def dead_intervals(audio: np.ndarray, mouth_opening: np.ndarray, fps: float = 25.0) -> list[tuple[float, float]]:
     """Intervals in which the audio is silent though the person speaks.
 
     Args:
-        audio: (samples,) in [-1, 1], 16 kHz mono, beginning with the picture.
+        audio: (samples,) in [-1, 1], 16 kHz mono, starting with the video.
         mouth_opening: (N,) distance between the inner lips in any unit; NaN where it is not known.
         fps: frames a second of `mouth_opening`.
 

@@ -1,4 +1,4 @@
-"""The face mesh of MediaPipe's landmark topology: its triangles, from its edges."""
+"""Triangles of MediaPipe's face mesh, from its edges."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def tessellation_edges() -> frozenset[tuple[int, int]]:
         from mediapipe.python.solutions.face_mesh_connections import FACEMESH_TESSELATION
 
         connections = FACEMESH_TESSELATION
-    except ImportError:  # mediapipe 1.x has the Tasks API alone
+    except ImportError:  # mediapipe 1.x only has the Tasks API
         from mediapipe.tasks.python.vision import FaceLandmarksConnections
 
         connections = [(item.start, item.end) for item in FaceLandmarksConnections.FACE_LANDMARKS_TESSELATION]
@@ -30,7 +30,7 @@ def triangles() -> np.ndarray:
 
     A triangle is a cycle of three edges. A vertex with three neighbours makes one cycle too many, the one around it:
     all three of its edges are then shared by three cycles. Mouth and eyes stay open, as no edge crosses them.
-    Seen from the front the corners run counterclockwise in the picture, so that (b - a) x (c - a) points out of the
+    Seen from the front the corners run counterclockwise in the image, so that (b - a) x (c - a) points out of the
     head (-z in the head frame at the tip of the nose).
     """
     neighbours: dict[int, set[int]] = defaultdict(set)
@@ -44,7 +44,7 @@ def triangles() -> np.ndarray:
             sharing[edge] += 1
     skin = _oriented([cycle for cycle in sorted(cycles) if not all(sharing[edge] > 2 for edge in _sides(cycle))])
     fans = []
-    for i in range(4):  # the left rim runs counterclockwise in the picture, the right one mirrors it
+    for i in range(4):  # the left rim runs counterclockwise in the image, the right one mirrors it
         left, right = groups.LEFT.iris, groups.RIGHT.iris
         fans.append((left[0], left[1 + i], left[1 + (i + 1) % 4]))
         fans.append((right[0], right[1 + (i + 1) % 4], right[1 + i]))
@@ -66,7 +66,7 @@ def _oriented(faces: list[tuple[int, ...]]) -> list[tuple[int, int, int]]:
             by_edge[edge].append(index)
     seed = next(index for index, face in enumerate(faces) if {4, 5} <= set(face))
     third = next(vertex for vertex in faces[seed] if vertex not in (4, 5))
-    # 5 lies above 4 on the bridge of the nose, 281 beside them on the subject's left (to the right in the picture).
+    # 5 lies above 4 on the bridge of the nose, 281 beside them on the subject's left (to the right in the image).
     first = (4, third, 5) if third == 281 else (5, third, 4)
     turned: dict[int, tuple[int, int, int]] = {seed: first}
     waiting = [seed]

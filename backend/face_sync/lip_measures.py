@@ -1,4 +1,4 @@
-"""Opening, width and closure of the lips from the tracked landmarks: what sound features are judged by."""
+"""Opening, width and closure of the lips from the tracked landmarks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MEASURES = ("opening", "width", "closure")
 
 
 def lip_measures(landmarks_px: np.ndarray, view: View, valid: np.ndarray) -> dict[str, np.ndarray]:
-    """The lips of each frame as the head's pose lets them be told: foreshortening is taken out.
+    """Lip measures of each frame, corrected for foreshortening by the head's pose.
 
     Args:
         landmarks_px: (N, 478, 2). view: the head's pose in each frame. valid: (N,) bool.
@@ -31,3 +31,9 @@ def lip_measures(landmarks_px: np.ndarray, view: View, valid: np.ndarray) -> dic
     low, high = np.nanquantile(opening, (0.05, 0.95)) if valid.any() else (0.0, 0.0)
     closure = np.exp(-np.maximum(opening - low, 0) / max((high - low) / 8, 1e-6))
     return {"opening": opening, "width": gap((CORNERS,), 0), "closure": closure}
+
+
+def opening_of(shapes: np.ndarray) -> np.ndarray:
+    """(M,) by how much each of the shapes (M, 478, 3) opens the lips, metres."""
+    upper, lower = LIP_PAIRS[0]
+    return shapes[:, lower, 1] - shapes[:, upper, 1]

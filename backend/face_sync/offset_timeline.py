@@ -1,4 +1,4 @@
-"""How late a clip's audio runs along the clip: an offset for each take, or one that drifts as two clocks do."""
+"""Measures how the audio offset varies along a clip: one offset per take, or a drift between two clocks."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from ..workspace.subject import AudioPiece
 from .audio_offset import CONFIDENT, NOTABLE_MS, OffsetEvidence
 
 MIN_TAKE_S = 4.0
-"""A shorter take has too few syllables to be measured."""
+"""Shorter takes have too few syllables to be measured."""
 
 MIN_DRIFT_CLIP_S = 30.0
-"""Shorter clips are not asked for drift, only whether their offset is one."""
+"""Drift is measured in longer clips only."""
 
 MIN_DRIFT_MS = 45.0
-"""Over the whole clip: a smaller drift stays within 25 ms of its mean, which nobody sees."""
+"""Over the complete clip: a smaller drift stays within 25 ms of its mean, which is not visible."""
 
 SPREAD_MS = 80.0
-"""Offsets of windows that differ by more, in no straight line, are worth a warning."""
+"""Offsets of windows that differ by more, but not linearly, cause a warning."""
 
 _WINDOW_S, _SHORT_WINDOW_S, _WINDOWS = 12.0, 6.0, 60
 _WINDOW_CONFIDENT = 0.15
@@ -32,10 +32,10 @@ _INLIER_MS = 40.0
 
 @dataclass
 class OffsetTimeline:
-    """What was measured.
+    """The measured offsets.
 
     Attributes:
-        offset_ms, confidence: of the clip as one.
+        offset_ms, confidence: of the complete clip.
         pieces: where the offset varies along the clip; empty where one number is enough.
         unsure_s: (start, end) of takes whose own offset cannot be measured, where those of others differ.
         uneven_ms: (low, high) of an offset that varies neither by takes nor evenly, or None.
@@ -56,7 +56,7 @@ def measure(evidence: OffsetEvidence | None, cuts: np.ndarray) -> OffsetTimeline
     """Measure the offset along a clip.
 
     Args:
-        evidence: of its audio and lips; None where there is nothing to judge by.
+        evidence: of its audio and lips; None where nothing can be measured.
         cuts: (N,) bool, frames at which a new take begins.
     """
     if evidence is None:
@@ -74,7 +74,7 @@ def _by_take(evidence: OffsetEvidence, takes: list[slice], result: OffsetTimelin
     """Give each take its offset, where those that are sure differ; whether they do."""
     found = [_take_offset(evidence, take) for take in takes]
     like = [(take, offset) for take, offset in zip(takes, found, strict=True) if offset is not None]
-    if like:  # Of these lips the takes that are sure say more.
+    if like:  # The takes that are sure help with the others.
         pairs = zip(takes, found, strict=True)
         found = [_take_offset(evidence, take, like) if offset is None else offset for take, offset in pairs]
     sure = [offset for offset in found if offset is not None]
@@ -88,14 +88,14 @@ def _by_take(evidence: OffsetEvidence, takes: list[slice], result: OffsetTimelin
             offset = max(beside, key=lambda other: evidence.score(take, other))
             if len(beside) == 1 or abs(beside[0] - beside[1]) >= NOTABLE_MS:
                 result.unsure_s.append((take.start / evidence.fps, take.stop / evidence.fps))
-        # Takes of one recording differ by what measuring is off.
+        # Takes of one recording differ by measurement errors alone.
         if not result.pieces or abs(offset - result.pieces[-1].offset_ms) >= NOTABLE_MS / 2:
             result.pieces.append(AudioPiece(take.start / evidence.fps, float(round(offset))))
     return len(result.pieces) > 1
 
 
 def _take_offset(evidence: OffsetEvidence, take: slice, like: Sequence[tuple[slice, float]] = ()) -> float | None:
-    """Of one take, where it is sure."""
+    """Offset of one take; None if it is not sure."""
     if take.stop - take.start < MIN_TAKE_S * evidence.fps:
         return None
     offset, confidence = evidence.estimate(take, like)
@@ -108,7 +108,7 @@ def _take_offset(evidence: OffsetEvidence, take: slice, like: Sequence[tuple[sli
 
 
 def _by_drift(evidence: OffsetEvidence, duration_s: float, result: OffsetTimeline) -> None:
-    """Fit a line through the offsets of windows along the clip; say where they differ in another way."""
+    """Fit a line through the offsets of windows along the clip, or report offsets that vary in another way."""
     is_long = duration_s >= MIN_DRIFT_CLIP_S
     time_s, offsets = _windows(evidence, _WINDOW_S if is_long else _SHORT_WINDOW_S)
     middle_s = duration_s / 2

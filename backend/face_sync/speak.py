@@ -1,4 +1,4 @@
-"""Speaking: a sound becomes an animation of the head (docs/animation.md)."""
+"""Speech: an audio file becomes an animation of the head (docs/animation.md)."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from ..media.guard import guarded, guarded_items
 from ..progress import Reporter
 from ..protocol import BLENDSHAPE_NAMES
 from ..workspace.files import read_arrays, write_arrays
+from ..workspace.intervals import intervals
 from ..workspace.store import Workspace
 from ..workspace.subject import FPS
 from . import speech
 from .audio_features import FrameFeatures
 
 STAGE = "speak"
-SOUND_RATE = 48000
+AUDIO_RATE = 48000
 TURN_WINDOW_S = 2.0
-"""How far from the end of the footage the head may turn round, to find a moment at which it is still."""
+"""How far from the ends of the footage playback may reverse, to find a moment at which the head is still."""
 
 
 def speak(
@@ -39,23 +40,23 @@ def speak(
 ) -> Path:
     """Write `animation.npz` and `speech.wav` into `out_dir`.
 
-    The mouth follows the sound; all above it (lids, brows, gaze), the pose of the head and the plate come from the
-    footage, played there and back again where the sound is longer.
+    The mouth follows the audio. Lids, brows, gaze, head pose and plate come from the footage, which is played forwards
+    and backwards if the audio is longer.
 
     Args:
         workspace: processed up to `face_sync`.
-        audio: a sound or video file of any length, rate and layout; None repeats the clip itself as tracked.
+        audio: an audio or video file of any length, rate and layout; None repeats the clip itself as tracked.
         strength: of the mouth's motion about its resting pose; 0 keeps it at rest, 1 is the subject's own.
-        speech_gain: factor for the mouth's motion from new audio, for a head that opens less than it is asked to.
-        smoothing_ms: width (full, at half height) of a Gaussian over the mouth's motion; 0 for none.
-        offset_ms: how late the new sound runs: the mouth at t speaks what is heard at t + `offset_ms`.
+        speech_gain: factor on the mouth's motion for new audio; compensates a head that opens its lips too little.
+        smoothing_ms: full width at half maximum of a Gaussian over the mouth's motion; 0 for none.
+        offset_ms: delay of the new audio: the mouth at t speaks the audio at t + `offset_ms`.
         close_in_silence: shut the lips in pauses, where they otherwise rest as this subject's do.
 
     Returns:
         The path of `animation.npz`.
 
     Raises:
-        MediaError, AudioError: the sound cannot be used.
+        MediaError, AudioError: the audio cannot be used.
         WorkspaceError, ModelError: the workspace is not processed, or damaged.
     """
     if not (math.isfinite(strength) and math.isfinite(smoothing_ms) and math.isfinite(offset_ms)) or smoothing_ms < 0:
@@ -64,22 +65,22 @@ def speak(
     workspace.require("face_sync")
     tracking = read_arrays(workspace.tracking_path)
     model = speech.SpeechModel.load(workspace.root / "speech.safetensors")
-    reporter.progress(STAGE, 0, 3, "steps", "reading the sound")
+    reporter.progress(STAGE, 0, 3, "steps", "reading the audio")
     if audio is None:
-        sound = workspace_audio(workspace)
-        write_wav(out_dir / "speech.wav", [sound])
+        samples = workspace_audio(workspace)
+        write_wav(out_dir / "speech.wav", [samples])
         frames = len(tracking["valid"])
         plate_frame = np.arange(frames)
-        features = FrameFeatures([sound], frames, offset_ms)
+        features = FrameFeatures([samples], frames, offset_ms)
         mouth = speech.strengthened(model, tracking["blendshapes"][:, speech.MOUTH_INDEX], strength)
     else:
         speech_path, source = out_dir / "speech.wav", Path(audio)
-        samples = guarded(
-            convert_speech, source, speech_path, SOUND_RATE, reporter=reporter, about=source, folders=(out_dir,)
+        length = guarded(
+            convert_speech, source, speech_path, AUDIO_RATE, reporter=reporter, about=source, folders=(out_dir,)
         )
-        frames = math.ceil(round(samples / SOUND_RATE * FPS, 3))
+        frames = math.ceil(round(length / AUDIO_RATE * FPS, 3))
         plate_frame = footage_path(tracking["head_to_camera"], tracking["valid"], tracking["blendshapes"], frames)
-        reporter.progress(STAGE, 1, 3, "steps", "mouth from the sound")
+        reporter.progress(STAGE, 1, 3, "steps", "mouth from the audio")
         features = FrameFeatures(
             guarded_items(sound_blocks, source, RATE, reporter=reporter, about=source), frames, offset_ms
         )
@@ -112,14 +113,13 @@ def speak(
 
 
 def footage_path(head_to_camera: np.ndarray, valid: np.ndarray, blendshapes: np.ndarray, frames: int) -> np.ndarray:
-    """Which frame of the footage lies beneath each frame of the animation.
+    """Footage frame under each frame of the animation.
 
-    Steps by one frame at most, so nothing jumps: there and back again over the longest stretch in which the head is
-    tracked. It turns at moments, within `TURN_WINDOW_S` of the stretch's ends, at which the head is still and the eyes
-    are open, so that turning round shows least.
+    The longest tracked interval is played forwards and backwards, one frame at a time, so nothing jumps. Playback reverses
+    within `TURN_WINDOW_S` of the interval's ends, where the head is still and the eyes are open.
 
     Args:
-        head_to_camera: (N, 4, 4). valid: (N,) bool. blendshapes: (N, 52). frames: length wanted.
+        head_to_camera: (N, 4, 4). valid: (N,) bool. blendshapes: (N, 52). frames: number of frames.
 
     Returns:
         (frames,) int.
@@ -127,13 +127,10 @@ def footage_path(head_to_camera: np.ndarray, valid: np.ndarray, blendshapes: np.
     Raises:
         FaceError: no frame is valid.
     """
-    padded = np.concatenate([[False], np.asarray(valid, bool), [False]]).astype(int)
-    edges = np.flatnonzero(np.diff(padded))
-    if not len(edges):
+    tracked = intervals(np.asarray(valid, bool))
+    if not tracked:
         raise FaceError("The head was tracked in no frame of the footage: process a clip that shows the face.")
-    starts, stops = edges[::2], edges[1::2]
-    longest = int(np.argmax(stops - starts))
-    start, stop = int(starts[longest]), int(stops[longest])
+    start, stop = max(tracked, key=lambda interval: interval[1] - interval[0])
     if frames <= stop - start:
         return np.arange(start, start + frames)
     if stop - start < 3:
@@ -142,16 +139,13 @@ def footage_path(head_to_camera: np.ndarray, valid: np.ndarray, blendshapes: np.
     position = head_to_camera[start:stop, :3, 3] + 0.1 * head_to_camera[start:stop, :3, 2]
     speed = np.linalg.norm(np.gradient(position, axis=0), axis=1)
     speed /= np.median(speed) + 1e-9
-    blink = blendshapes[
-        start:stop, [BLENDSHAPE_NAMES.index("eyeBlinkLeft"), BLENDSHAPE_NAMES.index("eyeBlinkRight")]
-    ].max(1)
+    blink = blendshapes[start:stop, [BLENDSHAPE_NAMES.index(f"eyeBlink{side}") for side in ("Left", "Right")]].max(1)
     cost = gaussian_filter1d(speed + 4 * blink, 2.0)
     window = min(int(TURN_WINDOW_S * FPS), (stop - start) // 4)
     low = int(np.argmin(cost[: window + 1]))
     high = len(cost) - 1 - int(np.argmin(cost[::-1][: window + 1]))
-    # The first way starts at the very beginning of the stretch; later ways lie between the two turning points.
-    period = 2 * (high - low)
+    # The first pass starts at the first frame of the interval; later passes run between the two turning points.
     step = np.arange(frames)
-    later = (step - low) % period
-    bounced = low + np.where(later <= high - low, later, period - later)
+    later = (step - low) % (2 * (high - low))
+    bounced = low + np.where(later <= high - low, later, 2 * (high - low) - later)
     return start + np.where(step < low, step, bounced)

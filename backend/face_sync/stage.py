@@ -1,4 +1,4 @@
-"""The stage `face_sync`: blendshapes of the footage, the face mesh, sound features, and the map from sound to mouth."""
+"""The stage `face_sync`: blendshapes of the footage, face mesh, audio features, and the map from audio to mouth."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..protocol import BLENDSHAPE_NAMES
 from ..workspace.files import key_of, read_arrays, write_arrays
 from ..workspace.store import Workspace
 from ..workspace.subject import AudioPiece, Subject
-from . import blendshape_basis, blendshapes, calibration, face_mesh, speech
+from . import adaptation, blendshape_basis, blendshapes, calibration, face_mesh, speech
 from .audio_features import frame_features
 from .clip_offset import as_parts, find_dead_audio, settle_offsets, write_corrected
 from .dead_audio import heard_frames
@@ -20,10 +20,10 @@ from .lip_measures import lip_measures
 
 STAGE = "face_sync"
 VERSION = 7
-"""Part of the stage's key: raised when its results change."""
+"""Part of the stage's key; increased when results change."""
 
 SPEECH_STEPS = 16
-"""For which the adaptation of the speech model counts beside the four short steps before it."""
+"""Weight of the speech adaptation in the progress, beside four short steps."""
 
 FILES = ("tracking.npz", "face_mesh.npz", "audio_features.npz", "speech.safetensors")
 
@@ -31,11 +31,11 @@ FILES = ("tracking.npz", "face_mesh.npz", "audio_features.npz", "speech.safetens
 def run(workspace: Workspace, reporter: Reporter, audio_offset_ms: float | str | None = None) -> None:
     """Write `tracking.npz`, `face_mesh.npz`, `audio_features.npz` and `speech.safetensors`.
 
-    Each file is whole or absent; an interrupted run begins the stage again, which takes seconds.
+    Files are written atomically; an interrupted run starts the stage again, which takes seconds.
 
     Args:
-        audio_offset_ms: a number or `auto` sets the subject's; `measure` keeps it and tells what it
-            finds; None is `auto` the first time and `measure` from then on.
+        audio_offset_ms: a number or `auto` sets the subject's; `measure` keeps it and reports the difference; None is
+            `auto` the first time and `measure` from then on.
 
     Raises:
         WorkspaceError: an earlier stage is missing.
@@ -43,8 +43,8 @@ def run(workspace: Workspace, reporter: Reporter, audio_offset_ms: float | str |
     """
     workspace.require("media", "landmarks", "head_sync")
     subject = workspace.subject
-    whole = all((workspace.root / name).exists() for name in FILES) and workspace.aligned_audio[0].exists()
-    if _is_kept(audio_offset_ms, subject) and whole and workspace.stage_is_done(STAGE, _key(workspace)):
+    complete = all((workspace.root / name).exists() for name in FILES) and workspace.aligned_audio[0].exists()
+    if _is_kept(audio_offset_ms, subject) and complete and workspace.stage_is_done(STAGE, _key(workspace)):
         return
     steps = 4 + SPEECH_STEPS
     reporter.progress(STAGE, 0, steps, "steps", "reading the tracking")
@@ -55,10 +55,10 @@ def run(workspace: Workspace, reporter: Reporter, audio_offset_ms: float | str |
     points = landmarks["landmarks_px"].astype(np.float32)
     view = blendshapes.View(head["head_to_camera"], float(head["focal_px"]), head["principal_px"])
 
-    reporter.progress(STAGE, 1, steps, "steps", "offset of the sound")
+    reporter.progress(STAGE, 1, steps, "steps", "audio offset")
     audio = read_audio(workspace.audio_path)
-    learnt = np.arange(frames) < subject.first_test_frame  # held-out frames say nothing, not even of the offset
-    opening = lip_measures(points, view, valid & learnt)["opening"]
+    training = np.arange(frames) < subject.first_test_frame  # held-out frames are not used, not even for the offset
+    opening = lip_measures(points, view, valid & training)["opening"]
     dead_s = find_dead_audio(workspace, audio, opening, reporter)
     opening = np.where(heard_frames(frames, subject.fps, dead_s), opening, np.nan)
     cuts = head["cuts"].astype(bool) if "cuts" in head else np.zeros(frames, bool)
@@ -66,12 +66,12 @@ def run(workspace: Workspace, reporter: Reporter, audio_offset_ms: float | str |
     pieces = subject.audio_timeline or [AudioPiece(0.0, subject.audio_offset_ms)]
     heard = heard_frames(frames, subject.fps, dead_s, offsets_ms(pieces, np.arange(frames) / subject.fps))
     stage_key = _key(workspace)
-    if whole and workspace.stage_is_done(STAGE, stage_key):
+    if complete and workspace.stage_is_done(STAGE, stage_key):
         return
     workspace.stage_begins(STAGE, stage_key)
 
     reporter.progress(STAGE, 2, steps, "steps", "blendshapes")
-    face = calibration.neutral_face(head["face_head_m"], points, view, valid & learnt)
+    face = calibration.neutral_face(head["face_head_m"], points, view, valid & training)
     shapes = blendshape_basis.displacements(face)
     scores = landmarks["scores"] if len(landmarks["scores"]) else None
     coefficients = blendshapes.capture(points, view, face, shapes, valid, scores)
@@ -106,8 +106,7 @@ def run(workspace: Workspace, reporter: Reporter, audio_offset_ms: float | str |
     path, offset_ms = workspace.aligned_audio
     features = frame_features(audio if path == workspace.audio_path else read_audio(path), frames, offset_ms)
     write_arrays(workspace.root / "audio_features.npz", features=features, fps=subject.fps, heard=heard)
-    training = slice(0, subject.first_test_frame)
-    model = speech.fit(
+    model = adaptation.fit(
         features[training],
         coefficients[training][:, speech.MOUTH_INDEX],
         (valid & heard)[training],

@@ -26,8 +26,10 @@ def set_up(job: dict[str, Any]) -> bpy.types.Scene:
     """An empty scene with the camera at the origin, as the job asks."""
     bpy.ops.wm.read_factory_settings(use_empty=True)
     scene = bpy.context.scene
-    scene.render.engine = "CYCLES"
+    render: Any = scene.render  # the stubs know neither this engine nor these views
+    view: Any = scene.view_settings
     cycles = scene.cycles
+    render.engine = "CYCLES"
     cycles.device = "CPU"
     cycles.samples = job["samples"]
     cycles.use_adaptive_sampling = True
@@ -50,7 +52,6 @@ def set_up(job: dict[str, Any]) -> bpy.types.Scene:
     cycles.sample_clamp_direct = 8.0
     scene.cycles_curves.shape = "RIBBONS"
     scene.cycles_curves.subdivisions = 1
-    render = scene.render
     render.use_persistent_data = True
     render.resolution_x = render.resolution_y = job["size"]
     render.filter_size = 1.2
@@ -60,9 +61,9 @@ def set_up(job: dict[str, Any]) -> bpy.types.Scene:
     render.image_settings.file_format = "PNG"
     render.image_settings.color_mode = "RGB"
     render.image_settings.compression = 30
-    scene.view_settings.view_transform = "Standard"
-    scene.view_settings.look = "None"
-    scene.view_settings.exposure = 0.42
+    view.view_transform = "Standard"
+    view.look = "None"
+    view.exposure = 0.42
 
     camera = bpy.data.cameras.new("camera")
     camera.sensor_width, camera.sensor_height, camera.sensor_fit = 36.0, 36.0, "HORIZONTAL"

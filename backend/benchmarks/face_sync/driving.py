@@ -14,6 +14,7 @@ from ...evaluation.evaluate import Evaluation, FramePair, evaluate
 from ...evaluation.strip import Moment, keeping, moments, strip, strip_picture
 from ...face_sync import speech
 from ...face_sync.audio_features import FrameFeatures
+from ...face_sync.lip_measures import opening_of
 from ...face_sync.speech import SpeechModel
 from ...media.audio import sound_blocks
 from ...progress import Reporter
@@ -127,7 +128,7 @@ def _pauses(
 ) -> dict[str, float | None]:
     """Opening in all pauses of the clip by the coefficients, in shares of the speaking range above its closed end."""
     shapes = read_arrays(workspace.root / "face_mesh.npz")["shape_keys"][speech.MOUTH_INDEX].astype(float)
-    gap = speech.opening_of(shapes)
+    gap = opening_of(shapes)
     real, told = tracking.blendshapes[:, speech.MOUTH_INDEX] @ gap, speech.predict(model, features)
     shut = speech.closed_in_pauses(model, told, features) @ gap
     told = told @ gap

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ...face_sync import speech
+from ...face_sync import adaptation, speech
 from ...face_sync.audio_features import FrameFeatures
 from ...face_sync.audio_offset import CONFIDENT, estimate_offset_ms
 from ...face_sync.encoders import present
+from ...face_sync.lip_measures import opening_of
 from ...face_sync.research.command import encoder_table
 from ...face_sync.research.lip_probe import LEARNT_SHARE, ProbeClip, agreement
 from ...face_sync.research.lip_probe import told as told_of
@@ -56,10 +57,10 @@ def _adapted(clips: list[ProbeClip], reporter: Reporter) -> dict[str, Any]:
         cut = int(LEARNT_SHARE * len(features[index]))
         mouth, valid = tracking["blendshapes"][:cut, speech.MOUTH_INDEX], tracking["valid"][:cut].astype(bool)
         begun = time.monotonic()
-        model = speech.fit(features[index][:cut], mouth, valid, shapes)
+        model = adaptation.fit(features[index][:cut], mouth, valid, shapes)
         seconds.append(time.monotonic() - begun)
         gaps = {
-            "opening": speech.opening_of(shapes),
+            "opening": opening_of(shapes),
             "width": shapes[:, LEFT.upper_lip[-1][-1], 0] - shapes[:, RIGHT.upper_lip[-1][-1], 0],
         }
         driven = [speech.predict(model, part) for part in features]

@@ -1,4 +1,4 @@
-"""Audio encoders: sound to numbers that tell what the lips do, a row a video frame, all behind one interface."""
+"""Audio encoders: features that predict the lips, one row per video frame, behind one interface."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from ...errors import ModelError
 
 
 class AudioEncoder(Protocol):
-    """What every encoder does.
+    """The interface of an encoder.
 
     Attributes:
-        name: as `--encoder` has it.
-        size: numbers a frame.
+        name: its name for `--encoder`.
+        size: features per frame.
     """
 
     name: str
     size: int
 
-    def features(self, sound: Iterable[np.ndarray], frames: int | None = None, offset_ms: float = 0.0) -> np.ndarray:
-        """Numbers of each video frame at 25 frames a second, in memory that does not grow with the sound.
+    def features(self, audio: Iterable[np.ndarray], frames: int | None = None, offset_ms: float = 0.0) -> np.ndarray:
+        """Features of each video frame at 25 frames a second, in memory that does not grow with the audio.
 
         Args:
-            sound: blocks of (samples,) float32 in [-1, 1], 16 kHz mono, one after another, of any length.
-            frames: rows wanted; None for as many as the sound fills.
-            offset_ms: how late the sound runs: row i looks at the sound around i * 40 ms + `offset_ms`.
+            audio: blocks of (samples,) float32 in [-1, 1], 16 kHz mono, of any length.
+            frames: number of rows; None for as many as the audio fills.
+            offset_ms: delay of the audio: row i describes the audio around i * 40 ms + `offset_ms`.
 
         Returns:
             (frames, size) float32.
@@ -53,7 +53,7 @@ def open_encoder(name: str | Path) -> AudioEncoder:
     """The encoder called `name`, or the one that `encoder pretrain` wrote to the file `name`.
 
     Raises:
-        ModelError: there is none of that name, or its weights or package are missing or damaged.
+        ModelError: the name is unknown, or its weights or package are missing or damaged.
     """
     if str(name) in _MODULES:
         return importlib.import_module(_MODULES[str(name)], __package__).open_encoder(str(name))
@@ -65,7 +65,7 @@ def open_encoder(name: str | Path) -> AudioEncoder:
 
 
 def present() -> list[str]:
-    """The encoders whose weights are here, the one in the box first."""
+    """The encoders whose weights are installed, the boxed one first."""
     found = []
     for name in NAMES:
         try:

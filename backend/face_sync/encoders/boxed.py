@@ -20,8 +20,8 @@ class BoxedEncoder:
         self.size = SIZE
         self._network = load_weights(path)
 
-    def features(self, sound: Iterable[np.ndarray], frames: int | None = None, offset_ms: float = 0.0) -> np.ndarray:
-        return encode(self._network, FrameFeatures(sound, frames, offset_ms))
+    def features(self, audio: Iterable[np.ndarray], frames: int | None = None, offset_ms: float = 0.0) -> np.ndarray:
+        return encode(self._network, FrameFeatures(audio, frames, offset_ms))
 
 
 class LogMel:
@@ -30,8 +30,8 @@ class LogMel:
     name = "log-mel"
     size = BANDS
 
-    def features(self, sound: Iterable[np.ndarray], frames: int | None = None, offset_ms: float = 0.0) -> np.ndarray:
-        rows = FrameFeatures(sound, frames, offset_ms)
+    def features(self, audio: Iterable[np.ndarray], frames: int | None = None, offset_ms: float = 0.0) -> np.ndarray:
+        rows = FrameFeatures(audio, frames, offset_ms)
         parts = [
             rows[start : start + 1500].reshape(-1, PER_FRAME, COLUMNS)[..., :BANDS].mean(1)
             for start in range(0, len(rows), 1500)

@@ -1,8 +1,8 @@
-"""The speech encoder: log-mel energies to what the mouth does, learnt from generated speech.
+"""The speech encoder: log-mel energies to features of the mouth, trained on generated speech.
 
-The audio half of the audio-visual encoder (SyncTalk, section 3.2): a small temporal convolution network. It comes with
-weights trained on synthetic voices (`pretraining`, on no recorded clip of any subject) that tell phonemes and mouth
-shapes for any voice; `speech.fit` then adapts all of it to the subject's own clip.
+The audio half of the audio-visual encoder (SyncTalk, section 3.2): a small temporal convolution network. Its
+weights were trained on synthetic voices (`research.pretraining`, no recorded clips) and predict phonemes and mouth shapes
+for any voice; `adaptation.fit` then adapts all of it to the subject's own clip.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from ...errors import ModelError
 from ..audio_features import COLUMNS, PER_FRAME, FrameFeatures
 
 MEMBERS = 3
-"""Networks side by side that share nothing but the sound: what they agree on holds for voices that none has heard."""
+"""An ensemble of networks: averaging them generalises better to new voices."""
 
 WIDTH = 96
-"""Channels of a member."""
+"""Channels per member."""
 
 MEMBER_SIZE = 64
 SIZE = MEMBERS * MEMBER_SIZE
-"""Numbers a video frame that the encoder gives."""
+"""Features per video frame."""
 
 WEIGHTS = Path(__file__).with_name("speech_encoder.safetensors")
 DILATIONS = (1, 2, 4, 1)
 DROPOUT = 0.15
-"""Of a block's channels while training; synthetic voices are soon known by heart."""
+"""Of a block's channels in training, against overfitting to synthetic voices."""
 
 WINDOW = 100
-"""Frames the encoder is given at once: four seconds."""
+"""Frames per window: four seconds."""
 
 
 class _Block(nn.Module):
@@ -55,8 +55,8 @@ class _Block(nn.Module):
 class SpeechEncoder(nn.Module):
     """(B, N, PER_FRAME * COLUMNS) features of N video frames to (B, N, SIZE).
 
-    Its convolutions see a quarter of a second either way of a frame's time; its normalisation sees the window. The
-    numbers of a member lie together: (B, N, MEMBERS, MEMBER_SIZE) flattened.
+    Its convolutions see a quarter of a second either side of a frame; its normalisation sees the window. The features
+    of a member are contiguous: (B, N, MEMBERS, MEMBER_SIZE) flattened.
     """
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ INPUT_SCALE = 0.4
 
 
 def pretrained() -> SpeechEncoder:
-    """A fresh copy of the encoder with the weights that come with the project.
+    """A new copy of the encoder with the boxed weights.
 
     Raises:
         ModelError: the file is missing or damaged.
@@ -91,7 +91,7 @@ def pretrained() -> SpeechEncoder:
 
 
 def load_weights(path: Path) -> SpeechEncoder:
-    """The encoder with the weights of a file that `encoder pretrain` wrote, or of the one in the box.
+    """The encoder with weights from `encoder pretrain`, or the boxed ones.
 
     Raises:
         ModelError: the file is missing, damaged, or of another shape.
@@ -102,21 +102,18 @@ def load_weights(path: Path) -> SpeechEncoder:
         encoder.load_state_dict(state)
     except RuntimeError as error:
         raise ModelError(
-            f"{path} is no speech encoder of this version: train it again with encoder pretrain."
+            f"{path} is not a speech encoder of this version: train it again with encoder pretrain."
         ) from error
     return encoder.eval()
 
 
 def opening_weights() -> np.ndarray:
-    """(SIZE,) float32: how far the lips of an adult face open, millimetres, as a sum of the boxed encoder's numbers.
-
-    What generated speech taught, for no person in particular: enough to tell when the lips move.
-    """
+    """(SIZE,) float32: weights of the boxed encoder's features that give an average adult's lip opening, millimetres."""
     return _read(WEIGHTS)[f"{_OPENING}weight"].numpy()
 
 
 def opening_tensors(weights: Tensor) -> dict[str, Tensor]:
-    """What `opening_weights` reads, as it stands in a file of weights; (SIZE,)."""
+    """Opening weights (SIZE,) as stored in a file of weights; see `opening_weights`."""
     return {f"{_OPENING}weight": weights}
 
 
@@ -131,13 +128,13 @@ def _read(path: Path) -> dict[str, Tensor]:
     try:
         return {name: tensor.float() for name, tensor in load_file(path).items()}
     except (OSError, SafetensorError) as error:
-        again = "install SyncTalk again" if path == WEIGHTS else "make it again with encoder pretrain"
+        again = "install SyncTalk again" if path == WEIGHTS else "train it again with encoder pretrain"
         raise ModelError(f"{path} is missing or damaged ({error}): {again}.") from error
 
 
 @cache
 def weights_digest() -> str:
-    """A short hash of the weights' file: results that were made with others are stale."""
+    """A short hash of the weights: results of other weights are stale."""
     return hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()[:12]
 
 
@@ -145,8 +142,8 @@ def weights_digest() -> str:
 def encode(encoder: SpeechEncoder, features: np.ndarray | FrameFeatures, batch: int = 32) -> np.ndarray:
     """(N, SIZE) float32 of (N, PER_FRAME * COLUMNS) features; memory does not grow with N beyond the result.
 
-    The encoder normalises over what it is given, so it is always given windows of the length it was trained on. Their
-    halves overlap and fade into each other: no seams, and nothing beyond four seconds matters.
+    The encoder normalises over its window, so it runs on windows of the length it was trained on. Neighbouring windows
+    overlap by half and are cross-faded.
     """
     count = len(features)
     length = min(WINDOW, count)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ... import models
 from ...errors import ModelError
 from ..audio_features import RATE
-from ..encoders.sound_window import FRAME, SoundWindow
+from ..encoders.sample_window import FRAME, SampleWindow
 from .published_weights import read_weights
 
 MODEL = "audio_visual_encoder"
@@ -155,7 +155,7 @@ class Ave:
         """
         if self._network is None:
             self._network = _load(self._path)
-        window, rows = SoundWindow(sound), [np.empty((0, SIZE), np.float32)]
+        window, rows = SampleWindow(sound), [np.empty((0, SIZE), np.float32)]
         for first, stop in window.batches(frames, _BATCH):
             time = np.arange(first, stop) * FRAME + offset_ms * RATE / 1000
             starts = np.floor(time / MEL_HOP).astype(np.int64) - BEFORE

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ... import models
 from ...errors import ModelError
 from ..audio_features import RATE
-from ..encoders.sound_window import FRAME, SoundWindow
+from ..encoders.sample_window import FRAME, SampleWindow
 from .published_weights import read_weights
 
 STEP = 320
@@ -113,7 +113,7 @@ class SelfSupervised:
         """
         if self._network is None:
             self._network = _load(self.name, self._path)
-        window, rows = SoundWindow(sound), [np.empty((0, self.size), np.float32)]
+        window, rows = SampleWindow(sound), [np.empty((0, self.size), np.float32)]
         late = round(offset_ms * RATE / 1000) - PAIR // 2
         for first, stop in window.batches(frames, ROWS):
             begin, end = first * FRAME + late, (stop - 1) * FRAME + late + PAIR

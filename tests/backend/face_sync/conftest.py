@@ -11,7 +11,7 @@ import pytest
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import lfilter
 
-from backend.face_sync import blendshape_basis, speech
+from backend.face_sync import adaptation, blendshape_basis
 from backend.face_sync.blendshapes import View
 from backend.media.audio import write_wav
 from backend.protocol import BLENDSHAPE_NAMES
@@ -102,7 +102,7 @@ def babble(seconds: float, seed: int, pitch_hz: float = 120.0) -> tuple[np.ndarr
 def brief_adaptation():
     """Speech models that are adapted in a moment, where a test is not about how well they speak."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(speech, "ADAPT_STEPS", 6)
+        patch.setattr(adaptation, "ADAPT_STEPS", 6)
         yield
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backend.face_sync import speech, stage
+from backend.face_sync import adaptation, stage
 from backend.face_sync.dead_audio import dead_intervals, heard_frames
 from backend.progress import Reporter
 from backend.training.conditions import heard_frames as trained_frames
@@ -55,8 +55,8 @@ def test_frames_are_heard_at_their_own_time():
 
 @pytest.mark.usefixtures("brief_adaptation")
 def test_the_stage_names_dead_audio_and_learns_nothing_there(tmp_path, face, shapes, monkeypatch):
-    used, fit = [], speech.fit
-    monkeypatch.setattr(speech, "fit", lambda *args: (used.append(args[2]), fit(*args))[1])
+    used, fit = [], adaptation.fit
+    monkeypatch.setattr(adaptation, "fit", lambda *args: (used.append(args[2]), fit(*args))[1])
     subject = make_subject(tmp_path / "dies", face, shapes, change=lambda sound: silenced(sound, 14, 19))
     reporter = Reporter()
     stage.run(Workspace.open(subject.root), reporter)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from backend.errors import ModelError
-from backend.face_sync import speech
+from backend.face_sync import adaptation, speech
 from backend.face_sync.audio_features import frame_features
 from backend.protocol import MOUTH_NAMES
 
@@ -22,7 +22,7 @@ def _mouth(jaw, spread):
 @pytest.fixture(scope="module")
 def model() -> speech.SpeechModel:
     sound, jaw, spread = babble(30, seed=1)
-    return speech.fit(frame_features(sound, len(jaw)), _mouth(jaw, spread))
+    return adaptation.fit(frame_features(sound, len(jaw)), _mouth(jaw, spread))
 
 
 @pytest.fixture(scope="module")
@@ -76,9 +76,9 @@ def test_frames_that_are_not_valid_teach_nothing(brief_adaptation):
     features, mouth = frame_features(sound, len(jaw)), _mouth(jaw, spread)
     valid = np.ones(len(jaw), bool)
     valid[50:90] = False
-    clean = speech.fit(features, mouth, valid)
+    clean = adaptation.fit(features, mouth, valid)
     mouth[50:90] = 1.0
-    assert np.array_equal(speech.fit(features, mouth, valid).weights, clean.weights)
+    assert np.array_equal(adaptation.fit(features, mouth, valid).weights, clean.weights)
 
 
 def test_adapting_can_be_stopped(brief_adaptation):
@@ -92,13 +92,13 @@ def test_adapting_can_be_stopped(brief_adaptation):
 
     sound, jaw, spread = babble(6, seed=1)
     with pytest.raises(StopNow):
-        speech.fit(frame_features(sound, len(jaw)), _mouth(jaw, spread), on_step=stop)
+        adaptation.fit(frame_features(sound, len(jaw)), _mouth(jaw, spread), on_step=stop)
 
 
 def test_a_still_mouth_stays_still(brief_adaptation):
     sound, jaw, _ = babble(10, seed=1)
     mouth = np.full((len(jaw), len(MOUTH_NAMES)), 0.2)
-    model = speech.fit(frame_features(sound, len(jaw)), mouth)
+    model = adaptation.fit(frame_features(sound, len(jaw)), mouth)
     assert np.abs(speech.predict(model, frame_features(sound)) - 0.2).max() < 0.01
 
 

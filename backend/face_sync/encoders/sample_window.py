@@ -1,4 +1,4 @@
-"""A sound read forwards as stretches of samples, by the encoders that look at more than a spectrum at a time."""
+"""Audio in blocks, read forwards as intervals of samples."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ import numpy as np
 from ..audio_features import HOP, PER_FRAME
 
 FRAME = HOP * PER_FRAME
-"""Samples a video frame."""
+"""Samples per video frame."""
 
 
-class SoundWindow:
-    """A sound that comes in blocks, read forwards as stretches of samples; silent before its start and after its end.
+class SampleWindow:
+    """Audio in blocks, read forwards as intervals of samples; silent before its start and after its end.
 
-    Holds what was received and not yet passed, so memory grows with the longest stretch and block, not with the sound.
+    Samples before the last interval are dropped, so memory does not grow with the length of the audio.
     """
 
-    def __init__(self, sound: Iterable[np.ndarray]) -> None:
-        """`sound`: blocks of (samples,) float32 in [-1, 1], 16 kHz mono, of any length."""
-        self._blocks = iter(sound)
+    def __init__(self, audio: Iterable[np.ndarray]) -> None:
+        """`audio`: blocks of (samples,) float32 in [-1, 1], 16 kHz mono, of any length."""
+        self._blocks = iter(audio)
         self._parts: list[np.ndarray] = []
         self._start = 0  # of the first part
         self.received = 0
         self.ended = False
 
     def fill(self, stop: int) -> None:
-        """Receive blocks until sample `stop - 1` is here, or the sound ends."""
+        """Receive blocks until sample `stop - 1` is in, or the audio ends."""
         while not self.ended and self.received < stop:
             block = next(self._blocks, None)
             if block is None:
@@ -55,7 +55,7 @@ class SoundWindow:
         """(first, stop) of at most `size` video frames at a time.
 
         Args:
-            frames: how many in all; None for as many as the sound fills, at least one, as `frame_features` counts them.
+            frames: total number; None for as many as the audio fills, at least one, as in `frame_features`.
         """
         first = 0
         while frames is None or first < frames:

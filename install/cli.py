@@ -58,7 +58,13 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--consent", metavar="NAME", help="who agreed to a synthetic likeness of the person; recorded")
     demo.set_defaults(run=_demo)
 
-    test = verbs.add_parser("test", parents=[common, device], help="make the environments and run the tests")
+    test = verbs.add_parser(
+        "test",
+        parents=[common, device],
+        help="make the environments and run the tests",
+        epilog="Paths and pytest's options choose tests. --quick leaves out what processes clips or trains heads; --slow and "
+        "--gui run what takes minutes or needs a windowed Blender too.",
+    )
     test.add_argument(
         "--blender",
         nargs="+",

@@ -122,6 +122,8 @@ class _Room:
         colour = ["--color=yes"] if sys.stdout.isatty() else []
         shared = ["-n", str(workers), "--dist", "worksteal"] if workers > 1 and _has_xdist(python) else []
         self.title, self.counts, self.status = title, Counter[str](), 0
+        # Each worker has a core: threads of PyTorch that wait for one another would take it from the others.
+        self._environment = {"PYTHONUNBUFFERED": "1"} | ({"OMP_NUM_THREADS": "1"} if shared else {})
         self._root, self._command = root, [str(python), "-m", "pytest", *colour, *shared, *arguments]
         self._lines: queue.Queue[str | None] = queue.Queue()
         self._process: subprocess.Popen[str] | None = None
@@ -174,7 +176,7 @@ class _Room:
             stderr=subprocess.STDOUT,
             encoding="utf-8",
             errors="replace",
-            env=child_environment({"PYTHONUNBUFFERED": "1"}),
+            env=child_environment(self._environment),
         )
 
 

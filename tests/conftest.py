@@ -17,7 +17,7 @@ os.environ.setdefault("SYNCTALK_HISTORY", "")
 
 ROOT = Path(__file__).resolve().parent.parent
 
-LONG_FIXTURES = {"made_once"}
+LONG_FIXTURES = {"made_once", "brief_adaptation", "ready", "begun"}
 """Tests that use one of these process a clip or train a head: `--quick` leaves them out, as it does tests marked `long`."""
 
 _MAKING_S = 1800.0

@@ -15,6 +15,8 @@ from backend import protocol
 from backend.workspace.files import read_arrays
 from backend.workspace.store import Workspace
 
+pytestmark = pytest.mark.long
+
 
 class Client:
     """A child process that speaks the protocol."""

@@ -14,6 +14,8 @@ import pytest
 from . import synthetic_workspace as synthetic
 from .scene_kit import Kit, premultiplied
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 SAMPLE = ROOT / "backend" / "actor" / "sample"
 FRAMES = 2
@@ -53,7 +55,7 @@ def trained(run, tmp_path_factory) -> Path:
         return Path(named)
     root = tmp_path_factory.mktemp("subject") / "sample"
     run("process", SAMPLE / "speaker.mp4", "--workspace", root, "--consent", "synthetic: nobody is shown")
-    run("train", root, "--minutes", "0.3")
+    run("train", root, "--steps", "300")
     return root
 
 

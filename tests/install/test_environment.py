@@ -20,6 +20,8 @@ from install.environment import EnvironmentSpec
 
 from .conftest import make_wheel, site_packages, write_lock
 
+pytestmark = pytest.mark.long
+
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
 

@@ -27,6 +27,8 @@ from install import (
 
 from .conftest import make_wheel, write_lock
 
+pytestmark = pytest.mark.long
+
 WINDOWS_LOCKS = sorted(locks.FOLDER.glob("*-windows-*.txt"))
 BACKENDS = [path for path in WINDOWS_LOCKS if path.name.startswith("backend-")]
 

@@ -15,6 +15,8 @@ from backend.progress import Reporter
 from backend.workspace.files import read_arrays
 from backend.workspace.store import Workspace
 
+pytestmark = pytest.mark.long
+
 FRAMES = 60
 
 

@@ -5,6 +5,8 @@ from backend.face_sync.audio_offset import CONFIDENT, estimate_offset_ms
 
 from .conftest import RATE, babble
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.parametrize("late_ms", [-390, -200, 0, 70, 240, 400])
 def test_a_shift_of_the_sound_is_found(late_ms):

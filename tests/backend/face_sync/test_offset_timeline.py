@@ -18,6 +18,8 @@ from backend.workspace.subject import AudioPiece
 
 from .conftest import FPS, RATE, babble, make_subject
 
+pytestmark = pytest.mark.long
+
 
 def late(sound, late_ms):
     """The same audio, heard later by that much."""

@@ -21,6 +21,8 @@ from backend.face_sync.audio_features import frame_features
 from backend.face_sync.encoders import open_encoder, present
 from backend.face_sync.research import authors_ave, self_supervised
 
+pytestmark = pytest.mark.long
+
 RATE = 16000
 LAYOUT = [
     # channels in and out, kernel, stride, padding, residual: of the published file, block by block

@@ -29,6 +29,8 @@ from backend.face_sync.research.pretraining.training import Processes, Recipe, t
 from backend.progress import Reporter
 from backend.protocol import BLENDSHAPE_NAMES
 
+pytestmark = pytest.mark.long
+
 ALONE = Processes()
 
 

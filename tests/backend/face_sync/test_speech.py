@@ -8,6 +8,8 @@ from backend.protocol import MOUTH_NAMES
 
 from .conftest import RATE, babble
 
+pytestmark = pytest.mark.long
+
 JAW, SMILE = MOUTH_NAMES.index("jawOpen"), MOUTH_NAMES.index("mouthSmileLeft")
 REST = 0.07
 

@@ -21,6 +21,8 @@ from backend.media.faces import Face
 from backend.progress import Reporter
 from backend.workspace.store import Workspace
 
+pytestmark = pytest.mark.long
+
 EMPTY = np.full((256, 256, 3), (90, 110, 130), np.uint8)
 
 

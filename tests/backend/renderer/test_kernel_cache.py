@@ -16,6 +16,8 @@ pytest.importorskip("numba")
 
 from backend.renderer.kernels import kernel_cache
 
+pytestmark = pytest.mark.long
+
 SMALL = """
 import numpy as np
 from backend.renderer.kernels import kernel_cache, marching

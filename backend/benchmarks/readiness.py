@@ -1,4 +1,4 @@
-"""`bench readiness`: is what `training.readiness` says of a head what other frames show? New speech, and the blink sliders."""
+"""`bench readiness`: do the grades of `training.readiness` agree with new speech and the blink sliders?"""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from ..workspace.store import Workspace
 
 HELP = "readiness: a head's grades against new speech and the blink sliders, rendered and tracked again"
 SIZE, EVERY, POSES = 256, 5, 6
-"""Side of the frames in pixels; of the speech every fifth frame; poses in which the sliders are moved."""
+"""Side of the frames in pixels; every fifth frame of the speech; poses in which the sliders are moved."""
 RIDGE = 1e-2
 _BLINK = [BLENDSHAPE_NAMES.index(name) for name in ("eyeBlinkLeft", "eyeBlinkRight")]
 
@@ -77,7 +77,7 @@ def _head(workspace: Workspace, audio: Path) -> dict[str, Any]:
 
 
 def _openings_asked_for(tracking: Tracking, blendshapes: np.ndarray) -> np.ndarray:
-    """(N) openings of the mouth that (N, 52) blendshapes mean for this person: a ridge regression over the clip."""
+    """(N) mouth openings that (N, 52) blendshapes ask of this person, by ridge regression over the clip."""
     known = np.c_[tracking.blendshapes[tracking.valid][:, MOUTH_INDEX], np.ones(tracking.valid.sum())]
     openings = lip_opening(tracking.landmarks_px[tracking.valid])
     weights = ridge(known.T @ known, known.T @ openings, RIDGE)
@@ -91,7 +91,7 @@ def _blink(
     checkpoint: checkpoints.Checkpoint,
     graded: dict[str, Any] | None,
 ) -> float:
-    """How far both blink sliders at 1 shut the eyes, against 0, in parts of the person's own widest blink."""
+    """How far both blink sliders shut the eyes from 0 to 1, relative to the person's widest blink."""
     valid = np.flatnonzero(tracking.valid)
     poses = valid[(np.linspace(0.08, 0.83, POSES) * len(valid)).astype(int)]
     conditions = checkpoint.lips.clip_conditions(workspace, tracking.blendshapes)

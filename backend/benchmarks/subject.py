@@ -1,4 +1,4 @@
-"""Clips as benchmarks need them: processed once into a work folder, and trained."""
+"""Clips for benchmarks: processed once into a work folder, copied, repeated."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ CONSENT = "benchmark"
 
 
 def machine() -> str:
-    """The machine in words, as docs/benchmarks.md names it."""
+    """The machine, for docs/benchmarks.md."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     return f"{cores} cores, {gpu} ({platform.machine()}, torch {torch.__version__})"
 
 
 def processed(clip: str, work: Path, reporter: Reporter) -> Workspace:
-    """The workspace of a clip (a path, or `sample`) in `work`; one that is there is gone on with."""
+    """The workspace of a clip (a path, or `sample`) in `work`; an existing one resumes."""
     source = SAMPLE / "speaker.mp4" if clip == "sample" else Path(clip)
     root = work / ("sample" if clip == "sample" else source.stem)
     return pipeline.process(root, ProcessOptions(video=source), reporter, consent_by=CONSENT)
 
 
 def tracked(clip: str, work: Path, reporter: Reporter) -> Workspace:
-    """As `processed`, without plates and mattes: what lips and faces are judged by."""
+    """As `processed`, without plates and mattes: enough for lips and faces."""
     source = SAMPLE / "speaker.mp4" if clip == "sample" else Path(clip)
     root = work / ("sample" if clip == "sample" else source.stem)
     workspace = Workspace.create(root)
@@ -45,18 +45,18 @@ def tracked(clip: str, work: Path, reporter: Reporter) -> Workspace:
 
 
 def copied(workspace: Workspace, root: Path) -> Workspace:
-    """A copy without checkpoints, for a training that must not touch the original. Pictures are linked, not copied."""
+    """A copy without checkpoints, for a training that must not touch the original. Frames are linked, not copied."""
     shutil.rmtree(root, ignore_errors=True)
     kept = ("checkpoints", "renders", "reports", ".lock*", "lock*")
-    pictures = ("frames", "mattes", "plate")
-    shutil.copytree(workspace.root, root, ignore=shutil.ignore_patterns(*kept, *pictures))
-    for name in pictures:
+    images = ("frames", "mattes", "plate")
+    shutil.copytree(workspace.root, root, ignore=shutil.ignore_patterns(*kept, *images))
+    for name in images:
         shutil.copytree(workspace.root / name, root / name, copy_function=_link)
     return Workspace.open(root)
 
 
 def repeated(workspace: Workspace, root: Path, seconds: float) -> Workspace:
-    """A workspace of the same clip played again and again, or cut off, to so many seconds: what length costs."""
+    """A workspace of the clip repeated, or cut, to this length."""
     clip = copied(workspace, root)
     frames, before = int(seconds * FPS), clip.subject.frames
     turn = [index % before for index in range(frames)]

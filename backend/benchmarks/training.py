@@ -1,4 +1,4 @@
-"""`bench training`: how good a head is after how many minutes, what a clip's length costs, what gated conditions do."""
+"""`bench training`: quality by minutes of training, cost by the clip's length, and the effect of gated conditions."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from ..progress import Reporter, terminal_reporter
 from ..workspace.store import Workspace
 from . import subject
 
-HELP = "training: held-out PSNR by minutes, steps a second, memory, cost by length, gap with and without gates"
+HELP = "training: held-out PSNR by minutes, steps per second, memory, cost by length, gap with and without gates"
 COST_STEPS = 1200
 TRAIN_FRAMES = 60
-"""Frames learnt from, spread over the clip, that the gap to the held-out ones is measured with."""
+"""Training frames, spread over the clip, for the gap to the test frames."""
 WITHOUT_GATES = ("gated=false", "blendshape_noise=0")
 
 
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", nargs="*", type=float, default=[0.5, 1, 2, 5, 10], help="a training each")
     parser.add_argument("--seconds", nargs="*", type=float, default=[], help="cost of the clip repeated to this length")
     parser.add_argument("--without-gates", action="store_true", help="each training without gated conditions as well")
-    parser.add_argument("--size", type=int, default=256, help="side of the pictures compared (%(default)s)")
+    parser.add_argument("--size", type=int, default=256, help="side of the frames compared (%(default)s)")
     parser.add_argument("--work", type=Path, help="keep the clip's frames here for the next run")
 
 
@@ -70,13 +70,13 @@ def _training(
     result = _train(workspace, arguments)
     evaluation = evaluate(performance.held_out(workspace, size, Reporter()))
     figures = evaluation.figures
-    learnt = performance.driven_by_itself(workspace, size, Reporter(), _learnt_frames(workspace))
-    gap = evaluate(learnt).figures["psnr_head"] - figures["psnr_head"]
+    trained = performance.driven_by_itself(workspace, size, Reporter(), _training_frames(workspace))
+    gap = evaluate(trained).figures["psnr_head"] - figures["psnr_head"]
     kept = ("psnr_head", "psnr", "psnr_mouth", "psnr_edge", "ssim", "ms_ssim", "lmd_px", "lip_correlation", "lip_range")
     return {"minutes": minutes, **result, **{name: figures[name] for name in kept}, "gap": round(gap, 3)}
 
 
-def _learnt_frames(workspace: Workspace) -> np.ndarray:
+def _training_frames(workspace: Workspace) -> np.ndarray:
     return np.linspace(0, workspace.subject.first_test_frame - 1, TRAIN_FRAMES).astype(int)
 
 
@@ -89,7 +89,7 @@ def _cost(source: Workspace, root: Path, preset: str, seconds: float) -> dict[st
 
 
 def _train(workspace: Workspace, arguments: list[str]) -> dict[str, Any]:
-    """Train in a process of its own, to see its memory."""
+    """Train in another process, to measure its memory."""
     begun = time.monotonic()
     with subprocess.Popen(
         [sys.executable, "-m", "backend", "train", str(workspace.root), "--json", *arguments],
@@ -120,7 +120,7 @@ def _watch(process: subprocess.Popen, peak: list[int]) -> None:
 
 
 def _or_nothing(value: float | None) -> str:
-    """A figure that may be missing: no face is found in a head that is still a fog."""
+    """A figure, missing where no face was found in an early head."""
     return "–" if value is None else f"{value:.2f}"
 
 

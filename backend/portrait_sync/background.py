@@ -21,9 +21,9 @@ def masked_median(frames: np.ndarray, hidden: np.ndarray) -> tuple[np.ndarray, n
     count = (~hidden).sum(axis=0)
     median = np.zeros(frames.shape[1:], np.uint8)
     rows = max(1, (1 << 22) // max(1, frames.shape[0] * frames.shape[2] * 3))
-    for top in range(0, frames.shape[1], rows):  # in strips, or the sort would need several copies of the clip
+    for top in range(0, frames.shape[1], rows):  # in strips: the sort would need several copies of the clip
         strip = slice(top, top + rows)
-        # Hidden values are sorted to the end as 255, so the median of the seen ones stands at half their count.
+        # Hidden values are sorted to the end as 255, so the median of the visible ones is at half their count.
         values = np.where(hidden[:, strip, :, None], np.uint8(255), frames[:, strip])
         values.sort(axis=0)
         middle = np.maximum(count[strip] - 1, 0) // 2
@@ -39,15 +39,15 @@ def fill_unseen(background: np.ndarray, seen: np.ndarray) -> np.ndarray:
 
 
 def match_to_frame(background: np.ndarray, frame: np.ndarray, visible: np.ndarray, limit: float = 30.0) -> np.ndarray:
-    """The background as it is in this frame: exposure flicker and slow changes are carried in behind the person.
+    """The background as it is in this frame, with exposure flicker and slow changes extrapolated behind the person.
 
     The difference between frame and background is known where the background is visible; it is low-pass filtered and
-    continued smoothly into the hidden part.
+    extended smoothly into the hidden part.
 
     Args:
         background, frame: (H, W, 3) uint8 or float32, 0 to 255.
         visible: (H, W) float32, 1 where the frame certainly shows background.
-        limit: differences beyond this (in 8-bit levels, over the three channels) are something that moved, not light.
+        limit: differences beyond this (in 8-bit levels, over the three channels) are motion, not light.
 
     Returns:
         (H, W, 3) float32, 0 to 255.
@@ -68,7 +68,7 @@ def match_to_frame(background: np.ndarray, frame: np.ndarray, visible: np.ndarra
 
 
 def temporal_noise(frames: np.ndarray, hidden: np.ndarray, background: np.ndarray) -> np.ndarray:
-    """How much the visible background strays from its median, per pixel and smooth over the surroundings.
+    """Residual of the visible background about its median, per pixel and smooth over the surroundings.
 
     Args and shapes as `masked_median`, and its result.
 

@@ -1,4 +1,4 @@
-"""Laying a rendered head over the plate, and the working square back into the source frame."""
+"""Compositing a rendered head over the plate, and the working square back into the source frame."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from ..workspace.subject import Crop
 
 
 def over(head: np.ndarray, plate: np.ndarray, soften_px: float = 0.0) -> np.ndarray:
-    """Lay the head over the plate: C + (1 − α)·plate, in display-encoded values, as the field was trained.
+    """Composite the head over the plate: C + (1 − α)·plate, in display-encoded values, as in training.
 
     Args:
         head: (H, W, 4) float32 RGBA in [0, 1], premultiplied, display-encoded (sRGB).
         plate: (H, W, 3) uint8.
-        soften_px: standard deviation of an edge softening; the premultiplied head is blurred as one, so no dark or
-            light fringe arises, and only near its edge, so the face keeps its detail.
+        soften_px: standard deviation of a blur of the edge; colour and alpha are blurred together, so there is no dark or
+            light fringe, and only near the edge, so the face keeps its detail.
 
     Returns:
         (H, W, 3) uint8.
@@ -25,32 +25,32 @@ def over(head: np.ndarray, plate: np.ndarray, soften_px: float = 0.0) -> np.ndar
         # 4·α(1−α) of the blurred matte: 1 on the edge, 0 inside and outside.
         edge = np.clip(4.0 * blurred[..., 3:] * (1.0 - blurred[..., 3:]), 0.0, 1.0)
         head = head + edge * (blurred - head)
-    picture = 255.0 * head[..., :3] + (1.0 - head[..., 3:]) * plate
-    return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+    image = 255.0 * head[..., :3] + (1.0 - head[..., 3:]) * plate
+    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
 
 
-def place(picture: np.ndarray, crop: Crop, source: np.ndarray, feather: float = 0.03) -> np.ndarray:
+def place(image: np.ndarray, crop: Crop, source: np.ndarray, feather: float = 0.03) -> np.ndarray:
     """Put a working square back into the full source frame.
 
-    A point (u, v) of the working frame lies at (x + u·size/S, y + v·size/S) of the source (docs/workspace.md).
+    A point (u, v) of the working frame is at (x + u·size/S, y + v·size/S) of the source (docs/workspace.md).
 
     Args:
-        picture: (S, S, 3) uint8.
-        crop: the square's place in the source, which may reach beyond it.
+        image: (S, S, 3) uint8.
+        crop: the square in the source; it may extend beyond it.
         source: (H, W, 3) uint8.
-        feather: width of the ramp from the picture to the source at the square's border, in parts of its side. Sides
-            that lie on or beyond the source's border have none.
+        feather: width of the ramp from the image to the source at the square's border, as a share of its side. Sides on
+            or beyond the source's border have none.
 
     Returns:
         (H, W, 3) uint8.
     """
     height, width = source.shape[:2]
-    step = picture.shape[0] / crop.size
+    step = image.shape[0] / crop.size
     left, top = max(0, int(np.floor(crop.x))), max(0, int(np.floor(crop.y)))
     right, bottom = min(width, int(np.ceil(crop.x + crop.size))), min(height, int(np.ceil(crop.y + crop.size)))
     if right <= left or bottom <= top:
         return source.copy()
-    patch = _resample(picture, ((left - crop.x) * step, (top - crop.y) * step), step, (right - left, bottom - top))
+    patch = resample(image, ((left - crop.x) * step, (top - crop.y) * step), step, (right - left, bottom - top))
 
     ramp = max(1.0, feather * crop.size)
     columns, rows = np.arange(left, right) + 0.5, np.arange(top, bottom) + 0.5
@@ -63,21 +63,7 @@ def place(picture: np.ndarray, crop: Crop, source: np.ndarray, feather: float = 
     return result
 
 
-def take(source: np.ndarray, crop: Crop, size: int) -> np.ndarray:
-    """Cut the working square out of a full source frame (inverse of `place`; repeats the edge beyond it).
-
-    Args:
-        source: (H, W, 3) uint8.
-        crop: the square's place in the source.
-        size: side of the working frame in pixels.
-
-    Returns:
-        (size, size, 3) uint8.
-    """
-    return _resample(source, (crop.x, crop.y), crop.size / size, (size, size))
-
-
-def _resample(image: np.ndarray, origin: tuple[float, float], step: float, size: tuple[int, int]) -> np.ndarray:
+def resample(image: np.ndarray, origin: tuple[float, float], step: float, size: tuple[int, int]) -> np.ndarray:
     """Sample `image` at origin + step·(pixel + ½), pixel centres at ½, edges repeated; `size` is (width, height)."""
     if step > 1.0:  # the Gaussian that takes a unit pixel's blur to one of `step` pixels, or fine detail would alias
         image = cv2.GaussianBlur(image, (0, 0), 0.5 * float(np.sqrt(step * step - 1.0)))

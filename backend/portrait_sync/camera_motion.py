@@ -12,20 +12,20 @@ is held in the hand: 0.015 there, 0.0006 at most in eight clips from a tripod.""
 DRIFT = 0.02
 """Share of the side that a slow pan or zoom adds up to over the clip; 0.007 at most from a tripod."""
 
-_LEAST_STEPS = 8
-_LEAST_POINTS = 8
+_MIN_STEPS = 8
+_MIN_POINTS = 8
 _SPREAD = 0.5
-"""What moves must do so over this share of the width: a thing that moves in the background is no camera."""
+"""Motion must cover this share of the width: an object that moves in the background is not the camera."""
 
 _MARGIN = 0.03
-"""Share of the frame's side around the person that is left out: hair and sleeves move with them."""
+"""Share of the frame's side around the person that is excluded: hair and sleeves move with them."""
 
-_SURELY_NOT = 0.1
+_BACKGROUND_PROBABILITY = 0.1
 """Person probability below which a place is background."""
 
 
 def camera_motion(frames: np.ndarray, probabilities: list[np.ndarray]) -> float:
-    """How far the picture sways or drifts, share of its side; 0 where the camera stands or no background tells.
+    """How far the camera moves the image, as a share of its side; 0 where it is still or the background has no texture.
 
     Args:
         frames: (N, S, S, 3) uint8, in order, some tenths of a second apart.
@@ -39,7 +39,7 @@ def camera_motion(frames: np.ndarray, probabilities: list[np.ndarray]) -> float:
         if last is not None and (step := _background_step(last[0], grey, 255 - np.maximum(last[1], person))):
             steps.append(step)
         last = grey, person
-    if len(steps) < _LEAST_STEPS:
+    if len(steps) < _MIN_STEPS:
         return 0.0
     path = np.cumsum(steps, axis=0)
     reach = float(np.max(np.percentile(path, 98, axis=0) - np.percentile(path, 2, axis=0)))
@@ -48,9 +48,11 @@ def camera_motion(frames: np.ndarray, probabilities: list[np.ndarray]) -> float:
 
 
 def _person(probability: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """255 where the person is or the picture ends, (H, W) uint8."""
+    """255 where the person or the border of the image is, (H, W) uint8."""
     size = 2 * round(_MARGIN * shape[0]) + 1
-    mask = cv2.resize((probability > _SURELY_NOT).astype(np.uint8) * 255, shape[::-1], interpolation=cv2.INTER_NEAREST)
+    mask = cv2.resize(
+        (probability > _BACKGROUND_PROBABILITY).astype(np.uint8) * 255, shape[::-1], interpolation=cv2.INTER_NEAREST
+    )
     mask = cv2.dilate(mask, np.ones((size, size), np.uint8))
     edge = max(shape[0] // 60, 2)
     mask[:edge] = mask[-edge:] = mask[:, :edge] = mask[:, -edge:] = 255
@@ -58,7 +60,7 @@ def _person(probability: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _corners(grey: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Points to follow, (N, 1, 2) float32, in each half for itself: a rich one must not take them all."""
+    """Points to follow, (N, 1, 2) float32, chosen in each half separately: one with more texture must not take them all."""
     found = []
     for half in np.array_split(np.arange(grey.shape[1]), 2):
         part = np.zeros_like(mask)
@@ -69,18 +71,18 @@ def _corners(grey: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def _background_step(last: np.ndarray, grey: np.ndarray, mask: np.ndarray) -> tuple[float, float] | None:
-    """How far the background moved, share of the width; None where it has nothing to hold on to."""
+    """How far the background moved, as a share of the width; None where it has too little texture."""
     points = _corners(last, mask)
-    if len(points) < _LEAST_POINTS:
+    if len(points) < _MIN_POINTS:
         return None
     moved, found, _ = cv2.calcOpticalFlowPyrLK(last, grey, points, None, winSize=(21, 21), maxLevel=3)
     back, found_back, _ = cv2.calcOpticalFlowPyrLK(grey, last, moved, None, winSize=(21, 21), maxLevel=3)
     sure = (found & found_back)[:, 0].astype(bool) & (np.linalg.norm(back - points, axis=-1)[:, 0] < 0.5)
-    if sure.sum() < _LEAST_POINTS:
+    if sure.sum() < _MIN_POINTS:
         return None
     points, moved = points[sure][:, 0], moved[sure][:, 0]
     transform, agree = cv2.estimateAffinePartial2D(points, moved, ransacReprojThreshold=0.7)
-    if transform is None or agree.mean() < 0.6 or agree.sum() < _LEAST_POINTS:
+    if transform is None or agree.mean() < 0.6 or agree.sum() < _MIN_POINTS:
         return None
     height, width = grey.shape
     if np.ptp(points[agree[:, 0] > 0, 0]) < _SPREAD * width:

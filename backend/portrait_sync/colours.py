@@ -1,4 +1,4 @@
-"""Which colours are hair, skin and clothing on this subject: learnt from the clip itself, no network needed."""
+"""Which colours are hair, skin and clothing on this subject, from histograms of the clip."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class SubjectColours:
             self._counts[row] += np.bincount(index[mask], minlength=BINS**3)
 
     def tables(self) -> ColourTables:
-        """What was learnt: Bayes' rule with equal priors; zero everywhere for a class that was never seen."""
+        """Bayes' rule with equal priors; zero everywhere for a class that was never seen."""
         hair, face, neck, clothing = (_density(count) for count in self._counts)
         floor = 1e-6  # a colour that was never seen is nobody's
         return ColourTables(
@@ -92,8 +92,8 @@ def chromaticity(colours: np.ndarray) -> np.ndarray:
 def skin_hue(face: np.ndarray) -> np.ndarray:
     """How skin-like each colour is: (32768) float32 in [0, 1].
 
-    A Gaussian of chromaticity, so that the neck in the chin's shadow is skin too; colours far darker or lighter than
-    the face are not.
+    A Gaussian of chromaticity: the neck in the chin's shadow is skin too, colours far darker or lighter than the face
+    are not.
 
     Args:
         face: (32768) histogram of the face's colours.

@@ -1,4 +1,4 @@
-"""Filling holes in pictures smoothly."""
+"""Filling holes in images smoothly."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def push_pull(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
         size = (max(1, (weight.shape[1] + 1) // 2), max(1, (weight.shape[0] + 1) // 2))
         colour = cv2.resize(colour, size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], -1)
         weight = cv2.resize(weight, size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0])
-        # A coarse pixel is believed as soon as a quarter of it is known; its colour stays the weighted mean.
+        # A coarse pixel counts as known when a quarter of it is; its colour stays the weighted mean.
         gain = np.minimum(1.0 / np.maximum(weight, 0.25), 1.0 / np.maximum(weight, 1e-6))
         levels.append((colour * gain[..., None], weight * gain))
     colour, weight = levels[-1]

@@ -1,4 +1,4 @@
-"""One frame taken apart: mattes of head, hair, body and person, and the plate."""
+"""Mattes of head, hair, body and person, and the plate of one frame."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ClipModel:
     background: np.ndarray
     """(S, S, 3) uint8."""
     seen: np.ndarray
-    """(S, S) bool: where the background was really seen rather than filled in."""
+    """(S, S) bool: where the background was visible rather than filled in."""
     noise: np.ndarray
     """(S, S) float32: standard deviation of the background about its median, in 8-bit levels."""
     colours: ColourTables
@@ -35,7 +35,7 @@ class ClipModel:
     face_height: float
     """Median over the clip, in pixels."""
     camera_motion: float = 0.0
-    """How far the camera sways or drifts, share of the frame's side; 0 where it stands."""
+    """How far the camera moves, as a share of the frame's side; 0 where it is still."""
 
 
 def person_and_background(
@@ -71,15 +71,15 @@ def split_frame(
     lobes_px: np.ndarray | None = None,
     alpha: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Take a frame apart.
+    """Mattes and plate of a frame.
 
     Args:
         frame: (S, S, 3) uint8.
         model: of the clip.
         probability: (h, w) float32, the network's person probability.
         landmarks_px: (478, 2), or None when the frame has no face: then nothing is head and the plate is the frame.
-        lobes_px: (2, 2) the ear lobes' lower ends, see `head_region.ear_lobes_px`; the jaw's corners stand for them
-            without it.
+        lobes_px: (2, 2) the ear lobes' lower ends, see `head_region.ear_lobes_px`; without it, the jaw's corners are
+            used.
         alpha: see `person_and_background`.
 
     Returns:

@@ -1,6 +1,6 @@
 """Where the head ends and the neck begins, from the face landmarks.
 
-All regions are soft masks, so that the border moves by fractions of a pixel when the landmarks do.
+All regions are soft masks: the border moves by fractions of a pixel when the landmarks do.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ JAW_SOFTNESS = 0.012  # standard deviation of the jaw border's ramp, in face hei
 
 @dataclass(frozen=True)
 class FaceFrame:
-    """A similarity frame on the face in the picture. Lengths are in pixels of the working frame."""
+    """A similarity frame on the face in the image. Lengths are in pixels of the working frame."""
 
     chin: np.ndarray
     """(2) the lowest point of the chin."""
     centre: np.ndarray
-    """(2) the bridge of the nose, where the head turns about in the picture."""
+    """(2) the bridge of the nose, about which the head rotates in the image."""
     down: np.ndarray
     """(2) unit vector from the forehead to the chin."""
     height: float
@@ -38,7 +38,7 @@ class FaceFrame:
 
     @property
     def across(self) -> np.ndarray:
-        """(2) unit vector to the right of the picture when the head is upright."""
+        """(2) unit vector to the right of the image when the head is upright."""
         return np.array([self.down[1], -self.down[0]])
 
     def coordinates(self, shape: tuple[int, int], scale: float) -> tuple[np.ndarray, np.ndarray]:
@@ -113,14 +113,14 @@ def above_jaw(
     margin: float = 0.0,
     lobes_px: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Everything above the jaw line, carried on sideways below the ears: (H, W) float32 in [0, 1].
+    """Everything above the jaw line, extended sideways below the ears: (H, W) float32 in [0, 1].
 
     Args:
         landmarks_px: (478, 2).
         shape, scale: of the mask; `scale` is its size over the frame's.
         margin: how far below the chin, in face heights; beside the jaw a quarter of it.
-        lobes_px: (2, 2) where the lines to the sides go through, the left one in the picture first; straight from the
-            corners of the jaw without it.
+        lobes_px: (2, 2) points on the lines to the sides, the left one in the image first; without it, the lines begin at
+            the corners of the jaw.
     """
     frame = face_frame(landmarks_px)
     jaw = landmarks_px[list(JAW)].astype(np.float64)
@@ -136,7 +136,7 @@ def above_jaw(
 
 
 def ear_lobes_px(head_to_camera: np.ndarray, focal_px: float, principal_px: np.ndarray) -> np.ndarray:
-    """Where the lower ends of the ear lobes lie in the picture: (N, 2, 2), the left one in the picture first.
+    """The lower ends of the ear lobes in the image: (N, 2, 2), the left one in the image first.
 
     Args:
         head_to_camera: (N, 4, 4), as in `tracking.npz`.
@@ -155,7 +155,7 @@ def face_oval(landmarks_px: np.ndarray, shape: tuple[int, int], scale: float, gr
     return fill_polygon(oval, shape, scale)
 
 
-# The part of the head's own plane that a map of the head covers, in face heights from the chin.
+# The part of the head's plane that a map covers, in face heights from the chin.
 MAP_ACROSS, MAP_DOWN, MAP_STEP = (-1.6, 1.6), (-2.0, 0.6), 0.025
 MAP_SHAPE = (round((MAP_DOWN[1] - MAP_DOWN[0]) / MAP_STEP), round((MAP_ACROSS[1] - MAP_ACROSS[0]) / MAP_STEP))
 
@@ -171,17 +171,17 @@ def map_to_frame(frame: FaceFrame, scale: float) -> np.ndarray:
     step = MAP_STEP * frame.height * scale
     origin = frame.chin + frame.height * (MAP_ACROSS[0] * frame.across + MAP_DOWN[0] * frame.down)
     axes = np.stack([frame.across, frame.down], axis=1) * step
-    # Pixel centres lie at +½ on both sides.
+    # Pixel centres are at +½ on both sides.
     shift = origin * scale + axes @ np.array([0.5, 0.5]) - 0.5
     return np.concatenate([axes, shift[:, None]], axis=1)
 
 
 def into_map(mask: np.ndarray, frame: FaceFrame, scale: float) -> np.ndarray:
-    """A mask (H, W) of the picture in the head's own plane, `MAP_SHAPE`."""
+    """A mask (H, W) of the image in the head's plane, `MAP_SHAPE`."""
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(mask, map_to_frame(frame, scale), MAP_SHAPE[::-1], flags=flags)
 
 
 def from_map(values: np.ndarray, frame: FaceFrame, shape: tuple[int, int], scale: float) -> np.ndarray:
-    """A map in the head's plane laid into the picture, (H, W)."""
+    """A map in the head's plane as a mask of the image, (H, W)."""
     return cv2.warpAffine(values, map_to_frame(frame, scale), shape[::-1], flags=cv2.INTER_LINEAR)

@@ -1,4 +1,4 @@
-"""Soft person matte: what the network sees, made exact by the known background.
+"""Soft person matte: the network's, refined by the known background.
 
 With the background B known and the foreground's colour F estimated from the person nearby, the pixel I = αF + (1−α)B
 gives α = (I−B)·(F−B) / |F−B|² (difference matting). It is only as good as F and B differ, so it is mixed with the
@@ -39,7 +39,7 @@ def person_alpha(
     Args:
         frame: (H, W, 3) uint8.
         background: (H, W, 3) float32, 0 to 255, as it is in this frame.
-        known: (h, w) float32, 1 where the background was really seen, at half the frame's size.
+        known: (h, w) float32, 1 where the background was visible, at half the frame's size.
         probability: (h, w) float32, the network's person probability at half size.
         bands: how far from the network's border alpha may differ from it.
         noise: (h, w) float32, standard deviation of the background in 8-bit levels.
@@ -63,12 +63,12 @@ def person_alpha(
     sure = cv2.resize(inside, full, interpolation=cv2.INTER_NEAREST) > 0
     band = ((inside == 0) & (distance <= 1.0)).astype(np.uint8)
     rows, columns = np.nonzero(cv2.resize(band, full, interpolation=cv2.INTER_NEAREST))
-    # Half-resolution quantities are smooth: the nearest one will do.
+    # Half-resolution quantities are smooth: nearest neighbour is enough.
     at = np.minimum(rows // 2, half[1] - 1), np.minimum(columns // 2, half[0] - 1)
     measured, alike = estimator.alpha(frame[rows, columns] - background[rows, columns], at, 0.4 * distance[at] ** 2)
     network, trust = alpha[rows, columns], known[at] * estimator.reliability[at]
     mixed = network + trust * (measured - network)
-    # Where the background was never seen, what is filled in for it can still tell that an ear is none of it.
+    # Where the background was never visible, its estimate still shows that an ear is not part of it.
     mixed = np.maximum(mixed, (1.0 - known[at]) * estimator.reliability[at] * alike)
     alpha[sure] = 1.0
     alpha[rows, columns] = mixed
@@ -76,9 +76,9 @@ def person_alpha(
 
 
 def close_doubts(probability: np.ndarray) -> np.ndarray:
-    """Fill places where the network only doubts: enclosed by the person, and nowhere plainly background.
+    """Fill uncertain regions of the network that are enclosed by the person and nowhere clearly background.
 
-    A big earring is such a place; a gap between hair and neck is not, for the network is sure of that.
+    A large earring is one; a gap between hair and neck is not, as the network is certain of it.
 
     Args:
         probability: (h, w) float32.
@@ -101,7 +101,7 @@ class Estimator:
     """Difference matting against a foreground colour that is known up to its brightness.
 
     With I = α·sF + (1−α)B and unknown shade s, I − B = a(F−B) + b(−B) where a + b = α: so hair darker or brighter than
-    its surroundings gets the right α too. b is held small by a ridge, for F and B may have the same hue.
+    its surroundings gets the right α too. b is kept small by a ridge, as F and B may have the same hue.
     """
 
     foreground: np.ndarray
@@ -121,7 +121,7 @@ class Estimator:
 
     @classmethod
     def between(cls, foreground: np.ndarray, background: np.ndarray, noise: np.ndarray) -> Estimator:
-        """Of two pictures (h, w, 3) float32 and the noise (h, w), all in 8-bit levels."""
+        """Of two images (h, w, 3) float32 and the noise (h, w), all in 8-bit levels."""
         difference, shade = foreground - background, -background
         dd = np.einsum("hwc,hwc->hw", difference, difference) + noise**2
         dk = np.einsum("hwc,hwc->hw", difference, shade)
@@ -140,11 +140,11 @@ class Estimator:
 
         Args:
             change: (n, 3) float32, I − B.
-            at: rows and columns of the n pixels in this estimator's pictures.
-            doubt: (n) α below which nothing is believed to be there.
+            at: rows and columns of the n pixels in this estimator's images.
+            doubt: (n) α below which a pixel counts as background.
 
         Returns:
-            (n) float32 in [0, 1]; and (n) float32, how surely it is the foreground's colour and not the background's.
+            (n) float32 in [0, 1]; and (n) float32, how certainly it is the foreground's colour.
         """
         a = np.einsum("nc,nc->n", change, self.to_foreground[at])
         b = np.einsum("nc,nc->n", change, self.to_shade[at])

@@ -1,4 +1,4 @@
-"""The frame without its head: background where the head was, and the neck and collar carried on behind it."""
+"""The frame without its head: background where the head was, and the neck and collar extended behind it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .fill import disc
 from .head_region import FaceFrame
 
 SHADOW = 0.03
-"""How far below the jaw the chin's shadow on the neck is taken out, in face heights."""
+"""How far below the jaw the chin's shadow on the neck is removed, in face heights."""
 STRIP = 0.08
 """How much of the visible neck below that gives the colour behind the head, in face heights."""
 REACH = (0.30, 0.10)
@@ -29,7 +29,7 @@ def make_plate(
     neck: Neck,
     axes: FaceFrame,
 ) -> np.ndarray:
-    """The frame with its head taken out.
+    """The frame with its head removed.
 
     Args:
         frame: (H, W, 3) uint8.
@@ -38,7 +38,7 @@ def make_plate(
         body: (H, W) float32 matte of torso and neck.
         hair: (H, W) float32 in [0, 1], how likely a pixel is hair.
         neck: what the neck usually looks like.
-        axes: the face's frame in this picture.
+        axes: the face's frame in this image.
 
     Returns:
         (H, W, 3) uint8. Equal to the frame away from the head.
@@ -52,12 +52,12 @@ def make_plate(
     skin = neck.likeness[colour_bins(frame)] * (1.0 - hair)
     bridge = axes.centre[1] - window[0].start
     colour, matte, ring = extend_body(frame, body, skin, hair, covered > 0, neck.colour, axes.height, bridge)
-    # Only behind the head and the body themselves: it must not stand out beside a narrow jaw.
+    # Only behind the head and the body: it must not show beside a narrow jaw.
     matte = matte * smoothstep(0.5, 1.0, head + body)
     behind = background + matte[..., None] * (colour - background)
-    # Towards the background a wide line goes with the head, which takes the hair's fringe along. Towards the body the
-    # matte's own ramp is enough, for it lies below the jaw where the frame shows neck and collar; but the chin's shadow
-    # on the neck must go, or it would draw a second chin when the rendered one is higher.
+    # Towards the background a wide margin is replaced with the head, which includes the hair's fringe. Towards the body
+    # the matte's ramp is enough, as it is below the jaw where the frame shows neck and collar; but the chin's shadow on
+    # the neck must be removed, or it would look like a second chin when the rendered one is higher.
     size = covered.shape[::-1]
     wide = cv2.resize(covered, (size[0] // 2, size[1] // 2), interpolation=cv2.INTER_NEAREST)
     wide = cv2.resize(cv2.dilate(wide, disc(0.025 * axes.height)).astype(np.float32), size)
@@ -77,20 +77,20 @@ def extend_body(
     face_height: float,
     bridge_row: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Carry the body's border with the head upwards behind the head, column by column.
+    """Extend the body's border with the head upwards behind the head, column by column.
 
     Args:
         frame: (H, W, 3) uint8.
         body: (H, W) float32 matte of torso and neck.
-        skin, hair: (H, W) float32, how likely a pixel is each: behind a collar it is the neck that goes on.
+        skin, hair: (H, W) float32, how likely a pixel is each: behind a collar the neck is extended.
         head: (H, W) bool, what is to be covered.
-        neck: (3) the colour to fall back on where neither is seen.
+        neck: (3) the colour where neither is visible.
         face_height: pixels.
         bridge_row: the row of the bridge of the nose, which the mouth does not move.
 
     Returns:
         colour (H, W, 3) float32 and matte (H, W) float32 of the hidden body, the matte zero where no body is below; and
-        (H, W) float32, 1 down to just below the head where the neck goes on: the place of the chin's shadow.
+        (H, W) float32, 1 down to just below the head where the neck is extended: the place of the chin's shadow.
     """
     height = len(head)
     rows = np.arange(height, dtype=np.float32)[:, None]
@@ -102,7 +102,7 @@ def extend_body(
     depth = rows[under] - lowest
     visible = np.clip(height - 1 - lowest, 1, strip)
     coverage = (body[under] * ((depth > 0) & (depth <= strip))).sum(axis=0) / visible
-    # Where the head reaches the picture's lower edge the body is below it, unseen.
+    # Where the head reaches the lower edge of the image, the body is below it, unseen.
     coverage = np.where(lowest >= height - 3, 1.0, coverage) * occupied
     gap = np.ones((1, 2 * round(0.05 * face_height) + 1), np.uint8)
     coverage = cv2.morphologyEx(coverage[None].astype(np.float32), cv2.MORPH_CLOSE, gap)
@@ -126,7 +126,7 @@ def extend_body(
 
 
 def _window(head: np.ndarray, margin: int) -> tuple[slice, slice] | None:
-    """The part of the picture that has to do with the head: its bounding box with a margin."""
+    """The head's bounding box with a margin."""
     rows, columns = np.flatnonzero((head > 0.02).any(axis=1)), np.flatnonzero((head > 0.02).any(axis=0))
     if rows.size == 0:
         return None

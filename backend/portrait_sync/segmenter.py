@@ -14,7 +14,7 @@ NETWORK_SIZE = 256
 
 
 def probability_of(alpha: np.ndarray) -> np.ndarray:
-    """What the network would say of a clip with its own alpha (S, S) uint8: (256, 256) float32 in [0, 1]."""
+    """The person probability of a clip with alpha (S, S) uint8: (256, 256) float32 in [0, 1]."""
     return cv2.resize(alpha, (NETWORK_SIZE, NETWORK_SIZE), interpolation=cv2.INTER_AREA).astype(np.float32) / 255.0
 
 

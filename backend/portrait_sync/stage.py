@@ -6,7 +6,8 @@ import dataclasses
 import hashlib
 import os
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -24,7 +25,7 @@ from .segmenter import PersonSegmenter, probability_of
 
 STAGE = "portrait_sync"
 BACKGROUND_SHARE = 0.05
-"""Of the stage's progress, for learning the background before the frames."""
+"""Of the stage's progress, for the model of the clip."""
 VERSION = 2  # of the algorithm: raise it when results change, and workspaces become stale
 
 
@@ -36,7 +37,7 @@ def stage_key(workspace: Workspace, tracking: dict[str, np.ndarray]) -> str:
 
 
 def run(workspace: Workspace, reporter: Reporter) -> None:
-    """Write `mattes/`, `plate/` and `background.png`. Goes on where an interrupted run stopped.
+    """Write `mattes/`, `plate/` and `background.png`; an interrupted run resumes.
 
     Raises:
         WorkspaceError: an earlier stage is not done, or its files are missing or damaged.
@@ -57,15 +58,11 @@ def run(workspace: Workspace, reporter: Reporter) -> None:
         )
     workspace.stage_begins(STAGE, key)
     model = _load_model(workspace, key)
-    if model is None:  # not begun, or the results lying here are those of other inputs
+    if model is None:  # not begun, or the results are of other inputs
         _clear(workspace)
 
     landmarks, usable = smooth_landmarks(tracking["landmarks_px"], tracking["valid"])
     lobes = ear_lobes_px(tracking["head_to_camera"], float(tracking["focal_px"]), tracking["principal_px"])
-    places = [
-        (points, ears if np.isfinite(ears).all() else None)
-        for points, ears in zip(landmarks, lobes)  # noqa: B905 (same length by the format)
-    ]
     segment = PersonSegmenter()
     missing = [
         index
@@ -87,7 +84,8 @@ def run(workspace: Workspace, reporter: Reporter) -> None:
     def work(index: int) -> None:
         frame, alpha = workspace.read_frame(index), workspace.read_alpha(index)
         probability = segment(frame) if alpha is None else probability_of(alpha)
-        points, ears = places[index] if usable[index] else (None, None)
+        points = landmarks[index] if usable[index] else None
+        ears = lobes[index] if np.isfinite(lobes[index]).all() else None
         mattes, plate = split_frame(frame, model, probability, points, ears, alpha)
         write_image(workspace.plate_path(index), plate)
         write_image(workspace.matte_path(index), mattes)
@@ -104,11 +102,12 @@ def _each(work: Callable[[int], None], indices: list[int], report: Callable[[int
     """Do `work` for all indices on all cores; the first error, and a cancel raised by `report`, stop it."""
     threads = min(8, os.cpu_count() or 1)
     previous = cv2.getNumThreads()
-    cv2.setNumThreads(1)  # frames are the grain of parallelism; OpenCV's own threads would only fight over the cores
+    cv2.setNumThreads(1)  # frames are processed in parallel; OpenCV's threads would compete for the cores
     report(0)
     try:
         with ThreadPoolExecutor(threads) as pool:
-            waiting, pending, done = iter(indices), set(), 0
+            waiting, done = iter(indices), 0
+            pending: set[Future[None]] = set()
             try:
                 while True:
                     while len(pending) < 2 * threads and (index := next(waiting, None)) is not None:
@@ -130,13 +129,13 @@ def _each(work: Callable[[int], None], indices: list[int], report: Callable[[int
 def _describe_motion(workspace: Workspace, share: float) -> str:
     side = workspace.subject.size
     return (
-        f"The camera moves in {workspace.subject.source or workspace.root}: its background sways by {share * side:.0f} of "
-        f"the frame's {side} pixels over the clip, so background and plate are blurred and the head's pose takes up the "
-        "camera's motion: film from a tripod, or stabilize the clip first."
+        f"The camera moves in {workspace.subject.source or workspace.root}: its background moves by {share * side:.0f} of "
+        f"the frame's {side} pixels over the clip, so background and plate are blurred and the head's pose includes the "
+        "camera's motion: record from a tripod, or stabilize the clip first."
     )
 
 
-def _model_path(workspace: Workspace):
+def _model_path(workspace: Workspace) -> Path:
     return workspace.root / "portrait_sync.npz"
 
 
@@ -175,7 +174,7 @@ def _load_model(workspace: Workspace, key: str) -> ClipModel | None:
 
 
 def _clear(workspace: Workspace) -> None:
-    """Remove the results of other inputs, so that a resumed run cannot mix them with its own."""
+    """Remove the results of other inputs: a resumed run must not mix them with its own."""
     for folder in (workspace.matte_path(0).parent, workspace.plate_path(0).parent):
         if folder.is_dir():
             for path in folder.iterdir():

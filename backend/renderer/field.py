@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..protocol import BLENDSHAPE_NAMES, MOUTH_NAMES
+from ..workspace.shapes import Float
 from .kernels.interface import GATE_HIDDEN, SPHERICAL_HARMONICS, Grid, Networks, empty_block_distance
 from .triplane import TriplaneLayout
 
@@ -18,21 +19,21 @@ PAPER_EXPRESSION = (
     "browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight", "eyeBlinkLeft",
     "eyeBlinkRight",
 )  # fmt: skip
-"""The seven that drive the upper face in SyncTalk: brows, forehead, lids."""
+"""The seven that drive the upper face in the paper: brows, forehead, lids."""
 
 UPPER_FACE = tuple(name for name in BLENDSHAPE_NAMES if name.startswith(("brow", "eye")))
-"""All that the rig has there: gaze, squint and wide eyes as well."""
+"""All of the rig's, with gaze, squint and wide eyes."""
 
 BLENDSHAPE_GAIN = 8.0
-"""Blendshapes of speech vary by 0.02 to 0.2: the networks see them about as large as their other inputs, or lips would
-be the last thing they learn (docs/benchmarks.md)."""
+"""Blendshapes of speech vary by 0.02 to 0.2: scaled to the size of the networks' other inputs, or lips would be learned
+last (docs/benchmarks.md)."""
 
 
 @dataclass(frozen=True)
 class Region:
     """A soft ellipsoid in the head frame: 1 inside, 0 beyond, the border `softness_m` wide.
 
-    At 8 mm enough of the eyes' region was left at the lips that a blink moved them (docs/benchmarks.md).
+    With 8 mm, a blink still moved the lips (docs/benchmarks.md).
     """
 
     centre_m: tuple[float, float, float]
@@ -51,8 +52,8 @@ class FieldConfig:
         lip_region, expression_region: where each may act (the facial-aware masks, fixed to the head).
         blendshape_centre: (52) the clip's mean; the networks see differences from it.
         expression: names of the blendshapes that drive the upper face.
-        lip_inputs: numbers of sound a frame, behind the 52, that the lips follow; 0 where they follow the mouth's
-            blendshapes.
+        lip_inputs: how many features of audio follow the 52 blendshapes and drive the lips; 0 where the mouth's
+            blendshapes do.
     """
 
     box_low_m: tuple[float, float, float]
@@ -76,7 +77,7 @@ class FieldConfig:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> FieldConfig:
         value = dict(value)
-        value.pop("max_samples", None)  # in older checkpoints; it is the training's alone
+        value.pop("max_samples", None)  # in older checkpoints; it concerns training alone
         value["layout"] = TriplaneLayout(**value["layout"])
         for name in ("lip_region", "expression_region"):
             region = value[name]
@@ -87,8 +88,8 @@ class FieldConfig:
         return cls(**value)
 
 
-def region_weight(positions_m: torch.Tensor, region: Region) -> torch.Tensor:
-    """How far `region` reaches to each point: (M, 3) metres in the head frame to (M,) in [0, 1]."""
+def region_weight(positions_m: Float[Tensor, "points 3"], region: Region) -> Float[Tensor, " points"]:
+    """How far `region` reaches to points in the head frame, metres: in [0, 1]."""
     centre, radii = positions_m.new_tensor(region.centre_m), positions_m.new_tensor(region.radii_m)
     distance = ((positions_m - centre) / radii).norm(dim=1) - 1  # in radii
     return torch.sigmoid(-distance * (float(radii.min()) / region.softness_m))
@@ -139,15 +140,17 @@ class Field(nn.Module):
 
     # -- conditions -------------------------------------------------------------------------------------------------
 
-    def codes(self, conditions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Lip and expression codes of (F, 52 + lip_inputs) conditions: (F, lip_features) and (F, expression_features)."""
+    def codes(
+        self, conditions: Float[Tensor, "frames conditions"]
+    ) -> tuple[Float[Tensor, "frames lip"], Float[Tensor, "frames expression"]]:
+        """Lip and expression codes of (52 + lip_inputs) conditions."""
         count = len(BLENDSHAPE_NAMES)
         difference = BLENDSHAPE_GAIN * (conditions[:, :count] - self.centre)
         lips = conditions[:, count:] if self.config.lip_inputs else difference[:, LIP_INDICES]
         return self.lip_code(lips), self.expression_code(difference[:, self.expression_indices])
 
-    def networks(self, conditions: torch.Tensor) -> Networks:
-        """The networks for frames of (I, 52 + lip_inputs) conditions, folded; differentiable in the field's parameters."""
+    def networks(self, conditions: Float[Tensor, "frames conditions"]) -> Networks:
+        """The networks for frames of (52 + lip_inputs) conditions, folded; differentiable in the field's parameters."""
         config, first = self.config, self.density_in.weight
         features = config.layout.features
         by_encoding, by_lips, by_expression = torch.split(
@@ -179,9 +182,9 @@ class Field(nn.Module):
         """The occupied cells and how to sample them.
 
         Args:
-            step_times: times the configured step.
-            max_samples: samples a ray at most. By default as many as the box's diagonal holds: a picture must not lack a
-                ray's last sample, or it jumps where one more comes in at the front.
+            step_times: multiple of the configured step.
+            max_samples: samples per ray at most. By default as many as the box's diagonal holds: without a ray's last
+                sample, an image jumps where one more comes in at the front.
         """
         config = self.config
         step = config.step_m * step_times
@@ -193,12 +196,12 @@ class Field(nn.Module):
             max_samples or math.ceil(math.sqrt(3) * config.box_size_m / step) + 1,
         )
 
-    def in_cube(self, points_m: torch.Tensor) -> torch.Tensor:
-        """(…, 3) metres in the head frame to the unit cube's coordinates."""
+    def in_cube(self, points_m: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
+        """Metres in the head frame to the unit cube's coordinates."""
         return (points_m - self.low) / self.config.box_size_m
 
     @torch.no_grad()
-    def set_occupied(self, occupied: torch.Tensor) -> None:
+    def set_occupied(self, occupied: Tensor) -> None:
         """Replace the occupancy grid, (G, G, G) bool or uint8."""
         self.occupied.copy_(occupied.to(torch.uint8))
         self.empty_block_distance.copy_(empty_block_distance(self.occupied))

@@ -1,4 +1,4 @@
-"""The field and its picture as one would first write them, in PyTorch: the reference of benchmark and tests.
+"""The field and its rendering in plain PyTorch, as one would first write them: the reference of benchmark and tests.
 
 No occupancy, no folding, no kernel: 16 samples a ray, evenly over the head's box, each network layer by layer.
 """
@@ -7,20 +7,25 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..workspace.camera import Camera
+from ..workspace.shapes import Float
 from .field import Field, region_weight
 from .kernels.torch_kernel import encode, spherical_harmonics
-from .rays import picture_rays
+from .rays import image_rays
 
 SAMPLES = 16
 _RAYS = 4096  # together: the fastest of 1,024 to 65,536 here
 
 
 def shade(
-    field: Field, points: torch.Tensor, towards: torch.Tensor, blendshapes: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Density, colour and gates (Eq. 4, 10 to 12) of (M, 3) points in the unit cube, seen along (M, 3) `towards`."""
+    field: Field,
+    points: Float[Tensor, "samples 3"],
+    towards: Float[Tensor, "samples 3"],
+    blendshapes: Float[Tensor, " conditions"],
+) -> tuple[Float[Tensor, " samples"], Float[Tensor, "samples 3"], Float[Tensor, "samples 2"]]:
+    """Density, colour and gates (Eq. 4, 10 to 12) of points in the unit cube, seen along `towards`."""
     config = field.config
     encoding = encode(points, field.tables, config.layout)
     metres = points * config.box_size_m + field.low
@@ -36,11 +41,16 @@ def shade(
 
 
 @torch.no_grad()
-def rays_seen(
-    field: Field, camera: Camera, head_to_camera: np.ndarray, blendshapes: np.ndarray, u: np.ndarray, v: np.ndarray
-) -> torch.Tensor:
-    """Premultiplied RGBA (R, 4) of pixels at (u, v)."""
-    origin, directions = (torch.from_numpy(a) for a in picture_rays(camera, head_to_camera, u, v))
+def render_rays(
+    field: Field,
+    camera: Camera,
+    head_to_camera: Float[np.ndarray, "4 4"],
+    blendshapes: Float[np.ndarray, " conditions"],
+    u: Float[np.ndarray, " rays"],
+    v: Float[np.ndarray, " rays"],
+) -> Float[Tensor, "rays 4"]:
+    """Premultiplied RGBA of pixels at (u, v)."""
+    origin, directions = (torch.from_numpy(a) for a in image_rays(camera, head_to_camera, u, v))
     start, values = field.in_cube(origin), torch.from_numpy(blendshapes)
     parts = []
     for towards in directions.split(_RAYS):

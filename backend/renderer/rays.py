@@ -5,20 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from ..workspace.camera import Camera
+from ..workspace.shapes import Float
 
 
 def pixel_rays(
-    camera: Camera, head_to_camera: np.ndarray, u: np.ndarray, v: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Rays through pixel positions.
-
-    Args:
-        head_to_camera: (4, 4), or (R, 4, 4) for a pose a ray.
-        u, v: (R,) positions in pixels (centre of the first pixel: 0.5, 0.5).
-
-    Returns:
-        (R, 3) float32 origins in metres and (R, 3) float32 unit directions, in the head's frame.
-    """
+    camera: Camera,
+    head_to_camera: Float[np.ndarray, "*one_or_rays 4 4"],
+    u: Float[np.ndarray, " rays"],
+    v: Float[np.ndarray, " rays"],
+) -> tuple[Float[np.ndarray, "rays 3"], Float[np.ndarray, "rays 3"]]:
+    """Origins in metres and unit directions, in the head's frame, of rays through pixel positions u, v."""
     rotation, translation = head_to_camera[..., :3, :3], head_to_camera[..., :3, 3]
     cx, cy = camera.principal_px
     towards = np.stack([(u - cx) / camera.focal_px, (v - cy) / camera.focal_px, np.ones_like(u)], -1)
@@ -28,10 +24,13 @@ def pixel_rays(
     return np.ascontiguousarray(origins, np.float32), np.ascontiguousarray(directions, np.float32)
 
 
-def picture_rays(
-    camera: Camera, head_to_camera: np.ndarray, u: np.ndarray, v: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """As `pixel_rays` for one pose: the camera's place (3,) and the directions (R, 3); several times as fast."""
+def image_rays(
+    camera: Camera,
+    head_to_camera: Float[np.ndarray, "4 4"],
+    u: Float[np.ndarray, " rays"],
+    v: Float[np.ndarray, " rays"],
+) -> tuple[Float[np.ndarray, " 3"], Float[np.ndarray, "rays 3"]]:
+    """As `pixel_rays` for one pose, several times as fast: the camera's position and the directions."""
     rotation, translation = head_to_camera[:3, :3], head_to_camera[:3, 3]
     towards = np.empty((len(u), 3), np.float32)
     towards[:, 0] = (u - camera.principal_px[0]) / camera.focal_px

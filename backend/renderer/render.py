@@ -1,4 +1,4 @@
-"""Pictures of a trained head: any size, crop, camera, pose and expression."""
+"""Images of a trained head: any size, crop, camera, pose and expression."""
 
 from __future__ import annotations
 
@@ -9,29 +9,30 @@ import numpy as np
 import torch
 
 from ..workspace.camera import Camera, project
+from ..workspace.shapes import Float, Int
 from .field import Field
 from .kernels import Kernel, get_kernel
-from .rays import picture_rays
+from .rays import image_rays
 
 _TILE = 16
-"""Side of the squares in which pixels are handed to the kernel: neighbours read the same places of the tables."""
-_SEEN = 0.05
+"""Side of the squares in which the kernel gets pixels: neighbours read the same entries of the tables."""
+_MIN_ALPHA = 0.05
 """A ray with less alpha has no depth."""
 
 
 @dataclass
-class Picture:
-    """A rendered head. H, W: of the picture asked for.
+class RenderedHead:
+    """A rendered head.
 
     Attributes:
-        rgba: (H, W, 4) float32, premultiplied, display-encoded.
-        depth_m: (H, W) distance from the camera along the ray, metres; 0 for a miss.
-        attention: (H, W, 2) premultiplied attention to lips and to expression (Eq. 4), in [0, alpha].
+        rgba: premultiplied, display-encoded.
+        depth_m: distance from the camera along the ray, metres; 0 for a miss.
+        attention: premultiplied attention to lips and to expression (Eq. 4), in [0, alpha].
     """
 
-    rgba: np.ndarray
-    depth_m: np.ndarray
-    attention: np.ndarray
+    rgba: Float[np.ndarray, "height width 4"]
+    depth_m: Float[np.ndarray, "height width"]
+    attention: Float[np.ndarray, "height width 2"]
 
 
 class Renderer:
@@ -42,8 +43,8 @@ class Renderer:
         self.kernel = kernel or get_kernel(device=str(field.tables.device.type))
         self._corners: np.ndarray | None = None
 
-    def corners_m(self) -> np.ndarray:
-        """The eight corners of the occupied box in the head frame, metres."""
+    def corners_m(self) -> Float[np.ndarray, "8 3"]:
+        """The corners of the occupied box in the head frame, metres."""
         if self._corners is None:
             cells = self.field.occupied.cpu().nonzero()
             grid, config = self.field.config.occupancy_cells, self.field.config
@@ -57,36 +58,36 @@ class Renderer:
     def render(
         self,
         camera: Camera,
-        head_to_camera: np.ndarray,
-        blendshapes: np.ndarray,
+        head_to_camera: Float[np.ndarray, "4 4"],
+        blendshapes: Float[np.ndarray, " conditions"],
         crop: tuple[int, int, int, int] | None = None,
-    ) -> Picture:
-        """The head alone, in front of nothing.
+    ) -> RenderedHead:
+        """The head alone, without background.
 
         Args:
-            head_to_camera: (4, 4), metres, OpenCV camera.
-            blendshapes: (52) in the order of `protocol.BLENDSHAPE_NAMES`.
-            crop: x, y, width, height of the part of the camera's picture to draw; all of it when None.
+            head_to_camera: metres, OpenCV camera.
+            blendshapes: the 52 of `protocol.BLENDSHAPE_NAMES`, then `FieldConfig.lip_inputs` features of audio.
+            crop: x, y, width, height of the part of the image to draw; all of it when None.
         """
         left, top, width, height = crop or (0, 0, camera.width, camera.height)
-        picture = Picture(
+        head = RenderedHead(
             np.zeros((height, width, 4), np.float32),
             np.zeros((height, width), np.float32),
             np.zeros((height, width, 2), np.float32),
         )
         rows, columns = self.pixels(camera, head_to_camera, (left, top, width, height))
         if not len(rows):
-            return picture
-        seen, depth = self._seen(camera, head_to_camera, blendshapes, columns + left + 0.5, rows + top + 0.5)
-        picture.rgba[rows, columns] = seen[:, :4]
-        picture.depth_m[rows, columns] = depth
-        picture.attention[rows, columns] = seen[:, 5:]
-        return picture
+            return head
+        seen, depth = self._draw(camera, head_to_camera, blendshapes, columns + left + 0.5, rows + top + 0.5)
+        head.rgba[rows, columns] = seen[:, :4]
+        head.depth_m[rows, columns] = depth
+        head.attention[rows, columns] = seen[:, 5:]
+        return head
 
-    def bounds(self, camera: Camera, head_to_camera: np.ndarray) -> tuple[int, int, int, int]:
-        """x0, y0, x1, y1 of the part of the camera's picture that the head's box covers."""
+    def bounds(self, camera: Camera, head_to_camera: Float[np.ndarray, "4 4"]) -> tuple[int, int, int, int]:
+        """x0, y0, x1, y1 of the part of the image that the head's box covers."""
         pixels, distance = project(camera, np.asarray(head_to_camera, np.float64), self.corners_m())
-        if distance.min() <= 0.01:  # the camera stands in or behind the head's box: every pixel may hit it
+        if distance.min() <= 0.01:  # the camera is in or behind the head's box: every pixel may hit it
             return 0, 0, camera.width, camera.height
         size = (camera.width, camera.height)
         x0, y0 = np.clip(np.floor(pixels.min(0)), 0, size).astype(int).tolist()
@@ -94,8 +95,11 @@ class Renderer:
         return x0, y0, x1, y1
 
     def pixels(
-        self, camera: Camera, head_to_camera: np.ndarray, crop: tuple[int, int, int, int] | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
+        self,
+        camera: Camera,
+        head_to_camera: Float[np.ndarray, "4 4"],
+        crop: tuple[int, int, int, int] | None = None,
+    ) -> tuple[Int[np.ndarray, " pixels"], Int[np.ndarray, " pixels"]]:
         """Rows and columns, in the crop, of the pixels that may show the head, square after square."""
         left, top, width, height = crop or (0, 0, camera.width, camera.height)
         x0, y0, x1, y1 = self.bounds(camera, head_to_camera)
@@ -105,24 +109,31 @@ class Renderer:
 
     def render_batch(
         self, camera: Camera, heads_to_camera: Iterable[np.ndarray], blendshapes: Iterable[np.ndarray]
-    ) -> Iterator[Picture]:
+    ) -> Iterator[RenderedHead]:
         """Frame after frame, each as it is asked for; memory does not grow with their number."""
         for pose, values in zip(heads_to_camera, blendshapes, strict=True):
             yield self.render(camera, pose, values)
 
     def render_rays(
-        self, camera: Camera, head_to_camera: np.ndarray, blendshapes: np.ndarray, u: np.ndarray, v: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Premultiplied RGBA (R, 4) and depth in metres (R,) of single pixels at (u, v)."""
-        seen, depth = self._seen(camera, head_to_camera, blendshapes, u, v)
+        self,
+        camera: Camera,
+        head_to_camera: Float[np.ndarray, "4 4"],
+        blendshapes: Float[np.ndarray, " conditions"],
+        u: Float[np.ndarray, " rays"],
+        v: Float[np.ndarray, " rays"],
+    ) -> tuple[Float[np.ndarray, "rays 4"], Float[np.ndarray, " rays"]]:
+        """Premultiplied RGBA and depth in metres of single pixels at (u, v)."""
+        seen, depth = self._draw(camera, head_to_camera, blendshapes, u, v)
         return seen[:, :4], depth
 
     @torch.no_grad()
-    def _seen(self, camera, head_to_camera, blendshapes, u, v) -> tuple[np.ndarray, np.ndarray]:
-        """(R, 7) as `Kernel.draw` has it, and (R,) depth."""
+    def _draw(
+        self, camera: Camera, head_to_camera, blendshapes, u, v
+    ) -> tuple[Float[np.ndarray, "rays 7"], Float[np.ndarray, " rays"]]:
+        """What `Kernel.draw` returns, and depth."""
         field = self.field
         device = field.tables.device
-        origin, directions = picture_rays(camera, np.asarray(head_to_camera, np.float64), u, v)
+        origin, directions = image_rays(camera, np.asarray(head_to_camera, np.float64), u, v)
         values = torch.as_tensor(np.asarray(blendshapes), dtype=torch.float32, device=device)
         seen = self.kernel.draw(
             field.in_cube(torch.from_numpy(origin).to(device)),
@@ -134,7 +145,7 @@ class Renderer:
         )
         result = seen.cpu().numpy()
         alpha = result[:, 3]
-        return result, np.where(alpha > _SEEN, result[:, 4] / np.maximum(alpha, 1e-6), 0).astype(np.float32)
+        return result, np.where(alpha > _MIN_ALPHA, result[:, 4] / np.maximum(alpha, 1e-6), 0).astype(np.float32)
 
 
 def _in_tiles(x0: int, y0: int, x1: int, y1: int) -> tuple[np.ndarray, np.ndarray]:

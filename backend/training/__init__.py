@@ -1,1 +1,1 @@
-"""Training of a head: data, losses, pose refinement by the picture, checkpoints."""
+"""Training of a head: data, losses, pose refinement, checkpoints."""

@@ -34,7 +34,7 @@ class Checkpoint:
 
     @property
     def head_to_camera(self) -> np.ndarray:
-        """(N, 4, 4), the poses after refinement by the picture."""
+        """(N, 4, 4), the refined poses."""
         return self.tensors["poses"].numpy()
 
     @property
@@ -43,7 +43,7 @@ class Checkpoint:
 
     @property
     def lips(self) -> LipSource:
-        """What the head's lips follow."""
+        """What drives the head's lips."""
         stored = self.state.get("lips", {})
         return LipSource(stored.get("name", SHAPE), tuple(stored.get("mean", ())), tuple(stored.get("scale", ())))
 
@@ -76,7 +76,7 @@ def save(
     path = workspace.checkpoints / f"step_{step:07d}.safetensors"
     tensors = {name: value.detach().cpu() for name, value in tensors.items()}
     with atomic_path(path) as temporary:
-        # Not save_file: a full disk is no OSError of its, and it writes to a name of its own that a kill leaves behind.
+        # Not save_file: it does not raise OSError for a full disk, and a kill leaves its temporary file behind.
         temporary.write_bytes(to_bytes(tensors, {"state": json.dumps(state)}))
     write_json(workspace.checkpoints / "config.json", state)
     for old in _paths(workspace)[KEEP:]:
@@ -90,7 +90,7 @@ def newest_path(workspace: Workspace) -> Path | None:
 
 
 def load_newest(workspace: Workspace, reporter: Reporter | None = None) -> Checkpoint | None:
-    """The newest checkpoint that can be read; None when there is none. A damaged one is told and passed over."""
+    """The newest checkpoint that can be read; None when there is none. A damaged one is reported and skipped."""
     paths = _paths(workspace)
     for path, before in itertools.zip_longest(paths, paths[1:]):
         try:
@@ -99,7 +99,7 @@ def load_newest(workspace: Workspace, reporter: Reporter | None = None) -> Check
                 return Checkpoint(path, {name: file.get_tensor(name) for name in file.keys()}, state)  # noqa: SIM118
         except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
             if reporter:
-                instead = f"{before.name} is used instead" if before else "there is none before it to go on from"
+                instead = f"{before.name} is used instead" if before else "there is none before it to resume from"
                 reporter.warning(f"{path} is damaged ({error}): {instead}.")
     return None
 

@@ -1,5 +1,5 @@
-"""What the field is conditioned on, a row a frame: the 52 blendshapes, and sound's features for a head that has its lips
-from sound alone (SyncTalk's own way, section 3.2), in place of the lip shape that the picture or the artist gives."""
+"""What the field is conditioned on, a row per frame: the 52 blendshapes and, for a head with audio-driven lips (the
+paper's way, section 3.2), features of the audio in place of the mouth's blendshapes."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from ..workspace.store import Workspace
 
 SHAPE, ADAPTED = "shape", "adapted"
 CONTEXT = 2
-"""Frames either side whose features a head of sound sees as well."""
+"""Frames on either side whose features are inputs as well."""
 
 
 @dataclass(frozen=True)
 class LipSource:
-    """Where a head's lips come from.
+    """What drives a head's lips.
 
     Attributes:
-        name: `shape` for the mouth's blendshapes; else features of sound: `adapted` for the speech encoder as it was
-            adapted to the subject, or an encoder's name (`face_sync.encoders.NAMES`).
+        name: `shape` for the mouth's blendshapes; else features of audio: `adapted` for the speech encoder adapted to
+            the subject, or an encoder's name (`face_sync.encoders.NAMES`).
         mean, scale: (D) of the clip's features; the field sees them in standard deviations.
     """
 
@@ -36,7 +36,7 @@ class LipSource:
 
     @classmethod
     def of_clip(cls, workspace: Workspace, name: str) -> LipSource:
-        """Opened for a workspace's own clip, whose frames before the held-out ones give mean and scale.
+        """For a workspace's clip; mean and scale are of the frames before the test frames.
 
         Raises:
             ModelError: there is no such encoder, or its weights are missing.
@@ -49,22 +49,22 @@ class LipSource:
 
     @property
     def inputs(self) -> int:
-        """Numbers a frame beside the blendshapes."""
+        """Numbers per frame besides the blendshapes."""
         return (2 * CONTEXT + 1) * len(self.mean)
 
     def clip_conditions(self, workspace: Workspace, blendshapes: np.ndarray) -> np.ndarray:
-        """(N, 52 + inputs) float32 of the clip's own N frames."""
+        """(N, 52 + inputs) float32 of the clip's N frames."""
         if self.name == SHAPE:
             return blendshapes
         return self._beside(blendshapes, _clip_features(workspace, self.name))
 
     def conditions(
-        self, workspace: Workspace, blendshapes: np.ndarray, sound: Iterable[np.ndarray], offset_ms: float
+        self, workspace: Workspace, blendshapes: np.ndarray, audio: Iterable[np.ndarray], offset_ms: float
     ) -> np.ndarray:
-        """(N, 52 + inputs) float32 of N frames that speak a sound: blocks of 16 kHz mono, `offset_ms` late."""
+        """(N, 52 + inputs) float32 of N frames that speak other audio: blocks of 16 kHz mono, `offset_ms` late."""
         if self.name == SHAPE:
             return blendshapes
-        return self._beside(blendshapes, _features(workspace, self.name, sound, len(blendshapes), offset_ms))
+        return self._beside(blendshapes, _features(workspace, self.name, audio, len(blendshapes), offset_ms))
 
     def _beside(self, blendshapes: np.ndarray, features: np.ndarray) -> np.ndarray:
         standard = (features - np.float32(self.mean)) / np.float32(self.scale)
@@ -74,7 +74,7 @@ class LipSource:
 
 
 def heard_frames(workspace: Workspace) -> np.ndarray:
-    """(N,) bool: frames of the clip whose audio is alive; all of a workspace that an earlier version processed."""
+    """(N,) bool: frames of the clip that have audio; all, in a workspace of an earlier version."""
     path = workspace.root / "audio_features.npz"
     if path.exists():
         with np.load(path, allow_pickle=False) as data:
@@ -89,10 +89,10 @@ def _clip_features(workspace: Workspace, name: str) -> np.ndarray:
 
 
 def _features(
-    workspace: Workspace, name: str, sound: Iterable[np.ndarray], frames: int, offset_ms: float
+    workspace: Workspace, name: str, audio: Iterable[np.ndarray], frames: int, offset_ms: float
 ) -> np.ndarray:
     """(frames, D) float32."""
     if name == ADAPTED:
         model = SpeechModel.load(workspace.root / "speech.safetensors")
-        return encode(model.encoder, FrameFeatures(sound, frames, offset_ms))
-    return open_encoder(name).features(sound, frames, offset_ms)
+        return encode(model.encoder, FrameFeatures(audio, frames, offset_ms))
+    return open_encoder(name).features(audio, frames, offset_ms)

@@ -1,4 +1,4 @@
-"""The training pictures of a workspace: foreground colour, alpha and feature boxes of a pool of frames in memory."""
+"""The training frames of a workspace: foreground colour, alpha and feature boxes of a pool of frames in memory."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from ..errors import WorkspaceError
+from ..portrait_sync.foreground import foreground_colour
 from ..progress import Reporter
 from ..protocol import BLENDSHAPE_NAMES
 from ..workspace.camera import Camera
@@ -18,11 +19,11 @@ from ..workspace.store import Workspace
 
 MINIMUM_FRAMES = 25
 FIRST_FRAMES = 160
-"""Frames read before training begins; the others come one a step."""
+"""Frames read before training begins; then one more is read each step."""
 POOL_BYTES = 400 << 20
-"""Of pixels held at a time. A longer clip takes turns: the oldest frame goes when the next one comes."""
+"""Of pixels in memory. Of a longer clip, the oldest frame is dropped when the next one is read."""
 EXCHANGE_STEPS = 6
-"""Steps between two frames that take turns."""
+"""Steps between two such exchanges."""
 
 # Landmarks (MediaPipe's indices) around which rays are denser.
 _MOUTH = (61, 291, 0, 17, 37, 267, 84, 314)
@@ -54,7 +55,8 @@ class Tracking:
                 f"{workspace.tracking_path} names other blendshapes than this version: run process again."
             )
         size = workspace.subject.size
-        camera = Camera(size, size, float(arrays["focal_px"]), tuple(float(value) for value in arrays["principal_px"]))
+        centre = float(arrays["principal_px"][0]), float(arrays["principal_px"][1])
+        camera = Camera(size, size, float(arrays["focal_px"]), centre)
         return cls(
             arrays["head_to_camera"].astype(np.float64),
             arrays["blendshapes"].astype(np.float32),
@@ -71,9 +73,9 @@ class Frame:
 
     Attributes:
         index: in the clip.
-        colour: (H, W, 3) uint8, the foreground's own colour (not mixed with what lies behind).
+        colour: (H, W, 3) uint8, the foreground's colour, not mixed with the background.
         alpha: (H, W) uint8, the head matte.
-        x0, y0: where the crop begins in the reduced picture, pixels.
+        x0, y0: corner of the crop in the reduced frame, pixels.
         boxes: (4, 4) x0, y0, x1, y1 in the crop: the head, the mouth, the two eyes.
     """
 
@@ -96,7 +98,7 @@ class Rays:
     Attributes:
         frames: (I) indices in the clip.
         counts: (I) rays of each.
-        u, v: (R) pixel centres in the reduced picture.
+        u, v: (R) pixel centres in the reduced frame.
         colour: (R, 3) float32 in [0, 1], the foreground's own; alpha: (R, 1) float32.
         at_mouth: (R) bool, pixels in the box of the mouth.
     """
@@ -110,22 +112,12 @@ class Rays:
     at_mouth: np.ndarray
 
 
-def foreground_colour(colour: np.ndarray, alpha: np.ndarray, plate: np.ndarray) -> np.ndarray:
-    """The colour F in C = a·F + (1 - a)·plate where a is large enough to tell, else the picture's own; uint8."""
-    result = colour.copy()
-    mixed = (alpha > 5) & (alpha < 250)  # few pixels: the rest are one or the other
-    a = alpha[mixed].astype(np.float32)[:, None] / 255
-    estimate = (colour[mixed] - (1 - a) * plate[mixed]) / np.maximum(a, 0.25)
-    result[mixed] = np.clip(estimate + 0.5, 0, 255)
-    return result
-
-
 def read_frame(workspace: Workspace, tracking: Tracking, index: int, size: int) -> Frame:
     """One frame as training sees it."""
     alpha = np.ascontiguousarray(workspace.read_matte(index)[..., 0])
     colour = foreground_colour(workspace.read_frame(index), alpha, workspace.read_plate(index))
     if size < alpha.shape[0]:
-        # Averaged premultiplied, so that what lies outside the matte does not bleed in.
+        # Averaged premultiplied: what is outside the matte must not bleed in.
         weight = cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB).astype(np.float32) * np.float32(1 / 255)
         small = cv2.resize(colour * weight, (size, size), interpolation=cv2.INTER_AREA)
         weight = cv2.resize(weight, (size, size), interpolation=cv2.INTER_AREA)
@@ -158,29 +150,29 @@ def _boxes(shape: tuple[int, ...], landmarks: np.ndarray) -> np.ndarray:
 
 
 class FramePool:
-    """The frames that training draws from: as many as memory allows, the others taking turns.
+    """The frames that training draws from: as many as memory allows, exchanged in turn.
 
     Attributes:
-        size: side of the reduced picture, pixels.
+        size: side of the reduced frames, pixels.
         held: the frames in memory, the oldest first.
     """
 
     def __init__(self, workspace: Workspace, tracking: Tracking, frames: np.ndarray, size: int) -> None:
         """
         Raises:
-            WorkspaceError: too few frames to learn from.
+            WorkspaceError: too few frames to train on.
         """
         if len(frames) < MINIMUM_FRAMES:
             raise WorkspaceError(
-                f"{workspace.root}: only {len(frames)} frames show the face well enough to learn from, "
+                f"{workspace.root}: only {len(frames)} frames show the face well enough to train on, "
                 f"{MINIMUM_FRAMES} are needed: give a longer clip in which the face stays in view."
             )
         self.size = min(size, workspace.subject.size)
         self.held: deque[Frame] = deque()
         self._workspace, self._tracking = workspace, tracking
-        # Evenly spread, whatever number of them has been read.
+        # Evenly spread, however many have been read.
         self._order = frames[_spread(len(frames))]
-        self._next, self._bytes, self._whole = 0, 0, False
+        self._next, self._bytes, self._full = 0, 0, False
         self._reader = ThreadPoolExecutor(2)
         self._coming: deque[Future[Frame]] = deque()
 
@@ -195,7 +187,7 @@ class FramePool:
         self._reader.shutdown(wait=True, cancel_futures=True)
 
     def begin(self, reporter: Reporter, step: int = 0) -> None:
-        """Read the first frames; after an interruption those that it had come to by `step`, roughly.
+        """Read the first frames; in a resumed training, roughly those that were read by `step`.
 
         Raises:
             WorkspaceError: files missing, or no matte shows a head.
@@ -211,10 +203,10 @@ class FramePool:
             )
 
     def advance(self, step: int) -> None:
-        """Let the next frame in: each step until all are there or memory is full, then a turn every few steps."""
+        """Read the next frame: each step until all are there or memory is full, then every few steps."""
         if len(self.held) >= len(self._order):
             return
-        if not self._whole or step % EXCHANGE_STEPS == 0:
+        if not self._full or step % EXCHANGE_STEPS == 0:
             self._take()
 
     def _take(self) -> None:
@@ -225,7 +217,7 @@ class FramePool:
         frame = self._coming.popleft().result()
         self._bytes += frame.bytes
         while self.held and self._bytes > POOL_BYTES:
-            self._whole = True
+            self._full = True
             self._bytes -= self.held.popleft().bytes
         self.held.append(frame)
 
@@ -238,11 +230,10 @@ class FramePool:
         patches: int = 0,
         patch_side: int = 32,
     ) -> Rays:
-        """Random pixels of `images` random frames and, behind them, square patches of `patches` more.
+        """Random pixels of `images` random frames, then square patches of `patches` more.
 
         Args:
-            feature_share: share of the rays, and of the patches, at the mouth and the eyes; as many at the mouth as at
-                both eyes.
+            feature_share: share of the rays, and of the patches, at the mouth and the eyes, half of them at the mouth.
         """
         chosen = [self.held[i] for i in rng.integers(0, len(self.held), images + patches)]
         frames = [frame.index for frame in chosen]
@@ -283,7 +274,7 @@ class FramePool:
 
 
 def _spread(count: int) -> np.ndarray:
-    """0 to count - 1 in an order of which each beginning is spread over the whole: bits of the place reversed."""
+    """0 to count - 1 in bit-reversed order: any first part of it is spread evenly."""
     bits = max(1, int(count - 1).bit_length())
     places = np.arange(1 << bits)
     reversed_ = np.zeros_like(places)

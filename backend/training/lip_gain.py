@@ -13,7 +13,7 @@ from . import checkpoints
 MAX_GAIN = 1.5
 """Beyond this multiple of the tracked motion the field has no training data."""
 
-_FILE, _OLD_FILE = "lip_gain.json", "lip_response.json"
+_FILE = "lip_gain.json"
 
 
 def write_lip_range(workspace: Workspace, lip_range: float | None) -> None:
@@ -27,9 +27,9 @@ def speech_gain(workspace: Workspace) -> float:
     """Factor for the mouth's motion with which the newest checkpoint opens as far as the subject, 1 to `MAX_GAIN`; 1 where
     its lip range is not known."""
     newest = checkpoints.newest_path(workspace)
-    for name in (_FILE, _OLD_FILE):
+    for path in sorted(workspace.checkpoints.glob("lip_*.json")):  # earlier versions wrote another name
         try:
-            record = json.loads((workspace.checkpoints / name).read_text(encoding="utf-8"))
+            record = json.loads(path.read_text(encoding="utf-8"))
             if newest is not None and record["checkpoint"] == newest.name:
                 return float(np.clip(1 / max(float(record["lip_range"]), 1e-3), 1.0, MAX_GAIN))
         except (OSError, ValueError, KeyError, TypeError):

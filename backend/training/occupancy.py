@@ -1,4 +1,4 @@
-"""Which cells of the head's box rays look at: begun by the visual hull, pruned by the rays' own weights."""
+"""Which cells of the head's box are sampled: the visual hull at first, then pruned by the rays' weights."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ SCHEDULE = ((600, 16), (2000, 32), (5000, 128), (1 << 60, 256))
 """(until step, steps between updates of the grid)."""
 WARMUP = 150
 SETTLED = 600
-"""Until this step a cell's neighbours are kept with it: the surface still moves. Later they only cost time."""
+"""Until this step a cell's neighbours are kept as well, as the surface still moves."""
 KEEP = 0.8
-"""What a cell's remembered weight is multiplied by at each update: one that no ray used for ten updates goes."""
+"""Decay of a cell's weight at each update: one that no ray used for ten updates is dropped."""
 THRESHOLD = 0.04
-"""Weight T·alpha of a sample that makes its cell worth keeping."""
+"""Weight T·alpha of a sample above which its cell is kept."""
 
 
 class Occupancy:
-    """The hull, and what rays have used of it lately."""
+    """The hull, and which of its cells rays have used lately."""
 
     def __init__(self, hull: torch.Tensor, used: torch.Tensor | None = None) -> None:
         """
@@ -56,8 +56,8 @@ def _with_neighbours(cells: torch.Tensor) -> torch.Tensor:
 
 
 def without_gaps(cells: torch.Tensor) -> torch.Tensor:
-    """A surface of cells closed, and one cell deeper away from the face: samples lie two cells apart, and one that
-    finds the surface only a cell deep can miss it, which shows as a hole in the head."""
+    """A surface of cells closed, and one cell deeper behind: samples are two cells apart and can miss a surface one cell
+    deep, which shows as a hole in the head."""
     closed = ~_with_neighbours(~_with_neighbours(cells)) | cells
     closed[:, :, 1:] |= closed[:, :, :-1].clone()
     return closed

@@ -1,22 +1,22 @@
-"""What more training will do for a head's mouth and eyes, in sentences: by the curves of trainings that were measured."""
+"""What more training will do for a head's mouth and eyes, predicted from measured learning curves."""
 
 from __future__ import annotations
 
 from ..evaluation.response import CLEAR, EYES, GRADES, MOUTH, NOT_SHOWN, Response, Thresholds, grade
 
 GAIN_DECAY = 0.85
-"""What a gain lacks to 1 falls with this power of the training time, as measured (docs/training.md)."""
+"""1 - gain falls with this power of the training time (measured, docs/training.md)."""
 CORRELATION_DECAYS, CORRELATION_KNEE = (1.5, 0.7), 0.85
-"""What a correlation lacks falls with the first power up to the knee, with the second beyond."""
+"""1 - correlation falls with the first power up to the knee, with the second beyond."""
 PROPOSED = (2, 5, 10, 20)
-"""Minutes of more training that are worth proposing."""
+"""Minutes of more training that may be proposed."""
 SHORT_CLIP_S = 60.0
-LEAST_GAIN = 0.05
-"""Of the gain, within the longest time proposed: less is hardly an improvement."""
+MIN_GAIN = 0.05
+"""Smallest improvement of the gain, in the longest time proposed, that is called one."""
 
 _NOT_SHOWN = {
-    "mouth": "The clip hardly opens the mouth, so no head can learn it: take a clip in which the person speaks.",
-    "eyes": "The clip shows no blink, so the eyes cannot learn to close: take a clip with a few blinks.",
+    "mouth": "The clip hardly opens the mouth, so no head can learn it: use a clip in which the person speaks.",
+    "eyes": "The clip shows no blink, so the eyes cannot learn to close: use a clip with a few blinks.",
 }
 
 
@@ -29,19 +29,19 @@ def outlook(mouth: Response, eyes: Response, minutes: float, clip_s: float, plat
         plateaued: the training ended early because the validation frames gained nothing more.
     """
     minutes = max(minutes, 0.1)
-    said: list[str] = []
+    sentences: list[str] = []
     by_sentence: dict[str, list[str]] = {}
     for name, found, thresholds in (("mouth", mouth, MOUTH), ("eyes", eyes, EYES)):
         if found.grade == NOT_SHOWN:
-            said.append(_NOT_SHOWN[name])
+            sentences.append(_NOT_SHOWN[name])
         elif found.grade != CLEAR:
             sentence = _promise(found, thresholds, minutes, clip_s, plateaued)
             by_sentence.setdefault(sentence, []).append(name)
-    return " ".join([*said, *(sentence.format(" and ".join(names)) for sentence, names in by_sentence.items())])
+    return " ".join([*sentences, *(sentence.format(" and ".join(names)) for sentence, names in by_sentence.items())])
 
 
 def _promise(found: Response, thresholds: Thresholds, minutes: float, clip_s: float, plateaued: bool) -> str:
-    """What to expect; the place of the name is open."""
+    """What to expect; `{}` is for the name."""
     gain = min(value for value in (found.gain or 0.0, found.slider) if value is not None)
     agreement = found.correlation or 0.0
     for more in () if plateaued else PROPOSED:
@@ -50,7 +50,7 @@ def _promise(found: Response, thresholds: Thresholds, minutes: float, clip_s: fl
         if GRADES.index(expected) > GRADES.index(found.grade):
             return f"About {more} more minutes of training should bring the {{}} to “{expected}”."
     longest = _later_gain(gain, (minutes + PROPOSED[-1]) / minutes)
-    if not plateaued and longest - gain >= LEAST_GAIN:
+    if not plateaued and longest - gain >= MIN_GAIN:
         return f"More training improves the {{}} slowly: {PROPOSED[-1]} minutes may not be enough for “{CLEAR}”."
     longer = " A longer clip would." if clip_s < SHORT_CLIP_S else ""
     return f"More training will hardly improve the {{}}.{longer}"

@@ -1,8 +1,8 @@
-"""Poses refined by the picture: direct alignment of each frame with the field's own rendering of it.
+"""Pose refinement: direct alignment of each frame with the field's rendering of it.
 
-The rendered head is moved by a small rigid motion until its picture matches the frame (Lucas and Kanade's
-linearisation), at a thousand pixels with structure. Only what is rigid counts: mouth and eyes are left out by the
-field's regions. Landmarks jitter by half a pixel from frame to frame; a thousand pixels together don't.
+The rendered head is moved by a small rigid motion until it matches the frame (Lucas and Kanade's linearisation), at some
+thousand pixels with structure. Mouth and eyes, which are not rigid, are excluded by the field's regions. Landmarks jitter
+by half a pixel from frame to frame; thousands of pixels together do not.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from ..renderer.render import Renderer
 from ..workspace.camera import Camera
 from .dataset import Frame
 
-# How far a tracked pose is expected to be off: the prior that keeps an ill-seen motion (depth, above all) in place.
+# Expected errors of a tracked pose: the prior for poorly constrained motions, above all depth.
 _PRIOR_ROTATION_RAD = np.radians(0.5)
 _PRIOR_SHIFT_M = 0.002
 _PRIOR_DEPTH_M = 0.006
 _NOISE = 120.0
-"""Grey levels a pixel: far above the camera's own, since what a field cannot show is alike in neighbouring pixels."""
+"""Grey levels per pixel: far above the camera's noise, as a field's errors are correlated between neighbouring pixels."""
 _HUBER = 10.0
 _SQUARE = 4
 PIXELS = 4000
@@ -32,12 +32,12 @@ PIXELS = 4000
 
 @dataclass(frozen=True)
 class Refined:
-    """What the picture says of one frame.
+    """The alignment of one frame.
 
     Attributes:
         pose: (4, 4) head_to_camera.
         normal: (7, 7) the last normal equations, without prior: rotation, translation, logarithm of the focal length.
-        gradient: (7) their right side; both are 0 where the frame could not be aligned.
+        gradient: (7) their right side; both are 0 where alignment failed.
     """
 
     pose: np.ndarray
@@ -59,9 +59,9 @@ def refine_pose(
     """A better head_to_camera for one frame.
 
     Args:
-        camera: of the whole reduced picture that `frame` is cut from.
+        camera: of the reduced frame that `frame` is cut from.
         pose: (4, 4) as tracked.
-        regions: where the face moves by itself; left out.
+        regions: excluded, as the face is not rigid there.
         rng: chooses the pixels, those with more structure more often.
     """
     failed = Refined(pose, np.zeros((7, 7)), np.zeros(7))
@@ -82,16 +82,16 @@ def refine_pose(
     for _ in range(iterations):
         rgba, depth = renderer.render_rays(camera, result, blendshapes, u, v)
         matrix, residual = _equations(rgba, depth, camera, result, u, v, across, down, target, regions)
-        whole, right = matrix.T @ matrix / _NOISE**2, matrix.T @ residual / _NOISE**2
-        step = np.linalg.solve(whole[:6, :6] + np.diag(prior**-2), right[:6] - _difference(pose, result) / prior**2)
+        normal, right = matrix.T @ matrix / _NOISE**2, matrix.T @ residual / _NOISE**2
+        step = np.linalg.solve(normal[:6, :6] + np.diag(prior**-2), right[:6] - _difference(pose, result) / prior**2)
         if not np.isfinite(step).all():
             return failed
         result = move(result, step)
-    return Refined(result, whole, right - whole[:, :6] @ step)
+    return Refined(result, normal, right - normal[:, :6] @ step)
 
 
 def _structured(chance: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns of random pixels, by squares of 4: a kernel reads the same places of its tables for neighbours.
+    """Rows and columns of random pixels, by squares of 4: for neighbours, a kernel reads the same entries of its tables.
 
     Args:
         chance: (H, W) of each pixel; that of a square is its pixels' mean.
@@ -104,10 +104,9 @@ def _structured(chance: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarra
 
 
 def focal_step(frames: list[Refined], sigma: float) -> float:
-    """How much the logarithm of the focal length should change, by all frames' pictures together.
+    """Change of the logarithm of the focal length that fits all frames best.
 
-    Each frame's pose is free to follow (its six unknowns are eliminated, the Schur complement), so what counts is
-    perspective alone, not the size of the head in the picture.
+    Each frame's six pose unknowns are eliminated (Schur complement), so perspective alone counts, not the head's size.
 
     Args:
         sigma: of a prior on that change.

@@ -11,14 +11,14 @@ from ..renderer.field import PAPER_EXPRESSION, UPPER_FACE
 
 @dataclass(frozen=True)
 class Preset:
-    """A training recipe. Times are shares of the whole, so that any `--minutes` runs the same recipe."""
+    """A training recipe. Times are shares of the training, so any `--minutes` runs the same recipe."""
 
     name: str
     """As typed after --preset."""
     minutes: float
     """Time on the trainer's clock, without loading the frames."""
     size: int
-    """Side of the training pictures, pixels; the working frames are reduced to it."""
+    """Side of the training frames, pixels; the working frames are reduced to it."""
     images_per_step: int = 16
     """Different frames in one step: enough that the batch's colour and expression stay balanced."""
     rays_per_image: int = 256
@@ -30,7 +30,7 @@ class Preset:
     finest_resolution: int = 512
     """Cells a side of the finest level."""
     max_samples: int = 16
-    """Samples of a training ray at most; a picture's rays have all they need."""
+    """Samples of a training ray at most; rendered rays have no limit."""
     grid_rate: float = 1e-2
     """AdamW's rate for the grids at the start; it falls to a tenth."""
     network_rate: float = 2e-3
@@ -38,23 +38,22 @@ class Preset:
     feature_share: float = 0.3
     """Share of the rays that go to the mouth and the eyes."""
     mouth_weight: float = 6.0
-    """How many times an error at the mouth counts in the loss, where the clip has 1,000 frames or more (else less): one
-    network draws all of the head, and where every error counts alike it spends itself on hair and edges, and teeth are the
-    last thing it learns."""
+    """Weight of an error at the mouth in the loss, where the clip has 1,000 frames or more (else less). With equal weights
+    the network spends its capacity on hair and edges, and learns teeth last."""
     blendshape_noise: float = 0.01
-    """Noise on the blendshapes while training: without it they become a frame number that soaks up pose error, with much
-    of it lips open less than they should."""
+    """Noise on the blendshapes while training: without it they overfit to single frames and absorb pose error; with much of
+    it lips open less than they should."""
     lips: str = "shape"
-    """What the lips follow: `shape` (the mouth's blendshapes), or sound: `adapted`, or the name of an encoder."""
+    """What drives the lips: `shape` (the mouth's blendshapes), or audio: `adapted`, or the name of an encoder."""
     expression: str = "upper-face"
     """What drives the upper face: `upper-face` (brows, lids, gaze, squint), `paper` (its seven: brows, forehead, lids), or
-    names of blendshapes parted by commas."""
+    names of blendshapes separated by commas."""
     gated: bool = True
     """Whether lips and expression reach only their regions of the head (Eq. 4 with fixed masks)."""
     refinements: tuple[float, ...] = (0.5,)
-    """When, as shares of the time, all poses are refined by the picture through the field."""
+    """When, as shares of the time, all poses are refined against the field."""
     focal_factors: tuple[float, ...] = ()
-    """Other focal lengths, in shares of the tracked one, that a short training tries before the long one begins."""
+    """Other focal lengths, as multiples of the tracked one, that short trainings try first."""
     fine: float = 0.8
     """Share of the time after which the fine stage begins (Eq. 13): patches with a perceptual term."""
     fine_patches: int = 4
@@ -78,7 +77,7 @@ class Preset:
         return names
 
     def changed(self, changes: list[str]) -> Preset:
-        """With fields set as `--set NAME=VALUE` has them; a tuple's values are parted by commas.
+        """With fields set as `--set NAME=VALUE` has them; a tuple's values are separated by commas.
 
         Raises:
             WorkspaceError: no such field, or not such a value.

@@ -1,4 +1,4 @@
-"""Whether a trained head may be called ready: its frames are rendered and tracked again, and compared with the person's.
+"""Whether a trained head is ready: rendered frames are tracked and compared with those of the clip.
 
 PSNR does not say it: a head whose mouth never opens reaches 28 dB. Frames of the clip give the motion that is asked for
 (most shut to most open mouth, shut to open eyes), other, mostly held-out frames the pose, so that what is measured is the
@@ -93,7 +93,7 @@ def plan_frames(tracking: Tracking, first_test_frame: int) -> Plan:
     levels = np.linspace(ordered[trimmed], ordered[-1 - trimmed], FRAMES)
     eyes = valid[np.abs(openings[1][:, None] - levels).argmin(0)]
     rng = np.random.default_rng(0)
-    # One pose after another: the face mesh looks for a face where it was in the picture before.
+    # One pose after another: the face mesh searches the face where it was in the frame before.
     return Plan(np.repeat(bases, FRAMES // BASES), rng.permutation(mouth), rng.permutation(eyes))
 
 

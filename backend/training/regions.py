@@ -7,7 +7,7 @@ import numpy as np
 from ..renderer.field import Region
 
 EVERYWHERE = Region((0.0, 0.0, 0.0), (100.0, 100.0, 100.0), 1.0)
-"""No region at all: what training without gated conditions is compared with."""
+"""No region: for training without gated conditions."""
 
 
 def lip_region(face_head_m: np.ndarray) -> Region:
@@ -30,7 +30,7 @@ def expression_region(face_head_m: np.ndarray) -> Region:
 
 
 def eye_regions(face_head_m: np.ndarray) -> tuple[Region, ...]:
-    """The two eyes with their lids, which move by themselves and say nothing of the head's pose."""
+    """The two eyes with their lids, which do not move with the head's pose."""
     regions = []
     for outer, inner in ((33, 133), (263, 362)):
         x, y, z = (float(value) for value in face_head_m[[outer, inner]].mean(0))

@@ -1,4 +1,4 @@
-"""The visual hull: which cells of the head's box every matte agrees to."""
+"""The visual hull: the cells of the head's box that are inside the mattes of most views."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from scipy.interpolate import LinearNDInterpolator, NearestNDInterpolator
 from ..workspace.camera import Camera, project
 
 SEARCH_SIZE_M = 0.5
-"""Side of the cube around the head's origin that is searched."""
+"""Side of the cube around the head's origin in which the head is searched."""
 BEHIND_M = 0.07
 """How far behind the origin the head is modelled: a camera in front sees no more than ears and the hair's edge."""
 BEFORE_FACE_M = 0.022
 BEHIND_FACE_M = 0.03
-"""The face is looked for in a shell about the tracked surface: room for lips, glasses, a beard, an open mouth."""
+"""The face is searched in a shell about the tracked surface, with room for lips, glasses, a beard, an open mouth."""
 BEFORE_HAIR_M = 0.035
-"""Beside the face, nothing lies further before the face's edge than this: a fringe does not."""
+"""Beside the face, nothing is further before the face's edge than this, not even a fringe."""
 
 
 def head_box(
@@ -27,7 +27,7 @@ def head_box(
     Args:
         alphas: head mattes, uint8, of the camera's size.
         poses: head_to_camera of each.
-        face_head_m: (478, 3), the subject's face: where the shell is looked for.
+        face_head_m: (478, 3), the subject's face, which the shell surrounds.
     """
     low = np.array([-SEARCH_SIZE_M / 2, -SEARCH_SIZE_M * 0.6, -SEARCH_SIZE_M / 2])
     hull = visual_hull(alphas, poses, camera, low, SEARCH_SIZE_M, cells, face_head_m)
@@ -61,7 +61,7 @@ def visual_hull(
     points = centres[candidate]
     inside, seen = np.zeros(len(points), np.int32), np.zeros(len(points), np.int32)
     for alpha, pose in zip(alphas, poses, strict=True):
-        # A cell counts when any of it may be seen: dilate the matte by half a cell's size in the picture.
+        # A cell counts when any of it may be seen: dilate the matte by half a cell's size in the image.
         radius = max(2, int(np.ceil(side / cells * camera.focal_px / max(pose[2, 3], 0.1) * 0.75)))
         matte = ndimage.maximum_filter(alpha, 2 * radius + 1) > 12
         pixels, depth = project(camera, pose, points)
@@ -72,7 +72,7 @@ def visual_hull(
     hull = np.zeros(cells**3, bool)
     hull[candidate] = (inside >= agreement * seen) & (seen > 0)
     hull = hull.reshape(cells, cells, cells)
-    # A head is one piece: stray specks of the mattes are not part of it.
+    # A head is one piece: isolated specks of the mattes are not part of it.
     labels, count = ndimage.label(hull, np.ones((3, 3, 3)))
     return labels == 1 + np.argmax(np.bincount(labels.ravel())[1:]) if count > 1 else hull
 

@@ -13,7 +13,9 @@ from jaxtyping import install_import_hook
 from tests.backend import shape_check
 
 # Shapes in signatures are checked at each call. Before anything of these rooms is imported.
-install_import_hook(["backend.workspace"], f"{shape_check.__name__}.checked")
+plain = ("field", "plain", "rays", "render", "kernels.interface", "kernels.torch_kernel")  # not what Numba compiles
+checked = ["backend.workspace", *(f"backend.renderer.{name}" for name in plain)]
+install_import_hook(checked, f"{shape_check.__name__}.checked")
 
 from tests.backend.made_up_head import MadeUp, make_face, make_motion, make_observed
 

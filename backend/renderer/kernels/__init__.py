@@ -9,7 +9,7 @@ from .interface import Grid, Kernel, Networks, Samples
 __all__ = ["KERNELS", "Grid", "Kernel", "Networks", "Samples", "get_kernel"]
 
 KERNELS = ("torch", "numba")
-"""What there is; `triton` and `tinycudann` are to take the same interface and the same parameters."""
+"""`triton` and `tinycudann` are to have the same interface and the same parameters."""
 
 
 def get_kernel(name: str = "auto", device: str = "cpu") -> Kernel:

@@ -1,10 +1,9 @@
-"""Compiled kernels kept on disk, found by what they were compiled from and not by where the source is.
+"""Compiled kernels on disk, keyed by the content of their sources and not by their path.
 
-Numba's own cache stands beside the source, or is keyed by its path: every reinstallation of the extension and every other
-home would compile again. It also knows only the file of the function itself, so that a change of a function that was
-inlined from another file went unseen. Here the folder's name is a hash of all the kernels' sources, of Numba's and
-Python's versions; a file's, of the signature and the processor. A file is written once, whole, by rename, so that
-processes need no lock; what cannot be read or written is compiled in memory.
+Numba's own cache is beside the source or keyed by its path: every reinstallation of the extension and every other home
+would compile again. It also misses changes of functions that were inlined from another file. Here a folder's name is a hash
+of all the kernels' sources and of Numba's and Python's versions; a file's name, of the signature and the processor. Files
+are written by rename, so processes need no lock; what cannot be read or written is compiled in memory.
 """
 
 from __future__ import annotations
@@ -31,21 +30,21 @@ from numba.core.serialize import dumps
 __all__ = ["KernelCache", "folders", "njit", "prange", "sources_key"]
 
 FOLDER_VARIABLE = "SYNCTALK_KERNELS"
-"""Names the one folder that compiled kernels are then kept in; for tests, benchmarks and shared computers."""
+"""Environment variable with the only folder for compiled kernels; for tests, benchmarks and shared computers."""
 
 _ENVIRONMENT_MARKER = "synctalk-environment.json"  # install/environment.py writes it
 _DIGEST_BYTES = 32
 _UNUSED_S = 60 * 24 * 3600.0
 _HERE = Path(__file__).resolve().parent
-SOURCES = (*sorted(_HERE.glob("*.py")), _HERE.parent / "triplane.py")
-"""Every file of ours whose code or constants end up in a compiled kernel."""
+SOURCES = (*sorted(_HERE.glob("*.py")), _HERE.parent / "triplane.py", _HERE.parents[1] / "workspace" / "shapes.py")
+"""Every file of ours that compiled kernels and their constants come from, or that those files import."""
 
 compiled_now = 0
 """Functions that this process compiled because no file of them was found."""
 
 
 def njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """`numba.njit` whose compiled code is kept in `folders()`."""
+    """`numba.njit` that keeps compiled code in `folders()`."""
 
     def decorate(function: Callable[..., Any]) -> Any:
         dispatcher = numba.njit(**options)(function)
@@ -57,7 +56,7 @@ def njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 
 @cache
 def sources_key() -> str:
-    """The name of the folder of these sources: another for each change of them, of Numba, LLVM or Python."""
+    """The name of the folder for these sources; it changes with them, with Numba, LLVM and Python."""
     digest = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__} {sys.implementation.cache_tag}".encode())
     for path in SOURCES:
         digest.update(b"\0" + path.name.encode() + b"\0" + path.read_bytes().replace(b"\r\n", b"\n"))
@@ -65,10 +64,10 @@ def sources_key() -> str:
 
 
 def folders() -> list[Path]:
-    """Where compiled kernels are looked for, in this order; the first that can be written to gets new ones.
+    """Where compiled kernels are read, in this order; the first writable one gets new ones.
 
-    Beside the environment that `install` made, so that they come and go with it and serve each of its users; else, and
-    where that is read-only, in the user's folder for caches.
+    In the environment that `install` made, shared by its users and removed with it; else, and where that is read-only, in
+    the user's cache.
     """
     named = os.environ.get(FOLDER_VARIABLE)
     if named:
@@ -87,7 +86,7 @@ def _user_cache() -> Path:
 
 
 class KernelCache(_Cache):
-    """What a dispatcher of Numba's asks for the compiled code of one function."""
+    """The cache of one function's dispatcher."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._name = f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}"
@@ -104,7 +103,7 @@ class KernelCache(_Cache):
         self._enabled = False
 
     def flush(self) -> None:
-        """Remove what is kept of this function."""
+        """Remove this function's files."""
         for folder in folders():
             for path in (folder / sources_key()).glob(f"{self._name}-*.nbc"):
                 with suppress(OSError):
@@ -123,7 +122,7 @@ class KernelCache(_Cache):
         return None
 
     def save_overload(self, sig: Any, cres: Any) -> None:
-        """Keep what was compiled for `sig`; where nothing can be written, it serves this process alone."""
+        """Write what was compiled for `sig`, where a folder is writable."""
         if not self._enabled or any(not lifted.can_cache for lifted in cres.lifted) or cres.library.has_dynamic_globals:
             return
         key = _key(sig, cres.codegen)
@@ -144,7 +143,7 @@ def _key(sig: Any, codegen: Any) -> tuple[Any, ...]:
 
 
 def _read(path: Path, key: tuple[Any, ...]) -> Any:
-    """The compiled function in a file; None when there is none, it is damaged, or its name is another's by chance."""
+    """The compiled function in a file; None when there is none, it is damaged, or belongs to another key."""
     try:
         content = path.read_bytes()
     except OSError:
@@ -167,7 +166,7 @@ def _write(path: Path, content: bytes) -> None:
     except OSError:
         with suppress(OSError):
             temporary.unlink()
-        if not path.exists():  # on Windows a file that another process is reading cannot be replaced, and is as good
+        if not path.exists():  # Windows cannot replace a file that another process is reading, which is as good
             raise
     if new:
         _remove_unused(path.parent)
@@ -180,7 +179,7 @@ def _mark_used(folder: Path) -> None:
 
 
 def _remove_unused(kept: Path) -> None:
-    """Remove the kernels of sources that nobody has run for two months."""
+    """Remove the kernels of sources that have not run for two months."""
     for folder in kept.parent.iterdir():
         with suppress(OSError):
             if folder != kept and time.time() - folder.stat().st_mtime > _UNUSED_S:

@@ -1,4 +1,4 @@
-"""Marching, compiled: rays through the occupied cells of the unit cube, leaping over empty blocks."""
+"""Marching, compiled: rays through the occupied cells of the unit cube, skipping empty blocks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _beyond(low, high):
 
 @njit(fastmath=True, nogil=True, error_model="numpy")
 def fade_at(occupied, i, j, k, x, y, z):
-    """Distance of (x, y, z), in cell (i, j, k), to the nearest empty cell by the largest axis, in fade depths, to 1."""
+    """Chebyshev distance of (x, y, z), in cell (i, j, k), to the nearest empty cell, in fade depths, at most 1."""
     grid = occupied.shape[0]
     if min(i, j, k) < 0 or max(i, j, k) >= grid or not occupied[i, j, k]:
         return np.float32(0.0)  # on the very border, by rounding
@@ -48,17 +48,24 @@ def fade_at(occupied, i, j, k, x, y, z):
 
 
 @njit(fastmath=True, nogil=True, error_model="numpy")
-def march_ray(origin, direction, occupied, empty_block_distance, unit_step, jitter, places):
-    """Write the samples of one ray, as multiples of the step, to `places`; their number."""
-    grid = occupied.shape[0]
-    cells = np.float32(grid)
-    near, far, swiftest = np.float32(0.0), np.float32(1e9), np.float32(0.0)
+def _through_cube(origin, direction):
+    """Distances at which a ray enters and leaves the unit cube, and the largest component of its direction."""
+    near, far, fastest = np.float32(0.0), np.float32(1e9), np.float32(0.0)
     for axis in range(3):
         d = direction[axis]
         if abs(d) < np.float32(1e-9):
             d = np.float32(1e-9)
         low, high = -origin[axis] / d, (np.float32(1.0) - origin[axis]) / d
-        near, far, swiftest = max(near, min(low, high)), min(far, max(low, high)), max(swiftest, abs(d))
+        near, far, fastest = max(near, min(low, high)), min(far, max(low, high)), max(fastest, abs(d))
+    return near, far, fastest
+
+
+@njit(fastmath=True, nogil=True, error_model="numpy")
+def march_ray(origin, direction, occupied, empty_block_distance, unit_step, jitter, places):
+    """Write the samples of one ray, as multiples of the step, to `places`; their number."""
+    grid = occupied.shape[0]
+    cells = np.float32(grid)
+    near, far, fastest = _through_cube(origin, direction)
     if far <= near:
         return 0
     # In cells, by step: position of sample k is start + k * stride.
@@ -68,7 +75,7 @@ def march_ray(origin, direction, occupied, empty_block_distance, unit_step, jitt
     z0 = (origin[2] + shift * direction[2]) * cells
     stride = unit_step * cells
     dx, dy, dz = direction[0] * stride, direction[1] * stride, direction[2] * stride
-    leap = np.float32(BLOCK_CELLS) / (swiftest * stride)  # steps a block
+    skip = np.float32(BLOCK_CELLS) / (fastest * stride)  # steps a block
     k = np.int32(np.ceil(near / unit_step - jitter))
     last = np.int32(np.floor(far / unit_step - jitter))
     n, most = 0, places.shape[0]
@@ -80,14 +87,14 @@ def march_ray(origin, direction, occupied, empty_block_distance, unit_step, jitt
         if min(i, j, m) < 0 or max(i, j, m) >= grid:
             k += np.int32(1)
             continue
-        clear = empty_block_distance[i // BLOCK_CELLS, j // BLOCK_CELLS, m // BLOCK_CELLS]
-        if clear == 0:
+        distance = empty_block_distance[i // BLOCK_CELLS, j // BLOCK_CELLS, m // BLOCK_CELLS]
+        if distance == 0:
             if occupied[i, j, m]:
                 places[n] = k
                 n += 1
             k += np.int32(1)
-        else:  # the blocks between this one and the nearest that is not empty are leapt over
-            k += max(np.int32(1), np.int32((clear - 1) * leap))
+        else:  # skip the empty blocks between this one and the nearest that is not
+            k += max(np.int32(1), np.int32((distance - 1) * skip))
     return n
 
 
@@ -122,7 +129,7 @@ BLOCK_RADIUS = 0.8661 * BLOCK_CELLS
 """Half the diagonal of a block of cells, in cells."""
 
 
-# -- rays of one picture, block by block --------------------------------------------------------------------------------
+# -- rays of one image, block by block ---------------------------------------------------------------------------------
 
 
 def occupied_blocks(empty_block_distance: np.ndarray) -> np.ndarray:
@@ -135,8 +142,7 @@ def occupied_blocks(empty_block_distance: np.ndarray) -> np.ndarray:
 def reach(origin, directions, blocks, radius):
     """Nearest and farthest distance at which rays from one point can meet a block; (1, 0) when none can.
 
-    The rays lie in a cone about their mean; a block lies in a sphere of `radius`. What cone and sphere have in common
-    bounds them all.
+    The rays are in a cone about their mean, a block in a sphere of `radius`; the intersection bounds them all.
     """
     x = y = z = np.float32(0.0)
     for r in range(directions.shape[0]):
@@ -162,25 +168,17 @@ def reach(origin, directions, blocks, radius):
 
 @njit(fastmath=True, nogil=True, error_model="numpy")
 def march_between(origin, direction, occupied, unit_step, jitter, near, far, places):
-    """As `march_ray`, looking at each step from `near` to `far` (unit cube): quick where they lie close together."""
+    """As `march_ray`, visiting each step from `near` to `far` (unit cube): fast where they are close together."""
     grid = occupied.shape[0]
     cells = np.float32(grid)
-    low, high = near, far
-    for axis in range(3):
-        d = direction[axis]
-        if abs(d) < np.float32(1e-9):
-            d = np.float32(1e-9)
-        a, b = -origin[axis] / d, (np.float32(1.0) - origin[axis]) / d
-        low, high = max(low, min(a, b)), min(high, max(a, b))
-    k = np.int32(np.ceil(low / unit_step - jitter))
-    last = np.int32(np.floor(high / unit_step - jitter))
+    enters, leaves, _ = _through_cube(origin, direction)
+    k = np.int32(np.ceil(max(near, enters) / unit_step - jitter))
+    last = np.int32(np.floor(min(far, leaves) / unit_step - jitter))
     top = np.int32(grid - 1)
     shift = jitter * unit_step
-    x0, y0, z0 = (
-        (origin[0] + shift * direction[0]) * cells,
-        (origin[1] + shift * direction[1]) * cells,
-        (origin[2] + shift * direction[2]) * cells,
-    )
+    x0 = (origin[0] + shift * direction[0]) * cells
+    y0 = (origin[1] + shift * direction[1]) * cells
+    z0 = (origin[2] + shift * direction[2]) * cells
     stride = unit_step * cells
     dx, dy, dz = direction[0] * stride, direction[1] * stride, direction[2] * stride
     n, most = 0, places.shape[0]

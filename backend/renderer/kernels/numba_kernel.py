@@ -48,29 +48,21 @@ class _Shade(torch.autograd.Function):
         with _NUMBA_LOCK:
             shade_backward(*ctx.arrays, ctx.transposed, *outputs, d_encoding, sums)
             tables_backward(positions, d_encoding, encoding.resolutions, encoding.planes, d_tables.numpy())
-        return None, None, None, d_tables, None, None, *_by_weight(sums, features, hidden)
+        return None, None, None, d_tables, None, None, *_by_weight(sums, features, hidden), None
 
 
-def _by_weight(sums: Grads, features: int, hidden: int) -> list[torch.Tensor | None]:
-    """Gradients in the order of `Networks`' fields."""
+def _by_weight(sums: Grads, features: int, hidden: int) -> list[torch.Tensor]:
+    """Gradients in the order of `Networks`' fields, but for the regions."""
     grads = Grads(*(part.sum(0) for part in sums))
-    networks = Networks(
-        first_weight=grads.first_weight[:, :features],
-        first_bias=grads.biases[0],
-        gate_weight=grads.gate_weight,
-        gate_bias=grads.gate_bias,
-        condition=grads.condition,
-        hidden_weight=grads.hidden_weight[:, :hidden],
-        hidden_bias=grads.biases[1, :hidden],
-        density_weight=grads.density_weight,
-        density_bias=grads.density_bias,
-        colour_weight=np.concatenate([grads.colour_weight[:, :hidden], grads.view_weight[:, :SPHERICAL_HARMONICS]], 1),
-        colour_bias=grads.biases[2, :hidden],
-        out_weight=grads.out_weight,
-        out_bias=grads.out_bias,
-        regions=None,
-    )
-    return [None if value is None else torch.from_numpy(value.copy()) for value in vars(networks).values()]
+    return [
+        torch.from_numpy(part.copy())
+        for part in (
+            grads.first_weight[:, :features], grads.biases[0], grads.gate_weight, grads.gate_bias, grads.condition,
+            grads.hidden_weight[:, :hidden], grads.biases[1, :hidden], grads.density_weight, grads.density_bias,
+            np.concatenate([grads.colour_weight[:, :hidden], grads.view_weight[:, :SPHERICAL_HARMONICS]], 1),
+            grads.biases[2, :hidden], grads.out_weight, grads.out_bias,
+        )
+    ]  # fmt: skip
 
 
 class _Composite(torch.autograd.Function):

@@ -1,9 +1,8 @@
-"""Compile every kernel once, so that the first image and the first training step need not: `python -m
-backend.renderer.kernels.precompile`.
+"""Compile every kernel before the first image and the first training step: `python -m backend.renderer.kernels.precompile`.
 
-The last step of installing the backend. It draws and trains a field of a few cells, so that the kernels are compiled for
-the types that a real one has; those that are kept already are only read. A line is printed as each part begins,
-`K of N: NAME`; a run that was interrupted resumes, for each compiled function is kept by itself.
+The last step of installing the backend. It draws and trains a field of a few cells, with the argument types of a real one;
+kernels that are on disk are only read. It prints a line as each part begins, `K of N: NAME`; an interrupted run resumes, as
+each compiled function has its own file.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ _RAYS, _HIDDEN, _CELLS = 8, 8, 16
 
 
 def precompile(began: Callable[[str], None] = lambda name: None, kernel: Kernel | None = None) -> None:
-    """Compile, or find compiled, all that drawing and training call. Draws no random number: a training may run beside.
+    """Compile or read all that drawing and training call. It draws no random number, as a training may run beside it.
 
     Args:
         began: called with the name of each of the `PARTS`, before it.
-        kernel: the implementation; None takes the CPU's. Plain PyTorch has nothing to compile.
+        kernel: the implementation, the CPU's when None. Plain PyTorch has nothing to compile.
     """
     kernel = kernel or get_kernel()
     if kernel.name != "numba":
@@ -46,7 +45,7 @@ def precompile(began: Callable[[str], None] = lambda name: None, kernel: Kernel 
 
 
 def draw(kernel: Kernel | None = None) -> None:
-    """Compile, or find compiled, what a rendered image calls."""
+    """Compile or read what a rendered image calls."""
     kernel = kernel or get_kernel()
     with torch.no_grad():
         kernel.draw(torch.full((3,), 0.5), _directions(), _grid(), _tables(), _LAYOUT, _networks(trained=False))

@@ -126,17 +126,17 @@ def scratch(features, hidden, like):
 def exponential(x):
     """exp to 3e-6 of its value; written so that LLVM does 16 at once. Clipped to [-80, 80]."""
     x = min(max(x, np.float32(-80.0)), np.float32(80.0)) * np.float32(1.44269504)
-    whole = np.floor(x + np.float32(0.5))
-    rest = x - whole
-    # Taylor series of 2^rest, |rest| <= 1/2.
+    integer = np.floor(x + np.float32(0.5))
+    fraction = x - integer
+    # Taylor series of 2^fraction, |fraction| <= 1/2.
     value = np.float32(1.5403530e-4)
-    value = value * rest + np.float32(1.3333558e-3)
-    value = value * rest + np.float32(9.6181291e-3)
-    value = value * rest + np.float32(5.5504109e-2)
-    value = value * rest + np.float32(2.4022651e-1)
-    value = value * rest + np.float32(6.9314718e-1)
-    value = value * rest + np.float32(1.0)
-    return value * float_of_bits(np.int32((np.int32(whole) + np.int32(127)) << np.int32(23)))
+    value = value * fraction + np.float32(1.3333558e-3)
+    value = value * fraction + np.float32(9.6181291e-3)
+    value = value * fraction + np.float32(5.5504109e-2)
+    value = value * fraction + np.float32(2.4022651e-1)
+    value = value * fraction + np.float32(6.9314718e-1)
+    value = value * fraction + np.float32(1.0)
+    return value * float_of_bits(np.int32((np.int32(integer) + np.int32(127)) << np.int32(23)))
 
 
 @njit(fastmath=True, nogil=True, error_model="numpy", inline="always")

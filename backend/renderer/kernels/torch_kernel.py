@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
+from ...workspace.shapes import Float, Int
 from ..triplane import HASH_PRIME, PLANES, TriplaneLayout
 from .interface import DENSEST_EXPONENT, FADE_CELLS, STEEPEST_DENSITY, Grid, Networks, Samples
 
 
-def _fade(points: torch.Tensor, occupied: torch.Tensor) -> torch.Tensor:
-    """Distance of (M, 3) points in occupied cells to the nearest empty cell by the largest axis, in fade depths, to 1."""
+def _fade(points: Float[Tensor, "samples 3"], occupied: Tensor) -> Float[Tensor, " samples"]:
+    """Chebyshev distance of points in occupied cells to the nearest empty cell, in fade depths, at most 1."""
     padded = torch.nn.functional.pad(occupied, (1,) * 6)
     cell = points.floor()
     inside = points - cell
@@ -25,8 +27,8 @@ def _fade(points: torch.Tensor, occupied: torch.Tensor) -> torch.Tensor:
     return fade
 
 
-def spherical_harmonics(directions: torch.Tensor) -> torch.Tensor:
-    """Real spherical harmonics of degrees 0 to 2: (R, 3) unit vectors to (R, 9)."""
+def spherical_harmonics(directions: Float[Tensor, "rays 3"]) -> Float[Tensor, "rays 9"]:
+    """Real spherical harmonics of degrees 0 to 2 of unit vectors."""
     x, y, z = directions.unbind(1)
     return torch.stack(
         [
@@ -45,7 +47,7 @@ def spherical_harmonics(directions: torch.Tensor) -> torch.Tensor:
 
 
 class _Exponential(torch.autograd.Function):
-    """exp with a bounded gradient, so that one dense sample cannot blow a step up."""
+    """exp with a bounded gradient: one dense sample must not make a step explode."""
 
     @staticmethod
     def forward(ctx, value):
@@ -58,8 +60,10 @@ class _Exponential(torch.autograd.Function):
         return gradient * ctx.saved_tensors[0].clamp(max=STEEPEST_DENSITY)
 
 
-def encode(positions: torch.Tensor, tables: torch.Tensor, layout: TriplaneLayout) -> torch.Tensor:
-    """Tri-plane hash encoding (Eq. 10, 11), differentiable in `tables`: (M, 3) and (3L, T) to (M, 3L)."""
+def encode(
+    positions: Float[Tensor, "samples 3"], tables: Float[Tensor, "features table"], layout: TriplaneLayout
+) -> Float[Tensor, "samples features"]:
+    """Tri-plane hash encoding (Eq. 10, 11), differentiable in `tables`."""
     size = layout.table_size
     features = []
     resolutions = layout.resolutions().tolist()
@@ -72,7 +76,7 @@ def encode(positions: torch.Tensor, tables: torch.Tensor, layout: TriplaneLayout
             fu, fv = u - i, v - j
             i, j = i.long(), j.long()
 
-            def corner(di: int, dj: int, i=i, j=j, resolution=resolution, table=table) -> torch.Tensor:
+            def corner(di: int, dj: int, i=i, j=j, resolution=resolution, table=table) -> Tensor:
                 if (resolution + 1) ** 2 <= size:
                     return table[(j + dj) * (resolution + 1) + i + di]
                 return table[((i + di) ^ ((j + dj) * HASH_PRIME)) & (size - 1)]
@@ -92,7 +96,13 @@ class TorchKernel:
     def __init__(self, dtype: torch.dtype = torch.float32) -> None:
         self.dtype = dtype
 
-    def march(self, origins, directions, grid: Grid, jitter) -> Samples:
+    def march(
+        self,
+        origins: Float[Tensor, "rays 3"],
+        directions: Float[Tensor, "rays 3"],
+        grid: Grid,
+        jitter: Float[Tensor, " rays"],
+    ) -> Samples:
         occupied, box_size, step, max_samples = grid.occupied, grid.box_size, grid.step, grid.max_samples
         rays, device = origins.shape[0], origins.device
         unit_step = step / box_size
@@ -100,7 +110,7 @@ class TorchKernel:
         to_low, to_high = (0 - origins) / safe, (1 - origins) / safe
         near = torch.minimum(to_low, to_high).amax(1).clamp(min=0)
         far = torch.maximum(to_low, to_high).amin(1)
-        # Samples sit on multiples of the step from the camera, so their places do not depend on the box.
+        # Samples are at multiples of the step from the camera, so they do not depend on the box.
         first = torch.ceil(near / unit_step - jitter)
         count = torch.where(far > near, torch.floor(far / unit_step - jitter) - first + 1, torch.zeros_like(near))
         longest = int(count.clamp(min=0).max().item()) if rays else 0
@@ -119,18 +129,26 @@ class TorchKernel:
         positions = points[ray, place]
         return Samples(positions, t[ray, place] * box_size, ray.int(), offsets, _fade(positions * cells, occupied))
 
-    def shade(self, samples: Samples, directions, starts, tables, layout: TriplaneLayout, networks: Networks):
+    def shade(
+        self,
+        samples: Samples,
+        directions: Float[Tensor, "rays 3"],
+        starts: Int[Tensor, " starts"],
+        tables: Float[Tensor, "features table"],
+        layout: TriplaneLayout,
+        networks: Networks,
+    ) -> tuple[Float[Tensor, " samples"], Float[Tensor, "samples 3"], Float[Tensor, "samples 2"]]:
         encoding = encode(samples.positions, tables, layout).to(self.dtype)
         hidden = networks.hidden_bias.shape[0]
         view = spherical_harmonics(directions)[samples.rays.long()].to(self.dtype)
 
-        def linear(value: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        def linear(value: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
             return functional.linear(value, weight.to(value.dtype), bias.to(value.dtype))
 
         first = linear(encoding, networks.first_weight, networks.first_bias)
         trained = linear(functional.relu(first[:, hidden:]).float(), networks.gate_weight, networks.gate_bias)
         gates = torch.sigmoid(trained) * self._regions(samples.positions, networks.regions)
-        # Frame by frame, so that the gradient of a frame's condition is a sum and not a scattering.
+        # Frame by frame: the gradient of a frame's condition is then a sum, not a scatter.
         condition = networks.condition.to(self.dtype)
         added = [g @ condition[i] for i, g in enumerate(gates.to(self.dtype).split(starts.diff().tolist()))]
         value = functional.relu(first[:, :hidden] + torch.cat(added))
@@ -142,13 +160,13 @@ class TorchKernel:
         return _Exponential.apply(exponent), colour, gates.detach()
 
     @staticmethod
-    def _regions(positions: torch.Tensor, regions: torch.Tensor) -> torch.Tensor:
+    def _regions(positions: Float[Tensor, "samples 3"], regions: Float[Tensor, "2 7"]) -> Float[Tensor, "samples 2"]:
         distance = ((positions[:, None] - regions[:, :3]) / regions[:, 3:6]).norm(dim=2)
         return torch.sigmoid(regions[:, 6] * (1 - distance))
 
     def composite(
-        self, density, colour, samples: Samples, step: float
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        self, density: Float[Tensor, " samples"], colour: Float[Tensor, "samples 3"], samples: Samples, step: float
+    ) -> tuple[Float[Tensor, "rays 4"], Float[Tensor, " samples"], Float[Tensor, " rays"]]:
         optical = density * step
         ray = samples.rays.long()
         weights = torch.exp(-_sum_before(optical, samples)) * (1 - torch.exp(-optical))
@@ -160,7 +178,15 @@ class TorchKernel:
         return rgba, weights.detach(), distortion
 
     @torch.no_grad()
-    def draw(self, origin, directions, grid: Grid, tables, layout: TriplaneLayout, networks: Networks):
+    def draw(
+        self,
+        origin: Float[Tensor, " 3"],
+        directions: Float[Tensor, "rays 3"],
+        grid: Grid,
+        tables: Float[Tensor, "features table"],
+        layout: TriplaneLayout,
+        networks: Networks,
+    ) -> Float[Tensor, "rays 7"]:
         rays, device = len(directions), directions.device
         half = torch.full((rays,), 0.5, device=device)
         samples = self.march(origin.expand(rays, 3), directions, grid, half)
@@ -172,7 +198,7 @@ class TorchKernel:
         return torch.cat([rgba, more], 1)
 
 
-def _sum_before(values: torch.Tensor, samples: Samples) -> torch.Tensor:
+def _sum_before(values: Float[Tensor, " samples"], samples: Samples) -> Float[Tensor, " samples"]:
     """For each sample, the sum of `values` over the samples before it on its ray."""
     double = values.double()
     before = torch.cumsum(double, 0) - double

@@ -1,4 +1,4 @@
-"""Building blocks of the compiled kernels that Numba has no words for: tiles of samples in vector registers.
+"""Building blocks of the compiled kernels that Numba cannot express: tiles of samples in vector registers.
 
 A tile is 64 samples. A quantity of a tile is a C-contiguous (rows, 64) array: row by feature, column by sample. Matrix
 products read it as float32 or, where the processor multiplies bfloat16 (AVX-512 BF16), as words of two features

@@ -1,4 +1,4 @@
-"""A field's pictures: the folded networks are exact, the camera is a pinhole, kernels and threads agree."""
+"""Images of a field: the folded networks are exact, the camera is a pinhole, kernels and threads agree."""
 
 import dataclasses
 import json
@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from jaxtyping import TypeCheckError
 
 from backend.renderer import plain
 from backend.renderer.colour import to_scene_linear, to_straight_uint8
@@ -73,7 +74,7 @@ def test_the_plain_picture_shows_the_same_head():
     field.set_occupied(torch.ones(32, 32, 32))
     picture = Renderer(field).render(CAMERA, POSE, blendshapes).rgba
     v, u = np.mgrid[0 : CAMERA.height, 0 : CAMERA.width] + 0.5
-    seen = plain.rays_seen(field, CAMERA, POSE, blendshapes, u.ravel(), v.ravel()).numpy()
+    seen = plain.render_rays(field, CAMERA, POSE, blendshapes, u.ravel(), v.ravel()).numpy()
     difference = np.abs(seen.reshape(picture.shape) - picture)
     # The kernels' density fades out over the last half cell at the cube's faces.
     assert difference.mean() < 0.02 and np.corrcoef(seen.ravel(), picture.ravel())[0, 1] > 0.99
@@ -192,3 +193,8 @@ def test_scene_linear_colour_encodes_back_to_what_it_was():
     encoded = np.where(straight <= 0.0031308, straight * 12.92, 1.055 * straight ** (1 / 2.4) - 0.055)
     np.testing.assert_allclose(encoded, rgba[..., :3] / rgba[..., 3:], atol=1e-4)
     assert np.abs(to_straight_uint8(rgba)[..., 3] / 255 - rgba[..., 3]).max() < 1 / 255
+
+
+def test_rays_of_unequal_numbers_of_columns_and_rows_are_refused():
+    with pytest.raises(TypeCheckError):
+        pixel_rays(CAMERA, POSE, np.ones(3), np.ones(4))

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from backend.portrait_sync.foreground import foreground_colour
 from backend.progress import Reporter
 from backend.renderer.field import region_weight
 from backend.renderer.render import Renderer
 from backend.training import checkpoints, dataset
-from backend.training.dataset import FramePool, Tracking, foreground_colour, read_frame
+from backend.training.dataset import FramePool, Tracking, read_frame
 from backend.training.losses import colour_loss, structural_loss
 from backend.training.monitor import EvalRecord, Monitor, validation_split
 from backend.training.occupancy import Occupancy, without_gaps

@@ -1,0 +1,70 @@
+"""Starting `serve`, with and without compiled kernels."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from .. import protocol
+from ..renderer.kernels.kernel_cache import FOLDER_VARIABLE
+from ..training.dataset import Tracking
+from ..workspace.store import Workspace
+
+
+def cold_starts(workspace: Workspace) -> dict[str, float]:
+    """Seconds from starting `serve` to its first frame at 512²; memory.
+
+    Without compiled kernels; again; and of the same sources in another folder and with another home, as a reinstalled
+    extension has them.
+    """
+    here = Path(__file__).parents[2]
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, FOLDER_VARIABLE: str(Path(folder, "kernels"))}
+        first, _ = _first_frame(workspace, environment, here)
+        again, memory_mb = _first_frame(workspace, environment, here)
+        left_out = shutil.ignore_patterns("__pycache__", "sample")
+        shutil.copytree(here / "backend", Path(folder, "backend"), copy_function=shutil.copyfile, ignore=left_out)
+        reinstalled, _ = _first_frame(workspace, {**environment, "HOME": folder}, Path(folder))
+    return {"first_time_s": first, "cached_s": again, "reinstalled_s": reinstalled, "memory_mb": memory_mb}
+
+
+def _first_frame(workspace: Workspace, environment: dict[str, str], root: Path) -> tuple[float, float]:
+    tracking = Tracking.read(workspace)
+    camera = tracking.camera.scaled(512, 512)
+    frame = int(np.flatnonzero(tracking.valid)[0])
+    with tempfile.NamedTemporaryFile(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as memory:
+        memory.truncate(512 * 512 * 16)
+        params = {
+            "workspace": str(workspace.root), "width": 512, "height": 512, "focal_px": camera.focal_px,
+            "principal_px": list(camera.principal_px), "memory": memory.name,
+            "head_to_camera": tracking.head_to_camera[frame].ravel().tolist(),
+            "blendshapes": tracking.blendshapes[frame].tolist(),
+        }  # fmt: skip
+        begun = time.perf_counter()
+        with subprocess.Popen(
+            [sys.executable, "-m", "backend", "serve"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment,
+            cwd=root,
+        ) as server:  # fmt: skip
+            assert server.stdin is not None and server.stdout is not None
+            server.stdin.write(protocol.encode({"jsonrpc": "2.0", "id": 1, "method": "frame", "params": params}))
+            server.stdin.flush()
+            for line in server.stdout:
+                message = json.loads(line)
+                if message.get("id") == 1:
+                    seconds = time.perf_counter() - begun
+                    if "error" in message:
+                        raise RuntimeError(message["error"]["message"])
+                    break
+            info = psutil.Process(server.pid).memory_info()
+            server.stdin.close()
+        return seconds, info.rss / 1e6

@@ -75,6 +75,10 @@ def _run_stage(name: str, workspace: Workspace, options: ProcessOptions, reporte
     module = importlib.import_module(f".{module_name}", __package__)
     if name != "media":
         module.run(workspace, reporter, **{option: getattr(options, option) for option in taken})
+        if name == "head_sync":
+            from .evaluation.tracking.report import write_head_sync_report
+
+            write_head_sync_report(workspace, reporter)
         return
     folders = (workspace.root,)
     guarded(

@@ -10,7 +10,6 @@ from functools import partial
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from ..evaluation.tracking.skin_slide import LANDMARKS_SHARE, SLIDE, brow_raise, slide_share
 from ..workspace.poses import bridge_poses, rotation_log
 from .adam_adjustment import adam_bundle_adjust
 from .bundle_adjustment import (
@@ -26,6 +25,7 @@ from .face_geometry import LEFT_PUPIL, PUPIL_DISTANCE_M, RIGHT_PUPIL, RIGID, RIG
 from .head_motion_tracker import LANDMARK_SIGMA, SHAPE_SIGMA_M, HeadMotion, in_head_frame, neutral_face
 from .head_points_tracker import HeadPoints
 from .pose_smoothing import steady_path
+from .skin_slide import LANDMARKS_SHARE, SLIDE, brow_raise, slide_share
 
 LEAST_STRAY, MOST_STRAY = 0.003, 0.012
 """How far a point's track strays from the rigid head, in distances between the pupils: it is not trusted to stray

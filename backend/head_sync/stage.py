@@ -8,14 +8,15 @@ import cv2
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from ..errors import FaceError
-from ..evaluation.tracking.report import REPORT_SHARE, write_head_sync_report
+from ..errors import FaceError, MediaError, ModelError
+from ..media.guard import guarded
 from ..progress import Reporter
 from ..workspace.files import key_of, write_arrays
 from ..workspace.images import read_image
 from ..workspace.store import Workspace
 from ..workspace.subject import Subject
-from .face_model import FaceModel, read_face_model
+from .face_model import FaceModel
+from .face_model_file import read_face_model
 from .head_motion_tracker import expected_focal_px, track_head_motion
 from .head_points_tracker import track_head_points
 from .landmarks_stage import Landmarks
@@ -23,6 +24,9 @@ from .stabilizer import SteadyMotion, find_cuts, stabilize
 
 STAGE = "head_sync"
 VERSION = 6
+TRACKING_SHARE = 0.8
+"""Of the stage's progress; the rest is that of its report (`evaluation/tracking/report.py`)."""
+
 LEAST_FRAMES = 12
 """Frames with a face below which a head's shape and motion cannot be told apart."""
 
@@ -60,7 +64,7 @@ def run(
     path = workspace.root / "head_sync.npz"
     if workspace.stage_is_done(STAGE, key) and path.exists():
         return
-    model = read_face_model(face_model) if face_model else None
+    model = _read_face_model(face_model) if face_model else None
     workspace.stage_begins(STAGE, key)
     landmarks = Landmarks.read(workspace.root / "landmarks.npz")
     detected = landmarks.detected
@@ -95,7 +99,6 @@ def run(
         focal_low_px=focal.low_px,
         focal_high_px=focal.high_px,
     )
-    write_head_sync_report(workspace, reporter)
     workspace.stage_ends(STAGE, key)
 
 
@@ -114,7 +117,7 @@ def _track(
     frames = len(detected)
 
     def tell(share: float, message: str) -> None:
-        reporter.progress(STAGE, round((1 - REPORT_SHARE) * share * frames), frames, message=message)
+        reporter.progress(STAGE, round(TRACKING_SHARE * share * frames), frames, message=message)
 
     tell(0, "poses from landmarks")
     if cuts.any():
@@ -142,6 +145,14 @@ def _track(
         method=bundle_adjustment,
         on_step=lambda done: tell(0.65 + 0.35 * done, "bundle adjustment"),
     )
+
+
+def _read_face_model(path: Path) -> FaceModel:
+    """The user's face model, read in a separate process: SciPy's reader can crash on a damaged file."""
+    try:
+        return guarded(read_face_model, path, about=path)
+    except MediaError as error:
+        raise ModelError(f"The face model {path} is damaged: copy it again.") from error
 
 
 def read_grey(path: Path) -> np.ndarray:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from ...head_sync.stage import STAGE, TRACKING_SHARE
 from ...progress import Reporter
 from ...workspace.files import atomic_path, read_arrays
 from ...workspace.images import write_image
@@ -16,42 +17,47 @@ from .points_sheet import points_sheet
 from .stabilized_video import write_stabilized_film
 from .tracked import Tracked
 
-STAGE = "head_sync"
 FILM, POSES, POINTS = "stabilized.mp4", "poses.svg", "points.png"
 MOST_DRAWN = 6000
 """Frames a curve is drawn of; of a longer clip every second, third and so on."""
 
-REPORT_SHARE = 0.2
-"""Of the stage's time: progress counts on from the tracking's, or time left would be told as none."""
-
 
 def write_head_sync_report(workspace: Workspace, reporter: Reporter) -> list[Path]:
-    """Write the stabilised film, the pose curves and the points of `head_sync.npz`; each file whole or not at all.
+    """Write the stabilised video, the pose curves and the points of `head_sync.npz`, unless they are newer than it; each
+    file is complete or absent. `process` calls it after the stage.
 
     Returns:
-        The files, in `reports/head_sync/`.
+        The files, in `reports/head_sync/`; none where no frame has a pose.
 
     Raises:
         WorkspaceError: `head_sync.npz` or a frame is missing or damaged.
         StorageError: the disk is full or the place is read-only.
         Cancelled: files that were finished stay.
     """
-    folder = workspace.reports / "head_sync"
-    tracked = Tracked.of(read_arrays(workspace.root / "head_sync.npz"), workspace.subject.fps)
+    tracking = workspace.root / "head_sync.npz"
+    files = [workspace.reports / "head_sync" / name for name in (FILM, POSES, POINTS)]
+    video_path, poses_path, points_path = files
+    # The video is written last: it alone shows how old the files are.
+    if (
+        all(path.exists() for path in (tracking, *files))
+        and video_path.stat().st_mtime_ns > tracking.stat().st_mtime_ns
+    ):
+        return files
+    tracked = Tracked.of(read_arrays(tracking), workspace.subject.fps)
     frames = tracked.frames
 
     def tell(done: int) -> None:
-        share = 1 - REPORT_SHARE * (1 - done / max(frames, 1))
+        share = TRACKING_SHARE + (1 - TRACKING_SHARE) * done / max(frames, 1)
         reporter.progress(STAGE, round(share * frames), frames, message="pictures of the tracking")
 
     tell(0)
     if not tracked.valid.any():
         return []
-    with atomic_path(folder / POSES) as temporary:
+    with atomic_path(poses_path) as temporary:
         temporary.write_text(pose_curves(tracked), encoding="utf-8")
-    write_image(folder / POINTS, points_sheet(tracked, workspace.read_frame))
-    write_stabilized_film(folder / FILM, tracked, workspace.frame_path, workspace.subject.size, tell)
-    return [folder / name for name in (FILM, POSES, POINTS)]
+    write_image(points_path, points_sheet(tracked, workspace.read_frame))
+    write_stabilized_film(video_path, tracked, workspace.frame_path, workspace.subject.size, tell)
+    return files
 
 
 def pose_curves(tracked: Tracked) -> str:

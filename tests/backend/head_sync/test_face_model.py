@@ -12,7 +12,8 @@ from scipy.io import loadmat, savemat
 
 from backend.errors import FaceError, ModelError
 from backend.head_sync.face_geometry import RIGID, head_frame
-from backend.head_sync.face_model import FaceModel, read_face_model
+from backend.head_sync.face_model import FaceModel
+from backend.head_sync.face_model_file import read_face_model
 from backend.workspace.poses import similarity
 from tests.backend.made_up_head import make_face
 
@@ -173,7 +174,7 @@ def _said(path: Path) -> str:
 
 @pytest.mark.parametrize("compressed", [False, True])
 def test_damage_anywhere_is_refused_or_harmless(mat, tmp_path, compressed):
-    """SciPy's reader dies of some of these."""
+    """Every second damage is in the headers."""
     whole = tmp_path / "whole.mat"
     savemat(whole, {name: array for name, array in loadmat(mat).items() if name[0] != "_"}, do_compression=compressed)
     rng, good, refused = np.random.default_rng(0), whole.read_bytes(), 0

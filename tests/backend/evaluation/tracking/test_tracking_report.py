@@ -16,11 +16,12 @@ from scipy.ndimage import gaussian_filter
 from backend.errors import Cancelled, WorkspaceError
 from backend.evaluation.tracking.measures import skull_mask, stabilized_residual
 from backend.evaluation.tracking.points_sheet import AROUND, CELL, points_sheet
-from backend.evaluation.tracking.report import REPORT_SHARE, pose_curves, write_head_sync_report
+from backend.evaluation.tracking.report import pose_curves, write_head_sync_report
 from backend.evaluation.tracking.stabilized_video import CAPTION, CAUTION, GAP, PANEL
 from backend.evaluation.tracking.stabilized_view import StabilizedView
 from backend.evaluation.tracking.tracked import WORST_PX, Tracked, cut_out, error_colours, in_cut_out, to_aspect
 from backend.head_sync.face_geometry import RIGID
+from backend.head_sync.stage import TRACKING_SHARE
 from backend.media.encode import SYNTHETIC_MARK
 from backend.progress import Reporter
 from backend.workspace.camera import PIXEL_CENTRE
@@ -298,7 +299,7 @@ def test_progress_is_told_up_to_the_last_frame(clip):
     done = [event.done for event in events]
     assert len(done) >= FRAMES
     assert done == sorted(done), "the stage's progress counts on from the tracking's"
-    assert (done[0], done[-1]) == (round((1 - REPORT_SHARE) * FRAMES), FRAMES)
+    assert (done[0], done[-1]) == (round(TRACKING_SHARE * FRAMES), FRAMES)
     assert {event.total for event in events} == {FRAMES}
 
 
@@ -313,6 +314,20 @@ def test_a_clip_without_a_single_point_or_with_lost_poses_has_its_pictures_too(c
     )
     assert all(path.exists() for path in write_head_sync_report(clip.workspace, Reporter()))
     assert len(film_of(clip.workspace)) == FRAMES
+
+
+def test_the_report_is_written_again_only_for_a_newer_track(clip):
+    (path, *others) = write_head_sync_report(clip.workspace, Reporter())
+    first = path.stat().st_mtime_ns
+    assert write_head_sync_report(clip.workspace, Reporter()) == [path, *others]
+    assert path.stat().st_mtime_ns == first
+    others[0].unlink()
+    write_head_sync_report(clip.workspace, Reporter())
+    assert others[0].exists()
+    second = path.stat().st_mtime_ns
+    clip.write()
+    write_head_sync_report(clip.workspace, Reporter())
+    assert path.stat().st_mtime_ns > second > first
 
 
 def test_a_missing_frame_is_named(clip):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from backend.evaluation.tracking.skin_slide import BROWS, EYE_CORNERS, brow_raise, slide_share
+from backend.head_sync.skin_slide import BROWS, EYE_CORNERS, brow_raise, slide_share
 from backend.workspace.poses import project
 from tests.backend.made_up_head import FOCAL, PRINCIPAL, make_face, make_motion
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from ...head_sync.face_geometry import LEFT_BROW, RIGHT_BROW
-from ...workspace.poses import to_camera
+from ..workspace.poses import to_camera
+from .face_geometry import LEFT_BROW, RIGHT_BROW
 
 EYE_CORNERS = np.array([33, 133, 362, 263])
 BROWS = np.concatenate([RIGHT_BROW, LEFT_BROW])

@@ -273,7 +273,8 @@ def _masks(
     """Where points may be, (H, W) uint8: on the upper face without eyes and brows; and on hair and ears about it."""
 
     def draw(polygon: np.ndarray, onto: np.ndarray, value: int) -> None:
-        cv2.fillPoly(onto, [(polygon - PIXEL_CENTRE).round().astype(np.int32)], value)
+        # Masks choose points to a pixel: rounding matters more than the half pixel of OpenCV.
+        cv2.fillPoly(onto, [polygon.round().astype(np.int32)], value)
 
     def widen(mask: np.ndarray, share: float) -> np.ndarray:
         reach = int(share * pupil_px) * 2 + 1

@@ -47,7 +47,7 @@ _FOURTH, _SECOND = 70.0, 6.0
 _SECOND_DIFFERENCE = np.array([1.0, -2.0, 1.0])
 
 
-def steady_path(poses: np.ndarray, known: np.ndarray, cuts: np.ndarray, trust: np.ndarray | None = None) -> np.ndarray:
+def smooth_poses(poses: np.ndarray, known: np.ndarray, cuts: np.ndarray, trust: np.ndarray | None = None) -> np.ndarray:
     """The most probable poses (N, 4, 4), given those measured one by one.
 
     Args:

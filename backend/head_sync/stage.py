@@ -15,12 +15,13 @@ from ..workspace.files import key_of, write_arrays
 from ..workspace.images import read_image
 from ..workspace.store import Workspace
 from ..workspace.subject import Subject
+from .cuts import find_cuts
 from .face_model import FaceModel
 from .face_model_file import read_face_model
 from .head_motion_tracker import expected_focal_px, track_head_motion
 from .head_points_tracker import track_head_points
 from .landmarks_stage import Landmarks
-from .stabilizer import SteadyMotion, find_cuts, stabilize
+from .stabilizer import StabilizedMotion, stabilize
 
 STAGE = "head_sync"
 VERSION = 6
@@ -111,7 +112,7 @@ def _track(
     keypoints: str,
     bundle_adjustment: str,
     reporter: Reporter,
-) -> SteadyMotion:
+) -> StabilizedMotion:
     """Poses from landmarks, then head points, then both adjusted together."""
     subject, detected = workspace.subject, landmarks.detected
     frames = len(detected)

@@ -29,6 +29,7 @@ from ...evaluation.tracking.measures import (
 from ...evaluation.tracking.stabilized_view import StabilizedView
 from ...head_sync import landmarks_stage
 from ...head_sync.bundle_adjustment import Prior, refine_points, residuals_px
+from ...head_sync.cuts import find_cuts
 from ...head_sync.face_geometry import RIGID
 from ...head_sync.head_motion_tracker import (
     SHAPE_SIGMA_M,
@@ -41,7 +42,7 @@ from ...head_sync.head_motion_tracker import (
 from ...head_sync.head_points_tracker import HeadPoints, track_head_points
 from ...head_sync.landmarks import TASK_FILE
 from ...head_sync.landmarks_stage import Landmarks
-from ...head_sync.stabilizer import find_cuts, stabilize
+from ...head_sync.stabilizer import stabilize
 from ...head_sync.stage import expected_focal, principal_px, read_grey
 from ...media import stage as media_stage
 from ...models import find
@@ -235,7 +236,7 @@ def by_all_methods(clip: Clip, keypoints: str = "corners") -> Iterator[Row]:
     with _Cost() as finding, threadpool_limits(1, "blas"):
         points = track_head_points(clip.grey, marks.points_px, motion, principal, keypoints)
     for name, options in (
-        ("+ bundle adjustment (Adam)", {"method": "adam", "steady": False}),
+        ("+ bundle adjustment (Adam)", {"method": "adam", "smooth": False}),
         ("+ bundle adjustment, path", {}),
     ):
         yield _stabilized(clip, motion, points, name, options, tracking, finding)

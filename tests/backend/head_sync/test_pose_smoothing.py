@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from backend.evaluation.tracking.measures import rotation_jitter_deg
-from backend.head_sync.pose_smoothing import steady_path
+from backend.head_sync.pose_smoothing import smooth_poses
 from backend.workspace.poses import bridge_poses, rotation_log, step_poses
 from tests.backend.made_up_head import make_motion
 
@@ -44,7 +44,7 @@ NOWHERE = np.zeros(FRAMES, bool)
 
 
 def test_shake_goes_and_a_nod_stays(truth, measured):
-    steady = steady_path(measured, EVERY, NOWHERE)
+    steady = smooth_poses(measured, EVERY, NOWHERE)
     assert rotation_jitter_deg(measured) > 3 * rotation_jitter_deg(truth)
     assert rotation_jitter_deg(steady) < 1.3 * rotation_jitter_deg(truth)
     assert error_deg(steady, truth).mean() < 0.6 * error_deg(measured, truth).mean()
@@ -53,7 +53,7 @@ def test_shake_goes_and_a_nod_stays(truth, measured):
 
 
 def test_nothing_lags(truth, measured):
-    own = np.diff(pitch_deg(steady_path(measured, EVERY, NOWHERE)))[1:-1]
+    own = np.diff(pitch_deg(smooth_poses(measured, EVERY, NOWHERE)))[1:-1]
     true = np.diff(pitch_deg(truth))
     agreement = [own @ true[1 + lag : len(true) - 1 + lag] for lag in (-1, 0, 1)]
     assert np.argmax(agreement) == 1
@@ -63,7 +63,7 @@ def test_nothing_lags(truth, measured):
 
 
 def test_a_path_without_noise_stays(truth):
-    steady = steady_path(truth, EVERY, NOWHERE)
+    steady = smooth_poses(truth, EVERY, NOWHERE)
     assert error_deg(steady, truth).max() < 0.05
 
 
@@ -74,16 +74,16 @@ def test_nothing_is_smoothed_across_a_cut(truth, measured):
     cuts[60] = True
     jumped, true = step_poses(measured, jump), step_poses(truth, jump)
     beside = slice(58, 62)
-    error = error_deg(steady_path(jumped, EVERY, cuts), true)[beside]
+    error = error_deg(smooth_poses(jumped, EVERY, cuts), true)[beside]
     assert error.max() < 0.3
-    assert error.max() < error_deg(steady_path(jumped, EVERY, NOWHERE), true)[beside].max()
+    assert error.max() < error_deg(smooth_poses(jumped, EVERY, NOWHERE), true)[beside].max()
 
 
 def test_short_gaps_follow_the_motion_and_long_ones_are_bridged(truth, measured):
     known = EVERY.copy()
     known[30:34] = known[180:220] = False
     spoilt = step_poses(measured, np.where(known, 0, 0.5)[:, None] * np.ones(6))
-    steady = steady_path(spoilt, known, NOWHERE)
+    steady = smooth_poses(spoilt, known, NOWHERE)
     assert error_deg(steady, truth)[30:34].max() < 0.6
     np.testing.assert_allclose(steady[180:220], bridge_poses(steady, known)[180:220])
 
@@ -93,10 +93,10 @@ def test_a_frame_of_little_trust_is_led_by_its_neighbours(truth, measured):
     astray[140] = step_poses(astray[140:141], np.array([[0.05, 0, 0, 0, 0, 0]]))[0]
     trust = np.ones(FRAMES)
     trust[140] = 0.001
-    assert error_deg(steady_path(astray, EVERY, NOWHERE, trust), truth)[140] < 0.3
-    assert error_deg(steady_path(astray, EVERY, NOWHERE), truth)[140] > 0.5
+    assert error_deg(smooth_poses(astray, EVERY, NOWHERE, trust), truth)[140] < 0.3
+    assert error_deg(smooth_poses(astray, EVERY, NOWHERE), truth)[140] > 0.5
 
 
 def test_pieces_of_a_few_frames_stay_as_they_are(measured):
     few = measured[:6]
-    np.testing.assert_array_equal(steady_path(few, EVERY[:6], NOWHERE[:6]), few)
+    np.testing.assert_array_equal(smooth_poses(few, EVERY[:6], NOWHERE[:6]), few)

@@ -14,7 +14,7 @@ from tests.backend import shape_check
 
 # Shapes in signatures are checked at each call. Before anything of these rooms is imported.
 plain = ("field", "plain", "rays", "render", "kernels.interface", "kernels.torch_kernel")  # not what Numba compiles
-checked = ["backend.workspace", *(f"backend.renderer.{name}" for name in plain)]
+checked = ["backend.head_sync", "backend.workspace", *(f"backend.renderer.{name}" for name in plain)]
 install_import_hook(checked, f"{shape_check.__name__}.checked")
 
 from tests.backend.made_up_head import MadeUp, make_face, make_motion, make_observed

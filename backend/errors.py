@@ -62,6 +62,10 @@ class ProtocolError(SyncTalkError):
     kind = "protocol"
 
 
+class UsageError(ProtocolError):
+    """Options that do not go together; the command line ends with status 2."""
+
+
 class Cancelled(SyncTalkError):
     """The user asked to stop. What was finished before stays and the next run goes on from it."""
 

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from .errors import Cancelled, ModelError, StorageError, storage_error
-from .progress import Reporter
 
 FOLDER_VARIABLE = "SYNCTALK_MODELS"
 _CHUNK = 1 << 18
@@ -238,22 +237,6 @@ def fetch(
     finally:
         temporary.unlink(missing_ok=True)
     return path
-
-
-def fetch_reported(name: str, reporter: Reporter, accept_licence: bool = False) -> Path:
-    """`fetch` that tells its progress to `reporter` and is cancelled by it."""
-
-    def report(done: int, total: int | None) -> None:
-        reporter.progress(f"fetch {name}", done, total or max(done, 1), "bytes")
-
-    def cancelled() -> bool:
-        try:
-            reporter.check_cancelled()
-        except Cancelled:
-            return True
-        return False
-
-    return fetch(name, report, cancelled, accept_licence)
 
 
 def describe() -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 A stage takes a `Reporter` and calls `reporter.progress(...)` as often as it likes; the reporter decides how often that
 is shown. Each call is also the place where a cancel request takes effect: it raises `Cancelled`, so a stage needs no
-code of its own for it beyond leaving its files whole.
+code for it beyond leaving its files complete.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, TextIO
 
 from .errors import Cancelled
 from .estimate import Estimator, History, user_history
@@ -40,9 +41,10 @@ class Reporter:
     Args:
         on_progress: called with a `Progress`, at most every `interval_s` seconds, and at a stage's start and end.
         on_log: called with (level, text), level one of "info", "warning".
-        on_preview: called with the path of a picture that shows the state of the work.
+        on_preview: called with the path of an image that shows the state of the work.
         cancelled: polled at every progress call; True raises `Cancelled`.
         history: what stages took before on this computer; of this job alone when None.
+        ask: puts a question to a user at a terminal and returns the answer; None where nobody can be asked.
     """
 
     def __init__(
@@ -53,13 +55,15 @@ class Reporter:
         cancelled: Callable[[], bool] | None = None,
         interval_s: float = 0.2,
         history: History | None = None,
+        ask: Callable[[str], str] | None = None,
     ) -> None:
         self._on_progress = on_progress
         self._on_log = on_log
         self._on_preview = on_preview
         self._cancelled = cancelled
+        self.ask = ask
         self.warnings: list[str] = []
-        """Every warning told so far."""
+        """All warnings so far."""
         self._interval_s = interval_s
         self._stage = ""
         self._started = 0.0
@@ -95,21 +99,21 @@ class Reporter:
         """Raise `Cancelled` when the user asked to stop; for loops that have no progress to report."""
         if self._cancelled is not None and self._cancelled():
             during = f" during {stage or self._stage}" if stage or self._stage else ""
-            raise Cancelled(f"Cancelled{during}: run the same command again to go on from here.")
+            raise Cancelled(f"Cancelled{during}: run the same command again to resume from here.")
 
     def info(self, text: str) -> None:
-        """Tell the user something worth knowing."""
+        """Report something worth knowing."""
         if self._on_log:
             self._on_log("info", text)
 
     def warning(self, text: str) -> None:
-        """Tell the user what may spoil the result, and what to do about it."""
+        """Warn of what may spoil the result, and say what to do about it."""
         self.warnings.append(text)
         if self._on_log:
             self._on_log("warning", text)
 
     def preview(self, path: str) -> None:
-        """Show a picture of the state of the work (a finished file; the reporter does not delete it)."""
+        """Show an image of the state of the work (a finished file; the reporter does not delete it)."""
         if self._on_preview:
             self._on_preview(path)
 
@@ -124,51 +128,58 @@ def format_duration(seconds: float) -> str:
     return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
 
 
-def terminal_reporter(stream=None, cancelled: Callable[[], bool] | None = None) -> Reporter:
-    """A reporter that draws one tqdm bar a stage on a terminal, and a line a stage elsewhere (a log file, CI)."""
-    from tqdm import tqdm
+def terminal_reporter(stream: TextIO | None = None, cancelled: Callable[[], bool] | None = None) -> Reporter:
+    """A reporter that draws a bar a stage on a terminal, and a line a stage elsewhere (a log file, CI)."""
+    shown = _Terminal(stream or sys.stderr)
+    ask = shown.ask if sys.stdin is not None and sys.stdin.isatty() else None
+    return Reporter(shown.on_progress, shown.on_log, cancelled=cancelled, history=user_history(), ask=ask)
 
-    stream = stream or sys.stderr
-    bar: list[tqdm] = []
-    is_terminal = hasattr(stream, "isatty") and stream.isatty()
-    last_line = [""]
 
-    def close() -> None:
-        if bar:
-            bar.pop().close()
+class _Terminal:
+    """Progress on a stream, by tqdm; a line a stage where the stream is no terminal, or tqdm is not installed."""
 
-    def on_progress(event: Progress) -> None:
-        if not is_terminal:
-            if event.done >= event.total and last_line[0] != event.stage:
-                last_line[0] = event.stage
-                print(
-                    f"{event.stage}: {event.message or 'done'} ({format_duration(event.elapsed_s)})",
-                    file=stream,
-                    flush=True,
-                )
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._bar: Any = None
+        self._ended = ""
+
+    def on_progress(self, event: Progress) -> None:
+        tqdm = _tqdm() if self._stream.isatty() else None
+        if tqdm is None:
+            if event.done >= event.total and self._ended != event.stage:
+                self._ended = event.stage
+                text = f"{event.stage}: {event.message or 'done'} ({format_duration(event.elapsed_s)})"
+                print(text, file=self._stream, flush=True)
             return
-        if not bar or bar[0].desc != event.stage:
-            close()
-            bar.append(
-                tqdm(
-                    total=event.total,
-                    desc=event.stage,
-                    unit=f" {event.unit}",
-                    file=stream,
-                    leave=True,
-                    dynamic_ncols=True,
-                    # Without tqdm's own time left: it is that of the stage, by its mean pace.
-                    bar_format="{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f}{unit} [{elapsed}{postfix}]",
-                )
-            )
-        bar[0].n, bar[0].total = event.done, event.total
-        left = [] if event.eta_s is None else [f"{format_duration(event.eta_s)} left"]
-        bar[0].set_postfix_str(", ".join([*left, *filter(None, [event.message])]), refresh=True)
+        if self._bar is None or self._bar.desc != event.stage:
+            self._close()
+            # Without tqdm's own time left: it is that of the stage, by its mean pace.
+            shape = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f}{unit} [{elapsed}{postfix}]"
+            named = {"desc": str(event.stage), "unit": f" {event.unit}", "bar_format": shape}
+            self._bar = tqdm(total=event.total, file=self._stream, dynamic_ncols=True, **named)
+        self._bar.n, self._bar.total = event.done, event.total
+        left = "" if event.eta_s is None else f"{format_duration(event.eta_s)} left"
+        self._bar.set_postfix_str(", ".join(filter(None, [left, event.message])), refresh=True)
         if event.done >= event.total:
-            close()
+            self._close()
 
-    def on_log(level: str, text: str) -> None:
-        close()
-        print(text if level == "info" else f"{level.capitalize()}: {text}", file=stream, flush=True)
+    def on_log(self, level: str, text: str) -> None:
+        self._close()
+        print(text if level == "info" else f"{level.capitalize()}: {text}", file=self._stream, flush=True)
 
-    return Reporter(on_progress, on_log, cancelled=cancelled, history=user_history())
+    def ask(self, question: str) -> str:
+        self.on_log("info", question)
+        return input("> ").strip()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def _tqdm() -> Any:
+    try:
+        from tqdm import tqdm
+    except ImportError:  # `python3 install models` runs before anything is installed
+        return None
+    return tqdm

@@ -7,6 +7,7 @@ to stdout: stdout carries messages alone.
 
 from __future__ import annotations
 
+import enum
 import json
 from typing import Any
 
@@ -42,6 +43,31 @@ MOUTH_NAMES: tuple[str, ...] = tuple(
     name for name in BLENDSHAPE_NAMES if name.startswith(("jaw", "mouth")) or name in ("cheekPuff", "tongueOut")
 )
 """The blendshapes that speech drives."""
+
+
+class Stage(str, enum.Enum):
+    """What a job does, as `progress` notifications carry it; benchmarks and research have their own texts."""
+
+    MEDIA = "media"
+    LANDMARKS = "landmarks"
+    HEAD_SYNC = "head_sync"
+    FACE_SYNC = "face_sync"
+    PORTRAIT_SYNC = "portrait_sync"
+    FOOTAGE = "footage"
+    LOADING = "loading frames"
+    VISUAL_HULL = "building the visual hull"
+    FOCAL_LENGTH = "choosing the focal length"
+    KERNELS = "preparing the kernels"
+    TRAINING = "training"
+    POSES = "refining poses"
+    SAVING = "saving the head"
+    READINESS = "measuring mouth and eyes"
+    SPEAK = "speak"
+    RENDERER = "preparing the renderer"
+    RENDERING = "rendering"
+    COMPARING = "rendering frames to compare"
+
+    __str__ = str.__str__
 
 
 class MessageError(ValueError):

@@ -126,16 +126,17 @@ def _backend(options: argparse.Namespace) -> int:
 
 
 def _models_arguments(parser: argparse.ArgumentParser) -> None:
-    _models_command().add_arguments(parser)
+    cli, commands = _backend_cli(), import_module("backend.commands")
+    cli.add_verbs(parser, commands.VERBS["models"].verbs, sys.argv)
 
 
 def _models(options: argparse.Namespace) -> int:
-    return _models_command().run(options)
+    return _backend_cli().run(options)
 
 
-def _models_command() -> ModuleType:
-    """The backend's own verb. Named at run time, for in the extension `install` and `backend` have other full names."""
-    return import_module("backend.models_command")
+def _backend_cli() -> ModuleType:
+    """The backend's command line. By its name at run time: in the extension the packages have other full names."""
+    return import_module("backend.cli")
 
 
 def _extension(options: argparse.Namespace) -> int:

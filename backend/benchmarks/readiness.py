@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from .. import pipeline
+from ..commands import measure, speak
+from ..commands.option import option
 from ..evaluation.landmarks import lip_reader
 from ..evaluation.response import motion_range
 from ..face_sync.speech import MOUTH_INDEX
-from ..performance import Animation
 from ..portrait_sync.blend import over
-from ..progress import Reporter, terminal_reporter
+from ..progress import Reporter
 from ..protocol import BLENDSHAPE_NAMES
 from ..renderer.render import Renderer
 from ..training import checkpoints
@@ -26,34 +26,31 @@ from ..workspace.arrays import correlation, ridge
 from ..workspace.landmarks import eye_opening, lip_opening
 from ..workspace.store import Workspace
 
-HELP = "readiness: a head's grades against new speech and the blink sliders, rendered and tracked again"
 SIZE, EVERY, POSES = 256, 5, 6
 """Side of the frames in pixels; every fifth frame of the speech; poses in which the sliders are moved."""
 RIDGE = 1e-2
 _BLINK = [BLENDSHAPE_NAMES.index(name) for name in ("eyeBlinkLeft", "eyeBlinkRight")]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the benchmark's arguments on `parser`."""
-    parser.add_argument(
-        "--workspace", type=Path, nargs="+", required=True, help="trained heads; each is measured again"
-    )
-    parser.add_argument("--audio", type=Path, required=True, help="new speech")
+@dataclass(frozen=True)
+class Options:
+    workspace: tuple[Path, ...] = option("trained heads; each is measured again", nargs="+")
+    audio: Path = option("new speech")
 
 
-def run(args: argparse.Namespace) -> dict[str, Any]:
+def run(options: Options, reporter: Reporter) -> dict[str, Any]:
     """The figures of docs/benchmarks.md."""
-    return {"heads": [_head(Workspace.open(root), args.audio) for root in args.workspace]}
+    return {"heads": [_head(Workspace.open(root), options.audio, reporter) for root in options.workspace]}
 
 
-def _head(workspace: Workspace, audio: Path) -> dict[str, Any]:
-    graded = pipeline.measure(workspace.root, terminal_reporter())
+def _head(workspace: Workspace, audio: Path, reporter: Reporter) -> dict[str, Any]:
+    graded = measure.run(measure.Options(workspace=workspace.root), reporter).readiness
     checkpoint, tracking = checkpoints.load_for_rendering(workspace), Tracking.read(workspace)
     renderer = Renderer(checkpoint.field())
     with tempfile.TemporaryDirectory() as folder:
-        spoken = pipeline.speak(workspace.root, audio, Reporter(), out=Path(folder))
-        animation = Animation.read(Path(spoken["animation"]), workspace)
-        conditions = animation.conditions(workspace, checkpoint.lips)
+        spoken = speak.run(speak.Options(workspace=workspace.root, audio=audio, out=Path(folder)), Reporter())
+        animation = workspace.animation(spoken.animation)
+        conditions = checkpoint.lips.animation_conditions(workspace, animation)
     frames = np.arange(0, len(conditions), EVERY)
     asked = _openings_asked_for(tracking, animation.blendshapes[frames])
     camera = animation.camera.scaled(SIZE, SIZE)

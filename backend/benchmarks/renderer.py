@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import os
@@ -10,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from .. import pipeline
-from ..progress import Reporter, terminal_reporter
+from ..commands import train
+from ..commands.option import option
+from ..progress import Reporter
 from ..renderer import plain
 from ..renderer.field import Field
 from ..renderer.kernels import Kernel, get_kernel
@@ -33,31 +34,31 @@ from . import subject
 from .cold_start import cold_starts
 from .frame_parts import median_ms, parts_of_a_frame
 
-HELP = "renderer: milliseconds a frame by kernel and part, beside plain PyTorch and the machine's own rate"
 SIZES = (256, 512, 1024)
 FRAMES = 6
 """Held-out frames that are drawn, three times each; figures are medians."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the benchmark's arguments on `parser`."""
-    parser.add_argument("--workspace", type=Path, help="a workspace with a trained head")
-    parser.add_argument("--clip", default="sample", help="without one: a video, or sample, to train on (%(default)s)")
-    parser.add_argument("--steps", type=int, default=1500, help="of that training (%(default)s)")
-    parser.add_argument("--work", type=Path, help="keep what is made of the clip here for the next run")
-    parser.add_argument("--no-start", action="store_true", help="leave out the cold starts")
+@dataclass(frozen=True)
+class Options:
+    workspace: Path | None = option("a workspace with a trained head", None)
+    clip: str = option("without one: a video, or sample, to train on", "sample")
+    steps: int = option("of that training", 1500)
+    work: Path | None = option("keep what is made of the clip here for the next run", None)
+    no_start: bool = option("leave out the cold starts", False)
 
 
-def run(args: argparse.Namespace) -> dict[str, Any]:
+def run(options: Options, reporter: Reporter) -> dict[str, Any]:
     """The figures of docs/benchmarks.md; milliseconds."""
-    reporter = terminal_reporter()
     with contextlib.ExitStack() as stack:
-        work = args.work or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        work = options.work or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         workspace = (
-            Workspace.open(args.workspace) if args.workspace else _trained(args.clip, work, args.steps, reporter)
+            Workspace.open(options.workspace)
+            if options.workspace
+            else _trained(options.clip, work, options.steps, reporter)
         )
         result = _measure(workspace, reporter)
-        if not args.no_start:
+        if not options.no_start:
             result["start"] = cold_starts(workspace)
     return result
 
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 def _trained(clip: str, work: Path, steps: int, reporter: Reporter) -> Workspace:
     workspace = subject.processed(clip, work, reporter)
     if checkpoints.newest_path(workspace) is None:
-        pipeline.train(workspace.root, "preview", None, reporter, steps=steps)
+        train.run(train.Options(workspace=workspace.root, steps=steps), reporter)
     return workspace
 
 

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import torch
 
-from .. import pipeline
 from ..actor import SAMPLE
-from ..options import ProcessOptions
+from ..commands import process
 from ..progress import Reporter
 from ..workspace.files import read_arrays, write_arrays
 from ..workspace.store import Workspace
@@ -31,17 +30,17 @@ def processed(clip: str, work: Path, reporter: Reporter) -> Workspace:
     """The workspace of a clip (a path, or `sample`) in `work`; an existing one resumes."""
     source = SAMPLE / "speaker.mp4" if clip == "sample" else Path(clip)
     root = work / ("sample" if clip == "sample" else source.stem)
-    return pipeline.process(root, ProcessOptions(video=source), reporter, consent_by=CONSENT)
+    process.run(process.Options(video=source, workspace=root, consent=CONSENT), reporter)
+    return Workspace.open(root)
 
 
 def tracked(clip: str, work: Path, reporter: Reporter) -> Workspace:
     """As `processed`, without plates and mattes: enough for lips and faces."""
     source = SAMPLE / "speaker.mp4" if clip == "sample" else Path(clip)
     root = work / ("sample" if clip == "sample" else source.stem)
-    workspace = Workspace.create(root)
     for stage in STAGES[: STAGES.index("face_sync") + 1]:
-        workspace = pipeline.process(root, ProcessOptions(video=source), reporter, only=stage)
-    return workspace
+        process.run(process.Options(video=source, workspace=root, stage=stage), reporter)
+    return Workspace.open(root)
 
 
 def copied(workspace: Workspace, root: Path) -> Workspace:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import subprocess
@@ -10,53 +9,55 @@ import sys
 import tempfile
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
 
-from .. import performance
+from ..commands.option import option
 from ..errors import SyncTalkError
+from ..evaluation import reenactment
 from ..evaluation.evaluate import evaluate
-from ..progress import Reporter, terminal_reporter
+from ..progress import Reporter
 from ..workspace.store import Workspace
 from . import subject
 
-HELP = "training: held-out PSNR by minutes, steps per second, memory, cost by length, gap with and without gates"
 COST_STEPS = 1200
 TRAIN_FRAMES = 60
 """Training frames, spread over the clip, for the gap to the test frames."""
 WITHOUT_GATES = ("gated=false", "blendshape_noise=0")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the benchmark's arguments on `parser`."""
-    parser.add_argument("--clip", default="sample", help="a video, or sample (%(default)s)")
-    parser.add_argument("--workspace", type=Path, help="its processed workspace, instead; it is not changed")
-    parser.add_argument("--preset", default="preview")
-    parser.add_argument("--minutes", nargs="*", type=float, default=[0.5, 1, 2, 5, 10], help="a training each")
-    parser.add_argument("--seconds", nargs="*", type=float, default=[], help="cost of the clip repeated to this length")
-    parser.add_argument("--without-gates", action="store_true", help="each training without gated conditions as well")
-    parser.add_argument("--size", type=int, default=256, help="side of the frames compared (%(default)s)")
-    parser.add_argument("--work", type=Path, help="keep the clip's frames here for the next run")
+@dataclass(frozen=True)
+class Options:
+    clip: str = option("a video, or sample", "sample")
+    workspace: Path | None = option("its processed workspace, instead; it is not changed", None)
+    preset: str = option("of the trainings", "preview")
+    minutes: tuple[float, ...] = option("a training each", (0.5, 1.0, 2.0, 5.0, 10.0), nargs="*")
+    seconds: tuple[float, ...] = option("cost of the clip repeated to this length", (), nargs="*")
+    without_gates: bool = option("each training without gated conditions as well", False)
+    size: int = option("side of the frames compared, pixels", 256)
+    work: Path | None = option("keep the clip's frames here for the next run", None)
 
 
-def run(args: argparse.Namespace) -> dict[str, Any]:
+def run(options: Options, reporter: Reporter) -> dict[str, Any]:
     """The figures of docs/benchmarks.md."""
-    reporter = terminal_reporter()
     with contextlib.ExitStack() as stack:
-        work = args.work or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        work = options.work or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         work.mkdir(parents=True, exist_ok=True)
-        source = Workspace.open(args.workspace) if args.workspace else subject.processed(args.clip, work, reporter)
-        recipes = {"gated": ()} | ({"without gates": WITHOUT_GATES} if args.without_gates else {})
+        source = (
+            Workspace.open(options.workspace) if options.workspace else subject.processed(options.clip, work, reporter)
+        )
+        recipes = {"gated": ()} | ({"without gates": WITHOUT_GATES} if options.without_gates else {})
         trainings = [
-            _training(source, work / "run", args.preset, minutes, changes, args.size) | {"recipe": name}
-            for minutes in args.minutes
+            _training(source, work / "run", options.preset, minutes, changes, options.size) | {"recipe": name}
+            for minutes in options.minutes
             for name, changes in recipes.items()
         ]
-        costs = [_cost(source, work / "run", args.preset, seconds) for seconds in args.seconds]
-    return {"machine": subject.machine(), "clip": source.root.name, "preset": args.preset} | {
+        costs = [_cost(source, work / "run", options.preset, seconds) for seconds in options.seconds]
+    return {"machine": subject.machine(), "clip": source.root.name, "preset": options.preset} | {
         "trainings": trainings,
         "costs": costs,
     }
@@ -68,9 +69,9 @@ def _training(
     workspace = subject.copied(source, root)
     arguments = ["--preset", preset, "--minutes", str(minutes), *(f"--set={change}" for change in changes)]
     result = _train(workspace, arguments)
-    evaluation = evaluate(performance.held_out(workspace, size, Reporter()))
+    evaluation = evaluate(reenactment.test_frames(workspace, size, Reporter()))
     figures = evaluation.figures
-    trained = performance.driven_by_itself(workspace, size, Reporter(), _training_frames(workspace))
+    trained = reenactment.self_reenactment(workspace, size, Reporter(), _training_frames(workspace))
     gap = evaluate(trained).figures["psnr_head"] - figures["psnr_head"]
     kept = ("psnr_head", "psnr", "psnr_mouth", "psnr_edge", "ssim", "ms_ssim", "lmd_px", "lip_correlation", "lip_range")
     return {"minutes": minutes, **result, **{name: figures[name] for name in kept}, "gap": round(gap, 3)}

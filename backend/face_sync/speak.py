@@ -12,7 +12,7 @@ from ..errors import FaceError, SyncTalkError
 from ..media.audio import RATE, convert_speech, sound_blocks, workspace_audio, write_wav
 from ..media.guard import guarded, guarded_items
 from ..progress import Reporter
-from ..protocol import BLENDSHAPE_NAMES
+from ..protocol import BLENDSHAPE_NAMES, Stage
 from ..workspace.files import read_arrays, write_arrays
 from ..workspace.intervals import intervals
 from ..workspace.store import Workspace
@@ -20,7 +20,7 @@ from ..workspace.subject import FPS
 from . import speech
 from .audio_features import FrameFeatures
 
-STAGE = "speak"
+STAGE = Stage.SPEAK
 AUDIO_RATE = 48000
 TURN_WINDOW_S = 2.0
 """How far from the ends of the footage playback may reverse, to find a moment at which the head is still."""

@@ -7,7 +7,7 @@ import numpy as np
 from ..media.audio import read_audio
 from ..media.audio_timeline import offsets_ms
 from ..progress import Reporter
-from ..protocol import BLENDSHAPE_NAMES
+from ..protocol import BLENDSHAPE_NAMES, Stage
 from ..workspace.files import key_of, read_arrays, write_arrays
 from ..workspace.store import Workspace
 from ..workspace.subject import AudioPiece, Subject
@@ -18,7 +18,7 @@ from .dead_audio import heard_frames
 from .encoders.speech_encoder import weights_digest
 from .lip_measures import lip_measures
 
-STAGE = "face_sync"
+STAGE = Stage.FACE_SYNC
 VERSION = 7
 """Part of the stage's key; increased when results change."""
 

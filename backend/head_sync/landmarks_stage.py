@@ -13,13 +13,13 @@ import numpy as np
 
 from ..errors import FaceError, SyncTalkError, WorkspaceError
 from ..progress import Reporter
-from ..protocol import BLENDSHAPE_NAMES
+from ..protocol import BLENDSHAPE_NAMES, Stage
 from ..workspace.files import key_of, read_arrays, write_arrays
 from ..workspace.intervals import intervals
 from ..workspace.store import Workspace
 from .landmarks import LANDMARKS, Face, FaceLandmarker, choose_face, landmarker_source, open_landmarker
 
-STAGE = "landmarks"
+STAGE = Stage.LANDMARKS
 VERSION = 2
 SAVE_EVERY = 200
 """Frames between two saves of the work so far: what a kill may cost, about two seconds of work."""

@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits
 from ..errors import FaceError, MediaError, ModelError
 from ..media.guard import guarded
 from ..progress import Reporter
+from ..protocol import Stage
 from ..workspace.files import key_of, write_arrays
 from ..workspace.images import read_image
 from ..workspace.store import Workspace
@@ -23,7 +24,7 @@ from .head_points_tracker import track_head_points
 from .landmarks_stage import Landmarks
 from .stabilizer import StabilizedMotion, stabilize
 
-STAGE = "head_sync"
+STAGE = Stage.HEAD_SYNC
 VERSION = 6
 TRACKING_SHARE = 0.8
 """Of the stage's progress; the rest is that of its report (`evaluation/tracking/report.py`)."""

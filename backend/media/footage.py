@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..errors import MediaError
 from ..progress import Reporter
+from ..protocol import Stage
 from ..workspace.files import write_json
 from ..workspace.images import write_image
 from ..workspace.store import Workspace
@@ -73,7 +74,7 @@ def write_pictures(
             break
         write_image(paths[index], picture)
         written = index + 1
-        reporter.progress("footage", written, len(paths))
+        reporter.progress(Stage.FOOTAGE, written, len(paths))
     return written
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import AudioError, MediaError, WorkspaceError
 from ..progress import Reporter
+from ..protocol import Stage
 from ..workspace.files import key_of, sha256_of
 from ..workspace.images import write_image
 from ..workspace.store import Workspace
@@ -25,7 +26,7 @@ from .face_size import report_face_size
 from .frame_checks import corrections_of, first_corrections, report_frames
 from .source import check_file
 
-STAGE = "media"
+STAGE = Stage.MEDIA
 VERSION = 2
 """Raise it when the code's result changes: workspaces made before are then made again."""
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import WorkspaceError
 from ..progress import Reporter
+from ..protocol import Stage
 from ..workspace.files import key_of, read_arrays, write_arrays
 from ..workspace.images import read_image, write_image
 from ..workspace.store import Workspace
@@ -23,7 +24,7 @@ from .head_region import ear_lobes_px, smooth_landmarks
 from .learn import learn_clip
 from .segmenter import PersonSegmenter, probability_of
 
-STAGE = "portrait_sync"
+STAGE = Stage.PORTRAIT_SYNC
 BACKGROUND_SHARE = 0.05
 """Of the stage's progress, for the model of the clip."""
 VERSION = 2  # of the algorithm: raise it when results change, and workspaces become stale

@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..errors import WorkspaceError
 from ..face_sync.audio_features import FrameFeatures
 from ..face_sync.encoders import open_encoder
 from ..face_sync.encoders.speech_encoder import encode
 from ..face_sync.speech import SpeechModel
 from ..media.audio import sound_blocks
+from ..media.guard import guarded_items
+from ..workspace.animation import Animation
 from ..workspace.store import Workspace
 
 SHAPE, ADAPTED = "shape", "adapted"
@@ -58,13 +61,23 @@ class LipSource:
             return blendshapes
         return self._beside(blendshapes, _clip_features(workspace, self.name))
 
-    def conditions(
-        self, workspace: Workspace, blendshapes: np.ndarray, audio: Iterable[np.ndarray], offset_ms: float
-    ) -> np.ndarray:
-        """(N, 52 + inputs) float32 of N frames that speak other audio: blocks of 16 kHz mono, `offset_ms` late."""
+    def animation_conditions(self, workspace: Workspace, animation: Animation) -> np.ndarray:
+        """(N, 52 + inputs) float32 of an animation's N frames.
+
+        Raises:
+            WorkspaceError: the lips follow audio, and the animation has none.
+        """
         if self.name == SHAPE:
-            return blendshapes
-        return self._beside(blendshapes, _features(workspace, self.name, audio, len(blendshapes), offset_ms))
+            return animation.blendshapes
+        path = animation.audio
+        if path is None or not path.exists():
+            raise WorkspaceError(
+                "The lips of this head follow audio alone, and the animation names none: render it with --audio, or train "
+                "the head with lips=shape."
+            )
+        audio = guarded_items(sound_blocks, path, about=path)
+        features = _features(workspace, self.name, audio, animation.frames, animation.audio_offset_ms)
+        return self._beside(animation.blendshapes, features)
 
     def _beside(self, blendshapes: np.ndarray, features: np.ndarray) -> np.ndarray:
         standard = (features - np.float32(self.mean)) / np.float32(self.scale)

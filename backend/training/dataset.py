@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import WorkspaceError
 from ..portrait_sync.foreground import foreground_colour
 from ..progress import Reporter
-from ..protocol import BLENDSHAPE_NAMES
+from ..protocol import BLENDSHAPE_NAMES, Stage
 from ..workspace.camera import Camera
 from ..workspace.files import read_arrays
 from ..workspace.store import Workspace
@@ -196,7 +196,7 @@ class FramePool:
         self._next = (step // EXCHANGE_STEPS) % len(self._order)
         for done in range(1, first + 1):
             self._take()
-            reporter.progress("loading frames", done, first)
+            reporter.progress(Stage.LOADING, done, first)
         if not any((frame.alpha > 2).any() for frame in self.held):
             raise WorkspaceError(
                 f"{self._workspace.root}: the head mattes are empty: run process on this workspace again."

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..protocol import Stage
+
 if TYPE_CHECKING:
     from .train import Trainer
 
@@ -31,7 +33,7 @@ def choose_focal(trainer: Trainer) -> None:
         for step in range(STEPS):
             trainer.train_step()
             done = number * STEPS + step + 1
-            trainer.reporter.progress("choosing the focal length", done, len(factors) * STEPS, "steps")
+            trainer.reporter.progress(Stage.FOCAL_LENGTH, done, len(factors) * STEPS, "steps")
         trainer.evaluate(0.0)
         psnr[factor] = trainer.psnr
     best = max(psnr, key=lambda factor: psnr[factor])

@@ -22,7 +22,7 @@ from ..face_sync.speech import MOUTH_INDEX
 from ..head_sync.landmarks import landmarker_source
 from ..portrait_sync.blend import over
 from ..progress import Reporter
-from ..protocol import BLENDSHAPE_NAMES
+from ..protocol import BLENDSHAPE_NAMES, Stage
 from ..renderer.field import UPPER_FACE
 from ..renderer.render import Renderer
 from ..workspace.files import read_arrays, write_json
@@ -37,7 +37,6 @@ FRAMES, BASES = 32, 4
 """Motions asked for, and poses in which they are rendered; in each pose also with the blink sliders at 0 and at 1."""
 SIZE = 256
 """Side of the rendered frames, pixels: gains read at 512 differ by 0.03 at most and cost three times as much."""
-STAGE = "measuring mouth and eyes"
 
 _FILE = "readiness.json"
 RENDERED = FRAMES + 2 * BASES
@@ -124,7 +123,7 @@ def measure(workspace: Workspace, reporter: Reporter) -> Readiness | None:
     except ModelError as error:
         reporter.warning(f"Whether mouth and eyes of the head move could not be measured: {error}")
         return None
-    reporter.progress(STAGE, RENDERED, RENDERED)
+    reporter.progress(Stage.READINESS, RENDERED, RENDERED)
     rendered, sliders = rendered[:FRAMES], rendered[FRAMES:]
     clip = tracking.landmarks_px[tracking.valid]
     blink_range = motion_range(eye_opening(clip))
@@ -179,7 +178,7 @@ def _rendered(
             conditions[_BLINK_INDEX] = slider
             asked.append((pose, conditions))
     for done, (pose, conditions) in enumerate(asked):
-        reporter.progress(STAGE, done, RENDERED)
+        reporter.progress(Stage.READINESS, done, RENDERED)
         rgba = renderer.render(camera, tracking.head_to_camera[pose], conditions).rgba
         yield over(rgba, _resized(workspace.read_plate(pose)))
 

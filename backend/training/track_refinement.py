@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..protocol import Stage
 from ..renderer.render import Renderer
 from .dataset import read_frame
 from .pose_refinement import Refined, focal_step, refine_pose
@@ -42,7 +43,7 @@ def refine_track(trainer: Trainer) -> bool:
         if done == TRIAL_FRAMES and trainer.limit_steps is None and needed_s > MAX_TIME_SHARE * trainer.limit_s:
             trainer.reporter.info("Poses are not refined: that would take too much of so short a training.")
             return False
-        trainer.reporter.progress("refining poses", done, len(frames))
+        trainer.reporter.progress(Stage.POSES, done, len(frames))
     change = float(np.exp(np.clip(focal_step(refined, FOCAL_SIGMA), -FOCAL_SIGMA, FOCAL_SIGMA)))
     poses[frames, 2, 3] *= change
     trainer.poses = poses

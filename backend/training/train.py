@@ -11,6 +11,7 @@ import torch
 
 from ..errors import ConsentError
 from ..progress import Reporter, format_duration
+from ..protocol import Stage
 from ..renderer.kernels import get_kernel
 from ..renderer.render import Renderer
 from ..workspace.files import key_of, read_arrays, write_arrays
@@ -27,9 +28,6 @@ from .presets import Preset
 from .recovery import Diverged, recover
 from .schedule import ANNEAL, CHECKPOINT_SECONDS, EvaluationTimer, rate_decay
 from .track_refinement import refine_track
-
-PREPARING, SAVING = "preparing the kernels", "saving the head"
-HULL = "building the visual hull"
 
 
 @dataclass
@@ -144,13 +142,13 @@ class Trainer:
         """An untrained field, in place of all checkpoints."""
         for old in self.workspace.checkpoints.glob("*"):
             old.unlink()
-        self.reporter.progress(HULL, 0, 1, "hulls")
+        self.reporter.progress(Stage.VISUAL_HULL, 0, 1, "hulls")
         centre = self.tracking.blendshapes[self.training_frames].mean(0)
         face = self.tracking.face_head_m
         field, hull = initial_field(self.pool, self.poses, self.camera, face, centre, self.lips.inputs, self.preset)
         self.field = field.to(self.device)
         self.occupancy = Occupancy(hull.to(self.device))
-        self.reporter.progress(HULL, 1, 1, "hulls")
+        self.reporter.progress(Stage.VISUAL_HULL, 1, 1, "hulls")
         self._make_optimiser()
         self.reseed()
 
@@ -265,11 +263,11 @@ class Trainer:
             if self.step % 10 == 0 and self.share < 1:
                 self._report_progress()
         self._report_progress()
-        self.reporter.progress(SAVING, 0, 1, "heads")
+        self.reporter.progress(Stage.SAVING, 0, 1, "heads")
         self.evaluate(timer.steps_per_s(self.step))
         self.complete = True
         path = self.save()
-        self.reporter.progress(SAVING, 1, 1, "heads")
+        self.reporter.progress(Stage.SAVING, 1, 1, "heads")
         return TrainResult(self.step, self.elapsed_s / 60, self.psnr, path)
 
     def _start_clock(self) -> None:
@@ -284,21 +282,21 @@ class Trainer:
             message += f", PSNR {self.psnr:.1f} dB"
         message += self.monitor.pace(self.step, time.monotonic())
         limit, unit = (self.limit_s, "s") if self.limit_steps is None else (self.limit_steps, "steps")
-        self.reporter.progress("training", min(self.share, 1) * limit, limit, unit, message)
+        self.reporter.progress(Stage.TRAINING, min(self.share, 1) * limit, limit, unit, message)
 
     def _prepare(self) -> None:
         """Compile the kernels before the clock starts: the first time on a computer takes half a minute.
 
         The gradients of this step are discarded.
         """
-        self.reporter.progress(PREPARING, 0, 1, "kernels", "the first time on a computer takes half a minute")
+        self.reporter.progress(Stage.KERNELS, 0, 1, "kernels", "the first time on a computer takes half a minute")
         self._batch_loss().loss.backward()
         self.optimiser.zero_grad(set_to_none=True)
         frame = self.training_frames[0]
         Renderer(self.field, self.kernel).render(self.camera, self.poses[frame], self.conditions[frame])
         self.field.train()
         self.reseed()
-        self.reporter.progress(PREPARING, 1, 1, "kernels")
+        self.reporter.progress(Stage.KERNELS, 1, 1, "kernels")
 
     def _set_rates(self, share: float) -> None:
         decay = rate_decay(share) * self.rate_scale

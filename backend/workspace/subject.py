@@ -10,13 +10,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import WorkspaceError
+from ..protocol import Stage
 
 FORMAT = 1
 FPS = 25.0
 ALPHA_BACKGROUND = 128
 """Grey, 8 bits, behind a person whom the clip's own alpha cuts out: as far from dark hair as from fair, without a hue
 that would shine through it."""
-STAGES = ("media", "landmarks", "head_sync", "face_sync", "portrait_sync")
+STAGES: tuple[str, ...] = (
+    Stage.MEDIA.value,
+    Stage.LANDMARKS.value,
+    Stage.HEAD_SYNC.value,
+    Stage.FACE_SYNC.value,
+    Stage.PORTRAIT_SYNC.value,
+)
 
 
 @dataclass(frozen=True)

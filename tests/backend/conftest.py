@@ -56,12 +56,12 @@ def processed_once(short_clip: Path, made_once: MadeOnce) -> Path:
     """A processed workspace that tests must not change."""
 
     def fill(folder: Path) -> None:
-        from backend import pipeline
-        from backend.options import ProcessOptions
+        from backend.commands import process
         from backend.progress import Reporter
 
-        options = ProcessOptions(video=short_clip)
-        pipeline.process(folder / "speaker", options, Reporter(), consent_by="nobody: a synthetic speaker")
+        consent = "nobody: a synthetic speaker"
+        options = process.Options(video=short_clip, workspace=folder / "speaker", consent=consent)
+        process.run(options, Reporter())
 
     return made_once("processed", fill) / "speaker"
 
@@ -71,11 +71,11 @@ def trained_once(processed_once: Path, made_once: MadeOnce) -> Path:
     """A workspace with a head trained for a few seconds; tests must not change it."""
 
     def fill(folder: Path) -> None:
-        from backend import pipeline
+        from backend.commands import train
         from backend.progress import Reporter
 
         shutil.copytree(processed_once, folder / "speaker")
-        pipeline.train(folder / "speaker", "preview", None, Reporter(), steps=350)
+        train.run(train.Options(workspace=folder / "speaker", steps=350), Reporter())
 
     return made_once("trained", fill) / "speaker"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import threading
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from backend import errors, models, models_command
+from backend import cli, errors, models
 
 CONTENT = b"weights" * 100_000
 
@@ -161,14 +160,12 @@ def test_every_record_is_complete():
 
 
 def test_the_verb_speaks_json(model, capsys):
-    parser = argparse.ArgumentParser()
-    models_command.add_arguments(parser)
-    assert models_command.run(parser.parse_args(["fetch", "tiny", "--json"])) == 0
+    assert cli.main(["models", "fetch", "tiny", "--json"]) == 0
     path = json.loads(capsys.readouterr().out)["tiny"]
-    assert models_command.run(parser.parse_args(["list", "--json"])) == 0
+    assert cli.main(["models", "list", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert rows[0]["path"] == path and Path(path).is_file()
-    assert models_command.run(parser.parse_args(["path", "tiny"])) == 0
+    assert cli.main(["models", "path", "tiny"]) == 0
     assert capsys.readouterr().out.strip() == path
 
 

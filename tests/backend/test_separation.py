@@ -39,7 +39,9 @@ def test_importing_the_actor_needs_no_bpy(root):
     importlib.import_module("backend.actor")
 
 
-@pytest.mark.parametrize("name", ["protocol", "errors", "progress", "models", "models_command"])
+@pytest.mark.parametrize(
+    "name", ["protocol", "errors", "progress", "models", "commands/__init__", "commands/option", "cli"]
+)
 def test_what_blender_imports_of_the_backend_needs_the_standard_library_alone(root, name):
     import sys
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from backend import protocol
+from backend.commands import process
 from backend.workspace.files import read_arrays
 from backend.workspace.store import Workspace
 
@@ -83,7 +84,8 @@ def frame_params(workspace: Path, memory: Path, size: int = 64, index: int = 5) 
 
 def test_hello_names_what_is_there_and_refuses_another_protocol(client):
     hello = client.call("hello", protocol=protocol.VERSION, client="test")
-    assert hello["pid"] == client.process.pid and hello["kernel"] in ("numba", "torch")
+    assert hello["pid"] == client.process.pid
+    assert client.call("device")["kernel"] in ("numba", "torch")
     assert "install the backend again" in client.fails("hello", protocol=99)["message"]
 
 
@@ -93,12 +95,12 @@ def test_nonsense_is_answered_and_survived(client):
     client.raw(b'{"jsonrpc":"2.0","id":7,"method":5}\n')
     assert client.answer(None)["error"]["code"] == protocol.INVALID_REQUEST
     assert client.fails("no.such.method")["code"] == protocol.METHOD_NOT_FOUND
-    assert client.fails("workspace.info")["data"]["kind"] == "protocol"
+    assert client.fails("measure")["data"]["kind"] == "protocol"
     assert client.call("ping") == {}
 
 
 def test_a_missing_workspace_is_one_sentence(client, tmp_path):
-    error = client.fails("workspace.info", workspace=str(tmp_path / "nothing"))
+    error = client.fails("measure", workspace=str(tmp_path / "nothing"))
     assert error["code"] == protocol.USER_ERROR and error["data"]["kind"] == "workspace"
     assert "is not a workspace" in error["message"]
 
@@ -110,8 +112,6 @@ def test_a_frame_lies_in_shared_memory_premultiplied_and_turns_with_the_head(cli
     assert client.call("frame", **params)["width"] == 64
     first = np.fromfile(memory, np.float32).reshape(64, 64, 4)
     assert first[..., 3].max() > 0.8 and (first[..., :3] <= first[..., 3:] + 1e-5).all()
-    client.call("frame", **params, origin="top_left")
-    np.testing.assert_allclose(np.fromfile(memory, np.float32).reshape(64, 64, 4), first[::-1], atol=1e-6)
     pose = np.array(params["head_to_camera"]).reshape(4, 4)
     pose[0, 3] += 0.03
     client.call("frame", **{**params, "head_to_camera": pose.ravel().tolist()})
@@ -138,7 +138,7 @@ def test_the_first_frame_tells_that_it_has_to_prepare(client, trained_once, tmp_
 def test_serve_has_the_kernels_before_an_image_is_asked_for(root):
     pytest.importorskip("numba")
     code = (
-        "import threading; from backend import server; imported = threading.Event(); server._prepare_kernels(imported)\n"
+        "import threading; from backend import live; imported = threading.Event(); live.prepare(imported)\n"
         "from backend.renderer.kernels import drawing\n"
         "print(imported.is_set(), len(drawing.draw.signatures))"
     )
@@ -166,8 +166,8 @@ def test_a_long_job_reports_progress_answers_pings_and_can_be_cancelled(client, 
     assert all(note["params"]["job"] == job for note in client.notes)
     client.raw(protocol.encode(protocol.notification("cancel", {"job": job})))
     error = client.answer(job)["error"]
-    assert error["data"]["kind"] == "cancelled" and "go on from here" in error["message"]
-    assert client.call("workspace.info", workspace=str(processed))["stages"]["portrait_sync"] == "done"
+    assert error["data"]["kind"] == "cancelled" and "resume from here" in error["message"]
+    assert process.Result.of(processed).stages["portrait_sync"] == "done"
 
 
 def test_training_without_consent_is_refused(client, processed):
@@ -189,17 +189,17 @@ def test_speaking_gives_an_animation_that_render_takes(client, trained, sample, 
         "render", workspace=str(trained), out=str(tmp_path / "frames"), directions=str(directions), size=128
     )
     assert result["frames"] == 6 and len(list((tmp_path / "frames").glob("*.png"))) == 6
-    info = client.call("workspace.info", workspace=str(trained))
-    assert info["paths"]["animation"] == spoken["animation"] and info["trained"]["step"] > 0
+    found = process.Result.of(trained)
+    assert found.paths["animation"] == spoken["animation"] and found.trained["step"] > 0
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_a_head_is_measured_when_asked_and_the_job_says_how_far_it_is(client, trained):
     (trained / "checkpoints" / "readiness.json").unlink()
-    assert client.call("workspace.info", workspace=str(trained))["trained"]["readiness"] is None
+    assert process.Result.of(trained).trained["readiness"] is None
     measured = client.call("measure", workspace=str(trained))["readiness"]
     assert {"grade", "gain", "correlation"} <= set(measured["mouth"])
-    assert client.call("workspace.info", workspace=str(trained))["trained"]["readiness"] == measured
+    assert process.Result.of(trained).trained["readiness"] == measured
     told = [note["params"]["fraction"] for note in client.notes if note["method"] == "progress"]
     assert told == sorted(told)
     assert told[-1] == 1

@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 import torch
 
-from ... import performance
+from ...commands import render
 from ...evaluation.evaluate import Evaluation, FramePair, evaluate
+from ...evaluation.reenactment import audio_driven_blendshapes, self_reenactment
 from ...evaluation.strip import Moment, keeping, moments, strip, strip_picture
 from ...face_sync import speech
 from ...face_sync.audio_features import FrameFeatures
@@ -73,7 +74,7 @@ def measure(
     subject = head.subject
     path, offset_ms = head.aligned_audio
     features = FrameFeatures(sound_blocks(path), subject.frames, offset_ms)
-    spoken = performance.spoken_by_own_sound(head)
+    spoken = audio_driven_blendshapes(head)
     frames = np.arange(subject.first_test_frame, subject.frames)
     quiet = speech.pauses(features)
     rows: dict[str, Any] = {}
@@ -84,7 +85,7 @@ def measure(
     kept: dict[int, FramePair] = {}
     shown: list[Moment] = []
     for name, (workspace, blendshapes) in runs.items():
-        pairs = performance.driven_by_itself(workspace, size, reporter, frames, blendshapes)
+        pairs = self_reenactment(workspace, size, reporter, frames, blendshapes)
         found = evaluate(keeping(pairs, kinds, kept) if name == "sound" else pairs)
         rows[name] = _figures(found, quiet)
         kinds = kinds or moments(found)
@@ -100,7 +101,8 @@ def measure(
         if shown:
             write_image(out / "strip.png", strip_picture(shown))
         for sound in sounds:
-            performance.render(head.root, out / f"{sound.stem}.mp4", reporter, audio=sound, size=size)
+            video = render.Options(workspace=head.root, out=out / f"{sound.stem}.mp4", audio=sound, size=size)
+            render.run(video, reporter)
     return result
 
 

@@ -12,8 +12,7 @@ from ...face_sync.audio_features import FrameFeatures
 from ...face_sync.audio_offset import CONFIDENT, estimate_offset_ms
 from ...face_sync.encoders import present
 from ...face_sync.lip_measures import opening_of
-from ...face_sync.research.command import encoder_table
-from ...face_sync.research.lip_probe import LEARNT_SHARE, ProbeClip, agreement
+from ...face_sync.research.lip_probe import LEARNT_SHARE, ProbeClip, agreement, encoder_table
 from ...face_sync.research.lip_probe import told as told_of
 from ...media.audio import RATE, read_audio
 from ...progress import Reporter

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import tempfile
 import threading
@@ -18,6 +17,8 @@ import psutil
 from threadpoolctl import threadpool_limits
 
 from ...actor import SAMPLE
+from ...commands.option import option
+from ...commands.process import KEYPOINTS, LANDMARKERS
 from ...evaluation.tracking.measures import (
     SKULL_OUTLINE,
     nods,
@@ -46,15 +47,13 @@ from ...head_sync.stabilizer import stabilize
 from ...head_sync.stage import expected_focal, principal_px, read_grey
 from ...media import stage as media_stage
 from ...models import find
-from ...options import KEYPOINTS, LANDMARKERS, ProcessOptions
-from ...progress import Reporter, terminal_reporter
+from ...progress import Reporter
 from ...workspace.camera import PIXEL_CENTRE
 from ...workspace.files import read_arrays
 from ...workspace.poses import make_poses, to_camera
 from ...workspace.store import Workspace
 from .plots import write_cost, write_turns
 
-HELP = "Head-Sync: exactness, shake, stillness and cost of poses by the methods there are"
 LOOKED_AT = 200
 """Frames, spread over the clip, that the residual is measured on."""
 
@@ -106,27 +105,24 @@ class Row:
     memory_mb: float
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the benchmark's arguments on `parser`."""
-    parser.add_argument("--clip", nargs="+", metavar="V", default=["sample"], help="videos, or sample (%(default)s)")
-    parser.add_argument(
-        "--landmarks", choices=LANDMARKERS, default=ProcessOptions.landmarker, help="which landmark model"
+@dataclass(frozen=True)
+class Options:
+    clip: tuple[str, ...] = option("videos, or sample", ("sample",), nargs="+", metavar="V")
+    landmarks: str = option("which landmark model", "auto", choices=LANDMARKERS)
+    keypoints: str = option("head points", "corners", choices=KEYPOINTS)
+    frames: tuple[int, ...] = option(
+        "only the cost, on the clip repeated to so many frames", (), nargs="+", metavar="N"
     )
-    parser.add_argument("--keypoints", choices=KEYPOINTS, default=ProcessOptions.keypoints)
-    parser.add_argument(
-        "--frames", nargs="+", type=int, metavar="N", help="only the cost, on the clip repeated to so many frames"
-    )
-    parser.add_argument("--plots", type=Path, metavar="DIR", help="write the plots of docs/head-sync.md there")
-    parser.add_argument("--work", type=Path, help="keep the clips' frames and landmarks here for the next run")
+    plots: Path | None = option("write the plots of docs/head-sync.md there", None, metavar="DIR")
+    work: Path | None = option("keep the clips' frames and landmarks here for the next run", None)
 
 
-def run(options: argparse.Namespace) -> dict[str, Any]:
+def run(options: Options, reporter: Reporter) -> dict[str, Any]:
     """All rows of all clips.
 
     Raises:
         SyncTalkError: a sentence on what is wrong with a clip.
     """
-    reporter = terminal_reporter(cancelled=lambda: False)
     result: dict[str, Any] = {}
     with contextlib.ExitStack() as stack:
         work = options.work or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-head-sync-")))

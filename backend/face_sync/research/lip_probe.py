@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from ...errors import WorkspaceError
+from ...media.audio import sound_blocks
 from ...workspace.arrays import concordance, correlation, ridge
 from ...workspace.files import read_arrays
 from ...workspace.store import Workspace
 from ...workspace.subject import FPS
 from ..blendshapes import View
+from ..encoders import open_encoder
 from ..lip_measures import MEASURES, lip_measures
 
 CONTEXT = 2
@@ -91,6 +93,21 @@ def told(clips: list[ProbeClip], values: dict[str, tuple[float, float]]) -> dict
     correlation, concordance = (None if np.isnan(mean) else round(mean, 3) for mean in mean_of_long(clips, values))
     by_clip = {clip: [round(float(number), 3) for number in pair] for clip, pair in values.items()}
     return {"correlation": correlation, "ccc": concordance, "clips": by_clip}
+
+
+def encoder_table(name: str, clips: list) -> dict[str, Any]:
+    """Probe of one encoder: by measure and `same` or `across`, the mean of long clips and every clip's own figures."""
+    encoder = open_encoder(name)
+    features = []
+    for clip in clips:
+        path, offset_ms = clip.workspace.aligned_audio
+        features.append(encoder.features(sound_blocks(path), len(clip.lips["opening"]), offset_ms))
+    table: dict[str, Any] = {}
+    for measure, ways in probe(clips, features).items():
+        for way, values in ways.items():
+            if values:
+                table.setdefault(measure, {})[way] = told(clips, values)
+    return table
 
 
 def in_words(row: dict[str, Any]) -> str:

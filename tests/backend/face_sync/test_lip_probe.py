@@ -10,7 +10,7 @@ from backend.errors import WorkspaceError
 from backend.face_sync.blendshapes import View
 from backend.face_sync.encoders.speech_encoder import SIZE
 from backend.face_sync.lip_measures import MEASURES, lip_measures
-from backend.face_sync.research import command, lip_probe
+from backend.face_sync.research import lip_probe
 
 from .conftest import index, project, turning_view
 
@@ -96,4 +96,4 @@ def test_evaluate_verb_compares_encoders(processed_once, capsys):
     assert tables["boxed"]["opening"]["same"]["clips"]
     assert main(arguments) == 0
     assert "boxed" in capsys.readouterr().out
-    assert command.encoder_table
+    assert lip_probe.encoder_table

@@ -258,5 +258,5 @@ def test_ctrl_c_stops_a_training_that_the_next_run_goes_on_with(tmp_path):
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert "go on from here" in error
+    assert "resume from here" in error
     assert torch.load(state, weights_only=True)["done"] >= 100

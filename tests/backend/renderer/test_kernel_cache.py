@@ -172,14 +172,14 @@ TRAIN_AND_DRAW = """
 import sys
 import numpy as np
 from pathlib import Path
-from backend import pipeline
+from backend.commands import train
 from backend.progress import Reporter
 from backend.renderer.render import Renderer
 from backend.training.checkpoints import load_for_rendering
 from backend.training.dataset import Tracking
 from backend.workspace.store import Workspace
 root = Path(sys.argv[1])
-pipeline.train(root, "preview", None, Reporter(), steps=352)
+train.run(train.Options(workspace=root, steps=352), Reporter())
 workspace = Workspace.open(root)
 tracking = Tracking.read(workspace)
 head = load_for_rendering(workspace, Reporter()).field()

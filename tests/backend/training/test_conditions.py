@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from backend import performance, pipeline
+from backend.commands import evaluate, render, speak, train
 from backend.errors import ModelError, WorkspaceError
 from backend.progress import Reporter
 from backend.protocol import BLENDSHAPE_NAMES
@@ -24,7 +24,7 @@ def head_of_sound(processed_once, tmp_path_factory):
     root = tmp_path_factory.mktemp("sound") / "speaker"
     shutil.copytree(processed_once, root)
     changes = ["lips=adapted", "expression=paper", "refinements="]
-    pipeline.train(root, "preview", None, Reporter(), steps=12, changes=changes)
+    train.run(train.Options(workspace=root, steps=12, set=tuple(changes)), Reporter())
     return root
 
 
@@ -45,20 +45,20 @@ def test_a_head_of_sound_is_trained_rendered_and_has_no_mouth_to_move(head_of_so
         for row in (blendshapes, other)
     ]
     assert torch.equal(codes[0][0], codes[1][0])
-    result = performance.render(head_of_sound, tmp_path / "out", Reporter(), audio=sample / "drive.wav", size=64)
-    assert result["frames"] == len(list((tmp_path / "out").glob("*.png")))
-    figures = performance.evaluate(head_of_sound, Reporter(), size=64, report=False)
+    options = render.Options(workspace=head_of_sound, out=tmp_path / "out", audio=sample / "drive.wav", size=64)
+    assert render.run(options, Reporter()).frames == len(list((tmp_path / "out").glob("*.png")))
+    figures = evaluate.run(evaluate.Options(workspace=head_of_sound, size=64, no_report=True), Reporter())
     assert "by_sound" not in figures
 
 
 def test_an_animation_without_a_sound_cannot_drive_it(head_of_sound, tmp_path):
     workspace = Workspace.open(head_of_sound)
-    animation = pipeline.speak(head_of_sound, None, Reporter(), out=tmp_path / "own")["animation"]
+    animation = speak.run(speak.Options(workspace=head_of_sound, out=tmp_path / "own"), Reporter()).animation
     (tmp_path / "own" / "speech.wav").unlink()
-    read = performance.Animation.read(tmp_path / "own" / "animation.npz", workspace)
+    read = workspace.animation(tmp_path / "own" / "animation.npz")
     assert animation
     with pytest.raises(WorkspaceError, match="lips=shape"):
-        read.conditions(workspace, checkpoints.load_for_rendering(workspace).lips)
+        checkpoints.load_for_rendering(workspace).lips.animation_conditions(workspace, read)
 
 
 def test_features_stand_beside_the_blendshapes_frame_by_frame(processed_once):

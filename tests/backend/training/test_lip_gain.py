@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from backend import performance, pipeline
+from backend.commands import speak
+from backend.evaluation.reenactment import audio_driven_blendshapes
 from backend.progress import Reporter
 from backend.protocol import BLENDSHAPE_NAMES
 from backend.training.lip_gain import MAX_GAIN, speech_gain, write_lip_range
@@ -21,7 +22,7 @@ def test_speech_is_driven_stronger_and_the_clip_itself_is_not(trained, sample, t
     workspace, jaw = Workspace.open(trained), BLENDSHAPE_NAMES.index("jawOpen")
 
     def spread(audio, folder):
-        pipeline.speak(trained, audio, Reporter(), out=tmp_path / folder)
+        speak.run(speak.Options(workspace=trained, audio=audio, out=tmp_path / folder), Reporter())
         return read_arrays(tmp_path / folder / "animation.npz")["blendshapes"][:, jaw].std()
 
     write_lip_range(workspace, 1.0)
@@ -30,7 +31,7 @@ def test_speech_is_driven_stronger_and_the_clip_itself_is_not(trained, sample, t
     assert speech_gain(workspace) == pytest.approx(4 / 3)
     assert spread(sample / "drive.wav", "c") > 1.15 * plain
     assert spread(None, "d") == own
-    assert np.isfinite(performance.spoken_by_own_sound(workspace)).all()
+    assert np.isfinite(audio_driven_blendshapes(workspace)).all()
 
 
 def test_what_was_measured_of_another_head_is_not_used(trained):

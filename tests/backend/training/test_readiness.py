@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 
-from backend import pipeline
+from backend.commands import measure, process, train
 from backend.errors import Cancelled
 from backend.evaluation.response import CLEAR, EYES, GRADES, MOUTH, MOVES, NOT_SHOWN, NOT_YET, motion_range, response
 from backend.progress import Reporter
@@ -89,6 +89,11 @@ def test_what_more_training_will_do_is_said_as_far_as_it_can_be_known():
     assert "no blink" in lacking
 
 
+def readiness_kept(workspace):
+    """What the result of `process` has of the newest checkpoint."""
+    return process.Result.of(workspace).trained["readiness"]
+
+
 def test_a_training_is_measured_and_what_it_says_is_kept_with_the_checkpoint(trained):
     kept = json.loads((trained / "checkpoints" / "readiness.json").read_text())
     newest = max((trained / "checkpoints").glob("step_*.safetensors"))
@@ -96,8 +101,10 @@ def test_a_training_is_measured_and_what_it_says_is_kept_with_the_checkpoint(tra
     assert kept["step"] == 350
     for part in ("mouth", "eyes"):
         assert kept[part]["grade"] in GRADES
-    assert pipeline.info(trained)["trained"]["readiness"] == kept
-    assert pipeline.measure(trained, Reporter()) == kept, "the same head is measured alike"
+    assert readiness_kept(trained) == kept
+    assert measure.run(measure.Options(workspace=trained), Reporter()).readiness == kept, (
+        "the same head is measured alike"
+    )
 
 
 def test_a_head_whose_mouth_never_opens_is_not_ready(trained):
@@ -128,18 +135,17 @@ def test_what_was_measured_of_an_earlier_checkpoint_is_not_said_of_a_newer_one(t
     folder = trained / "checkpoints"
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "step": 400}))
-    assert pipeline.info(trained)["trained"]["readiness"] is None
+    assert readiness_kept(trained) is None
 
 
 def test_cancelling_the_measurement_leaves_the_checkpoint_unmeasured_and_whole(trained):
     (trained / "checkpoints" / "readiness.json").unlink()
     with pytest.raises(Cancelled):
-        pipeline.measure(trained, Reporter(cancelled=lambda: True))
-    assert pipeline.info(trained)["trained"]["readiness"] is None
-    assert pipeline.measure(trained, Reporter()) is not None
+        measure.run(measure.Options(workspace=trained), Reporter(cancelled=lambda: True))
+    assert readiness_kept(trained) is None
+    assert measure.run(measure.Options(workspace=trained), Reporter()).readiness is not None
 
 
 def test_training_further_adds_to_a_complete_training_and_only_then(trained):
-    kept = pipeline.train(trained, "preview", None, Reporter(), steps=20, further=True)
-    assert kept["step"] == 370
-    assert pipeline.train(trained, "preview", None, Reporter(), steps=370)["step"] == 370
+    assert train.run(train.Options(workspace=trained, steps=20, further=True), Reporter()).step == 370
+    assert train.run(train.Options(workspace=trained, steps=370), Reporter()).step == 370

@@ -1,0 +1,95 @@
+"""The verbs of `python -m backend`, and what the server runs for Blender: one module a verb.
+
+A module has `Options` (a frozen dataclass of `option`s), `run(options, reporter)` and, where a terminal shows something
+else than the result's fields, `in_words(result)`. PyTorch and its like are imported inside `run`: `--help` waits for none.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import ModuleType
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A verb: its help text and its module below `backend`, or the verbs below it."""
+
+    help: str
+    module: str = ""
+    verbs: Mapping[str, Verb] = field(default_factory=dict)
+    stops_at_once: bool = False
+    """Ctrl-C ends it where it is: it has nothing to save."""
+
+    def load(self) -> ModuleType:
+        """The module, imported when it is needed."""
+        return importlib.import_module(f"..{self.module}", __package__)
+
+
+VERBS = {
+    "process": Verb(
+        "preprocess a video into a workspace, stage by stage; resumes where it stopped", "commands.process"
+    ),
+    "train": Verb("train the head; resumes from the last checkpoint", "commands.train"),
+    "measure": Verb("measure whether mouth and eyes of the trained head move", "commands.measure"),
+    "speak": Verb("turn speech into an animation of the head (docs/animation.md)", "commands.speak"),
+    "render": Verb("render a video (OUT.mp4) or a folder of RGBA frames", "commands.render"),
+    "footage": Verb("write the complete source frames, for a compositor", "commands.footage"),
+    "evaluate": Verb(
+        "the paper's metrics, on the held-out last 1/11 of a clip or on any video and its reference",
+        "commands.evaluate",
+    ),
+    "serve": Verb("JSON-RPC over stdin and stdout for Blender (docs/protocol.md)", "commands.serve"),
+    "encoder": Verb(
+        "the audio-visual encoder: pretrain, features, evaluate",
+        verbs={
+            "pretrain": Verb(
+                "train an encoder on talking clips, or on speech that it generates", "commands.encoder.pretrain"
+            ),
+            "features": Verb("features of an audio file, a row a frame at 25 a second", "commands.encoder.features"),
+            "evaluate": Verb(
+                "how well an encoder's features predict the lips of processed clips", "commands.encoder.evaluate"
+            ),
+        },
+    ),
+    "models": Verb(
+        "weights: list, fetch, path",
+        verbs={
+            "list": Verb("what there is, what it is for, and which are on this machine", "commands.models.list"),
+            "fetch": Verb("download models that are not there yet", "commands.models.fetch"),
+            "path": Verb("where a model is, or where all of them are looked for", "commands.models.path"),
+        },
+    ),
+    "bench": Verb(
+        "a benchmark: figures, and their ratio to a reference of the same run",
+        verbs={
+            "face-sync": Verb(
+                "Face-Sync: lip space, sync, speech to lips, capture, disentanglement, cost",
+                "benchmarks.face_sync",
+                stops_at_once=True,
+            ),
+            "head-sync": Verb(
+                "Head-Sync: exactness, shake, stillness and cost of poses by the methods there are",
+                "benchmarks.head_sync.benchmark",
+                stops_at_once=True,
+            ),
+            "readiness": Verb(
+                "a head's grades against new speech and the blink sliders, rendered and tracked again",
+                "benchmarks.readiness",
+                stops_at_once=True,
+            ),
+            "renderer": Verb(
+                "milliseconds a frame by kernel and part, beside plain PyTorch and the machine's own rate",
+                "benchmarks.renderer",
+                stops_at_once=True,
+            ),
+            "training": Verb(
+                "held-out PSNR by minutes, steps a second, memory, cost by length, gap with and without gates",
+                "benchmarks.training",
+                stops_at_once=True,
+            ),
+        },
+    ),
+    "actor": Verb("make the synthetic speaker: clip, audio and truth", "commands.actor", stops_at_once=True),
+}

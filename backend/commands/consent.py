@@ -1,0 +1,54 @@
+"""The consent of the person shown: asked for, recorded with who, when and for which clip, and tied to that clip."""
+
+from __future__ import annotations
+
+import datetime
+from typing import TYPE_CHECKING
+
+from ..errors import ConsentError
+
+if TYPE_CHECKING:
+    from ..progress import Reporter
+    from ..workspace.store import Workspace
+
+HELP = "who gave the permission to make a synthetic likeness; recorded"
+
+
+def record_consent(workspace: Workspace, by: str) -> None:
+    """Record that the person shown agrees to a synthetic likeness, as the user confirms."""
+    known = workspace.subject.consent
+    if known.get("given") and known.get("by") == by and known.get("clip") == workspace.subject.source_sha256:
+        return
+    workspace.subject.consent = {
+        "given": True,
+        "by": by,
+        "when": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "clip": workspace.subject.source_sha256,
+        "statement": "The person shown agrees that a synthetic likeness of them is made and used.",
+    }
+    workspace.save()
+
+
+def tie_consent_to_clip(workspace: Workspace, renewed: bool) -> None:
+    """Consent is of the person in one clip: another clip in the same workspace needs its own."""
+    consent, clip = workspace.subject.consent, workspace.subject.source_sha256
+    if not consent.get("given") or consent.get("clip") == clip:
+        return
+    workspace.subject.consent = {**consent, "clip": clip} if renewed or "clip" not in consent else {}
+    workspace.save()
+
+
+def ask_for_consent(workspace: Workspace, reporter: Reporter) -> None:
+    """Ask a user at a terminal for the consent that is not recorded yet; elsewhere leave it as it is.
+
+    Raises:
+        ConsentError: the user names nobody.
+    """
+    if reporter.ask is None or workspace.subject.consent.get("given"):
+        return
+    name = reporter.ask(
+        "This makes a synthetic likeness of the person shown. Who gave the permission for it? (empty: nobody)"
+    )
+    if not name:
+        raise ConsentError("Without the person's permission no head is trained.")
+    record_consent(workspace, name)

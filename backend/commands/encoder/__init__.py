@@ -1,0 +1,1 @@
+"""`encoder pretrain|features|evaluate`: the audio-visual encoder's verbs."""

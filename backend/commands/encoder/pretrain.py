@@ -1,0 +1,37 @@
+"""`encoder pretrain`: train an encoder on talking clips, or on speech that it generates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...progress import Reporter
+from ..option import option
+
+
+@dataclass(frozen=True)
+class Options:
+    clips: Path | None = option(
+        "a folder of talking clips, searched recursively (LRS2 too)", None, positional=True, metavar="DIR"
+    )
+    generate: float = option("speech to generate and train on", 0.0, metavar="HOURS")
+    out: Path = option("the weights; a report beside them", metavar="F.safetensors")
+    prepared: Path | None = option("folder of what is prepared once (OUT's name with .prepared)", None)
+    initial: str | None = option("begin with the embedded encoder (boxed) or a file, not with random weights", None)
+    steps: int = option("of training, over all processes", 4000)
+    batch: int = option("windows a step and process", 24)
+    seed: int = option("of the weights and the batches", 0)
+
+
+def run(options: Options, reporter: Reporter) -> dict[str, Any] | None:
+    """Train the encoder; None in a process that only helps another.
+
+    Raises:
+        SyncTalkError: there is nothing to train on, or the saved state is of another training.
+    """
+    from ...face_sync.research.pretraining.run import pretrain
+    from ...face_sync.research.pretraining.training import Recipe
+
+    recipe = Recipe(steps=options.steps, batch=options.batch, seed=options.seed)
+    return pretrain(options.clips, options.generate, options.out, recipe, reporter, options.prepared, options.initial)

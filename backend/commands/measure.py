@@ -1,0 +1,45 @@
+"""`measure`: whether mouth and eyes of the newest checkpoint move; see `training.readiness`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..progress import Reporter
+from ..protocol import Stage
+from .option import option
+from .train import readiness_in_words
+
+
+@dataclass(frozen=True)
+class Options:
+    workspace: Path = option("a workspace with a trained head", positional=True)
+
+
+@dataclass(frozen=True)
+class Result:
+    readiness: dict[str, Any] | None
+    """None where no landmarker is installed."""
+
+
+def run(options: Options, reporter: Reporter) -> Result:
+    """Measure the head.
+
+    Raises:
+        WorkspaceError: nothing was trained.
+        Cancelled: the checkpoint stays, not measured.
+    """
+    from ..training import readiness
+    from ..workspace.store import Workspace
+
+    workspace = Workspace.open(options.workspace)
+    with workspace.locked():
+        reporter.plan({Stage.READINESS: readiness.RENDERED})
+        ready = readiness.measure(workspace, reporter)
+    return Result(None if ready is None else ready.to_json())
+
+
+def in_words(result: Result) -> str:
+    """The grades."""
+    return "\n".join(readiness_in_words(result.readiness))

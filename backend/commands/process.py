@@ -1,0 +1,206 @@
+"""`process`: a video becomes a workspace, stage by stage."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..progress import Reporter
+from ..protocol import Stage
+from ..workspace.subject import STAGES
+from .consent import HELP, record_consent, tie_consent_to_clip
+from .option import option
+
+if TYPE_CHECKING:
+    from ..workspace.store import Workspace
+
+LANDMARKERS = ("auto", "task", "mesh")
+KEYPOINTS = ("corners", "flow-most", "flow-least")
+
+_STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
+    Stage.MEDIA: ("media.stage", ("video", "size")),
+    Stage.LANDMARKS: ("head_sync.landmarks_stage", ("landmarker",)),
+    Stage.HEAD_SYNC: ("head_sync.stage", ("keypoints", "bundle_adjustment", "face_model")),
+    Stage.FACE_SYNC: ("face_sync.stage", ("audio_offset_ms",)),
+    Stage.PORTRAIT_SYNC: ("portrait_sync.stage", ()),
+}
+"""Module of a stage and the options that it takes. It is imported when its turn comes."""
+
+
+@dataclass(frozen=True)
+class Options:
+    video: Path | None = option("the clip; may be left out to resume a workspace", None, positional=True)
+    workspace: Path = option("folder of the subject")
+    stage: str | None = option("this stage alone; the ones before it must be done", None, choices=STAGES)
+    size: int = option("largest side of the working frame, pixels; a smaller face crop keeps its own size", 512)
+    landmarker: str = option(
+        "which landmark model: task (face_landmarker.task must be present), mesh (in the mediapipe package) or auto",
+        "auto",
+        flag="--landmarks",
+        choices=LANDMARKERS,
+    )
+    keypoints: str = option(
+        "head points: corners, or the third of those whose optical flow bends most or least",
+        "corners",
+        choices=KEYPOINTS,
+    )
+    bundle_adjustment: str = option(
+        "sparse Levenberg-Marquardt, or Adam as in the paper", "sparse", choices=("sparse", "adam")
+    )
+    face_model: Path | None = option("a Basel Face Model file (.mat, .h5) for the face's relief", None)
+    audio_offset_ms: float | str | None = option(
+        "how late the audio runs: milliseconds; auto corrects what is measured (as the first run without this option "
+        "does), measure only reports it",
+        None,
+        flag="--audio-offset",
+        metavar="MS",
+        choices=("auto", "measure"),
+    )
+    consent: str | None = option(HELP, None, metavar="NAME")
+    footage: bool = option("also write the complete source frames, where the working frames are a part of them", False)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What docs/protocol.md lists as the result of `process`."""
+
+    workspace: Path
+    format: int
+    name: str
+    source: str
+    frames: int
+    fps: float
+    duration_s: float
+    source_size: tuple[int, int]
+    crop: dict[str, float] | None
+    size: int
+    audio_offset_ms: float
+    stages: dict[str, str]
+    trained: dict[str, Any] | None
+    consent: dict[str, Any]
+    paths: dict[str, str]
+    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, root: Path, warnings: tuple[str, ...] = ()) -> Result:
+        """What a workspace holds.
+
+        Raises:
+            WorkspaceError: there is none.
+        """
+        from ..workspace.store import Workspace
+
+        workspace = Workspace.open(root)
+        subject, crop = workspace.subject, workspace.subject.crop
+        audio_path, audio_offset_ms = workspace.aligned_audio
+        animations = sorted(workspace.renders.glob("*/animation.npz"), key=lambda path: path.stat().st_mtime)
+        return cls(
+            workspace=workspace.root,
+            format=subject.format,
+            name=subject.name,
+            source=subject.source,
+            frames=subject.frames,
+            fps=subject.fps,
+            duration_s=subject.duration_s,
+            source_size=subject.source_size,
+            crop=None if crop is None else {"x": crop.x, "y": crop.y, "size": crop.size},
+            size=subject.size,
+            audio_offset_ms=audio_offset_ms,
+            stages={name: workspace.stage_state(name) for name in STAGES},
+            trained=_trained(workspace),
+            consent=subject.consent,
+            paths={
+                "footage": str(workspace.root / "frames" / "%06d.jpg"),
+                "plate": str(workspace.root / "plate" / "%06d.jpg"),
+                "audio": str(audio_path),
+                "tracking": str(workspace.tracking_path),
+                "face_mesh": str(workspace.root / "face_mesh.npz"),
+                "animation": str(animations[-1]) if animations else "",
+            },
+            warnings=warnings,
+        )
+
+
+def run(options: Options, reporter: Reporter) -> Result:
+    """Run the preprocessing stages that are not done yet.
+
+    Raises:
+        SyncTalkError: the clip or the workspace cannot be used.
+        Cancelled: what was finished is kept.
+    """
+    from ..media.footage import write_footage
+    from ..workspace.store import Workspace
+
+    workspace = Workspace.create(options.workspace)
+    stages = STAGES if options.stage is None else (options.stage,)
+    with workspace.locked():
+        if options.consent:
+            record_consent(workspace, options.consent)
+        _plan(workspace, stages, options.footage, reporter)
+        for name in stages:
+            before = len(reporter.warnings)
+            _run_stage(name, workspace, options, reporter)
+            workspace.keep_warnings(name, reporter.warnings[before:])
+            tie_consent_to_clip(workspace, renewed=bool(options.consent))
+            if name == Stage.MEDIA:
+                _plan(workspace, stages, options.footage, reporter)
+        if options.footage:
+            write_footage(workspace, reporter)
+    return Result.of(workspace.root, tuple(reporter.warnings))
+
+
+def in_words(result: Result) -> str:
+    """The fields that a user reads."""
+    return (
+        f"workspace: {result.workspace}\nsource: {result.source}\n"
+        f"{result.frames} frames at {result.fps:g} a second, {result.duration_s:.2f} s; working frames of {result.size} px\n"
+        f"audio offset: {result.audio_offset_ms:+.0f} ms"
+    )
+
+
+def _run_stage(name: str, workspace: Workspace, options: Options, reporter: Reporter) -> None:
+    from ..media.guard import guarded
+    from ..workspace.store import Workspace
+
+    module_name, names = _STAGES[name]
+    module = importlib.import_module(f"..{module_name}", __package__)
+    taken = {option_name: getattr(options, option_name) for option_name in names}
+    if name != Stage.MEDIA:
+        module.run(workspace, reporter, **taken)
+        if name == Stage.HEAD_SYNC:
+            from ..evaluation.tracking.report import write_head_sync_report
+
+            write_head_sync_report(workspace, reporter)
+        return
+    folders = (workspace.root,)
+    guarded(module.run_in, workspace.root, *taken.values(), reporter=reporter, about=options.video, folders=folders)
+    workspace.subject = Workspace.open(workspace.root).subject
+
+
+def _plan(workspace: Workspace, stages: tuple[str, ...], footage: bool, reporter: Reporter) -> None:
+    """Announce how many frames the stages process; before a clip was read the first of them finds that out."""
+    from ..media.footage import is_whole_picture
+
+    more = [Stage.FOOTAGE] if footage and not is_whole_picture(workspace) else []
+    reporter.plan(dict.fromkeys([*stages, *more], workspace.subject.frames or None))
+
+
+def _trained(workspace: Workspace) -> dict[str, Any] | None:
+    try:
+        state = json.loads((workspace.checkpoints / "config.json").read_text(encoding="utf-8"))
+        found = {name: state[name] for name in ("step", "preset", "psnr")}
+        return {**found, "minutes": state["elapsed_s"] / 60, "readiness": _readiness(workspace, state["step"])}
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _readiness(workspace: Workspace, step: int) -> dict[str, Any] | None:
+    """What `training.readiness` measured of the checkpoint at `step`; None where it was not."""
+    try:
+        kept = json.loads((workspace.checkpoints / "readiness.json").read_text(encoding="utf-8"))
+        return kept if kept["step"] == step else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

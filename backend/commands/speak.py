@@ -1,0 +1,59 @@
+"""`speak`: audio becomes an animation of the head, `renders/NAME/animation.npz` and `speech.wav`."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..progress import Reporter
+from .option import option
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """How the audio is spoken."""
+
+    strength: float = option("of the mouth's motion about its rest", 1.0)
+    smoothing_ms: float = option("width of a filter over the mouth's motion", 0.0)
+    offset_ms: float = option("how late the new audio runs", 0.0)
+    close_in_silence: bool = option("shut the lips in pauses", False)
+
+    @classmethod
+    def of(cls, options: Delivery) -> Delivery:
+        """The delivery among the options of a command."""
+        return cls(**{item.name: getattr(options, item.name) for item in dataclasses.fields(cls)})
+
+
+@dataclass(frozen=True)
+class Options(Delivery):
+    workspace: Path = option("a processed workspace", positional=True)
+    audio: Path | None = option("what to speak; without it the clip itself is reproduced", None)
+    out: Path | None = option("folder of the animation (renders/NAME in the workspace)", None)
+
+
+@dataclass(frozen=True)
+class Result:
+    animation: Path
+    frames: int
+    duration_s: float
+    audio: Path
+
+
+def run(options: Options, reporter: Reporter) -> Result:
+    """Write the animation.
+
+    Raises:
+        SyncTalkError: the audio or the workspace cannot be used.
+    """
+    from ..face_sync.speak import speak
+    from ..training.lip_gain import speech_gain
+    from ..workspace.store import Workspace
+
+    workspace = Workspace.open(options.workspace)
+    workspace.require("media", "landmarks", "head_sync", "face_sync")
+    folder = options.out or workspace.renders / (options.audio.stem if options.audio else "reproduction")
+    delivery = dataclasses.asdict(Delivery.of(options))
+    path = speak(workspace, options.audio, folder, speech_gain=speech_gain(workspace), reporter=reporter, **delivery)
+    spoken = workspace.animation(path)
+    return Result(path, spoken.frames, spoken.frames / spoken.fps, path.with_name("speech.wav"))

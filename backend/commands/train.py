@@ -1,0 +1,101 @@
+"""`train`: the head of a workspace, and the measurement of what it can do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import WorkspaceError
+from ..progress import Reporter
+from ..protocol import Stage
+from .consent import HELP, ask_for_consent, record_consent
+from .option import option
+
+if TYPE_CHECKING:
+    from ..training.presets import Preset
+    from ..workspace.store import Workspace
+
+
+@dataclass(frozen=True)
+class Options:
+    workspace: Path = option("a processed workspace", positional=True)
+    preset: str = option("preview, standard or paper", "preview")
+    minutes: float | None = option("training time; what an earlier run took is part of it (the preset's own)", None)
+    steps: int | None = option("this many steps instead of a time: the same result on any machine", None)
+    further: bool = option("after a complete training, train for so much longer on top of it", False)
+    seed: int = option("of the rays and the first weights", 0)
+    set: tuple[str, ...] = option(
+        "change a field of the preset (docs/training.md lists them); may be given again", (), metavar="NAME=VALUE"
+    )
+    consent: str | None = option(HELP, None, metavar="NAME")
+
+
+@dataclass(frozen=True)
+class Result:
+    step: int
+    minutes: float
+    psnr: float
+    checkpoint: Path
+    readiness: dict[str, Any] | None
+
+
+def run(options: Options, reporter: Reporter) -> Result:
+    """Train the head, or resume from its last checkpoint; see `training.train.train` and `training.readiness`.
+
+    Raises:
+        ConsentError: the consent of the person shown is not recorded.
+        SyncTalkError: the workspace cannot be trained on.
+        Cancelled: the last checkpoint is kept.
+    """
+    from ..training import readiness
+    from ..training.presets import PRESETS
+    from ..training.train import train
+    from ..workspace.store import Workspace
+
+    if options.preset not in PRESETS:
+        raise WorkspaceError(f"There is no preset {options.preset}: choose one of {', '.join(PRESETS)}.")
+    workspace = Workspace.open(options.workspace)
+    with workspace.locked():
+        if options.consent:
+            record_consent(workspace, options.consent)
+        ask_for_consent(workspace, reporter)
+        preset = PRESETS[options.preset].changed(list(options.set))
+        reporter.plan(*_plan(workspace, preset, options))
+        trained = train(
+            workspace, preset, reporter, options.minutes, options.seed, steps=options.steps, further=options.further
+        )
+        ready = readiness.measure(workspace, reporter)
+    return Result(
+        trained.step, trained.minutes, trained.psnr, trained.checkpoint, None if ready is None else ready.to_json()
+    )
+
+
+def in_words(result: Result) -> str:
+    """Where the training stands, and what the head can do."""
+    lines = [f"step {result.step}, {result.minutes:.1f} min, PSNR {result.psnr:.2f} dB", f"{result.checkpoint}"]
+    return "\n".join([*lines, *readiness_in_words(result.readiness)])
+
+
+def readiness_in_words(readiness: dict[str, Any] | None) -> list[str]:
+    """Lines with the grades of mouth and eyes, and the advice."""
+    if readiness is None:
+        return []
+    grades = [f"{part}: {readiness[part]['grade']}" for part in ("mouth", "eyes")]
+    return [*grades, *([readiness["advice"]] if readiness["advice"] else [])]
+
+
+def _plan(workspace: Workspace, preset: Preset, options: Options) -> tuple[dict[str, float | None], str]:
+    """The stages of the training with their sizes, and the one that lasts as many seconds as it has units."""
+    from ..training import dataset, focal_search, readiness
+
+    if options.steps is not None:
+        return {}, ""  # how long refinements between the steps take is not known: no time left is shown
+    units: dict[str, float | None] = {
+        Stage.LOADING: min(dataset.FIRST_FRAMES, max(workspace.subject.first_test_frame, 1)),
+        Stage.VISUAL_HULL: 1,
+    }
+    if preset.focal_factors:
+        units[Stage.FOCAL_LENGTH] = (1 + len(preset.focal_factors)) * focal_search.STEPS
+    units[Stage.TRAINING] = 60 * (preset.minutes if options.minutes is None else options.minutes)
+    return units | {Stage.SAVING: 1, Stage.READINESS: readiness.RENDERED}, Stage.TRAINING

@@ -1,0 +1,98 @@
+"""Frames of the clip rendered by the trained head, each beside its true frame: self-reenactment and audio-driven."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..delivery.footage import resized
+from ..face_sync import speech
+from ..face_sync.audio_features import FrameFeatures
+from ..media.audio import sound_blocks
+from ..portrait_sync.blend import over
+from ..progress import Reporter
+from ..protocol import Stage
+from ..renderer.render import Renderer
+from ..training import checkpoints, lip_gain
+from ..training.dataset import Tracking
+from ..workspace.images import write_image
+from ..workspace.store import Workspace
+
+
+@dataclass(frozen=True)
+class RenderedPair:
+    """One frame as it is compared: all (size, size), uint8."""
+
+    index: int
+    predicted: np.ndarray
+    truth: np.ndarray
+    head: np.ndarray
+    rgba: np.ndarray
+
+
+def test_frames(workspace: Workspace, size: int | None, reporter: Reporter) -> Iterator[RenderedPair]:
+    """The last 1/11 of the clip by self-reenactment: the training never used the pixels of these frames."""
+    return self_reenactment(workspace, size, reporter, _test_indices(workspace))
+
+
+def audio_driven_test_frames(workspace: Workspace, size: int | None, reporter: Reporter) -> Iterator[RenderedPair]:
+    """As `test_frames`, the mouth driven by the frames' own audio, which the speech model was not fitted to."""
+    return self_reenactment(workspace, size, reporter, _test_indices(workspace), audio_driven_blendshapes(workspace))
+
+
+def audio_driven_blendshapes(workspace: Workspace) -> np.ndarray:
+    """(N, 52) float32: the clip's blendshapes, those of the mouth as the speech model predicts them from its audio."""
+    path, offset_ms = workspace.aligned_audio
+    features = FrameFeatures(sound_blocks(path), workspace.subject.frames, offset_ms)
+    model = speech.SpeechModel.load(workspace.root / "speech.safetensors")
+    blendshapes = Tracking.read(workspace).blendshapes.copy()
+    blendshapes[:, speech.MOUTH_INDEX] = speech.predict(model, features, lip_gain.speech_gain(workspace))
+    return blendshapes
+
+
+def self_reenactment(
+    workspace: Workspace,
+    size: int | None,
+    reporter: Reporter,
+    frames: np.ndarray,
+    blendshapes: np.ndarray | None = None,
+) -> Iterator[RenderedPair]:
+    """Frames rendered with their own tracked pose and blendshapes over their own plate; untracked ones are left out.
+
+    Args:
+        size: side of the frames; the working frame's own when None.
+        blendshapes: (N, 52) of the clip's frames, in place of the tracked ones.
+    """
+    checkpoint = checkpoints.load_for_rendering(workspace, reporter)
+    tracking = Tracking.read(workspace)
+    blendshapes = tracking.blendshapes if blendshapes is None else blendshapes
+    conditions = checkpoint.lips.clip_conditions(workspace, blendshapes)
+    renderer = Renderer(checkpoint.field())
+    size = size or workspace.subject.size
+    camera = tracking.camera.scaled(size, size)
+    frames = frames[tracking.valid[frames]]
+    for done, index in enumerate(frames.tolist(), 1):
+        rgba = renderer.render(camera, tracking.head_to_camera[index], conditions[index]).rgba
+        plate = resized(workspace.read_plate(index), (size, size))
+        truth = resized(workspace.read_frame(index), (size, size))
+        head = resized(np.ascontiguousarray(workspace.read_matte(index)[..., 0]), (size, size))
+        yield RenderedPair(index, over(rgba, plate), truth, head, rgba)
+        reporter.progress(Stage.COMPARING, done, len(frames))
+
+
+def write_test_frames(workspace: Workspace, out: Path, size: int, reporter: Reporter) -> int:
+    """Write the held-out frames as they are compared: `%06d.png`, `%06d_truth.png`, `%06d_head.png`; returns how many."""
+    count = 0
+    for pair in test_frames(workspace, size, reporter):
+        write_image(out / f"{pair.index:06d}.png", pair.predicted)
+        write_image(out / f"{pair.index:06d}_truth.png", pair.truth)
+        write_image(out / f"{pair.index:06d}_head.png", np.repeat(pair.head[..., None], 3, 2))
+        count += 1
+    return count
+
+
+def _test_indices(workspace: Workspace) -> np.ndarray:
+    return np.arange(workspace.subject.first_test_frame, workspace.subject.frames)

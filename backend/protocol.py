@@ -11,7 +11,7 @@ import enum
 import json
 from typing import Any
 
-VERSION = 1
+VERSION = 2
 
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600

@@ -56,7 +56,8 @@ def _draw_process(ui: StepUi) -> None:
     alive = ui.facts.backend_alive
     if ui.facts.backend_answered and backend is not None:
         hello = backend.hello
-        ui.info(f"SyncTalk {hello['backend']}, PyTorch {hello['torch']}, on {hello['device']}")
+        device = f", on {backend.device}" if backend.device else ""
+        ui.info(f"SyncTalk {hello['backend']}, PyTorch {hello['torch']}{device}")
     elif alive:
         ui.text("Starting…")
     elif ui.facts.backend_error and not jobs.runtime.errors:

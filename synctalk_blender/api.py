@@ -42,15 +42,15 @@ def connect(*, timeout_s: float = 180.0) -> dict[str, Any]:
     """Start the backend if it is not running, and register the add-on's classes if nobody has.
 
     Returns:
-        The backend's `hello`: its version, Python's, torch's, the device (docs/protocol.md).
+        The backend's `hello` and `device`: its version, Python's, torch's, the device (docs/protocol.md).
 
     Raises:
         BackendError: the backend is not installed or does not start.
     """
     _ensure_registered()
     backend = shared_backend()
-    backend.request("ping", timeout_s=timeout_s)
-    return dict(backend.hello or {})
+    device = backend.request("device", timeout_s=timeout_s)
+    return {**(backend.hello or {}), **device}
 
 
 def close() -> None:

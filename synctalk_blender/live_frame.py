@@ -117,8 +117,6 @@ class FrameRequest:
             "head_to_camera": frame.directions.head_to_camera.ravel().tolist(),
             "blendshapes": frame.directions.blendshapes.tolist(),
             "memory": str(self._memory.path),
-            "encoding": "scene_linear",
-            "origin": "bottom_left",
         }
         try:
             self._pending = backend.submit("frame", params)

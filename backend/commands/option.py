@@ -96,7 +96,7 @@ class OptionField:
         Raises:
             ProtocolError: not what it must be.
         """
-        if value is None and self.optional:
+        if self.optional and (value is None or (value == "" and Path in self.types)):
             return None
         if not self.several:
             return self._checked(value)

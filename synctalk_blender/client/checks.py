@@ -15,15 +15,8 @@ OPTIONAL_NUMBER = (int, float, type(None))
 TEXT = (str,)
 
 RESULTS: dict[str, dict[str, tuple[type, ...]]] = {
-    "hello": {"protocol": (int,), "backend": TEXT, "python": TEXT, "torch": TEXT, "device": TEXT, "pid": (int,)},
-    "workspace.info": {
-        "workspace": TEXT,
-        "frames": (int,),
-        "fps": NUMBER,
-        "stages": (dict,),
-        "consent": (dict,),
-        "paths": (dict,),
-    },
+    "hello": {"protocol": (int,), "backend": TEXT, "python": TEXT, "torch": TEXT, "pid": (int,)},
+    "device": {"device": TEXT, "kernel": TEXT},
     "process": {"workspace": TEXT, "frames": (int,), "fps": NUMBER, "stages": (dict,), "warnings": (list,)},
     "train": {"step": (int,), "psnr": OPTIONAL_NUMBER},
     "speak": {"animation": TEXT, "frames": (int,), "duration_s": NUMBER, "audio": TEXT},
@@ -31,7 +24,7 @@ RESULTS: dict[str, dict[str, tuple[type, ...]]] = {
     "evaluate": {},
     "measure": {"readiness": (dict, type(None))},
     "frame": {"width": (int,), "height": (int,)},
-    "models.fetch": {"path": TEXT},
+    "models.fetch": {},
 }
 
 NOTIFICATIONS: dict[str, dict[str, tuple[type, ...]]] = {

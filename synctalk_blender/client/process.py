@@ -4,7 +4,7 @@ Whatever the child does (it cannot be started, dies, hangs, stops reading, write
 whose text is one sentence for the user. No call but `request` waits for the child, and that one has a time limit.
 
     backend = shared_backend()
-    info = backend.request("workspace.info", {"workspace": folder})
+    readiness = backend.request("measure", {"workspace": folder})
     job = backend.submit("train", {...}, on_progress=show)      # then, from a timer: backend.pump(); job.poll()
 """
 
@@ -49,7 +49,9 @@ class BackendProcess:
         limits: Limits = Limits(),  # noqa: B008 (frozen)
     ) -> None:
         self.hello: dict[str, Any] | None = None
-        """The backend's answer to the last `hello`: its version, torch's, the device."""
+        """The backend's answer to the last `hello`: its version and torch's."""
+        self.device = ""
+        """What heads are rendered on; empty until the backend has imported PyTorch and answered `device`."""
         self._ids = itertools.count(1)
         self._lock = threading.Lock()
         self._pending: dict[int, Pending] = {}
@@ -232,6 +234,8 @@ class BackendProcess:
             checks.check_result(pending.method, message["result"])
             if pending.method == "hello":
                 self._greet(message["result"])
+            elif pending.method == "device":
+                self.device = message["result"]["device"]
         with self._lock:
             self._pending.pop(request_id, None)
         if failure is not None:

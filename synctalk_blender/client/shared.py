@@ -76,6 +76,7 @@ def shared_backend(*, user_asked: bool = True) -> BackendProcess:
             _shared = BackendProcess(command, environment=environment, cwd=cwd)
             client = f"blender-python-{sys.version_info[0]}.{sys.version_info[1]}"
             _shared.submit("hello", {"protocol": protocol.VERSION, "client": client})
+            _shared.submit("device")
         return _shared
 
 

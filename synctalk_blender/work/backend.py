@@ -69,7 +69,7 @@ def fetch_model_job(name: str) -> Job:
 
     def work() -> Work:
         require_online("Downloading a model")
-        yield Request("models.fetch", {"name": name})
+        yield Request("models.fetch", {"names": [name]})
         runtime.models = yield Request("models.list")
         return f"The model {name} is downloaded: the next tracking uses it."
 
@@ -79,7 +79,8 @@ def fetch_model_job(name: str) -> Job:
 def _greet() -> Work:
     hello = yield Request("hello", {"protocol": protocol.VERSION, "client": f"Blender {bpy.app.version_string}"})
     runtime.models = yield Request("models.list")
-    return f"SyncTalk {hello['backend']}, PyTorch {hello['torch']}, on {hello['device']}."
+    device = yield Request("device")
+    return f"SyncTalk {hello['backend']}, PyTorch {hello['torch']}, on {device['device']}."
 
 
 def require_online(what: str) -> None:

@@ -57,7 +57,7 @@ def process_params(settings: SyncTalkSettings, workspace: Path) -> dict[str, Any
     return {
         "video": bpy.path.abspath(settings.video) or state.source,
         "workspace": str(workspace),
-        "consent": {"given": bool(by or state.consent_by), "by": by or state.consent_by},
+        "consent": by or state.consent_by or None,
         "audio_offset_ms": settings.audio_delay_ms if by_hand else settings.audio_delay.lower(),
     }
 

@@ -110,8 +110,10 @@ for line in sys.stdin:
     message = json.loads(line)
     method, params, request_id = message["method"], message["params"], message.get("id")
     if method == "hello":
-        answer = {"protocol": 99 if fault == "old" else 1, "backend": "0", "python": "3", "torch": "2", "device": "cpu"}
-        send({"id": request_id, "result": answer | {"kernel": "none", "pid": os.getpid()}})
+        answer = {"protocol": 99 if fault == "old" else 2, "backend": "0", "python": "3", "torch": "2"}
+        send({"id": request_id, "result": answer | {"pid": os.getpid()}})
+    elif method == "device":
+        send({"id": request_id, "result": {"device": "cpu", "kernel": "none"}})
     elif method == "ping":
         send({"id": request_id, "result": {}})
     elif method == "shutdown":

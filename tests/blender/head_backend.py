@@ -61,8 +61,10 @@ def main(fault: str) -> None:
         message = json.loads(line)
         method, params, request_id = message["method"], message["params"], message.get("id")
         if method == "hello":
-            hello = {"protocol": 1, "backend": "0", "python": "3", "torch": "none", "device": "cpu", "kernel": "none"}
+            hello = {"protocol": 2, "backend": "0", "python": "3", "torch": "none"}
             send({"id": request_id, "result": hello | {"pid": os.getpid()}})
+        elif method == "device":
+            send({"id": request_id, "result": {"device": "cpu", "kernel": "none"}})
         elif method == "frame":
             if fault == "dies":
                 os._exit(9)
@@ -84,9 +86,7 @@ def main(fault: str) -> None:
                 send({"id": request_id, "error": {"code": -32000, "message": text, "data": {"kind": "workspace"}}})
                 continue
             begun = time.perf_counter()
-            picture = draw(params)
-            if params["origin"] == "bottom_left":
-                picture = picture[::-1]
+            picture = draw(params)[::-1]
             with open(params["memory"], "r+b") as file:
                 file.write(np.ascontiguousarray(picture).tobytes())
             width = params["width"] * (2 if fault == "huge" else 1)

@@ -91,8 +91,8 @@ def _add_option(parser: argparse.ArgumentParser, item: OptionField) -> None:
     if item.choices and item.types == (str,):
         settings["choices"] = item.choices
     if item.positional:
-        nargs = item.nargs or (None if item.required else "?")
-        parser.add_argument(item.name, nargs=nargs, **settings)
+        settings["default"] = None if item.required else item.default
+        parser.add_argument(item.name, nargs=item.nargs or (None if item.required else "?"), **settings)
         return
     if item.nargs:
         settings["nargs"] = item.nargs

@@ -144,6 +144,15 @@ class OptionsPanel(SidebarPanel):
     def poll(cls, context: bpy.types.Context) -> bool:
         return not steps.blocked(cls.step, facts(context.scene))
 
+    def draw(self, context: bpy.types.Context) -> None:
+        self.layout.use_property_split = True
+        self.layout.use_property_decorate = False
+        self.draw_options(self.layout, settings_of(context.scene))
+
+    def draw_options(self, layout: bpy.types.UILayout, settings: SyncTalkSettings) -> None:
+        """Draw the options, labels on the left."""
+        raise NotImplementedError
+
 
 def _status(step: Step, context: bpy.types.Context) -> tuple[Facts, Status]:
     known = facts(context.scene)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bpy
 
-from ..synctalk_blender.properties import settings_of
+from ..synctalk_blender.properties import SyncTalkSettings
 from ..synctalk_blender.steps import Step, speak_line
 from .common import OptionsPanel, StepPanel, StepUi
 
@@ -29,11 +29,7 @@ class SYNCTALK_PT_speak_options(OptionsPanel, bpy.types.Panel):
     bl_parent_id = "SYNCTALK_PT_speak"
     step = Step.SPEAK
 
-    def draw(self, context: bpy.types.Context) -> None:
-        layout = self.layout
-        layout.use_property_split = True
-        layout.use_property_decorate = False
-        settings = settings_of(context.scene)
+    def draw_options(self, layout: bpy.types.UILayout, settings: SyncTalkSettings) -> None:
         layout.prop(settings, "strength", slider=True)
         layout.prop(settings, "smoothing_ms", text="Smoothing (ms)")
         layout.prop(settings, "offset_ms", text="Offset (ms)")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import bpy
 
 from ..synctalk_blender.facts import rig_of_workspace
-from ..synctalk_blender.properties import settings_of
+from ..synctalk_blender.properties import SyncTalkSettings
 from ..synctalk_blender.scene import rig
 from ..synctalk_blender.steps import State, Step
 from ..synctalk_blender.work import track
@@ -59,15 +61,11 @@ class SYNCTALK_PT_track_options(OptionsPanel, bpy.types.Panel):
     bl_parent_id = "SYNCTALK_PT_track"
     step = Step.TRACK
 
-    def draw(self, context: bpy.types.Context) -> None:
-        layout = self.layout
-        layout.use_property_split = True
-        layout.use_property_decorate = False
-        settings = settings_of(context.scene)
+    def draw_options(self, layout: bpy.types.UILayout, settings: SyncTalkSettings) -> None:
         layout.prop(settings, "audio_delay")
         if settings.audio_delay == "GIVEN":
             layout.prop(settings, "audio_delay_ms", text="Delay (ms)")
-        found = rig_of_workspace(context.scene)
+        found = rig_of_workspace(cast("bpy.types.Scene", settings.id_data))
         if found is not None and found.collection.get(rig.START) is not None:
             layout.prop(found.collection, f'["{rig.START}"]', text="Start Frame")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bpy
 
 from ..synctalk_blender import previews, steps
-from ..synctalk_blender.properties import settings_of
+from ..synctalk_blender.properties import SyncTalkSettings
 from ..synctalk_blender.steps import State, Step
 from .common import OptionsPanel, StepPanel, StepUi
 
@@ -41,11 +41,7 @@ class SYNCTALK_PT_train_options(OptionsPanel, bpy.types.Panel):
     bl_parent_id = "SYNCTALK_PT_train"
     step = Step.TRAIN
 
-    def draw(self, context: bpy.types.Context) -> None:
-        layout = self.layout
-        layout.use_property_split = True
-        layout.use_property_decorate = False
-        settings = settings_of(context.scene)
+    def draw_options(self, layout: bpy.types.UILayout, settings: SyncTalkSettings) -> None:
         layout.prop(settings, "preset")
         row = layout.row(heading="Stop After")
         row.prop(settings, "use_time_limit", text="")

@@ -79,6 +79,21 @@ def _set_head(settings: SyncTalkSettings, index: int) -> None:
         settings.workspace = paths.stored(found[index].workspace)
 
 
+def _milliseconds(
+    name: str, description: str, *, soft: tuple[float, float], hard: tuple[float, float], step: int
+) -> Any:
+    return bpy.props.FloatProperty(
+        name=name,
+        description=description,
+        soft_min=soft[0],
+        soft_max=soft[1],
+        min=hard[0],
+        max=hard[1],
+        step=step,
+        precision=0,
+    )
+
+
 class Delivery:
     """How speech moves the mouth: the options of the backend's `speak`, by their names."""
 
@@ -92,26 +107,19 @@ class Delivery:
         step=5,
         precision=2,
     )
-    smoothing_ms: bpy.props.FloatProperty(
+    smoothing_ms: _milliseconds(
         name="Smoothing",
         description="Smooths jittery mouth movement, in milliseconds. High values make the speech mumbled",
-        default=0.0,
-        min=0.0,
-        soft_max=200.0,
-        max=1000.0,
+        soft=(0.0, 200.0),
+        hard=(0.0, 1000.0),
         step=500,
-        precision=0,
     )
-    offset_ms: bpy.props.FloatProperty(
+    offset_ms: _milliseconds(
         name="Offset",
         description="Shifts the mouth against the audio, in milliseconds; above zero the mouth moves earlier",
-        default=0.0,
-        soft_min=-200.0,
-        soft_max=200.0,
-        min=-2000.0,
-        max=2000.0,
+        soft=(-200.0, 200.0),
+        hard=(-2000.0, 2000.0),
         step=1000,
-        precision=0,
     )
     close_in_silence: bpy.props.BoolProperty(
         name="Close in Silence",
@@ -162,16 +170,12 @@ class SyncTalkSettings(Delivery, bpy.types.PropertyGroup):
         items=_AUDIO_DELAYS,
         default="AUTO",
     )
-    audio_delay_ms: bpy.props.FloatProperty(
+    audio_delay_ms: _milliseconds(
         name="Delay",
         description="How late the clip's audio is, in milliseconds; negative when it is early",
-        default=0.0,
-        soft_min=-500.0,
-        soft_max=500.0,
-        min=-5000.0,
-        max=5000.0,
+        soft=(-500.0, 500.0),
+        hard=(-5000.0, 5000.0),
         step=100,
-        precision=0,
     )
 
     # Train

@@ -21,7 +21,6 @@ RESULTS: dict[str, dict[str, tuple[type, ...]]] = {
     "train": {"step": (int,), "psnr": OPTIONAL_NUMBER},
     "speak": {"animation": TEXT, "frames": (int,), "duration_s": NUMBER, "audio": TEXT},
     "render": {"out": TEXT, "frames": (int,), "width": (int,), "height": (int,)},
-    "evaluate": {},
     "measure": {"readiness": (dict, type(None))},
     "frame": {"width": (int,), "height": (int,)},
     "models.fetch": {},

@@ -58,6 +58,34 @@ def addon(_enabled_addon):
     return _enabled_addon
 
 
+@pytest.fixture
+def kit(addon, tmp_path):
+    """The add-on in an empty scene, with what its tests share."""
+    from .scene_kit import Kit
+
+    return Kit(addon.__name__, tmp_path)
+
+
+@pytest.fixture
+def client(kit, monkeypatch):
+    """The backend's client, with `head_backend.py` for a backend."""
+    module = kit.use_backend(monkeypatch)
+    yield module
+    module.close_shared_backend()
+
+
+@pytest.fixture
+def root(kit):
+    """A tracked workspace."""
+    return kit.workspace()
+
+
+@pytest.fixture
+def rig(kit, root):
+    """The head of `root` in the scene."""
+    return kit.import_tracking(root)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config):
     """End at once: with anything of Blender left, some versions crash (4.2) or hang (4.5) when the interpreter ends."""

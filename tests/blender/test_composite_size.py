@@ -7,8 +7,10 @@ import pytest
 
 from . import head_backend
 from . import synthetic_workspace as synthetic
+from .composite_kit import compose, composed, differing, expected
 from .scene_kit import as_png
-from .test_scene_compositor import compose, composed, differing, expected, kit  # noqa: F401
+
+pytestmark = pytest.mark.usefixtures("client")
 
 SOURCE = {"source_size": (320, 180), "crop": (100.0, 20.0, 144.0)}
 
@@ -29,7 +31,7 @@ def off(a: np.ndarray, b: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("percent", [50, 75])
-def test_the_percentage(kit, percent):  # noqa: F811
+def test_the_percentage(kit, percent):
     rig = composed(kit, **SOURCE)
     kit.scene.render.resolution_percentage = percent
     image = kit.render(2)
@@ -39,7 +41,7 @@ def test_the_percentage(kit, percent):  # noqa: F811
 
 
 @pytest.mark.parametrize("size", [(640, 360), (320, 320), (320, 100), (200, 60)])
-def test_the_resolution(kit, size):  # noqa: F811
+def test_the_resolution(kit, size):
     rig = composed(kit, **SOURCE)
     whole = expected(kit, rig, 2)
     kit.scene.render.resolution_x, kit.scene.render.resolution_y = size
@@ -52,7 +54,7 @@ def test_the_resolution(kit, size):  # noqa: F811
 
 @pytest.mark.parametrize("percent", [100, 50])
 @pytest.mark.parametrize("crop", [True, False])
-def test_a_render_region(kit, crop, percent):  # noqa: F811
+def test_a_render_region(kit, crop, percent):
     composed(kit, **SOURCE)
     render = kit.scene.render
     render.resolution_percentage = percent
@@ -67,7 +69,7 @@ def test_a_render_region(kit, crop, percent):  # noqa: F811
     assert off(image, whole[y : y + height, x : x + width]) < 0.05
 
 
-def test_pixels_that_are_not_square(kit):  # noqa: F811
+def test_pixels_that_are_not_square(kit):
     rig = composed(kit, **SOURCE)
     render = kit.scene.render
     render.pixel_aspect_x, render.pixel_aspect_y = 1.0, 2.0
@@ -75,7 +77,7 @@ def test_pixels_that_are_not_square(kit):  # noqa: F811
     assert off(kit.render(2), scaled(expected(kit, rig, 2), 320, 90)) < 0.05
 
 
-def test_baked_frames_follow_as_well(kit):  # noqa: F811
+def test_baked_frames_follow_as_well(kit):
     rig = composed(kit, **SOURCE)
     found, subject, animation = kit.part("work.composite").subject_in(kit.scene)
     pinhole = subject.pinhole(animation.focal_px, animation.principal_px)
@@ -104,7 +106,7 @@ def test_baked_frames_follow_as_well(kit):  # noqa: F811
     assert differing(kit.render(13), live) == 0
 
 
-def test_a_composite_of_an_earlier_version_follows_once_it_is_built_again(kit):  # noqa: F811
+def test_a_composite_of_an_earlier_version_follows_once_it_is_built_again(kit):
     composed(kit, **SOURCE)
     live = kit.render(2)
     tree = kit.part("scene.nodes").tree_of(kit.scene)
@@ -118,7 +120,7 @@ def test_a_composite_of_an_earlier_version_follows_once_it_is_built_again(kit): 
     assert differing(kit.render(2), live) == 0
 
 
-def test_a_saved_file_follows_without_the_permission_to_run_scripts(kit):  # noqa: F811
+def test_a_saved_file_follows_without_the_permission_to_run_scripts(kit):
     composed(kit, **SOURCE)
     tree = kit.part("scene.nodes").tree_of(kit.scene)
     drivers = [curve.driver for curve in tree.animation_data.drivers]
@@ -128,7 +130,7 @@ def test_a_saved_file_follows_without_the_permission_to_run_scripts(kit):  # noq
 
 @pytest.mark.parametrize("size", [(320, 180), (640, 360), (320, 320), (400, 100), (180, 320)])
 @pytest.mark.parametrize("aspect", [(1.0, 1.0), (1.0, 2.0)])
-def test_footage_and_plate_lie_behind_the_camera_where_the_head_is_drawn(kit, size, aspect):  # noqa: F811
+def test_footage_and_plate_lie_behind_the_camera_where_the_head_is_drawn(kit, size, aspect):
     """In the frame's own width, Blender fits an image of 1 by 1/a into a frame of 1 by 1/A, and scales and moves it."""
     import bpy
 

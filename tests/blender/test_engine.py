@@ -11,19 +11,7 @@ import pytest
 
 from . import head_backend
 from . import synthetic_workspace as synthetic
-from .scene_kit import Kit, as_png, premultiplied
-
-
-@pytest.fixture
-def kit(addon, tmp_path):
-    return Kit(addon.__name__, tmp_path)
-
-
-@pytest.fixture
-def client(kit, monkeypatch):
-    module = kit.use_backend(monkeypatch)
-    yield module
-    module.close_shared_backend()
+from .scene_kit import as_png, premultiplied
 
 
 @pytest.fixture

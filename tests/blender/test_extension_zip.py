@@ -10,15 +10,17 @@ import pytest
 
 from install import errors, extension
 
+ROOT = Path(__file__).resolve().parent.parent.parent
+
 
 @pytest.fixture(scope="module")
-def built(root, tmp_path_factory) -> Path:
+def built(tmp_path_factory) -> Path:
     """The zip, built and validated by the tool inside this environment's bpy."""
-    return extension.build(root, Path(sys.executable), tmp_path_factory.mktemp("dist"))
+    return extension.build(ROOT, Path(sys.executable), tmp_path_factory.mktemp("dist"))
 
 
-def test_the_zip_is_named_after_the_version(built, root):
-    assert built.name == f"synctalk-{extension.version(root)}.zip"
+def test_the_zip_is_named_after_the_version(built):
+    assert built.name == f"synctalk-{extension.version(ROOT)}.zip"
     assert [path.name for path in built.parent.iterdir()] == [built.name]
 
 
@@ -31,11 +33,11 @@ def test_the_zip_holds_the_rooms_that_ship_and_nothing_else(built):
     assert not [name for name in names if any(part in name for part in unwanted)]
 
 
-def test_a_manifest_that_blender_rejects_is_told_in_its_words_and_leaves_no_zip(root, tmp_path):
+def test_a_manifest_that_blender_rejects_is_told_in_its_words_and_leaves_no_zip(tmp_path):
     checkout = tmp_path / "checkout"
     checkout.mkdir()
     (checkout / "__init__.py").write_text("")
-    manifest = (root / "blender_manifest.toml").read_text("utf-8")
+    manifest = (ROOT / "blender_manifest.toml").read_text("utf-8")
     (checkout / "blender_manifest.toml").write_text(manifest.replace('schema_version = "1.0.0"', ""))
     with pytest.raises(errors.PackageError, match=r"Blender's `extension build` rejects .*schema_version"):
         extension.build(checkout, Path(sys.executable), tmp_path / "dist")

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from . import synthetic_workspace as synthetic
-from .scene_kit import Kit
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 COLOURS = np.array([(200, 40, 30), (30, 180, 60), (40, 50, 210), (220, 200, 40), (128, 128, 128), (230, 120, 160)])
@@ -29,11 +28,6 @@ with av.open(sys.argv[1]) as film:
     matrix, primaries = int(frame.colorspace), int(film.streams.video[0].codec_context.color_primaries)
     print(json.dumps([matrix, primaries, row[step // 2 :: step].tolist()]))
 """
-
-
-@pytest.fixture
-def kit(addon, tmp_path):
-    return Kit(addon.__name__, tmp_path)
 
 
 def film_of_colours(kit, form: str, codec: str) -> Path:

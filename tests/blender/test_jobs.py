@@ -8,6 +8,7 @@ import re
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import bpy
 import pytest
@@ -17,21 +18,11 @@ STAGES = ("media", "landmarks", "head_sync", "face_sync", "portrait_sync")
 
 
 @pytest.fixture
-def parts(addon, monkeypatch):
-    """The add-on's modules, with a fake backend behind `shared_backend`; its faults are set by `parts.fault`."""
-
-    class Parts:
-        def __getattr__(self, name):
-            return importlib.import_module(f"{addon.__name__}.synctalk_blender.{name}")
-
-        @property
-        def client(self):
-            return self("client.shared")
-
-        def __call__(self, name):
-            return getattr(self, name)
-
-    found = Parts()
+def parts(kit, monkeypatch):
+    """The add-on's modules, with a fake backend behind `shared_backend`; a request's `fault` param sets its faults."""
+    names = ("facts", "job", "jobs", "steps")
+    found = SimpleNamespace(client=kit.part("client.shared"), **{name: kit.part(name) for name in names})
+    found.backend, found.track, found.train = (kit.part(f"work.{name}") for name in ("backend", "track", "train"))
     monkeypatch.setattr(found.client, "backend_command", lambda: ([sys.executable, str(FAKE)], None, None))
     monkeypatch.setattr(found.facts, "backend_state", lambda: "ready")
     yield found
@@ -75,7 +66,7 @@ def test_an_operator_in_background_mode_runs_to_its_end_and_prints_its_progress(
 
 
 def test_a_job_beside_the_interface_ends_the_same_way(parts, scene):
-    parts.jobs.start(parts("work.train").train_job(scene))
+    parts.jobs.start(parts.train.train_job(scene))
     assert parts.jobs.runtime.job is not None
     pump_until_finished(parts)
     assert "20 steps trained" in parts.jobs.runtime.notes[parts.steps.Step.TRAIN]
@@ -94,13 +85,13 @@ def test_every_job_beside_the_interface_is_one_step_of_the_undo_history(parts, s
     pump_until_finished(parts)
     parts.jobs._tick()
     assert steps == ["SyncTalk: Building"]
-    parts.jobs.start(parts("work.train").train_job(scene))
+    parts.jobs.start(parts.train.train_job(scene))
     pump_until_finished(parts)
     assert steps == ["SyncTalk: Building", "SyncTalk: Training"]
 
 
 def test_progress_has_a_fraction_and_words(parts, scene):
-    job = parts("work.train").train_job(scene)
+    job = parts.train.train_job(scene)
     parts.jobs.start(job)
     seen = set()
     while not job.finished:
@@ -112,7 +103,7 @@ def test_progress_has_a_fraction_and_words(parts, scene):
 
 
 def test_a_second_job_is_refused_with_the_first_ones_name(parts, scene):
-    parts.jobs.start(parts("work.train").train_job(scene))
+    parts.jobs.start(parts.train.train_job(scene))
     with pytest.raises(RuntimeError, match="Training is running"):
         bpy.ops.synctalk.train()
     bpy.ops.synctalk.cancel()
@@ -122,7 +113,7 @@ def test_a_second_job_is_refused_with_the_first_ones_name(parts, scene):
 
 def test_undo_and_another_file_do_not_disturb_a_job(parts, scene):
     scene.synctalk.minutes = 0.5
-    parts.jobs.start(parts("work.train").train_job(scene))
+    parts.jobs.start(parts.train.train_job(scene))
     bpy.ops.ed.undo_push(message="test")
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
     assert parts.jobs.runtime.job is not None
@@ -185,7 +176,7 @@ def test_installing_offline_says_what_to_allow(parts):
     with pytest.raises(RuntimeError, match="online"):
         bpy.ops.synctalk.install_backend()
     with pytest.raises(parts.client.BackendError, match="Allow Online Access|offline-mode"):
-        parts("work.backend").require_online("Installing the backend")
+        parts.backend.require_online("Installing the backend")
 
 
 def test_a_video_gives_the_workspace_beside_it(parts, tmp_path):
@@ -243,7 +234,7 @@ def waiting(parts):
         yield waits
         return ""
 
-    job = parts.jobs.Job(parts.steps.Step.TRACK, "Tracking", work(), parts("work.track").STAGES)
+    job = parts.jobs.Job(parts.steps.Step.TRACK, "Tracking", work(), parts.track.STAGES)
     job.begin()
 
     def show(**given):

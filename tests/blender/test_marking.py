@@ -6,15 +6,8 @@ import numpy as np
 import pytest
 
 from . import synthetic_workspace as synthetic
-from .scene_kit import Kit
 
-
-@pytest.fixture
-def kit(addon, tmp_path, monkeypatch):
-    made = Kit(addon.__name__, tmp_path)
-    client = made.use_backend(monkeypatch)
-    yield made
-    client.close_shared_backend()
+pytestmark = pytest.mark.usefixtures("client")
 
 
 NOTE = b"Synthetic likeness of anna made with SyncTalk"

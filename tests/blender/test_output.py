@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from .scene_kit import Kit
 
-
-@pytest.fixture
-def kit(addon, tmp_path, monkeypatch):
-    made = Kit(addon.__name__, tmp_path)
-    client = made.use_backend(monkeypatch)
-    made.import_tracking(made.workspace(frames=3))
-    made.scene.render.engine = "SYNCTALK"
-    yield made
-    client.close_shared_backend()
+@pytest.fixture(autouse=True)
+def head(kit, client):
+    kit.import_tracking(kit.workspace(frames=3))
+    kit.scene.render.engine = "SYNCTALK"
 
 
 def settings(scene) -> dict:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from . import synthetic_workspace as synthetic
-from .scene_kit import Kit, premultiplied
+from .scene_kit import premultiplied
 
 pytestmark = pytest.mark.long
 
@@ -78,11 +78,10 @@ def spoken(trained, python, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def kit(addon, tmp_path, python, monkeypatch):
+def kit(kit, python, monkeypatch):
     monkeypatch.setenv("SYNCTALK_BACKEND_PYTHON", str(python))
-    made = Kit(addon.__name__, tmp_path)
-    yield made
-    made.part("client.shared").close_shared_backend()
+    yield kit
+    kit.part("client.shared").close_shared_backend()
 
 
 @pytest.fixture

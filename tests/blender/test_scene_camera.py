@@ -5,13 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from .scene_kit import Kit
-
-
-@pytest.fixture
-def kit(addon, tmp_path):
-    return Kit(addon.__name__, tmp_path)
-
 
 @pytest.fixture
 def lens(kit):

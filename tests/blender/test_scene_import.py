@@ -8,22 +8,6 @@ import numpy as np
 import pytest
 
 from . import synthetic_workspace as synthetic
-from .scene_kit import Kit
-
-
-@pytest.fixture
-def kit(addon, tmp_path):
-    return Kit(addon.__name__, tmp_path)
-
-
-@pytest.fixture
-def root(kit):
-    return kit.workspace()
-
-
-@pytest.fixture
-def rig(kit, root):
-    return kit.import_tracking(root)
 
 
 def test_every_frame_reads_back_as_it_was_tracked(kit, rig):

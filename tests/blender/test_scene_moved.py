@@ -9,13 +9,11 @@ import numpy as np
 import pytest
 
 from . import synthetic_workspace as synthetic
-from .scene_kit import Kit
 
 
 @pytest.fixture
-def kit(addon, tmp_path):
-    made = Kit(addon.__name__, tmp_path)
-    yield made
+def kit(kit):
+    yield kit
     bpy.context.preferences.filepaths.use_relative_paths = True
 
 

@@ -8,14 +8,9 @@ import pytest
 
 from . import head_backend
 from . import synthetic_workspace as synthetic
-from .scene_kit import Kit, as_png, premultiplied
+from .scene_kit import as_png, premultiplied
 
 RATES = [(30, 1.0), (24, 1.0), (30, 1.001), (60, 1.0), (25, 1.0), (24, 1.001)]
-
-
-@pytest.fixture
-def kit(addon, tmp_path):
-    return Kit(addon.__name__, tmp_path)
 
 
 @pytest.fixture

@@ -7,15 +7,13 @@ import numpy as np
 import pytest
 
 from . import synthetic_workspace as synthetic
-from .scene_kit import Kit
 
 
 @pytest.fixture
-def kit(addon, tmp_path, monkeypatch):
-    made = Kit(addon.__name__, tmp_path)
-    monkeypatch.setattr(made.part("facts"), "backend_state", lambda: "ready")
-    yield made
-    made.part("jobs").forget_messages()
+def kit(kit, monkeypatch):
+    monkeypatch.setattr(kit.part("facts"), "backend_state", lambda: "ready")
+    yield kit
+    kit.part("jobs").forget_messages()
 
 
 @pytest.fixture

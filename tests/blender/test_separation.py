@@ -6,9 +6,11 @@ import ast
 import importlib.util
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 ROOMS = ("synctalk_blender", "ops", "panels")
 BACKENDS_PACKAGES = ("torch", "mediapipe", "numba", "cv2", "av", "scipy", "librosa")
 
@@ -38,9 +40,9 @@ def test_the_backends_packages_are_not_in_blenders_environment(package):
     assert importlib.util.find_spec(package) is None
 
 
-def test_importing_every_module_of_blenders_rooms_leaves_torch_out(root, tmp_path):
+def test_importing_every_module_of_blenders_rooms_leaves_torch_out(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-c", _IMPORT_ALL, str(root), ",".join(BACKENDS_PACKAGES)],
+        [sys.executable, "-c", _IMPORT_ALL, str(ROOT), ",".join(BACKENDS_PACKAGES)],
         capture_output=True,
         text=True,
         cwd=tmp_path,
@@ -53,12 +55,12 @@ def test_importing_every_module_of_blenders_rooms_leaves_torch_out(root, tmp_pat
     assert any(line.startswith("synctalk.ops.") for line in lines)
 
 
-def test_no_file_of_blenders_rooms_imports_a_package_of_the_backend(root):
+def test_no_file_of_blenders_rooms_imports_a_package_of_the_backend():
     for room in ROOMS:
-        for path in sorted((root / room).glob("**/*.py")):
+        for path in sorted((ROOT / room).glob("**/*.py")):
             for node in ast.walk(ast.parse(path.read_text("utf-8"))):
                 names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
                 if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
                     names = [node.module]
                 used = {name.partition(".")[0] for name in names} & set(BACKENDS_PACKAGES)
-                assert not used, f"{path.relative_to(root)} imports {sorted(used)}"
+                assert not used, f"{path.relative_to(ROOT)} imports {sorted(used)}"

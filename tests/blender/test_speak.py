@@ -8,28 +8,18 @@ import json
 import bpy
 import pytest
 
-from .scene_kit import Kit
-
 NEUTRAL = {"strength": 1.0, "smoothing_ms": 0.0, "offset_ms": 0.0, "close_in_silence": False}
 CHOSEN = {"strength": 1.5, "smoothing_ms": 80.0, "offset_ms": -40.0, "close_in_silence": True}
 
 
 @pytest.fixture
-def kit(addon, tmp_path):
-    return Kit(addon.__name__, tmp_path)
-
-
-@pytest.fixture
-def root(kit, monkeypatch):
+def root(kit, client, root, monkeypatch):
     """A tracked workspace whose head is in the scene, and a backend that writes down what `speak` asks for."""
-    client = kit.use_backend(monkeypatch)
     monkeypatch.setattr(kit.part("facts"), "backend_state", lambda: "ready")
-    made = kit.workspace()
-    kit.scene.synctalk.workspace = str(made)
-    kit.import_tracking(made)
-    yield made
+    kit.scene.synctalk.workspace = str(root)
+    kit.import_tracking(root)
+    yield root
     kit.part("jobs").forget_messages()
-    client.close_shared_backend()
 
 
 @pytest.fixture
@@ -79,8 +69,7 @@ def test_the_panel_offers_every_control(kit):
             return self
 
     speak = importlib.import_module(f"{kit.package}.panels.speak")
-    panel = type("Drawn", (), {"draw": speak.SYNCTALK_PT_speak_options.draw, "layout": Layout()})()
-    panel.draw(bpy.context)
+    speak.SYNCTALK_PT_speak_options.draw_options(None, Layout(), kit.scene.synctalk)
     assert sorted(shown) == sorted(CHOSEN)
 
 

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from . import synthetic_workspace as synthetic
-from .test_scene_compositor import compose, composed, differing, kit  # noqa: F401
+from .composite_kit import compose, composed, differing
+
+pytestmark = pytest.mark.usefixtures("client")
 
 # Blender falls back to EEVEE, which wants a graphics card; to the compositor one engine is as foreign as the other.
 ELSEWHERE = """
@@ -29,7 +31,7 @@ os._exit(0)
 """
 
 
-def rendered_elsewhere(kit) -> np.ndarray:  # noqa: F811
+def rendered_elsewhere(kit) -> np.ndarray:
     """(H, W, 4) of the scene, as a Blender without the extension renders it from the saved file."""
     import bpy
 
@@ -59,7 +61,7 @@ def warned(image: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("size", [(320, 180), (200, 200)])
-def test_every_frame_carries_a_warning(kit, size):  # noqa: F811
+def test_every_frame_carries_a_warning(kit, size):
     composed(kit, source_size=(320, 180), crop=(100.0, 20.0, 144.0))
     kit.scene.render.resolution_x, kit.scene.render.resolution_y = size
     here = kit.render(2)
@@ -69,7 +71,7 @@ def test_every_frame_carries_a_warning(kit, size):  # noqa: F811
     assert (there[..., :3].min(-1) > 0.6).mean() > 0.02, "letters"
 
 
-def test_an_artist_s_nodes_after_the_composite_keep_the_warning_last(kit):  # noqa: F811
+def test_an_artist_s_nodes_after_the_composite_keep_the_warning_last(kit):
     composed(kit)
     nodes = kit.part("scene.nodes")
     tree = nodes.tree_of(kit.scene)
@@ -78,7 +80,7 @@ def test_an_artist_s_nodes_after_the_composite_keep_the_warning_last(kit):  # no
     assert warning.inputs["SyncTalk"].is_linked
 
 
-def test_a_composite_built_before_there_was_a_warning_gets_one(kit):  # noqa: F811
+def test_a_composite_built_before_there_was_a_warning_gets_one(kit):
     composed(kit)
     nodes = kit.part("scene.nodes")
     tree = nodes.tree_of(kit.scene)
@@ -96,7 +98,7 @@ def test_a_composite_built_before_there_was_a_warning_gets_one(kit):  # noqa: F8
     assert differing(kit.render(2), before) == 0
 
 
-def test_baked_frames_need_neither_engine_nor_warning(kit):  # noqa: F811
+def test_baked_frames_need_neither_engine_nor_warning(kit):
     composed(kit)
     live = kit.render(2)
     frames = kit.tmp_path / "baked"
@@ -109,7 +111,7 @@ def test_baked_frames_need_neither_engine_nor_warning(kit):  # noqa: F811
     assert np.abs(there[..., 2] - synthetic.PLATE_BLUE).max() < 0.02
 
 
-def test_a_file_that_was_saved_elsewhere_renders_here_without_the_warning(kit):  # noqa: F811
+def test_a_file_that_was_saved_elsewhere_renders_here_without_the_warning(kit):
     import bpy
 
     composed(kit)
@@ -120,7 +122,7 @@ def test_a_file_that_was_saved_elsewhere_renders_here_without_the_warning(kit): 
     assert differing(kit.render(2), here) == 0
 
 
-def test_another_engine_and_back_leaves_no_warning(kit):  # noqa: F811
+def test_another_engine_and_back_leaves_no_warning(kit):
     import bpy
 
     composed(kit)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bpy
 
-from ..synctalk_blender.properties import SyncTalkSettings
+from ..synctalk_blender.properties import Delivery, SyncTalkSettings
 from ..synctalk_blender.steps import Step, speak_line
 from .common import OptionsPanel, StepPanel, StepUi
 
@@ -30,10 +30,10 @@ class SYNCTALK_PT_speak_options(OptionsPanel, bpy.types.Panel):
     step = Step.SPEAK
 
     def draw_options(self, layout: bpy.types.UILayout, settings: SyncTalkSettings) -> None:
-        layout.prop(settings, "strength", slider=True)
-        layout.prop(settings, "smoothing_ms", text="Smoothing (ms)")
-        layout.prop(settings, "offset_ms", text="Offset (ms)")
-        layout.column(heading="Mouth").prop(settings, "close_in_silence")
+        for name in Delivery.__annotations__:
+            is_toggle = settings.bl_rna.properties[name].type == "BOOLEAN"
+            row = layout.column(heading="Mouth") if is_toggle else layout
+            row.prop(settings, name, slider=not is_toggle)
 
 
 CLASSES = (SYNCTALK_PT_speak, SYNCTALK_PT_speak_options)

@@ -108,15 +108,15 @@ class Delivery:
         precision=2,
     )
     smoothing_ms: _milliseconds(
-        name="Smoothing",
-        description="Smooths jittery mouth movement, in milliseconds. High values make the speech mumbled",
+        name="Smoothing (ms)",
+        description="Smooths jittery mouth movement. High values make the speech mumbled",
         soft=(0.0, 200.0),
         hard=(0.0, 1000.0),
         step=500,
     )
     offset_ms: _milliseconds(
-        name="Offset",
-        description="Shifts the mouth against the audio, in milliseconds; above zero the mouth moves earlier",
+        name="Offset (ms)",
+        description="Shifts the mouth against the audio; above zero the mouth moves earlier",
         soft=(-200.0, 200.0),
         hard=(-2000.0, 2000.0),
         step=1000,

@@ -1,0 +1,131 @@
+"""The live head: a frame of an unchanged workspace reads nothing, and a newer checkpoint is seen."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+
+import numpy as np
+import pytest
+
+from backend.commands.option import from_params
+from backend.errors import ProtocolError, WorkspaceError
+from backend.live import FrameOptions, LiveHead
+from backend.progress import Reporter
+from backend.renderer.colour import to_scene_linear
+from backend.renderer.render import Renderer
+from backend.training.checkpoints import load_for_rendering
+from backend.training.dataset import Tracking
+from backend.workspace.camera import Camera
+from backend.workspace.store import Workspace
+
+SIZE = 32
+
+
+@pytest.fixture
+def params(trained, tmp_path):
+    """A frame of the clip, into memory of its size."""
+    memory = tmp_path / "frame"
+    memory.write_bytes(b"\0" * (SIZE * SIZE * 16))
+    tracking = Tracking.read(Workspace.open(trained))
+    camera = tracking.camera.scaled(SIZE, SIZE)
+    return {
+        "workspace": str(trained),
+        "width": SIZE,
+        "height": SIZE,
+        "focal_px": camera.focal_px,
+        "principal_px": list(camera.principal_px),
+        "head_to_camera": tracking.head_to_camera[5].ravel().tolist(),
+        "blendshapes": tracking.blendshapes[5].tolist(),
+        "memory": str(memory),
+    }
+
+
+@pytest.fixture
+def opened():
+    """Every file that is opened and every folder that is listed, while `opened.on`."""
+
+    class Opened(list):
+        on = False
+
+    found = Opened()
+
+    def hook(event, arguments):
+        if found.on and event in ("open", "os.listdir", "os.scandir"):
+            found.append(str(arguments[0]))
+
+    sys.addaudithook(hook)
+    yield found
+    found.on = False  # a hook stays as long as its process
+
+
+def draw(head, params):
+    return head.render(from_params(FrameOptions, params, "frame"), Reporter())
+
+
+def test_a_frame_of_an_unchanged_workspace_reads_nothing_of_it(params, opened):
+    head = LiveHead()
+    draw(head, params)
+    opened.on = True
+    draw(head, params)
+    opened.on = False
+    assert [path for path in opened if path.startswith(params["workspace"])] == []
+
+
+def test_frames_have_blenders_row_order_and_are_linear(params):
+    draw(LiveHead(), params)
+    found = np.fromfile(params["memory"], np.float32).reshape(SIZE, SIZE, 4)
+    renderer = Renderer(load_for_rendering(Workspace.open(params["workspace"])).field())
+    camera = Camera(SIZE, SIZE, params["focal_px"], tuple(params["principal_px"]))
+    pose, blendshapes = np.array(params["head_to_camera"]).reshape(4, 4), np.array(params["blendshapes"], np.float32)
+    truth = to_scene_linear(renderer.render(camera, pose, blendshapes).rgba)
+    np.testing.assert_allclose(found, truth[::-1], atol=1e-6)
+
+
+def test_a_newer_checkpoint_is_loaded_even_under_the_same_name(params, trained, monkeypatch):
+    loads = []
+    monkeypatch.setattr("backend.live._load", lambda workspace, reporter: loads.append(workspace.root) or Blank())
+    head = LiveHead()
+    draw(head, params)
+    draw(head, params)
+    assert len(loads) == 1
+    newest = max((trained / "checkpoints").glob("step_*.safetensors"))
+    (trained / "checkpoints" / "readiness.json").touch()
+    (trained / "checkpoints" / "another.json").touch()  # what is no checkpoint loads nothing
+    draw(head, params)
+    assert len(loads) == 1
+    shutil.copy(newest, trained / "checkpoints" / ".copy")
+    (trained / "checkpoints" / ".copy").replace(newest)
+    draw(head, params)
+    assert len(loads) == 2
+
+
+def test_a_head_that_is_gone_is_reported(params, trained):
+    head = LiveHead()
+    draw(head, params)
+    shutil.rmtree(trained / "checkpoints")
+    with pytest.raises(WorkspaceError, match="no trained head"):
+        draw(head, params)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"width": 0}, "width of frame must be from 1"),
+        ({"width": 1.5}, "width must be a whole number, not 1.5"),
+        ({"blendshapes": [0.0]}, "blendshapes of frame must be 52 numbers"),
+        ({"head_to_camera": ["x"] * 16}, "head_to_camera must be a list, each a number"),
+        ({"origin": "top_left"}, "frame has no parameter origin"),
+        ({"memory": ""}, "memory must be a path"),
+    ],
+)
+def test_wrong_params_are_named(params, change, sentence):
+    with pytest.raises(ProtocolError, match=sentence):
+        from_params(FrameOptions, {**params, **change}, "frame")
+
+
+class Blank:
+    """A renderer of nothing."""
+
+    def render(self, camera, pose, blendshapes):
+        return type("Rendered", (), {"rgba": np.zeros((camera.height, camera.width, 4), np.float32)})

@@ -15,6 +15,7 @@ from typing import Any, TextIO
 
 from .errors import Cancelled
 from .estimate import Estimator, History, user_history
+from .protocol import format_duration
 
 
 @dataclass(frozen=True)
@@ -116,16 +117,6 @@ class Reporter:
         """Show an image of the state of the work (a finished file; the reporter does not delete it)."""
         if self._on_preview:
             self._on_preview(path)
-
-
-def format_duration(seconds: float) -> str:
-    """Seconds as people read them: `48 s`, `3 min 05 s`, `2 h 10 min`."""
-    seconds = round(seconds)
-    if seconds < 60:
-        return f"{seconds} s"
-    if seconds < 3600:
-        return f"{seconds // 60} min {seconds % 60:02d} s"
-    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
 
 
 def terminal_reporter(stream: TextIO | None = None, cancelled: Callable[[], bool] | None = None) -> Reporter:

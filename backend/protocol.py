@@ -112,3 +112,13 @@ def response(request_id: int, result: Any) -> dict[str, Any]:
 def error_response(request_id: int | None, code: int, message: str, **data: Any) -> dict[str, Any]:
     """The failure of a request: `message` is a sentence, `data` carries `kind` and, for defects, `traceback`."""
     return {"jsonrpc": "2.0", "id": request_id, "error": {"code": code, "message": message, "data": data}}
+
+
+def format_duration(seconds: float) -> str:
+    """Seconds as people read them: `48 s`, `3 min 05 s`, `2 h 10 min`."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60:02d} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"

@@ -71,8 +71,8 @@ class StepUi:
         column = self.layout.column(align=True)
         text = "Stopping…" if job.cancelling else job.text or "Starting…"
         bar = "…" if job.fraction is None else f"{job.fraction:.0%}"
-        if job.fraction is not None and job.eta_s is not None:
-            bar += f"  ·  {jobs.words_of_duration(job.eta_s)} left"
+        if job.fraction is not None and job.time_left:
+            bar += f"  ·  {job.time_left}"
         column.progress(factor=job.fraction or 0.0, text=bar, type="BAR")
         label_lines(column, self.context, text)
         if job.message and job.message != text:

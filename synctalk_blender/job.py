@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from ..backend.protocol import format_duration
 from . import previews
 from .client import shared
 from .client.errors import BackendError
@@ -109,6 +110,12 @@ class Job:
         """Seconds left, counting down between two messages; None while unknown, and once overdue."""
         left = None if self._ends_at is None else self._ends_at - time.monotonic()
         return left if left is not None and left > 0 else None
+
+    @property
+    def time_left(self) -> str:
+        """`eta_s` in words, in steps of ten seconds; empty where it is None."""
+        eta_s = self.eta_s
+        return "" if eta_s is None else f"{format_duration(eta_s if eta_s < 60 else round(eta_s, -1))} left"
 
     def _hand_over(self, waited_for: Waitable) -> None:
         self._waits_for = None

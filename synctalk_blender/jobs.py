@@ -175,17 +175,5 @@ class _Printer:
             return
         self._last = mark
         percent = "" if job.fraction is None else f" {job.fraction:4.0%}"
-        left = "" if job.eta_s is None else f", {words_of_duration(job.eta_s)} left"
+        left = f", {job.time_left}" if job.time_left else ""
         print(f"SyncTalk{percent} {job.title}: {job.text}{left}", flush=True)
-
-
-def words_of_duration(seconds: float) -> str:
-    """Seconds as people say them: `48 s`, `3 min`, `2 h 10 min`."""
-    seconds = max(0, round(seconds))
-    if seconds < 60:
-        return f"{seconds} s"
-    if seconds < 600:
-        return f"{seconds // 60} min {seconds % 60 // 10 * 10:02d} s"
-    if seconds < 3600:
-        return f"{seconds // 60} min"
-    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import bpy
 
+from ...backend.protocol import Stage
 from .. import views
 from ..client.errors import BackendError
 from ..engine import SyncTalkRenderEngine
@@ -19,7 +20,7 @@ from ..steps import Step
 from .common import animation_of, other_camera_in_words, require_rig_of, scene_of, subject_in, workspace_of
 from .track import write_footage
 
-BAKE_STAGES = {"reading the rig": "Reading the rig", "rendering": "Rendering the head"}
+BAKE_STAGES: dict[str, str] = {"reading the rig": "Reading the rig", Stage.RENDERING: "Rendering the head"}
 
 
 def composite_job(scene: bpy.types.Scene) -> Job:

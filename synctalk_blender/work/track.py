@@ -7,6 +7,7 @@ from typing import Any
 
 import bpy
 
+from ...backend.protocol import Stage
 from .. import jobs, views, workspace_state
 from ..job import Job, Request, Work
 from ..properties import SyncTalkSettings, settings_of
@@ -15,13 +16,13 @@ from ..scene.subject import read_face_mesh, read_head_points, read_subject, read
 from ..steps import Step
 from .common import other_camera_in_words, require_rig_of, scene_of, workspace_of
 
-STAGES = {
-    "media": "Reading the video",
-    "landmarks": "Finding the face",
-    "head_sync": "Tracking the head",
-    "face_sync": "Capturing the expression",
-    "portrait_sync": "Segmenting the portrait",
-    "footage": "Writing the footage",
+STAGES: dict[str, str] = {
+    Stage.MEDIA: "Reading the video",
+    Stage.LANDMARKS: "Finding the face",
+    Stage.HEAD_SYNC: "Tracking the head",
+    Stage.FACE_SYNC: "Capturing the expression",
+    Stage.PORTRAIT_SYNC: "Segmenting the portrait",
+    Stage.FOOTAGE: "Writing the footage",
 }
 """Readable names of the stages of `process`."""
 

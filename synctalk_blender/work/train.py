@@ -7,6 +7,7 @@ from typing import Any
 
 import bpy
 
+from ...backend.protocol import Stage
 from .. import jobs, workspace_state
 from ..job import Job, Request, Work
 from ..properties import settings_of
@@ -17,9 +18,9 @@ from ..steps import Step
 from .common import animation_of, workspace_of
 from .track import process_params
 
-STAGES = {
-    "preparing the kernels": "Preparing (once on a computer: half a minute)",
-    "measuring mouth and eyes": "Measuring mouth and eyes",
+STAGES: dict[str, str] = {
+    Stage.KERNELS: "Preparing (once on a computer: half a minute)",
+    Stage.READINESS: "Measuring mouth and eyes",
 }
 """Readable names of stages of `train`."""
 

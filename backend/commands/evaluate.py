@@ -101,12 +101,14 @@ def _of_workspace(options: Options, reporter: Reporter) -> dict[str, Any]:
         figures["by_sound"] = spoken.figures
         by_sound = spoken, strip.strip(evaluation, kinds, kept)
     if not options.no_report:
-        from ..evaluation.report import BySound, write_report
+        from ..evaluation.report import AudioDriven, write_report
         from ..evaluation.speech_video import Speech
 
         page = workspace.reports / "report.html"
-        speeches = [guarded(Speech.of_film, video, reporter=reporter, about=video) for video in options.film]
-        figures["report"] = str(write_report(workspace, page, evaluation, speeches, by_sound and BySound(*by_sound)))
+        speeches = [guarded(Speech.of_video, video, reporter=reporter, about=video) for video in options.film]
+        figures["report"] = str(
+            write_report(workspace, page, evaluation, speeches, by_sound and AudioDriven(*by_sound))
+        )
     return figures
 
 

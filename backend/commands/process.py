@@ -182,9 +182,7 @@ def _run_stage(name: str, workspace: Workspace, options: Options, reporter: Repo
 
 def _plan(workspace: Workspace, stages: tuple[str, ...], footage: bool, reporter: Reporter) -> None:
     """Announce how many frames the stages process; before a clip was read the first of them finds that out."""
-    from ..media.footage import is_whole_picture
-
-    more = [Stage.FOOTAGE] if footage and not is_whole_picture(workspace) else []
+    more = [Stage.FOOTAGE] if footage and not workspace.subject.is_full_frame else []
     reporter.plan(dict.fromkeys([*stages, *more], workspace.subject.frames or None))
 
 

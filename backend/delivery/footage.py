@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..media.footage import is_whole_picture, write_footage
+from ..media.footage import write_footage
 from ..portrait_sync.blend import place
 from ..progress import Reporter
 from ..workspace.images import read_image
@@ -20,7 +20,7 @@ class Footage:
 
     def __init__(self, workspace: Workspace, width: int, height: int, reporter: Reporter) -> None:
         self._workspace, self._size = workspace, (width, height)
-        self._pattern = None if is_whole_picture(workspace) else write_footage(workspace, reporter)
+        self._pattern = None if workspace.subject.is_full_frame else write_footage(workspace, reporter)
 
     def plate(self, index: int) -> np.ndarray:
         """(height, width, 3) uint8."""

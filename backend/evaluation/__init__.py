@@ -1,1 +1,1 @@
-"""Evaluation: the paper's metrics on held-out frames, and the report of a whole job."""
+"""Evaluation: the paper's metrics on held-out frames, and the report of a job."""

@@ -44,7 +44,7 @@ def lines(
         x: (N).
         series: ((N) values, colour `s1` to `s6` or `muted`); NaN leaves a gap.
         height: pixels at the page's full width.
-        bands: stretches of x to shade.
+        bands: intervals of x to shade.
         marks: places on x with a fine upright line.
         y_range: limits; the data's own when None.
     """
@@ -86,7 +86,7 @@ def stacked(
     Args:
         x: (N).
         rows: from above.
-        bands: stretches of x to shade. marks: places on x with a fine upright line, through all plots.
+        bands: intervals of x to shade. marks: places on x with a fine upright line, through all plots.
         heading: a line of text above.
     """
     top, gap, bottom, left, right = (26.0 if heading else 8.0), 20.0, 40.0, 62.0, 96.0
@@ -124,7 +124,7 @@ def stacked(
 def standalone(svg: str) -> str:
     """A plot as a file of its own, on the page's ground: light, and dark in a browser whose reader prefers that.
 
-    Not every viewer of SVG knows variables, so colours stand in it as they are, and what is dark overrides them.
+    Not every viewer of SVG knows variables, so its colours are literal, and a dark set overrides them.
     """
     dark = ""
     for name, (light, at_night) in PAGE_COLOURS.items():
@@ -182,13 +182,13 @@ def waveform(
     course: np.ndarray | None = None,
     height: float = 96,
 ) -> str:
-    """Sound as an envelope of its lowest and highest samples, over the page's full width.
+    """Audio as an envelope of its lowest and highest samples, over the page's full width.
 
     Args:
         samples: (N) in [-1, 1].
         start_s: time of the first sample.
-        marks: times of the pictures below.
-        course: numbers in [0, 1], evenly spaced over the sound, drawn as a line above it.
+        marks: times of the images below.
+        course: numbers in [0, 1], evenly spaced over the audio, drawn as a line above it.
     """
     edges = np.unique(np.linspace(0, len(samples), 521).astype(int))[:-1]
     time_s = start_s + edges / rate
@@ -229,11 +229,11 @@ def heat_map(values: np.ndarray, names: Sequence[str], x: np.ndarray, *, x_label
     mask = np.clip(values[:, : columns * count].reshape(len(values), columns, count).mean(axis=2), 0, 1)
 
     def draw(axes) -> None:
-        picture = np.zeros((*mask.shape, 4))
-        picture[..., :3] = (217 / 255, 87 / 255, 43 / 255)
-        picture[..., 3] = mask**0.7
+        image = np.zeros((*mask.shape, 4))
+        image[..., :3] = (217 / 255, 87 / 255, 43 / 255)
+        image[..., 3] = mask**0.7
         axes.imshow(
-            picture,
+            image,
             aspect="auto",
             interpolation="nearest",
             extent=(float(x[0]), float(x[-1]), len(names) - 0.5, -0.5),

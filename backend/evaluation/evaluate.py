@@ -40,7 +40,7 @@ class Pair(Protocol):
 
 @dataclass(frozen=True)
 class FramePair:
-    """A `Pair` made of two files or pictures."""
+    """A `Pair` made of two files or images."""
 
     index: int
     predicted: np.ndarray
@@ -50,15 +50,15 @@ class FramePair:
 
 @dataclass(frozen=True)
 class WorstFrame:
-    """A frame that came out badly, and its PSNR inside the head, or of the whole picture where there is no matte."""
+    """A frame that came out badly, and its PSNR inside the head, or of the full frame where there is no matte."""
 
     pair: FramePair
     psnr: float
 
 
 @dataclass(frozen=True)
-class MeanPictures:
-    """Over all frames, each where it stands in the picture: nothing is aligned.
+class MeanImages:
+    """Means over all frames at their own pixels: nothing is aligned.
 
     Attributes:
         truth, predicted: (H, W, 3), grey levels of 255.
@@ -72,7 +72,7 @@ class MeanPictures:
 
 @dataclass
 class Evaluation:
-    """Figures over all frames, their course, and some of the pictures.
+    """Figures over all frames, their course, and some of the frames.
 
     Attributes:
         index: (N) frame numbers.
@@ -81,10 +81,10 @@ class Evaluation:
         lpips: (N) 0 or more; NaN without the weights.
         change_error: (N) grey levels, against the frame before; NaN where that was not compared or has no matte.
         landmarks_predicted, landmarks_truth: (N, 478, 2) pixels, NaN where no face was found.
-        size: width and height of the pictures, pixels.
+        size: width and height of the images, pixels.
         landmarks_source: `mesh` or `task`.
-        means: mean pictures and mean error.
-        samples: frames spread over the whole, for a contact sheet.
+        means: mean images and mean error.
+        samples: frames spread over the clip, for a contact sheet.
         worst: the worst first, half a second or more from each other.
     """
 
@@ -101,7 +101,7 @@ class Evaluation:
     landmarks_truth: np.ndarray
     size: tuple[int, int]
     landmarks_source: str
-    means: MeanPictures
+    means: MeanImages
     samples: list[FramePair] = field(default_factory=list)
     worst: list[WorstFrame] = field(default_factory=list)
 
@@ -138,7 +138,7 @@ class Evaluation:
 
 
 def evaluate(pairs: Iterable[Pair], landmarks: str = "auto") -> Evaluation:
-    """Compare predicted with true frames, one after another; memory does not grow with the pictures' number.
+    """Compare predicted with true frames, one after another; memory does not grow with their number.
 
     Args:
         pairs: in order of time, all of one size.
@@ -151,7 +151,7 @@ def evaluate(pairs: Iterable[Pair], landmarks: str = "auto") -> Evaluation:
     rows: list[dict[str, float]] = []
     indices: list[int] = []
     points: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
-    kept = _KeptPictures()
+    kept = _KeptFrames()
     lpips = _perceptual_distance()
     before: FramePair | None = None
     with lip_reader(landmarks) as (landmarker, read_predicted), lip_reader(landmarks) as (_, read_truth):
@@ -207,7 +207,7 @@ def _change_error(pair: FramePair, before: FramePair | None) -> float:
 
 
 def _perceptual_distance() -> Callable[[np.ndarray, np.ndarray], float]:
-    """LPIPS of two pictures, (H, W, 3) uint8; a function that gives NaN where its weights are not installed."""
+    """LPIPS of two images, (H, W, 3) uint8; a function that gives NaN where its weights are not installed."""
     import torch
 
     from .lpips import Lpips
@@ -225,8 +225,8 @@ def _perceptual_distance() -> Callable[[np.ndarray, np.ndarray], float]:
     return distance
 
 
-class _KeptPictures:
-    """What stays of the pictures once they are compared."""
+class _KeptFrames:
+    """The frames that a report shows, kept while all are compared."""
 
     def __init__(self) -> None:
         self.samples: list[FramePair] = []
@@ -239,23 +239,23 @@ class _KeptPictures:
         error = np.abs(pair.predicted.astype(np.float32) - pair.truth).mean(axis=2)
         shown = (pair.truth, pair.predicted, error)
         if not self._sums:
-            self._sums = [np.zeros(picture.shape) for picture in shown]
-        for total, picture in zip(self._sums, shown, strict=True):
-            total += picture
+            self._sums = [np.zeros(image.shape) for image in shown]
+        for total, image in zip(self._sums, shown, strict=True):
+            total += image
         if self._count % self._every == 0:
             self.samples.append(pair)
             if len(self.samples) == _KEPT_CANDIDATES:
                 self.samples, self._every = self.samples[::2], self._every * 2
         self._count += 1
-        stretch = pair.index // _WORST_APART
-        if stretch not in self._worst or decibels < self._worst[stretch].psnr:
-            self._worst[stretch] = WorstFrame(pair, decibels)
+        interval = pair.index // _WORST_APART
+        if interval not in self._worst or decibels < self._worst[interval].psnr:
+            self._worst[interval] = WorstFrame(pair, decibels)
         if len(self._worst) > 3 * _WORST:  # each that is taken can rule out one neighbour on either side
             del self._worst[max(self._worst, key=lambda at: self._worst[at].psnr)]
 
     @property
-    def means(self) -> MeanPictures:
-        return MeanPictures(*(total / self._count for total in self._sums))
+    def means(self) -> MeanImages:
+        return MeanImages(*(total / self._count for total in self._sums))
 
     @property
     def worst(self) -> list[WorstFrame]:
@@ -280,7 +280,7 @@ def _mouth_box(landmarks: np.ndarray, size: tuple[int, int]) -> tuple[slice, sli
 
 
 def _mean_decibels(values: np.ndarray) -> float | None:
-    """Mean over frames; equal pictures (infinite PSNR) count as 100 dB: JSON has no infinity."""
+    """Mean over frames; equal images (infinite PSNR) count as 100 dB: JSON has no infinity."""
     return _mean(np.minimum(values, 100.0))
 
 

@@ -1,4 +1,4 @@
-"""Pictures of the report as data addresses: contact sheet, worst frames, and where in the picture the errors lie."""
+"""Images of the report as data addresses: contact sheet, worst frames, and where in the image the errors lie."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from ..workspace.subject import FPS
-from .evaluate import Evaluation, FramePair, MeanPictures
+from .evaluate import Evaluation, FramePair, MeanImages
 
 SHEET_COLUMNS = 6
 DIFFERENCE_GAIN = 4
@@ -20,19 +20,19 @@ _SCALE_STEP = 4
 """The scale of an error map ends at a multiple of so many grey levels."""
 
 
-def data_address(picture: np.ndarray, side: int = 320, quality: int = 88) -> str:
-    """A picture as a data address, JPEG, at most `side` pixels on its longer side."""
-    height, width = picture.shape[:2]
+def data_address(image: np.ndarray, side: int = 320, quality: int = 88) -> str:
+    """An image as a data address, JPEG, at most `side` pixels on its longer side."""
+    height, width = image.shape[:2]
     scale = side / max(height, width)
     if scale < 1:
-        picture = cv2.resize(picture, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_AREA)
-    done, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+        image = cv2.resize(image, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_AREA)
+    done, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
     assert done
     return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode()
 
 
 def sheet(evaluation: Evaluation) -> list[dict[str, str]]:
-    """Frames spread over the whole: truth, prediction, difference."""
+    """Frames spread over the clip: truth, prediction, difference."""
     if not evaluation.samples:
         return []
     chosen = np.unique(np.linspace(0, len(evaluation.samples) - 1, SHEET_COLUMNS).round().astype(int))
@@ -45,13 +45,13 @@ def worst_sheet(evaluation: Evaluation) -> list[dict[str, str]]:
     return [_column(frame.pair, f"{frame.psnr:.1f} dB") for frame in evaluation.worst if math.isfinite(frame.psnr)]
 
 
-def error_map(means: MeanPictures) -> dict[str, Any]:
-    """The mean true picture, the mean predicted one, and the mean error laid over the true one, with its scale."""
+def error_map(means: MeanImages) -> dict[str, Any]:
+    """The mean true image, the mean predicted one, and the mean error as a heat map over the true one, with its scale."""
     top = _SCALE_STEP * max(math.ceil(float(np.percentile(means.error, 99.5)) / _SCALE_STEP), 1)
     strength = np.clip(means.error / top, 0, 1)
     truth, predicted, heat = (
-        data_address(_bytes(picture), side=_MAP_SIDE)
-        for picture in (means.truth, means.predicted, _heat_over(means.truth, strength))
+        data_address(_bytes(image), side=_MAP_SIDE)
+        for image in (means.truth, means.predicted, _heat_over(means.truth, strength))
     )
     bar = _heat_over(np.full((8, 256, 3), 128.0), np.tile(np.linspace(0, 1, 256), (8, 1)))
     return {
@@ -75,9 +75,9 @@ def _column(pair: FramePair, note: str) -> dict[str, str]:
     }
 
 
-def _heat_over(picture: np.ndarray, strength: np.ndarray) -> np.ndarray:
-    """A picture in dim grey, so that no colour of its own is taken for heat, covered the more the hotter it is."""
-    grey = 0.45 * picture.mean(axis=2, keepdims=True)
+def _heat_over(image: np.ndarray, strength: np.ndarray) -> np.ndarray:
+    """An image in dim grey, which has no colours that look like heat, covered the more the hotter it is."""
+    grey = 0.45 * image.mean(axis=2, keepdims=True)
     cover = np.sqrt(strength)[..., None]
     return (1 - cover) * grey + cover * _heat(strength)
 

@@ -26,8 +26,8 @@ def lip_reader(landmarker: str = "auto") -> Iterator[tuple[FaceLandmarker, Calla
     """
     opened = open_landmarker(landmarker)
 
-    def read(picture: np.ndarray) -> np.ndarray:
-        faces = opened.detect(np.ascontiguousarray(picture))
+    def read(image: np.ndarray) -> np.ndarray:
+        faces = opened.detect(np.ascontiguousarray(image))
         if not faces:
             return np.full((LANDMARKS, 2), np.nan, np.float32)
         return max(faces, key=lambda face: face.size_px).points_px

@@ -1,4 +1,4 @@
-"""LPIPS: how differently two pictures look to a network that was trained on people's judgement of such differences."""
+"""LPIPS: how differently two images look to a network that was trained on people's judgement of such differences."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Lpips(nn.Module):
     """Learned perceptual distance (Zhang et al. 2018, LPIPS v0.1) on the convolutions of AlexNet.
 
     d(x, y) = Σ_l mean over places of w_l · (x̂_l − ŷ_l)², where x̂_l are the features of layer l, of length 1 at each
-    place, and w_l ≥ 0 the learned weights of its channels. 0 for equal pictures; about 0.1 for what looks alike side
-    by side, 0.5 and more for another picture.
+    place, and w_l ≥ 0 the learned weights of its channels. 0 for equal images; about 0.1 for what looks alike side
+    by side, 0.5 and more for another image.
 
-    The weights stand still and gradients pass to the pictures, so it serves as a training loss as well as a figure.
+    The weights are frozen and gradients pass to the images: it serves as a training loss as well as a figure.
     """
 
     smallest = 31
@@ -47,7 +47,7 @@ class Lpips(nn.Module):
             nn.Conv2d(256, 256, 3, padding=1), nn.ReLU(),
         )  # fmt: skip
         self.heads = nn.ModuleList(nn.Conv2d(channels, 1, 1, bias=False) for channels in _CHANNELS)
-        # The input is [-1, 1] with the mean and deviation of ImageNet's pictures, as its authors rounded them.
+        # The input is [-1, 1] with the mean and deviation of ImageNet's images, as its authors rounded them.
         self.register_buffer("shift", torch.tensor([-0.030, -0.088, -0.188]).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("scale", torch.tensor([0.458, 0.448, 0.450]).view(1, 3, 1, 1), persistent=False)
         self.requires_grad_(False)
@@ -61,7 +61,7 @@ class Lpips(nn.Module):
             folder: where the files lie; the model folders, with their checksums, when None.
 
         Raises:
-            ModelError: a file is there and is not what its name says.
+            ModelError: a file is there and does not hold what its name promises.
         """
         paths = []
         for name in (BACKBONE, HEADS):
@@ -98,7 +98,7 @@ class Lpips(nn.Module):
             head.load_state_dict({"weight": heads[f"lin{number}.model.1.weight"]})
 
     def forward(self, predicted: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-        """Distance of each pair of pictures.
+        """Distance of each pair of images.
 
         Args:
             predicted, truth: (N, 3, H, W) RGB in [0, 1], display-encoded, at least 31 pixels a side.
@@ -108,11 +108,11 @@ class Lpips(nn.Module):
         """
         if predicted.shape != truth.shape or predicted.ndim != 4 or min(predicted.shape[2:]) < self.smallest:
             raise ValueError(
-                f"pictures of {tuple(predicted.shape)} and {tuple(truth.shape)} cannot be compared: give both as "
+                f"images of {tuple(predicted.shape)} and {tuple(truth.shape)} cannot be compared: give both as "
                 f"(N, 3, H, W) of at least {self.smallest} pixels a side"
             )
         distance = predicted.new_zeros(len(predicted))
-        x, y = ((2 * picture - 1 - self.shift) / self.scale for picture in (predicted, truth))
+        x, y = ((2 * image - 1 - self.shift) / self.scale for image in (predicted, truth))
         for number, layer in enumerate(self.features):
             x, y = layer(x), layer(y)
             if number in _TAPS:

@@ -1,4 +1,4 @@
-"""Picture and lip metrics as pure functions on arrays."""
+"""Image and lip metrics as pure functions on arrays."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ PEAK = 255.0
 _SSIM_SIGMA, _SSIM_WINDOW = 1.5, 11
 _SSIM_C1, _SSIM_C2 = (0.01 * PEAK) ** 2, (0.03 * PEAK) ** 2
 _SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-"""Of Wang, Simoncelli, Bovik 2003, from the finest scale to the coarsest; found by showing pictures to people."""
+"""Of Wang, Simoncelli, Bovik 2003, from the finest scale to the coarsest; fitted to the judgement of viewers."""
 
 
 def psnr(predicted: np.ndarray, truth: np.ndarray, mask: np.ndarray | None = None) -> float:
-    """Peak signal-to-noise ratio: 10 log10(255² / MSE), decibels; infinite for equal pictures.
+    """Peak signal-to-noise ratio: 10 log10(255² / MSE), decibels; infinite for equal images.
 
     Args:
         predicted, truth: (H, W, 3) uint8.
@@ -66,15 +66,15 @@ def ms_ssim(predicted: np.ndarray, truth: np.ndarray) -> float:
     to scale four pixels become their mean; an odd last row or column is dropped. A negative mean counts as 0, since a
     power of it would not be real.
 
-    There are five scales where the shorter side has 176 pixels. A smaller picture has as many as leave it 11 pixels a
-    side, their weights divided by their sum; so figures of small and of large pictures do not compare.
+    There are five scales where the shorter side has 176 pixels. A smaller image has as many as leave it 11 pixels a
+    side, their weights divided by their sum; so figures of small and of large images do not compare.
 
     Args:
         predicted, truth: (H, W, 3) uint8, at least 11 pixels a side.
     """
     _same_shape(predicted, truth)
     if min(truth.shape[:2]) < _SSIM_WINDOW:
-        raise ValueError(f"pictures of {truth.shape[:2]} are smaller than the window of {_SSIM_WINDOW} pixels")
+        raise ValueError(f"images of {truth.shape[:2]} are smaller than the window of {_SSIM_WINDOW} pixels")
     scales = 1
     while scales < len(_SCALE_WEIGHTS) and min(truth.shape[:2]) >> scales >= _SSIM_WINDOW:
         scales += 1
@@ -94,8 +94,8 @@ def _similarity(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndar
     """Luminance term, and contrast times structure, where the Gaussian window lies inside: (H - 10, W - 10, C)."""
     edge = _SSIM_WINDOW // 2
 
-    def local_mean(picture: np.ndarray) -> np.ndarray:
-        blurred = cv2.GaussianBlur(picture, (_SSIM_WINDOW, _SSIM_WINDOW), _SSIM_SIGMA)
+    def local_mean(image: np.ndarray) -> np.ndarray:
+        blurred = cv2.GaussianBlur(image, (_SSIM_WINDOW, _SSIM_WINDOW), _SSIM_SIGMA)
         return blurred[edge:-edge, edge:-edge]
 
     mean_one, mean_other = local_mean(one), local_mean(other)
@@ -107,9 +107,9 @@ def _similarity(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndar
     return luminance, (2 * covariance + _SSIM_C2) / (variances + _SSIM_C2)
 
 
-def _halved(picture: np.ndarray) -> np.ndarray:
-    height, width = (side // 2 for side in picture.shape[:2])
-    return picture[: 2 * height, : 2 * width].reshape(height, 2, width, 2, -1).mean(axis=(1, 3))
+def _halved(image: np.ndarray) -> np.ndarray:
+    height, width = (side // 2 for side in image.shape[:2])
+    return image[: 2 * height, : 2 * width].reshape(height, 2, width, 2, -1).mean(axis=(1, 3))
 
 
 def border_band(head: np.ndarray) -> np.ndarray:
@@ -119,7 +119,7 @@ def border_band(head: np.ndarray) -> np.ndarray:
         head: (H, W) bool, inside the head's matte.
 
     Returns:
-        (H, W) bool, 1.5 % of the longer side to both sides of the border; the picture's own border is none.
+        (H, W) bool, 1.5 % of the longer side to both sides of the border; the image's own border is none.
     """
     reach = max(round(0.015 * max(head.shape)), 1)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
@@ -134,10 +134,10 @@ def change_error(
     truth_before: np.ndarray,
     mask: np.ndarray | None = None,
 ) -> float:
-    """How much otherwise than the truth a picture changes from one frame to the next, 0 when it changes alike.
+    """How differently from the truth an image changes from one frame to the next, 0 when it changes alike.
 
-    mean |(P_t − P_{t−1}) − (T_t − T_{t−1})| over pixels and channels, in grey levels of 255. An error that stands
-    still (a wrong colour, a blur on skin at rest) counts nothing; flicker, swimming and motion of another size do. The
+    mean |(P_t − P_{t−1}) − (T_t − T_{t−1})| over pixels and channels, in grey levels of 255. A constant error
+    (a wrong colour, a blur on skin at rest) counts nothing; flicker, swimming and motion of another size do. The
     footage's own noise, which no model of a head repeats, is in it too.
 
     Args:
@@ -180,7 +180,7 @@ def landmark_distance(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
 def range_ratio(one: np.ndarray, other: np.ndarray) -> float:
     """Range from the 5th to the 95th percentile of `one` over that of `other`, where both are finite.
 
-    Unlike a ratio of standard deviations it says how far the usual extremes reach, and a few outliers do not move it.
+    Unlike a ratio of standard deviations it measures how far the usual extremes reach, and a few outliers do not move it.
 
     Returns:
         1 when both reach as far; NaN when `other` does not vary or fewer than 3 values are there.

@@ -11,7 +11,7 @@ import numpy as np
 from ..delivery.footage import resized
 from ..face_sync import speech
 from ..face_sync.audio_features import FrameFeatures
-from ..media.audio import sound_blocks
+from ..media.audio import audio_blocks
 from ..portrait_sync.blend import over
 from ..progress import Reporter
 from ..protocol import Stage
@@ -46,7 +46,7 @@ def audio_driven_test_frames(workspace: Workspace, size: int | None, reporter: R
 def audio_driven_blendshapes(workspace: Workspace) -> np.ndarray:
     """(N, 52) float32: the clip's blendshapes, those of the mouth as the speech model predicts them from its audio."""
     path, offset_ms = workspace.aligned_audio
-    features = FrameFeatures(sound_blocks(path), workspace.subject.frames, offset_ms)
+    features = FrameFeatures(audio_blocks(path), workspace.subject.frames, offset_ms)
     model = speech.SpeechModel.load(workspace.root / "speech.safetensors")
     blendshapes = Tracking.read(workspace).blendshapes.copy()
     blendshapes[:, speech.MOUTH_INDEX] = speech.predict(model, features, lip_gain.speech_gain(workspace))

@@ -1,4 +1,4 @@
-"""What the mouth says: moments of a spoken film, with its sound, for the report."""
+"""Moments of a video that speaks, with its audio, for the report."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from ..workspace.subject import FPS
 from .landmarks import lip_reader
 
 SPREAD = 10
-"""Pictures over the whole sound."""
+"""Frames shown, spread over all of the audio."""
 
 CLOSE = 20
-"""Mouths, one after another, from the stretch with the most speech."""
+"""Mouths shown, one after another, from the interval with the most speech."""
 
 CLOSE_STEP = 2
 """Frames from one of these mouths to the next: 80 ms."""
@@ -28,53 +28,53 @@ _HEAD_SHARE = 1.9
 
 @dataclass
 class Speech:
-    """A spoken film, or the parts of it that a report shows.
+    """A spoken video, or the parts of it that a report shows.
 
     Attributes:
-        name: of the sound, for the reader.
-        sound: (samples) float32 in [-1, 1], mono.
+        name: of the audio, for the reader.
+        audio: (samples) float32 in [-1, 1], mono.
         rate: samples a second.
-        pictures: frame number to picture, (H, W, 3) uint8 RGB; at least the frames of `wanted_frames`.
+        images: frame number to image, (H, W, 3) uint8 RGB; at least the frames of `wanted_frames`.
         jaw_open: (frames) coefficient of the blendshape jawOpen, or None.
-        film: the film itself, or None.
+        video: the video itself, or None.
     """
 
     name: str
-    sound: np.ndarray
+    audio: np.ndarray
     rate: int = RATE
-    pictures: dict[int, np.ndarray] = field(default_factory=dict)
+    images: dict[int, np.ndarray] = field(default_factory=dict)
     jaw_open: np.ndarray | None = None
-    film: Path | None = None
+    video: Path | None = None
 
     @classmethod
-    def of_film(cls, film: Path, name: str | None = None) -> Speech:
-        """Read what a report needs out of a film that speaks.
+    def of_video(cls, video: Path, name: str | None = None) -> Speech:
+        """Read what a report shows of a video that speaks.
 
         Raises:
-            MediaError, AudioError: it cannot be read, or has no sound.
+            MediaError, AudioError: it cannot be read, or has no audio.
         """
-        speech = cls(name or film.stem, read_audio(film), film=film)
+        speech = cls(name or video.stem, read_audio(video), video=video)
         wanted = set(speech.wanted_frames())
-        for time_s, picture in FrameReader(film):
+        for time_s, image in FrameReader(video):
             if round(time_s * FPS) in wanted:
-                speech.pictures[round(time_s * FPS)] = picture
+                speech.images[round(time_s * FPS)] = image
         return speech
 
     @property
     def frames(self) -> int:
-        """How many frames the sound lasts."""
-        return max(int(len(self.sound) / self.rate * FPS), 1)
+        """How many frames the audio lasts."""
+        return max(int(len(self.audio) / self.rate * FPS), 1)
 
     def spread_frames(self) -> list[int]:
-        """Frames evenly over the whole sound."""
-        # The middles of equal parts, so that each picture stands below its moment of the waveform.
+        """Frames spread evenly over the audio."""
+        # The middles of equal parts, which puts each image below its moment of the waveform.
         return sorted({int((part + 0.5) / SPREAD * self.frames) for part in range(SPREAD)})
 
     def close_frames(self) -> list[int]:
-        """Frames of the stretch in which the sound is loudest."""
+        """Frames of the interval in which the audio is loudest."""
         length = min(CLOSE * CLOSE_STEP, self.frames)
         samples = int(self.rate / FPS)
-        energy = np.square(self.sound[: self.frames * samples], dtype=np.float64).reshape(-1, samples).mean(axis=1)
+        energy = np.square(self.audio[: self.frames * samples], dtype=np.float64).reshape(-1, samples).mean(axis=1)
         # The root favours steady speech over one loud syllable.
         heard = np.convolve(np.sqrt(energy), np.ones(length), "valid") if len(energy) >= length else np.zeros(1)
         start = int(np.argmax(heard))
@@ -87,17 +87,17 @@ class Speech:
 
 @dataclass(frozen=True)
 class Portrait:
-    """Head and mouth of one frame, each cut at the same scale in all frames of a film."""
+    """Head and mouth of one frame, each cut at the same scale in all frames of a video."""
 
     head: np.ndarray
     mouth: np.ndarray
 
 
-def portraits(pictures: dict[int, np.ndarray], head_side: int = 200, mouth_width: int = 160) -> dict[int, Portrait]:
-    """Close-ups of head and mouth; one scale for all, so that what opens is seen to open.
+def portraits(images: dict[int, np.ndarray], head_side: int = 200, mouth_width: int = 160) -> dict[int, Portrait]:
+    """Close-ups of head and mouth; all at one scale, to compare how far they open.
 
     Args:
-        pictures: frame number to (H, W, 3) uint8.
+        images: frame number to (H, W, 3) uint8.
         head_side: side of the square around the head, pixels.
         mouth_width: of the mouth's close-up, pixels; its height is 0.65 of that.
 
@@ -106,8 +106,8 @@ def portraits(pictures: dict[int, np.ndarray], head_side: int = 200, mouth_width
     """
     found: dict[int, np.ndarray] = {}
     with lip_reader() as (_, read):
-        for frame, picture in sorted(pictures.items()):
-            points = read(picture)
+        for frame, image in sorted(images.items()):
+            points = read(image)
             if np.isfinite(points).all():
                 found[frame] = points
     if not found:
@@ -117,21 +117,21 @@ def portraits(pictures: dict[int, np.ndarray], head_side: int = 200, mouth_width
     head, mouth = (head_side, head_side), (mouth_width, round(0.65 * mouth_width))
     return {
         frame: Portrait(
-            _cut(pictures[frame], points, head, _HEAD_SHARE * tall),
-            _cut(pictures[frame], points[list(LIPS)], mouth, 1.9 * wide),
+            _cut(images[frame], points, head, _HEAD_SHARE * tall),
+            _cut(images[frame], points[list(LIPS)], mouth, 1.9 * wide),
         )
         for frame, points in found.items()
     }
 
 
-def _cut(picture: np.ndarray, around: np.ndarray, size: tuple[int, int], span: float) -> np.ndarray:
-    """`size` (width, height) pixels about the middle of some points, `span` pixels of the picture wide."""
+def _cut(image: np.ndarray, around: np.ndarray, size: tuple[int, int], span: float) -> np.ndarray:
+    """`size` (width, height) pixels about the middle of some points, `span` pixels of the image wide."""
     import cv2
 
     centre = (around.min(axis=0) + around.max(axis=0)) / 2
     scale = size[0] / span
     if scale < 1:  # Reduced first: warping alone would skip pixels.
-        picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         centre, scale = centre * scale, 1.0
     matrix = np.array([[scale, 0, size[0] / 2 - scale * centre[0]], [0, scale, size[1] / 2 - scale * centre[1]]])
-    return cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.warpAffine(image, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)

@@ -18,7 +18,7 @@ APART = 3
 """Frames from one moment to the next, at least."""
 
 PROMINENCE = 0.2
-"""Of the lips' range: what a vowel or a closure stands out by."""
+"""Of the lips' range: by how much a vowel or a closure exceeds its surroundings."""
 
 _WIDTH = 180
 
@@ -72,13 +72,13 @@ def strip(found: Evaluation, kinds: dict[int, str], kept: dict[int, FramePair]) 
         around = found.landmarks_truth[int(np.flatnonzero(found.index == index)[0])][list(LIPS)]
         if index in kept and np.isfinite(around).all():
             pair, centre = kept[index], around.mean(0)
-            mouths = [_cut(picture, centre, 2.0 * wide) for picture in (pair.truth, pair.predicted)]
+            mouths = [_cut(image, centre, 2.0 * wide) for image in (pair.truth, pair.predicted)]
             shown.append(Moment(index / FPS, kind, *mouths))
     return shown
 
 
-def strip_picture(shown: list[Moment]) -> np.ndarray:
-    """All moments in one picture, (H, W, 3) uint8: two rows of real over drawn mouths with their times."""
+def strip_image(shown: list[Moment]) -> np.ndarray:
+    """All moments in one image, (H, W, 3) uint8: two rows of real over drawn mouths with their times."""
     columns = []
     for moment in shown:
         label = np.full((26, _WIDTH, 3), 24, np.uint8)
@@ -91,8 +91,8 @@ def strip_picture(shown: list[Moment]) -> np.ndarray:
     return np.concatenate([np.concatenate(row, 1) for row in rows])
 
 
-def _cut(picture: np.ndarray, centre: np.ndarray, span: float) -> np.ndarray:
+def _cut(image: np.ndarray, centre: np.ndarray, span: float) -> np.ndarray:
     height = round(0.75 * _WIDTH)
     scale = _WIDTH / span
     matrix = np.array([[scale, 0, _WIDTH / 2 - scale * centre[0]], [0, scale, height / 2 - scale * centre[1]]])
-    return cv2.warpAffine(picture, matrix, (_WIDTH, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.warpAffine(image, matrix, (_WIDTH, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)

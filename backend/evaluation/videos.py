@@ -1,4 +1,4 @@
-"""Films and folders of frames of any system, compared like held-out frames."""
+"""Videos and folders of frames of any system, compared like held-out frames."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def evaluate_videos(
     reporter: Reporter | None = None,
     landmarks: str = "auto",
 ) -> Evaluation:
-    """Compare two films, or two folders of pictures, frame by frame at 25 frames a second.
+    """Compare two videos, or two folders of images, frame by frame at 25 frames a second.
 
     Two folders are paired by the numbers in their files' names, and a frame that only one of them holds is left out.
-    With a film frames are paired in order from the first one on, and the shorter decides.
+    With a video frames are paired in order from the first one on, and the shorter decides.
 
     A reference that `render --split test` wrote is taken at its `%06d_truth.png`, inside its `%06d_head.png`; given as
     `video` too, its `%06d.png` are compared with them, which gives the figures of `evaluate` on the workspace.
@@ -71,7 +71,7 @@ def evaluate_videos(
 
 @dataclass(frozen=True)
 class _Pairing:
-    """(number, predicted, true) frames, and how many there are, or about how many where a film's length is told."""
+    """(number, predicted, true) frames, and how many there are, or about how many where a video states its length."""
 
     frames: Iterable[tuple[int, np.ndarray, np.ndarray]]
     count: int
@@ -80,9 +80,7 @@ class _Pairing:
 def _pairing(video: Path, reference: Path, reporter: Reporter) -> _Pairing:
     suffix = "_truth" if _named(reference, "_truth") else ""
     if not (video.is_dir() and reference.is_dir()):
-        frames = zip(
-            itertools.count(), _pictures(video, reporter), _pictures(reference, reporter, suffix), strict=False
-        )
+        frames = zip(itertools.count(), _images(video, reporter), _images(reference, reporter, suffix), strict=False)
         return _Pairing(frames, min(_length(video, reporter), _length(reference, reporter, suffix)))
     predicted, truth = _numbered(video), _numbered(reference, suffix)
     both = sorted(predicted.keys() & truth.keys())
@@ -94,14 +92,14 @@ def _pairing(video: Path, reference: Path, reporter: Reporter) -> _Pairing:
 
 
 def _numbered(folder: Path, suffix: str = "") -> dict[int, Path]:
-    """Pictures of a folder whose name is a number and `suffix`, in the numbers' order.
+    """Images of a folder whose name is a number and `suffix`, in the numbers' order.
 
     Raises:
         MediaError: there is none.
     """
     found = _named(folder, suffix)
     if not found:
-        raise MediaError(f"{folder} holds no frames (000000.png, ...): give a film or a folder of frames.")
+        raise MediaError(f"{folder} holds no frames (000000.png, ...): give a video or a folder of frames.")
     return found
 
 
@@ -122,11 +120,11 @@ def _heads(mattes: Path | None, reference: Path) -> dict[int, Path]:
     return found
 
 
-def _pictures(path: Path, reporter: Reporter, suffix: str = "") -> Iterator[np.ndarray]:
+def _images(path: Path, reporter: Reporter, suffix: str = "") -> Iterator[np.ndarray]:
     if path.is_dir():
         yield from map(read_image, _numbered(path, suffix).values())
     else:
-        yield from (picture for _, picture in guarded_items(frames, path, reporter=reporter, about=path))
+        yield from (image for _, image in guarded_items(frames, path, reporter=reporter, about=path))
 
 
 def _length(path: Path, reporter: Reporter, suffix: str = "") -> int:

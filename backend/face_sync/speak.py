@@ -9,7 +9,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from ..errors import FaceError, SyncTalkError
-from ..media.audio import RATE, convert_speech, sound_blocks, workspace_audio, write_wav
+from ..media.audio import RATE, audio_blocks, convert_speech, workspace_audio, write_wav
 from ..media.guard import guarded, guarded_items
 from ..progress import Reporter
 from ..protocol import BLENDSHAPE_NAMES, Stage
@@ -82,7 +82,7 @@ def speak(
         plate_frame = footage_path(tracking["head_to_camera"], tracking["valid"], tracking["blendshapes"], frames)
         reporter.progress(STAGE, 1, 3, "steps", "mouth from the audio")
         features = FrameFeatures(
-            guarded_items(sound_blocks, source, RATE, reporter=reporter, about=source), frames, offset_ms
+            guarded_items(audio_blocks, source, RATE, reporter=reporter, about=source), frames, offset_ms
         )
         mouth = speech.predict(model, features, strength * speech_gain)
     if close_in_silence:

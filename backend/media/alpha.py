@@ -1,8 +1,8 @@
-"""A clip's alpha channel: a person cut out before, whose hidden colours are not meant to be seen.
+"""A clip's alpha channel: a person who was keyed before, over colours that are not meant to be seen.
 
 Alpha is taken as straight, as most editors write it, unless the frames show that their colours are multiplied by it
 (matted with black). The person is composited over a neutral grey in display-encoded
-values, as `portrait_sync.blend` does, so that the matte and the grey give the person's own colours back exactly.
+values, as `portrait_sync.blend` does, which lets matte and grey restore the person's colours exactly.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ OPAQUE = 250
 _EMPTY = 5
 
 _THIN, _THICK = (38, 102), (153, 217)
-"""Alpha of the two groups of soft pixels whose brightness is compared, of 255."""
+"""Ranges of alpha, of 255, of the two groups of soft pixels that are compared in brightness."""
 
 _LEAST_SOFT = 200
 _PREMULTIPLIED = 0.6
@@ -34,14 +34,14 @@ def has_alpha(frame: av.VideoFrame) -> bool:
 
 
 class AlphaMeter:
-    """Looks at the alpha channel of whole frames, one a second, before anything is made of it.
+    """Measures the alpha channel of full frames, one a second.
 
     Attributes:
-        looks: frames with an alpha channel that were looked at.
+        frames: how many frames with an alpha channel were measured.
     """
 
     def __init__(self) -> None:
-        self.looks = 0
+        self.frames = 0
         self._highest = 0
         self._next_s = 0.0
         self._soft: list[tuple[np.ndarray, np.ndarray]] = []
@@ -52,7 +52,7 @@ class AlphaMeter:
         if not has_alpha(frame) or time_s < self._next_s:
             return
         self._next_s = time_s + 1.0
-        self.looks += 1
+        self.frames += 1
         rgba = frame.to_ndarray(format="rgba").reshape(-1, 4)
         alpha, bright = rgba[:, 3], rgba[:, :3].max(axis=1)
         self._highest = max(self._highest, int(alpha.max()))
@@ -64,19 +64,19 @@ class AlphaMeter:
 
     @property
     def empty(self) -> bool:
-        """Whether all is see-through: the alpha was never filled in."""
-        return self.looks > 0 and self._highest <= _EMPTY
+        """Whether all is transparent: the alpha was never filled in."""
+        return self.frames > 0 and self._highest <= _EMPTY
 
     @property
     def premultiplied(self) -> bool:
         """Whether the colours are multiplied by alpha."""
-        if not self.looks:
+        if not self.frames:
             return False
         alpha, bright = (np.concatenate(part) for part in zip(*self._soft, strict=True))
         thin, thick = bright[alpha <= _THIN[1]], bright[alpha >= _THICK[0]]
         if min(len(thin), len(thick)) < _LEAST_SOFT or self._exceeding > 0.02 * len(alpha):
             return False
-        few = 0.001 * self.looks * len(alpha)
+        few = 0.001 * self.frames * len(alpha)
         return bool(self._hidden <= few and thin.mean() < _PREMULTIPLIED * max(thick.mean(), 1.0))
 
 
@@ -96,6 +96,6 @@ def composited(rgba: np.ndarray, premultiplied: bool = False) -> np.ndarray:
     return np.dstack([colours, alpha])
 
 
-def is_transparent(picture: np.ndarray) -> bool:
-    """Whether a picture (H, W, 3 or 4) uint8 is see-through somewhere."""
-    return picture.shape[2] == 4 and picture.size > 0 and float((picture[..., 3] < OPAQUE).mean()) > _LEAST_SHARE
+def is_transparent(image: np.ndarray) -> bool:
+    """Whether an image (H, W, 3 or 4) uint8 is transparent somewhere."""
+    return image.shape[2] == 4 and image.size > 0 and float((image[..., 3] < OPAQUE).mean()) > _LEAST_SHARE

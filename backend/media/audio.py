@@ -1,4 +1,4 @@
-"""Sound as 16 kHz mono: of a clip, in time with its picture, and of any file that is to be spoken."""
+"""Audio as 16 kHz mono: of a clip, in time with its video, and of any file that is to be spoken."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from .timeline import timeline_of
 
 RATE = 16000
 SILENCE = 10 ** (-55 / 20)
-"""Sound whose loud moments stay below -55 dBFS holds no speech that could be told from noise."""
+"""Audio that stays below -55 dBFS at its loudest holds no speech that stands above the noise."""
 
 MIN_SPEECH_S = 0.3
 
 _GAP_S = 0.05
-"""Time stamps of sound that are off by less are rounding, not a gap."""
+"""Time stamps of audio that are off by less are rounding, not a gap."""
 
 _SPLICE_GAP_S, _NEAR_S = 0.005, 0.5
 """Where files were joined less is a gap too: the padding of audio codecs."""
 
 
 def read_audio(path: str | os.PathLike, rate: int = RATE) -> np.ndarray:
-    """The sound of an audio or video file.
+    """The audio of an audio or video file.
 
     Args:
         path: WAV, MP3, M4A, FLAC, OGG, MP4, ... of any rate and layout.
@@ -48,13 +48,13 @@ def read_audio(path: str | os.PathLike, rate: int = RATE) -> np.ndarray:
 
     Raises:
         MediaError: the file cannot be opened.
-        AudioError: it has no sound track, or not one sample can be decoded.
+        AudioError: it has no audio track, or not one sample can be decoded.
     """
-    return np.concatenate(list(sound_blocks(path, rate)))
+    return np.concatenate(list(audio_blocks(path, rate)))
 
 
-def sound_blocks(path: str | os.PathLike, rate: int = RATE) -> Iterator[np.ndarray]:
-    """`read_audio` block by block, for sound that is too long to hold; raises what it raises, on the way."""
+def audio_blocks(path: str | os.PathLike, rate: int = RATE) -> Iterator[np.ndarray]:
+    """`read_audio` block by block, for audio that is too long to hold; raises what it raises, on the way."""
     path, empty = Path(path), True
     for _, samples in _resampled(path, rate):
         empty = False
@@ -63,8 +63,8 @@ def sound_blocks(path: str | os.PathLike, rate: int = RATE) -> Iterator[np.ndarr
         raise AudioError(f"Not one sample of {path} can be decoded: convert it to WAV.")
 
 
-def check_speech(samples: np.ndarray, rate: int = RATE, name: object = "The sound") -> None:
-    """Refuse sound that nobody could speak.
+def check_speech(samples: np.ndarray, rate: int = RATE, name: object = "The audio") -> None:
+    """Refuse audio that nobody could speak.
 
     Args:
         samples: (samples,) float32 in [-1, 1].
@@ -80,10 +80,10 @@ def check_speech(samples: np.ndarray, rate: int = RATE, name: object = "The soun
     _check_loudness(loudness(samples), name)
 
 
-def checked_speech(sound: Iterable[np.ndarray], rate: int = RATE, name: object = "The sound") -> Iterator[np.ndarray]:
-    """Pass on a sound block by block; raises what `check_speech` raises, at the latest after the last block."""
+def checked_speech(audio: Iterable[np.ndarray], rate: int = RATE, name: object = "The audio") -> Iterator[np.ndarray]:
+    """Pass on an audio block by block; raises what `check_speech` raises, at the latest after the last block."""
     samples, loud = 0, 0.0
-    for block in sound:
+    for block in audio:
         if not np.isfinite(block).all():
             raise AudioError(f"{name} holds values that are no numbers: export it again as 16 bit WAV.")
         samples += len(block)
@@ -104,13 +104,13 @@ def _check_loudness(loud: float, name: object) -> None:
 
 
 def loudness(samples: np.ndarray) -> float:
-    """The amplitude that 1 sample in 1000 exceeds, without the sound's constant part; in [0, 1]."""
+    """The amplitude that 1 sample in 1000 exceeds, without the audio's constant part; in [0, 1]."""
     if len(samples) == 0:
         return 0.0
     return float(np.quantile(np.abs(samples - np.mean(samples)), 0.999))
 
 
-def write_wav(path: str | os.PathLike, sound: Iterable[np.ndarray], rate: int = RATE) -> int:
+def write_wav(path: str | os.PathLike, audio: Iterable[np.ndarray], rate: int = RATE) -> int:
     """Write blocks of mono float32 samples in [-1, 1] as 16 bit WAV, atomically.
 
     Returns:
@@ -118,14 +118,14 @@ def write_wav(path: str | os.PathLike, sound: Iterable[np.ndarray], rate: int = 
 
     Raises:
         StorageError: the disk is full or the place is read-only.
-        Whatever reading the sound raises; then nothing is written.
+        Whatever reading the audio raises; then nothing is written.
     """
     with atomic_path(Path(path)) as temporary:
-        return _write_wave(temporary, sound, rate)
+        return _write_wave(temporary, audio, rate)
 
 
 def convert_speech(source: Path, path: Path, rate: int, reporter: Reporter) -> int:
-    """Write any file's audio as 16 bit mono WAV of `rate`, if it can be spoken; tells which of it was read.
+    """Write any file's audio as 16 bit mono WAV of `rate`, if it can be spoken; warns of an unusual choice of track or channels.
 
     Returns:
         How many samples were written.
@@ -137,7 +137,7 @@ def convert_speech(source: Path, path: Path, rate: int, reporter: Reporter) -> i
     """
 
     def blocks() -> Iterator[np.ndarray]:
-        for block in checked_speech(sound_blocks(source, rate), rate, source):
+        for block in checked_speech(audio_blocks(source, rate), rate, source):
             reporter.check_cancelled("reading the audio")
             yield block
 
@@ -148,18 +148,18 @@ def convert_speech(source: Path, path: Path, rate: int, reporter: Reporter) -> i
     return samples
 
 
-def check_clip_sound(source: Path) -> str:
-    """Refuse a clip without sound to learn from; decodes it, keeping nothing.
+def check_clip_audio(source: Path) -> str:
+    """Refuse a clip without audio to learn from; decodes it, keeping nothing.
 
     Returns:
         Which track and channels are read, as a sentence for the user where that is not the plain choice; else empty.
 
     Raises:
-        AudioError: no sound track, nothing to decode, or silence; each names the clip.
+        AudioError: no audio track, nothing to decode, or silence; each names the clip.
     """
     loud = [loudness(samples) for _, samples, _ in _decoded(source)]
     if not loud:
-        raise AudioError(f"Not one sample of the sound of {source} can be decoded: convert the clip to H.264 and AAC.")
+        raise AudioError(f"Not one sample of the audio of {source} can be decoded: convert the clip to H.264 and AAC.")
     if max(loud) < SILENCE:
         raise AudioError(
             f"{source} is silent ({_decibels(max(loud))}): SyncTalk learns the lips from speech, so give a clip in "
@@ -170,28 +170,28 @@ def check_clip_sound(source: Path) -> str:
 
 
 def write_clip_audio(source: Path, start_s: float, duration_s: float, path: Path) -> None:
-    """Write the clip's sound as 16 kHz mono, beginning with the first picture and as long as the picture track.
+    """Write the clip's audio as 16 kHz mono, beginning with the first image and as long as the video track.
 
     Args:
         source: the clip.
-        start_s: time stamp of the first picture (`ClipInfo.start_s`).
-        duration_s: length to write; silence where the clip has no sound.
+        start_s: time stamp of the first image (`ClipInfo.start_s`).
+        duration_s: length to write; silence where the clip has no audio.
         path: of the WAV.
 
     Raises:
-        AudioError: no sound track.
+        AudioError: no audio track.
         StorageError: the disk is full or the place is read-only.
     """
     with atomic_path(path) as temporary:
-        _write_wave(temporary, clip_sound(source, start_s, duration_s), RATE)
+        _write_wave(temporary, clip_audio(source, start_s, duration_s), RATE)
 
 
-def clip_sound(source: Path, start_s: float, duration_s: float) -> Iterator[np.ndarray]:
-    """The clip's sound in blocks of (samples,) float32, 16 kHz mono: see `write_clip_audio`."""
+def clip_audio(source: Path, start_s: float, duration_s: float) -> Iterator[np.ndarray]:
+    """The clip's audio in blocks of (samples,) float32, 16 kHz mono: see `write_clip_audio`."""
     total, written = round(duration_s * RATE), 0
     for time_s, samples in _resampled(source, RATE):
         offset = round((time_s - start_s) * RATE)
-        if offset < written:  # Sound from before the first picture.
+        if offset < written:  # Audio from before the first image.
             samples = samples[written - offset :]
             offset = written
         samples = samples[: max(total - offset, 0)]
@@ -203,7 +203,7 @@ def clip_sound(source: Path, start_s: float, duration_s: float) -> Iterator[np.n
 
 
 def workspace_audio(workspace: Workspace) -> np.ndarray:
-    """The clip's sound as it belongs to the picture: `audio.wav` with the subject's audio offset, or its offsets along the
+    """The clip's audio as it belongs to the image: `audio.wav` with the subject's audio offset, or its offsets along the
     clip (`audio_timeline`), taken out.
 
     Returns:
@@ -214,8 +214,8 @@ def workspace_audio(workspace: Workspace) -> np.ndarray:
     return aligned(read_audio(workspace.audio_path), pieces)
 
 
-def picture_time_audio(source: Path) -> Iterator[np.ndarray]:
-    """Audio of a file in blocks, 16 kHz mono; of a video it begins with the first picture and ends with the last.
+def video_time_audio(source: Path) -> Iterator[np.ndarray]:
+    """Audio of a file in blocks, 16 kHz mono; of a video it begins with the first image and ends with the last.
 
     Raises:
         MediaError, AudioError: it cannot be read, or has no audio; on the way.
@@ -223,12 +223,12 @@ def picture_time_audio(source: Path) -> Iterator[np.ndarray]:
     with contextlib.suppress(MediaError):
         info = probe(source)
         if info.duration_s > 0:
-            return clip_sound(source, info.start_s, info.duration_s)
-    return sound_blocks(source)
+            return clip_audio(source, info.start_s, info.duration_s)
+    return audio_blocks(source)
 
 
 def _resampled(path: Path, rate: int) -> Iterator[tuple[float, np.ndarray]]:
-    """(time of the first sample, mono samples at `rate`), one run of gapless sound after another."""
+    """(time of the first sample, mono samples at `rate`), one run of gapless audio after another."""
     resampler, time_s, expected_s, source_rate = None, 0.0, 0.0, 0
     splices_s: list[float] | None = None
     for chunk_s, chunk, chunk_rate in _decoded(path):
@@ -258,7 +258,7 @@ def _decoded(path: Path) -> Iterator[tuple[float, np.ndarray, int]]:
     """(time in seconds, mono float32 samples, rate) of each decoded frame of the audio that `choose_audio` chose."""
     choice = choose_audio(path)
     if choice is None:
-        raise AudioError(f"{path} has no sound: SyncTalk learns and speaks from speech, so give a file with sound.")
+        raise AudioError(f"{path} has no audio: SyncTalk learns and speaks from speech, so give a file with audio.")
     track = timeline_of(path).tracks[choice.track]
     with open_media(path) as container:
         end_s = 0.0

@@ -1,7 +1,7 @@
-"""Which track and which channels of a file carry the speech: decided once a file, from the whole of it.
+"""Which track and which channels of a file carry the speech: decided once a file, from all of it.
 
-Loudspeaker layouts say nothing of that. A camera's four channels are four sockets, two channels may be one microphone in
-opposite polarity, a recorder's second channel may hold timecode. Each channel is listened to: speech swells and falls
+Loudspeaker layouts do not answer this. A camera's four channels are four sockets, two channels may be one microphone in
+opposite polarity, a recorder's second channel may hold timecode. Each channel is measured: speech swells and falls
 two to eight times a second (its syllables), where tones, hum, noise and timecode stay level.
 """
 
@@ -26,7 +26,7 @@ SPEECH_LIKE = 0.2
 """Depth of the envelope's modulation at 2 to 8 Hz, over its mean: speech 0.4 to 0.8, noise, tones and timecode below 0.1."""
 
 QUIET = 10 ** (-60 / 20)
-"""A channel whose speech band has a mean amplitude below that of -60 dBFS against the loudest one's is not compared."""
+"""A channel with a speech band more than 60 dB below the loudest one's is not compared."""
 
 _RATE = 8000
 _BLOCK_S = 10
@@ -44,7 +44,7 @@ class AudioChoice:
 
     Attributes:
         track: index of the stream in its container.
-        channels: by how many channels a frame has, the ones whose mean is taken; a count that is not in it: all.
+        channels: by the number of channels of a frame, the ones that are averaged; all where the number is missing.
         note: a sentence for the user where the choice is not the plain one, else empty.
     """
 
@@ -148,7 +148,7 @@ class _Listener:
 def choose_audio(path: Path) -> AudioChoice | None:
     """What to read of a file's audio; None where it has none that can be decoded.
 
-    The whole file is decoded for it, in constant memory, unless it has one track of one channel. The answer is kept for
+    The file is decoded completely for it, in constant memory, unless it has one track of one channel. The answer is kept for
     a file that does not change.
 
     Raises:
@@ -157,7 +157,7 @@ def choose_audio(path: Path) -> AudioChoice | None:
     try:
         state = path.stat()
     except OSError:
-        with open_media(path):  # says what is wrong with it
+        with open_media(path):  # raises what is wrong with it
             return None
     return _choice(path.absolute(), state.st_mtime_ns, state.st_size)
 
@@ -228,10 +228,10 @@ def _track(heard: list[list[Heard]], default: int) -> int:
 
 
 def _channels(heard: Heard) -> tuple[tuple[int, ...], str]:
-    """The channels whose mean is taken, and what to tell of it.
+    """The channels that are averaged, and a note for the user.
 
     One channel, or the mean of two: unless they cancel, or speech is on one of them alone. Of more, the one with the
-    strongest speech: in surround sound that is the centre, on a camera the socket with the microphone.
+    strongest speech: in surround audio that is the centre, on a camera the socket with the microphone.
     """
     count, best = len(heard.level), heard.best
     if count == 1:

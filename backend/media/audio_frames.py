@@ -1,7 +1,7 @@
 """Decoded audio frames as arrays, by the count of their channels alone.
 
 A file's channel *layout* is never asked for: naming some layouts raises, reading others ends the process (PyAV 18.1),
-and which loudspeaker a channel was meant for does not say on which one the person is heard.
+and the loudspeaker of a channel does not show on which channel the person is heard.
 """
 
 from __future__ import annotations

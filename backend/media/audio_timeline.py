@@ -1,4 +1,4 @@
-"""Audio whose offset against the picture varies along the clip, brought in time with it."""
+"""Audio with an offset against the video that varies along the clip, aligned to it."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def offsets_ms(pieces: Sequence[AudioPiece], time_s: np.ndarray) -> np.ndarray:
 
 
 def aligned(samples: np.ndarray, pieces: Sequence[AudioPiece]) -> np.ndarray:
-    """Audio as it belongs to the picture.
+    """Audio as it belongs to the image.
 
     Args:
         samples: (samples,) float32, 16 kHz mono, as recorded.
         pieces: in order of time, the first from 0 s on.
 
     Returns:
-        (samples,) float32, as long; silence where nothing was recorded for the picture.
+        (samples,) float32, as long; silence where nothing was recorded for the image.
     """
     result = np.zeros_like(samples)
     ends = [round(piece.start_s * RATE) for piece in pieces[1:]] + [len(samples)]

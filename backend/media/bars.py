@@ -1,4 +1,4 @@
-"""Bars beside or above the picture: black ones, or the blurred sides that are put beside a phone's upright video."""
+"""Bars beside or above the image: black ones, or the blurred sides that are put beside a phone's upright video."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class BarMeter:
         self._detail: list[np.ndarray] = []
         self._count = 0
 
-    def see(self, picture: np.ndarray) -> None:
-        """Take the next look, (H, W, 3) uint8, always of one size."""
-        grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    def see(self, image: np.ndarray) -> None:
+        """Take the next sample, (H, W, 3) uint8, always of one size."""
+        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
         fine = np.abs(grey - cv2.GaussianBlur(grey, (0, 0), 2))
         found = [(np.abs(np.diff(part, axis=1)), detail) for part, detail in ((grey, fine), (grey.T, fine.T))]
         if self._count == 0:

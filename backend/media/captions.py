@@ -1,4 +1,4 @@
-"""Text on pictures: small, smooth and quick enough for every frame of a film."""
+"""Text on images: small, smooth and quick enough for every frame of a video."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 
 def draw_text(
-    picture: np.ndarray, text: str, place: tuple[int, int], colour: tuple[int, int, int], size: int = 13
+    image: np.ndarray, text: str, place: tuple[int, int], colour: tuple[int, int, int], size: int = 13
 ) -> int:
     """Write into (H, W, 3) uint8, in place; what would lie outside is left out.
 
@@ -24,10 +24,10 @@ def draw_text(
     left, top = place[0] + shift_x, place[1] + shift_y
     height, width = mask.shape
     low_x, low_y = max(left, 0), max(top, 0)
-    high_x, high_y = min(left + width, picture.shape[1]), min(top + height, picture.shape[0])
+    high_x, high_y = min(left + width, image.shape[1]), min(top + height, image.shape[0])
     if high_x > low_x and high_y > low_y:
         cover = mask[low_y - top : high_y - top, low_x - left : high_x - left, None]
-        part = picture[low_y:high_y, low_x:high_x]
+        part = image[low_y:high_y, low_x:high_x]
         part[:] = (part + cover * (np.array(colour, np.float32) - part)).round().astype(np.uint8)
     return place[0] + advance
 

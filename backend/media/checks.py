@@ -1,4 +1,4 @@
-"""What a first look at a clip finds out: where the head is, and whether the clip can be used at all."""
+"""The first pass over a clip: where the head is, and whether the clip can be used."""
 
 from __future__ import annotations
 
@@ -33,32 +33,32 @@ AWAY_S = 1.0
 _LOSS_S = 0.2
 """Video that is missing for longer is reported."""
 
-LOOK_SIDE = 640
+SURVEY_SIDE = 640
 _LEAST_SEEN = 0.5
 _STILL_FACE = 0.8
-"""A picture of a face of more than this share of the person's own height could be taken for the person."""
+"""A photograph of a face of more than this share of the person's height could be taken for the person."""
 
 _THOROUGH_EVERY = 5
 """One search in so many goes over tiles too, for a head that is small and for other people: one a second."""
 
 
 @dataclass
-class Look:
-    """What the first look saw.
+class Survey:
+    """What the first pass over a clip found.
 
     Attributes:
-        time_s: of each picture that was searched.
+        time_s: of each image that was searched.
         faces: found in each, in source pixels: the largest first, and after those that move those that never do.
-        end_s: where the decoded picture track ends.
+        end_s: where the decoded video track ends.
         damaged_s: times near which the file is damaged.
         interlaced_s: times of frames that are flagged as interlaced.
-        pairs: what neighbouring frames tell.
-        bars: whether there are bars beside or above the picture.
-        still: (time, the main face, a face that never moves) of each look that shows one.
-        light: mean 8-bit level of the face in each look that shows one.
+        pairs: measured from neighbouring frames.
+        bars: whether there are bars beside or above the image.
+        still: (time, the main face, a face that never moves) of each searched frame that shows one.
+        light: mean 8-bit level of the face in each searched frame that shows one.
         source_frames, held_s, sizes: as those of `FrameReader`.
-        transparent: the clip is see-through somewhere.
-        holes_s: times at which the face is see-through.
+        transparent: the clip is transparent somewhere.
+        holes_s: times at which the face is transparent.
     """
 
     time_s: list[float] = field(default_factory=list)
@@ -81,73 +81,73 @@ class Look:
         """(M, 4) left, top, right, bottom of the main face where it is seen."""
         return np.array([found[0].box for found in self.faces if found]).reshape(-1, 4)
 
-    def without_bars(self, bars_px: tuple[int, int]) -> Look:
-        """The same in pixels of the picture without its bars."""
+    def without_bars(self, bars_px: tuple[int, int]) -> Survey:
+        """The same in pixels of the image without its bars."""
         left, top = bars_px
         faces = [[replace(face, x=face.x - left, y=face.y - top) for face in found] for found in self.faces]
         return replace(self, faces=faces)
 
 
-def look_for_faces(info: ClipInfo, progress: Callable[[int], None]) -> Look:
-    """Decode the whole clip once, small, and search one frame in `EVERY` for faces.
+def survey_clip(info: ClipInfo, progress: Callable[[int], None]) -> Survey:
+    """Decode the clip once, small, and search one frame in `EVERY` for faces.
 
     Args:
         progress: called with the number of frames passed so far.
     """
-    look = Look(pairs=PairMeter(info.duration_s))
+    survey = Survey(pairs=PairMeter(info.duration_s))
     reader = FrameReader(
-        info.path, every=EVERY, max_side=LOOK_SIDE, corrections=info.corrections, meter=look.pairs, keep_alpha=True
+        info.path, every=EVERY, max_side=SURVEY_SIDE, corrections=info.corrections, meter=survey.pairs, keep_alpha=True
     )
-    scale = max(info.width, info.height) / min(max(info.width, info.height), LOOK_SIDE)
+    scale = max(info.width, info.height) / min(max(info.width, info.height), SURVEY_SIDE)
     last, still = None, StillFaces()
     with face_finder() as finder:
-        for number, (time_s, picture) in enumerate(reader):
-            look.bars.see(picture[..., :3])
-            look.transparent |= is_transparent(picture)
+        for number, (time_s, image) in enumerate(reader):
+            survey.bars.see(image[..., :3])
+            survey.transparent |= is_transparent(image)
             thorough = number % _THOROUGH_EVERY == 0
-            faces = finder.find(picture[..., :3], around=last, thorough=thorough)
+            faces = finder.find(image[..., :3], around=last, thorough=thorough)
             last = faces[0] if faces else last
             if thorough:
-                still.see(picture[..., :3], faces)
+                still.see(image[..., :3], faces)
             if faces:
-                face = _inside(picture, faces[0])
-                look.light.append(float(face[..., :3].mean()) if face.size else 255.0)
+                face = _inside(image, faces[0])
+                survey.light.append(float(face[..., :3].mean()) if face.size else 255.0)
                 if is_transparent(face):
-                    look.holes_s.append(time_s)
-            look.time_s.append(time_s)
-            look.faces.append(faces)
+                    survey.holes_s.append(time_s)
+            survey.time_s.append(time_s)
+            survey.faces.append(faces)
             progress(round(time_s * FPS))
-    _tell_persons_from_pictures(look, still)
-    look.faces = [[_scaled(face, scale) for face in found] for found in look.faces]
-    look.end_s, look.damaged_s, look.interlaced_s = reader.end_s, reader.damaged_s, reader.interlaced_s
-    look.source_frames, look.held_s, look.sizes = reader.source_frames, reader.held_s, reader.sizes
-    return look
+    _separate_still_faces(survey, still)
+    survey.faces = [[_scaled(face, scale) for face in found] for found in survey.faces]
+    survey.end_s, survey.damaged_s, survey.interlaced_s = reader.end_s, reader.damaged_s, reader.interlaced_s
+    survey.source_frames, survey.held_s, survey.sizes = reader.source_frames, reader.held_s, reader.sizes
+    return survey
 
 
-def _tell_persons_from_pictures(look: Look, still: StillFaces) -> None:
-    """Put faces that never move aside, where another one does."""
-    moving = [[face for face in found if not still.still(face)] for found in look.faces]
+def _separate_still_faces(survey: Survey, still: StillFaces) -> None:
+    """Set faces that never move apart where another face moves."""
+    moving = [[face for face in found if not still.still(face)] for found in survey.faces]
     if np.mean([bool(found) for found in moving] or [False]) < _LEAST_SEEN:
         return
-    for time_s, found, persons in zip(look.time_s, look.faces, moving, strict=True):
+    for time_s, found, persons in zip(survey.time_s, survey.faces, moving, strict=True):
         if persons:
-            look.still += [(time_s, persons[0], face) for face in found if face not in persons and face.score >= SURE]
-    look.faces = moving
+            survey.still += [(time_s, persons[0], face) for face in found if face not in persons and face.score >= SURE]
+    survey.faces = moving
 
 
 def _scaled(face: Face, scale: float) -> Face:
     return replace(face, x=face.x * scale, y=face.y * scale, width=face.width * scale, height=face.height * scale)
 
 
-def _inside(picture: np.ndarray, face: Face) -> np.ndarray:
+def _inside(image: np.ndarray, face: Face) -> np.ndarray:
     """The middle of the face: eyes, nose and mouth, no hair and no background."""
     middle_x, middle_y = round(face.x + face.width / 2), round(face.y + face.height / 2)
     reach = max(round(face.height / 4), 1)
-    return picture[max(middle_y - reach, 0) : middle_y + reach, max(middle_x - reach, 0) : middle_x + reach]
+    return image[max(middle_y - reach, 0) : middle_y + reach, max(middle_x - reach, 0) : middle_x + reach]
 
 
 def check_length(info: ClipInfo) -> None:
-    """Refuse a clip that says it is too short, before any work is done.
+    """Refuse a clip that states a length that is too short, before any work is done.
 
     Raises:
         MediaError
@@ -156,20 +156,20 @@ def check_length(info: ClipInfo) -> None:
         _too_short(info.path, info.duration_s)
 
 
-def check_clip(info: ClipInfo, look: Look, reporter: Reporter) -> None:
+def check_clip(info: ClipInfo, survey: Survey, reporter: Reporter) -> None:
     """Refuse a clip that cannot give a head; warn of what will spoil a part of it.
 
     Raises:
         MediaError: cut off, or too short.
-        FaceError: no face, a face in fewer than half of the pictures, a face too small, or two people.
+        FaceError: no face, a face in fewer than half of the frames, a face too small, or two people.
     """
-    check_complete(info, look, reporter)
-    if frames_in(look.end_s) < MIN_CLIP_S * FPS:
-        _too_short(info.path, look.end_s)
-    _check_seen(info.path, look, reporter)
-    _check_pictures(info.path, look, reporter)
-    _check_alone(info.path, look, reporter)
-    _check_large(info.path, look)
+    check_complete(info, survey, reporter)
+    if frames_in(survey.end_s) < MIN_CLIP_S * FPS:
+        _too_short(info.path, survey.end_s)
+    _check_seen(info.path, survey, reporter)
+    _check_still_faces(info.path, survey, reporter)
+    _check_alone(info.path, survey, reporter)
+    _check_large(info.path, survey)
 
 
 def _too_short(path: Path, duration_s: float) -> None:
@@ -178,41 +178,41 @@ def _too_short(path: Path, duration_s: float) -> None:
     )
 
 
-def check_complete(info: ClipInfo, look: Look, reporter: Reporter) -> None:
+def check_complete(info: ClipInfo, survey: Survey, reporter: Reporter) -> None:
     """Refuse a clip that is cut off; warn of shorter losses.
 
     Raises:
         MediaError
     """
-    missing_s = info.duration_s - look.end_s
+    missing_s = info.duration_s - survey.end_s
     if missing_s > max(0.5, 0.02 * info.duration_s):
         raise MediaError(
-            f"{info.path} is cut off: it should last {info.duration_s:.1f} s but its picture ends at {look.end_s:.1f} "
+            f"{info.path} is cut off: it should last {info.duration_s:.1f} s but its video ends at {survey.end_s:.1f} "
             "s, so copy it again from where it was recorded, or export the readable part as a new clip."
         )
     if missing_s > _LOSS_S:
         reporter.warning(
             f"The last {missing_s:.1f} s of the video of {info.path} cannot be read and are left out: copy it again."
         )
-    if look.damaged_s:
+    if survey.damaged_s:
         reporter.warning(
-            f"{info.path} is damaged near {times(look.damaged_s)} and its pictures there may be wrong: copy it again."
+            f"{info.path} is damaged near {times(survey.damaged_s)} and its images there may be wrong: copy it again."
         )
 
 
-def _check_seen(path: Path, look: Look, reporter: Reporter) -> None:
-    seen = np.array([bool(found) for found in look.faces])
+def _check_seen(path: Path, survey: Survey, reporter: Reporter) -> None:
+    seen = np.array([bool(found) for found in survey.faces])
     if not seen.any():
         raise FaceError(
             f"No face is seen in {path}: give a clip in which one person faces the camera, upright and in good light."
         )
     if seen.mean() < _LEAST_SEEN:
         raise FaceError(
-            f"A face is seen in only {seen.mean():.0%} of {path}, first at {look.time_s[int(seen.argmax())]:.1f} s: "
+            f"A face is seen in only {seen.mean():.0%} of {path}, first at {survey.time_s[int(seen.argmax())]:.1f} s: "
             "cut the clip to the part in which the person faces the camera."
         )
     for start, end in intervals(~seen):
-        start_s, end_s = look.time_s[start], min(look.time_s[end - 1] + EVERY / FPS, look.end_s)
+        start_s, end_s = survey.time_s[start], min(survey.time_s[end - 1] + EVERY / FPS, survey.end_s)
         if end_s - start_s >= AWAY_S:
             reporter.warning(
                 f"No face is seen from {start_s:.1f} s to {end_s:.1f} s of {path} (frames {round(start_s * FPS)} to "
@@ -220,13 +220,13 @@ def _check_seen(path: Path, look: Look, reporter: Reporter) -> None:
             )
 
 
-def _check_alone(path: Path, look: Look, reporter: Reporter) -> None:
+def _check_alone(path: Path, survey: Survey, reporter: Reporter) -> None:
     times_s: dict[bool, list[float]] = {True: [], False: []}
-    for time_s, found in zip(look.time_s, look.faces, strict=True):
+    for time_s, found in zip(survey.time_s, survey.faces, strict=True):
         others = [face for face in found[1:] if face.score >= SURE]
         if others:
             times_s[others[0].height >= SECOND_FACE * found[0].height].append(time_s)
-    # One box in a single picture is a shadow or a pattern; a person stays.
+    # One box in a single frame is a shadow or a pattern; a person stays.
     large, small = (times if len(times) > 1 else [] for times in (times_s[True], times_s[False]))
     if large:
         raise FaceError(
@@ -236,27 +236,27 @@ def _check_alone(path: Path, look: Look, reporter: Reporter) -> None:
     if small:
         reporter.warning(
             f"A small face is seen in the background of {path} at {small[0]:.1f} s: the large one is followed, but "
-            "keep other people out of the picture where you can."
+            "keep other people out of the image where you can."
         )
 
 
-def _check_pictures(path: Path, look: Look, reporter: Reporter) -> None:
-    if len(look.still) < 2:
+def _check_still_faces(path: Path, survey: Survey, reporter: Reporter) -> None:
+    if len(survey.still) < 2:
         return
-    time_s, person, picture = max(look.still, key=lambda one: one[2].height / one[1].height)
-    if picture.height > _STILL_FACE * person.height:
+    time_s, person, image = max(survey.still, key=lambda one: one[2].height / one[1].height)
+    if image.height > _STILL_FACE * person.height:
         raise FaceError(
-            f"A picture of a face, which never moves, is seen in {path} at {time_s:.1f} s (frame {round(time_s * FPS)}) "
+            f"A face that never moves, as on a poster, is seen in {path} at {time_s:.1f} s (frame {round(time_s * FPS)}) "
             "and is as large as the person: crop the clip to the person."
         )
     reporter.warning(
-        f"A picture of a face, which never moves, is seen in the background of {path} at {time_s:.1f} s: the person who "
+        f"A face that never moves, as on a poster, is seen in the background of {path} at {time_s:.1f} s: the person who "
         "moves is followed, but keep other faces out of the frame where you can."
     )
 
 
-def _check_large(path: Path, look: Look) -> None:
-    tall = float(np.median([found[0].height for found in look.faces if found]))
+def _check_large(path: Path, survey: Survey) -> None:
+    tall = float(np.median([found[0].height for found in survey.faces if found]))
     if tall < MIN_FACE_PX:
         raise FaceError(
             f"The face in {path} is only {tall:.0f} pixels tall: give a clip in which it has at least {MIN_FACE_PX} "

@@ -1,4 +1,4 @@
-"""The Y'CbCr matrix of a clip's frames: what the file says, and what is meant where it says nothing."""
+"""The Y'CbCr matrix of a clip's frames: what the file states, and what is meant where it states nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MATRICES = {
 """By ITU-T H.273's matrix coefficients; what is not here is unknown, or no Y'CbCr."""
 
 _NEVER_ASKS_THE_FILE = ("dnxhd", "vp8", "libvpx")
-"""Decoders of FFmpeg whose frames always say the same, BT.709 or BT.601: the container knows better."""
+"""Decoders of FFmpeg that mark all frames alike, BT.709 or BT.601: the container knows better."""
 
 _ALWAYS_709 = ("prores", "dnxhd")
 """Written by editors, which do not change the matrix with the size."""
@@ -31,7 +31,7 @@ _BLENDERS_DATE = re.compile(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d")
 
 @dataclass(frozen=True)
 class ColourTags:
-    """What a file says of its colours, besides the frames themselves.
+    """What a file states of its colours, besides the frames themselves.
 
     Attributes:
         codec: FFmpeg's name.

@@ -9,7 +9,7 @@ import av
 from .source import rate_of
 
 _STATES_LENGTH = ("mov", "matroska", "flv", "avi", "mxf", "asf")
-"""Formats whose header states a length; FFmpeg guesses the others' from the end of the file."""
+"""Formats with a length in the header; FFmpeg guesses the others' from the end of the file."""
 
 _TOLERANCE_S, _ASF_TOLERANCE_S = 0.1, 1.0
 
@@ -17,7 +17,7 @@ _TOLERANCE_S, _ASF_TOLERANCE_S = 0.1, 1.0
 def missing_s(container: av.container.InputContainer, video: av.VideoStream, end_s: float, longest_s: float) -> float:
     """How much of the video the file announces beyond its last packet, in seconds.
 
-    MP4 and MOV state each track's own length. The others state that of their longest track, so that such a file is
+    MP4 and MOV state each track's own length. The others state that of their longest track: such a file is
     complete when any track reaches it.
 
     Args:

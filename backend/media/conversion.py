@@ -1,4 +1,4 @@
-"""Decoded frames as pictures: upright, with square pixels, in the colours that were meant, all of one size."""
+"""Decoded frames as images: upright, with square pixels, in the colours that were meant, all of one size."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Converter:
     scaler's tables between frames.
 
     Args:
-        size: (width, height) of the pictures; a frame of another size is fitted in, its borders black.
+        size: (width, height) of the images; a frame of another size is fitted in, its borders black.
         max_side: make them no larger than this on their longer side.
         corrections: those of the alpha channel are applied.
     """
@@ -54,28 +54,28 @@ class Converter:
             interpolation=_CONVERSION,
             threads=1,
         )
-        picture = converted.to_ndarray()
+        image = converted.to_ndarray()
         if kind:
-            opacity = (picture[..., 3:] >> 8).astype(np.uint8)
-            picture = np.dstack([hdr.to_sdr(picture[..., :3], kind), opacity])
+            opacity = (image[..., 3:] >> 8).astype(np.uint8)
+            image = np.dstack([hdr.to_sdr(image[..., :3], kind), opacity])
         if alpha:
-            picture = composited(picture, self._corrections.premultiplied)
-        return _centred(layout.upright(picture), self._size)
+            image = composited(image, self._corrections.premultiplied)
+        return _centred(layout.upright(image), self._size)
 
 
-def _centred(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A picture in the middle of one of `size`, the rest black, or see-through where it has alpha."""
-    beyond_x, beyond_y = size[0] - picture.shape[1], size[1] - picture.shape[0]
+def _centred(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """An image in the middle of one of `size`, the rest black, or transparent where it has alpha."""
+    beyond_x, beyond_y = size[0] - image.shape[1], size[1] - image.shape[0]
     if not beyond_x and not beyond_y:
-        return picture
-    beyond = (ALPHA_BACKGROUND,) * 3 + (0,) if picture.shape[2] == 4 else (0,) * 3
+        return image
+    beyond = (ALPHA_BACKGROUND,) * 3 + (0,) if image.shape[2] == 4 else (0,) * 3
     top, left = beyond_y // 2, beyond_x // 2
-    return cv2.copyMakeBorder(picture, top, beyond_y - top, left, beyond_x - left, cv2.BORDER_CONSTANT, value=beyond)
+    return cv2.copyMakeBorder(image, top, beyond_y - top, left, beyond_x - left, cv2.BORDER_CONSTANT, value=beyond)
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a stored picture is to be shown: its matrix, its size with square pixels, then the quarter turn or mirror."""
+    """How a stored image is to be shown: its matrix, its size with square pixels, then the quarter turn or mirror."""
 
     stored: tuple[int, int]
     swap: bool
@@ -108,19 +108,19 @@ class Layout:
     def height(self) -> int:
         return self.stored[0] if self.swap else self.stored[1]
 
-    def upright(self, picture: np.ndarray) -> np.ndarray:
+    def upright(self, image: np.ndarray) -> np.ndarray:
         if self.swap:
-            picture = cv2.transpose(picture)
+            image = cv2.transpose(image)
         if self.flip_x or self.flip_y:
-            picture = cv2.flip(picture, -1 if self.flip_x and self.flip_y else (1 if self.flip_x else 0))
-        return picture
+            image = cv2.flip(image, -1 if self.flip_x and self.flip_y else (1 if self.flip_x else 0))
+        return image
 
 
 def _display_turn(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
     """The display matrix as (swap axes, then mirror x, mirror y).
 
     ISO/IEC 14496-12, 6.2.2: a stored point (p, q) is shown at (a p + c q + x, b p + d q + y). Cameras write quarter
-    turns and mirrors; the translation only brings the picture back to the origin.
+    turns and mirrors; the translation only brings the image back to the origin.
     """
     data = frame.side_data.get(SideData.DISPLAYMATRIX)
     if data is None:

@@ -12,7 +12,7 @@ FACE_SHARE = 0.40
 # What belongs to a head beyond the detector's box, in heights of that box: hair above, neck and shoulders below.
 _ABOVE, _BELOW, _BESIDE = 0.65, 0.5, 0.4
 
-_WHOLE_PICTURE = 0.8
+_WHOLE_IMAGE = 0.8
 _NEARLY = 1.13
 MULTIPLE = 16
 
@@ -20,7 +20,7 @@ MULTIPLE = 16
 def choose_crop(boxes: np.ndarray, width: int, height: int, limit: int) -> tuple[Crop, int]:
     """The square of the source that becomes the working frame, and the working frame's side.
 
-    A head that already fills its picture keeps the whole of it, and a square no larger than `limit` is cut out pixel by
+    A head that already fills its frame keeps all of it, and a square no larger than `limit` is cut out pixel by
     pixel: resampling would cost sharpness for nothing.
 
     Args:
@@ -33,7 +33,7 @@ def choose_crop(boxes: np.ndarray, width: int, height: int, limit: int) -> tuple
         the crop's own.
     """
     tall = float(np.median(boxes[:, 3] - boxes[:, 1]))
-    # Single wild boxes must not widen the crop of the whole clip.
+    # Outliers must not widen the crop.
     left, top = np.percentile(boxes[:, :2], 2, axis=0) - tall * np.array([_BESIDE, _ABOVE])
     right, bottom = np.percentile(boxes[:, 2:], 98, axis=0) + tall * np.array([_BESIDE, _BELOW])
     left, top, right, bottom = max(left, 0.0), max(top, 0.0), min(right, width), min(bottom, height)
@@ -41,7 +41,7 @@ def choose_crop(boxes: np.ndarray, width: int, height: int, limit: int) -> tuple
     needed = max(right - left, bottom - top)
     size = max(tall / FACE_SHARE, needed)
     short = min(width, height)
-    if size > _WHOLE_PICTURE * short:
+    if size > _WHOLE_IMAGE * short:
         size = max(short, needed)
     if limit / _NEARLY < size < limit * _NEARLY and needed <= limit <= short:
         size = limit
@@ -57,6 +57,6 @@ def choose_crop(boxes: np.ndarray, width: int, height: int, limit: int) -> tuple
 
 
 def _place(centre: float, size: int, length: int) -> int:
-    """First pixel of a stretch around `centre`, kept inside the picture where it fits."""
+    """First pixel of an interval around `centre`, kept inside the image where it fits."""
     start = round(centre - size / 2)
     return round((length - size) / 2) if size >= length else min(max(start, 0), length - size)

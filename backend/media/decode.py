@@ -1,4 +1,4 @@
-"""Any clip as upright RGB pictures with square pixels at 25 frames a second, chosen by time."""
+"""Any clip as upright RGB images with square pixels at 25 frames a second, chosen by time."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ _TIME_TOLERANCE_S = 0.001
 
 @dataclass(frozen=True)
 class ClipInfo:
-    """What a clip says of itself, and what its first picture shows.
+    """What a clip states of itself, and what its first frame shows.
 
     Attributes:
-        width, height: of the picture as it is shown: upright, with square pixels.
+        width, height: of the image as it is shown: upright, with square pixels.
         fps: mean frame rate.
         duration_s: of the video track: what the file holds, and what it announces beyond.
-        start_s: time stamp of the first picture, which is time 0 everywhere else.
-        hdr: `pq`, `hlg`, or an empty text for an ordinary picture.
+        start_s: time stamp of the first image, which is time 0 everywhere else.
+        hdr: `pq`, `hlg`, or an empty text for an ordinary image.
         corrections: with which it was read.
         splices: where the file's time stamps were corrected.
     """
@@ -64,19 +64,19 @@ class ClipInfo:
 
 
 def frames_in(duration_s: float) -> int:
-    """How many frames at 25 a second a picture track of that length makes."""
-    # A last picture shown for less than a quarter of a frame makes none of its own.
+    """How many frames at 25 a second a video track of that length makes."""
+    # A last image shown for less than a quarter of a frame makes none of its own.
     return max(math.ceil(duration_s * FPS - 0.25), 0)
 
 
 def probe(path: str | os.PathLike, corrections: FrameCorrections = AS_STORED) -> ClipInfo:
-    """Read a clip's header and first picture.
+    """Read a clip's header and first image.
 
     Args:
-        corrections: width and height are those of the corrected picture.
+        corrections: width and height are those of the corrected image.
 
     Raises:
-        MediaError: it cannot be opened, has no picture, or not one picture can be decoded.
+        MediaError: it cannot be opened, has no image, or not one image can be decoded.
     """
     path = Path(path)
     timeline = timeline_of(path)
@@ -85,7 +85,7 @@ def probe(path: str | os.PathLike, corrections: FrameCorrections = AS_STORED) ->
         track, colours = timeline.tracks[stream.index], ColourTags.of(container, stream)
         first = next(_in_order(container, stream, track, []), None)
         if first is None:
-            raise MediaError(f"Not one picture of {path} can be decoded: convert the clip to H.264 in an MP4 file.")
+            raise MediaError(f"Not one image of {path} can be decoded: convert the clip to H.264 in an MP4 file.")
         layout = Layout.of(first, stream.sample_aspect_ratio, colours).turned(corrections.rotate_deg)
         return ClipInfo(
             path=path,
@@ -114,22 +114,22 @@ def frames(path: str | os.PathLike, start_s: float = 0.0) -> Iterator[tuple[floa
 class FrameReader:
     """Iterates over a clip at 25 frames a second; knows afterwards where it ended and what was damaged.
 
-    The picture of frame k is the one shown at k/25 s plus half a source frame (at most half of ours). For a constant
-    rate that is the picture nearest in time; jitter in the time stamps of a 25 frames-a-second clip neither drops nor
+    The image of frame k is the one shown at k/25 s plus half a source frame (at most half of ours). For a constant
+    rate that is the image nearest in time; jitter in the time stamps of a 25 frames-a-second clip neither drops nor
     doubles one.
 
     Args:
         path: the clip.
         start_s: begin with the frame of this time.
         every: yield one frame of so many; the rest are decoded, not converted.
-        max_side: make pictures no larger than this on their longer side, for a quick look.
+        max_side: make images no larger than this on their longer side, for a quick first pass.
         corrections: of the subject the clip belongs to.
         meter: is shown every decoded frame.
         keep_alpha: yield (H, W, 4) where the clip has an alpha channel that counts: the colours over grey as without,
             and the alpha.
 
     Attributes:
-        end_s: end of the last decoded picture, once the iteration is over.
+        end_s: end of the last decoded image, once the iteration is over.
         damaged_s: times near which packets could not be decoded.
         interlaced_s: times of the frames that were flagged as interlaced.
         source_frames: how many frames of the file were decoded.
@@ -167,34 +167,34 @@ class FrameReader:
     def __iter__(self) -> Iterator[tuple[float, np.ndarray]]:
         lead_s = min(0.5 / self.info.fps, 0.5 / FPS)
         convert = Converter(self._full_size, self._max_side, self.corrections)
-        index, shown, picture = self._first, None, None
+        index, shown, image = self._first, None, None
         for frame, layout in self._from_start(lead_s):
             self.source_frames += 1
             time_s = _time_of(frame) - self.info.start_s
             # `shown` stays on the screen until this frame comes.
             while shown is not None and index / FPS + lead_s < time_s - _TIME_TOLERANCE_S:
                 if (index - self._first) % self._every == 0:
-                    picture = convert(*shown) if picture is None else picture
-                    yield index / FPS, self._kept(picture)
+                    image = convert(*shown) if image is None else image
+                    yield index / FPS, self._kept(image)
                 index += 1
             self._note(layout, time_s, None if shown is None else _time_of(shown[0]) - self.info.start_s)
-            shown, picture = (frame, layout), None
+            shown, image = (frame, layout), None
             self.end_s = time_s + (float(frame.duration * frame.time_base) or 1 / self.info.fps)
         if shown is not None:
             self._note_held(_time_of(shown[0]) - self.info.start_s, self.end_s)
         while shown is not None and index < frames_in(self.end_s):
             if (index - self._first) % self._every == 0:
-                picture = convert(*shown) if picture is None else picture
-                yield index / FPS, self._kept(picture)
+                image = convert(*shown) if image is None else image
+                yield index / FPS, self._kept(image)
             index += 1
 
-    def _kept(self, picture: np.ndarray) -> np.ndarray:
-        height, width = picture.shape[:2]
+    def _kept(self, image: np.ndarray) -> np.ndarray:
+        height, width = image.shape[:2]
         left, top = (
             round(bar * side / full)
             for bar, side, full in zip(self.corrections.bars_px, (width, height), self._full_size, strict=True)
         )
-        return np.ascontiguousarray(picture[top : height - top, left : width - left, : self._channels])
+        return np.ascontiguousarray(image[top : height - top, left : width - left, : self._channels])
 
     def _note(self, layout: Layout, time_s: float, last_s: float | None) -> None:
         size = self.sizes[-1][1:] if self.sizes else self._full_size

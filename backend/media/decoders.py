@@ -7,7 +7,7 @@ import re
 import av
 
 _ALPHA_DECODERS = {"vp9": "libvpx-vp9", "vp8": "libvpx"}
-"""WebM keeps alpha beside the frames, where only these decoders look."""
+"""WebM keeps alpha beside the frames, where only these decoders read it."""
 
 _PLAIN_PCM = re.compile(r"pcm_(?:[suf](\d+)(?:[lb]e)?|alaw|mulaw)")
 
@@ -15,7 +15,7 @@ _PLAIN_PCM = re.compile(r"pcm_(?:[suf](\d+)(?:[lb]e)?|alaw|mulaw)")
 def decoder_of(stream: av.VideoStream | av.AudioStream) -> av.CodecContext:
     """What decodes a track's packets: its own decoder but for WebM with alpha, and PCM.
 
-    PCM gets one that knows how many channels there are and not what they stand for: from the channel layouts that
+    PCM gets one that knows how many channels there are and not what they mean: from the channel layouts that
     cameras and editors write into MOV, PyAV 18.1 makes frames that corrupt the memory of the process.
     """
     context = stream.codec_context

@@ -1,4 +1,4 @@
-"""Writing films with sound, and folders of pictures with alpha; both carry the mark that the likeness is synthetic."""
+"""Writes videos with audio, and folders of images with alpha; both carry the mark that the likeness is synthetic."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..workspace.subject import FPS
 from .source import ffmpeg_name
 
 SYNTHETIC_MARK = "Synthetic likeness made with SyncTalk"
-"""Stands in the metadata of everything that shows a likeness, so that it can be told from a recording."""
+"""Metadata of everything that shows a likeness: it is no recording."""
 
 _SUFFIXES = (".mp4", ".mov", ".mkv")
 _AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
@@ -28,17 +28,17 @@ _CONVERSION = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation
 
 
 class VideoWriter:
-    """Writes H.264 (4:2:0, BT.709) with AAC sound; a context manager that leaves a whole film or none.
+    """Writes H.264 (4:2:0, BT.709) with AAC audio; a context manager that leaves a complete video or none.
 
-    Sound and picture start together: the encoder's priming samples lie before time 0 and the file says so. A size with
+    Audio and video start together: the encoder's priming samples lie before time 0 and the file says so. A size with
     an odd side is made even by repeating the last row or column, which 4:2:0 needs.
 
     Args:
         path: ends in `.mp4`, `.mov` or `.mkv`.
         width, height: of the frames, pixels.
         fps: frames a second.
-        audio: (samples in [-1, 1], rate), mono (N,) or (N, channels), or None for a silent film.
-        crf: 0 (lossless) to 51; 16 cannot be told from its source by eye.
+        audio: (samples in [-1, 1], rate), mono (N,) or (N, channels), or None for a silent video.
+        crf: 0 (lossless) to 51; 16 looks like its source.
         metadata: more entries beside the mark.
         preset: x264's; `superfast` takes about a fifth of the time of `medium`, for a file about a fifth larger.
 
@@ -60,9 +60,9 @@ class VideoWriter:
     ) -> None:
         self.path = Path(path)
         if self.path.suffix.lower() not in _SUFFIXES:
-            raise MediaError(f"{self.path} names no film that can be written: let its name end in .mp4, .mov or .mkv.")
+            raise MediaError(f"{self.path} names no video that can be written: let its name end in .mp4, .mov or .mkv.")
         if min(width, height) < 2 or max(width, height) > 8192:
-            raise MediaError(f"A film of {width} x {height} pixels cannot be written: choose sides from 2 to 8192.")
+            raise MediaError(f"A video of {width} x {height} pixels cannot be written: choose sides from 2 to 8192.")
         self.width, self.height = width, height
         self.frames = 0
         self._fps = Fraction(fps).limit_denominator(1001)
@@ -79,7 +79,7 @@ class VideoWriter:
             self._container = stack.enter_context(av.open(ffmpeg_name(temporary), "w", options=options))
             self._container.metadata.update(self._metadata)
             self._video = self._add_video()
-            self._sound = self._add_audio()
+            self._audio_stream = self._add_audio()
             self._reformatter = VideoReformatter()
             self._stack = stack.pop_all()
         return self
@@ -94,18 +94,18 @@ class VideoWriter:
                 return None
         return self._stack.__exit__(kind, error, trace)
 
-    def write(self, picture: np.ndarray) -> None:
+    def write(self, image: np.ndarray) -> None:
         """Append a frame: (height, width, 3) uint8, RGB.
 
         Raises:
             ValueError: another shape or type; a defect of the caller.
         """
-        if picture.shape != (self.height, self.width, 3) or picture.dtype != np.uint8:
-            raise ValueError(f"frame of {picture.shape} {picture.dtype}, wanted ({self.height}, {self.width}, 3) uint8")
+        if image.shape != (self.height, self.width, 3) or image.dtype != np.uint8:
+            raise ValueError(f"frame of {image.shape} {image.dtype}, wanted ({self.height}, {self.width}, 3) uint8")
         if self.height % 2 or self.width % 2:
-            picture = cv2.copyMakeBorder(picture, 0, self.height % 2, 0, self.width % 2, cv2.BORDER_REPLICATE)
+            image = cv2.copyMakeBorder(image, 0, self.height % 2, 0, self.width % 2, cv2.BORDER_REPLICATE)
         frame = self._reformatter.reformat(
-            av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24"),
+            av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24"),
             format="yuv420p",
             dst_colorspace=Colorspace.ITU709,
             src_color_range=ColorRange.JPEG,
@@ -119,7 +119,7 @@ class VideoWriter:
         frame.pts, frame.time_base = self.frames, 1 / self._fps
         self._container.mux(self._video.encode(frame))
         self.frames += 1
-        self._send_sound(until_s=float(self.frames / self._fps))
+        self._send_audio(until_s=float(self.frames / self._fps))
 
     def _add_video(self) -> av.VideoStream:
         options = {"crf": str(self._crf), "preset": self._preset}
@@ -139,32 +139,32 @@ class VideoWriter:
         stream.bit_rate = min(160_000, 5 * rate) * len(samples)
         return stream
 
-    def _send_sound(self, until_s: float) -> None:
-        """Encode the sound up to a time, so that film and sound lie side by side in the file."""
-        if self._sound is None or self._audio is None:
+    def _send_audio(self, until_s: float) -> None:
+        """Encode the audio up to a time, so that video and audio lie side by side in the file."""
+        if self._audio_stream is None or self._audio is None:
             return
         samples, rate = self._audio
         end = min(round(until_s * rate), samples.shape[1])
-        block = self._sound.codec_context.frame_size or 1024
+        block = self._audio_stream.codec_context.frame_size or 1024
         while self._sent < end:
             # Whole encoder frames; the last may be short.
             part = np.ascontiguousarray(samples[:, self._sent : self._sent + block])
-            frame = av.AudioFrame.from_ndarray(part, format="fltp", layout=self._sound.codec_context.layout.name)
+            frame = av.AudioFrame.from_ndarray(part, format="fltp", layout=self._audio_stream.codec_context.layout.name)
             frame.sample_rate, frame.pts, frame.time_base = rate, self._sent, Fraction(1, rate)
-            self._container.mux(self._sound.encode(frame))
+            self._container.mux(self._audio_stream.encode(frame))
             self._sent += part.shape[1]
 
     def _finish(self) -> None:
         if self.frames == 0:
-            raise MediaError(f"{self.path} would have no frames: give sound of at least one frame's length.")
-        self._send_sound(until_s=float("inf") if self._audio is None else self._audio[0].shape[1] / self._audio[1])
+            raise MediaError(f"{self.path} would have no frames: give audio of at least one frame's length.")
+        self._send_audio(until_s=float("inf") if self._audio is None else self._audio[0].shape[1] / self._audio[1])
         self._container.mux(self._video.encode(None))
-        if self._sound is not None:
-            self._container.mux(self._sound.encode(None))
+        if self._audio_stream is not None:
+            self._container.mux(self._audio_stream.encode(None))
 
 
 class FrameWriter:
-    """Writes a folder of PNG frames with straight alpha, `%06d.png`, each whole or not there.
+    """Writes a folder of PNG frames with straight alpha, `%06d.png`, each complete or absent.
 
     Args:
         folder: made when it is missing.
@@ -177,17 +177,17 @@ class FrameWriter:
         """Where frame `index` lies."""
         return self.folder / f"{index:06d}.png"
 
-    def write(self, index: int, picture: np.ndarray) -> Path:
+    def write(self, index: int, image: np.ndarray) -> Path:
         """Write frame `index`: (H, W, 4) uint8, RGB as seen and alpha, not multiplied.
 
         Raises:
             StorageError: the disk is full or the place is read-only.
         """
-        if picture.ndim != 3 or picture.shape[2] != 4 or picture.dtype != np.uint8:
-            raise ValueError(f"frame of {picture.shape} {picture.dtype}, wanted (H, W, 4) uint8")
-        done, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGBA2BGRA), [cv2.IMWRITE_PNG_COMPRESSION, 3])
+        if image.ndim != 3 or image.shape[2] != 4 or image.dtype != np.uint8:
+            raise ValueError(f"frame of {image.shape} {image.dtype}, wanted (H, W, 4) uint8")
+        done, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA), [cv2.IMWRITE_PNG_COMPRESSION, 3])
         if not done:
-            raise SyncTalkError(f"{self.path(index)} could not be encoded: report this with the size {picture.shape}.")
+            raise SyncTalkError(f"{self.path(index)} could not be encoded: report this with the size {image.shape}.")
         with atomic_path(self.path(index)) as temporary:
             temporary.write_bytes(_with_comment(data.tobytes(), SYNTHETIC_MARK))
         return self.path(index)

@@ -8,12 +8,12 @@ import numpy as np
 
 from ..progress import Reporter
 from ..workspace.subject import Crop
-from .checks import MIN_CLIP_S, Look
+from .checks import MIN_CLIP_S, Survey
 from .crop import FACE_SHARE, MULTIPLE, choose_crop
 from .decode import ClipInfo
 
 WANTED_PX = 200
-"""Height of a face whose lips and eyes can be trained well."""
+"""Height of a face at which lips and eyes can be trained well."""
 
 LEAST_PX = 64
 """Below this teeth and lids are lost: the mouth is some 20 pixels wide."""
@@ -27,9 +27,9 @@ _STAYS = 0.75
 """A part of the clip is worth naming where the face takes this much of the share that a person who stays would have."""
 
 
-def report_face_size(info: ClipInfo, look: Look, crop: Crop, side: int, reporter: Reporter) -> None:
+def report_face_size(info: ClipInfo, survey: Survey, crop: Crop, side: int, reporter: Reporter) -> None:
     """Warn of a face that is small in the working frame, with what makes it larger and by how much."""
-    tall = _median_height(look.boxes)
+    tall = _median_height(survey.boxes)
     face = tall * side / crop.size
     moves = tall / crop.size < _STAYS * FACE_SHARE
     if face >= (LEAST_MOVING_PX if moves else LEAST_PX):
@@ -37,23 +37,23 @@ def report_face_size(info: ClipInfo, look: Look, crop: Crop, side: int, reporter
     what = f"The face in {info.path} is only {face:.0f} of the working frame's {side} pixels tall"
     advice = []
     if moves:
-        reach = np.percentile(look.boxes[:, 2], 98) - np.percentile(look.boxes[:, 0], 2)
+        reach = np.percentile(survey.boxes[:, 2], 98) - np.percentile(survey.boxes[:, 0], 2)
         what += f", for the person moves over {reach:.0f} of {info.width} pixels and the frame holds all places"
-        advice += _shorter(info, look, side)
+        advice += _shorter(info, survey, side)
     wanted = min(math.ceil(WANTED_PX * crop.size / tall), int(crop.size), LARGEST_SIDE) // MULTIPLE * MULTIPLE
-    larger, larger_side = choose_crop(look.boxes, info.width, info.height, wanted)
+    larger, larger_side = choose_crop(survey.boxes, info.width, info.height, wanted)
     if (gained := tall * larger_side / larger.size) > 1.2 * face:
         advice.append(
             f"process with --size {wanted} for a face of {gained:.0f} pixels, which takes more time and memory"
         )
-    advice = advice or ["film closer"]
+    advice = advice or ["record closer"]
     reporter.warning(f"{what}, so lips and eyes stay coarse: {', or '.join(advice)}.")
 
 
-def _shorter(info: ClipInfo, look: Look, side: int) -> list[str]:
+def _shorter(info: ClipInfo, survey: Survey, side: int) -> list[str]:
     """The longest part in which the person stays in place, as advice, where it is long enough for a clip."""
-    seen = [index for index, found in enumerate(look.faces) if found]
-    boxes, time_s = look.boxes, np.array(look.time_s)[seen]
+    seen = [index for index, found in enumerate(survey.faces) if found]
+    boxes, time_s = survey.boxes, np.array(survey.time_s)[seen]
     first, best = 0, (0, 0)
     for last in range(len(boxes)):
         while not _stays(boxes[first : last + 1]):

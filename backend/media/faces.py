@@ -1,4 +1,4 @@
-"""Finding faces in a picture with the detector inside the mediapipe package: for the crop and the checks of a clip."""
+"""Finding faces in an image with the detector inside the mediapipe package: for the crop and the checks of a clip."""
 
 from __future__ import annotations
 
@@ -38,41 +38,41 @@ class Face:
 
 
 class FaceFinder:
-    """Finds all faces of a picture. Use it within `face_finder`, which frees the model."""
+    """Finds all faces of an image. Use it within `face_finder`, which frees the model."""
 
     def __init__(self, detector) -> None:
         self._detector = detector
 
-    def find(self, picture: np.ndarray, around: Face | None = None, thorough: bool = False) -> list[Face]:
-        """Faces of a picture, the largest first.
+    def find(self, image: np.ndarray, around: Face | None = None, thorough: bool = False) -> list[Face]:
+        """Faces of an image, the largest first.
 
-        The detector sees 128 x 128 pixels: a face below an eighth of the picture is found only in a part of it.
+        The detector sees 128 x 128 pixels: a face below an eighth of the image is found only in a part of it.
 
         Args:
-            picture: (H, W, 3) uint8, RGB.
-            around: a face seen shortly before; where the whole picture shows none, its surroundings are searched.
+            image: (H, W, 3) uint8, RGB.
+            around: a face seen shortly before; where the full frame shows none, its surroundings are searched.
             thorough: search overlapping tiles too.
         """
-        height, width = picture.shape[:2]
-        faces = self._detect(picture, 0, 0, width, height, CONFIDENCE)
+        height, width = image.shape[:2]
+        faces = self._detect(image, 0, 0, width, height, CONFIDENCE)
         if not faces and around is not None:
             side = max(round(4 * around.height), 64)
             left, top = round(around.x + around.width / 2 - side / 2), round(around.y + around.height / 2 - side / 2)
-            faces = self._detect(picture, left, top, left + side, top + side, CONFIDENCE)
+            faces = self._detect(image, left, top, left + side, top + side, CONFIDENCE)
         if thorough:
             side = max(min(height, width) // 2, min(height, width, 128))
             for top in _tile_starts(height, side):
                 for left in _tile_starts(width, side):
-                    faces += self._detect(picture, left, top, left + side, top + side, SURE)
+                    faces += self._detect(image, left, top, left + side, top + side, SURE)
         return sorted(distinct(faces), key=lambda face: -face.height)
 
-    def _detect(self, picture: np.ndarray, left: int, top: int, right: int, bottom: int, least: float) -> list[Face]:
-        height, width = picture.shape[:2]
+    def _detect(self, image: np.ndarray, left: int, top: int, right: int, bottom: int, least: float) -> list[Face]:
+        height, width = image.shape[:2]
         left, top, right, bottom = max(left, 0), max(top, 0), min(right, width), min(bottom, height)
         if right - left < 16 or bottom - top < 16:
             return []
         found = []
-        for detection in self._detector.process(np.ascontiguousarray(picture[top:bottom, left:right])).detections or ():
+        for detection in self._detector.process(np.ascontiguousarray(image[top:bottom, left:right])).detections or ():
             box, score = detection.location_data.relative_bounding_box, detection.score[0]
             if score >= least:
                 x, y = box.xmin * (right - left) + left, box.ymin * (bottom - top) + top

@@ -1,4 +1,4 @@
-"""The whole picture of the clip at 25 frames a second, for Blender: needed where the working frame is a part of it."""
+"""The full frame of the clip at 25 frames a second, for Blender: needed where the working frame is a part of it."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _MARKER = "footage.json"
 
 
 def write_footage(workspace: Workspace, reporter: Reporter) -> Path:
-    """Write `footage/%06d.jpg`, the upright source pictures of the workspace's frames, unless they are there.
+    """Write `footage/%06d.jpg`, the upright source images of the workspace's frames, unless they are there.
 
-    Goes on where it was stopped. Nothing is written when the working frames are the whole picture already.
+    Resumes where it was stopped. Nothing is written when the working frames are the full frame already.
 
     Returns:
-        The pattern of the pictures.
+        The pattern of the images.
 
     Raises:
         MediaError: the clip is no longer there, or has fewer frames than were read from it before.
@@ -35,7 +35,7 @@ def write_footage(workspace: Workspace, reporter: Reporter) -> Path:
     """
     subject = workspace.subject
     workspace.require("media")
-    if is_whole_picture(workspace):
+    if subject.is_full_frame:
         return workspace.root / "frames" / "%06d.jpg"
     folder = workspace.root / "footage"
     source = Path(subject.source)
@@ -51,39 +51,29 @@ def write_footage(workspace: Workspace, reporter: Reporter) -> Path:
     if first == subject.frames:
         return folder / "%06d.jpg"
     if not source.exists():
-        raise MediaError(f"{source} is no longer there: put the clip back, its whole picture is laid under the head.")
+        raise MediaError(f"{source} is no longer there: put the clip back: the head is composited over its full frame.")
     job = (source, subject.corrections, paths, first)
-    written = guarded(write_pictures, *job, reporter=reporter, about=source, folders=(workspace.root,))
+    written = guarded(write_images, *job, reporter=reporter, about=source, folders=(workspace.root,))
     if written < subject.frames:
         raise MediaError(f"{source} ends at frame {written}, {subject.frames} were tracked: process it again.")
     return folder / "%06d.jpg"
 
 
-def write_pictures(
-    source: Path, corrections: FrameCorrections, paths: list[Path], first: int, reporter: Reporter
-) -> int:
-    """Write the clip's pictures, corrected, from frame `first` on, as many as there are paths.
+def write_images(source: Path, corrections: FrameCorrections, paths: list[Path], first: int, reporter: Reporter) -> int:
+    """Write the clip's images, corrected, from frame `first` on, as many as there are paths.
 
     Returns:
         One more than the last frame written.
     """
     written = first
     reader = FrameReader(source, start_s=first / FPS, corrections=corrections)
-    for index, (_, picture) in enumerate(reader, first):
+    for index, (_, image) in enumerate(reader, first):
         if index >= len(paths):
             break
-        write_image(paths[index], picture)
+        write_image(paths[index], image)
         written = index + 1
         reporter.progress(Stage.FOOTAGE, written, len(paths))
     return written
-
-
-def is_whole_picture(workspace: Workspace) -> bool:
-    """Whether the working frame is the source picture, neither cropped nor scaled."""
-    subject = workspace.subject
-    crop = subject.crop
-    size = (subject.size, subject.size)
-    return crop is not None and (crop.x, crop.y, crop.size) == (0, 0, subject.size) and subject.source_size == size
 
 
 def _read_marker(folder: Path) -> object:

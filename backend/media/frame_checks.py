@@ -12,11 +12,11 @@ import numpy as np
 from ..progress import Reporter
 from ..workspace.subject import FPS, FrameCorrections
 from .alpha import AlphaMeter
-from .checks import LOOK_SIDE, Look, times
+from .checks import SURVEY_SIDE, Survey, times
 from .decode import ClipInfo, FrameReader
-from .orientation import LOOK_S, find_rotation
+from .orientation import SAMPLE_S, find_rotation
 
-ALPHA_LOOKS = 5
+ALPHA_SAMPLES = 5
 """An alpha channel that is empty in so many frames, a second apart, was never filled in."""
 
 DARK = 40.0
@@ -30,32 +30,32 @@ _SOME_MISSING = 0.95
 """Fewer frames than this share of what the stated rate makes were dropped; more are its rounding."""
 
 
-def corrections_of(info: ClipInfo, look: Look) -> FrameCorrections:
-    """How the clip's frames are to be corrected, by the first look."""
-    beside, above = look.bars.margins()
+def corrections_of(info: ClipInfo, survey: Survey) -> FrameCorrections:
+    """How the clip's frames are to be corrected, by the first pass."""
+    beside, above = survey.bars.margins()
     return replace(
         info.corrections,
-        field_order=look.pairs.field_order,
-        unflagged=look.pairs.unflagged,
+        field_order=survey.pairs.field_order,
+        unflagged=survey.pairs.unflagged,
         bars_px=(math.ceil(beside * info.width), math.ceil(above * info.height)),
     )
 
 
 def first_corrections(path: Path) -> FrameCorrections:
-    """What the first look itself needs: whether the alpha channel counts, and which way is up."""
+    """What the first pass itself needs: whether the alpha channel counts, and which way is up."""
     alpha = AlphaMeter()
-    for _ in islice(FrameReader(path, every=round(LOOK_S * FPS), max_side=LOOK_SIDE, meter=alpha), ALPHA_LOOKS):
-        if not alpha.looks:
+    for _ in islice(FrameReader(path, every=round(SAMPLE_S * FPS), max_side=SURVEY_SIDE, meter=alpha), ALPHA_SAMPLES):
+        if not alpha.frames:
             break
     corrections = FrameCorrections(ignore_alpha=alpha.empty, premultiplied=alpha.premultiplied)
-    few = FrameReader(path, every=round(LOOK_S * FPS), max_side=LOOK_SIDE, corrections=corrections)
+    few = FrameReader(path, every=round(SAMPLE_S * FPS), max_side=SURVEY_SIDE, corrections=corrections)
     return replace(corrections, rotate_deg=find_rotation(few))
 
 
-def report_frames(info: ClipInfo, look: Look, reporter: Reporter) -> None:
+def report_frames(info: ClipInfo, survey: Survey, reporter: Reporter) -> None:
     """Warn of corrections and of what no correction helps against."""
-    report_times(info, look, reporter)
-    report_sizes(info, look, reporter)
+    report_times(info, survey, reporter)
+    report_sizes(info, survey, reporter)
     if info.corrections.rotate_deg:
         turn = {90: "by 90 degrees clockwise", 180: "by 180 degrees", 270: "by 90 degrees counterclockwise"}
         reporter.warning(
@@ -64,10 +64,10 @@ def report_frames(info: ClipInfo, look: Look, reporter: Reporter) -> None:
         )
     if info.corrections.ignore_alpha:
         reporter.warning(
-            f"The alpha channel of {info.path} is empty, so that nothing would be seen: it is ignored; export the clip "
+            f"The alpha channel of {info.path} is empty and would hide everything: it is ignored; export the clip "
             "without alpha."
         )
-    elif look.transparent:
+    elif survey.transparent:
         kind, other = "straight", "dark, export with straight (unmatted) alpha"
         if info.corrections.premultiplied:
             kind, other = "premultiplied (matted with black)", "bright, export with straight (unmatted) alpha"
@@ -75,23 +75,23 @@ def report_frames(info: ClipInfo, look: Look, reporter: Reporter) -> None:
             f"{info.path} has an alpha channel: it is used, as {kind} alpha, as the person's matte, and the background "
             f"becomes a neutral grey; if edges look {other}."
         )
-    if look.holes_s and not info.corrections.ignore_alpha:
+    if survey.holes_s and not info.corrections.ignore_alpha:
         reporter.warning(
-            f"The alpha channel of {info.path} has holes in the face near {times(look.holes_s)}, which become grey: "
+            f"The alpha channel of {info.path} has holes in the face near {times(survey.holes_s)}, which become grey: "
             "close them in the key and export the clip again."
         )
-    if (light := float(np.median(look.light or [255.0]))) < DARK:
+    if (light := float(np.median(survey.light or [255.0]))) < DARK:
         reporter.warning(
             f"The face in {info.path} is very dark ({light:.0f} of 255 in the middle of the face): its details are lost "
             "in noise, so light the face, or brighten the clip before its export, from the camera's own file."
         )
-    _report_bars(info, look, reporter)
-    _report_fields(info, look, reporter)
-    _report_rate(info, look, reporter)
+    _report_bars(info, survey, reporter)
+    _report_fields(info, survey, reporter)
+    _report_rate(info, survey, reporter)
 
 
-def _report_bars(info: ClipInfo, look: Look, reporter: Reporter) -> None:
-    beside, above = corrections_of(info, look).bars_px
+def _report_bars(info: ClipInfo, survey: Survey, reporter: Reporter) -> None:
+    beside, above = corrections_of(info, survey).bars_px
     bars = [f"{beside} pixels wide left and right"] * (beside > 0) + [f"{above} pixels high above and below"] * (
         above > 0
     )
@@ -102,34 +102,32 @@ def _report_bars(info: ClipInfo, look: Look, reporter: Reporter) -> None:
         )
 
 
-def _report_fields(info: ClipInfo, look: Look, reporter: Reporter) -> None:
-    order = {"top": ", upper field first", "bottom": ", lower field first", "": ""}[look.pairs.field_order]
+def _report_fields(info: ClipInfo, survey: Survey, reporter: Reporter) -> None:
+    order = {"top": ", upper field first", "bottom": ", lower field first", "": ""}[survey.pairs.field_order]
     advice = "record progressive video for sharper frames"
-    if look.pairs.unflagged:
+    if survey.pairs.unflagged:
+        reporter.warning(f"{info.path} is interlaced without a flag: all its frames are deinterlaced{order}; {advice}.")
+    elif survey.interlaced_s:
+        first, last = min(survey.interlaced_s), max(survey.interlaced_s)
         reporter.warning(
-            f"{info.path} is interlaced without saying so: all its frames are deinterlaced{order}; {advice}."
-        )
-    elif look.interlaced_s:
-        first, last = min(look.interlaced_s), max(look.interlaced_s)
-        reporter.warning(
-            f"{info.path} is interlaced from {first:.1f} s to {last:.1f} s ({len(look.interlaced_s)} frames): these "
+            f"{info.path} is interlaced from {first:.1f} s to {last:.1f} s ({len(survey.interlaced_s)} frames): these "
             f"frames are deinterlaced{order}; {advice}."
         )
-    elif look.pairs.doubted_s and not look.damaged_s:  # Damage looks like combs.
+    elif survey.pairs.doubted_s and not survey.damaged_s:  # Damage looks like combs.
         reporter.warning(
-            f"Some frames of {info.path} may be interlaced, near {times(look.pairs.doubted_s)}, too few to be sure: "
+            f"Some frames of {info.path} may be interlaced, near {times(survey.pairs.doubted_s)}, too few to be sure: "
             "they are used as they are, so deinterlace the clip first if they show combs."
         )
 
 
-def _report_rate(info: ClipInfo, look: Look, reporter: Reporter) -> None:
+def _report_rate(info: ClipInfo, survey: Survey, reporter: Reporter) -> None:
     # Frames that a recorder dropped are not in the file at all; one that is held long is reported by itself.
-    moving_s = look.end_s - sum(end_s - start_s for start_s, end_s in look.held_s)
-    there = look.source_frames / max(moving_s, 1 / FPS)
-    rate = (there if there < _SOME_MISSING * info.fps else info.fps) * (1.0 - look.pairs.repeated_share)
+    moving_s = survey.end_s - sum(end_s - start_s for start_s, end_s in survey.held_s)
+    there = survey.source_frames / max(moving_s, 1 / FPS)
+    rate = (there if there < _SOME_MISSING * info.fps else info.fps) * (1.0 - survey.pairs.repeated_share)
     if rate >= LOW_RATE:
         return
-    stated = "" if info.fps < LOW_RATE else f", though it says {info.fps:.4g}"
+    stated = "" if info.fps < LOW_RATE else f", though it states {info.fps:.4g}"
     reporter.warning(
         f"{info.path} has only {rate:.3g} different frames a second{stated}: {1 - rate / FPS:.0%} of the working frames "
         f"repeat the one before, the mouth is up to {1000 / rate:.0f} ms late and fast lip shapes are missed, so "
@@ -137,7 +135,7 @@ def _report_rate(info: ClipInfo, look: Look, reporter: Reporter) -> None:
     )
 
 
-def report_times(info: ClipInfo, look: Look, reporter: Reporter) -> None:
+def report_times(info: ClipInfo, survey: Survey, reporter: Reporter) -> None:
     """Warn of corrected time stamps, and of frames that stay on the screen."""
     restarts = [splice.at_s - info.start_s for splice in info.splices if splice.to_s < splice.from_s]
     if restarts:
@@ -151,20 +149,20 @@ def report_times(info: ClipInfo, look: Look, reporter: Reporter) -> None:
                 f"The time stamps of {info.path} jump by {splice.to_s - splice.from_s:.1f} s at "
                 f"{splice.at_s - info.start_s:.1f} s ({' and '.join(splice.tracks)}): the gap was left out."
             )
-    if look.held_s:
-        held = ", ".join(f"{start_s:.1f} s to {end_s:.1f} s" for start_s, end_s in look.held_s[:3])
-        more = f" and {len(look.held_s) - 3} more times" if len(look.held_s) > 3 else ""
+    if survey.held_s:
+        held = ", ".join(f"{start_s:.1f} s to {end_s:.1f} s" for start_s, end_s in survey.held_s[:3])
+        more = f" and {len(survey.held_s) - 3} more times" if len(survey.held_s) > 3 else ""
         reporter.warning(
             f"One image stays on the screen of {info.path} from {held}{more} while time runs on: cut these intervals "
             "out if the person speaks there."
         )
 
 
-def report_sizes(info: ClipInfo, look: Look, reporter: Reporter) -> None:
+def report_sizes(info: ClipInfo, survey: Survey, reporter: Reporter) -> None:
     """Warn of frames of another size than the first."""
-    if look.sizes:
-        time_s, width, height = look.sizes[0]
-        more = f" and {len(look.sizes) - 1} more times" if len(look.sizes) > 1 else ""
+    if survey.sizes:
+        time_s, width, height = survey.sizes[0]
+        more = f" and {len(survey.sizes) - 1} more times" if len(survey.sizes) > 1 else ""
         reporter.warning(
             f"The images of {info.path} change their size at {time_s:.1f} s, from {info.width} x {info.height} to "
             f"{width} x {height} pixels{more}: all are fitted into the first size."

@@ -1,4 +1,4 @@
-"""What neighbouring frames tell of how a clip was recorded: combs that no flag tells of, and frames that repeat."""
+"""Measured from neighbouring frames: combs of interlaced video without a flag, and repeated frames."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOVED = 16
 """8-bit levels by which a pixel differs from one frame to the next where something moves; noise stays below."""
 
 _LEAST_MOVING = 0.002
-"""Share of the pixels that move, below which a pair tells nothing of its fields."""
+"""Share of the pixels that move, below which the fields of a pair cannot be compared."""
 
 _COMBED = 0.3
 """log2 of the fields' comb ratio: 0.02 in the median and 0.25 at most in one of 20 pairs of nine progressive clips;
@@ -44,10 +44,10 @@ class Pair:
 
     Attributes:
         time_s: of the frame.
-        change: the largest change of any block of the picture, 8-bit levels.
+        change: the largest change of any block of the image, 8-bit levels.
         combs: above 0 where the upper field was taken before the lower, below 0 where after it, about 0 in a
             progressive clip; NaN where too little moves.
-        flagged: the frame says itself that it is interlaced.
+        flagged: the frame has the flag of interlaced video.
     """
 
     time_s: float
@@ -112,7 +112,7 @@ class PairMeter:
         return order if count >= _LEAST_COMBED and count > _COMBED_SHARE * moving else ""
 
     def _combed(self, flagged: bool) -> tuple[str, int, int]:
-        """The order most pairs tell, by how many more than the other, and how many pairs tell anything."""
+        """The field order of most pairs, by how many more than the other, and how many pairs could be measured."""
         combs = np.array([pair.combs for pair in self.pairs if pair.flagged == flagged and not np.isnan(pair.combs)])
         surplus = int((combs > _COMBED).sum()) - int((combs < -_COMBED).sum())
         return ("top" if surplus > 0 else "bottom"), abs(surplus), len(combs)

@@ -1,7 +1,7 @@
 """Reading media that others made in a process of its own: decoders written in C can end the process that they run in.
 
 `guarded` runs a function of a module there. Its progress, warnings, result, errors and the cancel request pass through
-pipes; when the process dies, one sentence says of which file, near which time, and what to do.
+pipes; when the process dies, one sentence names which file, near which time, and what to do.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ..progress import Progress, Reporter
 from . import read_position
 
 CANCEL_GRACE_S = 5.0
-"""A cancelled reader has so long to leave its files whole before it is killed."""
+"""A cancelled reader has so long to leave its files complete before it is killed."""
 
 _POLL_S = 0.1
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
@@ -50,7 +50,7 @@ def guarded(
         function: importable by name; arguments and result are pickled.
         reporter: of the cancel request, and given to the function where that takes a `reporter`.
         about: the file that is named when the process dies before it has opened one.
-        folders: whose temporary files are removed when the process ends in the middle of its work.
+        folders: temporary files in them are removed when the process ends in the middle of its work.
 
     Raises:
         MediaError: the process died, or met an exception that is none of ours: the file, the time, what to do.
@@ -125,7 +125,7 @@ class _Child:
         self._queue: queue.Queue[tuple[str, Any]] = queue.Queue(maxsize=4)  # a reader that is ahead waits
         self._thread = threading.Thread(target=self._receive, daemon=True)
         self._thread.start()
-        with contextlib.suppress(OSError):  # a process that died at once is told by its silence
+        with contextlib.suppress(OSError):  # a process that died at once sends no message
             request = (function.__module__, function.__qualname__, args, reports, str(position))
             pickle.dump(request, self._stdin)
             self._stdin.flush()
@@ -147,7 +147,7 @@ class _Child:
         return (kind, self._ready) if kind == "dead" else (kind, value)
 
     def cancel(self) -> None:
-        """Ask the process to stop, and give it time to leave its files whole."""
+        """Ask the process to stop, and give it time to complete its files."""
         with contextlib.suppress(OSError, ValueError):
             self._stdin.write(b"c")
             self._stdin.flush()
@@ -247,9 +247,9 @@ def _serve() -> None:
         send("result", result)
     except BrokenPipeError:
         pass  # nobody listens any more
-    except Exception as error:  # noqa: BLE001 (whatever went wrong is the parent's to tell)
+    except Exception as error:  # noqa: BLE001 (whatever went wrong is the parent's to report)
         send("error", _portable(error))
-    # Threads of a decoder may sit in native code; everything on disk is whole, so leave at once.
+    # Threads of a decoder may sit in native code; everything on disk is complete, so exit at once.
     os._exit(0)
 
 

@@ -1,4 +1,4 @@
-"""High dynamic range clips (phones record HLG and PQ) as ordinary BT.709 pictures."""
+"""High dynamic range clips (phones record HLG and PQ) as ordinary BT.709 images."""
 
 from __future__ import annotations
 
@@ -28,28 +28,28 @@ _ROWS = 32
 
 
 def kind_of(frame: av.VideoFrame) -> str:
-    """`pq`, `hlg`, or an empty text for an ordinary picture."""
+    """`pq`, `hlg`, or an empty text for an ordinary image."""
     return _KINDS.get(int(frame.color_trc), "")
 
 
-def to_sdr(picture: np.ndarray, kind: str) -> np.ndarray:
-    """Tone-map a BT.2020 picture to BT.709.
+def to_sdr(image: np.ndarray, kind: str) -> np.ndarray:
+    """Tone-map a BT.2020 image to BT.709.
 
     Args:
-        picture: (H, W, 3) uint16, the non-linear RGB signal over the full range.
+        image: (H, W, 3) uint16, the non-linear RGB signal over the full range.
         kind: `pq` or `hlg`.
 
     Returns:
         (H, W, 3) uint8.
     """
-    shown = np.empty(picture.shape, np.uint8)
-    for top in range(0, len(picture), _ROWS):
-        shown[top : top + _ROWS] = _rows_to_sdr(picture[top : top + _ROWS], kind)
+    shown = np.empty(image.shape, np.uint8)
+    for top in range(0, len(image), _ROWS):
+        shown[top : top + _ROWS] = _rows_to_sdr(image[top : top + _ROWS], kind)
     return shown
 
 
-def _rows_to_sdr(picture: np.ndarray, kind: str) -> np.ndarray:
-    light = np.take(_light_table(kind), picture)
+def _rows_to_sdr(image: np.ndarray, kind: str) -> np.ndarray:
+    light = np.take(_light_table(kind), image)
     gain = 1.0
     if kind == "hlg":
         # BT.2100 OOTF of a 1000 cd/m2 display: scene light to shown light.

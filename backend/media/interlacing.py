@@ -1,4 +1,4 @@
-"""Interlaced frames, whose two fields were taken at different times, as progressive ones."""
+"""Deinterlacing: frames of two fields from different times become progressive ones."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def progressive(
     """Frames without combs: bwdif removes them from those that are flagged as interlaced.
 
     Every frame's own flag counts, for a file may change from one kind to the other. What comes before the first
-    interlaced frame does not pass through the filter, so that a progressive clip costs nothing.
+    interlaced frame does not pass through the filter: a progressive clip costs nothing.
 
     Args:
         frames: decoded frames in display order.
-        field_order: `top` or `bottom`, the field that comes first, where it was measured; else the flag tells.
+        field_order: `top` or `bottom`, the field that comes first, where it was measured; else by the flag.
         unflagged: frames without the flag are interlaced as well.
 
     Yields:

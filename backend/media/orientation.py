@@ -1,4 +1,4 @@
-"""Which way up the person is in the picture, for a clip that lost its rotation flag or has a wrong one."""
+"""Which way up the person is in the image, for a clip that lost its rotation flag or has a wrong one."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 
 from .faces import face_finder
 
-LOOK_S = 1.0
+SAMPLE_S = 1.0
 """Time between two frames that are asked."""
 
-LOOKS = 12
+SAMPLES = 12
 """Frames with a face, at most, that are asked."""
 
 LONGEST_S = 60.0
-"""No face in any direction for so long: the picture stays as it is."""
+"""No face in any direction for so long: the image stays as it is."""
 
 UPRIGHT = 0.9
 """BlazeFace scores upright faces 0.90 to 0.97; the same turned by 90 degrees 0.57 to 0.92, by 180 at most 0.79."""
@@ -25,21 +25,21 @@ _MARGIN = 0.05
 _MOST_ROLL_DEG = 45.0
 
 
-def find_rotation(pictures: Iterable[tuple[float, np.ndarray]]) -> int:
-    """By how much the pictures must be turned clockwise for the face to stand upright: 0, 90, 180 or 270 degrees.
+def find_rotation(images: Iterable[tuple[float, np.ndarray]]) -> int:
+    """By how much the images must be turned clockwise for the face to be upright: 0, 90, 180 or 270 degrees.
 
     Args:
-        pictures: (time in seconds, (H, W, 3) uint8 RGB), about `LOOK_S` apart. No more are taken than are needed: of a
+        images: (time in seconds, (H, W, 3) uint8 RGB), about `SAMPLE_S` apart. No more are taken than are needed: of a
             clip that is upright, three that show a face.
     """
     scores: list[list[float]] = []
     with face_finder() as finder:
-        for time_s, picture in pictures:
-            found = [_score(finder, np.rot90(picture, -turn)) for turn in range(4)]
+        for time_s, image in images:
+            found = [_score(finder, np.rot90(image, -turn)) for turn in range(4)]
             if max(found) > 0:
                 scores.append(found)
             mean = np.mean(scores, axis=0) if scores else np.zeros(4)
-            if len(scores) == LOOKS or time_s > LONGEST_S or (len(scores) >= _SURE_AFTER and mean[0] >= UPRIGHT):
+            if len(scores) == SAMPLES or time_s > LONGEST_S or (len(scores) >= _SURE_AFTER and mean[0] >= UPRIGHT):
                 break
     if len(scores) < _SURE_AFTER:
         return 0
@@ -47,7 +47,7 @@ def find_rotation(pictures: Iterable[tuple[float, np.ndarray]]) -> int:
     return 90 * best if mean[best] > mean[0] + _MARGIN else 0
 
 
-def _score(finder, picture: np.ndarray) -> float:
-    """Of the best face that stands upright in a picture, 0 where there is none."""
-    faces = finder.find(np.ascontiguousarray(picture), thorough=True)
+def _score(finder, image: np.ndarray) -> float:
+    """Of the best upright face in an image, 0 where there is none."""
+    faces = finder.find(np.ascontiguousarray(image), thorough=True)
     return max((face.score for face in faces if abs(face.roll_deg) < _MOST_ROLL_DEG), default=0.0)

@@ -33,7 +33,7 @@ def near(path: str) -> str:
 
 
 def create_shared(file: Path) -> None:
-    """Make the file through which a process tells another where it is."""
+    """Make the file through which a process shares its position with another."""
     file.write_bytes(_HEAD.pack(math.nan, 0).ljust(_SIZE, b"\0"))
 
 

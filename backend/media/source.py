@@ -1,4 +1,4 @@
-"""Opening a clip or a sound file, and saying in one sentence why that fails."""
+"""Opening a clip or an audio file, and saying in one sentence why that fails."""
 
 from __future__ import annotations
 
@@ -53,19 +53,19 @@ def open_media(path: str | os.PathLike) -> Iterator[av.container.InputContainer]
 
 
 def ffmpeg_name(path: str | os.PathLike) -> str:
-    """A path as FFmpeg takes it: of a relative one it would take what stands before a colon for a protocol."""
+    """A path as FFmpeg takes it: of a relative one it would take what precedes a colon for a protocol."""
     return str(Path(path).absolute())
 
 
 def check_file(path: Path) -> None:
     """Raise `MediaError` unless `path` is a readable file with something in it that is not text.
 
-    A text file is refused before FFmpeg sees it: it would take some for sound, for subtitles, or for a playlist.
+    A text file is refused before FFmpeg sees it: it would take some for audio, for subtitles, or for a playlist.
     """
     if not path.exists():
         raise MediaError(f"{path} does not exist: check the path.")
     if path.is_dir():
-        raise MediaError(f"{path} is a folder: give the video or sound file itself.")
+        raise MediaError(f"{path} is a folder: give the video or audio file itself.")
     try:
         with open(path, "rb") as file:
             head = file.read(_HEAD_BYTES)
@@ -75,48 +75,46 @@ def check_file(path: Path) -> None:
         raise MediaError(f"{path} is empty (0 bytes): {_COPY_AGAIN}.")
     if _looks_like_text(head):
         raise MediaError(
-            f"{path} is a text file, not a video or sound file, whatever its name says: choose another file."
+            f"{path} is a text file, not a video or audio file, whatever its name says: choose another file."
         )
 
 
 def video_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
-    """The clip's first real picture track (cover art is none), set up to decode on all cores.
+    """The clip's first real video track (cover art is none), set up to decode on all cores.
 
     Raises:
         MediaError: there is none, or its codec is not known here.
     """
     if container.format.name.endswith("_pipe") or container.format.name == "image2":
-        raise MediaError(f"{path} is a single picture, not a video: give a video of the person speaking.")
+        raise MediaError(f"{path} is a single image, not a video: give a video of the person speaking.")
     stream = main_video(container)
     if stream is None:
-        raise MediaError(f"{path} has no picture track: give a video of the person speaking.")
+        raise MediaError(f"{path} has no video track: give a video of the person speaking.")
     if stream.codec_context is None:
-        raise MediaError(
-            f"The picture codec of {path} cannot be decoded here: convert the clip to H.264 in an MP4 file."
-        )
+        raise MediaError(f"The video codec of {path} cannot be decoded here: convert the clip to H.264 in an MP4 file.")
     stream.thread_type = "AUTO"
     return stream
 
 
 def main_video(container: av.container.InputContainer) -> av.VideoStream | None:
     """The first video track that is no cover art, or None."""
-    pictures = av.stream.Disposition.attached_pic
-    return next((stream for stream in container.streams.video if not stream.disposition & pictures), None)
+    images = av.stream.Disposition.attached_pic
+    return next((stream for stream in container.streams.video if not stream.disposition & images), None)
 
 
 def audio_stream(container: av.container.InputContainer) -> av.AudioStream | None:
-    """The first sound track, or None."""
+    """The first audio track, or None."""
     return next((stream for stream in container.streams.audio if stream.codec_context is not None), None)
 
 
 def rate_of(stream: av.VideoStream) -> Fraction:
-    """Frames a second, 25 where the file does not say; a rate that was rounded on the way is the one that was meant.
+    """Frames a second, 25 where the file states none; a rate that was rounded on the way is the one that was meant.
 
     Matroska keeps a frame's length in nanoseconds: 60000/1001 comes back as 19001/317.
     """
     rate = Fraction(stream.average_rate or stream.guessed_rate or stream.base_rate or 25)
     meant = (Fraction(round(rate * scale), 1) / scale for scale in (Fraction(1), Fraction(1001, 1000)))
-    return next((whole for whole in meant if same_rate(whole, rate)), rate)
+    return next((exact for exact in meant if same_rate(exact, rate)), rate)
 
 
 def same_rate(one: float | Fraction, other: float | Fraction) -> bool:
@@ -130,7 +128,7 @@ def packets(
     """The packets of some tracks from the container's position on, as they lie in the file.
 
     A file that ends in the middle of a packet ends the iteration: what came before is good, and whether that is all is
-    for the caller to say.
+    for the caller to judge.
     """
     found = container.demux(list(streams)) if streams else iter(())
     start_s = (container.start_time or 0) / av.time_base
@@ -194,7 +192,7 @@ def _why_not_media(path: Path) -> str:
             f"{_COPY_AGAIN}, or record it again."
         )
     return (
-        f"{path} is not a video or sound file that can be read: convert it to H.264 in an MP4 file, or {_COPY_AGAIN}."
+        f"{path} is not a video or audio file that can be read: convert it to H.264 in an MP4 file, or {_COPY_AGAIN}."
     )
 
 
@@ -206,7 +204,7 @@ def _looks_like_text(head: bytes) -> bool:
 
 
 def _has_box(path: Path, name: bytes) -> bool:
-    """Whether an MP4/MOV file has the whole top-level box `name`."""
+    """Whether an MP4/MOV file has the complete top-level box `name`."""
     end = path.stat().st_size
     with open(path, "rb") as file:
         position = 0

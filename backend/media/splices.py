@@ -36,7 +36,7 @@ class Spans:
 
     Attributes:
         kind: `video` or `audio`.
-        start_s, end_s: (N) of each packet, in the order of the file; NaN where the file does not say.
+        start_s, end_s: (N) of each packet, in the order of the file; NaN where the file states none.
         part: (N) which part of the file each packet belongs to: time stamps go back from one part to the next.
         shift_s: (N) what `correct` adds.
     """
@@ -51,7 +51,7 @@ class Spans:
         self.shift_s = np.zeros(len(self.start_s))
 
     def within(self, part: int) -> np.ndarray:
-        """Indices of the packets of a part whose time is known."""
+        """Indices of the packets of a part that have a known time."""
         return np.flatnonzero((self.part == part) & ~np.isnan(self.start_s))
 
 
@@ -66,7 +66,7 @@ class _Gap:
 
 
 def correct(tracks: list[Spans]) -> tuple[Splice, ...]:
-    """Set the tracks' `shift_s` so that time runs on; the places where it did not.
+    """Set the tracks' `shift_s` to make time continuous; the places where it was not.
 
     A part is put behind the part before it, and its tracks keep their places against each other; nothing overlaps but
     the padding of audio codecs. A
@@ -99,7 +99,7 @@ def correct(tracks: list[Spans]) -> tuple[Splice, ...]:
 
 
 def _leading(tracks: list[Spans], offsets_s: dict[int, float]) -> int:
-    """The track that says how far a part is moved: the one that needs it most, or the video where only padding is longer."""
+    """The track that decides how far a part is moved: the one that needs it most, or the video where only padding is longer."""
     longest = max(offsets_s, key=lambda index: offsets_s[index])
     video = next((index for index in offsets_s if tracks[index].kind == "video"), longest)
     return video if offsets_s[longest] - offsets_s[video] <= _PADDING_S else longest

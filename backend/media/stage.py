@@ -1,4 +1,4 @@
-"""The stage `media`: a clip becomes square working frames at 25 a second and 16 kHz sound."""
+"""The stage `media`: a clip becomes square working frames at 25 a second and 16 kHz audio."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from ..workspace.files import key_of, sha256_of
 from ..workspace.images import write_image
 from ..workspace.store import Workspace
 from ..workspace.subject import FPS, Crop
-from .audio import check_clip_sound, write_clip_audio
-from .checks import Look, check_clip, check_length, describe, look_for_faces
+from .audio import check_clip_audio, write_clip_audio
+from .checks import Survey, check_clip, check_length, describe, survey_clip
 from .crop import choose_crop
 from .decode import ClipInfo, FrameReader, frames_in, probe
 from .face_size import report_face_size
@@ -32,12 +32,12 @@ VERSION = 2
 
 _WRITERS = min(max(os.cpu_count() or 1, 1), 8)
 _QUEUE = 2 * _WRITERS
-_LOOK_SHARE = 4
-"""A frame of the first look costs about a quarter of a frame written."""
+_SURVEY_SHARE = 4
+"""A frame of the first pass costs about a quarter of a frame written."""
 
 
 def run(workspace: Workspace, reporter: Reporter, video: Path | None = None, size: int = 512) -> None:
-    """Decode the clip into `frames/` and `audio.wav`; goes on where an interrupted run with the same input stopped.
+    """Decode the clip into `frames/` and `audio.wav`; resumes an interrupted run with the same input.
 
     The caller holds the workspace's lock. Memory does not grow with the clip's length.
 
@@ -46,45 +46,45 @@ def run(workspace: Workspace, reporter: Reporter, video: Path | None = None, siz
         size: largest side of the square working frame in pixels; a smaller face crop keeps its own size.
 
     Raises:
-        MediaError, AudioError, FaceError: the clip cannot be used; the sentence says why, where and what to do.
+        MediaError, AudioError, FaceError: the clip cannot be used; the sentence explains why, where and what to do.
         StorageError: the disk is full or the workspace is read-only.
         Cancelled: the user asked to stop.
     """
-    subject, told = workspace.subject, len(reporter.warnings)
+    subject, earlier = workspace.subject, len(reporter.warnings)
     video = _video(workspace, video)
     limit = _side_limit(size)
-    if not video.exists() and workspace.stage_state(STAGE) == "done" and _is_whole(workspace):
-        reporter.info(f"{video} is no longer there: going on with the frames made from it.")
+    if not video.exists() and workspace.stage_state(STAGE) == "done" and _is_complete(workspace):
+        reporter.info(f"{video} is no longer there: continuing with the frames made from it.")
         return
     check_file(video)
     digest = sha256_of(video)
     key = key_of(STAGE, VERSION, digest, limit)
-    if workspace.stage_is_done(STAGE, key) and _is_whole(workspace):
+    if workspace.stage_is_done(STAGE, key) and _is_complete(workspace):
         return
 
     info = probe(video)
     check_length(info)
     if not info.has_audio:
-        raise AudioError(f"{video} has no sound: SyncTalk learns the lips from speech, so give a clip with sound.")
+        raise AudioError(f"{video} has no audio: SyncTalk learns the lips from speech, so give a clip with audio.")
 
     if not _is_begun(workspace, key):
         # All checks come before the first change: a clip that is refused costs nothing that was there before.
-        if note := check_clip_sound(video):
+        if note := check_clip_audio(video):
             reporter.warning(note)
-        info, look = _first_look(info, reporter)
+        info, survey = _surveyed(info, reporter)
         subject.source, subject.source_sha256 = str(video), digest
-        subject.corrections, subject.alpha = info.corrections, look.transparent
+        subject.corrections, subject.alpha = info.corrections, survey.transparent
         subject.source_size, subject.source_fps = (info.width, info.height), info.fps
-        subject.frames = frames_in(look.end_s)
+        subject.frames = frames_in(survey.end_s)
         subject.duration_s = subject.frames / FPS
-        subject.crop, subject.size = choose_crop(look.boxes, info.width, info.height, limit)
-        report_face_size(info, look, subject.crop, subject.size, reporter)
+        subject.crop, subject.size = choose_crop(survey.boxes, info.width, info.height, limit)
+        report_face_size(info, survey, subject.crop, subject.size, reporter)
         # What another clip, or another size, left goes before subject.json changes: a kill between leaves no mixture.
         workspace.audio_path.unlink(missing_ok=True)
         for folder in ("frames", "alpha"):
             shutil.rmtree(workspace.root / folder, ignore_errors=True)
-        # A run that resumes has no first look, and so none of its warnings.
-        subject.stages[STAGE] = {"state": "partial", "key": key, "warnings": reporter.warnings[told:]}
+        # A run that resumes has no first pass, and so none of its warnings.
+        subject.stages[STAGE] = {"state": "partial", "key": key, "warnings": reporter.warnings[earlier:]}
         workspace.save()
         write_clip_audio(video, info.start_s, subject.duration_s, workspace.audio_path)
     else:
@@ -99,20 +99,20 @@ def run_in(root: Path, video: Path | None, size: int, reporter: Reporter) -> Non
     run(Workspace.open(root), reporter, video, size)
 
 
-def working_frame(picture: np.ndarray, crop: Crop, side: int) -> np.ndarray:
-    """Cut the working frame out of a source picture; beyond the picture's edge its edge is repeated.
+def working_frame(image: np.ndarray, crop: Crop, side: int) -> np.ndarray:
+    """Cut the working frame out of a source image; beyond the image's edge its edge is repeated.
 
     Args:
-        picture: (H, W, 3 or 4) uint8.
-        crop: in pixels of the picture.
+        image: (H, W, 3 or 4) uint8.
+        crop: in pixels of the image.
         side: S of the result.
 
     Returns:
         (S, S, 3 or 4) uint8.
     """
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     x, y, size = round(crop.x), round(crop.y), round(crop.size)
-    cut = picture[max(y, 0) : max(y + size, 0), max(x, 0) : max(x + size, 0)]
+    cut = image[max(y, 0) : max(y + size, 0), max(x, 0) : max(x + size, 0)]
     beyond = max(-y, 0), max(y + size - height, 0), max(-x, 0), max(x + size - width, 0)
     if any(beyond):
         cut = cv2.copyMakeBorder(cut, *beyond, cv2.BORDER_REPLICATE)
@@ -135,49 +135,49 @@ def _side_limit(size: int) -> int:
     return size // 16 * 16
 
 
-def _is_whole(workspace: Workspace) -> bool:
+def _is_complete(workspace: Workspace) -> bool:
     """Whether what the stage wrote is still there."""
     frames = workspace.subject.frames
     return frames > 0 and workspace.audio_path.exists() and _first_missing(workspace) == frames
 
 
 def _is_begun(workspace: Workspace, key: str) -> bool:
-    """Whether the clip with this `key` has been looked at and its frames are being written."""
+    """Whether the clip with this `key` has been surveyed and its frames are being written."""
     begun = workspace.subject.stages.get(STAGE, {}).get("key") == key
     return begun and workspace.subject.crop is not None and workspace.audio_path.exists()
 
 
-def _first_look(info: ClipInfo, reporter: Reporter) -> tuple[ClipInfo, Look]:
+def _surveyed(info: ClipInfo, reporter: Reporter) -> tuple[ClipInfo, Survey]:
     """What the clip shows, and its size once its frames are corrected."""
     info = probe(info.path, first_corrections(info.path))
     expected = max(info.frames, 1)
 
     def progress(frame: int) -> None:
         done = min(frame, expected)
-        reporter.progress(STAGE, done // _LOOK_SHARE, _total(expected), "frames", "looking for the face")
+        reporter.progress(STAGE, done // _SURVEY_SHARE, _total(expected), "frames", "looking for the face")
 
-    look = look_for_faces(info, progress)
-    check_clip(info, look, reporter)
-    report_frames(info, look, reporter)
-    info = probe(info.path, corrections_of(info, look))
-    return info, look.without_bars(info.corrections.bars_px)
+    survey = survey_clip(info, progress)
+    check_clip(info, survey, reporter)
+    report_frames(info, survey, reporter)
+    info = probe(info.path, corrections_of(info, survey))
+    return info, survey.without_bars(info.corrections.bars_px)
 
 
 def _total(frames: int) -> int:
-    return frames + frames // _LOOK_SHARE
+    return frames + frames // _SURVEY_SHARE
 
 
 def _write_frames(workspace: Workspace, info: ClipInfo, reporter: Reporter) -> None:
     subject = workspace.subject
     assert subject.crop is not None
     first = _first_missing(workspace)
-    looked = subject.frames // _LOOK_SHARE
-    reporter.progress(STAGE, looked + first, _total(subject.frames), "frames", "writing frames")
+    surveyed = subject.frames // _SURVEY_SHARE
+    reporter.progress(STAGE, surveyed + first, _total(subject.frames), "frames", "writing frames")
     if first == subject.frames:
         return
 
-    def write(index: int, picture: np.ndarray) -> None:
-        frame = working_frame(picture, subject.crop, subject.size)
+    def write(index: int, image: np.ndarray) -> None:
+        frame = working_frame(image, subject.crop, subject.size)
         if subject.alpha:  # First, for a frame that is there is done.
             alpha = frame[..., 3:] if frame.shape[2] == 4 else np.full((*frame.shape[:2], 1), 255, np.uint8)
             write_image(workspace.alpha_path(index), alpha)
@@ -190,16 +190,16 @@ def _write_frames(workspace: Workspace, info: ClipInfo, reporter: Reporter) -> N
             reader = FrameReader(
                 info.path, start_s=first / FPS, corrections=subject.corrections, keep_alpha=subject.alpha
             )
-            for time_s, picture in reader:
+            for time_s, image in reader:
                 index = round(time_s * FPS)
                 if index >= subject.frames:
                     break
-                pending.append(pool.submit(write, index, picture))
+                pending.append(pool.submit(write, index, image))
                 index += 1
                 if len(pending) >= _QUEUE:  # Decoding runs ahead by this much and no more.
                     pending.popleft().result()
                     reporter.progress(
-                        STAGE, looked + index - len(pending), _total(subject.frames), "frames", "writing frames"
+                        STAGE, surveyed + index - len(pending), _total(subject.frames), "frames", "writing frames"
                     )
             while pending:
                 pending.popleft().result()

@@ -14,10 +14,10 @@ SIDE = 32
 """Faces are compared at this size."""
 
 STILL = 4.0
-"""8-bit levels by which a picture of a face differs from look to look, in the mean: 0 to 1 on a poster, 16 and more where
+"""8-bit levels by which a face differs from sample to sample, in the mean: 0 to 1 on a poster, 16 and more where
 a person speaks."""
 
-_LEAST_LOOKS = 3
+_MIN_SAMPLES = 3
 
 
 @dataclass
@@ -27,8 +27,8 @@ class _Place:
 
     @functools.cached_property
     def still(self) -> bool:
-        """Once all looks are taken."""
-        return len(self.patches) >= _LEAST_LOOKS and _change(self.patches) < STILL
+        """Once all samples are taken."""
+        return len(self.patches) >= _MIN_SAMPLES and _change(self.patches) < STILL
 
 
 class StillFaces:
@@ -37,8 +37,8 @@ class StillFaces:
     def __init__(self) -> None:
         self._places: list[_Place] = []
 
-    def see(self, picture: np.ndarray, faces: list[Face]) -> None:
-        """Take a look, (H, W, 3) uint8, and the faces in it."""
+    def see(self, image: np.ndarray, faces: list[Face]) -> None:
+        """Take a sample, (H, W, 3) uint8, and the faces in it."""
         for face in faces:
             if face.score >= SURE and len(distinct([*(place.face for place in self._places), face])) > len(
                 self._places
@@ -46,17 +46,17 @@ class StillFaces:
                 self._places.append(_Place(face))
         for place in self._places:
             left, top, right, bottom = (max(round(side), 0) for side in place.face.box)
-            patch = cv2.resize(picture[top:bottom, left:right], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+            patch = cv2.resize(image[top:bottom, left:right], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
             place.patches.append(cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY))
 
     def still(self, face: Face) -> bool:
-        """Whether a face is one of those that never move, by its place; to be asked once all looks are taken."""
+        """Whether a face is one of those that never move, by its place; to be asked once all samples are taken."""
         place = next((place for place in self._places if len(distinct([place.face, face])) == 1), None)
         return place is not None and place.still
 
 
 def _change(patches: list[np.ndarray]) -> float:
-    """Mean difference to the median, of a quarter of the looks at least; without changes of light.
+    """Mean difference to the median, of a quarter of the samples at least; without changes of light.
 
     Somebody may pass before it.
     """

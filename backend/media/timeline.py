@@ -79,7 +79,7 @@ class Track:
 
     @functools.cached_property
     def can_seek(self) -> bool:
-        """Whether a packet can be told by its time stamp alone."""
+        """Whether the time stamp alone identifies a packet."""
         plain = not self.in_coding_order and not self.shift.any() and bool((self.stamps != NONE).all())
         return plain and len(np.unique(self.stamps)) == len(self.stamps)
 
@@ -135,7 +135,7 @@ class DisplayClock:
 
 @dataclass(frozen=True)
 class Timeline:
-    """What the packets of a file say of its time.
+    """The time of a file, by its packets.
 
     Attributes:
         tracks: by index of the stream: the main video track and every audio track.
@@ -241,7 +241,7 @@ def _display_stamps(container, pts: np.ndarray, dts: np.ndarray, frame_ticks: in
     """Time stamps of display, and whether they are in coding order: then only the sorted ones are of use.
 
     Containers without display times (AVI; MXF and ASF with H.264; raw streams) have them a fixed time behind those of
-    decoding, as no file has whose frames are reordered. AVI counts its chunks, those of dropped frames included.
+    decoding, as no file with reordered frames has. AVI counts its chunks, those of dropped frames included.
     """
     if not (pts != NONE).any() and not (dts != NONE).any():
         return np.arange(len(pts)) * frame_ticks, True

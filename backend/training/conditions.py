@@ -13,7 +13,7 @@ from ..face_sync.audio_features import FrameFeatures
 from ..face_sync.encoders import open_encoder
 from ..face_sync.encoders.speech_encoder import encode
 from ..face_sync.speech import SpeechModel
-from ..media.audio import sound_blocks
+from ..media.audio import audio_blocks
 from ..media.guard import guarded_items
 from ..workspace.animation import Animation
 from ..workspace.store import Workspace
@@ -75,7 +75,7 @@ class LipSource:
                 "The lips of this head follow audio alone, and the animation names none: render it with --audio, or train "
                 "the head with lips=shape."
             )
-        audio = guarded_items(sound_blocks, path, about=path)
+        audio = guarded_items(audio_blocks, path, about=path)
         features = _features(workspace, self.name, audio, animation.frames, animation.audio_offset_ms)
         return self._beside(animation.blendshapes, features)
 
@@ -98,7 +98,7 @@ def heard_frames(workspace: Workspace) -> np.ndarray:
 
 def _clip_features(workspace: Workspace, name: str) -> np.ndarray:
     path, offset_ms = workspace.aligned_audio
-    return _features(workspace, name, sound_blocks(path), workspace.subject.frames, offset_ms)
+    return _features(workspace, name, audio_blocks(path), workspace.subject.frames, offset_ms)
 
 
 def _features(

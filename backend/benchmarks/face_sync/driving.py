@@ -12,12 +12,12 @@ import torch
 from ...commands import render
 from ...evaluation.evaluate import Evaluation, FramePair, evaluate
 from ...evaluation.reenactment import audio_driven_blendshapes, self_reenactment
-from ...evaluation.strip import Moment, keeping, moments, strip, strip_picture
+from ...evaluation.strip import Moment, keeping, moments, strip, strip_image
 from ...face_sync import speech
 from ...face_sync.audio_features import FrameFeatures
 from ...face_sync.lip_measures import opening_of
 from ...face_sync.speech import SpeechModel
-from ...media.audio import sound_blocks
+from ...media.audio import audio_blocks
 from ...progress import Reporter
 from ...protocol import BLENDSHAPE_NAMES
 from ...renderer.field import Region, region_weight
@@ -73,7 +73,7 @@ def measure(
     model = SpeechModel.load(head.root / "speech.safetensors")
     subject = head.subject
     path, offset_ms = head.aligned_audio
-    features = FrameFeatures(sound_blocks(path), subject.frames, offset_ms)
+    features = FrameFeatures(audio_blocks(path), subject.frames, offset_ms)
     spoken = audio_driven_blendshapes(head)
     frames = np.arange(subject.first_test_frame, subject.frames)
     quiet = speech.pauses(features)
@@ -99,7 +99,7 @@ def measure(
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         if shown:
-            write_image(out / "strip.png", strip_picture(shown))
+            write_image(out / "strip.png", strip_image(shown))
         for sound in sounds:
             video = render.Options(workspace=head.root, out=out / f"{sound.stem}.mp4", audio=sound, size=size)
             render.run(video, reporter)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import WorkspaceError
-from ...media.audio import sound_blocks
+from ...media.audio import audio_blocks
 from ...workspace.arrays import concordance, correlation, ridge
 from ...workspace.files import read_arrays
 from ...workspace.store import Workspace
@@ -101,7 +101,7 @@ def encoder_table(name: str, clips: list) -> dict[str, Any]:
     features = []
     for clip in clips:
         path, offset_ms = clip.workspace.aligned_audio
-        features.append(encoder.features(sound_blocks(path), len(clip.lips["opening"]), offset_ms))
+        features.append(encoder.features(audio_blocks(path), len(clip.lips["opening"]), offset_ms))
     table: dict[str, Any] = {}
     for measure, ways in probe(clips, features).items():
         for way, values in ways.items():

@@ -1,4 +1,4 @@
-"""Pictures of a person who speaks."""
+"""Images of a person who speaks."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from backend.media.decode import frames
 
 
 @pytest.fixture(scope="session")
-def pictures(root, request) -> list[np.ndarray]:
-    """40 pictures, (256, 256, 3) uint8, from the embedded sample, else from a shared clip."""
+def images(root, request) -> list[np.ndarray]:
+    """40 images, (256, 256, 3) uint8, from the embedded sample, else from a shared clip."""
     path = root / "backend" / "actor" / "sample" / "speaker.mp4"
     if not path.exists():
         path = request.getfixturevalue("shared") / "clips" / "speech-en-8s-long-hair.mp4"
-    found = [picture for _, (_, picture) in zip(range(40), frames(path), strict=False)]
-    return [cv2.resize(picture, (256, 256), interpolation=cv2.INTER_AREA) for picture in found]
+    found = [image for _, (_, image) in zip(range(40), frames(path), strict=False)]
+    return [cv2.resize(image, (256, 256), interpolation=cv2.INTER_AREA) for image in found]

@@ -44,12 +44,12 @@ def lpips(folder) -> Lpips:
     return found
 
 
-def some_pictures(count: int = 2, side: int = 64) -> torch.Tensor:
+def some_images(count: int = 2, side: int = 64) -> torch.Tensor:
     return torch.rand(count, 3, side, side, generator=torch.Generator().manual_seed(3))
 
 
 def test_it_is_a_distance(lpips):
-    one = some_pictures()
+    one = some_images()
     other = (one + 0.1 * torch.randn(one.shape, generator=torch.Generator().manual_seed(4))).clamp(0, 1)
     assert lpips(one, one).tolist() == [0, 0]
     distance = lpips(one, other)
@@ -60,12 +60,12 @@ def test_it_is_a_distance(lpips):
 
 
 def test_it_is_that_of_its_formula(lpips):
-    one, other = some_pictures(1), some_pictures(3)[2:]
+    one, other = some_images(1), some_images(3)[2:]
     backbone, heads = published()
 
-    def features(picture: torch.Tensor) -> list[torch.Tensor]:
+    def features(image: torch.Tensor) -> list[torch.Tensor]:
         mean, deviation = torch.tensor([-0.030, -0.088, -0.188]), torch.tensor([0.458, 0.448, 0.450])
-        x = ((2 * picture - 1).permute(0, 2, 3, 1) - mean) / deviation
+        x = ((2 * image - 1).permute(0, 2, 3, 1) - mean) / deviation
         x = x.permute(0, 3, 1, 2)
         found = []
         for layer, number in enumerate(_CONVOLUTIONS):
@@ -85,9 +85,9 @@ def test_it_is_that_of_its_formula(lpips):
 
 
 def test_it_is_a_loss_whose_own_weights_stand_still(lpips):
-    truth = some_pictures()
+    truth = some_images()
     predicted = torch.full_like(truth, 0.5)
-    predicted[1] = truth[1]  # an equal picture must not spoil the gradient either
+    predicted[1] = truth[1]  # an equal image must not spoil the gradient either
     predicted.requires_grad_()
     before = float(lpips(predicted, truth).sum().detach())
     lpips(predicted, truth).sum().backward()
@@ -102,8 +102,8 @@ def test_places_without_any_feature_leave_the_gradient_finite():
     backbone, heads = published()
     dead = Lpips()
     dead.load_published({name: value - 100 if "bias" in name else value for name, value in backbone.items()}, heads)
-    predicted = some_pictures().requires_grad_()
-    distance = dead(predicted, 1 - some_pictures())
+    predicted = some_images().requires_grad_()
+    distance = dead(predicted, 1 - some_images())
     distance.sum().backward()
     assert distance.tolist() == [0, 0]
     assert predicted.grad is not None and torch.isfinite(predicted.grad).all()
@@ -111,13 +111,13 @@ def test_places_without_any_feature_leave_the_gradient_finite():
 
 def test_what_cannot_be_compared_is_refused(lpips):
     with pytest.raises(ValueError, match="at least 31 pixels"):
-        lpips(some_pictures(side=30), some_pictures(side=30))
-    assert float(lpips(some_pictures(side=31), some_pictures(side=31)).sum()) == 0
+        lpips(some_images(side=30), some_images(side=30))
+    assert float(lpips(some_images(side=31), some_images(side=31)).sum()) == 0
     with pytest.raises(ValueError, match="cannot be compared"):
-        lpips(some_pictures(1), some_pictures(2))
+        lpips(some_images(1), some_images(2))
 
 
-def test_weights_that_are_missing_or_others_are_told(folder, tmp_path):
+def test_weights_that_are_missing_or_others_are_reported(folder, tmp_path):
     assert Lpips.load(tmp_path) is None
     backbone, heads = (models.record(name).file for name in ("lpips_backbone", "lpips_heads"))
     (tmp_path / backbone).write_bytes((folder / backbone).read_bytes())
@@ -131,14 +131,14 @@ def test_weights_that_are_missing_or_others_are_told(folder, tmp_path):
 
 
 def test_evaluate_measures_it_where_the_weights_are(lpips, monkeypatch):
-    truth = (255 * some_pictures(4)).byte().permute(0, 2, 3, 1).numpy()
+    truth = (255 * some_images(4)).byte().permute(0, 2, 3, 1).numpy()
     pairs = [FramePair(i, truth[(i + 1) % 4], truth[i]) for i in range(4)]
     monkeypatch.setattr(Lpips, "load", lambda: None)
     assert evaluate(pairs).figures["lpips"] is None
     monkeypatch.setattr(Lpips, "load", lambda: lpips)
-    pictures = torch.from_numpy(truth).permute(0, 3, 1, 2) / 255
-    expected = lpips(pictures, pictures.roll(1, 0)).mean()
+    images = torch.from_numpy(truth).permute(0, 3, 1, 2) / 255
+    expected = lpips(images, images.roll(1, 0)).mean()
     assert evaluate(pairs).figures["lpips"] == pytest.approx(float(expected), abs=1e-4)
-    small = [FramePair(i, picture[:20], picture[:20]) for i, picture in enumerate(truth)]
+    small = [FramePair(i, image[:20], image[:20]) for i, image in enumerate(truth)]
     assert evaluate(small).figures["lpips"] is None
     assert np.isnan(evaluate(small).lpips).all()

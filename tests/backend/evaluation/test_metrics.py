@@ -35,7 +35,7 @@ def test_ssim_is_one_for_equal_and_falls_with_noise():
     generator = np.random.default_rng(0)
     truth = generator.integers(0, 255, (32, 32, 3), np.uint8)
     assert ssim(truth, truth) == pytest.approx(1)
-    # Of two constant pictures only the luminance term is left: (2ab + c) / (a² + b² + c), c = (0.01 · 255)².
+    # Of two constant images only the luminance term is left: (2ab + c) / (a² + b² + c), c = (0.01 · 255)².
     a, b, c = 100.0, 120.0, 2.55**2
     flat = np.full((32, 32, 3), 100, np.uint8), np.full((32, 32, 3), 120, np.uint8)
     assert ssim(*flat) == pytest.approx((2 * a * b + c) / (a * a + b * b + c), abs=1e-6)
@@ -52,7 +52,7 @@ def plain_ms_ssim(one: np.ndarray, other: np.ndarray, weights: list[float]) -> f
     values = []
     for scale, weight in enumerate(weights):
         x, y, xx, yy, xy = (
-            convolve2d(picture, window, "valid") for picture in (one, other, one * one, other * other, one * other)
+            convolve2d(image, window, "valid") for image in (one, other, one * one, other * other, one * other)
         )
         similarity = (2 * (xy - x * y) + c2) / (xx - x * x + yy - y * y + c2)
         if scale == len(weights) - 1:
@@ -89,10 +89,10 @@ def test_ms_ssim_is_one_for_equal_and_falls_with_noise():
     truth = (128 + 100 * np.sin(x / 13) * np.cos(y / 17)).astype(np.uint8)[..., None].repeat(3, axis=2)
     assert ms_ssim(truth, truth) == pytest.approx(1, abs=1e-12)
     noisy = [np.clip(truth + generator.normal(0, sigma, truth.shape), 0, 255).astype(np.uint8) for sigma in (5, 20, 60)]
-    figures = [ms_ssim(picture, truth) for picture in noisy]
+    figures = [ms_ssim(image, truth) for image in noisy]
     assert 1 > figures[0] > figures[1] > figures[2] > 0
     assert ms_ssim(255 - truth, truth) == 0, "a negative is no likeness"
-    # Of two constant pictures only the luminance term of the coarsest scale is left.
+    # Of two constant images only the luminance term of the coarsest scale is left.
     a, b, c = 100.0, 120.0, 2.55**2
     flat = np.full((176, 176, 3), 100, np.uint8), np.full((176, 176, 3), 120, np.uint8)
     assert ms_ssim(*flat) == pytest.approx(((2 * a * b + c) / (a * a + b * b + c)) ** 0.1333, abs=1e-4)
@@ -120,11 +120,11 @@ def test_a_standing_error_is_steady_and_flicker_is_not():
 
 def test_the_band_runs_along_the_border_of_the_head_only():
     head = np.zeros((200, 200), bool)
-    head[50:, 60:140] = True  # runs out of the picture below, as a head with its neck does
+    head[50:, 60:140] = True  # runs out of the image below, as a head with its neck does
     band = border_band(head)
     assert band[50, 100] and band[100, 60] and band[100, 139]
     assert not band[100, 100] and not band[20, 100]
-    assert not band[199, 100], "the picture's own border is none of the head's"
+    assert not band[199, 100], "the image's own border is none of the head's"
     assert band[120].sum() == 2 * 2 * 3
     assert not border_band(np.zeros((50, 50), bool)).any()
 

@@ -1,4 +1,4 @@
-"""The report is one file that shows what is there, leaves out what is not, and trusts no text it is given."""
+"""The report is one file that shows what is there, leaves out what is not, and escapes every text."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 import pytest
 
-from backend.evaluation import charts, report
-from backend.evaluation.evaluate import FramePair, MeanPictures, evaluate
+from backend.evaluation import charts
+from backend.evaluation.evaluate import FramePair, MeanImages, evaluate
 from backend.evaluation.images import error_map
-from backend.evaluation.report import write_comparison, write_report
+from backend.evaluation.report import addresses, comparison, training, write_comparison, write_report
 from backend.evaluation.speech_video import CLOSE, CLOSE_STEP, SPREAD, Speech, portraits
 from backend.media.encode import SYNTHETIC_MARK, VideoWriter
 from backend.protocol import BLENDSHAPE_NAMES
@@ -75,14 +75,14 @@ class Page(HTMLParser):
         self.open: list[str] = []
         self.addresses: list[str] = []
         self.words: list[str] = []
-        self.pictures = 0
+        self.images = 0
         self.ids: list[str] = []
         self.feed(text)
 
     def handle_starttag(self, tag, attrs) -> None:
         values = dict(attrs)
         self.addresses += [value for name, value in attrs if name in ("src", "href", "xlink:href") and value]
-        self.pictures += tag == "img"
+        self.images += tag == "img"
         assert tag != "img" or values.get("alt")
         assert tag != "script"
         if values.get("id"):
@@ -114,11 +114,11 @@ def evaluation():
     return evaluate(FramePair(100 + i, np.roll(truth, 1, 0), truth, head) for i in range(10))
 
 
-def test_a_whole_report_is_one_file_of_its_own(workspace, evaluation, tmp_path):
-    sound = np.random.default_rng(0).normal(0, 0.1, 16000 * 4).astype(np.float32)
-    speech = Speech("new words", sound, jaw_open=np.linspace(0, 1, 100))
-    speech.pictures = {frame: np.full((64, 64, 3), 90, np.uint8) for frame in speech.wanted_frames()}
-    workspace.subject.stages["media"] = {"state": "done", "key": "", "warnings": ["The sound crackles."]}
+def test_a_complete_report_is_one_self_contained_file(workspace, evaluation, tmp_path):
+    audio = np.random.default_rng(0).normal(0, 0.1, 16000 * 4).astype(np.float32)
+    speech = Speech("new words", audio, jaw_open=np.linspace(0, 1, 100))
+    speech.images = {frame: np.full((64, 64, 3), 90, np.uint8) for frame in speech.wanted_frames()}
+    workspace.subject.stages["media"] = {"state": "done", "key": "", "warnings": ["The audio crackles."]}
     path = write_report(workspace, tmp_path / "report.html", evaluation, [speech])
     text = path.read_text(encoding="utf-8")
     page = Page(text)
@@ -126,16 +126,16 @@ def test_a_whole_report_is_one_file_of_its_own(workspace, evaluation, tmp_path):
     assert all(address.startswith(("data:image/", "#")) for address in page.addresses)
     assert "http" not in re.sub(r'xmlns(:\w+)?="[^"]*"', "", text), "nothing is fetched"
     assert len(page.ids) == len(set(page.ids)), "no plot takes another's parts"
-    assert page.pictures >= 3 * 6
+    assert page.images >= 3 * 6
     for words in (
         SYNTHETIC_MARK,
         "A. Person",
         "2026-01-02",
         "Held-out frames",
-        "What the mouth says",
+        "New speech",
         "Training",
         "Tracking",
-        "The sound crackles.",
+        "The audio crackles.",
     ):
         assert words in page.text
     assert "prefers-color-scheme: dark" in text
@@ -144,12 +144,12 @@ def test_a_whole_report_is_one_file_of_its_own(workspace, evaluation, tmp_path):
 
 @pytest.fixture
 def head_sync_files(workspace):
-    """What the stage head_sync leaves to be looked at."""
+    """What the stage head_sync writes to be checked by eye."""
     folder = workspace.reports / "head_sync"
     time_s = np.arange(50) / 25
     rows = [charts.Row("degrees", [(np.sin(time_s), "s1", "yaw"), (np.cos(time_s), "s2", "pitch")], 100)]
-    with VideoWriter(folder / "stabilized.mp4", 64, 32) as film:
-        film.write(np.zeros((32, 64, 3), np.uint8))
+    with VideoWriter(folder / "stabilized.mp4", 64, 32) as video:
+        video.write(np.zeros((32, 64, 3), np.uint8))
     (folder / "poses.svg").write_text(charts.standalone(charts.stacked(time_s, rows, x_label="seconds")), "utf-8")
     write_image(folder / "points.png", np.zeros((40, 60, 3), np.uint8))
     return folder
@@ -159,28 +159,28 @@ def test_the_tracking_is_shown_within_the_page(workspace, head_sync_files, tmp_p
     page = Page(write_report(workspace, tmp_path / "report.html").read_text("utf-8"))
     kinds = {address.split(";")[0] for address in page.addresses if address.startswith("data:")}
     assert {"data:video/mp4", "data:image/svg+xml", "data:image/jpeg"} <= kinds
-    for words in ("Does the head stand still?", "Stabilised", "Points that were followed", "Pose curves"):
+    for words in ("Is the tracking stable?", "Stabilised", "Tracked points", "Pose curves"):
         assert words in page.text
 
 
-def test_each_picture_of_the_tracking_may_be_missing(workspace, head_sync_files, tmp_path):
+def test_each_image_of_the_tracking_may_be_missing(workspace, head_sync_files, tmp_path):
     (head_sync_files / "stabilized.mp4").unlink()
     page = Page(write_report(workspace, tmp_path / "report.html").read_text("utf-8"))
     assert "Stabilised" not in page.text
     assert "Pose curves" in page.text
     for path in head_sync_files.iterdir():
         path.unlink()
-    assert "Does the head stand still?" not in write_report(workspace, tmp_path / "report.html").read_text("utf-8")
+    assert "Is the tracking stable?" not in write_report(workspace, tmp_path / "report.html").read_text("utf-8")
 
 
-def test_a_long_film_is_linked_and_not_embedded(workspace, head_sync_files, monkeypatch):
-    monkeypatch.setattr(report, "EMBEDDED_FILM_BYTES", 10)
+def test_a_long_video_is_linked_and_not_embedded(workspace, head_sync_files, monkeypatch):
+    monkeypatch.setattr(addresses, "EMBEDDED_VIDEO_BYTES", 10)
     page = Page(write_report(workspace, workspace.reports / "report.html").read_text("utf-8"))
     assert "head_sync/stabilized.mp4" in page.addresses
     assert not any(address.startswith("data:video") for address in page.addresses)
 
 
-def test_plots_of_their_own_are_whole_files_in_the_report_s_colours(head_sync_files):
+def test_standalone_plots_are_complete_files_in_the_report_s_colours(head_sync_files):
     text = (head_sync_files / "poses.svg").read_text("utf-8")
     root = ElementTree.fromstring(text)
     assert (root.get("width"), root.get("viewBox").split()[2]) == ("1040", "1040")
@@ -189,70 +189,70 @@ def test_plots_of_their_own_are_whole_files_in_the_report_s_colours(head_sync_fi
     assert "prefers-color-scheme:dark" in text
 
 
-def test_every_figure_stands_in_the_report_with_its_meaning(workspace, evaluation, tmp_path):
-    told_elsewhere = {"width", "height", "landmarks"}
-    assert set(report._FIGURES) == set(evaluation.figures) - told_elsewhere
+def test_every_figure_is_in_the_report_with_its_meaning(workspace, evaluation, tmp_path):
+    elsewhere = {"width", "height", "landmarks"}
+    assert set(comparison.FIGURES) == set(evaluation.figures) - elsewhere
     text = Page(write_report(workspace, tmp_path / "report.html", evaluation).read_text("utf-8")).text
-    for name, unit, meaning, digits in report._FIGURES.values():
+    for name, unit, meaning, digits in comparison.FIGURES.values():
         assert name in text and meaning in text
         assert unit in ("", "dB", "px", "grey") and 0 <= digits <= 4
     assert f"{evaluation.figures['ms_ssim']:.4f}" in text
     assert "the held-out last 1/11 of the clip" in text
-    assert report._LIPS_READ_BY[evaluation.landmarks_source] in text
+    assert comparison.LIPS_READ_BY[evaluation.landmarks_source] in text
     assert "not measured" in text, "no weights of LPIPS, no face"
 
 
 def test_where_and_when_it_errs_is_shown(workspace, evaluation, tmp_path):
     page = Page(write_report(workspace, tmp_path / "report.html", evaluation).read_text("utf-8"))
-    assert "Where the errors lie" in page.text
+    assert "Where the errors are" in page.text
     worst = evaluation.worst[0]
     assert f"frame {worst.pair.index}, {worst.psnr:.1f} dB" in page.text
-    assert f"{evaluation.means.error.mean():.2f} grey levels on the whole" in page.text
+    assert f"{evaluation.means.error.mean():.2f} grey levels on average" in page.text
 
 
 def test_the_error_map_is_brightest_where_the_error_is():
     truth = np.full((80, 80, 3), 120.0)
     error = np.zeros((80, 80))
     error[20:40, 50:70] = 37
-    shown = error_map(MeanPictures(truth, truth, error))
+    shown = error_map(MeanImages(truth, truth, error))
     assert (shown["ticks"], shown["most"]) == (["0", "10", "20", "30", "40 or more"], "37")
     data = np.frombuffer(base64.b64decode(shown["error"].split(",")[1]), np.uint8)
-    picture = cv2.imdecode(data, cv2.IMREAD_COLOR).astype(int)
-    assert picture[25:35, 55:65].max(axis=2).min() > 200
-    outside = picture[60:, :40]
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR).astype(int)
+    assert image[25:35, 55:65].max(axis=2).min() > 200
+    outside = image[60:, :40]
     assert np.ptp(outside, axis=2).max() <= 4 and outside.mean() == pytest.approx(0.45 * 120, abs=3)
 
 
-def training_log(workspace, lines) -> None:
+def write_log(workspace, lines) -> None:
     (workspace.checkpoints / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
-def test_the_gap_between_frames_learnt_from_and_kept_out_is_shown(workspace, tmp_path):
+def test_the_gap_between_training_and_validation_frames_is_shown(workspace, tmp_path):
     old = Page(write_report(workspace, tmp_path / "report.html").read_text("utf-8"))
-    assert "kept out of training" in old.text and "learnt by heart" not in old.text
+    assert "a few validation frames" in old.text and "overfitting" not in old.text
     lines = [{"step": 1, "minutes": 0.5, "psnr_head": 25.0}]
     lines += [{"step": n, "minutes": n, "psnr_validation": 30.0, "psnr_train": 31.25 + n} for n in (1, 2)]
     lines += [{"step": 3, "minutes": 3, "psnr_validation": 30.5, "psnr_train": None}, {"step": 4, "minutes": 4}, 5]
-    training_log(workspace, lines)
+    write_log(workspace, lines)
     page = Page(write_report(workspace, tmp_path / "report.html").read_text("utf-8"))
-    assert "frames learnt from" in page.text
-    assert "learnt by heart: 3.2 dB at the end" in page.text
-    log = report._log(workspace)
+    assert "training frames" in page.text
+    assert "overfitting: 3.2 dB at the end" in page.text
+    log = training.training_log(workspace)
     assert [line["minutes"] for line in log] == [0.5, 1, 2, 3]
-    assert [line["kept_out"] for line in log] == [25, 30, 30, 30.5]
-    assert log[1]["learnt"] == 32.25 and np.isnan([log[0]["learnt"], log[3]["learnt"]]).all()
+    assert [line["validation"] for line in log] == [25, 30, 30, 30.5]
+    assert log[1]["trained"] == 32.25 and np.isnan([log[0]["trained"], log[3]["trained"]]).all()
 
 
-def test_two_films_have_a_report_of_their_own(evaluation, tmp_path):
-    out = write_comparison(tmp_path / "their <film>.mp4", tmp_path / "clip.mp4", tmp_path / "out.html", evaluation)
+def test_two_videos_have_a_report_of_their_own(evaluation, tmp_path):
+    out = write_comparison(tmp_path / "their <video>.mp4", tmp_path / "clip.mp4", tmp_path / "out.html", evaluation)
     text = out.read_text("utf-8")
     page = Page(text)
     assert page.open == []
-    for words in ("their <film>.mp4", "clip.mp4", "What was compared", "MS-SSIM", "Where the errors lie"):
+    for words in ("their <video>.mp4", "clip.mp4", "What was compared", "MS-SSIM", "Where the errors are"):
         assert words in page.text
     for words in ("held-out", "Held-out", "Tracking", "permission", SYNTHETIC_MARK):
         assert words not in page.text
-    assert "their <film>" not in text
+    assert "their <video>" not in text
 
 
 def test_texts_are_shown_never_run(workspace, tmp_path):
@@ -267,46 +267,49 @@ def test_texts_are_shown_never_run(workspace, tmp_path):
 def test_parts_without_input_are_left_out(tmp_path):
     workspace = Workspace(tmp_path / "ws", Subject(name="bare", source="a.mp4", frames=10, size=64))
     page = Page(write_report(workspace, tmp_path / "report.html").read_text("utf-8"))
-    for words in ("Held-out", "What the mouth says", "Training", "Tracking"):
+    for words in ("Held-out", "New speech", "Training", "Tracking"):
         assert words not in page.text
     assert "No permission of the person shown is recorded" in page.text
 
 
-def test_frames_that_were_not_tracked_are_told(workspace, tmp_path):
+def test_frames_that_were_not_tracked_are_reported(workspace, tmp_path):
     page = Page(write_report(workspace, tmp_path / "report.html").read_text("utf-8"))
-    assert "In 10 of 110 frames no face was tracked, first in frame 40 (1.6 s): they were left out." in page.text
+    assert (
+        "In 10 of 110 frames no face was tracked, first in frame 40 (1.6 s): they are left out of training."
+        in page.text
+    )
 
 
-def test_a_film_gives_the_moments_a_report_shows(tmp_path):
+def test_a_video_gives_the_moments_a_report_shows(tmp_path):
     time_s = np.arange(4 * 16000) / 16000
-    sound = np.where(time_s > 2.0, 0.4, 0.02) * np.sin(2 * np.pi * 200 * time_s)
-    with VideoWriter(tmp_path / "a.mp4", 64, 64, audio=(sound, 16000)) as film:
+    audio = np.where(time_s > 2.0, 0.4, 0.02) * np.sin(2 * np.pi * 200 * time_s)
+    with VideoWriter(tmp_path / "a.mp4", 64, 64, audio=(audio, 16000)) as video:
         for index in range(100):
-            film.write(np.full((64, 64, 3), 2 * index, np.uint8))
-    speech = Speech.of_film(tmp_path / "a.mp4")
-    assert set(speech.pictures) == set(speech.wanted_frames())
+            video.write(np.full((64, 64, 3), 2 * index, np.uint8))
+    speech = Speech.of_video(tmp_path / "a.mp4")
+    assert set(speech.images) == set(speech.wanted_frames())
     assert len(speech.spread_frames()) == SPREAD
-    assert all(abs(float(picture.mean()) - 2 * frame) < 3 for frame, picture in speech.pictures.items())
+    assert all(abs(float(image.mean()) - 2 * frame) < 3 for frame, image in speech.images.items())
     close = speech.close_frames()
     assert len(close) == CLOSE
     assert set(np.diff(close)) == {CLOSE_STEP}
-    assert close[0] >= 49, "where most is said"
+    assert close[0] >= 49, "where most is logged"
 
 
-def test_what_the_mouth_says_is_shown_close(workspace, pictures, tmp_path):
-    sound = np.random.default_rng(0).normal(0, 0.1, 16000 * 3).astype(np.float32)
-    speech = Speech("words", sound)
-    speech.pictures = {frame: pictures[frame % len(pictures)] for frame in speech.wanted_frames()}
-    found = portraits(speech.pictures)
-    assert set(found) == set(speech.pictures)
+def test_the_mouth_is_shown_close(workspace, images, tmp_path):
+    audio = np.random.default_rng(0).normal(0, 0.1, 16000 * 3).astype(np.float32)
+    speech = Speech("words", audio)
+    speech.images = {frame: images[frame % len(images)] for frame in speech.wanted_frames()}
+    found = portraits(speech.images)
+    assert set(found) == set(speech.images)
     assert {(portrait.head.shape, portrait.mouth.shape) for portrait in found.values()} == {
         ((200, 200, 3), (104, 160, 3))
     }
     page = Page(write_report(workspace, tmp_path / "report.html", speeches=[speech]).read_text("utf-8"))
-    assert page.pictures == 2 * SPREAD + CLOSE
+    assert page.images == 2 * SPREAD + CLOSE
 
 
-def test_a_short_sound_has_fewer_moments():
+def test_a_short_audio_has_fewer_moments():
     speech = Speech("short", np.zeros(1600, np.float32))
     assert speech.spread_frames() == [0, 1]
     assert set(speech.close_frames()) <= {0, 1}

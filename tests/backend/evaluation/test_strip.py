@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from backend.evaluation.evaluate import FramePair
-from backend.evaluation.strip import MOMENTS, keeping, moments, strip, strip_picture
+from backend.evaluation.strip import MOMENTS, keeping, moments, strip, strip_image
 
 FRAMES = 100
 
@@ -36,8 +36,8 @@ def test_vowels_and_closures_are_found_in_order(found):
 
 
 def test_only_what_is_shown_is_kept(found):
-    pictures = np.random.default_rng(1).integers(0, 255, (FRAMES, 256, 256, 3), np.uint8)
-    pairs = [FramePair(index, 255 - picture, picture) for index, picture in zip(found.index, pictures, strict=True)]
+    images = np.random.default_rng(1).integers(0, 255, (FRAMES, 256, 256, 3), np.uint8)
+    pairs = [FramePair(index, 255 - image, image) for index, image in zip(found.index, images, strict=True)]
     kinds, kept = moments(found), {}
     assert [pair.index for pair in keeping(pairs, kinds, kept)] == found.index.tolist()
     assert set(kept) == set(kinds)
@@ -45,7 +45,7 @@ def test_only_what_is_shown_is_kept(found):
     assert [moment.kind for moment in shown] == list(kinds.values())
     assert shown[0].time_s == pytest.approx(next(iter(kinds)) / 25)
     assert np.abs(shown[0].truth.astype(int) + shown[0].predicted - 255).max() <= 2, "cut at the same place"
-    sheet = strip_picture(shown)
+    sheet = strip_image(shown)
     assert sheet.shape[1] == 180 * -(-len(shown) // 2)
 
 

@@ -204,7 +204,7 @@ def test_a_long_sound_is_never_held_whole(workspace, tmp_path, monkeypatch):
 
     # What the reader process sends, and what is read where a file is converted, here without that process.
     watch(module, "guarded_items")
-    watch(reading, "sound_blocks")
+    watch(reading, "audio_blocks")
     monkeypatch.setattr(module, "guarded", lambda run, *args, reporter, **_: run(*args, reporter=reporter))
     sound, *_ = babble(20, seed=12)
     soundfile.write(tmp_path / "long.wav", sound, 16000)

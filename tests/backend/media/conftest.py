@@ -1,4 +1,4 @@
-"""Clips made on the spot, so that a test holds its own input: numbered pictures, real faces, every odd container."""
+"""Clips made on the spot, so that a test holds its own input: numbered images, real faces, every odd container."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ _BITS = 8
 
 
 def numbered(number: int) -> np.ndarray:
-    """A (64, 64, 3) picture that carries its number in blocks no codec can blur."""
-    picture = np.zeros((SIDE, SIDE, 3), np.uint8)
+    """A (64, 64, 3) image that carries its number in blocks no codec can blur."""
+    image = np.zeros((SIDE, SIDE, 3), np.uint8)
     for bit in range(_BITS):
         row, column = divmod(bit, 4)
-        picture[row * 32 : row * 32 + 32, column * 16 : column * 16 + 16] = 230 if number >> bit & 1 else 20
-    return picture
+        image[row * 32 : row * 32 + 32, column * 16 : column * 16 + 16] = 230 if number >> bit & 1 else 20
+    return image
 
 
-def number_of(picture: np.ndarray) -> int:
-    """The number in a picture made by `numbered`."""
-    blocks = picture.reshape(2, SIDE // 2, 4, SIDE // 4, 3).mean(axis=(1, 3, 4)).ravel()
+def number_of(image: np.ndarray) -> int:
+    """The number in an image made by `numbered`."""
+    blocks = image.reshape(2, SIDE // 2, 4, SIDE // 4, 3).mean(axis=(1, 3, 4)).ravel()
     return sum(1 << bit for bit, level in enumerate(blocks) if level > 128)
 
 
 def make_clip(
     path: Path,
-    pictures: Iterable[np.ndarray],
+    images: Iterable[np.ndarray],
     fps: float | Fraction = 25,
     times_s: Iterable[float] | None = None,
     audio: tuple[np.ndarray, int] | None = None,
@@ -54,8 +54,8 @@ def make_clip(
     clock = rate if counts else Fraction(90000)
     with av.open(str(path), "w", options=container_options or {}) as container:
         container.metadata.update(metadata or {})
-        pictures = iter(pictures)
-        first = next(pictures)
+        images = iter(images)
+        first = next(images)
         stream = container.add_stream(codec, rate=rate, options=options or ({"crf": "10"} if "264" in codec else {}))
         stream.width, stream.height, stream.pix_fmt = first.shape[1], first.shape[0], pix_fmt
         stream.time_base = stream.codec_context.time_base = 1 / clock
@@ -65,16 +65,16 @@ def make_clip(
             stream.codec_context.sample_aspect_ratio = aspect
         for name, value in (tags or {}).items():
             setattr(stream.codec_context, name, value)
-        sound = container.add_stream(audio_codec, rate=audio[1], layout="mono") if audio is not None else None
-        if audio_codec.startswith("wma") and sound is not None:
-            sound.bit_rate = 96000  # it has no default
+        track = container.add_stream(audio_codec, rate=audio[1], layout="mono") if audio is not None else None
+        if audio_codec.startswith("wma") and track is not None:
+            track.bit_rate = 96000  # it has no default
         stamps = iter(times_s) if times_s is not None else (index / rate for index in itertools.count())
-        for picture, time_s in zip(itertools.chain([first], pictures), stamps, strict=False):
-            frame = convert(picture) if convert else av.VideoFrame.from_ndarray(picture, format="rgb24")
+        for image, time_s in zip(itertools.chain([first], images), stamps, strict=False):
+            frame = convert(image) if convert else av.VideoFrame.from_ndarray(image, format="rgb24")
             frame.pts, frame.time_base = round(time_s * clock), 1 / clock
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-        if sound is not None and audio is not None:
+        if track is not None and audio is not None:
             samples = np.asarray(audio[0], np.float32)[None]
             for start in range(0, samples.shape[1], 1024):
                 frame = av.AudioFrame.from_ndarray(
@@ -82,8 +82,8 @@ def make_clip(
                 )
                 frame.sample_rate, frame.time_base = audio[1], Fraction(1, audio[1])
                 frame.pts = start + round(audio_start_s * audio[1])
-                container.mux(sound.encode(frame))
-            container.mux(sound.encode(None))
+                container.mux(track.encode(frame))
+            container.mux(track.encode(None))
     return path
 
 
@@ -105,7 +105,7 @@ def click_times(samples: np.ndarray, rate: int = 16000) -> list[float]:
 
 
 def speech_like(duration_s: float, rate: int = 16000) -> np.ndarray:
-    """Noise that swells four times a second: sound, though no words; (samples,) float32."""
+    """Noise that swells four times a second: track, though no words; (samples,) float32."""
     generator = np.random.default_rng(0)
     time_s = np.arange(round(duration_s * rate)) / rate
     return (0.2 * generator.standard_normal(len(time_s)) * np.sin(np.pi * 4 * time_s) ** 2).astype(np.float32)
@@ -129,7 +129,7 @@ def clips() -> type[Clips]:
 
 @pytest.fixture(scope="session")
 def speaker(root: Path, request: pytest.FixtureRequest) -> list[np.ndarray]:
-    """100 pictures, (256, 256, 3) uint8, of a person who faces the camera: the embedded sample, else a shared clip."""
+    """100 images, (256, 256, 3) uint8, of a person who faces the camera: the embedded sample, else a shared clip."""
     import cv2
 
     from backend.media.decode import frames
@@ -137,5 +137,5 @@ def speaker(root: Path, request: pytest.FixtureRequest) -> list[np.ndarray]:
     path = root / "backend" / "actor" / "sample" / "speaker.mp4"
     if not path.exists():
         path = request.getfixturevalue("shared") / "clips" / "speech-en-8s-long-hair.mp4"
-    pictures = [picture for _, (_, picture) in zip(range(100), frames(path), strict=False)]
-    return [cv2.resize(picture, (256, 256), interpolation=cv2.INTER_AREA) for picture in pictures]
+    images = [image for _, (_, image) in zip(range(100), frames(path), strict=False)]
+    return [cv2.resize(image, (256, 256), interpolation=cv2.INTER_AREA) for image in images]

@@ -20,30 +20,30 @@ from backend.workspace.subject import ALPHA_BACKGROUND
 GREEN = (20, 230, 30)
 
 
-def rgba(picture: np.ndarray) -> av.VideoFrame:
-    return av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), "rgba")
+def rgba(image: np.ndarray) -> av.VideoFrame:
+    return av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "rgba")
 
 
-def rgba_709(picture: np.ndarray) -> av.VideoFrame:
+def rgba_709(image: np.ndarray) -> av.VideoFrame:
     """As editors write ProRes."""
-    return VideoReformatter().reformat(rgba(picture), format="yuva444p10le", dst_colorspace=Colorspace.ITU709)
+    return VideoReformatter().reformat(rgba(image), format="yuva444p10le", dst_colorspace=Colorspace.ITU709)
 
 
-def cut_out(picture: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """The picture with alpha, and green where it is not meant to be seen."""
-    hidden = np.where(alpha[..., None] > 0, picture, np.array(GREEN, np.uint8))
+def cut_out(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """The image with alpha, and green where it is not meant to be seen."""
+    hidden = np.where(alpha[..., None] > 0, image, np.array(GREEN, np.uint8))
     return np.dstack([hidden, alpha]).astype(np.uint8)
 
 
-def over_grey(picture: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    return ALPHA_BACKGROUND + (picture - float(ALPHA_BACKGROUND)) * (alpha[..., None] / 255.0)
+def over_grey(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    return ALPHA_BACKGROUND + (image - float(ALPHA_BACKGROUND)) * (alpha[..., None] / 255.0)
 
 
 def ramp() -> tuple[np.ndarray, np.ndarray]:
-    """A skin-coloured picture (64, 96), and an alpha of 0, a slope, and 255."""
-    picture = np.full((64, 96, 3), (190, 140, 115), np.uint8)
+    """A skin-coloured image (64, 96), and an alpha of 0, a slope, and 255."""
+    image = np.full((64, 96, 3), (190, 140, 115), np.uint8)
     alpha = np.tile(np.clip(np.linspace(-255, 510, 96), 0, 255).astype(np.uint8), (64, 1))
-    return picture, alpha
+    return image, alpha
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def ramp() -> tuple[np.ndarray, np.ndarray]:
     ],
 )
 def test_hidden_colours_are_not_seen_and_alpha_is_given(tmp_path, clips, codec, pix_fmt, suffix, off):
-    picture, alpha = ramp()
+    image, alpha = ramp()
     options = {
         "libvpx": {"auto-alt-ref": "0", "b": "2M"},
         "libvpx-vp9": {"crf": "5", "b": "0"},
@@ -66,7 +66,7 @@ def test_hidden_colours_are_not_seen_and_alpha_is_given(tmp_path, clips, codec, 
     }
     path = clips.make(
         tmp_path / f"a{suffix}",
-        [cut_out(picture, alpha)] * 30,
+        [cut_out(image, alpha)] * 30,
         codec=codec,
         pix_fmt=pix_fmt,
         convert=rgba_709 if codec == "prores_ks" else rgba,
@@ -77,7 +77,7 @@ def test_hidden_colours_are_not_seen_and_alpha_is_given(tmp_path, clips, codec, 
     assert found[8].shape == (64, 96, 3)
     away = np.ones((64, 96), bool)
     away[:, 28:36] = False  # Where green and skin meet, codecs that share colour between neighbours mix them.
-    wanted = over_grey(picture, alpha)
+    wanted = over_grey(image, alpha)
     assert np.abs(found[8].astype(int) - wanted)[away].max() <= off
     kept = next(iter(FrameReader(path, keep_alpha=True)))[1]
     assert kept.shape == (64, 96, 4)
@@ -87,16 +87,16 @@ def test_hidden_colours_are_not_seen_and_alpha_is_given(tmp_path, clips, codec, 
 
 
 def test_an_alpha_that_is_opaque_everywhere_changes_nothing(tmp_path, clips, speaker):
-    pictures = [np.dstack([picture, np.full(picture.shape[:2], 255, np.uint8)]) for picture in speaker[:80]]
-    sound = (clips.speech_like(3.2), 16000)
+    images = [np.dstack([image, np.full(image.shape[:2], 255, np.uint8)]) for image in speaker[:80]]
+    audio = (clips.speech_like(3.2), 16000)
     path = clips.make(
         tmp_path / "a.mov",
-        pictures,
+        images,
         codec="prores_ks",
         pix_fmt="yuva444p10le",
         convert=rgba,
         options={"profile": "4444"},
-        audio=sound,
+        audio=audio,
     )
     workspace, warnings = process(tmp_path / "ws", path)
     assert warnings == []
@@ -125,7 +125,7 @@ def keyed(tmp_path, clips, speaker) -> Path:
     alpha = oval(256)
     return clips.make(
         tmp_path / "keyed.mov",
-        [cut_out(picture, alpha) for picture in speaker[:80]],
+        [cut_out(image, alpha) for image in speaker[:80]],
         codec="qtrle",
         pix_fmt="argb",
         convert=rgba,
@@ -156,7 +156,7 @@ def test_colours_that_are_multiplied_by_alpha_are_measured_and_not_multiplied_ag
     share = alpha[..., None] / 255.0
     path = clips.make(
         tmp_path / "multiplied.mov",
-        [np.dstack([np.rint(picture * share), alpha]).astype(np.uint8) for picture in speaker[:80]],
+        [np.dstack([np.rint(image * share), alpha]).astype(np.uint8) for image in speaker[:80]],
         codec="qtrle",
         pix_fmt="argb",
         convert=rgba,
@@ -169,10 +169,8 @@ def test_colours_that_are_multiplied_by_alpha_are_measured_and_not_multiplied_ag
 
     # Straight alpha over black hidden colours, and a dark person, are not mistaken for it.
     for name, dim in (("straight", 1.0), ("dark", 0.35)):
-        pictures = [np.dstack([picture * dim * (share > 0), alpha]).astype(np.uint8) for picture in speaker[:30]]
-        straight = clips.make(
-            tmp_path / f"{name}.mov", pictures, codec="qtrle", pix_fmt="argb", convert=rgba, options={}
-        )
+        images = [np.dstack([image * dim * (share > 0), alpha]).astype(np.uint8) for image in speaker[:30]]
+        straight = clips.make(tmp_path / f"{name}.mov", images, codec="qtrle", pix_fmt="argb", convert=rgba, options={})
         assert not first_corrections(straight).premultiplied
 
 
@@ -187,7 +185,7 @@ def test_another_clip_takes_the_alpha_away(tmp_path, clips, keyed, speaker):
 def test_an_alpha_that_was_never_filled_in_is_ignored_and_told(tmp_path, clips, speaker):
     path = clips.make(
         tmp_path / "a.mov",
-        [np.dstack([picture, np.zeros(picture.shape[:2], np.uint8)]) for picture in speaker[:80]],
+        [np.dstack([image, np.zeros(image.shape[:2], np.uint8)]) for image in speaker[:80]],
         codec="qtrle",
         pix_fmt="argb",
         convert=rgba,
@@ -196,18 +194,17 @@ def test_an_alpha_that_was_never_filled_in_is_ignored_and_told(tmp_path, clips, 
     )
     workspace, warnings = process(tmp_path / "ws", path)
     assert warnings == [
-        "The alpha channel of CLIP is empty, so that nothing would be seen: it is ignored; export the clip without "
-        "alpha."
+        "The alpha channel of CLIP is empty and would hide everything: it is ignored; export the clip without alpha."
     ]
     assert np.abs(workspace.read_frame(10).astype(int) - speaker[10]).mean() < 3
 
 
-def test_holes_in_the_face_are_told(tmp_path, clips, speaker):
+def test_holes_in_the_face_are_reported(tmp_path, clips, speaker):
     alpha = oval(256)
     alpha[130:150, 110:150] = 0
     path = clips.make(
         tmp_path / "a.mov",
-        [cut_out(picture, alpha) for picture in speaker[:80]],
+        [cut_out(image, alpha) for image in speaker[:80]],
         codec="qtrle",
         pix_fmt="argb",
         convert=rgba,

@@ -1,4 +1,4 @@
-"""Sound of any rate, layout and container becomes 16 kHz mono, in time with the picture."""
+"""Audio of any rate, layout and container becomes 16 kHz mono, in time with the video."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def encode(path, samples, rate, codec, layout="mono"):
     [(".mp3", "libmp3lame", 44100), (".m4a", "aac", 44100), (".m4a", "aac", 16000), (".flac", "flac", 48000)],
 )
 def test_every_container_keeps_time_and_level(tmp_path, clips, suffix, codec, rate):
-    sound = np.tile(clips.clicks([0.25, 1.0, 1.75], 2.0, rate), (2, 1))
+    audio = np.tile(clips.clicks([0.25, 1.0, 1.75], 2.0, rate), (2, 1))
     if codec == "flac":
-        path = tmp_path / "sound.flac"
-        soundfile.write(path, sound.T, rate)
+        path = tmp_path / "audio.flac"
+        soundfile.write(path, audio.T, rate)
     else:
-        path = encode(tmp_path / f"sound{suffix}", sound, rate, codec, "stereo")
+        path = encode(tmp_path / f"audio{suffix}", audio, rate, codec, "stereo")
     found = read_audio(path)
     assert found.dtype == np.float32
     assert found.ndim == 1
@@ -53,10 +53,10 @@ def test_resampling_keeps_speech_and_folds_nothing_back(tmp_path, subtype):
     assert len(heard) == RATE
     wanted = 0.5 * np.sin(2 * np.pi * 1000 * np.arange(RATE) / RATE)
     assert np.abs(heard - wanted)[200:-200].max() < 0.02
-    assert np.abs(above)[200:-200].max() < 0.02, "11 kHz is beyond what 16 kHz sound can hold"
+    assert np.abs(above)[200:-200].max() < 0.02, "11 kHz is beyond what 16 kHz audio can hold"
 
 
-def test_the_centre_of_surround_sound_is_heard(tmp_path):
+def test_the_centre_of_surround_audio_is_heard(tmp_path):
     channels = np.zeros((48000, 6))
     channels[:, 2] = 0.5 * np.sin(2 * np.pi * 500 * np.arange(48000) / 48000)
     soundfile.write(tmp_path / "a.wav", channels, 48000)
@@ -74,9 +74,9 @@ def test_speech_that_cannot_be_spoken_is_refused(clips):
         check_speech(hum, name="a constant with a little noise")
 
 
-def test_files_that_are_no_sound_are_refused(tmp_path, clips):
-    (tmp_path / "a.wav").write_text("This is not sound.\n" * 20)
-    with pytest.raises(MediaError, match=r"a\.wav is a text file, not a video or sound file"):
+def test_files_that_are_no_audio_are_refused(tmp_path, clips):
+    (tmp_path / "a.wav").write_text("This is not audio.\n" * 20)
+    with pytest.raises(MediaError, match=r"a\.wav is a text file, not a video or audio file"):
         read_audio(tmp_path / "a.wav")
     (tmp_path / "b.wav").write_bytes(b"")
     with pytest.raises(MediaError, match=r"b\.wav is empty \(0 bytes\)"):
@@ -84,7 +84,7 @@ def test_files_that_are_no_sound_are_refused(tmp_path, clips):
     with pytest.raises(MediaError, match=r"c\.wav does not exist"):
         read_audio(tmp_path / "c.wav")
     clips.make(tmp_path / "d.mp4", map(clips.numbered, range(5)))
-    with pytest.raises(AudioError, match=r"d\.mp4 has no sound"):
+    with pytest.raises(AudioError, match=r"d\.mp4 has no audio"):
         read_audio(tmp_path / "d.mp4")
     write_wav(tmp_path / "e.wav", [np.zeros(0, np.float32)])
     with pytest.raises(AudioError, match=r"Not one sample of .*e\.wav"):
@@ -99,15 +99,15 @@ def test_wav_round_trip(tmp_path, clips):
 
 
 @pytest.mark.parametrize(("video_start_s", "audio_start_s"), [(0.0, 0.0), (0.0, 0.3), (0.5, 0.0), (0.5, 0.7)])
-def test_the_clips_sound_is_in_time_with_its_first_picture(tmp_path, clips, video_start_s, audio_start_s):
+def test_the_clips_audio_is_in_time_with_its_first_image(tmp_path, clips, video_start_s, audio_start_s):
     # The tones are at 1 s and 2 s of the container's clock.
-    sound = clips.clicks([1.0 - audio_start_s, 2.0 - audio_start_s], 3.0 - audio_start_s)
+    audio = clips.clicks([1.0 - audio_start_s, 2.0 - audio_start_s], 3.0 - audio_start_s)
     times = [video_start_s + index / 25 for index in range(75)]
     path = clips.make(
         tmp_path / "clip.mkv",
         map(clips.numbered, range(75)),
         times_s=times,
-        audio=(sound, RATE),
+        audio=(audio, RATE),
         audio_start_s=audio_start_s,
     )
     write_clip_audio(path, probe(path).start_s, 3.0, tmp_path / "out.wav")
@@ -116,13 +116,13 @@ def test_the_clips_sound_is_in_time_with_its_first_picture(tmp_path, clips, vide
     assert np.allclose(clips.click_times(found), [1.0 - video_start_s, 2.0 - video_start_s], atol=0.004)
 
 
-def test_a_gap_in_the_sound_stays_a_gap(tmp_path, clips):
+def test_a_gap_in_the_audio_stays_a_gap(tmp_path, clips):
     path = tmp_path / "clip.mkv"
-    sound = clips.clicks([0.5], 1.0)
+    audio = clips.clicks([0.5], 1.0)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("pcm_s16le", rate=RATE, layout="mono")
         for start_s in (0.0, 2.0):
-            frame = av.AudioFrame.from_ndarray((sound * 32767).astype(np.int16)[None], "s16", "mono")
+            frame = av.AudioFrame.from_ndarray((audio * 32767).astype(np.int16)[None], "s16", "mono")
             frame.sample_rate, frame.pts = RATE, round(start_s * RATE)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
@@ -131,9 +131,9 @@ def test_a_gap_in_the_sound_stays_a_gap(tmp_path, clips):
 
 
 @pytest.mark.parametrize("offset_ms", [0, 240, -80])
-def test_late_sound_is_heard_with_its_picture(tmp_path, clips, offset_ms):
+def test_late_audio_is_heard_with_its_image(tmp_path, clips, offset_ms):
     workspace = Workspace(tmp_path, Subject(audio_offset_ms=offset_ms))
     write_wav(workspace.audio_path, [clips.clicks([1.0 + offset_ms / 1000], 2.0)])
-    mended = workspace_audio(workspace)
-    assert len(mended) == 2 * RATE
-    assert np.allclose(clips.click_times(mended), [1.0], atol=0.001)
+    corrected = workspace_audio(workspace)
+    assert len(corrected) == 2 * RATE
+    assert np.allclose(clips.click_times(corrected), [1.0], atol=0.001)

@@ -1,4 +1,4 @@
-"""Which track and channels carry the speech is heard, not read from a layout, and said where it is not the plain choice."""
+"""Which track and channels carry the speech is measured, not read from a layout, and reported where it is not the plain choice."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from backend.errors import MediaError
-from backend.media.audio import RATE, check_clip_sound, loudness, read_audio
+from backend.media.audio import RATE, check_clip_audio, loudness, read_audio
 from backend.media.audio_choice import choose_audio
 
 SECONDS = 6.0
@@ -40,13 +40,13 @@ def noise(level=0.05):
 
 
 def write_wave(path, *channels, width=2):
-    """PCM of 8, 16, 24 or 32 bits by the standard library: no layout stands in it."""
+    """PCM of 8, 16, 24 or 32 bits by the standard library: without a layout."""
     samples = np.clip(np.stack(channels, 1), -1, 1) * (2.0 ** (8 * width - 1) - 1)
     if width == 1:
         data = (np.round(samples) + 128).astype("u1").tobytes()
     else:
-        whole = np.round(samples).astype("<i8")
-        data = whole[..., None].view("u1")[..., :width].tobytes()
+        full = np.round(samples).astype("<i8")
+        data = full[..., None].view("u1")[..., :width].tobytes()
     with wave.open(str(path), "wb") as file:
         file.setnchannels(len(channels))
         file.setsampwidth(width)
@@ -97,7 +97,7 @@ def test_of_a_cameras_four_sockets_the_one_with_the_microphone_is_heard(tmp_path
     ("codec", "suffix", "layout"),
     [("aac", ".m4a", "5.1"), ("aac", ".m4a", "7.1"), ("flac", ".flac", "7.1"), ("pcm_s24le", ".mkv", "5.1")],
 )
-def test_surround_sound_is_heard_where_the_speech_is(tmp_path, voice, codec, suffix, layout):
+def test_surround_audio_is_heard_where_the_speech_is(tmp_path, voice, codec, suffix, layout):
     count, path = {"5.1": 6, "7.1": 8}[layout], tmp_path / f"a{suffix}"
     for place in (2, count - 1):
         channels = np.stack([0.02 * noise()] * count)
@@ -157,16 +157,16 @@ def two_tracks(path, clips, first, second, titles=("", "")):
 def test_of_two_tracks_the_one_with_speech_is_taken_and_named(tmp_path, clips, voice):
     path = two_tracks(tmp_path / "screen.mkv", clips, 0 * voice, voice, ("Desktop", "Mic"))
     assert correlation(read_audio(path)[400:], voice[400:]) > 0.9
-    note = check_clip_sound(path)
+    note = check_clip_audio(path)
     assert "audio track 2 of 2 (“Mic”) is used, as track 1 of 2 (“Desktop”) holds no speech" in note
     path = two_tracks(tmp_path / "hum.mkv", clips, hum(), voice)
-    assert "audio track 2 of 2 is used" in check_clip_sound(path)
+    assert "audio track 2 of 2 is used" in check_clip_audio(path)
 
 
 def test_of_two_tracks_with_speech_the_default_one_is_taken(tmp_path, clips, voice):
     path = two_tracks(tmp_path / "both.mkv", clips, voice, np.roll(voice, 3000), ("Voice", "Room"))
     assert correlation(read_audio(path)[400:], voice[400:]) > 0.9
-    assert "audio track 1 of 2 (“Voice”) is used" in check_clip_sound(path)
+    assert "audio track 1 of 2 (“Voice”) is used" in check_clip_audio(path)
 
 
 @pytest.mark.parametrize("name", ["take:2.wav", "-line.wav", "line 100%d.wav", "concat:a|b.wav"])

@@ -15,7 +15,7 @@ import pytest
 from backend.errors import AudioError, FaceError, MediaError, StorageError, SyncTalkError, WorkspaceError
 from backend.media import stage
 from backend.media.audio import read_audio
-from backend.media.checks import Look, check_clip
+from backend.media.checks import Survey, check_clip
 from backend.media.decode import ClipInfo
 from backend.media.faces import Face
 from backend.progress import Reporter
@@ -49,19 +49,19 @@ def refused(kind: type[SyncTalkError], root: Path, video: Path) -> str:
 
 
 @pytest.fixture
-def sound(clips):
+def audio(clips):
     return clips.speech_like(4.0), 16000
 
 
-def test_no_face_at_all(tmp_path, clips, sound):
+def test_no_face_at_all(tmp_path, clips, audio):
     noise = [np.random.default_rng(index).integers(0, 255, (256, 256, 3), np.uint8) for index in range(4)]
-    path = clips.make(tmp_path / "a.mp4", (noise[index % 4] for index in range(80)), audio=sound)
+    path = clips.make(tmp_path / "a.mp4", (noise[index % 4] for index in range(80)), audio=audio)
     assert refused(FaceError, tmp_path / "ws", path) == (
         "No face is seen in a.mp4: give a clip in which one person faces the camera, upright and in good light."
     )
 
 
-def test_two_faces(tmp_path, clips, speaker, sound):
+def test_two_faces(tmp_path, clips, speaker, audio):
     def both(index: int) -> np.ndarray:
         other = EMPTY if index < 40 else cv2.flip(cv2.resize(speaker[index], (160, 160)), 1)
         canvas = np.full((256, 416, 3), (90, 110, 130), np.uint8)
@@ -69,40 +69,40 @@ def test_two_faces(tmp_path, clips, speaker, sound):
         canvas[40:200, 256:] = other[:160, :160]
         return canvas
 
-    path = clips.make(tmp_path / "a.mp4", map(both, range(100)), audio=sound)
+    path = clips.make(tmp_path / "a.mp4", map(both, range(100)), audio=audio)
     text = refused(FaceError, tmp_path / "ws", path)
     frame = int(text.split("(frame ")[1].split(")")[0])
-    assert 40 <= frame <= 75, "the other appears in frame 40; once a second the picture is searched thoroughly"
+    assert 40 <= frame <= 75, "the other appears in frame 40; once a second the image is searched thoroughly"
     assert text == (
         f"Two faces are seen in a.mp4 from {frame / 25:.1f} s (frame {frame}): only one person may be seen, so crop or "
         "cut the clip to one of them."
     )
 
 
-def test_a_small_face_in_the_background_is_only_told(tmp_path, clips, speaker, sound):
-    def both(picture: np.ndarray) -> np.ndarray:
+def test_a_small_face_in_the_background_is_only_told(tmp_path, clips, speaker, audio):
+    def both(image: np.ndarray) -> np.ndarray:
         canvas = np.full((512, 832, 3), (90, 110, 130), np.uint8)
-        canvas[:, :512] = cv2.resize(picture, (512, 512))
-        canvas[40:152, 640:752] = cv2.resize(picture, (112, 112), interpolation=cv2.INTER_AREA)
+        canvas[:, :512] = cv2.resize(image, (512, 512))
+        canvas[40:152, 640:752] = cv2.resize(image, (112, 112), interpolation=cv2.INTER_AREA)
         return canvas
 
-    path = clips.make(tmp_path / "a.mp4", map(both, speaker[:80]), audio=sound)
+    path = clips.make(tmp_path / "a.mp4", map(both, speaker[:80]), audio=audio)
     (warning,) = process(tmp_path / "ws", path)
     assert "A small face is seen in the background" in warning
     assert float(warning.split(" at ")[1].split(" s:")[0]) <= 1.0
 
 
-def test_a_face_that_leaves_is_told_with_its_times(tmp_path, clips, speaker):
-    pictures = [*speaker[:50], *[EMPTY] * 50, *speaker[50:]]
-    path = clips.make(tmp_path / "a.mp4", pictures, audio=(clips.speech_like(6.0), 16000))
+def test_a_face_that_leaves_is_reported_with_its_times(tmp_path, clips, speaker):
+    images = [*speaker[:50], *[EMPTY] * 50, *speaker[50:]]
+    path = clips.make(tmp_path / "a.mp4", images, audio=(clips.speech_like(6.0), 16000))
     (warning,) = process(tmp_path / "ws", path)
     assert warning.replace(f"{tmp_path}{os.sep}", "") == (
         "No face is seen from 2.0 s to 4.0 s of a.mp4 (frames 50 to 99): these frames are left out of training."
     )
 
 
-def test_a_face_that_is_mostly_away(tmp_path, clips, speaker, sound):
-    path = clips.make(tmp_path / "a.mp4", [*[EMPTY] * 60, *speaker[:40]], audio=sound)
+def test_a_face_that_is_mostly_away(tmp_path, clips, speaker, audio):
+    path = clips.make(tmp_path / "a.mp4", [*[EMPTY] * 60, *speaker[:40]], audio=audio)
     assert refused(FaceError, tmp_path / "ws", path) == (
         "A face is seen in only 40% of a.mp4, first at 2.4 s: cut the clip to the part in which the person faces the "
         "camera."
@@ -111,15 +111,15 @@ def test_a_face_that_is_mostly_away(tmp_path, clips, speaker, sound):
 
 def test_a_face_that_is_too_small(tmp_path):
     info = ClipInfo(tmp_path / "a.mp4", 1920, 1080, 25.0, 4.0, 0.0, "h264", True)
-    look = Look([index / 5 for index in range(20)], [[Face(900, 500, 30, 30, 0.9)]] * 20, 4.0, [])
+    survey = Survey([index / 5 for index in range(20)], [[Face(900, 500, 30, 30, 0.9)]] * 20, 4.0, [])
     with pytest.raises(FaceError, match=r"is only 30 pixels tall: give a clip in which it has at least 48 pixels"):
-        check_clip(info, look, Reporter())
+        check_clip(info, survey, Reporter())
 
 
 def test_no_audio_track(tmp_path, clips, speaker):
     path = clips.make(tmp_path / "a.mp4", speaker[:80])
     assert refused(AudioError, tmp_path / "ws", path) == (
-        "a.mp4 has no sound: SyncTalk learns the lips from speech, so give a clip with sound."
+        "a.mp4 has no audio: SyncTalk learns the lips from speech, so give a clip with audio."
     )
 
 
@@ -131,8 +131,8 @@ def test_silent_audio(tmp_path, clips, speaker):
     )
 
 
-def test_no_picture_track(tmp_path, shared):
-    assert "has no picture track" in refused(MediaError, tmp_path / "ws", shared / "speech" / "en-13s.wav")
+def test_no_image_track(tmp_path, shared):
+    assert "has no video track" in refused(MediaError, tmp_path / "ws", shared / "speech" / "en-13s.wav")
 
 
 def test_an_empty_file(tmp_path):
@@ -155,18 +155,18 @@ def test_a_renamed_text_file(tmp_path, text):
     path = tmp_path / "a.mp4"
     path.write_text(text, encoding="utf-8")
     assert refused(MediaError, tmp_path / "ws", path) == (
-        "a.mp4 is a text file, not a video or sound file, whatever its name says: choose another file."
+        "a.mp4 is a text file, not a video or audio file, whatever its name says: choose another file."
     )
 
 
 def test_a_file_of_rubbish(tmp_path):
     path = tmp_path / "a.mp4"
     path.write_bytes(np.random.default_rng(0).integers(0, 255, 5000, np.uint8).tobytes())
-    assert "a.mp4 is not a video or sound file that can be read" in refused(MediaError, tmp_path / "ws", path)
+    assert "a.mp4 is not a video or audio file that can be read" in refused(MediaError, tmp_path / "ws", path)
 
 
-def test_a_file_cut_off_before_its_index(tmp_path, clips, speaker, sound):
-    path = clips.make(tmp_path / "a.mp4", speaker, audio=sound)
+def test_a_file_cut_off_before_its_index(tmp_path, clips, speaker, audio):
+    path = clips.make(tmp_path / "a.mp4", speaker, audio=audio)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     assert refused(MediaError, tmp_path / "ws", path) == (
         "a.mp4 is cut off: its index (moov) is missing, as after an interrupted recording or copy: copy it again from "
@@ -174,22 +174,22 @@ def test_a_file_cut_off_before_its_index(tmp_path, clips, speaker, sound):
     )
 
 
-def test_a_file_cut_off_after_its_index(tmp_path, clips, speaker, sound):
+def test_a_file_cut_off_after_its_index(tmp_path, clips, speaker, audio):
     from backend.media.encode import VideoWriter
 
     path = tmp_path / "a.mp4"
-    with VideoWriter(path, 256, 256, audio=sound) as film:  # with its index in front
-        for picture in speaker:
-            film.write(picture)
+    with VideoWriter(path, 256, 256, audio=audio) as video:  # with its index in front
+        for image in speaker:
+            video.write(image)
     path.write_bytes(path.read_bytes()[: round(path.stat().st_size * 0.6)])
     text = refused(MediaError, tmp_path / "ws", path)
-    assert text.startswith("a.mp4 is cut off: it should last 4.0 s but its picture ends at ")
+    assert text.startswith("a.mp4 is cut off: it should last 4.0 s but its video ends at ")
     assert 1.0 < float(text.split("ends at ")[1].split(" s")[0]) < 3.5
     assert text.endswith("copy it again from where it was recorded, or export the readable part as a new clip.")
 
 
-def test_damage_in_the_middle_is_told(tmp_path, clips, speaker, sound):
-    path = clips.make(tmp_path / "a.mkv", speaker, audio=sound, options={"g": "10", "crf": "10"})
+def test_damage_in_the_middle_is_reported(tmp_path, clips, speaker, audio):
+    path = clips.make(tmp_path / "a.mkv", speaker, audio=audio, options={"g": "10", "crf": "10"})
     data = bytearray(path.read_bytes())
     middle = len(data) // 2
     data[middle : middle + 3000] = np.random.default_rng(1).integers(0, 255, 3000, np.uint8).tobytes()
@@ -212,14 +212,14 @@ def test_a_one_second_clip(tmp_path, clips, speaker):
 
 def test_a_photograph(tmp_path, speaker):
     cv2.imwrite(str(tmp_path / "a.png"), speaker[0])
-    assert "a.png is a single picture, not a video" in refused(MediaError, tmp_path / "ws", tmp_path / "a.png")
+    assert "a.png is a single image, not a video" in refused(MediaError, tmp_path / "ws", tmp_path / "a.png")
 
 
-def test_a_clip_that_is_refused_costs_nothing_that_was_there(tmp_path, clips, speaker, sound):
-    good = clips.make(tmp_path / "a.mp4", speaker, audio=sound)
+def test_a_clip_that_is_refused_costs_nothing_that_was_there(tmp_path, clips, speaker, audio):
+    good = clips.make(tmp_path / "a.mp4", speaker, audio=audio)
     process(tmp_path / "ws", good)
     before = (tmp_path / "ws" / "subject.json").read_bytes()
-    bad = clips.make(tmp_path / "b.mp4", [EMPTY] * 80, audio=sound)
+    bad = clips.make(tmp_path / "b.mp4", [EMPTY] * 80, audio=audio)
     with pytest.raises(FaceError):
         process(tmp_path / "ws", bad)
     assert (tmp_path / "ws" / "subject.json").read_bytes() == before
@@ -257,15 +257,15 @@ def mount(tmp_path):
         subprocess.run(["umount", str(folder)], check=False)
 
 
-def test_a_full_disk(tmp_path, clips, speaker, sound, mount):
-    path = clips.make(tmp_path / "a.mp4", speaker, audio=sound)
+def test_a_full_disk(tmp_path, clips, speaker, audio, mount):
+    path = clips.make(tmp_path / "a.mp4", speaker, audio=audio)
     disk = mount("-t", "tmpfs", "-o", "size=1m", "none")
     with pytest.raises(StorageError) as caught:
         process(disk / "ws", path)
     assert str(caught.value).startswith(f"The disk is full while writing {disk / 'ws' / 'frames'}")
     assert str(caught.value).endswith(": free some space and run the same command again.")
     assert not list(disk.rglob(".*.tmp-*")), "no half file stays"
-    # With room again, the next run goes on.
+    # With room again, the next run resumes.
     subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
     kept = (disk / "ws" / "frames" / "000000.jpg").stat().st_mtime_ns
     process(disk / "ws", path)
@@ -273,8 +273,8 @@ def test_a_full_disk(tmp_path, clips, speaker, sound, mount):
     assert (disk / "ws" / "frames" / "000000.jpg").stat().st_mtime_ns == kept
 
 
-def test_a_read_only_workspace(tmp_path, clips, speaker, sound, mount):
-    path = clips.make(tmp_path / "a.mp4", speaker, audio=sound)
+def test_a_read_only_workspace(tmp_path, clips, speaker, audio, mount):
+    path = clips.make(tmp_path / "a.mp4", speaker, audio=audio)
     disk = mount("-t", "tmpfs", "-o", "size=64m", "none")
     Workspace.create(disk / "ws")
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)

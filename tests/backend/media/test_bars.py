@@ -1,4 +1,4 @@
-"""Bars around the picture, black or blurred, are cut off for all who read the clip, and it is told."""
+"""Bars around the image, black or blurred, are cut off for all who read the clip, and reported."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from backend.workspace.subject import FrameCorrections
 BACKDROP = np.random.default_rng(3).integers(60, 200, (12, 24, 3), np.uint8)
 
 
-def scene(picture: np.ndarray, height: int, width: int) -> np.ndarray:
+def scene(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """The speaker in front of a wall with detail."""
     wall = cv2.resize(BACKDROP, (width, height), interpolation=cv2.INTER_CUBIC)
     wall = np.clip(wall + np.random.default_rng(4).normal(0, 6, wall.shape), 0, 255).astype(np.uint8)
     left = (width - 256) // 2
-    wall[height - 256 :, left : left + 256] = picture
+    wall[height - 256 :, left : left + 256] = image
     return wall
 
 
-def letterboxed(picture: np.ndarray) -> np.ndarray:
-    return cv2.copyMakeBorder(scene(picture, 288, 512), 48, 48, 0, 0, cv2.BORDER_CONSTANT)
+def letterboxed(image: np.ndarray) -> np.ndarray:
+    return cv2.copyMakeBorder(scene(image, 288, 512), 48, 48, 0, 0, cv2.BORDER_CONSTANT)
 
 
-def with_blurred_sides(picture: np.ndarray) -> np.ndarray:
-    inner = scene(picture, 400, 280)
+def with_blurred_sides(image: np.ndarray) -> np.ndarray:
+    inner = scene(image, 400, 280)
     wide = cv2.blur(cv2.resize(inner, (712, 1016), interpolation=cv2.INTER_CUBIC)[308:708], (61, 61))
     wide[:, 216:496] = inner
     return wide
@@ -44,8 +44,8 @@ def with_blurred_sides(picture: np.ndarray) -> np.ndarray:
 )
 def test_bars_are_measured(speaker, make, bars):
     meter = BarMeter()
-    for picture in speaker[::10]:
-        meter.see(make(picture))
+    for image in speaker[::10]:
+        meter.see(make(image))
     height, width = make(speaker[0]).shape[:2]
     beside, above = meter.margins()
     assert bars[0] <= beside * width <= bars[0] + 3 * (bars[0] > 0)
@@ -54,11 +54,11 @@ def test_bars_are_measured(speaker, make, bars):
 
 def test_a_plain_wall_and_a_door_frame_are_no_bars(speaker):
     plain, door = BarMeter(), BarMeter()
-    for picture in speaker[::10]:
+    for image in speaker[::10]:
         canvas = np.full((400, 800, 3), (90, 110, 130), np.uint8)
-        canvas[100:356, 272:528] = picture
+        canvas[100:356, 272:528] = image
         plain.see(canvas)
-        framed = scene(picture, 400, 800)
+        framed = scene(image, 400, 800)
         framed[:, [200, 599]] = 30  # A line, with the wall's detail on both sides.
         door.see(framed)
     assert plain.margins() == door.margins() == (0.0, 0.0)
@@ -72,7 +72,7 @@ def process(root: Path, path: Path) -> tuple[Workspace, list[str]]:
     return Workspace.open(root), [text.replace(str(path), "CLIP") for text in reporter.warnings]
 
 
-def test_frames_crop_and_footage_are_those_of_the_picture_without_bars(tmp_path, clips, speaker):
+def test_frames_crop_and_footage_are_those_of_the_image_without_bars(tmp_path, clips, speaker):
     path = clips.make(tmp_path / "a.mp4", map(letterboxed, speaker[:80]), audio=(clips.speech_like(3.2), 16000))
     workspace, warnings = process(tmp_path / "ws", path)
     beside, bar = workspace.subject.corrections.bars_px

@@ -1,4 +1,4 @@
-"""The Y'CbCr matrix is the file's; where it says nothing, the one that its writer used."""
+"""The Y'CbCr matrix is the file's; where it states none, the one that its writer used."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_colours_are_those_that_were_coded(
 ):
     width = height * 2
     colours = np.array([[200, 60, 60], [60, 180, 60], [60, 60, 200], [190, 140, 115]], np.uint8)
-    picture = np.ascontiguousarray(np.repeat(np.repeat(colours[None], height, 0), width // 4, 1))
+    image = np.ascontiguousarray(np.repeat(np.repeat(colours[None], height, 0), width // 4, 1))
 
     def convert(rgb: np.ndarray) -> av.VideoFrame:
         frame = VideoReformatter().reformat(
@@ -48,7 +48,7 @@ def test_colours_are_those_that_were_coded(
 
     path = clips.make(
         tmp_path / f"clip{suffix}",
-        [picture] * 2,
+        [image] * 2,
         codec=codec,
         pix_fmt=pix_fmt,
         options=options or {"crf": "4"} if codec != "prores_ks" else {"profile": "3"},
@@ -80,5 +80,5 @@ def test_deinterlacing_keeps_the_matrix(tmp_path, clips):
         tags={"colorspace": 1},
         convert=convert,
     )
-    shown = [picture[64, 64].astype(int) for _, picture in frames(path)]
+    shown = [image[64, 64].astype(int) for _, image in frames(path)]
     assert max(np.abs(pixel - colour).max() for pixel in shown) <= 4

@@ -14,11 +14,11 @@ def boxes(x: float, y: float, side: float, sway: float = 0.0, count: int = 50) -
     return np.stack([left, top, left + side, top + side], 1)
 
 
-@pytest.mark.parametrize(("picture", "face"), [(512, 258), (512, 300), (256, 145), (1024, 500)])
-def test_a_head_that_fills_a_square_picture_keeps_it(picture, face):
-    crop, side = choose_crop(boxes((picture - face) / 2, picture * 0.35, face), picture, picture, 512)
-    assert (crop.x, crop.y, crop.size) == (0, 0, picture)
-    assert side == min(picture, 512)
+@pytest.mark.parametrize(("image", "face"), [(512, 258), (512, 300), (256, 145), (1024, 500)])
+def test_a_head_that_fills_a_square_image_keeps_it(image, face):
+    crop, side = choose_crop(boxes((image - face) / 2, image * 0.35, face), image, image, 512)
+    assert (crop.x, crop.y, crop.size) == (0, 0, image)
+    assert side == min(image, 512)
 
 
 def test_the_face_has_its_share_of_the_frame():
@@ -54,7 +54,7 @@ def test_one_wild_box_does_not_widen_the_crop():
     assert choose_crop(wild, 1920, 1080, 512)[0].size == choose_crop(steady, 1920, 1080, 512)[0].size
 
 
-def test_a_close_face_in_an_upright_film_reaches_beyond_its_edges():
+def test_a_close_face_in_an_upright_video_reaches_beyond_its_edges():
     crop, side = choose_crop(boxes(200, 600, 680), 1080, 1920, 512)
     assert crop.size > 1080
     assert crop.x == round((1080 - crop.size) / 2)

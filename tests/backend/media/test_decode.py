@@ -1,4 +1,4 @@
-"""Any clip becomes upright pictures with square pixels and the right colours, 25 a second, chosen by time."""
+"""Any clip becomes upright images with square pixels and the right colours, 25 a second, chosen by time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from backend.media.decode import FrameReader, frames, probe
 
 
 def numbers(path, clips) -> list[int]:
-    return [clips.number_of(picture) for _, picture in frames(path)]
+    return [clips.number_of(image) for _, image in frames(path)]
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi"])
@@ -26,7 +26,7 @@ def test_a_constant_25_fps_clip_maps_one_to_one(tmp_path, clips, suffix):
 @pytest.mark.parametrize(
     "fps", [Fraction(24), Fraction(24000, 1001), Fraction(30), Fraction(30000, 1001), Fraction(50), Fraction(60)]
 )
-def test_other_rates_give_the_picture_nearest_in_time(tmp_path, clips, fps):
+def test_other_rates_give_the_image_nearest_in_time(tmp_path, clips, fps):
     count = 2 * round(fps)
     path = clips.make(tmp_path / "clip.mp4", map(clips.numbered, range(count)), fps=fps)
     found = numbers(path, clips)
@@ -36,12 +36,12 @@ def test_other_rates_give_the_picture_nearest_in_time(tmp_path, clips, fps):
 
 
 def test_a_variable_rate_clip_shows_what_was_on_the_screen(tmp_path, clips):
-    # 0.4 s at 50 a second, a picture that stays for 0.6 s, then 25 a second.
+    # 0.4 s at 50 a second, an image that stays for 0.6 s, then 25 a second.
     times = [index / 50 for index in range(20)] + [0.4] + [1.0 + index / 25 for index in range(25)]
     path = clips.make(tmp_path / "clip.mkv", map(clips.numbered, range(len(times))), fps=30, times_s=times)
     found = numbers(path, clips)
     assert len(found) == 50
-    assert found[11:25] == [20] * 14, "the picture that stayed"
+    assert found[11:25] == [20] * 14, "the image that stayed"
     assert found[25:] == list(range(21, 46))
 
 
@@ -52,7 +52,7 @@ def test_jitter_in_time_stamps_neither_drops_nor_doubles(tmp_path, clips):
     assert numbers(path, clips) == list(range(60))
 
 
-def test_time_begins_with_the_first_picture(tmp_path, clips):
+def test_time_begins_with_the_first_image(tmp_path, clips):
     times = [1.5 + index / 25 for index in range(30)]
     path = clips.make(tmp_path / "clip.mkv", map(clips.numbered, range(30)), times_s=times)
     assert probe(path).start_s == pytest.approx(1.5, abs=0.002)
@@ -60,12 +60,12 @@ def test_time_begins_with_the_first_picture(tmp_path, clips):
 
 
 @pytest.mark.parametrize("options", [{"g": "10"}, {"g": "250"}, {"g": "40", "x264-params": "open-gop=1:bframes=3"}])
-def test_beginning_in_the_middle_gives_the_same_pictures(tmp_path, clips, options):
+def test_beginning_in_the_middle_gives_the_same_images(tmp_path, clips, options):
     path = clips.make(tmp_path / "clip.mp4", map(clips.numbered, range(200)), fps=30, options=options)
-    whole = dict(frames(path))
+    full = dict(frames(path))
     part = dict(frames(path, start_s=4.0))
-    assert list(part) == [time_s for time_s in whole if time_s >= 4.0]
-    assert all(np.array_equal(part[time_s], whole[time_s]) for time_s in part)
+    assert list(part) == [time_s for time_s in full if time_s >= 4.0]
+    assert all(np.array_equal(part[time_s], full[time_s]) for time_s in part)
 
 
 @pytest.mark.parametrize("degrees", [0, 90, 180, 270])
@@ -88,33 +88,33 @@ def test_a_mirror_flag_of_the_container_is_applied(tmp_path, clips):
     assert np.abs(next(iter(frames(path)))[1].astype(int) - upright).mean() < 6
 
 
-def test_interlaced_pictures_lose_their_combs(tmp_path, clips):
+def test_interlaced_images_lose_their_combs(tmp_path, clips):
     def moving(time: float) -> np.ndarray:
-        picture = np.full((128, 128, 3), 40, np.uint8)
+        image = np.full((128, 128, 3), 40, np.uint8)
         left = round(8 * time) % 100
-        picture[30:100, left : left + 24] = 220
-        return picture
+        image[30:100, left : left + 24] = 220
+        return image
 
-    def comb(picture: np.ndarray) -> float:
-        rows = picture[40:90].astype(int)
+    def comb(image: np.ndarray) -> float:
+        rows = image[40:90].astype(int)
         return float(np.abs(rows[2:] - 2 * rows[1:-1] + rows[:-2]).mean())
 
-    pictures = []
+    images = []
     for index in range(40):  # the lower field is half a frame later
-        pictures.append(moving(index))
-        pictures[-1][1::2] = moving(index + 0.5)[1::2]
-    path = clips.make(tmp_path / "tv.mp4", pictures, options={"x264-params": "tff=1", "crf": "10"})
-    found = [picture for _, picture in frames(path)]
+        images.append(moving(index))
+        images[-1][1::2] = moving(index + 0.5)[1::2]
+    path = clips.make(tmp_path / "tv.mp4", images, options={"x264-params": "tff=1", "crf": "10"})
+    found = [image for _, image in frames(path)]
     assert len(found) == 40
-    assert comb(found[20]) < 0.1 * comb(pictures[20])
-    part = [picture for _, picture in frames(path, start_s=1.2)]
+    assert comb(found[20]) < 0.1 * comb(images[20])
+    part = [image for _, image in frames(path, start_s=1.2)]
     assert len(part) == 10
 
 
 def test_anamorphic_pixels_are_made_square(tmp_path, clips):
-    picture = np.full((64, 48, 3), 100, np.uint8)
-    wide = clips.make(tmp_path / "wide.mp4", [picture] * 5, aspect=Fraction(2, 1))
-    tall = clips.make(tmp_path / "tall.mp4", [picture] * 5, aspect=Fraction(1, 2))
+    image = np.full((64, 48, 3), 100, np.uint8)
+    wide = clips.make(tmp_path / "wide.mp4", [image] * 5, aspect=Fraction(2, 1))
+    tall = clips.make(tmp_path / "tall.mp4", [image] * 5, aspect=Fraction(1, 2))
     assert (probe(wide).width, probe(wide).height) == (96, 64)
     assert (probe(tall).width, probe(tall).height) == (48, 128)
     assert next(iter(frames(wide)))[1].shape == (64, 96, 3)
@@ -156,7 +156,7 @@ def test_codecs_depths_and_odd_sizes(tmp_path, clips, codec, pix_fmt, suffix):
 )
 def test_colours_follow_the_clips_matrix_and_range(tmp_path, clips, matrix, tag, full):
     colours = np.array([[200, 60, 60], [60, 180, 60], [60, 60, 200], [190, 140, 115]], np.uint8)
-    picture = np.repeat(np.repeat(colours.reshape(2, 2, 3), 32, 0), 32, 1)
+    image = np.repeat(np.repeat(colours.reshape(2, 2, 3), 32, 0), 32, 1)
     level = ColorRange.JPEG if full else ColorRange.MPEG
 
     def convert(rgb: np.ndarray) -> av.VideoFrame:
@@ -168,21 +168,21 @@ def test_colours_follow_the_clips_matrix_and_range(tmp_path, clips, matrix, tag,
 
     tags = {"colorspace": tag, "color_range": level}
     path = clips.make(
-        tmp_path / "c.mp4", [picture] * 3, pix_fmt="yuv444p", tags=tags, convert=convert, options={"crf": "1"}
+        tmp_path / "c.mp4", [image] * 3, pix_fmt="yuv444p", tags=tags, convert=convert, options={"crf": "1"}
     )
     shown = next(iter(frames(path)))[1]
-    assert np.abs(shown.astype(int) - picture).max() <= 3
+    assert np.abs(shown.astype(int) - image).max() <= 3
 
 
 @pytest.mark.parametrize(("kind", "trc", "white_code"), [("hlg", 18, 0.75), ("pq", 16, 0.5806)])
 def test_high_dynamic_range_is_tone_mapped(tmp_path, clips, kind, trc, white_code):
     # Code values of black, a mid grey and diffuse white (BT.2408), as neutral 10 bit signals.
     codes = np.array([0.0, 0.5 * white_code, white_code, 1.0])
-    picture = np.repeat(np.broadcast_to(codes[None, :, None], (64, 4, 3)), 16, 1)
+    image = np.repeat(np.broadcast_to(codes[None, :, None], (64, 4, 3)), 16, 1)
 
     def convert(_: np.ndarray) -> av.VideoFrame:
         frame = av.VideoFrame(64, 64, "yuv420p10le")
-        luma = np.round(64 + 876 * picture[..., 0]).astype("<u2")
+        luma = np.round(64 + 876 * image[..., 0]).astype("<u2")
         for plane, values in zip(
             frame.planes, (luma, np.full((32, 32), 512, "<u2"), np.full((32, 32), 512, "<u2")), strict=True
         ):
@@ -211,11 +211,11 @@ def test_high_dynamic_range_is_tone_mapped(tmp_path, clips, kind, trc, white_cod
     assert max(np.ptp(grey), np.ptp(white)) <= 3, "neutral stays neutral"
 
 
-def test_a_quick_look_converts_few_and_small_pictures(tmp_path, clips):
-    picture = np.full((240, 320, 3), 90, np.uint8)
-    path = clips.make(tmp_path / "clip.mp4", [picture] * 50)
+def test_a_quick_passes_converts_few_and_small_images(tmp_path, clips):
+    image = np.full((240, 320, 3), 90, np.uint8)
+    path = clips.make(tmp_path / "clip.mp4", [image] * 50)
     reader = FrameReader(path, every=5, max_side=160)
     found = list(reader)
     assert [round(time_s * 25) for time_s, _ in found] == list(range(0, 50, 5))
-    assert {picture.shape for _, picture in found} == {(120, 160, 3)}
+    assert {image.shape for _, image in found} == {(120, 160, 3)}
     assert reader.end_s == pytest.approx(2.0, abs=0.01)

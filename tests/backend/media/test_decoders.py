@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from backend.media.audio import RATE, clip_sound
+from backend.media.audio import RATE, clip_audio
 from backend.media.audio_frames import samples_of
 from backend.media.decoders import decoder_of
 from backend.media.source import decoded, open_media
@@ -57,5 +57,5 @@ def test_a_codec_that_gives_its_last_frame_late_is_heard_to_the_end(tmp_path, cl
         audio=audio,
         audio_codec="wmav2",
     )
-    found = np.concatenate(list(clip_sound(path, 0.0, 4.0)))
+    found = np.concatenate(list(clip_audio(path, 0.0, 4.0)))
     assert clips.click_times(found) == pytest.approx([1.0, 3.8], abs=0.1)

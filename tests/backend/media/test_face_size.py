@@ -1,4 +1,4 @@
-"""A face that is small in the working frame is told with its size, and the advice holds when it is followed."""
+"""A face that is small in the working frame is reported with its size, and the advice holds when it is followed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from backend.media import stage
-from backend.media.checks import Look
+from backend.media.checks import Survey
 from backend.media.crop import choose_crop
 from backend.media.decode import ClipInfo
 from backend.media.face_size import report_face_size
@@ -19,18 +19,18 @@ from backend.progress import Reporter
 from backend.workspace.store import Workspace
 
 
-def look_of(centres: np.ndarray, tall: float, top: float = 200.0) -> Look:
+def look_of(centres: np.ndarray, tall: float, top: float = 200.0) -> Survey:
     faces = [[Face(float(x) - tall / 2, top, tall, tall, 0.95)] for x in centres]
-    return Look([index / 5 for index in range(len(faces))], faces, len(faces) / 5)
+    return Survey([index / 5 for index in range(len(faces))], faces, len(faces) / 5)
 
 
-def warning(look: Look, width: int, height: int, limit: int) -> tuple[str, float]:
-    """What is told, and the face's height in the working frame."""
-    info = ClipInfo(Path("a.mp4"), width, height, 25.0, look.end_s, 0.0, "h264", True)
-    crop, side = choose_crop(look.boxes, width, height, limit)
+def warning(survey: Survey, width: int, height: int, limit: int) -> tuple[str, float]:
+    """What is reported, and the face's height in the working frame."""
+    info = ClipInfo(Path("a.mp4"), width, height, 25.0, survey.end_s, 0.0, "h264", True)
+    crop, side = choose_crop(survey.boxes, width, height, limit)
     reporter = Reporter()
-    report_face_size(info, look, crop, side, reporter)
-    tall = look.faces[0][0].height
+    report_face_size(info, survey, crop, side, reporter)
+    tall = survey.faces[0][0].height
     return (reporter.warnings or [""])[0], tall * side / crop.size
 
 
@@ -39,15 +39,15 @@ def test_a_person_who_stays_is_not_mentioned():
     assert warning(look_of(640 + 60 * np.sin(np.arange(50)), 170), 1280, 720, 512)[0] == "", "who sways"
 
 
-def test_a_person_who_walks_across_is_told_and_the_larger_size_helps():
-    look = look_of(np.linspace(200, 1080, 50), 170)
-    text, face = warning(look, 1280, 720, 512)
+def test_a_person_who_walks_across_is_reported_and_the_larger_size_helps():
+    survey = look_of(np.linspace(200, 1080, 50), 170)
+    text, face = warning(survey, 1280, 720, 512)
     assert text.startswith(
         f"The face in a.mp4 is only {face:.0f} of the working frame's 512 pixels tall, for the person moves over "
     )
     size, promised = re.search(r"process with --size (\d+) for a face of (\d+) pixels", text).groups()
     assert "cut the clip" not in text, "no part is long enough"
-    after, reached = warning(look, 1280, 720, int(size))
+    after, reached = warning(survey, 1280, 720, int(size))
     assert after == ""
     assert reached == pytest.approx(int(promised), abs=1)
     assert reached > 1.5 * face
@@ -66,14 +66,14 @@ def test_the_part_in_which_the_person_stays_is_named():
     assert reached > 1.5 * face
 
 
-def test_a_far_person_is_told_to_come_closer():
+def test_a_far_person_is_reported_to_come_closer():
     text, _ = warning(look_of(np.full(50, 640.0), 60), 1280, 720, 512)
     assert text == (
-        "The face in a.mp4 is only 60 of the working frame's 144 pixels tall, so lips and eyes stay coarse: film closer."
+        "The face in a.mp4 is only 60 of the working frame's 144 pixels tall, so lips and eyes stay coarse: record closer."
     )
 
 
-def test_the_stage_tells_of_a_walk(tmp_path, clips, speaker):
+def test_the_stage_reports_a_walk(tmp_path, clips, speaker):
     def walking(index: int) -> np.ndarray:
         canvas = np.full((256, 960, 3), (90, 110, 130), np.uint8)
         left = 8 * index

@@ -1,4 +1,4 @@
-"""What is told of a clip's frames, in the words a user reads."""
+"""What is reported of a clip's frames, in the words a user reads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def warnings_of(tmp_path, path, size: int = 512) -> list[str]:
     return [text.replace(f"{tmp_path}/", "") for text in reporter.warnings]
 
 
-def test_a_low_frame_rate_is_told_with_what_it_costs(tmp_path, clips, speaker):
+def test_a_low_frame_rate_is_reported_with_what_it_costs(tmp_path, clips, speaker):
     path = clips.make(tmp_path / "a.mp4", speaker[::2], fps=12, audio=(clips.speech_like(4.1), 16000))
     assert warnings_of(tmp_path, path) == [
         "a.mp4 has only 12 different frames a second: 52% of the working frames repeat the one before, the mouth is up "
@@ -28,10 +28,10 @@ def test_a_low_frame_rate_is_told_with_what_it_costs(tmp_path, clips, speaker):
     ]
 
 
-def test_repeated_frames_of_a_clip_that_states_25_are_told(tmp_path, clips, speaker):
+def test_repeated_frames_of_a_clip_that_states_25_are_reported(tmp_path, clips, speaker):
     held = [speaker[index * 12 // 25 * 2] for index in range(100)]
     (warning,) = warnings_of(tmp_path, clips.make(tmp_path / "a.mp4", held, audio=(clips.speech_like(4.0), 16000)))
-    assert "different frames a second, though it says 25: " in warning
+    assert "different frames a second, though it states 25: " in warning
     assert 11.5 < float(warning.split("has only ")[1].split(" ")[0]) < 13.5
 
 
@@ -57,40 +57,40 @@ def test_frames_that_a_recorder_dropped_count_as_missing(tmp_path, clips, speake
     assert "of the working frames repeat the one before" in warning
 
 
-def test_interlaced_clips_are_told_and_read_without_combs(tmp_path, clips, speaker):
+def test_interlaced_clips_are_reported_and_read_without_combs(tmp_path, clips, speaker):
     def woven(index: int) -> np.ndarray:
         # A head that moves by 12 pixels from field to field: across.
-        picture, later = (np.roll(speaker[index], 12 * (2 * index + field) % 60, axis=1) for field in (0, 1))
-        picture[1::2] = later[1::2]
-        return picture
+        image, later = (np.roll(speaker[index], 12 * (2 * index + field) % 60, axis=1) for field in (0, 1))
+        image[1::2] = later[1::2]
+        return image
 
-    def combs(picture: np.ndarray) -> float:
-        rows = picture.astype(int)
+    def combs(image: np.ndarray) -> float:
+        rows = image.astype(int)
         return float(np.abs(rows[2:] - 2 * rows[1:-1] + rows[:-2]).mean())
 
     path = clips.make(tmp_path / "a.mp4", map(woven, range(100)), audio=(clips.speech_like(4.0), 16000))
     assert warnings_of(tmp_path, path) == [
-        "a.mp4 is interlaced without saying so: all its frames are deinterlaced, upper field first; record progressive "
+        "a.mp4 is interlaced without a flag: all its frames are deinterlaced, upper field first; record progressive "
         "video for sharper frames."
     ]
     workspace = Workspace.open(tmp_path / "ws")
     assert combs(workspace.read_frame(50)) < 0.4 * combs(woven(50))
 
 
-def test_a_very_dark_face_is_told(tmp_path, clips, speaker):
-    dark = [(picture * 0.16).astype(np.uint8) for picture in speaker[:80]]
+def test_a_very_dark_face_is_reported(tmp_path, clips, speaker):
+    dark = [(image * 0.16).astype(np.uint8) for image in speaker[:80]]
     (warning,) = warnings_of(tmp_path, clips.make(tmp_path / "a.mp4", dark, audio=(clips.speech_like(3.2), 16000)))
     assert warning.startswith("The face in a.mp4 is very dark (2")
     assert warning.endswith("light the face, or brighten the clip before its export, from the camera's own file.")
 
 
-def test_what_was_told_of_a_clip_is_kept_when_a_run_is_cancelled_and_resumed(tmp_path, clips, speaker):
+def test_what_was_reported_of_a_clip_is_kept_when_a_run_is_cancelled_and_resumed(tmp_path, clips, speaker):
     path = clips.make(tmp_path / "a.mp4", speaker[::2], fps=12, audio=(clips.speech_like(4.1), 16000))
     events = []
     workspace = Workspace.create(tmp_path / "ws")
     with pytest.raises(Cancelled), workspace.locked():
         reporter = Reporter(events.append, cancelled=lambda: len(events) > 60, interval_s=0)
         stage.run(workspace, reporter, video=path)
-    assert warnings_of(tmp_path, path) == [], "the clip is not looked at again"
+    assert warnings_of(tmp_path, path) == [], "the clip is not surveyed again"
     (kept,) = Workspace.open(tmp_path / "ws").subject.stages["media"]["warnings"]
     assert "different frames a second" in kept

@@ -1,4 +1,4 @@
-"""The process that reads media may die, hang or raise: the one that waits for it goes on, and says what happened."""
+"""The process that reads media may die, hang or raise: the one that waits for it continues and reports what happened."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def work(a, b, reporter):
     reporter.progress("reading", 1, 2, "frames", "half")
     reporter.warning("mind this")
     reporter.info("and this")
-    reporter.preview("/a/picture.png")
+    reporter.preview("/a/image.png")
     reporter.progress("reading", 2, 2)
     return a + b
 
@@ -89,7 +89,7 @@ def readers(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def sound(tmp_path):
+def audio(tmp_path):
     write_wav(tmp_path / "odd:take.wav", [np.zeros(16000 * 10, np.float32)])
     return tmp_path / "odd:take.wav"
 
@@ -113,13 +113,13 @@ def wait_until(condition, seconds: float = 60) -> None:
 
 
 def test_result_progress_and_words_pass_and_prints_do_not_come_between(readers):
-    seen, said, pictures = [], [], []
-    reporter = Reporter(seen.append, lambda *line: said.append(line), pictures.append)
+    seen, logged, images = [], [], []
+    reporter = Reporter(seen.append, lambda *line: logged.append(line), images.append)
     assert guarded(readers.work, np.arange(3), 4, reporter=reporter).tolist() == [4, 5, 6]
     assert [(event.stage, event.done, event.message) for event in seen] == [("reading", 1, "half"), ("reading", 2, "")]
-    assert said == [("warning", "mind this"), ("info", "and this")]
+    assert logged == [("warning", "mind this"), ("info", "and this")]
     assert reporter.warnings == ["mind this"]
-    assert pictures == ["/a/picture.png"]
+    assert images == ["/a/image.png"]
 
 
 def test_our_errors_and_those_of_the_disk_keep_their_kind(readers, tmp_path):
@@ -130,21 +130,21 @@ def test_our_errors_and_those_of_the_disk_keep_their_kind(readers, tmp_path):
     assert caught.value.errno == 28
 
 
-@pytest.mark.parametrize(("how", "told"), [("abort", "SIGABRT"), ("exit", "exit status 3")])
-def test_a_death_names_the_file_the_time_and_the_way_out(readers, sound, how, told):
+@pytest.mark.parametrize(("how", "reported"), [("abort", "SIGABRT"), ("exit", "exit status 3")])
+def test_a_death_names_the_file_the_time_and_the_way_out(readers, audio, how, reported):
     with pytest.raises(MediaError) as caught:
-        guarded(readers.until, sound, 6.0, how)
+        guarded(readers.until, audio, 6.0, how)
     if os.name != "nt":
-        assert told in str(caught.value)
-    assert f"{sound} cannot be read near 6." in str(caught.value)
+        assert reported in str(caught.value)
+    assert f"{audio} cannot be read near 6." in str(caught.value)
     assert "convert it to H.264 and AAC in an MP4 file" in str(caught.value)
 
 
-def test_a_raw_exception_is_one_sentence(readers, sound):
+def test_a_raw_exception_is_one_sentence(readers, audio):
     with pytest.raises(MediaError) as caught:
-        guarded(readers.raw, sound)
+        guarded(readers.raw, audio)
     assert str(caught.value) == (
-        f"{sound} cannot be read near 2.5 s (OverflowError: Python int too large to convert): convert it to H.264 and "
+        f"{audio} cannot be read near 2.5 s (OverflowError: Python int too large to convert): convert it to H.264 and "
         "AAC in an MP4 file."
     )
     assert "in raw" in str(caught.value.__cause__), "--debug shows where it was raised"

@@ -1,4 +1,4 @@
-"""Combs of interlaced frames go, whether or not the file says that it is interlaced; progressive frames stay."""
+"""Combs of interlaced frames go, whether or not the file is flagged; progressive frames stay."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ TFF, BFF = {"x264-params": "tff=1", "crf": "10"}, {"x264-params": "bff=1", "crf"
 
 def bars(time: float) -> np.ndarray:
     """A patch that moves to the right before fine horizontal stripes, which are no combs."""
-    picture = np.full((128, 128, 3), 40, np.uint8)
-    picture[::2, :40] = 120
+    image = np.full((128, 128, 3), 40, np.uint8)
+    image[::2, :40] = 120
     left = 20 + round(6 * time) % 80
-    picture[30:100, left : left + 24] = 220
-    return picture
+    image[30:100, left : left + 24] = 220
+    return image
 
 
 def woven(index: int, first: str = "top", scene=bars) -> np.ndarray:
     """A frame whose later field is half a frame later."""
-    picture, later = scene(index), scene(index + 0.5)
+    image, later = scene(index), scene(index + 0.5)
     start = 1 if first == "top" else 0
-    picture[start::2] = later[start::2]
-    return picture
+    image[start::2] = later[start::2]
+    return image
 
 
-def combs(picture: np.ndarray) -> float:
-    rows = picture[40:90, 45:].astype(int)
+def combs(image: np.ndarray) -> float:
+    rows = image[40:90, 45:].astype(int)
     return float(np.abs(rows[2:] - 2 * rows[1:-1] + rows[:-2]).mean())
 
 
@@ -45,11 +45,11 @@ def measured(path: Path) -> PairMeter:
 
 
 @pytest.mark.parametrize("order", ["top", "bottom"])
-def test_combs_that_no_flag_tells_of_are_measured_and_go(tmp_path, clips, order):
+def test_combs_that_no_flag_reports_are_measured_and_go(tmp_path, clips, order):
     path = clips.make(tmp_path / "a.mp4", (woven(index, order) for index in range(60)))
     meter = measured(path)
     assert (meter.field_order, meter.unflagged) == (order, True)
-    read = [picture for _, picture in FrameReader(path, corrections=FrameCorrections(0, order, True))]
+    read = [image for _, image in FrameReader(path, corrections=FrameCorrections(0, order, True))]
     assert len(read) == 60
     assert combs(read[20]) < 0.1 * combs(woven(20, order))
     # The field that is kept was taken at the frame's own time.
@@ -64,17 +64,17 @@ def test_progressive_frames_before_interlaced_ones_stay_and_the_later_lose_their
     path = tmp_path / "pi.ts"
     path.write_bytes(first.read_bytes() + second.read_bytes())
     reader = FrameReader(path)
-    read = [picture for _, picture in reader]
+    read = [image for _, image in reader]
     assert abs(len(read) - 75) <= 2, "the join may cost the reordered ones"
     assert min(reader.interlaced_s) == pytest.approx(1.0, abs=0.05)
-    assert max(combs(picture) for picture in read[30:70]) < 0.15 * combs(woven(40))
+    assert max(combs(image) for image in read[30:70]) < 0.15 * combs(woven(40))
 
 
 def test_a_flag_with_the_wrong_field_order_is_overruled(tmp_path, clips):
     path = clips.make(tmp_path / "a.mp4", (woven(index, "top") for index in range(60)), options=BFF)
     meter = measured(path)
     assert (meter.field_order, meter.unflagged) == ("top", False)
-    read = [picture for _, picture in FrameReader(path, corrections=FrameCorrections(0, "top"))]
+    read = [image for _, image in FrameReader(path, corrections=FrameCorrections(0, "top"))]
     assert combs(read[20]) < 0.1 * combs(woven(20))
 
 
@@ -87,20 +87,20 @@ def test_progressive_clips_are_left_alone(tmp_path, clips, speaker):
     def falling(index: int) -> np.ndarray:  # fine stripes that move by their own width
         return np.roll(bars(0), index, axis=0)
 
-    for name, pictures in (
+    for name, images in (
         ("bars", map(bars, range(60))),
         ("noise", map(noisy, range(60))),
         ("falling", map(falling, range(60))),
         ("flicker", (np.clip(bars(index) * (0.6 + 0.4 * (index % 2)), 0, 255).astype(np.uint8) for index in range(60))),
         ("speaker", speaker),
     ):
-        meter = measured(clips.make(tmp_path / f"{name}.mp4", pictures))
+        meter = measured(clips.make(tmp_path / f"{name}.mp4", images))
         assert (meter.field_order, meter.unflagged, meter.doubted_s) == ("", False, []), name
 
 
 def test_a_clip_with_few_combs_is_only_doubted(tmp_path, clips):
-    pictures = [woven(index) if 50 <= index < 60 else bars(index) for index in range(100)]
-    meter = measured(clips.make(tmp_path / "a.mp4", pictures))
+    images = [woven(index) if 50 <= index < 60 else bars(index) for index in range(100)]
+    meter = measured(clips.make(tmp_path / "a.mp4", images))
     assert meter.field_order == ""
     assert 1.9 < min(meter.doubted_s) <= max(meter.doubted_s) < 2.5
 

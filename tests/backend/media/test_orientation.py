@@ -27,20 +27,20 @@ def process(root: Path, video: Path) -> tuple[Workspace, list[str]]:
     return Workspace.open(root), reporter.warnings
 
 
-def turned(picture: np.ndarray, degrees: int) -> np.ndarray:
+def turned(image: np.ndarray, degrees: int) -> np.ndarray:
     """Turned counterclockwise."""
-    return np.ascontiguousarray(np.rot90(picture, degrees // 90))
+    return np.ascontiguousarray(np.rot90(image, degrees // 90))
 
 
 @pytest.mark.parametrize("degrees", [0, 90, 180, 270])
 def test_the_face_tells_which_way_is_up(speaker, degrees):
-    pictures = [(index / 1.0, turned(picture, degrees)) for index, picture in enumerate(speaker[::10])]
-    assert find_rotation(pictures) == degrees
+    images = [(index / 1.0, turned(image, degrees)) for index, image in enumerate(speaker[::10])]
+    assert find_rotation(images) == degrees
 
 
 def test_a_head_that_leans_is_no_reason_to_turn(speaker):
     matrix = cv2.getRotationMatrix2D((128, 128), 30, 1.0)
-    leaning = [(index, cv2.warpAffine(picture, matrix, (256, 256))) for index, picture in enumerate(speaker[::10])]
+    leaning = [(index, cv2.warpAffine(image, matrix, (256, 256))) for index, image in enumerate(speaker[::10])]
     assert find_rotation(leaning) == 0
 
 
@@ -52,12 +52,12 @@ def test_without_a_face_nothing_is_turned():
 def test_no_more_is_read_of_an_upright_clip_than_needed(speaker):
     read = []
 
-    def pictures():
-        for index, picture in enumerate(speaker):
+    def images():
+        for index, image in enumerate(speaker):
             read.append(index)
-            yield float(index), picture
+            yield float(index), image
 
-    assert find_rotation(pictures()) == 0
+    assert find_rotation(images()) == 0
     assert len(read) == 3
 
 
@@ -76,13 +76,13 @@ def test_corrected_frames_are_upright_on_top_of_the_files_own_rotation(tmp_path,
     assert np.abs(shown.astype(int) - upright).mean() < 6
 
 
-def test_a_lying_person_is_turned_in_frames_and_footage_and_it_is_told(tmp_path, clips, speaker):
-    def placed(picture: np.ndarray) -> np.ndarray:
+def test_a_lying_person_is_turned_in_frames_and_footage_and_it_is_reported(tmp_path, clips, speaker):
+    def placed(image: np.ndarray) -> np.ndarray:
         canvas = np.full((320, 480, 3), (90, 110, 130), np.uint8)
-        canvas[40:296, 200:456] = picture
+        canvas[40:296, 200:456] = image
         return canvas
 
-    stored = [turned(placed(picture), 90) for picture in speaker[:80]]
+    stored = [turned(placed(image), 90) for image in speaker[:80]]
     path = clips.make(tmp_path / "a.mp4", stored, audio=(clips.speech_like(3.2), 16000))
     workspace, warnings = process(tmp_path / "ws", path)
     assert warnings == [

@@ -1,4 +1,4 @@
-"""The stage `media`: what it writes, that it goes on after a kill, and that other input begins it anew."""
+"""The stage `media`: what it writes, that it resumes after a kill, and that other input starts it again."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def digests(workspace: Workspace) -> list[str]:
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory, clips, speaker) -> Path:
-    """4 s, 256 x 256, 25 fps, a face and sound."""
+    """4 s, 256 x 256, 25 fps, a face and audio."""
     path = tmp_path_factory.mktemp("clip") / "clip.mp4"
     return clips.make(path, speaker, audio=(clips.speech_like(4.0), 16000))
 
@@ -60,15 +60,15 @@ def done(tmp_path_factory, clip) -> Workspace:
     return process(tmp_path_factory.mktemp("done") / "ws", clip)
 
 
-def test_frames_sound_and_subject_are_written(done, clip):
+def test_frames_audio_and_subject_are_written(done, clip):
     subject = done.subject
     assert (subject.frames, subject.size, subject.source_size) == (100, 256, (256, 256))
-    assert subject.crop == Crop(0, 0, 256), "a head that fills its picture keeps it, pixel by pixel"
+    assert subject.crop == Crop(0, 0, 256), "a head that fills its image keeps it, pixel by pixel"
     assert subject.source == str(clip)
     assert len(list((done.root / "frames").iterdir())) == 100
-    for index, (_, picture) in enumerate(frames(clip)):
+    for index, (_, image) in enumerate(frames(clip)):
         if index % 20 == 0:
-            assert np.abs(done.read_frame(index).astype(int) - picture).mean() < 2
+            assert np.abs(done.read_frame(index).astype(int) - image).mean() < 2
     samples, rate = soundfile.read(done.audio_path)
     assert (len(samples), rate) == (64000, 16000)
     assert Workspace.open(done.root).stage_state("media") == "done"
@@ -101,8 +101,8 @@ def test_a_killed_run_is_finished_by_the_next(tmp_path, clip, done, root, moment
     finished = process(tmp_path / "ws", clip)
     assert digests(finished) == digests(done)
     assert finished.subject == Workspace.open(finished.root).subject
-    whole = list(range(len(written)))
-    if [int(path.stem) for path in written] == whole:
+    full = list(range(len(written)))
+    if [int(path.stem) for path in written] == full:
         assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items()), (
             "what was done is not done again"
         )
@@ -139,7 +139,7 @@ def test_progress_rises_to_its_total(tmp_path, clip):
     assert counts[-1] == events[-1].total
 
 
-def test_another_size_begins_anew(tmp_path, clip):
+def test_another_size_begins_again(tmp_path, clip):
     assert process(tmp_path / "ws", clip).subject.size == 256
     workspace = process(tmp_path / "ws", clip, size=128)
     assert workspace.subject.size == 128
@@ -158,15 +158,15 @@ def test_a_clip_that_is_gone_after_its_frames_were_made_is_not_missed(tmp_path, 
     path = clips.make(tmp_path / "clip.mp4", speaker[:80], audio=(clips.speech_like(3.2), 16000))
     process(tmp_path / "ws", path)
     path.unlink()
-    told = []
-    process(tmp_path / "ws", path, Reporter(on_log=lambda level, text: told.append(text)))
-    assert "is no longer there" in told[0]
+    reported = []
+    process(tmp_path / "ws", path, Reporter(on_log=lambda level, text: reported.append(text)))
+    assert "is no longer there" in reported[0]
 
 
 def test_a_small_head_is_cropped_and_its_place_kept(tmp_path, clips, speaker):
-    def placed(picture: np.ndarray) -> np.ndarray:
+    def placed(image: np.ndarray) -> np.ndarray:
         canvas = np.full((480, 854, 3), (90, 110, 130), np.uint8)
-        canvas[180:436, 500:756] = picture
+        canvas[180:436, 500:756] = image
         return canvas
 
     path = clips.make(tmp_path / "wide.mp4", map(placed, speaker[:80]), audio=(clips.speech_like(3.2), 16000))
@@ -175,7 +175,7 @@ def test_a_small_head_is_cropped_and_its_place_kept(tmp_path, clips, speaker):
     assert workspace.subject.source_size == (854, 480)
     assert crop.size == size <= 400, "cut out pixel by pixel"
     assert size % 16 == 0
-    # The head of the pasted picture, hair to chin, lies inside.
+    # The head of the pasted image, hair to chin, lies inside.
     assert 500 - 80 <= crop.x <= 580
     assert crop.x + crop.size >= 700
     x, y = round(crop.x), round(crop.y)
@@ -184,8 +184,8 @@ def test_a_small_head_is_cropped_and_its_place_kept(tmp_path, clips, speaker):
     assert np.abs(shown - wanted).mean() < 4
 
 
-def test_beyond_the_pictures_edge_the_edge_is_repeated():
-    picture = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
-    shown = stage.working_frame(picture, Crop(-2, 1, 6), 6)
-    assert np.array_equal(shown[0, :3], np.repeat(picture[1, :1], 3, 0))
-    assert np.array_equal(shown[5, 2:], np.stack([picture[3, 0], picture[3, 1], picture[3, 2], picture[3, 3]]))
+def test_beyond_the_images_edge_the_edge_is_repeated():
+    image = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
+    shown = stage.working_frame(image, Crop(-2, 1, 6), 6)
+    assert np.array_equal(shown[0, :3], np.repeat(image[1, :1], 3, 0))
+    assert np.array_equal(shown[5, 2:], np.stack([image[3, 0], image[3, 1], image[3, 2], image[3, 3]]))

@@ -12,7 +12,7 @@ import pytest
 
 from backend.errors import MediaError
 from backend.media import checks, frame_checks
-from backend.media.audio import RATE, clip_sound
+from backend.media.audio import RATE, clip_audio
 from backend.media.decode import FrameReader, frames, probe
 from backend.media.encode import VideoWriter
 from backend.media.source import rate_of, same_rate
@@ -23,22 +23,22 @@ B_FRAMES = {"crf": "10", "bf": "3", "b_strategy": "0", "g": "20"}
 
 
 def numbers(path, clips, start_s: float = 0.0) -> list[int]:
-    return [clips.number_of(picture) for _, picture in frames(path, start_s)]
+    return [clips.number_of(image) for _, image in frames(path, start_s)]
 
 
 def heard_s(path, clips) -> list[float]:
     info = probe(path)
-    return clips.click_times(np.concatenate(list(clip_sound(Path(path), info.start_s, info.duration_s))))
+    return clips.click_times(np.concatenate(list(clip_audio(Path(path), info.start_s, info.duration_s))))
 
 
 def warned(path) -> list[str]:
-    """What the first look warns of the clip's time stamps, sizes and length, without the folder's name."""
+    """What the first pass warns of the clip's time stamps, sizes and length, without the folder's name."""
     reporter, reader = Reporter(), FrameReader(path)
-    look = checks.Look([time_s for time_s, _ in reader], end_s=reader.end_s)
-    look.held_s, look.sizes = reader.held_s, reader.sizes
-    checks.check_complete(reader.info, look, reporter)
-    frame_checks.report_times(reader.info, look, reporter)
-    frame_checks.report_sizes(reader.info, look, reporter)
+    survey = checks.Survey([time_s for time_s, _ in reader], end_s=reader.end_s)
+    survey.held_s, survey.sizes = reader.held_s, reader.sizes
+    checks.check_complete(reader.info, survey, reporter)
+    frame_checks.report_times(reader.info, survey, reporter)
+    frame_checks.report_sizes(reader.info, survey, reporter)
     return [text.replace(str(path), path.name) for text in reporter.warnings]
 
 
@@ -93,7 +93,7 @@ def test_frames_that_an_avi_dropped_keep_their_time(tmp_path, clips, codec, opti
     )
     found = numbers(path, clips)
     newest = [max(number for number in kept if number <= index) for index in range(kept[-1] + 1)]
-    # Codecs that reorder frames write a dropped one where the coder stood, up to two frames ahead of the display.
+    # Codecs that reorder frames write a dropped one at the place of the encoder, up to two frames ahead of the display.
     away = 2 if "bf" in options else 0
     assert len(found) == pytest.approx(len(newest), abs=away)
     assert max(abs(one - other) for one, other in zip(found, newest, strict=False)) <= away
@@ -129,19 +129,19 @@ def test_another_track_that_outlasts_the_video_is_no_cut(tmp_path, clips):
 @pytest.mark.parametrize(("suffix", "kept"), [(".mkv", 0.6), (".flv", 0.6), (".avi", 0.6), (".mkv", 0.8)])
 def test_a_file_that_is_cut_off_is_found_by_its_own_length(tmp_path, clips, suffix, kept):
     audio = clips.speech_like(5.0, 44100), 44100
-    pictures = (np.random.default_rng(index).integers(0, 255, (64, 64, 3), np.uint8) for index in range(100))
-    path = clips.make(tmp_path / f"clip{suffix}", pictures, audio=audio)
+    images = (np.random.default_rng(index).integers(0, 255, (64, 64, 3), np.uint8) for index in range(100))
+    path = clips.make(tmp_path / f"clip{suffix}", images, audio=audio)
     path.write_bytes(path.read_bytes()[: round(path.stat().st_size * kept)])
-    with pytest.raises(MediaError, match=r"is cut off: it should last [45]\.\d s but its picture ends at \d\.\d s, so"):
+    with pytest.raises(MediaError, match=r"is cut off: it should last [45]\.\d s but its video ends at \d\.\d s, so"):
         warned(path)
 
 
 def test_a_live_recording_states_no_length_and_is_no_cut(tmp_path, clips):
     # Much video and little audio of a stated bit rate: FFmpeg guesses a length of minutes.
-    pictures = (np.random.default_rng(index).integers(0, 255, (64, 64, 3), np.uint8) for index in range(100))
+    images = (np.random.default_rng(index).integers(0, 255, (64, 64, 3), np.uint8) for index in range(100))
     path = clips.make(
         tmp_path / "clip.mkv",
-        pictures,
+        images,
         codec="libvpx",
         options={"b": "3M", "cpu-used": "8"},
         audio=(clips.speech_like(4.0, 44100), 44100),
@@ -156,7 +156,7 @@ def test_the_end_of_a_damaged_track_is_reported(tmp_path, clips):
     path = clips.make(tmp_path / "clip.mp4", map(clips.numbered, range(100)))
     reader = FrameReader(path)
     reporter = Reporter()
-    checks.check_complete(reader.info, checks.Look(end_s=3.6), reporter)
+    checks.check_complete(reader.info, checks.Survey(end_s=3.6), reporter)
     (warning,) = reporter.warnings
     assert warning.startswith("The last 0.4 s of the video of ")
 
@@ -190,9 +190,9 @@ def test_joined_transport_streams_lose_nothing(tmp_path, clips, lengths, bframes
 
 def _with_gap(path: Path, clips, gap_s: float, audio_gap_s: float) -> Path:
     """50 frames, a gap, 50 frames; a click in each half of the audio, its gap after 2 s."""
-    pictures, pairs = clips.make(path.with_name("plain.mkv"), map(clips.numbered, range(100)),
+    images, pairs = clips.make(path.with_name("plain.mkv"), map(clips.numbered, range(100)),
         audio=(clips.clicks([1.0, 3.0], 4.0), RATE), options={"crf": "10", "bf": "0"}), []  # fmt: skip
-    with av.open(str(pictures)) as source, av.open(str(path), "w") as out:
+    with av.open(str(images)) as source, av.open(str(path), "w") as out:
         streams = {one.index: out.add_stream_from_template(one) for one in source.streams}
         for packet in source.demux():
             if packet.dts is None:
@@ -227,7 +227,7 @@ def test_a_jump_of_the_video_alone_that_nothing_fills_is_left_out(tmp_path, clip
     assert warned(path) == ["The time stamps of clip.mkv jump by 90000.0 s at 2.0 s (video): the gap was left out."]
 
 
-def test_an_image_that_stays_while_the_audio_goes_on_is_held_and_reported(tmp_path, clips):
+def test_an_image_that_stays_while_the_audio_resumes_is_held_and_reported(tmp_path, clips):
     times_s = [index / 25 + (2.0 if index >= 50 else 0.0) for index in range(100)]
     path = clips.make(
         tmp_path / "clip.mkv",
@@ -285,13 +285,13 @@ def test_frames_of_another_size_are_fitted_into_the_first(tmp_path, clips, side,
     first = clips.make(tmp_path / "a.ts", map(clips.numbered, range(50)))
     second = clips.make(tmp_path / "b.ts", map(resized, range(50, 100)))
     joined.write_bytes(first.read_bytes() + second.read_bytes())
-    found = [picture for _, picture in frames(joined)]
-    assert {picture.shape for picture in found} == {(64, 64, 3)}
-    assert [clips.number_of(picture) for picture in found[:50]] == list(range(50))
+    found = [image for _, image in frames(joined)]
+    assert {image.shape for image in found} == {(64, 64, 3)}
+    assert [clips.number_of(image) for image in found[:50]] == list(range(50))
     rows = np.arange(64) * (64 - 2 * border) // 64 + border
-    assert [clips.number_of(picture[rows]) for picture in found[50:]] == list(range(50, 100))
+    assert [clips.number_of(image[rows]) for image in found[50:]] == list(range(50, 100))
     if border:
-        assert max(picture[: border - 2].max() for picture in found[50:]) == 0, "no distortion: black borders"
+        assert max(image[: border - 2].max() for image in found[50:]) == 0, "no distortion: black borders"
     assert any(
         text.startswith(f"The images of clip.ts change their size at 2.0 s, from 64 x 64 to {width} x {height} pixels:")
         for text in warned(joined)
@@ -304,9 +304,9 @@ def test_frames_of_another_size_are_fitted_into_the_first(tmp_path, clips, side,
 )
 def test_names_are_never_taken_for_protocols_or_patterns(tmp_path, clips, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
-    with VideoWriter(name, 64, 64, audio=(clips.clicks([0.5], 2.0), RATE)) as film:
+    with VideoWriter(name, 64, 64, audio=(clips.clicks([0.5], 2.0), RATE)) as video:
         for number in range(50):
-            film.write(clips.numbered(number))
+            video.write(clips.numbered(number))
     assert (tmp_path / name).is_file()
     assert numbers(name, clips) == list(range(50))
     assert heard_s(name, clips) == pytest.approx([0.5], abs=0.07)

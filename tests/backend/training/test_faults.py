@@ -245,7 +245,7 @@ def test_a_clip_without_sound_is_refused_before_anything_is_learnt(root, short_c
         for _, picture in frames(short_clip):
             film.write(picture)
     sentence = refusal(run(root, "process", silent, "--workspace", workspace, "--consent", "nobody: synthetic"))
-    assert f"{silent} has no sound" in sentence and "give a clip with sound" in sentence
+    assert f"{silent} has no audio" in sentence and "give a clip with audio" in sentence
     sentence = refusal(run(root, "train", workspace, "--steps", 5))
     assert "run process on this workspace first" in sentence
     assert not list((workspace / "checkpoints").glob("*")) and not hidden(workspace)

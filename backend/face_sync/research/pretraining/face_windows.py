@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from ....errors import MediaError, SyncTalkError
 from ....head_sync.landmarks import LANDMARKS, FaceLandmarker, choose_face, open_landmarker
-from ....media.audio import check_speech, clip_sound
+from ....media.audio import check_speech, clip_audio
 from ....media.decode import FrameReader
 from ....progress import Reporter
 from ....workspace.arrays import filled
@@ -111,7 +111,7 @@ def read_clip(path: Path, landmarker: FaceLandmarker) -> tuple[Item, float]:
     steady = gaussian_filter1d(filled(anchors, valid), 1.5, axis=0)
     # Decoded once more: a long clip's pictures would not fit into memory.
     faces = np.stack([_window(picture, at) for (_, picture), at in zip(FrameReader(path), steady, strict=False)])
-    sound = np.concatenate(list(clip_sound(path, reader.info.start_s, len(faces) / FPS)))
+    sound = np.concatenate(list(clip_audio(path, reader.info.start_s, len(faces) / FPS)))
     check_speech(sound, name=path)
     # Lips learnt from shifted sound are wrong: mended where the clip tells its offset.
     opening = lip_opening(np.array(points))

@@ -169,7 +169,8 @@ def _total(frames: int) -> int:
 
 def _write_frames(workspace: Workspace, info: ClipInfo, reporter: Reporter) -> None:
     subject = workspace.subject
-    assert subject.crop is not None
+    crop = subject.crop
+    assert crop is not None
     first = _first_missing(workspace)
     surveyed = subject.frames // _SURVEY_SHARE
     reporter.progress(STAGE, surveyed + first, _total(subject.frames), "frames", "writing frames")
@@ -177,7 +178,7 @@ def _write_frames(workspace: Workspace, info: ClipInfo, reporter: Reporter) -> N
         return
 
     def write(index: int, image: np.ndarray) -> None:
-        frame = working_frame(image, subject.crop, subject.size)
+        frame = working_frame(image, crop, subject.size)
         if subject.alpha:  # First, for a frame that is there is done.
             alpha = frame[..., 3:] if frame.shape[2] == 4 else np.full((*frame.shape[:2], 1), 255, np.uint8)
             write_image(workspace.alpha_path(index), alpha)

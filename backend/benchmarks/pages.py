@@ -1,0 +1,201 @@
+"""The pages of docs/benchmarks: each from the JSON of its benchmark, targets first, then plots and tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..evaluation import charts
+from ..workspace.files import atomic_path, write_json
+
+Result = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured value beside its target.
+
+    Attributes:
+        target: None where none was set.
+        rises: whether more is better.
+        in_index: whether it is one of those that docs/benchmarks.md shows.
+        reference: name and value of what it is compared with, in the same run.
+    """
+
+    name: str
+    value: float
+    unit: str
+    target: float | None = None
+    rises: bool = False
+    in_index: bool = False
+    reference: tuple[str, float] | None = None
+
+    @property
+    def is_met(self) -> bool | None:
+        if self.target is None:
+            return None
+        return self.value >= self.target if self.rises else self.value <= self.target
+
+    def row(self) -> str:
+        wanted = "–" if self.target is None else f"{'≥' if self.rises else '≤'} {_number(self.target)} {self.unit}"
+        verdict = {True: "met", False: "**missed**", None: ""}[self.is_met]
+        return f"| {self.name} | {wanted} | **{_number(self.value)} {self.unit}** | {verdict} |"
+
+    def bars(self) -> list[tuple[str, float]]:
+        rows = [("measured", self.value)]
+        rows += [] if self.target is None else [("target", self.target)]
+        return rows + ([] if self.reference is None else [self.reference])
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _renderer(result: Result) -> Iterator[Figure]:
+    plain = result["kernels"]["plain PyTorch"]
+    for size, limit in ((256, 30.0), (512, 100.0), (1024, None)):
+        reference = ("plain PyTorch", plain[str(size)]["ms"])
+        yield Figure(f"a frame at {size}²", result[f"ms_{size}"], "ms", limit, in_index=size == 512, reference=reference)
+    yield Figure("times as fast as plain PyTorch, 512²", result["ratio_512"], "x", 20.0, rises=True, in_index=True)
+    if start := result.get("start"):
+        yield Figure("first image of a new process", start["cached_s"], "s", 3.0, in_index=True)
+        yield Figure("first image after reinstalling elsewhere", start["reinstalled_s"], "s", 3.0)
+        yield Figure("memory while rendering", start["memory_mb"], "MB", 600.0, in_index=True)
+
+
+def _training(result: Result) -> Iterator[Figure]:
+    wanted = {2.0: 29.0, 10.0: 31.5}
+    rows = [row for row in result["trainings"] if row["recipe"] == "gated"]
+    for row in rows:
+        minutes = row["minutes"]
+        name = f"held-out head after {minutes:g} min, PSNR"
+        yield Figure(name, row["psnr_head"], "dB", wanted.get(minutes), rises=True, in_index=minutes == 2)
+    if rows:
+        yield Figure("gap to frames trained on", rows[-1]["gap"], "dB", 1.5, in_index=True)
+        yield Figure("memory of a training", rows[-1]["memory_mb"], "MB", 1500.0)
+
+
+def _head_sync(result: Result) -> Iterator[Figure]:
+    tables = {name: table["rows"] for name, table in result.items() if isinstance(table, dict) and "rows" in table}
+    if "sample" in tables:
+        ours, mediapipe = tables["sample"][-1], tables["sample"][0]
+        for key, name, unit, limit in (
+            ("rotation_mean_deg", "rotation error on the sample, mean", "°", 0.3),
+            ("rotation_max_deg", "rotation error on the sample, largest", "°", 1.0),
+            ("translation_percent", "translation error on the sample", "%", 0.5),
+            ("focal_percent", "focal length error on the sample", "%", 10.0),
+        ):
+            reference = (mediapipe["method"], mediapipe[key]) if key in mediapipe else None
+            yield Figure(name, ours[key], unit, limit, in_index=key == "rotation_mean_deg", reference=reference)
+    ratios = {name: rows[-1]["jitter_deg"] / rows[0]["jitter_deg"] for name, rows in tables.items() if rows[0]["jitter_deg"]}
+    if ratios:
+        worst = max(ratios, key=lambda name: ratios[name])
+        yield Figure(f"jitter as a part of MediaPipe's, worst clip ({worst})", ratios[worst], "", 0.2, in_index=True)
+    for name, rows in tables.items():
+        yield Figure(f"reprojection error, {name}", rows[-1]["reprojection_px"], "px", 0.5)
+
+
+def _face_sync(result: Result) -> Iterator[Figure]:
+    if space := result.get("lip_space"):
+        encoder, mel = space["encoder"]["opening"], space["log-mel"]["opening"]
+        reference = ("log-mel", mel["across"]["correlation"])
+        yield Figure(
+            "lip opening across speakers, correlation", encoder["across"]["correlation"], "", 0.5, True, True, reference
+        )
+        adapted = space["adapted"]["opening"]["same"]["correlation"]
+        yield Figure("lip opening after adaptation, correlation", adapted, "", 0.68, rises=True)
+        yield Figure("time of an adaptation", space["adapted"]["seconds"], "s", 60.0)
+    if sync := result.get("sync"):
+        sure = [row for row in sync["clips"].values() if row["sure"] == len(sync["shifts_ms"])]
+        largest = max((abs(error) for row in sure for error in row["errors_ms"]), default=float("nan"))
+        yield Figure(f"error of a shifted audio, {len(sure)} clips that are sure", largest, "ms", in_index=True)
+    for row in result.get("cost", [])[-1:]:
+        yield Figure(f"features of {row['minutes']} min of audio", row["seconds"], "s", 90.0)
+
+
+def _readiness(result: Result) -> Iterator[Figure]:
+    for head in result["heads"]:
+        if head["readiness"] and head["speech_gain"] is not None:
+            difference = abs(head["readiness"]["mouth"]["gain"] - head["speech_gain"])
+            yield Figure(f"grade against new speech, {head['workspace']}, {head['step']:,} steps", difference, "of the gain", 0.1)
+
+
+FIGURES: dict[str, Callable[[Result], Iterator[Figure]]] = {
+    "renderer": _renderer,
+    "training": _training,
+    "head-sync": _head_sync,
+    "face-sync": _face_sync,
+    "readiness": _readiness,
+}
+
+
+def write(name: str, result: Result, text: str, command: str, docs: Path) -> Path:
+    """Keep a benchmark's result and write its page and the index.
+
+    Args:
+        result: what the benchmark's `run` returned.
+        text: its tables, as `in_words` has them.
+        command: that made it, as it was typed.
+        docs: the folder docs/ of the checkout.
+
+    Returns:
+        The page.
+    """
+    write_json(docs / "benchmarks" / "data" / f"{name}.json", {"command": command, "result": result, "text": text})
+    return _write_pages(docs)[name]
+
+
+def _write_pages(docs: Path) -> dict[str, Path]:
+    """Every page and the index, from what is kept in docs/benchmarks/data."""
+    folder, index, pages = docs / "benchmarks", [], {}
+    for name, figures_of in FIGURES.items():
+        data = folder / "data" / f"{name}.json"
+        if not data.exists():
+            continue
+        kept = json.loads(data.read_text(encoding="utf-8"))
+        figures = list(figures_of(kept["result"]))
+        pages[name] = folder / f"{name}.md"
+        plots = [(figure, _plot(folder / "plots", name, number, figure)) for number, figure in enumerate(figures)]
+        _write(pages[name], _page(name, kept, plots))
+        index += [(name, figure, plot) for figure, plot in plots if figure.in_index]
+    _write(docs / "benchmarks.md", _index(index, pages))
+    return pages
+
+
+def _plot(folder: Path, name: str, number: int, figure: Figure) -> str | None:
+    """The plot of a figure that the index shows or that has a reference; its file's name."""
+    if not (figure.in_index or figure.reference):
+        return None
+    path = folder / f"{name}-{number}.svg"
+    _write(path, charts.standalone(charts.bars(figure.bars(), unit=figure.unit)))
+    return path.name
+
+
+def _page(name: str, kept: dict[str, Any], plots: list[tuple[Figure, str | None]]) -> str:
+    machine = kept["result"].get("machine", "not recorded")
+    lines = [f"# bench {name}", "", f"`{kept['command']}`", "", f"Machine: {machine}.", ""]
+    lines += ["| figure | target | measured | |", "|---|---|---|---|", *(figure.row() for figure, _ in plots), ""]
+    lines += [f"{figure.name}:\n\n![{figure.name}](plots/{plot})\n" for figure, plot in plots if plot]
+    text = kept["text"] if kept["text"].lstrip().startswith("|") or "\n|" in kept["text"] else f"```\n{kept['text']}\n```"
+    return "\n".join([*lines, "## All figures", "", text, ""])
+
+
+def _index(figures: list[tuple[str, Figure, str | None]], pages: dict[str, Path]) -> str:
+    lines = [
+        "# Benchmarks", "", "The figures that matter. Each page has the command, the machine and all other figures; it is generated by",
+        "`python -m backend bench NAME --write` from the JSON in [benchmarks/data](benchmarks/data). Experiments behind the defaults are in",
+        "[benchmarks/experiments.md](benchmarks/experiments.md).", "",
+        "| figure | target | measured | |", "|---|---|---|---|",
+    ]  # fmt: skip
+    lines += [figure.row().replace(f"| {figure.name} |", f"| [{figure.name}](benchmarks/{name}.md) |", 1) for name, figure, _ in figures]
+    lines += ["", *(f"{figure.name}:\n\n![{figure.name}](benchmarks/plots/{plot})\n" for _, figure, plot in figures)]
+    lines += ["Pages: " + ", ".join(f"[{name}](benchmarks/{path.name})" for name, path in pages.items()) + ".", ""]
+    return "\n".join(lines)
+
+
+def _write(path: Path, text: str) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

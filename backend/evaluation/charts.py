@@ -173,6 +173,27 @@ def points_and_lines(
     return _svg(height, draw)
 
 
+def bars(rows: Sequence[tuple[str, float]], *, unit: str) -> str:
+    """Horizontal bars, one below the other, each with its value: the first in the accent colour.
+
+    Args:
+        rows: (name, value).
+        unit: of the values, written behind them.
+    """
+
+    def draw(axes) -> None:
+        colours = [_COLOURS["s1"], *[_COLOURS["muted"]] * (len(rows) - 1)]
+        places = np.arange(len(rows))[::-1]
+        drawn = axes.barh(places, [value for _, value in rows], 0.6, color=colours)
+        axes.bar_label(drawn, [f"{value:,.4g} {unit}".strip() for _, value in rows], padding=6, color=_COLOURS["ink"])
+        axes.set_yticks(places, [name for name, _ in rows])
+        axes.tick_params(axis="y", labelcolor=_COLOURS["ink"])
+        axes.grid(visible=False, axis="y")
+        axes.margins(x=0.15)
+
+    return _svg(46 + 26 * len(rows), draw, left=180)
+
+
 def waveform(
     samples: np.ndarray,
     rate: int,

@@ -8,10 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..commands.option import option, option_fields
+from ..errors import SyncTalkError
 from ..evaluation import charts
 from ..workspace.files import atomic_path, write_json
+from . import subject
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 Result = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class PageOptions:
+    """What every benchmark's options have in common."""
+
+    write: bool = option("keep the figures in docs/benchmarks/data and write the page", False)
 
 
 @dataclass(frozen=True)
@@ -138,23 +150,43 @@ FIGURES: dict[str, Callable[[Result], Iterator[Figure]]] = {
 }
 
 
-def write(name: str, result: Result, text: str, command: str, docs: Path) -> Path:
-    """Keep a benchmark's result and write its page and the index.
+def kept(name: str, options: PageOptions, result: Result, text: str) -> Result:
+    """The result; with `--write` its JSON and its page are written first.
 
     Args:
-        result: what the benchmark's `run` returned.
-        text: its tables, as `in_words` has them.
-        command: that made it, as it was typed.
-        docs: the folder docs/ of the checkout.
+        text: the benchmark's tables, as a terminal shows them.
 
-    Returns:
-        The page.
+    Raises:
+        SyncTalkError: this is no checkout: there is no folder docs/.
     """
-    write_json(docs / "benchmarks" / "data" / f"{name}.json", {"command": command, "result": result, "text": text})
-    return _write_pages(docs)[name]
+    if options.write:
+        if not DOCS.is_dir():
+            raise SyncTalkError(f"There is no folder {DOCS}: --write works in a checkout.")
+        write(name, result, text, command(name, options), DOCS)
+    return result
 
 
-def _write_pages(docs: Path) -> dict[str, Path]:
+def command(name: str, options: PageOptions) -> str:
+    """The command as one may type it; of paths their last part."""
+    words = ["python -m backend bench", name]
+    for item in option_fields(type(options)):
+        value = getattr(options, item.name)
+        if value == item.default or item.name == "write":
+            continue
+        values = value if isinstance(value, tuple) else () if value is True else (value,)
+        shown = [part.name if isinstance(part, Path) else Path(str(part)).name for part in values]
+        words += [item.flag or f"--{item.name.replace('_', '-')}", *shown]
+    return " ".join(words)
+
+
+def write(name: str, result: Result, text: str, command: str, docs: Path) -> Path:
+    """Keep a benchmark's result and write its page and the index; the page."""
+    data = {"command": command, "machine": subject.machine(), "result": result, "text": text}
+    write_json(docs / "benchmarks" / "data" / f"{name}.json", data)
+    return write_pages(docs)[name]
+
+
+def write_pages(docs: Path) -> dict[str, Path]:
     """Every page and the index, from what is kept in docs/benchmarks/data."""
     folder, index, pages = docs / "benchmarks", [], {}
     for name, figures_of in FIGURES.items():
@@ -181,8 +213,7 @@ def _plot(folder: Path, name: str, number: int, figure: Figure) -> str | None:
 
 
 def _page(name: str, kept: dict[str, Any], plots: list[tuple[Figure, str | None]]) -> str:
-    machine = kept["result"].get("machine", "not recorded")
-    lines = [f"# bench {name}", "", f"`{kept['command']}`", "", f"Machine: {machine}.", ""]
+    lines = [f"# bench {name}", "", f"`{kept['command']}`", "", f"Machine: {kept['machine']}.", ""]
     lines += ["| figure | target | measured | |", "|---|---|---|---|", *(figure.row() for figure, _ in plots), ""]
     lines += [f"{figure.name}:\n\n![{figure.name}](plots/{plot})\n" for figure, plot in plots if plot]
     text = (
@@ -210,3 +241,7 @@ def _index(figures: list[tuple[str, Figure, str | None]], pages: dict[str, Path]
 def _write(path: Path, text: str) -> None:
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_pages(DOCS)

@@ -25,6 +25,7 @@ from ..training.dataset import Tracking
 from ..workspace.arrays import correlation, ridge
 from ..workspace.landmarks import eye_opening, lip_opening
 from ..workspace.store import Workspace
+from . import pages
 
 SIZE, EVERY, POSES = 256, 5, 6
 """Side of the frames in pixels; every fifth frame of the speech; poses in which the sliders are moved."""
@@ -33,14 +34,15 @@ _BLINK = [BLENDSHAPE_NAMES.index(name) for name in ("eyeBlinkLeft", "eyeBlinkRig
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(pages.PageOptions):
     workspace: tuple[Path, ...] = option("trained heads; each is measured again", nargs="+")
     audio: Path = option("new speech")
 
 
 def run(options: Options, reporter: Reporter) -> dict[str, Any]:
     """The figures of docs/benchmarks.md."""
-    return {"heads": [_head(Workspace.open(root), options.audio, reporter) for root in options.workspace]}
+    result = {"heads": [_head(Workspace.open(root), options.audio, reporter) for root in options.workspace]}
+    return pages.kept("readiness", options, result, in_words(result))
 
 
 def _head(workspace: Workspace, audio: Path, reporter: Reporter) -> dict[str, Any]:

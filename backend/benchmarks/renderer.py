@@ -30,7 +30,7 @@ from ..training import checkpoints
 from ..training.dataset import Tracking
 from ..workspace.camera import Camera
 from ..workspace.store import Workspace
-from . import subject
+from . import pages, subject
 from .cold_start import cold_starts
 from .frame_parts import median_ms, parts_of_a_frame
 
@@ -40,7 +40,7 @@ FRAMES = 6
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(pages.PageOptions):
     workspace: Path | None = option("a workspace with a trained head", None)
     clip: str = option("without one: a video, or sample, to train on", "sample")
     steps: int = option("of that training", 1500)
@@ -60,7 +60,7 @@ def run(options: Options, reporter: Reporter) -> dict[str, Any]:
         result = _measure(workspace, reporter)
         if not options.no_start:
             result["start"] = cold_starts(workspace)
-    return result
+    return pages.kept("renderer", options, result, in_words(result))
 
 
 def _trained(clip: str, work: Path, steps: int, reporter: Reporter) -> Workspace:

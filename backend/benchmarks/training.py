@@ -22,7 +22,7 @@ from ..evaluation import reenactment
 from ..evaluation.evaluate import evaluate
 from ..progress import Reporter
 from ..workspace.store import Workspace
-from . import subject
+from . import pages, subject
 
 COST_STEPS = 1200
 TRAIN_FRAMES = 60
@@ -31,7 +31,7 @@ WITHOUT_GATES = ("gated=false", "blendshape_noise=0")
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(pages.PageOptions):
     clip: str = option("a video, or sample", "sample")
     workspace: Path | None = option("its processed workspace, instead; it is not changed", None)
     preset: str = option("of the trainings", "preview")
@@ -57,10 +57,9 @@ def run(options: Options, reporter: Reporter) -> dict[str, Any]:
             for name, changes in recipes.items()
         ]
         costs = [_cost(source, work / "run", options.preset, seconds) for seconds in options.seconds]
-    return {"machine": subject.machine(), "clip": source.root.name, "preset": options.preset} | {
-        "trainings": trainings,
-        "costs": costs,
-    }
+    made = {"machine": subject.machine(), "clip": source.root.name, "preset": options.preset}
+    result = {**made, "trainings": trainings, "costs": costs}
+    return pages.kept("training", options, result, in_words(result))
 
 
 def _training(

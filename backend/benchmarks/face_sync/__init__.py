@@ -12,14 +12,14 @@ from ...commands.option import option
 from ...errors import SyncTalkError
 from ...progress import Reporter
 from ...workspace.store import Workspace
-from .. import subject
+from .. import pages, subject
 from . import capture, cost, driving, lip_space, tables
 
 PARTS = ("lip-space", "sync", "capture", "driving", "cost")
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(pages.PageOptions):
     clip: tuple[str, ...] = option("videos, or sample", ("sample",), nargs="+")
     workspace: Path | None = option("a workspace with a trained head, for the part driving", None)
     sound_workspace: Path | None = option("the same clip with a head trained with lips=adapted, to compare with", None)
@@ -61,7 +61,7 @@ def run(options: Options, reporter: Reporter) -> dict[str, Any]:
                 result["driving"] = driving.measure(head, of_sound, options.size, options.out, options.speech, reporter)
         if "cost" in options.part:
             result["cost"] = cost.measure(clips[0], work, reporter)
-    return result
+    return pages.kept("face-sync", options, result, in_words(result))
 
 
 def in_words(result: dict[str, Any]) -> str:

@@ -52,6 +52,7 @@ from ...workspace.camera import PIXEL_CENTRE
 from ...workspace.files import read_arrays
 from ...workspace.poses import make_poses, to_camera
 from ...workspace.store import Workspace
+from .. import pages
 from .plots import write_cost, write_turns
 
 LOOKED_AT = 200
@@ -106,7 +107,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(pages.PageOptions):
     clip: tuple[str, ...] = option("videos, or sample", ("sample",), nargs="+", metavar="V")
     landmarks: str = option("which landmark model", "auto", choices=LANDMARKERS)
     keypoints: str = option("head points", "corners", choices=KEYPOINTS)
@@ -139,7 +140,7 @@ def run(options: Options, reporter: Reporter) -> dict[str, Any]:
             if options.plots and clip.truth is not None:
                 poses = {"ours": rows[-1].poses, rows[0].method.split("'")[0]: rows[0].poses}
                 write_turns(options.plots / "head-sync-turns.svg", poses, clip.truth[0], clip.workspace.subject.fps)
-    return result
+    return pages.kept("head-sync", options, result, in_words(result))
 
 
 def open_clip(name: str, work: Path, landmarks: str, reporter: Reporter) -> Clip:

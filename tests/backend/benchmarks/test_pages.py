@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from backend.benchmarks import pages
+from backend.benchmarks import pages, subject
 
 
 def rendered(ms: float, first_image_s: float = 2.0) -> dict:
@@ -28,7 +28,7 @@ def test_a_page_names_command_machine_targets_and_what_was_measured(tmp_path):
     )
     text = page.read_text(encoding="utf-8")
     assert page == tmp_path / "benchmarks" / "renderer.md"
-    assert "`bench renderer --workspace WS`" in text and "2 cores, no GPU" in text
+    assert "`bench renderer --workspace WS`" in text and subject.machine() in text
     assert "| a frame at 512² | ≤ 100 ms | **64 ms** | met |" in text
     assert "| a | table |" in text
     assert json.loads((tmp_path / "benchmarks" / "data" / "renderer.json").read_text(encoding="utf-8"))[
@@ -61,3 +61,17 @@ def test_the_index_keeps_what_other_benchmarks_measured(tmp_path):
 @pytest.mark.parametrize(("value", "rises", "met"), [(29.0, True, True), (28.9, True, False), (28.9, False, True)])
 def test_a_figure_knows_which_side_of_its_target_is_good(value, rises, met):
     assert pages.Figure("", value, "dB", 29.0, rises).is_met is met
+
+
+def test_a_page_shows_no_path_of_the_machine():
+    from pathlib import Path
+
+    from backend.benchmarks.training import Options
+
+    options = Options(
+        clip="/home/someone/clips/anchor.mp4", work=Path("/home/someone/work"), minutes=(1.0, 2.0), write=True
+    )
+    assert (
+        pages.command("training", options)
+        == "python -m backend bench training --clip anchor.mp4 --minutes 1.0 2.0 --work work"
+    )

@@ -14,6 +14,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from functools import partial
 from typing import Any, BinaryIO
 
 from . import __version__, protocol
@@ -151,11 +152,11 @@ class Server:
             while not self._preparation.imported.wait(0.1):
                 if self._closing:
                     return
-            reporter = self._reporter(job)
-            self._answer(job, lambda job=job, reporter=reporter: self._run(job, reporter))
+            self._answer(job, partial(self._run, job))
             self._jobs.pop(job.id, None)
 
-    def _run(self, job: _Job, reporter: Reporter) -> Any:
+    def _run(self, job: _Job) -> Any:
+        reporter = self._reporter(job)
         reporter.check_cancelled(job.method)  # it may have been cancelled while it waited
         return job.work(reporter)
 
@@ -178,7 +179,7 @@ class Server:
 
                 head = live.LiveHead()
                 reporter.progress(protocol.Stage.RENDERER, 1, 1, "kernels")
-            self._answer(job, lambda head=head, job=job, reporter=reporter: _frame(head, job, reporter))
+            self._answer(job, partial(_frame, head, job, reporter))
 
     def _reporter(self, job: _Job) -> Reporter:
         def progress(event: Progress) -> None:

@@ -95,7 +95,8 @@ def _of_workspace(options: Options, reporter: Reporter) -> dict[str, Any]:
     figures, by_sound = evaluation.figures, None
     figures["readiness"] = None if ready is None else ready.to_json()
     if checkpoints.load_for_rendering(workspace, reporter).lips.name == SHAPE:
-        kinds, kept = strip.moments(evaluation), {}
+        kinds = strip.moments(evaluation)
+        kept: dict[int, Any] = {}
         pairs = strip.keeping(audio_driven_test_frames(workspace, size, reporter), kinds, kept)
         spoken = evaluate(pairs, options.landmarks)
         figures["by_sound"] = spoken.figures

@@ -26,7 +26,7 @@ class Footage:
         """(height, width, 3) uint8."""
         plate = self._workspace.read_plate(index)
         if self._pattern is not None:
-            plate = place(plate, self._workspace.subject.crop, read_image(Path(str(self._pattern) % index)))
+            plate = place(plate, self._workspace.subject.place, read_image(Path(str(self._pattern) % index)))
         return resized(plate, self._size)
 
 

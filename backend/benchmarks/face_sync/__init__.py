@@ -45,7 +45,7 @@ def run(options: Options, reporter: Reporter) -> dict[str, Any]:
         if {"lip-space", "sync", "capture", "cost"} & set(options.part):
             clips = [subject.tracked(clip, work, reporter) for clip in options.clip]
         if "lip-space" in options.part:
-            result["lip_space"] = lip_space.measure(clips, options.encoder or None, reporter)
+            result["lip_space"] = lip_space.measure(clips, list(options.encoder) or None, reporter)
         if "sync" in options.part:
             result["sync"] = lip_space.shifts(clips, reporter)
         if "capture" in options.part:
@@ -58,7 +58,9 @@ def run(options: Options, reporter: Reporter) -> dict[str, Any]:
             else:
                 head = Workspace.open(options.workspace)
                 of_sound = Workspace.open(options.sound_workspace) if options.sound_workspace else None
-                result["driving"] = driving.measure(head, of_sound, options.size, options.out, options.speech, reporter)
+                result["driving"] = driving.measure(
+                    head, of_sound, options.size, options.out, list(options.speech), reporter
+                )
         if "cost" in options.part:
             result["cost"] = cost.measure(clips[0], work, reporter)
     return pages.kept("face-sync", options, result, in_words(result))

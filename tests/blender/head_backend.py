@@ -1,9 +1,9 @@
 """A child process that answers `frame` (docs/protocol.md) with a ball for a head: `python head_backend.py [FAULT]`.
 
-The ball lies where the face is in the head frame; its colour tells the point of the head that a ray meets, and `jawOpen`
-makes it grow, so that a test can tell pose, expression and camera from the picture. `speak` is answered with the
+The ball lies where the face is in the head frame; its colour gives the point of the head that a ray meets, and `jawOpen`
+makes it grow, so that a test can check pose, expression and camera from the image. `speak` is answered with the
 animation that the workspace holds, and its params are written beside that; `train` refines the track. Needs NumPy alone.
-FAULT: `dies` at the first frame, `slow` takes 3 s for one, `prepares` tells what it does before, `untrained` answers
+FAULT: `dies` at the first frame, `slow` takes 3 s for one, `prepares` reports a stage before, `untrained` answers
 with an error, `huge` answers with a wrong size.
 """
 
@@ -41,10 +41,10 @@ def draw(params: dict) -> np.ndarray:
     root = half**2 - origin @ origin + radius**2
     hit = root > 0
     point = origin + rays * (-half - np.sqrt(np.where(hit, root, 0)))[..., None]
-    picture = np.zeros((height, width, 4), np.float32)
-    picture[..., :3] = np.clip(0.5 + 0.5 * point / radius, 0, 1) * hit[..., None]
-    picture[..., 3] = hit
-    return picture
+    image = np.zeros((height, width, 4), np.float32)
+    image[..., :3] = np.clip(0.5 + 0.5 * point / radius, 0, 1) * hit[..., None]
+    image[..., 3] = hit
+    return image
 
 
 def refine(path: Path) -> None:
@@ -86,9 +86,9 @@ def main(fault: str) -> None:
                 send({"id": request_id, "error": {"code": -32000, "message": text, "data": {"kind": "workspace"}}})
                 continue
             begun = time.perf_counter()
-            picture = draw(params)[::-1]
+            image = draw(params)[::-1]
             with open(params["memory"], "r+b") as file:
-                file.write(np.ascontiguousarray(picture).tobytes())
+                file.write(np.ascontiguousarray(image).tobytes())
             width = params["width"] * (2 if fault == "huge" else 1)
             send(
                 {

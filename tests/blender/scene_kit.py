@@ -77,7 +77,7 @@ class Kit:
         return bpy.context.scene
 
     def read(self, found: Any, frame: int) -> Any:
-        """What the evaluated rig says at `frame`."""
+        """The pose and shapes of the evaluated rig at `frame`."""
         import bpy
 
         self.scene.frame_set(frame)
@@ -92,7 +92,7 @@ class Kit:
         self.scene.render.filepath = str(path)
         self.scene.frame_set(frame)
         bpy.ops.render.render(write_still=True)
-        return synthetic_workspace.read_picture(path)
+        return synthetic_workspace.read_image(path)
 
     def use_backend(self, monkeypatch: Any, command: Callable[[], tuple] | str = "") -> ModuleType:
         """Have the shared backend be `head_backend.py` with that fault; returns the client's module."""
@@ -104,13 +104,13 @@ class Kit:
         return client
 
 
-def premultiplied(picture: np.ndarray) -> np.ndarray:
+def premultiplied(image: np.ndarray) -> np.ndarray:
     """(H, W, 4) straight values times their alpha."""
-    return np.concatenate([picture[..., :3] * picture[..., 3:], picture[..., 3:]], -1)
+    return np.concatenate([image[..., :3] * image[..., 3:], image[..., 3:]], -1)
 
 
 def as_png(linear: np.ndarray) -> np.ndarray:
-    """(H, W, 4) premultiplied linear values as an 8-bit sRGB picture shows them, premultiplied."""
+    """(H, W, 4) premultiplied linear values as an 8-bit sRGB image shows them, premultiplied."""
     alpha = linear[..., 3:]
     straight = linear[..., :3] / np.maximum(alpha, 1e-9)
     encoded = np.where(straight <= 0.0031308, straight * 12.92, 1.055 * np.maximum(straight, 0) ** (1 / 2.4) - 0.055)

@@ -1,6 +1,6 @@
-"""A small workspace after docs/workspace.md, made of numbers alone: what Blender reads, with contents that tests can tell apart.
+"""A small workspace after docs/workspace.md, made of numbers alone: what Blender reads, with contents that tests can distinguish.
 
-Footage and plate of frame k are flat: `level(k)` in red, blue tells footage from plate. The face is half an ellipsoid.
+Footage and plate of frame k are flat: `level(k)` in red, blue distinguishes footage from plate. The face is half an ellipsoid.
 """
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ def make_workspace(
 
     Args:
         names: `protocol.BLENDSHAPE_NAMES`.
-        source_size: of the source picture; the working frame's when absent.
-        crop: x, y and side of the working frame in the source; the whole of it when absent.
+        source_size: of the source frame; the working frame's when absent.
+        crop: x, y and side of the working frame in the source; all of it when absent.
         subject_id: its lasting id; absent as in workspaces of earlier versions.
     """
     source_size = source_size or (size, size)
@@ -98,11 +98,11 @@ def make_workspace(
         subject["id"] = subject_id
     (root / "subject.json").write_text(json.dumps(subject), encoding="utf-8")
     for frame in range(frames):
-        write_picture(root / "frames" / f"{frame:06d}.jpg", flat(size, size, (level(frame), 0.0, FOOTAGE_BLUE)))
-        write_picture(root / "plate" / f"{frame:06d}.jpg", flat(size, size, (level(frame), 0.0, PLATE_BLUE)))
-        write_picture(root / "mattes" / f"{frame:06d}.png", disc(size))
+        write_image(root / "frames" / f"{frame:06d}.jpg", flat(size, size, (level(frame), 0.0, FOOTAGE_BLUE)))
+        write_image(root / "plate" / f"{frame:06d}.jpg", flat(size, size, (level(frame), 0.0, PLATE_BLUE)))
+        write_image(root / "mattes" / f"{frame:06d}.png", disc(size))
         if crop or source_size != (size, size):
-            write_picture(root / "footage" / f"{frame:06d}.jpg", flat(*source_size, (level(frame), 0.0, FOOTAGE_BLUE)))
+            write_image(root / "footage" / f"{frame:06d}.jpg", flat(*source_size, (level(frame), 0.0, FOOTAGE_BLUE)))
     camera = {"focal_px": 2.0 * size, "principal_px": (size * 0.52, size * 0.49)}
     poses = np.stack([pose(frame) for frame in range(frames)])
     np.savez(
@@ -169,9 +169,9 @@ def write_tone(path: Path, duration_s: float, rate: int = 16000) -> None:
 
 def flat(width: int, height: int, colour: tuple[float, float, float]) -> np.ndarray:
     """(height, width, 4) of one sRGB colour."""
-    picture = np.ones((height, width, 4), np.float32)
-    picture[..., :3] = colour
-    return picture
+    pixels = np.ones((height, width, 4), np.float32)
+    pixels[..., :3] = colour
+    return pixels
 
 
 def disc(size: int) -> np.ndarray:
@@ -181,24 +181,24 @@ def disc(size: int) -> np.ndarray:
     return np.repeat(inside[..., None], 4, -1).astype(np.float32)
 
 
-def write_picture(path: Path, picture: np.ndarray) -> None:
+def write_image(path: Path, pixels: np.ndarray) -> None:
     """Write (H, W, 4) sRGB values, top row first, by Blender itself."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    height, width = picture.shape[:2]
-    image = bpy.data.images.new("picture", width, height, alpha=True)
-    image.pixels.foreach_set(np.ascontiguousarray(picture[::-1], np.float32).ravel())
+    height, width = pixels.shape[:2]
+    image = bpy.data.images.new("image", width, height, alpha=True)
+    image.pixels.foreach_set(np.ascontiguousarray(pixels[::-1], np.float32).ravel())
     image.file_format = "PNG" if path.suffix == ".png" else "JPEG"
     image.save(filepath=str(path), quality=95)
     bpy.data.images.remove(image)
 
 
-def read_picture(path: Path) -> np.ndarray:
+def read_image(path: Path) -> np.ndarray:
     """(H, W, 4) of the file's values, 0 to 1, top row first, without any colour management; alpha as stored."""
     image = bpy.data.images.load(str(path), check_existing=False)
     image.alpha_mode = "CHANNEL_PACKED"
     image.colorspace_settings.name = "Non-Color"
     width, height = image.size
-    picture = np.empty(width * height * 4, np.float32)
-    image.pixels.foreach_get(picture)
+    pixels = np.empty(width * height * 4, np.float32)
+    image.pixels.foreach_get(pixels)
     bpy.data.images.remove(image)
-    return picture.reshape(height, width, 4)[::-1]
+    return pixels.reshape(height, width, 4)[::-1]

@@ -1,4 +1,4 @@
-"""Whatever the backend does, Blender gets a sentence and goes on. These run in any Python: nothing here needs bpy."""
+"""Whatever the backend does, Blender gets a sentence and keeps running. These run in any Python: nothing here needs bpy."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_a_faulty_backend_costs_a_sentence(start, fault, kind):
     assert error_of(lambda: backend.submit("ping", {})).kind == kind
 
 
-def test_the_last_words_of_a_dead_backend_are_told(start):
+def test_the_last_words_of_a_dead_backend_are_reported(start):
     backend = start()
     error = error_of(lambda: backend.request("train", {"fault": "exit"}))
     assert "exit status 7" in str(error)
@@ -157,7 +157,7 @@ def test_a_full_pipe_does_not_block_the_caller(start):
     assert error_of(lambda: jobs[-1].result(10)).kind == "hangs"
 
 
-def test_a_backend_that_cannot_be_run_is_told_by_name(client):
+def test_a_backend_that_cannot_be_run_is_named_in_the_message(client):
     error = error_of(lambda: client.BackendProcess(["/no/such/python"]))
     assert error.kind == "start"
     assert "/no/such/python" in str(error)
@@ -188,7 +188,7 @@ def test_a_late_answer_is_not_taken_for_nonsense(start):
     assert backend.request("ping", {}) == {}
 
 
-def test_a_defect_of_the_backend_is_told_and_its_traceback_logged(start, caplog):
+def test_a_defect_of_the_backend_is_reported_and_its_traceback_logged(start, caplog):
     error = error_of(lambda: start().request("train", {"fault": "defect"}))
     assert error.kind == "defect"
     assert "Traceback" in caplog.text

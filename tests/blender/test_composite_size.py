@@ -15,14 +15,14 @@ pytestmark = pytest.mark.usefixtures("client")
 SOURCE = {"source_size": (320, 180), "crop": (100.0, 20.0, 144.0)}
 
 
-def scaled(whole: np.ndarray, width: int, height: int) -> np.ndarray:
-    """`whole` at that size, each pixel the mean of what falls into it."""
+def scaled(full: np.ndarray, width: int, height: int) -> np.ndarray:
+    """`full` at that size, each pixel the mean of what falls into it."""
     for axis, wanted in ((0, height), (1, width)):
-        count = whole.shape[axis]
-        fine = np.repeat(whole, wanted, axis)
+        count = full.shape[axis]
+        fine = np.repeat(full, wanted, axis)
         shape = (*fine.shape[:axis], wanted, count, *fine.shape[axis + 1 :])
-        whole = fine.reshape(shape).mean(axis + 1)
-    return whole
+        full = fine.reshape(shape).mean(axis + 1)
+    return full
 
 
 def off(a: np.ndarray, b: np.ndarray) -> float:
@@ -43,10 +43,10 @@ def test_the_percentage(kit, percent):
 @pytest.mark.parametrize("size", [(640, 360), (320, 320), (320, 100), (200, 60)])
 def test_the_resolution(kit, size):
     rig = composed(kit, **SOURCE)
-    whole = expected(kit, rig, 2)
+    full = expected(kit, rig, 2)
     kit.scene.render.resolution_x, kit.scene.render.resolution_y = size
     image = kit.render(2)
-    wanted = scaled(whole, size[0], round(180 * size[0] / 320))
+    wanted = scaled(full, size[0], round(180 * size[0] / 320))
     rows = min(wanted.shape[0], size[1])
     a, b = (wanted.shape[0] - rows) // 2, (size[1] - rows) // 2
     assert off(image[b : b + rows], wanted[a : a + rows]) < 0.05
@@ -58,7 +58,7 @@ def test_a_render_region(kit, crop, percent):
     composed(kit, **SOURCE)
     render = kit.scene.render
     render.resolution_percentage = percent
-    whole = kit.render(2)
+    full = kit.render(2)
     render.use_border, render.use_crop_to_border = True, crop
     render.border_min_x, render.border_max_x, render.border_min_y, render.border_max_y = 0.25, 0.9, 0.1, 0.8
     x, y, width, height = kit.part("scene.camera").render_border(kit.scene)
@@ -66,7 +66,7 @@ def test_a_render_region(kit, crop, percent):
     if not crop:
         image = image[y : y + height, x : x + width]
     assert image.shape == (height, width, 4)
-    assert off(image, whole[y : y + height, x : x + width]) < 0.05
+    assert off(image, full[y : y + height, x : x + width]) < 0.05
 
 
 def test_pixels_that_are_not_square(kit):
@@ -83,19 +83,19 @@ def test_baked_frames_follow_as_well(kit):
     pinhole = subject.pinhole(animation.focal_px, animation.principal_px)
     frames = kit.tmp_path / "baked"
     for frame in range(20):
-        said = kit.read(rig, frame + 1)
+        posed = kit.read(rig, frame + 1)
         params = {
             "width": pinhole.width,
             "height": pinhole.height,
             "focal_px": pinhole.focal_px,
             "principal_px": pinhole.principal_px,
-            "head_to_camera": said.head_to_camera.ravel(),
-            "blendshapes": said.blendshapes,
+            "head_to_camera": posed.head_to_camera.ravel(),
+            "blendshapes": posed.blendshapes,
         }
         if frame in (0, 12):  # the first names the sequence, the other is rendered
             head = as_png(head_backend.draw(params))
             colour = head[..., :3] / np.maximum(head[..., 3:], 1e-9)
-            synthetic.write_picture(frames / f"{frame:06d}.png", np.concatenate([colour, head[..., 3:]], -1))
+            synthetic.write_image(frames / f"{frame:06d}.png", np.concatenate([colour, head[..., 3:]], -1))
     kit.scene.render.resolution_percentage = 50
     kit.scene.render.resolution_y = 320
     live = kit.render(13)

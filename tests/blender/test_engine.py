@@ -23,7 +23,7 @@ def rig(kit, client):
 
 
 def expected(kit, frame: int, width: int = 96, height: int = 96, **changes) -> np.ndarray:
-    """The test backend's own picture of the tracked frame, as a PNG shows it, premultiplied."""
+    """The test backend's own image of the tracked frame, as a PNG shows it, premultiplied."""
     scale = width / 96
     params = {
         "width": width,
@@ -43,16 +43,16 @@ def differing(a: np.ndarray, b: np.ndarray) -> int:
 
 def test_untouched_keyframes_give_the_backend_s_own_pixels(kit, rig):
     for frame in (1, 5, 12):
-        picture = premultiplied(kit.render(frame))
-        assert differing(picture, expected(kit, frame)) == 0
+        image = premultiplied(kit.render(frame))
+        assert differing(image, expected(kit, frame)) == 0
 
 
 def test_a_turned_control_turns_the_picture(kit, rig):
     rig.control.rotation_euler = 0, 0, np.radians(5)
-    said = kit.read(rig, 5)
-    picture = premultiplied(kit.render(5))
-    assert differing(picture, expected(kit, 5, head_to_camera=said.head_to_camera.ravel())) == 0
-    assert differing(picture, expected(kit, 5)) > 100
+    posed = kit.read(rig, 5)
+    image = premultiplied(kit.render(5))
+    assert differing(image, expected(kit, 5, head_to_camera=posed.head_to_camera.ravel())) == 0
+    assert differing(image, expected(kit, 5)) > 100
 
 
 def test_shape_keys_of_the_evaluated_rig_are_what_is_drawn(kit, rig):
@@ -60,9 +60,9 @@ def test_shape_keys_of_the_evaluated_rig_are_what_is_drawn(kit, rig):
     driver.expression = "1.0"
     shapes = synthetic.blendshapes(4)
     shapes[head_backend.JAW_OPEN] = 1.0
-    picture = premultiplied(kit.render(5))
-    assert differing(picture, expected(kit, 5, blendshapes=shapes)) == 0
-    assert differing(picture, expected(kit, 5)) > 10
+    image = premultiplied(kit.render(5))
+    assert differing(image, expected(kit, 5, blendshapes=shapes)) == 0
+    assert differing(image, expected(kit, 5)) > 10
 
 
 def test_percentage_and_aspect_are_honoured(kit, rig):
@@ -76,11 +76,11 @@ def test_percentage_and_aspect_are_honoured(kit, rig):
 def test_pixels_that_are_not_square_are_squeezed(kit, rig):
     kit.scene.render.pixel_aspect_y = 2.0
     kit.scene.render.resolution_y = 48
-    picture = premultiplied(kit.render(3))
-    assert picture.shape == (48, 96, 4)
+    image = premultiplied(kit.render(3))
+    assert image.shape == (48, 96, 4)
     square = expected(kit, 3)
     squeezed = (square[0::2] + square[1::2]) / 2
-    assert differing(picture, squeezed) < 150, "but for the outline, which is antialiased in another space"
+    assert differing(image, squeezed) < 150, "but for the outline, which is antialiased in another space"
 
 
 @pytest.mark.parametrize("crop", [False, True])
@@ -88,12 +88,12 @@ def test_a_render_region_is_the_part_of_the_picture(kit, rig, crop):
     render = kit.scene.render
     render.use_border, render.use_crop_to_border = True, crop
     render.border_min_x, render.border_max_x, render.border_min_y, render.border_max_y = 0.25, 0.75, 0.5, 1.0
-    picture, whole = premultiplied(kit.render(3)), expected(kit, 3)
+    image, full = premultiplied(kit.render(3)), expected(kit, 3)
     if crop:
-        assert differing(picture, whole[:48, 24:72]) == 0
+        assert differing(image, full[:48, 24:72]) == 0
     else:
-        assert differing(picture[:48, 24:72], whole[:48, 24:72]) == 0
-        assert picture[48:].max() == 0
+        assert differing(image[:48, 24:72], full[:48, 24:72]) == 0
+        assert image[48:].max() == 0
 
 
 def test_an_animation_render_follows_the_frames(kit, rig):
@@ -103,11 +103,11 @@ def test_an_animation_render_follows_the_frames(kit, rig):
     kit.scene.frame_start, kit.scene.frame_end = 2, 4
     bpy.ops.render.render(animation=True)
     for frame in (2, 3, 4):
-        picture = premultiplied(synthetic.read_picture(kit.tmp_path / "frames" / f"{frame:06d}.png"))
-        assert differing(picture, expected(kit, frame)) == 0
+        image = premultiplied(synthetic.read_image(kit.tmp_path / "frames" / f"{frame:06d}.png"))
+        assert differing(image, expected(kit, frame)) == 0
 
 
-def test_pictures_carry_the_note_that_they_are_synthetic(kit, rig):
+def test_images_carry_the_note_that_they_are_synthetic(kit, rig):
     kit.render(2)
     assert b"Synthetic likeness of anna made with SyncTalk" in (kit.tmp_path / "still_2.png").read_bytes()
 
@@ -135,7 +135,7 @@ def test_a_faulty_backend_costs_a_sentence(kit, rig, monkeypatch, fault, words):
     fails(kit, words)
 
 
-def test_a_backend_that_is_not_installed_is_told(kit, rig, monkeypatch):
+def test_a_backend_that_is_not_installed_is_reported(kit, rig, monkeypatch):
     client = kit.use_backend(monkeypatch)
 
     def missing():
@@ -173,7 +173,7 @@ def test_a_scene_without_a_head_says_how_to_get_one(kit, client):
     fails(kit, "holds no SyncTalk head")
 
 
-def test_a_face_disabled_in_renders_is_told_by_name(kit, rig):
+def test_a_face_disabled_in_renders_is_named_in_the_message(kit, rig):
     rig.face.hide_render = True
     fails(kit, "“anna face” is disabled in renders")
 
@@ -239,7 +239,7 @@ def test_blender_s_output_and_camera_panels_are_shown_for_the_engine(kit, client
     assert {"RENDER_PT_format", "RENDER_PT_output", "DATA_PT_lens", "RENDER_PT_color_management"} <= names
 
 
-def test_an_empty_for_a_camera_is_told_by_name(kit, rig):
+def test_an_empty_for_a_camera_is_named_in_the_message(kit, rig):
     import bpy
 
     empty = bpy.data.objects.new("no lens", None)

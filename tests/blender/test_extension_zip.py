@@ -33,7 +33,7 @@ def test_the_zip_holds_the_rooms_that_ship_and_nothing_else(built):
     assert not [name for name in names if any(part in name for part in unwanted)]
 
 
-def test_a_manifest_that_blender_rejects_is_told_in_its_words_and_leaves_no_zip(tmp_path):
+def test_a_manifest_that_blender_rejects_is_reported_in_its_words_and_leaves_no_zip(tmp_path):
     checkout = tmp_path / "checkout"
     checkout.mkdir()
     (checkout / "__init__.py").write_text("")

@@ -40,7 +40,7 @@ def film_of_colours(kit, form: str, codec: str) -> Path:
     image = np.ones((height, width, 4), np.float32)
     for index, colour in enumerate(COLOURS):
         image[:, index * width // 6 : (index + 1) * width // 6, :3] = colour / 255
-    synthetic.write_picture(kit.tmp_path / "patches.png", image)
+    synthetic.write_image(kit.tmp_path / "patches.png", image)
     strips = kit.part("scene.sound").strips_of(scene.sequence_editor_create())
     strips.new_image("patches", str(kit.tmp_path / "patches.png"), 9, 1).frame_final_duration = 3
     scene.render.resolution_x, scene.render.resolution_y = SIZE

@@ -38,12 +38,12 @@ def test_cancel_reaches_the_installer_and_its_sentence_comes_back(task_class, im
     def create(root, device, report, cancelled):
         while not cancelled():
             time.sleep(0.01)
-        raise errors.Cancelled("Stopped. The next run goes on from here.")
+        raise errors.Cancelled("Stopped. The next run resumes from here.")
 
     task = task_class(tmp_path, "cpu", create)
     assert not task.poll()
     task.cancel()
     wait(task)
-    with pytest.raises(errors.Cancelled, match="goes on from here") as caught:
+    with pytest.raises(errors.Cancelled, match="resumes from here") as caught:
         task.result()
     assert caught.value.kind == "cancelled"

@@ -154,7 +154,7 @@ def test_a_failing_backend_is_a_sentence_in_the_panel_and_the_next_press_works(p
     assert parts.steps.Step.TRAIN not in parts.jobs.runtime.errors
 
 
-def test_a_defect_of_the_add_on_within_a_job_is_told_too(parts):
+def test_a_defect_of_the_add_on_within_a_job_is_reported_too(parts):
     def work():
         yield parts.job.Request("hello", {})
         raise ZeroDivisionError("one over nothing")

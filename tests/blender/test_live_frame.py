@@ -1,4 +1,4 @@
-"""Pictures through shared memory: whole, reused, never left behind, never blocking. Runs in any Python."""
+"""Images through shared memory: complete, reused, never left behind, never blocking. Runs in any Python."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def wait(request) -> None:
         time.sleep(0.005)
 
 
-def test_a_picture_arrives_whole_and_bottom_row_first(live_frame, backend, frame):
+def test_an_image_arrives_complete_and_bottom_row_first(live_frame, backend, frame):
     request = live_frame.FrameRequest(backend(), frame())
     wait(request)
     pixels, ms = request.take()
@@ -75,7 +75,7 @@ def test_a_picture_arrives_whole_and_bottom_row_first(live_frame, backend, frame
     assert upper[..., 3].sum() > lower[..., 3].sum(), "the face lies above the neck's origin"
 
 
-def test_pictures_of_one_size_share_a_file_and_a_larger_one_gets_its_own(live_frame, backend, frame):
+def test_images_of_one_size_share_a_file_and_a_larger_one_gets_its_own(live_frame, backend, frame):
     process, paths = backend(), []
     for width in (40, 41, 40, 3000):
         request = live_frame.FrameRequest(process, frame(width=width))
@@ -95,15 +95,15 @@ def test_memory_of_an_abandoned_request_is_not_lent_again_while_the_backend_may_
     second.abandon()
 
 
-def test_what_the_backend_does_before_its_first_picture_can_be_shown(live_frame, backend, frame):
+def test_what_the_backend_does_before_its_first_image_can_be_shown(live_frame, backend, frame):
     request = live_frame.FrameRequest(backend("prepares"), frame())
-    told = set()
+    stages = set()
     end = time.monotonic() + 10
     while not request.poll():
         assert time.monotonic() < end
-        told.add(request.stage)
+        stages.add(request.stage)
         time.sleep(0.01)
-    assert "Preparing the renderer: a while" in told
+    assert "Preparing the renderer: a while" in stages
     assert request.stage == ""
     request.take()
 
@@ -119,7 +119,7 @@ def test_a_dead_backend_is_a_sentence_and_its_memory_comes_back(live_frame, back
         live_frame.FrameRequest(process, frame())
 
 
-def test_a_picture_of_a_size_that_was_not_asked_for_is_refused(live_frame, backend, frame, import_part):
+def test_an_image_of_another_size_is_refused(live_frame, backend, frame, import_part):
     request = live_frame.FrameRequest(backend("huge"), frame())
     wait(request)
     with pytest.raises(import_part("synctalk_blender.client.shared").BackendError, match="80 x 30"):

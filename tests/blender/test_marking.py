@@ -93,11 +93,11 @@ def test_images_that_blender_leaves_unmarked_are_marked_once_written(kit, monkey
     data = write_still(kit, name, **settings)
     assert NOTE in data
     assert not list(kit.tmp_path.glob("*.part"))
-    marked = synthetic.read_picture(kit.tmp_path / name)
+    marked = synthetic.read_image(kit.tmp_path / name)
     monkeypatch.setattr(kit.part("scene.marking"), "_MARKED_AFTERWARDS", ())
     plain = write_still(kit, name, **settings)
     assert NOTE not in plain
-    assert np.array_equal(synthetic.read_picture(kit.tmp_path / name), marked)
+    assert np.array_equal(synthetic.read_image(kit.tmp_path / name), marked)
     assert marked[..., :3].max() > 0.5
 
 

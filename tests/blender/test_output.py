@@ -1,4 +1,4 @@
-"""What a render leaves: a film or images where they were asked for, and the scene's own output settings."""
+"""What a render leaves: a video or images at the chosen output, and the scene's own output settings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def settings(scene) -> dict:
     return found
 
 
-@pytest.mark.parametrize("out", ["film.mp4", "frames"])
+@pytest.mark.parametrize("out", ["video.mp4", "frames"])
 def test_a_render_from_a_script_gives_the_output_settings_back(kit, out):
     scene = kit.scene
     image = scene.render.image_settings
@@ -39,11 +39,11 @@ def test_a_failing_render_gives_them_back_too(kit, monkeypatch):
     kit.use_backend(monkeypatch, "untrained")
     before = settings(kit.scene)
     with pytest.raises(kit.part("scene.errors").SceneError, match="no trained head"):
-        kit.part("api").render_animation(kit.tmp_path / "film.mp4", scene=kit.scene)
+        kit.part("api").render_animation(kit.tmp_path / "video.mp4", scene=kit.scene)
     assert settings(kit.scene) == before
 
 
-def test_without_a_chosen_output_an_animation_is_a_film_beside_the_clip(kit):
+def test_without_a_chosen_output_an_animation_is_a_video_beside_the_clip(kit):
     import bpy
 
     root = kit.part("scene.rig").require_rig(kit.scene).workspace
@@ -52,15 +52,15 @@ def test_without_a_chosen_output_an_animation_is_a_film_beside_the_clip(kit):
     wanted = root.parent / "anna composite 2.mp4"
     assert kit.scene.render.filepath == str(wanted)
     bpy.ops.render.render(animation=True)
-    film = bpy.data.movieclips.load(str(wanted))
-    assert film.frame_duration == 3
+    video = bpy.data.movieclips.load(str(wanted))
+    assert video.frame_duration == 3
     if bpy.app.build_options.audaspace:
         assert kit.scene.render.ffmpeg.audio_codec == "AAC"
     compose_by_button(kit)
-    assert kit.scene.render.filepath == str(wanted), "the same film again"
+    assert kit.scene.render.filepath == str(wanted), "the same video again"
 
 
-def test_in_a_saved_file_the_film_lies_beside_it(kit):
+def test_in_a_saved_file_the_video_lies_beside_it(kit):
     import bpy
 
     (kit.tmp_path / "shots").mkdir()

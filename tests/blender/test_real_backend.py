@@ -1,4 +1,4 @@
-"""With the real backend and a real (briefly trained) head of the embedded sample: pixels, and the console's whole way."""
+"""With the real backend and a real (briefly trained) head of the embedded sample: pixels, and the complete way from the console."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def difference(kit, rig, trained, spoken, run, tmp_path) -> list[np.ndarray]:
     found = []
     for frame in range(FRAMES):
         ours = premultiplied(kit.render(frame + 1))
-        theirs = premultiplied(synthetic.read_picture(out / f"{frame:06d}.png"))
+        theirs = premultiplied(synthetic.read_image(out / f"{frame:06d}.png"))
         assert theirs[..., 3].mean() > 0.02, "a head is there"
         head = np.maximum(ours, theirs)[..., 3] > 0
         found.append(np.abs(ours - theirs).max(-1)[head] * 255)
@@ -138,19 +138,19 @@ def test_baked_frames_are_the_live_ones(kit, rig, spoken, tmp_path):
     rig.control.rotation_euler[2] = np.radians(5)
     live = premultiplied(kit.render(2))
     jobs.run(work.bake_job(kit.scene, tmp_path / "baked"), lambda job: None)
-    baked = premultiplied(synthetic.read_picture(tmp_path / "baked" / "000001.png"))
+    baked = premultiplied(synthetic.read_image(tmp_path / "baked" / "000001.png"))
     assert np.abs(live - baked).max() * 255 <= 2.001, "single precision turns two levels into 2.00001"
 
 
-def test_a_film_of_directions_runs_at_their_own_rate(trained, spoken, run, python, tmp_path):
+def test_a_video_of_directions_runs_at_their_own_rate(trained, spoken, run, python, tmp_path):
     """Directions that Blender baked have the scene's rate."""
     with np.load(spoken) as data:
         np.savez(tmp_path / "directions.npz", **(dict(data) | {"fps": 30000 / 1001}))
-    out = tmp_path / "film.mp4"
+    out = tmp_path / "video.mp4"
     run("render", trained, "--directions", tmp_path / "directions.npz", "--out", out)
     rate = "import av, sys; print(av.open(sys.argv[1]).streams.video[0].average_rate)"
-    told = subprocess.run([str(python), "-c", rate, str(out)], capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == "30000/1001"
+    done = subprocess.run([str(python), "-c", rate, str(out)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "30000/1001"
 
 
 def test_the_console_goes_the_whole_way(trained, python, tmp_path):
@@ -167,8 +167,8 @@ def test_the_console_goes_the_whole_way(trained, python, tmp_path):
         timeout=300,
     )
     assert done.returncode == 0, done.stderr + done.stdout
-    film = (tmp_path / "composite.mp4").read_bytes()
-    assert b"Synthetic likeness of" in film
+    video = (tmp_path / "composite.mp4").read_bytes()
+    assert b"Synthetic likeness of" in video
     assert (tmp_path / "scene.blend").stat().st_size > 100_000
     assert "100% Rendering: frame 5 of 5" in done.stdout
 

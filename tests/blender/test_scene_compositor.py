@@ -135,7 +135,7 @@ def test_baked_frames_take_the_head_s_place_and_the_engine_rests(kit, monkeypatc
                 "blendshapes": said.blendshapes,
             }
         )
-        synthetic.write_picture(frames / f"{frame:06d}.png", straight(as_png(head)))
+        synthetic.write_image(frames / f"{frame:06d}.png", straight(as_png(head)))
     assert subject.frames == 12
     compose(kit, frames)
     kit.use_backend(monkeypatch, "dies")
@@ -156,7 +156,7 @@ def test_frames_are_labelled_in_words(kit):
     assert labels == {"Footage", "Clean plate", "Neural head", "Edge softness", "Output"}
 
 
-def test_a_missing_plate_is_told(kit):
+def test_a_missing_plate_is_reported(kit):
     root = kit.workspace()
     kit.import_tracking(root)
     for path in (root / "plate").iterdir():

@@ -238,7 +238,7 @@ def test_a_hidden_face_still_speaks(kit, rig):
     np.testing.assert_allclose(kit.read(rig, 8).blendshapes, synthetic.blendshapes(7), atol=1e-6)
 
 
-def test_a_head_out_of_the_graph_is_told_by_name(kit, rig):
+def test_a_head_out_of_the_graph_is_named_in_the_message(kit, rig):
     import bpy
 
     bpy.context.view_layer.layer_collection.children[rig.collection.name].exclude = True
@@ -268,7 +268,7 @@ def test_the_output_says_that_it_is_synthetic(kit, rig):
         (lambda root: spoil_json(root, crop=None), "not processed yet"),
     ],
 )
-def test_a_spoilt_workspace_is_told_in_a_sentence(kit, root, spoil, words):
+def test_a_spoilt_workspace_is_reported_in_a_sentence(kit, root, spoil, words):
     spoil(root)
     with pytest.raises(kit.part("scene.errors").SceneError, match=words) as caught:
         kit.import_tracking(root)

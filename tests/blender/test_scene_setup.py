@@ -56,7 +56,7 @@ def test_a_shot_is_kept_as_it_is(kit, root, shot):
     assert settings(kit) == before, "new speech leaves it alone, too"
 
 
-def test_a_shot_that_is_kept_is_told_where_the_head_is(kit, root, shot):
+def test_a_shot_that_is_kept_is_reported_where_the_head_is(kit, root, shot):
     bpy.ops.synctalk.import_tracking()
     (note,) = kit.part("jobs").runtime.notes.values()
     assert "keeps its size (1920 × 1080), rate (24 fps) and range; the head begins at frame 1001." in note
@@ -67,7 +67,7 @@ def test_a_shot_that_is_kept_is_told_where_the_head_is(kit, root, shot):
     assert not kit.part("facts").facts(kit.scene).other_camera
 
 
-def test_a_shot_that_is_set_up_is_told_what_was_changed(kit, root, shot):
+def test_a_shot_that_is_set_up_is_reported_what_was_changed(kit, root, shot):
     assert bpy.ops.synctalk.import_tracking(scene_setup="SETUP", start_frame=1001) == {"FINISHED"}
     assert (kit.scene.frame_start, kit.scene.frame_end) == (1001, 1050)
     (note,) = kit.part("jobs").runtime.notes.values()

@@ -118,7 +118,7 @@ def head(mouth, eyes, step=600, advice="About 5 more minutes of training should 
 
 @pytest.fixture
 def trained(states, tmp_path):
-    """What a workspace with a head says, by what was measured of it (the text of readiness.json, or None)."""
+    """The state of a workspace with a head, by its measurement (the text of readiness.json, or None)."""
 
     def read(text):
         subject = {"format": 1, "frames": 300, "consent": {"given": True, "by": "Ada"}}
@@ -161,7 +161,7 @@ def test_a_head_is_called_ready_only_when_it_is(steps, trained, mouth, eyes, tra
     assert ("not ready" in steps.composite_line(facts.state)) != ready
 
 
-def test_a_head_that_was_not_measured_is_said_to_be_so(steps, trained):
+def test_a_head_that_was_not_measured_is_shown_as_such(steps, trained):
     for text in (None, head("clear", "clear", step=500), "[]", '{"step": 600}'):
         facts = steps.Facts(backend="ready", state=trained(text), has_head=True, has_speech=True)
         found = steps.statuses(facts)

@@ -50,7 +50,7 @@ def rendered_elsewhere(kit) -> np.ndarray:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return synthetic.read_picture(image)
+    return synthetic.read_image(image)
 
 
 def warned(image: np.ndarray) -> float:
@@ -103,7 +103,7 @@ def test_baked_frames_need_neither_engine_nor_warning(kit):
     live = kit.render(2)
     frames = kit.tmp_path / "baked"
     for frame in range(20):
-        synthetic.write_picture(frames / f"{frame:06d}.png", np.zeros((96, 96, 4), np.float32))
+        synthetic.write_image(frames / f"{frame:06d}.png", np.zeros((96, 96, 4), np.float32))
     compose(kit, frames)
     there = rendered_elsewhere(kit)
     assert there.shape == live.shape

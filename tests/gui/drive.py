@@ -1,10 +1,10 @@
-"""The whole way in a windowed Blender, by clicking the panel's own buttons: from the empty scene to the composite.
+"""The complete way in a windowed Blender, by clicking the panel's own buttons: from the empty scene to the composite.
 
     blender --factory-startup --enable-event-simulate --python tests/gui/drive.py
 
-ZIP is the built extension, OUT the folder for a picture of each step, VIDEO and SPEECH what a user would choose,
-MINUTES the length of the training (0 for none), WORKSPACE a folder to go on with, FAULTS whether to kill the backend on the way;
-SYNCTALK_BACKEND_PYTHON names the backend's Python. docs/blender.md tells how to run it.
+ZIP is the built extension, OUT the folder for a screenshot of each step, VIDEO and SPEECH what a user would choose,
+MINUTES the length of the training (0 for none), WORKSPACE a folder to resume with, FAULTS whether to kill the backend on the way;
+SYNCTALK_BACKEND_PYTHON names the backend's Python. docs/blender.md describes how to run it.
 """
 
 from __future__ import annotations
@@ -52,80 +52,80 @@ def scenario(driver: Driver) -> Steps:
         assert error is None, f"{step} failed: {error}"
 
     yield from driver.open_tab("SyncTalk")
-    yield from driver.picture("empty-scene")
+    yield from driver.screenshot("empty-scene")
 
     yield from driver.click_button("synctalk.start_backend")
     yield from driver.wait_for("the backend runs", finished, 120)
     succeeded("backend")
-    yield from driver.picture("backend-runs")
+    yield from driver.screenshot("backend-runs")
 
     yield from driver.click_button("synctalk.choose_video")
     yield from driver.choose_file(video)
     yield from driver.type_into("synctalk.workspace", workspace)
     assert Path(settings.video) == Path(video), settings.video
-    yield from driver.picture("video-chosen")
-    if not Path(workspace).exists():  # one that is gone on with has it recorded
+    yield from driver.screenshot("video-chosen")
+    if not Path(workspace).exists():  # one that is resumed has it recorded
         yield from driver.click_property("synctalk.consent_given", column=0.12)
         assert settings.consent_given
         yield from driver.type_into("synctalk.consent_by", "The speaker")
         assert settings.consent_by == "The speaker"
-        yield from driver.picture("permission-given")
+        yield from driver.screenshot("permission-given")
 
     tracked = sys.modules[f"{EXTENSION}.synctalk_blender.facts"].facts(bpy.context.scene).state.tracked
     yield from driver.click_button("synctalk.import_tracking" if tracked else "synctalk.process")
     yield from driver.wait_for("tracking is half way", half_way, 300)
-    yield from driver.picture("tracking")
+    yield from driver.screenshot("tracking")
     yield from driver.wait_for("tracking has ended", finished, 600)
     succeeded("track")
-    yield from driver.picture("tracked")
+    yield from driver.screenshot("tracked")
 
     minutes = float(os.environ.get("MINUTES", "1"))
     settings.use_time_limit, settings.minutes = True, minutes
     if os.environ.get("FAULTS"):
         yield from driver.click_button("synctalk.train")
-        yield from driver.wait_for("training goes on", begun, 60)
+        yield from driver.wait_for("training runs", begun, 60)
         os.kill(shared.running_backend().pid, signal.SIGKILL)
-        yield from driver.wait_for("the backend's death is told", finished, 30)
-        yield from driver.picture("backend-killed")
+        yield from driver.wait_for("the backend's death is reported", finished, 30)
+        yield from driver.screenshot("backend-killed")
         yield from driver.click_button("synctalk.train")
-        yield from driver.wait_for("training goes on again", begun, 60)
+        yield from driver.wait_for("training runs again", begun, 60)
         yield from driver.click_button("synctalk.cancel")
         yield from driver.wait_for("cancelling has ended", finished, 30)
-        yield from driver.picture("cancelled")
+        yield from driver.screenshot("cancelled")
     if minutes:
         yield from driver.click_button("synctalk.train")
         yield from driver.wait_for("training is half way", half_way, 600)
-        yield from driver.picture("training")
+        yield from driver.screenshot("training")
         yield from driver.wait_for("training has ended", finished, 900)
         succeeded("train")
-        yield from driver.picture("trained")
+        yield from driver.screenshot("trained")
 
     yield from driver.type_into("synctalk.speech", speech)
     yield from driver.click_button("synctalk.speak")
     yield from driver.wait_for("speaking has ended", finished, 200)
     succeeded("speak")
     bpy.context.scene.frame_set(40)
-    yield from driver.picture("spoken")
+    yield from driver.screenshot("spoken")
 
     yield from driver.click_button("synctalk.composite")
     yield from driver.wait_for("the composite is built", finished, 200)
     succeeded("composite")
-    yield from driver.picture("composite-built")
+    yield from driver.screenshot("composite-built")
 
     space = driver.area.spaces.active
     space.region_3d.view_perspective = "CAMERA"
     space.shading.type = "RENDERED"
     yield 8.0
-    yield from driver.picture("viewport-rendered")
+    yield from driver.screenshot("viewport-rendered")
     space.shading.type = "SOLID"
 
     yield from driver.click_button("render.render", column=0.25)
     yield 10.0
-    yield from driver.picture("render-result")
+    yield from driver.screenshot("render-result")
 
     driver.area_to("NODE_EDITOR", "CompositorNodeTree")
     yield 1.0
-    yield from driver.picture("nodes")
+    yield from driver.screenshot("nodes")
     bpy.ops.wm.save_as_mainfile(filepath=str(driver.out / "scene.blend"))
 
 

@@ -1,6 +1,6 @@
-"""Drives a windowed Blender as a person does: finds a button under the mouse, clicks it, types, waits, takes pictures.
+"""Drives a windowed Blender as a person does: finds a button under the mouse, clicks it, types, waits, takes screenshots.
 
-Blender tells nobody where its buttons are. So the mouse is moved down the sidebar, and at each place Blender's own
+Blender has no API for the places of its buttons. So the mouse is moved down the sidebar, and at each place Blender's own
 “Copy Python Command” and “Copy Data Path” say what lies under it: what is found is what a person could click.
 
 A scenario is a generator run by `run`; every helper that needs the event loop is one too:
@@ -26,11 +26,11 @@ _TICK_S = 0.05
 
 
 class Driver:
-    """One window of Blender, and the folder that its pictures go to."""
+    """One window of Blender, and the folder of its screenshots."""
 
     def __init__(self, out: Path) -> None:
         self.out = out
-        self.pictures = 0
+        self.screenshots = 0
         self.begun = time.monotonic()
         out.mkdir(parents=True, exist_ok=True)
 
@@ -60,20 +60,20 @@ class Driver:
         self.area.tag_redraw()
         yield 0.3
 
-    def picture(self, name: str) -> Steps:
+    def screenshot(self, name: str) -> Steps:
         """Save the screen as `NN-name.png`."""
         area = max(self.window.screen.areas, key=lambda area: area.width * area.height)
         yield from self.move(area.x + area.width // 3, area.y + 40)  # nothing is to look hovered over
         area.tag_redraw()
         yield 0.3
-        self.pictures += 1
-        path = self.out / f"{self.pictures:02d}-{name}.png"
-        if shutil.which("import"):  # ImageMagick's picture of the X server; Blender's own is black under Xvfb
+        self.screenshots += 1
+        path = self.out / f"{self.screenshots:02d}-{name}.png"
+        if shutil.which("import"):  # ImageMagick's image of the X server; Blender's own is black under Xvfb
             subprocess.run(["import", "-window", "root", str(path)], check=True)
         else:
             with bpy.context.temp_override(window=self.window):
                 bpy.ops.screen.screenshot(filepath=str(path))
-        self.log(f"picture {path.name}")
+        self.log(f"screenshot {path.name}")
 
     # -- the mouse --------------------------------------------------------------------------------------------------
 
@@ -141,7 +141,7 @@ class Driver:
                     break
                 yield from self.scroll(down=True, clicks=6)
         if place is None:
-            yield from self.picture("not-found")
+            yield from self.screenshot("not-found")
             raise AssertionError(f"no button “{wanted}” in the sidebar")
         return place
 
@@ -214,7 +214,7 @@ class Driver:
         end = time.monotonic() + timeout_s
         while not condition():
             if time.monotonic() > end:
-                yield from self.picture("waited-in-vain")
+                yield from self.screenshot("waited-in-vain")
                 raise AssertionError(f"waited {timeout_s:.0f} s in vain for: {what}")
             yield 0.2
         self.log(f"reached: {what}")
@@ -223,7 +223,9 @@ class Driver:
 def run(scenario: Callable[[Driver], Steps], out: Path) -> None:
     """Run a scenario from Blender's own timers, then end Blender with status 0, or 3 when it failed."""
     bpy.context.preferences.view.show_splash = False  # from a timer it would come too late
-    bpy.context.preferences.view.filebrowser_display_type = "SCREEN"  # a second window would lie outside the pictures
+    bpy.context.preferences.view.filebrowser_display_type = (
+        "SCREEN"  # a second window would lie outside the screenshots
+    )
     driver = Driver(out)
     steps = scenario(driver)
 

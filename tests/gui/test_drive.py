@@ -1,4 +1,4 @@
-"""The whole way by clicks in a real, windowed Blender. Runs with `--gui`; docs/blender.md tells what it needs.
+"""The complete way by clicks in a real, windowed Blender. Runs with `--gui`; docs/blender.md describes what it needs.
 
 SYNCTALK_WINDOWED_BLENDER names the Blenders: executables, or folders that hold a system with one (made by
 `gui.sh setup` in the shared folder), with the system's own path separator between them.
@@ -28,7 +28,7 @@ def test_the_panels_own_buttons_lead_from_the_empty_scene_to_the_composite(blend
     if not (sample / "speaker.mp4").exists():
         pytest.skip("the embedded sample is not there")
     subprocess.run([sys.executable, "install", "extension", "--out", str(tmp_path)], cwd=root, check=True, timeout=300)
-    out = Path(os.environ.get("SYNCTALK_GUI_OUT", tmp_path / "pictures")) / Path(blender).name
+    out = Path(os.environ.get("SYNCTALK_GUI_OUT", tmp_path / "screenshots")) / Path(blender).name
     out.mkdir(parents=True, exist_ok=True)
     environment = os.environ | {
         "ZIP": str(next(tmp_path.glob("synctalk-*.zip"))),

@@ -69,7 +69,7 @@ def _mirrored(add, make, *args, **kwargs) -> None:
 
 
 def _extruded(x_range, inside, box):
-    """A shape given by `inside(x, y, z)` ≤ 0 within |x| limits; a distance good enough to carve with."""
+    """A shape given by `inside(x, y, z)` ≤ 0 within |x| limits; a distance exact enough to subtract."""
 
     def distance(x, y, z):
         side = np.maximum(x_range[0] - x, x - x_range[1])
@@ -83,7 +83,7 @@ def sculpt_head() -> Sculpture:
     """The skin of head and neck, mouth slightly open, lids open around empty sockets."""
     fine = 1.0
     x = spaced_axis([(-120, 5), (-80, 2.2), (-56, fine), (56, 2.2), (80, 5), (120, 5)])
-    # The slit between the lips is thinner than the grid elsewhere: rows there stand closer.
+    # The slit between the lips is thinner than the grid elsewhere: rows are closer there.
     y = spaced_axis([(-235, 5), (-126, 1.8), (-112, fine), (-73, 0.5), (-64, fine), (30, 1.8), (80, 4), (130, 4)])
     z = spaced_axis([(-200, 5), (-80, 2.4), (-32, 1.1), (-14, fine), (44, 1)])
     s = Sculpture(x, y, z)
@@ -108,13 +108,13 @@ def sculpt_head() -> Sculpture:
     )
     _mirrored(s.add, lambda f: ellipsoid(f * [34, -36, -19], (21, 23, 19.5)), 20, reach=24)
     # Temples.
-    _mirrored(s.carve, lambda f: ellipsoid(f * [88, 24, -34], (18, 34, 28)), 26)
+    _mirrored(s.subtract, lambda f: ellipsoid(f * [88, 24, -34], (18, 34, 28)), 26)
 
     # Brow ridge, sockets.
     brow = curve([[7, 14, 3.5], [18, 18.5, 4.5], [32, 20, 0], [43, 17.5, -8], [51, 10, -17]], 13)
     _mirrored(s.add, lambda f: tube(f * brow, np.linspace(7, 5.5, 13)), 12, reach=18)
-    _mirrored(s.carve, lambda f: ellipsoid(f * [30, 0.5, 11], (21, 12.5, 14.5)), 12)
-    _mirrored(s.carve, lambda f: ellipsoid(f * [15, -1, 13.5], (6, 8, 9)), 10)
+    _mirrored(s.subtract, lambda f: ellipsoid(f * [30, 0.5, 11], (21, 12.5, 14.5)), 12)
+    _mirrored(s.subtract, lambda f: ellipsoid(f * [15, -1, 13.5], (6, 8, 9)), 10)
 
     # Nose.
     s.add(
@@ -132,12 +132,16 @@ def sculpt_head() -> Sculpture:
     _mirrored(s.add, lambda f: ellipsoid(f * [3.4, -38.5, 22.6], (6.4, 6.2, 6.6)), 5)
     _mirrored(s.add, lambda f: ellipsoid(f * [12.0, -41.6, 11.5], (6.4, 6.8, 9.8), 12), 4.5)
     s.add(tube([[0, -45, 24], [0, -48.6, 13]], [3.8, 4.6]), 4)
-    _mirrored(s.carve, lambda f: tube(f * [[6.6, -50, 17.0], [7.6, -47.0, 13.5], [6.5, -41, 12]], [2.3, 3.0, 2.0]), 2.4)
-    _mirrored(s.carve, lambda f: tube(f * [[20.0, -36.5, 12.5], [20.6, -43, 10], [18.8, -48.5, 9]], [0.8, 1.0, 0.8]), 5)
+    _mirrored(
+        s.subtract, lambda f: tube(f * [[6.6, -50, 17.0], [7.6, -47.0, 13.5], [6.5, -41, 12]], [2.3, 3.0, 2.0]), 2.4
+    )
+    _mirrored(
+        s.subtract, lambda f: tube(f * [[20.0, -36.5, 12.5], [20.6, -43, 10], [18.8, -48.5, 9]], [0.8, 1.0, 0.8]), 5
+    )
 
     # Muzzle, philtrum, folds.
     s.add(ellipsoid((0, -64, -20), (31, 24, 33)), 12)
-    _mirrored(s.carve, lambda f: tube(f * curve([[23, -46, 11], [30, -57, 9], [35, -69, 4.5]]), 0.8), 9)
+    _mirrored(s.subtract, lambda f: tube(f * curve([[23, -46, 11], [30, -57, 9], [35, -69, 4.5]]), 0.8), 9)
 
     # Lips: each a tube that runs from corner to corner, thick in the middle.
     u = np.linspace(-1, 1, 25)
@@ -149,9 +153,9 @@ def sculpt_head() -> Sculpture:
     s.add(tube(np.stack([lip_x, line + upper_radius * 0.86, depth + 1.4 - 0.3 * upper_radius], 1), upper_radius), 4)
     s.add(tube(np.stack([lip_x, line - lower_radius * 0.90, depth + 1.0 - 0.5 * lower_radius], 1), lower_radius), 4)
     s.add(ellipsoid((0, -65.4, 12.2), (4.2, 3.6, 4.4)), 3)
-    s.carve(tube([[0, -50, 17.2], [0, -58.5, 19.2]], [1.6, 2.3]), 4.5)
-    _mirrored(s.carve, lambda f: tube(f * [[27.6, -67.0, 4.4], [28.8, -66.0, 3]], [0.5, 0.4]), 6)
-    s.carve(tube([[-13, -85.6, 12.5], [0, -86.4, 15.4], [13, -85.6, 12.5]], [0.9, 1.6, 0.9]), 9)
+    s.subtract(tube([[0, -50, 17.2], [0, -58.5, 19.2]], [1.6, 2.3]), 4.5)
+    _mirrored(s.subtract, lambda f: tube(f * [[27.6, -67.0, 4.4], [28.8, -66.0, 3]], [0.5, 0.4]), 6)
+    s.subtract(tube([[-13, -85.6, 12.5], [0, -86.4, 15.4], [13, -85.6, 12.5]], [0.9, 1.6, 0.9]), 9)
 
     # The mouth: a slit between the lips, and the cavity behind it.
     half = LIP_GAP / 2
@@ -164,14 +168,14 @@ def sculpt_head() -> Sculpture:
         return np.maximum(np.maximum(z - lip_depth(x) + LIP_THICKNESS, -62 - z), np.abs(y + 69.5) - 14 + 0.012 * x**2)
 
     half_width = MOUTH_HALF_WIDTH
-    s.carve(_extruded((-half_width, half_width), slit, ((-26, -74, -12), (26, -64, 26))), 0.5)
-    s.carve(_extruded((-half_width - 1.5, half_width + 1.5), cavity, ((-28, -84, -62), (28, -55, 8))), 3)
+    s.subtract(_extruded((-half_width, half_width), slit, ((-26, -74, -12), (26, -64, 26))), 0.5)
+    s.subtract(_extruded((-half_width - 1.5, half_width + 1.5), cavity, ((-28, -84, -62), (28, -55, 8))), 3)
 
     # Lids: a shell around the eye, cut open along the margins.
     _mirrored(s.add, lambda f: ellipsoid(f * EYE_CENTRE, (LID_RADIUS + 0.9, LID_RADIUS, LID_RADIUS)), 6)
     _mirrored(s.add, lambda f: tube(f * [[19, 9.5, -4], [31, 12.2, -1.2], [43, 9.5, -6.5]], [2.6, 3.4, 3.2]), 5)
     crease = curve([[19.5, 4.2, -1.5], [25, 8.2, 1.2], [32, 9.4, 1.9], [40, 7.8, -1.2], [47, 3.6, -8]], 11)
-    _mirrored(s.carve, lambda f: tube(f * crease, 0.5), 2.6)
+    _mirrored(s.subtract, lambda f: tube(f * crease, 0.5), 2.6)
 
     def fissure(x, y, z):
         upper, lower = lid_margins(np.abs(x))
@@ -179,9 +183,9 @@ def sculpt_head() -> Sculpture:
 
     for side in (1.0, -1.0):
         span = sorted((side * CANTHUS_INNER[0], side * CANTHUS_OUTER[0]))
-        s.carve(_extruded(span, fissure, ((span[0], -9, -14), (span[1], 9, 12))), 0.9)
-    _mirrored(s.carve, lambda f: ellipsoid(f * EYE_CENTRE, (EYE_RADIUS + 0.35,) * 3), 0.0)
-    _mirrored(s.carve, lambda f: ellipsoid(f * [31.2, -0.6, -13.5], (14.4, 8, 8)), 1.0)
+        s.subtract(_extruded(span, fissure, ((span[0], -9, -14), (span[1], 9, 12))), 0.9)
+    _mirrored(s.subtract, lambda f: ellipsoid(f * EYE_CENTRE, (EYE_RADIUS + 0.35,) * 3), 0.0)
+    _mirrored(s.subtract, lambda f: ellipsoid(f * [31.2, -0.6, -13.5], (14.4, 8, 8)), 1.0)
 
     # Neck: trunk, the two sternocleidomastoids, larynx, and where it spreads into the shoulders.
     s.add(tube([[0, -40, -100], [0, -120, -102], [0, -190, -112]], [47, 50, 54]), 14, reach=40)

@@ -1,4 +1,4 @@
-"""The whole character as arrays in the head frame: what the studio needs to stage it, in one file."""
+"""The character as arrays in the head frame, in one file for the studio."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ..workspace.arrays import smoothstep
+from ..workspace.arrays import smoothstep, vertex_normals
 from ..workspace.files import atomic_path
 from . import anatomy, bust, features, hair
 from .expression import FaceFields
 from .features import Part
 from .frames import directions_to_head, face_to_head
-from .implicit import largest_component, relax, vertex_normals
+from .implicit import largest_component, relax
 from .skin import skin_colour
 
 

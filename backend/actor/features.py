@@ -149,7 +149,7 @@ def teeth() -> Part:
                 points = np.stack(
                     [cos * points[:, 0] + sin * points[:, 2], points[:, 1], -sin * points[:, 0] + cos * points[:, 2]], 1
                 )
-                lift = 0.45 if nth == 1 else 0.0  # the lateral incisors stand a little back from the edge
+                lift = 0.45 if nth == 1 else 0.0  # the lateral incisors are a little higher
                 points += [side * place, edge + up * (height * 0.5 + lift), _arch(np.array(place), front) - 2.0]
                 part = Part(points, faces, tone)
                 parts.append(part)
@@ -258,7 +258,7 @@ def lashes(colour, seed: int = 9) -> Part:
     count = paths.shape[1] * 2
     fields = expression.FaceFields(roots)
     shapes = {n: np.repeat(m, count, 0) for n, m in fields.shapes().items() if np.abs(m).max() > 1e-3}
-    turn = np.repeat(fields.blink_turn(), count)
+    turn = np.repeat(fields.lid_turn(*expression.BLINK), count)
     for name, sign in (("Left", 1.0), ("Right", -1.0)):
         mine = (points[:, 0] * sign > 0)[:, None]
         full = expression.rotated_about_x(points, EYE_CENTRE, turn) - points

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 # The head frame's origin lies near the atlas joint: 85 mm behind and 45 mm below the midpoint between the pupils.
 ORIGIN_IN_FACE_MM = np.array([0.0, -45.0, -85.0])
@@ -20,27 +21,18 @@ def directions_to_head(directions: np.ndarray) -> np.ndarray:
 
 
 def focal_px(size: int) -> float:
-    """Focal length in pixels of the 80 mm lens (36 mm wide picture) the actor is filmed with."""
+    """Focal length in pixels of the 80 mm lens (36 mm wide sensor) of the actor's camera."""
     return size * 80.0 / 36.0
 
 
 def rotation(euler_deg: np.ndarray) -> np.ndarray:
-    """Rotations (…,3,3) in OpenCV camera axes from (…,3) pitch (nods down), yaw (to image right), roll (clockwise)."""
-    pitch, yaw, roll = np.moveaxis(np.radians(euler_deg), -1, 0)
-    zero, one = np.zeros_like(pitch), np.ones_like(pitch)
-
-    def matrix(rows):
-        return np.stack([np.stack(row, -1) for row in rows], -2)
-
-    # The face looks along -z. About +x (right), a positive angle takes y (down) to z (away): the chin drops back, a nod
-    # down. About y, looking to +x is a negative right-handed turn.
-    about_x = matrix([[one, zero, zero], [zero, np.cos(pitch), -np.sin(pitch)], [zero, np.sin(pitch), np.cos(pitch)]])
-    about_y = matrix([[np.cos(yaw), zero, -np.sin(yaw)], [zero, one, zero], [np.sin(yaw), zero, np.cos(yaw)]])
-    about_z = matrix([[np.cos(roll), -np.sin(roll), zero], [np.sin(roll), np.cos(roll), zero], [zero, zero, one]])
-    return about_y @ about_x @ about_z
+    """Rotations (N,3,3) in OpenCV camera axes from (N,3) pitch (nods down), yaw (to image right), roll (clockwise)."""
+    # The face points along -z: a positive angle about +x drops the chin, and a negative one about y turns to +x.
+    pitch, yaw, roll = np.moveaxis(euler_deg, -1, 0)
+    return Rotation.from_euler("YXZ", np.stack([-yaw, pitch, roll], -1), degrees=True).as_matrix()
 
 
-# Where the neutral head's origin stands before the camera: the head fills about half of the picture's height.
+# Position of the neutral head's origin: the head fills about half of the image's height.
 NEUTRAL_POSITION_M = np.array([0.0, 0.018, 1.145])
 
 

@@ -81,7 +81,7 @@ class Sculpture:
         window, value = self._window(distance, max(reach, 1.5 * k))
         self.field[window] = smooth_min(self.field[window], value, k)
 
-    def carve(self, distance: Distance, k: float = 0.0) -> None:
+    def subtract(self, distance: Distance, k: float = 0.0) -> None:
         """Subtract a primitive."""
         window, value = self._window(distance, 1.5 * k + 2)
         self.field[window] = -smooth_min(-self.field[window], value, k)
@@ -128,13 +128,3 @@ def relax(vertices: np.ndarray, triangles: np.ndarray, rounds: int = 2) -> np.nd
         for step in (0.5, -0.53):
             vertices = vertices + step * (mean @ vertices - vertices)
     return vertices
-
-
-def vertex_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """Area-weighted unit normals (V,3)."""
-    corners = vertices[triangles]
-    face = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normal = np.zeros_like(vertices)
-    for k in range(3):
-        np.add.at(normal, triangles[:, k], face)
-    return normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..media.synthesizer import Utterance
 from ..protocol import BLENDSHAPE_NAMES
 from ..workspace.arrays import smoothstep
-from .articulation import VOWELS, mouth_curves, visemes_of
-from .speech import Utterance
+from ..workspace.visemes import VOWELS, mouth_curves, visemes_of
 
 FPS = 25.0
 ENVELOPE_HZ = 100.0

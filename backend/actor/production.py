@@ -1,4 +1,4 @@
-"""The whole production: speech, performance, character, render, film and truth, in one folder."""
+"""The production: speech, performance, character, render, video and truth, in one folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import cv2
 import numpy as np
 
 from ..errors import MediaError
+from ..media.audio import write_wav
 from ..media.encode import VideoWriter
+from ..media.synthesizer import Utterance, default_voice, synthesize
 from ..progress import Reporter
 from ..protocol import BLENDSHAPE_NAMES
 from ..workspace.files import write_arrays
@@ -18,7 +20,6 @@ from . import frames
 from .character import build_character
 from .performance import FPS, NEUTRAL_S, Performance, perform
 from .render import find_blender_python, render_frames
-from .speech import Utterance, default_voice, synthesize, write_wav
 
 TEXT = (
     "Good morning. I am a face that nobody ever met. My voice moves my lips, and you know the truth of every frame. "
@@ -33,7 +34,7 @@ SPEECH_RATE = 16000
 
 @dataclass(frozen=True)
 class Script:
-    """What to make: texts and voices, clip length (None: the text's), picture side in pixels, samples a pixel."""
+    """What to make: texts and voices, clip length (None: the text's), image side in pixels, samples a pixel."""
 
     text: str = TEXT
     voice: str | None = None
@@ -49,14 +50,13 @@ class Script:
 def produce(out: Path, script: Script, reporter: Reporter, blender: str | None = None, keep: bool = False) -> dict:
     """Write `speaker.mp4`, `drive.wav` and `truth.npz` into `out`; the truth's fields are in docs/actor.md.
 
-    Frames are kept in `out/frames` until the film is whole, so that a stopped run goes on where it was; `keep` leaves
-    them there afterwards.
+    Frames stay in `out/frames` until the video is complete, so a stopped run resumes; `keep` leaves them there.
 
     Raises:
         SynthesizerError, BlenderError, StorageError, Cancelled: each with a sentence for the user.
     """
     if not 32 <= script.size <= 4096:
-        raise MediaError(f"A picture of {script.size} pixels cannot be made: choose --size from 32 to 4096.")
+        raise MediaError(f"An image of {script.size} pixels cannot be made: choose --size from 32 to 4096.")
     if script.seconds is not None and not 0.04 <= script.seconds <= 600:
         raise MediaError(f"A clip of {script.seconds} s cannot be made: choose --seconds from 0.04 to 600.")
     python = find_blender_python(blender)
@@ -83,13 +83,13 @@ def produce(out: Path, script: Script, reporter: Reporter, blender: str | None =
         head_to_camera=head,
         torso_to_camera=frames.torso_to_camera(acted.euler_deg, acted.shift_m),
     )
-    pictures = render_frames(character, performance, folder, count, script.size, script.samples, python, reporter)
+    images = render_frames(character, performance, folder, count, script.size, script.samples, python, reporter)
 
-    sound = (speech.samples, speech.rate)
-    with VideoWriter(out / "speaker.mp4", script.size, script.size, FPS, audio=sound, crf=17) as film:
-        for path in pictures:
-            film.write(cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB))
-    write_wav(out / "drive.wav", drive.samples, drive.rate)
+    audio = (speech.samples, speech.rate)
+    with VideoWriter(out / "speaker.mp4", script.size, script.size, FPS, audio=audio, crf=17) as video:
+        for path in images:
+            video.write(cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB))
+    write_wav(out / "drive.wav", [drive.samples], drive.rate)
     write_arrays(out / "truth.npz", **truth(acted, head, speech, drive, script.size))
     if not keep:
         shutil.rmtree(folder)

@@ -115,15 +115,8 @@ def _one_sided(sculptor: Sculptor, half: HalfFace) -> dict[str, np.ndarray]:
             ),
             reach_mm=24,
         ),
-        "mouthLowerDown": solve(
-            lips(half, (0, 0, 0), (1.5 * bump, -6.5 * side_lip, -1.0 * side_lip)),
-            reach_mm=20,
-        ),
-        "cheekSquint": solve(
-            points({apple: (0.5, 5.0, 2.5), hollow[0]: (0.5, 3.0, 1.5)}),
-            lid(-0.3, 2.2),
-            reach_mm=26,
-        ),
+        "mouthLowerDown": solve(lips(half, (0, 0, 0), (1.5 * bump, -6.5 * side_lip, -1.0 * side_lip)), reach_mm=20),
+        "cheekSquint": solve(points({apple: (0.5, 5.0, 2.5), hollow[0]: (0.5, 3.0, 1.5)}), lid(-0.3, 2.2), reach_mm=26),
         "noseSneer": solve(
             points(
                 {wing[0]: (0.8, 3.5, 0.5), wing[1]: (0.8, 3.8, 0.5), wing[2]: (0.2, 3.0, 0.4), wing[3]: (0.5, 3.0, 0.8)}
@@ -257,8 +250,7 @@ def _both_sided(sculptor: Sculptor) -> dict[str, np.ndarray]:
             reach_mm=16,
         ),
         "mouthRollUpper": solve(
-            lips((0, (-3.2 + 1.0 * d) * middle, (-1.5 - 3.5 * d) * middle), (0, 0.4 * middle, 0)),
-            reach_mm=14,
+            lips((0, (-3.2 + 1.0 * d) * middle, (-1.5 - 3.5 * d) * middle), (0, 0.4 * middle, 0)), reach_mm=14
         ),
         "mouthShrugLower": solve(
             lips((0, 0, 0), (0, (4.0 + 0.5 * d) * (1 - 0.8 * s), (2.5 + 0.5 * d) * middle)),
@@ -268,10 +260,7 @@ def _both_sided(sculptor: Sculptor) -> dict[str, np.ndarray]:
             },
             reach_mm=24,
         ),
-        "mouthShrugUpper": solve(
-            lips((0, 4.0 * (1 - 0.7 * s), 2.5 * middle), (0, 0, 0)),
-            reach_mm=16,
-        ),
+        "mouthShrugUpper": solve(lips((0, 4.0 * (1 - 0.7 * s), 2.5 * middle), (0, 0, 0)), reach_mm=16),
         # The topology has no tongue: the lower lip makes way for it.
         "tongueOut": solve(lips((0, 0, 0), (0, -1.2 * d * middle, 0.6 * d * middle)), reach_mm=10),
     }

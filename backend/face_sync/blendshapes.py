@@ -15,6 +15,7 @@ from ..protocol import BLENDSHAPE_NAMES
 from ..workspace import landmarks as groups
 from ..workspace.arrays import filled
 from ..workspace.landmarks import HALVES, LEFT, RIGHT
+from ..workspace.poses import to_camera
 from .nonnegative import bounded_least_squares
 
 LANDMARK_SIGMA_M = 0.0012
@@ -218,6 +219,17 @@ def _measurements() -> np.ndarray:
     return np.concatenate(rows).astype(np.float32)
 
 
+def reprojection(face: np.ndarray, landmarks_px: np.ndarray, view: View) -> tuple[np.ndarray, np.ndarray]:
+    """Residuals (N, 478, 2) of the landmarks against `face`, metres across the view axis, so near and far heads weigh
+    alike; and their derivatives (N, 478, 2, 3) by the points of the face, at constant depth."""
+    in_camera = to_camera(view.head_to_camera, face)
+    depth = in_camera[..., 2:]
+    expected = in_camera[..., :2] / depth
+    rotation = view.head_to_camera[:, None, :3, :3]
+    residual = ((landmarks_px - view.principal_px) / view.focal_px - expected) * depth
+    return residual, rotation[..., :2, :] - expected[..., None] * rotation[..., 2:, :]
+
+
 def _solve(
     landmarks_px: np.ndarray, view: View, face: np.ndarray, shapes: np.ndarray, prior_mean: np.ndarray | None
 ) -> np.ndarray:
@@ -231,14 +243,9 @@ def _solve(
     right = np.empty((count, unknowns), np.float32)
     for start in range(0, count, _CHUNK):
         part = slice(start, start + _CHUNK)
-        rotation, position = view.head_to_camera[part, :3, :3], view.head_to_camera[part, :3, 3]
-        in_camera = np.einsum("nij,kj->nki", rotation, face) + position[:, None]
-        depth = in_camera[..., 2:]
-        expected = in_camera[..., :2] / depth
-        observed = (landmarks_px[part] - view.principal_px) / view.focal_px
-        # Metres across the view axis, so near and far heads weigh alike.
-        residual = ((observed - expected) * depth).astype(np.float32)
-        across = rotation[:, None, :2, :] - expected[..., None] * rotation[:, None, 2:3, :]
+        seen = View(view.head_to_camera[part], view.focal_px, view.principal_px)
+        residual, across = reprojection(face, landmarks_px[part], seen)
+        residual = residual.astype(np.float32)
         jacobian = np.matmul(across.astype(np.float32), by_point)  # (n, 478, 2, unknowns)
         size = len(jacobian)
         jacobian = np.matmul(measurements, jacobian.reshape(size, groups.COUNT, -1)).reshape(size, -1, unknowns)

@@ -13,7 +13,7 @@ from ..protocol import BLENDSHAPE_NAMES
 from ..workspace import landmarks as groups
 from ..workspace.landmarks import HALVES, LEFT, RIGHT, HalfFace
 from . import blendshape_basis, sculptor
-from .blendshapes import View
+from .blendshapes import View, reprojection
 from .deformation import FaceDeformer
 
 BROW_HEIGHT_M = 0.019
@@ -69,13 +69,8 @@ def neutral_face(face_head_m: np.ndarray, landmarks_px: np.ndarray, view: View, 
 def offsets_m(face: np.ndarray, landmarks_px: np.ndarray, view: View) -> np.ndarray:
     """(N, 478, 2): how far along the head's own x and y each landmark is seen from its place on `face`, metres, taken
     to have kept its depth."""
-    rotation, position = view.head_to_camera[:, :3, :3], view.head_to_camera[:, :3, 3]
-    in_camera = np.einsum("nij,kj->nki", rotation, face) + position[:, None]
-    depth = in_camera[..., 2:]
-    expected = in_camera[..., :2] / depth
-    across = ((landmarks_px - view.principal_px) / view.focal_px - expected) * depth
-    jacobian = rotation[:, None, :2, :2] - expected[..., None] * rotation[:, None, 2:3, :2]
-    return np.linalg.solve(jacobian, across[..., None])[..., 0]
+    residual, across = reprojection(face, landmarks_px, view)
+    return np.linalg.solve(across[..., :2], residual[..., None])[..., 0]
 
 
 def _brow_height(half: HalfFace, y: np.ndarray) -> np.ndarray:

@@ -79,14 +79,3 @@ def _oriented(faces: list[tuple[int, ...]]) -> list[tuple[int, int, int]]:
                     turned[other] = (b, a, c)
                     waiting.append(other)
     return [turned[index] for index in range(len(faces))]
-
-
-def vertex_normals(vertices: np.ndarray) -> np.ndarray:
-    """(478, 3) unit normals of the mesh `vertices` (478, 3), weighted by area, pointing out of the head."""
-    faces = triangles()
-    a, b, c = (vertices[faces[:, k]] for k in range(3))
-    face_normals = np.cross(b - a, c - a)
-    normals = np.zeros_like(vertices)
-    for k in range(3):
-        np.add.at(normals, faces[:, k], face_normals)
-    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)

@@ -13,7 +13,7 @@ from ..media.audio import RATE, audio_blocks, convert_speech, workspace_audio, w
 from ..media.guard import guarded, guarded_items
 from ..progress import Reporter
 from ..protocol import BLENDSHAPE_NAMES, Stage
-from ..workspace.files import read_arrays, write_arrays
+from ..workspace.animation import Animation
 from ..workspace.intervals import intervals
 from ..workspace.store import Workspace
 from ..workspace.subject import FPS
@@ -63,51 +63,39 @@ def speak(
         raise SyncTalkError("Strength, smoothing and offset must be finite numbers, and smoothing not below 0.")
     reporter = reporter or Reporter()
     workspace.require("face_sync")
-    tracking = read_arrays(workspace.tracking_path)
+    track = workspace.head_track()
     model = speech.SpeechModel.load(workspace.root / "speech.safetensors")
     reporter.progress(STAGE, 0, 3, "steps", "reading the audio")
+    speech_path = out_dir / "speech.wav"
     if audio is None:
         samples = workspace_audio(workspace)
-        write_wav(out_dir / "speech.wav", [samples])
-        frames = len(tracking["valid"])
-        plate_frame = np.arange(frames)
-        features = FrameFeatures([samples], frames, offset_ms)
-        mouth = speech.strengthened(model, tracking["blendshapes"][:, speech.MOUTH_INDEX], strength)
+        write_wav(speech_path, [samples])
+        plate_frame = np.arange(track.frames)
+        features = FrameFeatures([samples], track.frames, offset_ms)
+        mouth = speech.strengthened(model, track.blendshapes[:, speech.MOUTH_INDEX], strength)
     else:
-        speech_path, source = out_dir / "speech.wav", Path(audio)
+        source = Path(audio)
         length = guarded(
             convert_speech, source, speech_path, AUDIO_RATE, reporter=reporter, about=source, folders=(out_dir,)
         )
         frames = math.ceil(round(length / AUDIO_RATE * FPS, 3))
-        plate_frame = footage_path(tracking["head_to_camera"], tracking["valid"], tracking["blendshapes"], frames)
+        plate_frame = footage_path(track.head_to_camera, track.valid, track.blendshapes, frames)
         reporter.progress(STAGE, 1, 3, "steps", "mouth from the audio")
-        features = FrameFeatures(
-            guarded_items(audio_blocks, source, RATE, reporter=reporter, about=source), frames, offset_ms
-        )
+        blocks = guarded_items(audio_blocks, source, RATE, reporter=reporter, about=source)
+        features = FrameFeatures(blocks, frames, offset_ms)
         mouth = speech.predict(model, features, strength * speech_gain)
     if close_in_silence:
         mouth = speech.closed_in_pauses(model, mouth, features)
     if smoothing_ms > 0:
         sigma = smoothing_ms / 1000 * FPS / (2 * math.sqrt(2 * math.log(2)))
         mouth = gaussian_filter1d(mouth, sigma, axis=0)
-    blendshapes = tracking["blendshapes"][plate_frame].astype(np.float32)
+    blendshapes = track.blendshapes[plate_frame]
     blendshapes[:, speech.MOUTH_INDEX] = np.clip(mouth, 0, 1)
 
     reporter.progress(STAGE, 2, 3, "steps", "writing")
     path = out_dir / "animation.npz"
-    write_arrays(
-        path,
-        frame_time_s=np.arange(frames) / FPS,
-        fps=FPS,
-        blendshapes=blendshapes,
-        blendshape_names=np.array(BLENDSHAPE_NAMES),
-        head_to_camera=tracking["head_to_camera"][plate_frame],
-        focal_px=tracking["focal_px"],
-        principal_px=tracking["principal_px"],
-        plate_frame=plate_frame.astype(np.int32),
-        audio=np.array("speech.wav"),
-        audio_offset_ms=np.float64(offset_ms),
-    )
+    poses = track.head_to_camera[plate_frame]
+    Animation(blendshapes, poses, track.camera, plate_frame, speech_path, offset_ms).write(path)
     reporter.progress(STAGE, 3, 3, "steps")
     return path
 

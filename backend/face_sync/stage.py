@@ -7,8 +7,11 @@ import numpy as np
 from ..media.audio import read_audio
 from ..media.audio_timeline import offsets_ms
 from ..progress import Reporter
-from ..protocol import BLENDSHAPE_NAMES, Stage
+from ..protocol import Stage
+from ..workspace.camera import Camera
+from ..workspace.face_mesh import FaceMesh
 from ..workspace.files import key_of, read_arrays, write_arrays
+from ..workspace.head_track import HeadTrack
 from ..workspace.store import Workspace
 from ..workspace.subject import AudioPiece, Subject
 from . import adaptation, blendshape_basis, blendshapes, calibration, face_mesh, speech
@@ -75,31 +78,23 @@ def run(workspace: Workspace, reporter: Reporter, audio_offset_ms: float | str |
     shapes = blendshape_basis.displacements(face)
     scores = landmarks["scores"] if len(landmarks["scores"]) else None
     coefficients = blendshapes.capture(points, view, face, shapes, valid, scores)
-    write_arrays(
-        workspace.tracking_path,
-        frame_time_s=np.arange(frames) / subject.fps,
-        valid=valid,
-        landmarks_px=points,
-        focal_px=np.float64(head["focal_px"]),
-        principal_px=head["principal_px"],
-        head_to_camera=head["head_to_camera"],
-        points_head_m=head["points_head_m"],
-        points_px=head["points_px"],
-        points_seen=head["points_seen"],
-        blendshapes=coefficients,
-        blendshape_names=np.array(BLENDSHAPE_NAMES),
-        reprojection_px=head["reprojection_px"],
-        face_head_m=face,
-    )
+    principal = head["principal_px"]
+    HeadTrack(
+        Camera(subject.size, subject.size, view.focal_px, (float(principal[0]), float(principal[1]))),
+        head["head_to_camera"],
+        valid,
+        points,
+        coefficients,
+        face,
+        head["points_head_m"],
+        head["points_px"],
+        head["points_seen"],
+        cuts,
+        head["reprojection_px"],
+    ).write(workspace.tracking_path, subject.fps)
 
     reporter.progress(STAGE, 3, steps, "steps", "face mesh")
-    write_arrays(
-        workspace.root / "face_mesh.npz",
-        vertices_m=face.astype(np.float32),
-        triangles=face_mesh.triangles(),
-        shape_keys=shapes.astype(np.float32),
-        shape_key_names=np.array(BLENDSHAPE_NAMES),
-    )
+    FaceMesh(face, face_mesh.triangles(), shapes).write(workspace.face_mesh_path)
 
     reporter.progress(STAGE, 4, steps, "steps", "speech")
     write_corrected(workspace, audio)

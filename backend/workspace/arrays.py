@@ -20,6 +20,16 @@ def filled(values: np.ndarray, known: np.ndarray) -> np.ndarray:
     return np.stack([np.interp(frames, good, column[good]) for column in columns.T], 1).reshape(values.shape)
 
 
+def vertex_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """(V, 3) area-weighted unit normals of a mesh with (T, 3) triangles."""
+    corners = vertices[triangles]
+    face = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normal = np.zeros_like(vertices)
+    for k in range(3):
+        np.add.at(normal, triangles[:, k], face)
+    return normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
+
+
 def correlation(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Pearson's correlation along the first axis, where both are finite.
 

@@ -133,7 +133,7 @@ class HeadTrack:
             landmarks_px=self.landmarks_px,
             blendshapes=self.blendshapes,
             blendshape_names=np.array(BLENDSHAPE_NAMES),
-            **{name: getattr(self, name) for name in _OPTIONAL if getattr(self, name).size},
+            **{name: getattr(self, name) for name in _OPTIONAL if len(self.face_head_m) or name != "face_head_m"},
         )
 
 

@@ -60,3 +60,26 @@ def test_the_installer_needs_the_standard_library_alone(root):
 
     for path in sorted((root / "install").glob("*.py")):
         assert imports_of(path) <= sys.stdlib_module_names | {"backend", "install"}, path.name
+
+
+def relative_imports_of(path: Path, package: list[str]) -> set[str]:
+    """The modules of the backend that a file imports, wherever in it: `backend.room.module`."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"), str(path))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = package[: len(package) - node.level + 1]
+            module = [*base, *(node.module or "").split(".")] if node.module else base
+            found |= {".".join([*module, alias.name]) for alias in node.names}
+    return found
+
+
+def test_face_sync_knows_no_other_stage_nor_its_own_research(root):
+    shared = {"media", "workspace", "protocol", "errors", "progress", "models"}
+    for path in sorted((root / "backend/face_sync").glob("**/*.py")):
+        package = list(path.relative_to(root).parent.parts)
+        for name in relative_imports_of(path, package):
+            _, room, *rest = name.split(".")
+            if "research" in package:
+                assert room not in {"actor", "portrait_sync", "renderer", "training"}, f"{path.name} imports {name}"
+            else:
+                assert room in shared or (room == "face_sync" and rest[0] != "research"), f"{path.name} imports {name}"

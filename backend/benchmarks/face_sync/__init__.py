@@ -1,4 +1,4 @@
-"""`bench face-sync`: what features tell of the lips, what lips, face and regions of a trained head do, and the cost."""
+"""`bench face-sync`: how features predict the lips, how the lips, face and regions of a trained head move, and the cost."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ PARTS = ("lip-space", "sync", "capture", "driving", "cost")
 class Options(pages.PageOptions):
     clip: tuple[str, ...] = option("videos, or sample", ("sample",), nargs="+")
     workspace: Path | None = option("a workspace with a trained head, for the part driving", None)
-    sound_workspace: Path | None = option("the same clip with a head trained with lips=adapted, to compare with", None)
-    part: tuple[str, ...] = option("these parts alone", PARTS, nargs="+", choices=PARTS)
-    encoder: tuple[str, ...] = option("encoders of the lip space (all that are here)", (), nargs="+")
+    audio_workspace: Path | None = option("the same clip with a head trained with lips=adapted, to compare with", None)
+    part: tuple[str, ...] = option("only these parts", PARTS, nargs="+", choices=PARTS)
+    encoder: tuple[str, ...] = option("encoders of the lip space (default: all installed)", (), nargs="+")
     size: int = option("side of the driven frames, pixels", 512)
     speech: tuple[Path, ...] = option("audio for the head to speak, a video each", (), nargs="*")
     out: Path | None = option("folder for the strip of frames and the videos", None)
@@ -45,7 +45,7 @@ def run(options: Options, reporter: Reporter) -> dict[str, Any]:
         if {"lip-space", "sync", "capture", "cost"} & set(options.part):
             clips = [subject.tracked(clip, work, reporter) for clip in options.clip]
         if "lip-space" in options.part:
-            result["lip_space"] = lip_space.measure(clips, list(options.encoder) or None, reporter)
+            result["lip_space"] = lip_space.measure(clips, options.encoder, reporter)
         if "sync" in options.part:
             result["sync"] = lip_space.shifts(clips, reporter)
         if "capture" in options.part:
@@ -57,10 +57,8 @@ def run(options: Options, reporter: Reporter) -> dict[str, Any]:
                 reporter.warning("Without --workspace there is no trained head: driving is left out.")
             else:
                 head = Workspace.open(options.workspace)
-                of_sound = Workspace.open(options.sound_workspace) if options.sound_workspace else None
-                result["driving"] = driving.measure(
-                    head, of_sound, options.size, options.out, list(options.speech), reporter
-                )
+                by_audio = Workspace.open(options.audio_workspace) if options.audio_workspace else None
+                result["driving"] = driving.measure(head, by_audio, options.size, options.out, options.speech, reporter)
         if "cost" in options.part:
             result["cost"] = cost.measure(clips[0], work, reporter)
     return pages.kept("face-sync", options, result, in_words(result))

@@ -19,7 +19,7 @@ MOVED = 0.2
 """Range of a coefficient in the truth from which it is judged by correlation."""
 
 SCORED_RANGE = 0.1
-"""Range (5th to 95th percentile) of a score from which a clip says something about it."""
+"""Range (5th to 95th percentile) of a score from which a clip counts."""
 
 COMPARED = {
     "blink": ("eyeBlinkLeft", "eyeBlinkRight"),

@@ -1,4 +1,4 @@
-"""Seconds and memory of features for an hour of sound, in a process of its own."""
+"""Seconds and memory of features for an hour of audio, in a separate process."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from ...progress import Reporter
 from ...workspace.store import Workspace
 
 MINUTES = (6, 60)
-"""Of sound: memory must not grow from one to the other by more than the result."""
+"""Of audio: memory must not grow between them by more than the result."""
 
 
 def measure(workspace: Workspace, work: Path, reporter: Reporter) -> list[dict[str, Any]]:
-    """Features of the clip's own sound played again and again."""
-    sound = read_audio(workspace.audio_path)
+    """Features of the clip's own audio, repeated."""
+    audio = read_audio(workspace.audio_path)
     rows = []
     for done, minutes in enumerate(MINUTES):
-        reporter.progress("features of long sound", done, len(MINUTES), "sounds", f"{minutes} min")
+        reporter.progress("features of long audio", done, len(MINUTES), "files", f"{minutes} min")
         path, out = work / f"sound_{minutes}min.wav", work / "features.npz"
-        times = math.ceil(minutes * 60 * RATE / len(sound))
-        write_wav(path, (sound for _ in range(times)))
+        times = math.ceil(minutes * 60 * RATE / len(audio))
+        write_wav(path, (audio for _ in range(times)))
         begun = time.monotonic()
         with subprocess.Popen(
             [sys.executable, "-m", "backend", "encoder", "features", str(path), "--out", str(out), "--json"],
@@ -41,13 +41,13 @@ def measure(workspace: Workspace, work: Path, reporter: Reporter) -> list[dict[s
                 with contextlib.suppress(psutil.Error):
                     peak = max(peak, watched.memory_info().rss)
                 time.sleep(0.05)
-            told, error = process.communicate()
+            output, error = process.communicate()
         if process.returncode:
             raise SyncTalkError(error.strip().splitlines()[-1].removeprefix("Error: "))
         seconds = time.monotonic() - begun
-        frames = json.loads(told)["frames"]
+        frames = json.loads(output)["frames"]
         rows.append({"minutes": minutes, "seconds": round(seconds, 1), "peak_mb": round(peak / 1e6), "frames": frames})
         path.unlink()
         out.unlink()
-    reporter.progress("features of long sound", len(MINUTES), len(MINUTES), "sounds")
+    reporter.progress("features of long audio", len(MINUTES), len(MINUTES), "files")
     return rows

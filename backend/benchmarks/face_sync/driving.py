@@ -1,4 +1,4 @@
-"""A trained head driven by sound: its lips in the picture, pauses, closures, and what each driver moves where."""
+"""A trained head driven by audio: its lips, pauses and closures, and where each driver moves the image."""
 
 from __future__ import annotations
 
@@ -44,29 +44,17 @@ EXPRESSION_DRIVERS = (
     "eyeBlinkLeft eyeBlinkRight", "browInnerUp", "browDownLeft browDownRight", "browOuterUpLeft browOuterUpRight",
 )  # fmt: skip
 _UPPER_FACE = (
-    *range(46, 56),
-    63,
-    65,
-    66,
-    70,
-    105,
-    107,
-    *range(276, 286),
-    293,
-    295,
-    296,
-    300,
-    334,
-    336,
-    33,
-    133,
-    263,
-    362,
-)
+    *range(46, 56), 63, 65, 66, 70, 105, 107, *range(276, 286), 293, 295, 296, 300, 334, 336, 33, 133, 263, 362,
+)  # fmt: skip
 
 
 def measure(
-    head: Workspace, of_sound: Workspace | None, size: int, out: Path | None, sounds: list[Path], reporter: Reporter
+    head: Workspace,
+    by_audio: Workspace | None,
+    size: int,
+    out: Path | None,
+    audio_files: tuple[Path, ...],
+    reporter: Reporter,
 ) -> dict[str, Any]:
     """Rows of `figures` by what drives the held-out frames, pauses, and shares of energy where it should not be."""
     tracking = Tracking.read(head)
@@ -78,18 +66,18 @@ def measure(
     frames = np.arange(subject.first_test_frame, subject.frames)
     quiet = speech.pauses(features)
     rows: dict[str, Any] = {}
-    runs = {"picture's own lips": (head, None), "sound": (head, spoken)}
-    if of_sound is not None:
-        runs["sound alone, no lip shape"] = (of_sound, None)
+    runs = {"tracked lips": (head, None), "audio": (head, spoken)}
+    if by_audio is not None:
+        runs["audio alone, no lip shape"] = (by_audio, None)
     kinds: dict[int, str] = {}
     kept: dict[int, FramePair] = {}
     shown: list[Moment] = []
     for name, (workspace, blendshapes) in runs.items():
         pairs = self_reenactment(workspace, size, reporter, frames, blendshapes)
-        found = evaluate(keeping(pairs, kinds, kept) if name == "sound" else pairs)
+        found = evaluate(keeping(pairs, kinds, kept) if name == "audio" else pairs)
         rows[name] = _figures(found, quiet)
         kinds = kinds or moments(found)
-        shown = strip(found, kinds, kept) if name == "sound" else shown
+        shown = strip(found, kinds, kept) if name == "audio" else shown
     result = {
         "size": size,
         "rows": rows,
@@ -100,14 +88,14 @@ def measure(
         out.mkdir(parents=True, exist_ok=True)
         if shown:
             write_image(out / "strip.png", strip_image(shown))
-        for sound in sounds:
-            video = render.Options(workspace=head.root, out=out / f"{sound.stem}.mp4", audio=sound, size=size)
+        for audio in audio_files:
+            video = render.Options(workspace=head.root, out=out / f"{audio.stem}.mp4", audio=audio, size=size)
             render.run(video, reporter)
     return result
 
 
 def _figures(found: Evaluation, quiet: np.ndarray) -> dict[str, Any]:
-    """Of one run, tracked again in its pictures."""
+    """Of one run, tracked again in its frames."""
     figures = found.figures
     drawn, real = lip_opening(found.landmarks_predicted), lip_opening(found.landmarks_truth)
     low, high = np.nanpercentile(real, (5, 95))
@@ -131,9 +119,9 @@ def _pauses(
     """Opening in all pauses of the clip by the coefficients, in shares of the speaking range above its closed end."""
     shapes = read_arrays(workspace.root / "face_mesh.npz")["shape_keys"][speech.MOUTH_INDEX].astype(float)
     gap = opening_of(shapes)
-    real, told = tracking.blendshapes[:, speech.MOUTH_INDEX] @ gap, speech.predict(model, features)
-    shut = speech.closed_in_pauses(model, told, features) @ gap
-    told = told @ gap
+    real, predicted = tracking.blendshapes[:, speech.MOUTH_INDEX] @ gap, speech.predict(model, features)
+    shut = speech.closed_in_pauses(model, predicted, features) @ gap
+    predicted = predicted @ gap
     quiet = speech.pauses(features) & tracking.valid
     low, high = np.quantile(real[tracking.valid & ~quiet], (0.05, 0.95))
     span = high - low
@@ -146,7 +134,7 @@ def _pauses(
     return {
         "pauses": len(intervals(speech.pauses(features))),
         "real": _number((real[quiet].mean() - low) / span) if quiet.any() else None,
-        "sound": _number((told[quiet].mean() - low) / span) if quiet.any() else None,
+        "audio": _number((predicted[quiet].mean() - low) / span) if quiet.any() else None,
         "closed_after_0.2_s": _number((np.mean(late) - low) / span) if late else None,
         "twitches": twitches,
     }
@@ -181,10 +169,10 @@ def _disentanglement(workspace: Workspace, tracking: Tracking) -> dict[str, dict
             for share in (0.02, 0.98):
                 moved = middle.copy()
                 moved[columns] = np.quantile(typical[:, columns], share, axis=0)
-                picture = renderer.render(camera, pose, moved)
-                energy += ((picture.rgba - still.rgba) ** 2).sum(-1)
+                image = renderer.render(camera, pose, moved)
+                energy += ((image.rgba - still.rgba) ** 2).sum(-1)
                 # A chin that sinks moves in front of what was no head before.
-                inside |= _inside(_surface_m(picture.depth_m, camera, pose), region)
+                inside |= _inside(_surface_m(image.depth_m, camera, pose), region)
             total = max(float(energy.sum()), 1e-9)
             found[driver] = {
                 "energy": _number(total),

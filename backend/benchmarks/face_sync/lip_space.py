@@ -1,4 +1,4 @@
-"""What sound features tell of the lips, and whether a shift of the sound is found."""
+"""How well audio features predict the lips, and whether a shift of the audio is found."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from ...face_sync.audio_features import FrameFeatures
 from ...face_sync.audio_offset import CONFIDENT, estimate_offset_ms
 from ...face_sync.encoders import present
 from ...face_sync.lip_measures import opening_of
-from ...face_sync.research.lip_probe import LEARNT_SHARE, ProbeClip, agreement, encoder_table
-from ...face_sync.research.lip_probe import told as told_of
+from ...face_sync.research.lip_probe import TRAINING_SHARE, ProbeClip, agreement, encoder_table, summary
 from ...media.audio import RATE, read_audio
 from ...progress import Reporter
 from ...workspace.files import read_arrays
@@ -24,11 +23,11 @@ from ...workspace.subject import FPS
 SHIFTS_MS = (-400, -300, -200, -100, 100, 200, 300, 400)
 
 
-def measure(workspaces: list[Workspace], encoders: list[str] | None, reporter: Reporter) -> dict[str, Any]:
+def measure(workspaces: list[Workspace], encoders: tuple[str, ...], reporter: Reporter) -> dict[str, Any]:
     """Probe of each encoder, and the adapted path: correlation and CCC by measure and way.
 
     `adapted`: the speech model fitted on the first 80 % of a clip; its lips on the last 20 % (`same`), and driven by every
-    other person's sound against that person's lips, meaned (`across`).
+    other person's audio against that person's lips, the mean (`across`).
     """
     clips = [ProbeClip.of(workspace) for workspace in workspaces]
     names = encoders or present()
@@ -53,7 +52,7 @@ def _adapted(clips: list[ProbeClip], reporter: Reporter) -> dict[str, Any]:
         reporter.progress("adapting", index, len(clips), "clips", clip.name)
         tracking = read_arrays(clip.workspace.tracking_path)
         shapes = read_arrays(clip.workspace.root / "face_mesh.npz")["shape_keys"][speech.MOUTH_INDEX].astype(float)
-        cut = int(LEARNT_SHARE * len(features[index]))
+        cut = int(TRAINING_SHARE * len(features[index]))
         mouth, valid = tracking["blendshapes"][:cut, speech.MOUTH_INDEX], tracking["valid"][:cut].astype(bool)
         begun = time.monotonic()
         model = adaptation.fit(features[index][:cut], mouth, valid, shapes)
@@ -65,9 +64,9 @@ def _adapted(clips: list[ProbeClip], reporter: Reporter) -> dict[str, Any]:
         driven = [speech.predict(model, part) for part in features]
         for name, gap in gaps.items():
             pairs = []
-            for other, told in zip(clips, driven, strict=True):
-                part = np.isfinite(other.lips[name]) & ((np.arange(len(told)) >= cut) | (other is not clip))
-                pairs.append(_agreement(told[part] @ gap, other.lips[name][part]))
+            for other, predicted in zip(clips, driven, strict=True):
+                part = np.isfinite(other.lips[name]) & ((np.arange(len(predicted)) >= cut) | (other is not clip))
+                pairs.append(_agreement(predicted[part] @ gap, other.lips[name][part]))
             table[name]["same"][clip.name] = pairs[index]
             others = [pair for pair, other in zip(pairs, clips, strict=True) if other is not clip and other.long]
             if others:
@@ -77,25 +76,25 @@ def _adapted(clips: list[ProbeClip], reporter: Reporter) -> dict[str, Any]:
     for name, ways in table.items():
         for way, values in ways.items():
             if values:
-                result.setdefault(name, {})[way] = told_of(clips, values)
+                result.setdefault(name, {})[way] = summary(clips, values)
     return result
 
 
-def _agreement(told: np.ndarray, true: np.ndarray) -> tuple[float, float]:
-    """Correlation and CCC; the sides of a mouth lie a constant apart in either measure, which says nothing."""
-    return agreement(told - told.mean(), true - true.mean())
+def _agreement(predicted: np.ndarray, true: np.ndarray) -> tuple[float, float]:
+    """Correlation and CCC; both measures differ by a constant, which does not count."""
+    return agreement(predicted - predicted.mean(), true - true.mean())
 
 
 def shifts(workspaces: list[Workspace], reporter: Reporter) -> dict[str, Any]:
-    """Offset found of each clip, and what is found of `SHIFTS_MS` more: error of each, milliseconds, and whether sure."""
+    """Offset found of each clip, and the errors for shifts of `SHIFTS_MS`, milliseconds, with their confidence."""
     found = {}
     for done, workspace in enumerate(workspaces):
-        reporter.progress("shifting the sound", done, len(workspaces), "clips")
-        clip, sound = ProbeClip.of(workspace), read_audio(workspace.audio_path)
-        offset, confidence = estimate_offset_ms(sound, clip.lips["opening"], FPS)
+        reporter.progress("shifting the audio", done, len(workspaces), "clips")
+        clip, audio = ProbeClip.of(workspace), read_audio(workspace.audio_path)
+        offset, confidence = estimate_offset_ms(audio, clip.lips["opening"], FPS)
         errors, sure = [], []
         for shift_ms in SHIFTS_MS:
-            seen, confident = estimate_offset_ms(_shifted(sound, shift_ms), clip.lips["opening"], FPS)
+            seen, confident = estimate_offset_ms(_shifted(audio, shift_ms), clip.lips["opening"], FPS)
             errors.append(round(seen - offset - shift_ms, 1))
             sure.append(confident >= CONFIDENT)
         found[clip.name] = {
@@ -105,16 +104,16 @@ def shifts(workspaces: list[Workspace], reporter: Reporter) -> dict[str, Any]:
             "errors_ms": errors,
             "sure": sum(sure),
         }
-    reporter.progress("shifting the sound", len(workspaces), len(workspaces), "clips")
+    reporter.progress("shifting the audio", len(workspaces), len(workspaces), "clips")
     return {"shifts_ms": list(SHIFTS_MS), "clips": found}
 
 
-def _shifted(sound: np.ndarray, shift_ms: float) -> np.ndarray:
-    """The sound so much later (earlier below zero), as long as before."""
+def _shifted(audio: np.ndarray, shift_ms: float) -> np.ndarray:
+    """The audio delayed (below zero: advanced), its length unchanged."""
     samples = round(shift_ms * RATE / 1000)
-    moved = np.zeros_like(sound)
+    moved = np.zeros_like(audio)
     if samples >= 0:
-        moved[samples:] = sound[: len(sound) - samples]
+        moved[samples:] = audio[: len(audio) - samples]
     else:
-        moved[:samples] = sound[-samples:]
+        moved[:samples] = audio[-samples:]
     return moved

@@ -82,5 +82,5 @@ def _driving(found: dict[str, Any]) -> str:
 
 
 def _cost(rows: list[dict[str, Any]]) -> str:
-    shown = [f"  {row['minutes']} min of sound: {row['seconds']} s, {row['peak_mb']} MB" for row in rows]
-    return "\n".join(["Features of long sound", *shown])
+    shown = [f"  {row['minutes']} min of audio: {row['seconds']} s, {row['peak_mb']} MB" for row in rows]
+    return "\n".join(["Features of long audio", *shown])

@@ -1,1 +1,1 @@
-"""What research on the encoder needs and running does not: pretraining, probes, encoders of others."""
+"""Research on the encoder, not needed to run it: pretraining, probes, encoders of others."""

@@ -1,9 +1,8 @@
-"""The paper's authors' audio-visual encoder (AVE), from the weights that they publish: 512 numbers a video frame.
+"""The audio-visual encoder (AVE) of the paper's authors, with their published weights: 512 features per video frame.
 
 A stack of 2D convolutions over windows of a mel spectrogram, of the family of Wav2Lip's and SyncNet's audio encoders
 (Prajwal et al. 2020; Chung and Zisserman 2016). The weights are for non-commercial use (CC BY-NC), so a user fetches
-them by name and agrees to that; nothing of the authors' is part of the project, and the network here is written from its
-published description.
+them by name and accepts that. The network is written from its published description.
 """
 
 from __future__ import annotations
@@ -27,11 +26,11 @@ from .published_weights import read_weights
 
 MODEL = "audio_visual_encoder"
 SIZE = 512
-"""Numbers a video frame that the encoder gives."""
+"""Features per video frame."""
 
 MEL_FFT = 800
 MEL_HOP = 200
-"""Samples from one spectrum to the next: 80 spectra a second."""
+"""Samples between spectra: 80 spectra a second."""
 
 MEL_BANDS = 80
 MEL_LOW_HZ, MEL_HIGH_HZ = 55.0, 7600.0
@@ -42,13 +41,13 @@ RANGE = 4.0
 """Energies from FLOOR_DB to 0 dB below the reference become -RANGE to RANGE."""
 
 WINDOW = 16
-"""Spectra that the network sees at once: 200 ms."""
+"""Spectra per window: 200 ms."""
 
 BEFORE = 7
-"""Spectra of the window before the last one that is not later than the frame's time; see `Ave.features`."""
+"""Spectra of the window before the frame's own; see `Ave.features`."""
 
 _BATCH = 64
-"""Rows at once; fixed, so that the result does not depend on how the sound is cut."""
+"""Rows per batch; fixed, so the result does not depend on how the audio is split."""
 
 _FETCH = f"`python -m backend models fetch {MODEL} --accept-licence`"
 
@@ -132,7 +131,7 @@ def mel_spectra(samples: np.ndarray) -> np.ndarray:
 
 
 class Ave:
-    """The authors' encoder; see `AudioEncoder`. Its weights are read when it is first used."""
+    """The authors' encoder; see `AudioEncoder`. Its weights are loaded on first use."""
 
     name = "ave"
     size = SIZE
@@ -143,19 +142,18 @@ class Ave:
         self._network: Network | None = None
 
     @torch.inference_mode()
-    def features(self, sound: Iterable[np.ndarray], frames: int | None = None, offset_ms: float = 0.0) -> np.ndarray:
+    def features(self, audio: Iterable[np.ndarray], frames: int | None = None, offset_ms: float = 0.0) -> np.ndarray:
         """(frames, SIZE) float32, 0 or more; see `AudioEncoder`.
 
         Row i sees the sixteen spectra from 7 before to 8 after the last one at or before t = i * 40 ms + `offset_ms`:
-        centred on t within 6.25 ms, half a spectrum. (The family's own loaders start a window at the frame's first
-        spectrum, for the first of five pictures; seen from the picture in their middle that is the same to 15 ms.)
+        centred on t within 6.25 ms, half a spectrum.
 
         Raises:
             ModelError: the weights are damaged, or others.
         """
         if self._network is None:
             self._network = _load(self._path)
-        window, rows = SampleWindow(sound), [np.empty((0, SIZE), np.float32)]
+        window, rows = SampleWindow(audio), [np.empty((0, SIZE), np.float32)]
         for first, stop in window.batches(frames, _BATCH):
             time = np.arange(first, stop) * FRAME + offset_ms * RATE / 1000
             starts = np.floor(time / MEL_HOP).astype(np.int64) - BEFORE
@@ -163,23 +161,23 @@ class Ave:
             begin = int(starts[0]) * MEL_HOP - MEL_FFT // 2
             end = (int(starts[-1]) + WINDOW - 1) * MEL_HOP + MEL_FFT // 2
             spectra = mel_spectra(window.read(begin - 1, end))
-            pictures = np.lib.stride_tricks.sliding_window_view(spectra, WINDOW, axis=0)[starts - starts[0]]
-            rows.append(self._network(torch.from_numpy(pictures[:, None].copy())).flatten(1).numpy())
+            windows = np.lib.stride_tricks.sliding_window_view(spectra, WINDOW, axis=0)[starts - starts[0]]
+            rows.append(self._network(torch.from_numpy(windows[:, None].copy())).flatten(1).numpy())
         return np.concatenate(rows)
 
 
 def open_encoder(name: str) -> Ave:
-    """`ave`; its weights are not read yet.
+    """`ave`, its weights not loaded yet.
 
     Raises:
-        ModelError: the weights are not here.
+        ModelError: the weights are not installed.
     """
     path = models.find(MODEL)
     if path is None:
         file = models.folders()[0] / models.record(MODEL).file
         raise ModelError(
-            f"The encoder {name} needs the authors' weights, which are for non-commercial use: run {_FETCH} if you "
-            f"agree to that, or put the file there as {file}."
+            f"The encoder {name} needs the authors' weights, which are for non-commercial use: if you agree to that, run "
+            f"{_FETCH}, or save the file as {file}."
         )
     return Ave(path)
 
@@ -205,10 +203,10 @@ _LAYERS = ("conv", "norm")
 
 
 def _named_as_here(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights by the names that they have in `Network`.
+    """The weights under their names in `Network`.
 
-    They are published as `[...audio_encoder.]{block}.conv_block.{0: convolution, 1: batch norm}.*`; a file may hold a
-    face encoder of like names beside the audio encoder.
+    They are published as `[...audio_encoder.]{block}.conv_block.{0: convolution, 1: batch norm}.*`; a file may also hold
+    a face encoder with similar names.
 
     Raises:
         ValueError: there are none of these names.
@@ -217,10 +215,10 @@ def _named_as_here(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     prefixes = {match["prefix"] for match in matches.values()}
     audio = [prefix for prefix in prefixes if prefix.endswith("audio_encoder.")] or sorted(prefixes)
     if len(audio) != 1:
-        raise ValueError(f"the weights of one audio encoder are expected, and there are those of {len(audio)}")
+        raise ValueError(f"expected one audio encoder, found {len(audio)}")
     return {
         f"{match['block']}.{_LAYERS[int(match['layer'])]}.{match['what']}": weights[name].float()
         for name, match in matches.items()
-        # The count of training batches means nothing here, and some files lack it.
+        # The count of training batches is not used, and some files lack it.
         if match["prefix"] == audio[0] and match["what"] != "num_batches_tracked"
     }

@@ -1,4 +1,4 @@
-"""How much sound features tell of the lips: a linear probe, within one person and across persons."""
+"""A linear probe: how well audio features predict the lips, within one person and across persons."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import numpy as np
 from ...errors import WorkspaceError
 from ...media.audio import audio_blocks
 from ...workspace.arrays import concordance, correlation, ridge
-from ...workspace.files import read_arrays
 from ...workspace.store import Workspace
 from ...workspace.subject import FPS
 from ..blendshapes import View
@@ -18,11 +17,11 @@ from ..encoders import open_encoder
 from ..lip_measures import MEASURES, lip_measures
 
 CONTEXT = 2
-"""Frames either side whose features the probe sees as well."""
+"""Neighbouring frames on either side that the probe also uses."""
 
-LEARNT_SHARE = 0.8
+TRAINING_SHARE = 0.8
 LONG_S = 10.0
-"""Clips that are shorter are reported, and left out of the means."""
+"""Shorter clips are reported, but left out of the means."""
 
 _PENALTIES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 _FOLDS = 5
@@ -39,9 +38,10 @@ class ProbeClip:
     @classmethod
     def of(cls, workspace: Workspace) -> ProbeClip:
         """Read a workspace that is processed up to `face_sync`."""
-        tracking = read_arrays(workspace.tracking_path)
-        view = View(tracking["head_to_camera"], float(tracking["focal_px"]), tracking["principal_px"])
-        lips = lip_measures(tracking["landmarks_px"], view, tracking["valid"].astype(bool))
+        track = workspace.head_track()
+        lips = lip_measures(
+            track.landmarks_px, View(track.head_to_camera, track.focal_px, track.principal_px), track.valid
+        )
         return cls(workspace.root.name, workspace, lips)
 
     @property
@@ -53,7 +53,7 @@ def probe(clips: list[ProbeClip], features: list[np.ndarray]) -> dict[str, dict[
     """Correlation and concordance (CCC) of the lips with a ridge regression from the features.
 
     Args:
-        clips: the persons. features: (N, D) of each clip, its sound's offset mended.
+        clips: the persons. features: (N, D) of each clip, its audio offset corrected.
 
     Returns:
         By measure, then `same` (first 80 % of the clip to its last 20 %) or `across` (all other clips to this one; only
@@ -66,11 +66,11 @@ def probe(clips: list[ProbeClip], features: list[np.ndarray]) -> dict[str, dict[
         lips = [_standard(clip.lips[measure]) for clip in clips]
         same, across = {}, {}
         for index, clip in enumerate(clips):
-            cut = int(LEARNT_SHARE * len(rows[index]))
-            learnt, unseen = np.flatnonzero(known[index][:cut]), cut + np.flatnonzero(known[index][cut:])
-            parts = np.array_split(learnt, _FOLDS)
+            cut = int(TRAINING_SHARE * len(rows[index]))
+            training, held_out = np.flatnonzero(known[index][:cut]), cut + np.flatnonzero(known[index][cut:])
+            parts = np.array_split(training, _FOLDS)
             weights = Ridge([rows[index][part] for part in parts], [lips[index][part] for part in parts])
-            same[clip.name] = agreement(weights(rows[index][unseen]), lips[index][unseen])
+            same[clip.name] = agreement(weights(rows[index][held_out]), lips[index][held_out])
             others = [other for other in range(len(clips)) if other != index]
             if others:
                 weights = Ridge(
@@ -81,21 +81,7 @@ def probe(clips: list[ProbeClip], features: list[np.ndarray]) -> dict[str, dict[
     return found
 
 
-def mean_of_long(clips: list[ProbeClip], values: dict[str, tuple[float, float]]) -> tuple[float, float]:
-    """Mean correlation and CCC over the clips of at least `LONG_S`; NaN without one."""
-    kept = [values[clip.name] for clip in clips if clip.long and clip.name in values]
-    correlation, concordance = np.mean(kept, axis=0) if kept else (np.nan, np.nan)
-    return float(correlation), float(concordance)
-
-
-def told(clips: list[ProbeClip], values: dict[str, tuple[float, float]]) -> dict[str, Any]:
-    """The means, None without a long clip, and every clip's own correlation and CCC, for machines."""
-    correlation, concordance = (None if np.isnan(mean) else round(mean, 3) for mean in mean_of_long(clips, values))
-    by_clip = {clip: [round(float(number), 3) for number in pair] for clip, pair in values.items()}
-    return {"correlation": correlation, "ccc": concordance, "clips": by_clip}
-
-
-def encoder_table(name: str, clips: list) -> dict[str, Any]:
+def encoder_table(name: str, clips: list[ProbeClip]) -> dict[str, Any]:
     """Probe of one encoder: by measure and `same` or `across`, the mean of long clips and every clip's own figures."""
     encoder = open_encoder(name)
     features = []
@@ -106,17 +92,31 @@ def encoder_table(name: str, clips: list) -> dict[str, Any]:
     for measure, ways in probe(clips, features).items():
         for way, values in ways.items():
             if values:
-                table.setdefault(measure, {})[way] = told(clips, values)
+                table.setdefault(measure, {})[way] = summary(clips, values)
     return table
 
 
+def mean_of_long(clips: list[ProbeClip], values: dict[str, tuple[float, float]]) -> tuple[float, float]:
+    """Mean correlation and CCC over the clips of at least `LONG_S`; NaN without one."""
+    kept = [values[clip.name] for clip in clips if clip.long and clip.name in values]
+    correlation, concordance = np.mean(kept, axis=0) if kept else (np.nan, np.nan)
+    return float(correlation), float(concordance)
+
+
+def summary(clips: list[ProbeClip], values: dict[str, tuple[float, float]]) -> dict[str, Any]:
+    """The means, None without a long clip, and the correlation and CCC of every clip."""
+    correlation, concordance = (None if np.isnan(mean) else round(mean, 3) for mean in mean_of_long(clips, values))
+    by_clip = {clip: [round(float(number), 3) for number in pair] for clip, pair in values.items()}
+    return {"correlation": correlation, "ccc": concordance, "clips": by_clip}
+
+
 def in_words(row: dict[str, Any]) -> str:
-    """The means of `told` as text."""
+    """The means of a `summary` as text."""
     return "–" if row["correlation"] is None else f"{row['correlation']:.3f} ({row['ccc']:.2f})"
 
 
 class Ridge:
-    """Ridge regression whose penalty is chosen by leaving each group of rows out in turn."""
+    """Ridge regression; the penalty is chosen by leave-one-group-out cross-validation."""
 
     def __init__(self, rows: list[np.ndarray], values: list[np.ndarray]) -> None:
         """rows: (n, D) of each group; values: (n,)."""
@@ -152,9 +152,9 @@ def agreement(predicted: np.ndarray, true: np.ndarray) -> tuple[float, float]:
 def _known(clip: ProbeClip, measure: str) -> np.ndarray:
     """(N,) bool: where the lips are known."""
     known = np.isfinite(clip.lips[measure])
-    cut = int(LEARNT_SHARE * len(known))
+    cut = int(TRAINING_SHARE * len(known))
     if known[:cut].sum() < 2 * FPS or known[cut:].sum() < FPS / 2:
-        raise WorkspaceError(f"{clip.name} shows the face in too few frames to judge by: take a longer clip.")
+        raise WorkspaceError(f"{clip.name} shows the face in too few frames: use a longer clip.")
     return known
 
 

@@ -1,4 +1,4 @@
-"""Weights that others publish as files of `torch.save`, read as tables of numbers only."""
+"""Weights published by others, as files of `torch.save` or safetensors."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
+
+_DAMAGED = (
+    OSError, EOFError, RuntimeError, LookupError, TypeError, AttributeError, AssertionError, SafetensorError,
+    pickle.UnpicklingError, struct.error,
+)  # fmt: skip
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The table of weights in a file that `torch.save` wrote; no code in it is ever run.
+    """The tensors in a file; code in it is never run.
 
     Raises:
-        ValueError: it is no such file, or is damaged, or holds something else than numbers.
+        ValueError: the file is damaged, or holds something else than finite numbers.
     """
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        OSError,
-        EOFError,
-        RuntimeError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        AssertionError,
-        pickle.UnpicklingError,
-        struct.error,
-    ) as error:
-        # The library's own text runs over several lines and tells how to run the code in the file.
+        if path.suffix == ".safetensors":
+            found = load_file(path)
+        else:
+            found = torch.load(path, map_location="cpu", weights_only=True)
+    except _DAMAGED as error:
+        # The library's own text runs over several lines and explains how to run the code in the file.
         raise ValueError(f"{path} cannot be read") from error
     if isinstance(found, Mapping) and isinstance(found.get("state_dict"), Mapping):
         found = found["state_dict"]

@@ -8,20 +8,21 @@ import shutil
 import numpy as np
 import pytest
 
-from backend.actor import anatomy, expression, frames, performance, speech
-from backend.actor.articulation import mouth_curves
+from backend.actor import anatomy, expression, frames, performance
+from backend.media import synthesizer
 from backend.protocol import BLENDSHAPE_NAMES
+from backend.workspace.visemes import mouth_curves
 
 INDEX = {name: k for k, name in enumerate(BLENDSHAPE_NAMES)}
 needs_espeak = pytest.mark.skipif(ctypes.util.find_library("espeak-ng") is None, reason="espeak-ng is not installed")
 needs_flite = pytest.mark.skipif(shutil.which("flite") is None, reason="flite is not installed")
 
 
-def utterance(*labels: str, each_s: float = 0.12, rate: int = 16000) -> speech.Utterance:
+def utterance(*labels: str, each_s: float = 0.12, rate: int = 16000) -> synthesizer.Utterance:
     """A made-up utterance of phonemes of equal length; pauses are silent."""
     edges = np.arange(len(labels) + 1) * each_s
     tone = [np.full(int(each_s * rate), 0.0 if label == "pau" else 0.3, np.float32) for label in labels]
-    return speech.Utterance(np.concatenate(tone), rate, labels, edges[:-1], edges[1:])
+    return synthesizer.Utterance(np.concatenate(tone), rate, labels, edges[:-1], edges[1:])
 
 
 def test_lips_close_on_p_b_m_between_open_vowels() -> None:
@@ -113,16 +114,16 @@ def test_a_blink_brings_the_lid_margins_together() -> None:
 
 def test_a_missing_synthesizer_is_one_sentence_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    with pytest.raises(speech.SynthesizerError, match="needs flite, which is not installed: install"):
-        speech.synthesize("Hello", "rms")
+    with pytest.raises(synthesizer.SynthesizerError, match="needs flite, which is not installed: install"):
+        synthesizer.synthesize("Hello", "rms")
     monkeypatch.setenv("SYNCTALK_ESPEAK", "no-such-library.so")
-    with pytest.raises(speech.SynthesizerError, match="espeak-ng is not installed.*install the package espeak-ng"):
-        speech._espeak_library()
+    with pytest.raises(synthesizer.SynthesizerError, match="espeak-ng is not installed.*install the package espeak-ng"):
+        synthesizer._espeak_library()
 
 
 @pytest.mark.parametrize("voice", [pytest.param("rms", marks=needs_flite), pytest.param("en-us", marks=needs_espeak)])
 def test_phonemes_cover_the_speech_without_gaps(voice: str) -> None:
-    spoken = speech.synthesize("Mama likes blue. Papa too.", voice)
+    spoken = synthesizer.synthesize("Mama likes blue. Papa too.", voice)
     assert {"m", "b", "p"} <= set(spoken.phonemes)
     assert spoken.start_s[0] == 0
     assert spoken.start_s[1:] == pytest.approx(spoken.end_s[:-1])
@@ -135,5 +136,5 @@ def test_phonemes_cover_the_speech_without_gaps(voice: str) -> None:
 
 @needs_espeak
 def test_an_unknown_voice_is_named() -> None:
-    with pytest.raises(speech.SynthesizerError, match="no voice named klingon-9"):
-        speech.synthesize("Hello", "klingon-9")
+    with pytest.raises(synthesizer.SynthesizerError, match="no voice named klingon-9"):
+        synthesizer.synthesize("Hello", "klingon-9")

@@ -34,17 +34,17 @@ def blender() -> str:
         pytest.skip(str(error))
 
 
-def test_two_frames_come_out_with_sound_and_truth(tmp_path: Path, blender: str) -> None:
+def test_two_frames_come_out_with_audio_and_truth(tmp_path: Path, blender: str) -> None:
     done = subprocess.run(
         command(tmp_path / "out", "--seconds", "0.08", "--text", "Oh", "--blender", blender),
         cwd=ROOT, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    with av.open(str(tmp_path / "out" / "speaker.mp4")) as film:
-        pictures = [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
-    assert [picture.shape for picture in pictures] == [(64, 64, 3)] * 2
+    with av.open(str(tmp_path / "out" / "speaker.mp4")) as container:
+        images = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert [image.shape for image in images] == [(64, 64, 3)] * 2
     # Skin in the middle of the face is warmer and brighter than the sweater below it.
-    face, chest = pictures[0][24:36, 28:36].mean((0, 1)), pictures[0][56:, 24:40].mean((0, 1))
+    face, chest = images[0][24:36, 28:36].mean((0, 1)), images[0][56:, 24:40].mean((0, 1))
     assert face[0] > 1.15 * face[2]
     assert face.sum() > 1.4 * chest.sum()
     with np.load(tmp_path / "out" / "truth.npz") as truth:
@@ -52,7 +52,7 @@ def test_two_frames_come_out_with_sound_and_truth(tmp_path: Path, blender: str) 
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["drive.wav", "speaker.mp4", "truth.npz"]
 
 
-def test_a_stopped_render_goes_on_with_the_frames_it_has(tmp_path: Path, blender: str) -> None:
+def test_a_stopped_render_resumes_with_the_frames_it_has(tmp_path: Path, blender: str) -> None:
     out = tmp_path / "out"
     run = command(out, "--seconds", "0.4", "--text", "Oh", "--blender", blender)
     first = subprocess.Popen(run, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
@@ -74,7 +74,7 @@ def test_a_python_without_blender_is_refused_with_what_to_do(tmp_path: Path) -> 
         render.find_blender_python(str(tmp_path / "no-python"))
 
 
-def test_what_blender_says_as_it_fails_reaches_the_user(tmp_path: Path) -> None:
+def test_blender_s_output_as_it_fails_reaches_the_user(tmp_path: Path) -> None:
     """A Python that has no bpy: the message names the module that is missing."""
     (tmp_path / "job.json").write_text("{}")
     from backend.progress import Reporter

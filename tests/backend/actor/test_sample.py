@@ -1,4 +1,4 @@
-"""The embedded sample: small, complete, and true: what a tracker sees in the film agrees with truth.npz."""
+"""The embedded sample: small, complete, and true: what a tracker sees in the clip agrees with truth.npz."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def landmarks() -> np.ndarray:
     found = []
     options = {"max_num_faces": 2, "refine_landmarks": True, "min_detection_confidence": 0.5}
     with (
-        av.open(str(SAMPLE / "speaker.mp4")) as film,
+        av.open(str(SAMPLE / "speaker.mp4")) as container,
         mp.solutions.face_mesh.FaceMesh(static_image_mode=False, **options) as mesh,
     ):
-        for k, frame in enumerate(film.decode(video=0)):
-            picture = frame.to_ndarray(format="rgb24")
-            faces = mesh.process(picture).multi_face_landmarks or []
+        for k, frame in enumerate(container.decode(video=0)):
+            image = frame.to_ndarray(format="rgb24")
+            faces = mesh.process(image).multi_face_landmarks or []
             assert len(faces) == 1, f"frame {k}: {len(faces)} faces"
-            height, width = picture.shape[:2]
+            height, width = image.shape[:2]
             found.append([(p.x * width, p.y * height, p.z * width) for p in faces[0].landmark])
     return np.array(found)
 
@@ -62,9 +62,9 @@ def test_together_the_files_stay_under_five_megabytes() -> None:
     assert sum((SAMPLE / name).stat().st_size for name in ("speaker.mp4", "drive.wav", "truth.npz")) < 5_000_000
 
 
-def test_the_film_is_ten_seconds_of_512_square_at_25_fps_with_sound() -> None:
-    with av.open(str(SAMPLE / "speaker.mp4")) as film:
-        video, sound = film.streams.video[0], film.streams.audio[0]
+def test_the_video_is_ten_seconds_of_512_square_at_25_fps_with_audio() -> None:
+    with av.open(str(SAMPLE / "speaker.mp4")) as container:
+        video, sound = container.streams.video[0], container.streams.audio[0]
         assert (video.width, video.height, video.average_rate, video.frames) == (512, 512, 25, FRAMES)
         assert (video.codec_context.name, sound.codec_context.name) == ("h264", "aac")
         assert abs(float(sound.duration * sound.time_base) - 10.0) < 0.1
@@ -153,8 +153,8 @@ def _envelope(name: str) -> tuple[np.ndarray, float]:
 
 
 @pytest.mark.parametrize(("name", "prefix"), [("speaker.mp4", ""), ("drive.wav", "drive_")])
-def test_sound_is_quiet_in_pauses_and_loud_in_vowels(truth, name: str, prefix: str) -> None:
-    from backend.actor.articulation import VOWELS, visemes_of
+def test_audio_is_quiet_in_pauses_and_loud_in_vowels(truth, name: str, prefix: str) -> None:
+    from backend.workspace.visemes import VOWELS, visemes_of
 
     envelope, rate = _envelope(name)
     levels: dict[str, list[float]] = {"pause": [], "vowel": []}

@@ -1,6 +1,5 @@
 """`bench face-sync` runs all its parts on the short clip and its head of a few seconds."""
 
-import argparse
 import json
 
 import numpy as np
@@ -11,34 +10,27 @@ pytest.importorskip("numba")
 from backend.benchmarks import face_sync, subject
 from backend.benchmarks.face_sync import capture, cost, lip_space
 from backend.errors import SyncTalkError
+from backend.progress import Reporter
 from backend.workspace.store import Workspace
 
 
-def _options(**changes):
-    options = {
-        "clip": ["sample"], "workspace": None, "sound_workspace": None, "part": list(face_sync.PARTS), "encoder": ["boxed"],
-        "size": 128, "speech": [], "out": None, "work": None,
-    }  # fmt: skip
-    return argparse.Namespace(**options | changes)
-
-
-def test_every_part_is_measured_and_told(trained, tmp_path, monkeypatch):
+def test_every_part_is_measured_and_reported(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(lip_space, "SHIFTS_MS", (-200, 200))
     monkeypatch.setattr(cost, "MINUTES", (0.2,))
     monkeypatch.setattr(subject, "tracked", lambda clip, work, reporter: Workspace.open(trained))
-    options = _options(workspace=trained, out=tmp_path / "out", work=tmp_path)
-    result = json.loads(json.dumps(face_sync.run(options)))
+    options = face_sync.Options(encoder=("boxed",), size=128, workspace=trained, out=tmp_path / "out", work=tmp_path)
+    result = json.loads(json.dumps(face_sync.run(options, Reporter())))
     assert set(result["lip_space"]) == {"clips", "boxed", "adapted"}
     (clip,) = result["lip_space"]["clips"]
     assert -1 <= result["lip_space"]["adapted"]["opening"]["same"]["clips"][clip][0] <= 1
     assert len(result["sync"]["clips"][clip]["errors_ms"]) == 2
     assert result["cost"][0]["peak_mb"] > 50
     rows = result["driving"]["rows"]
-    assert {"picture's own lips", "sound"} <= set(rows)
-    assert rows["sound"]["psnr_mouth"] > 5
+    assert {"tracked lips", "audio"} <= set(rows)
+    assert rows["audio"]["psnr_mouth"] > 5
     assert all(0 <= row["outside"] <= 1 for row in result["driving"]["disentanglement"].values())
     words = face_sync.in_words(result)
-    for part in ("Lip space", "Sync", "Capture", "Trained head", "Features of long sound"):
+    for part in ("Lip space", "Sync", "Capture", "Trained head", "Features of long audio"):
         assert part in words
 
 
@@ -53,4 +45,4 @@ def test_capture_against_the_sample_s_truth():
 
 def test_driving_asked_for_without_a_head_is_one_sentence():
     with pytest.raises(SyncTalkError, match="--workspace"):
-        face_sync.run(_options(part=["driving"]))
+        face_sync.run(face_sync.Options(part=("driving",)), Reporter())

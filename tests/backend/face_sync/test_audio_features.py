@@ -51,36 +51,36 @@ def test_one_row_a_video_frame():
 
 
 @pytest.mark.parametrize("late_ms", [-120, 40, 200])
-def test_offset_looks_at_the_sound_that_belongs_to_the_picture(late_ms):
+def test_offset_selects_the_audio_that_belongs_to_the_frame(late_ms):
     sound, *_ = babble(4, seed=2)
     shift = late_ms * RATE // 1000
     late = np.pad(sound, (max(shift, 0), max(-shift, 0)))[max(-shift, 0) :][: len(sound)]
     inner = slice(8, -8)
     plain = audio_features.frame_features(sound, 100)[inner]
-    mended = audio_features.frame_features(late, 100, offset_ms=late_ms)[inner]
-    assert np.abs(mended - plain).mean() < 0.1
+    corrected = audio_features.frame_features(late, 100, offset_ms=late_ms)[inner]
+    assert np.abs(corrected - plain).mean() < 0.1
 
 
-def test_blocks_of_a_long_sound_join_without_a_seam(monkeypatch):
+def test_blocks_of_long_audio_join_without_a_seam(monkeypatch):
     sound = np.random.default_rng(0).normal(0, 0.1, 3 * RATE).astype(np.float32)
-    whole = audio_features.log_mel(sound)
+    complete = audio_features.log_mel(sound)
     monkeypatch.setattr(audio_features, "_BLOCK", 37)
-    assert np.allclose(audio_features.log_mel(sound), whole, atol=1e-5)
+    assert np.allclose(audio_features.log_mel(sound), complete, atol=1e-5)
 
 
 @pytest.mark.parametrize("sizes", [(1,), (7, 160, 401), (5000,), (100000,)])
-def test_a_sound_in_blocks_of_any_size_gives_the_same(sizes):
+def test_audio_in_blocks_of_any_size_gives_the_same(sizes):
     sound = babble(3, seed=3)[0]
     blocks, at, turn = [], 0, 0
     while at < len(sound):
         blocks.append(sound[at : at + sizes[turn % len(sizes)] * 10])
         at, turn = at + len(blocks[-1]), turn + 1
     rows = audio_features.FrameFeatures(blocks, 80, 30)
-    whole = audio_features.frame_features(sound, 80, 30)
-    assert np.allclose(rows[:], whole, atol=1e-4)
-    assert np.allclose(rows[20:40], whole[20:40], atol=1e-4), "any part alone"
-    assert np.allclose(audio_features.frame_loudness(rows), audio_features.frame_loudness(whole), atol=1e-4)
+    complete = audio_features.frame_features(sound, 80, 30)
+    assert np.allclose(rows[:], complete, atol=1e-4)
+    assert np.allclose(rows[20:40], complete[20:40], atol=1e-4), "any part alone"
+    assert np.allclose(audio_features.frame_loudness(rows), audio_features.frame_loudness(complete), atol=1e-4)
 
 
-def test_an_empty_sound_is_silence():
+def test_empty_audio_is_silence():
     assert np.isfinite(audio_features.FrameFeatures([], 10)[:]).all()

@@ -9,7 +9,7 @@ pytestmark = pytest.mark.long
 
 
 @pytest.mark.parametrize("late_ms", [-390, -200, 0, 70, 240, 400])
-def test_a_shift_of_the_sound_is_found(late_ms):
+def test_a_shift_of_the_audio_is_found(late_ms):
     sound, jaw, _ = babble(20, seed=5)
     shift = late_ms * RATE // 1000
     late = np.roll(sound, shift)
@@ -18,7 +18,7 @@ def test_a_shift_of_the_sound_is_found(late_ms):
     assert confidence >= CONFIDENT
 
 
-def test_sound_that_has_nothing_to_do_with_the_lips_is_said_to_be_uncertain():
+def test_audio_that_has_nothing_to_do_with_the_lips_is_reported_as_uncertain():
     _, jaw, _ = babble(20, seed=5)
     for seed in (6, 7, 8):
         assert estimate_offset_ms(babble(20, seed=seed)[0], jaw)[1] < CONFIDENT

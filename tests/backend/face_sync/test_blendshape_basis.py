@@ -87,7 +87,7 @@ def test_mouth_shapes_leave_the_eyes_and_eye_shapes_leave_the_mouth(shapes):
         ("eyeLookInRight", 468, 0, +1),
     ],
 )
-def test_shape_moves_the_way_its_name_says(shapes, name, landmark, axis, sign):
+def test_shape_moves_the_way_its_name_states(shapes, name, landmark, axis, sign):
     assert sign * shapes[index(name)][landmark, axis] > 0.001
 
 

@@ -74,7 +74,7 @@ def test_smoothing_keeps_nine_tenths_of_a_blink_of_three_frames_wherever_it_fall
         assert smooth[:15].max() < 0.08
 
 
-def test_noisy_blinks_of_three_frames_keep_nine_tenths_of_their_depth_through_the_whole_capture(face, shapes):
+def test_noisy_blinks_of_three_frames_keep_nine_tenths_of_their_depth_through_the_complete_capture(face, shapes):
     count, period = 12, 30
     truth = np.zeros((count * period, 52))
     both = [index("eyeBlinkLeft"), index("eyeBlinkRight")]
@@ -122,8 +122,8 @@ def test_no_valid_frame_gives_a_neutral_face(face, shapes):
     assert (found == 0).all()
 
 
-def test_brows_that_rise_as_a_whole_are_no_frown(face, shapes):
-    """As trackers see them: the whole brow goes up, and a fifth of that apart."""
+def test_brows_that_rise_as_one_are_no_frown(face, shapes):
+    """As trackers see them: the complete brow goes up, and a fifth of that apart."""
     count = 30
     view = turning_view(count)
     raised = face.copy()

@@ -1,4 +1,4 @@
-"""A microphone that dies while the lips move on is found, pauses are not; speech learns nothing there."""
+"""A failed microphone while the lips move is found, pauses are not; training ignores it."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def test_pauses_are_not_dead_audio():
     assert dead_intervals(silenced(sound, 8, 8.5), jaw) == [], "a word is no microphone"
 
 
-def test_a_face_that_is_away_says_nothing():
+def test_a_face_that_is_away_gives_nothing():
     sound, jaw, _ = babble(20, seed=5)
     jaw = jaw.astype(float)
     jaw[8 * FPS : 12 * FPS] = np.nan
     assert dead_intervals(silenced(sound, 8, 12), jaw) == []
-    assert dead_intervals(np.zeros_like(sound), jaw) == [], "nothing was heard at all: said elsewhere"
+    assert dead_intervals(np.zeros_like(sound), jaw) == [], "reported elsewhere"
 
 
 def test_frames_are_heard_at_their_own_time():
@@ -54,7 +54,7 @@ def test_frames_are_heard_at_their_own_time():
 
 
 @pytest.mark.usefixtures("brief_adaptation")
-def test_the_stage_names_dead_audio_and_learns_nothing_there(tmp_path, face, shapes, monkeypatch):
+def test_the_stage_names_dead_audio_and_ignores_it(tmp_path, face, shapes, monkeypatch):
     used, fit = [], adaptation.fit
     monkeypatch.setattr(adaptation, "fit", lambda *args: (used.append(args[2]), fit(*args))[1])
     subject = make_subject(tmp_path / "dies", face, shapes, change=lambda sound: silenced(sound, 14, 19))
@@ -69,8 +69,10 @@ def test_the_stage_names_dead_audio_and_learns_nothing_there(tmp_path, face, sha
     assert not heard[15 * FPS : 18 * FPS].any()
     assert heard[: 13 * FPS].all()
     assert np.array_equal(trained_frames(workspace), heard)
-    (learnt,) = used
-    assert np.array_equal(learnt, heard[: len(learnt)] & read_arrays(workspace.tracking_path)["valid"][: len(learnt)])
+    (training,) = used
+    assert np.array_equal(
+        training, heard[: len(training)] & read_arrays(workspace.tracking_path)["valid"][: len(training)]
+    )
 
 
 def test_an_older_workspace_has_heard_all(tmp_path, face, shapes):

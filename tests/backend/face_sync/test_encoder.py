@@ -15,10 +15,10 @@ def test_the_encoder_that_comes_with_the_project_is_small_and_finite():
     code = encoders.encode(encoders.pretrained(), frame_features(babble(4, seed=1)[0]))
     assert code.shape == (100, encoders.SIZE)
     assert np.isfinite(code).all()
-    assert code.std(0).min() > 0.01, "a number that never changes tells nothing"
+    assert code.std(0).min() > 0.01, "every feature varies"
 
 
-def test_windows_of_a_long_sound_join_without_a_seam():
+def test_windows_of_long_audio_join_without_a_seam():
     encoder, features = encoders.pretrained(), frame_features(babble(16, seed=1)[0])
     code = encoders.encode(encoder, features)
     assert code.shape == (400, encoders.SIZE)
@@ -38,7 +38,7 @@ def test_what_is_more_than_a_window_away_does_not_matter():
     assert np.abs(after - before)[300:].mean() > 0.01
 
 
-def test_a_sound_shorter_than_a_window_is_encoded():
+def test_audio_shorter_than_a_window_is_encoded():
     assert encoders.encode(encoders.pretrained(), frame_features(babble(1, seed=1)[0])).shape == (25, encoders.SIZE)
 
 
@@ -57,7 +57,7 @@ def test_missing_weights_say_what_to_do(monkeypatch, tmp_path):
     encoders._read.cache_clear()
 
 
-def test_another_voice_keeps_the_time_of_what_is_said():
+def test_another_voice_keeps_the_time_of_the_speech():
     features = frame_features(babble(4, seed=1)[0])
     changed = warped(features, np.random.default_rng(0))
     assert changed.shape == features.shape

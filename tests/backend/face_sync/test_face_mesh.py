@@ -3,6 +3,7 @@ from collections import Counter
 import numpy as np
 
 from backend.face_sync import face_mesh
+from backend.workspace.arrays import vertex_normals
 from backend.workspace.landmarks import HALVES, LEFT, RIGHT, mirror_indices
 
 
@@ -20,7 +21,7 @@ def test_skin_is_one_surface_with_openings_for_mouth_and_eyes_only():
 
 
 def test_triangles_face_outwards(face):
-    normals = face_mesh.vertex_normals(face)
+    normals = vertex_normals(face, face_mesh.triangles())
     assert (normals[[1, 4, 9, 152, 50, 280], 2] < -0.5).all()
     assert normals[LEFT.ear, 0] > 0.5
     assert normals[RIGHT.ear, 0] < -0.5

@@ -1,4 +1,4 @@
-"""The lips' measures do not depend on how the head turns, and the probe tells what features tell."""
+"""The lips' measures do not depend on how the head turns, and the probe measures what features predict."""
 
 import json
 from types import SimpleNamespace
@@ -43,7 +43,7 @@ def _clip(name: str, seed: int, frames: int = 400):
     return lip_probe.ProbeClip(name, workspace, lips), features, rng.normal(size=features.shape)
 
 
-def test_features_that_hold_the_lips_are_told_from_noise():
+def test_features_that_hold_the_lips_are_separated_from_noise():
     rows = [_clip(name, seed) for seed, name in enumerate("abc")]
     clips = [row[0] for row in rows]
     good, bad = lip_probe.probe(clips, [row[1] for row in rows]), lip_probe.probe(clips, [row[2] for row in rows])

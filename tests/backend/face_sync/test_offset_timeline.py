@@ -92,7 +92,7 @@ def test_a_clock_that_keeps_time_is_left_alone():
 
 
 @pytest.mark.parametrize("seconds", [9, 24])
-def test_an_offset_that_jumps_without_a_cut_is_said(seconds):
+def test_an_offset_that_jumps_without_a_cut_is_reported(seconds):
     sound, jaw, _ = takes((seconds, 1, 0), (seconds, 2, 260))
     found = measure(OffsetEvidence.of(sound, jaw), np.zeros(len(jaw), bool))
     assert found.pieces == []
@@ -101,7 +101,7 @@ def test_an_offset_that_jumps_without_a_cut_is_said(seconds):
     assert high == pytest.approx(260, abs=60)
 
 
-def test_aligned_audio_is_in_time_with_the_picture():
+def test_aligned_audio_is_in_time_with_the_video():
     at_s = np.arange(30 * RATE) / RATE
     tone = np.sin(2 * np.pi * 3000 * at_s).astype(np.float32)
     for drift in (-2.0, 1.0):
@@ -125,7 +125,7 @@ def test_the_stage_corrects_takes_and_everything_reads_the_corrected_audio(tmp_p
     workspace = Workspace.open(subject.root)
     first, second = workspace.subject.audio_timeline
     assert (first.offset_ms, second.offset_ms) == (pytest.approx(0, abs=40), pytest.approx(240, abs=40))
-    assert any("have audio offsets of their own" in text and "from 12.0 s" in text for text in reporter.warnings)
+    assert any("have different audio offsets" in text and "from 12.0 s" in text for text in reporter.warnings)
     assert workspace.aligned_audio == (subject.root / "audio_corrected.wav", 0.0)
     # Against a subject whose audio never ran late.
     plain = make_subject(tmp_path / "plain", face, shapes, seconds=26)
@@ -151,7 +151,7 @@ def test_the_stage_corrects_drift(tmp_path, face, shapes):
     stage.run(Workspace.open(subject.root), reporter)
     (piece,) = Workspace.open(subject.root).subject.audio_timeline
     assert piece.drift_ms_per_s == pytest.approx(2.0, abs=0.6)
-    assert any("drifts against its video by +1" in text and text.endswith("corrected.") for text in reporter.warnings)
+    assert any("drifts by +1" in text and text.endswith("corrected.") for text in reporter.warnings)
 
 
 def test_a_workspace_without_a_timeline_opens_as_before(tmp_path, face, shapes):
@@ -175,8 +175,8 @@ def test_a_known_drift_of_a_real_clip_is_recovered(shared):
     path = shared / "clips" / "speech-en-60s-256px.mp4"
     with contextlib.closing(open_landmarker()) as landmarker:
         reader, points, last = FrameReader(path), [], None
-        for _, picture in reader:
-            face = choose_face(landmarker.detect(picture), last)
+        for _, image in reader:
+            face = choose_face(landmarker.detect(image), last)
             last = face or last
             points.append(np.full((LANDMARKS, 2), np.nan) if face is None else face.points_px)
     opening = lip_opening(np.array(points))

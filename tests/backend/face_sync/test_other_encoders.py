@@ -1,4 +1,4 @@
-"""The encoders whose weights a user brings: what they look at, and what is said when something is missing or wrong.
+"""The encoders whose weights a user brings: what they see, and the error when something is missing or wrong.
 
 The weights here are made up; the published ones cannot be part of the project.
 """
@@ -155,10 +155,10 @@ def test_a_frame_gives_a_row(encoder):
 
 
 @pytest.mark.parametrize("lengths", [(1000,), (1, 0, 17, 4096, 333), (RATE * 3,)], ids=str)
-def test_how_the_sound_is_cut_changes_nothing(encoder, lengths):
+def test_how_the_audio_is_cut_changes_nothing(encoder, lengths):
     sound = noise(5.13)
-    whole = encoder.features([sound])
-    np.testing.assert_array_equal(encoder.features(iter(cut(sound, *lengths))), whole)
+    complete = encoder.features([sound])
+    np.testing.assert_array_equal(encoder.features(iter(cut(sound, *lengths))), complete)
 
 
 def test_a_reader_may_fill_the_same_array_again(encoder):
@@ -174,7 +174,7 @@ def test_a_reader_may_fill_the_same_array_again(encoder):
 
 
 @pytest.mark.parametrize("samples", [0, 1, 399, 640, 3000])
-def test_a_sound_shorter_than_a_window_works(encoder, samples):
+def test_audio_shorter_than_a_window_works(encoder, samples):
     rows = encoder.features([noise(1)[:samples]])
     assert rows.shape == (len(frame_features(noise(1)[:samples])), encoder.size) and np.isfinite(rows).all()
     assert encoder.features([]).shape == (1, encoder.size)
@@ -188,7 +188,7 @@ def test_silence_gives_finite_rows_that_are_all_alike(encoder):
         assert (rows == rows[0]).all()
 
 
-def test_frames_beyond_the_sound_are_silent_and_fewer_are_its_start(encoder):
+def test_frames_beyond_the_audio_are_silent_and_fewer_are_its_start(encoder):
     sound = noise(1.2)
     rows = encoder.features([sound], frames=90)
     assert rows.shape == (90, encoder.size) and np.isfinite(rows).all()
@@ -213,14 +213,14 @@ def test_a_click_moves_the_row_of_its_frame(encoder, offset_ms):
     assert np.abs(np.flatnonzero(weight) - expected).max() < 5
 
 
-def test_an_offset_of_whole_frames_shifts_the_rows(ave):
+def test_an_offset_of_full_frames_shifts_the_rows(ave):
     sound = noise(2)
     rows = ave.features([sound], 50)
     np.testing.assert_allclose(ave.features([sound], 45, 200.0), rows[5:], atol=1e-3)
     np.testing.assert_allclose(ave.features([sound], 55, -200.0)[5:], rows, atol=1e-3)
 
 
-def test_the_sound_is_read_no_further_than_the_frames_need(encoder):
+def test_the_audio_is_read_no_further_than_the_frames_need(encoder):
     taken = []
 
     def endless():
@@ -233,7 +233,7 @@ def test_the_sound_is_read_no_further_than_the_frames_need(encoder):
 
 
 @pytest.mark.parametrize("name", ["ave", "hubert", "wav2vec2"])
-def test_missing_weights_are_told_in_a_sentence(name, folder):
+def test_missing_weights_are_reported_in_a_sentence(name, folder):
     with pytest.raises(ModelError) as caught:
         open_encoder(name)
     message = str(caught.value)
@@ -309,7 +309,7 @@ def test_the_mel_spectrogram_is_the_familys():
     assert (authors_ave.mel_spectra(np.zeros(5000, np.float32)) == -4).all()
 
 
-def test_the_network_computes_what_the_published_layout_says(ave):
+def test_the_network_computes_what_the_published_layout_states(ave):
     sound = noise(1)
     weights = ave_weights()
     padded = np.pad(sound, (1 + 400, 2000))
@@ -341,7 +341,7 @@ def test_the_weights_are_found_under_any_prefix_and_beside_a_face_encoder(ave, f
 # Self-supervised models
 
 
-def test_a_missing_package_is_told_with_the_command_that_installs_it(folder, monkeypatch):
+def test_a_missing_package_is_reported_with_the_command_that_installs_it(folder, monkeypatch):
     (folder / "hubert-large-ls960-ft.bin").write_bytes(b"")
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(ModelError, match="-m pip install transformers`") as caught:
@@ -375,7 +375,7 @@ def test_safetensors_hold_the_same_weights(name, monkeypatch, folder):
         open_encoder(name).features([noise(1)])
 
 
-def test_a_long_sound_goes_through_in_blocks_without_seams(monkeypatch, folder):
+def test_long_audio_goes_through_in_blocks_without_seams(monkeypatch, folder):
     encoder = write_small(monkeypatch, folder, "hubert", local=True)
     sound = noise(45)
     lengths = []
@@ -386,7 +386,7 @@ def test_a_long_sound_goes_through_in_blocks_without_seams(monkeypatch, folder):
     blocks = encoder.features(cut(sound, RATE))
     assert max(lengths) <= 20.1 * RATE and len(lengths) == 3
     monkeypatch.setattr(self_supervised, "ROWS", 10_000)
-    whole = encoder.features([sound])
-    apart = np.abs(whole[1:] - whole[:-1]).max(1).mean()
+    complete = encoder.features([sound])
+    apart = np.abs(complete[1:] - complete[:-1]).max(1).mean()
     # Blocks differ in their mean and variance only, and this noise has the same everywhere.
-    assert np.abs(blocks - whole).max() < 0.2 * apart
+    assert np.abs(blocks - complete).max() < 0.2 * apart

@@ -35,7 +35,7 @@ ALONE = Processes()
 
 
 def invented_item(seed: int, faces: bool, frames: int = 260) -> Item:
-    """Sound whose third band rises and falls, and a mouth that does the same: curves, or a bright bar in a picture."""
+    """Audio whose third band rises and falls, and a mouth that does the same: curves, or a bright bar in a image."""
     rng = np.random.default_rng(seed)
     mouth = np.clip(np.cumsum(rng.normal(0, 0.25, frames)) % 2 - 0.5, 0, 1)
     spectra = rng.normal(0, 0.3, (frames, PER_FRAME, COLUMNS))
@@ -43,10 +43,10 @@ def invented_item(seed: int, faces: bool, frames: int = 260) -> Item:
     features = spectra.reshape(frames, -1).astype(np.float16)
     ends = np.array([frames])
     if faces:
-        pictures = np.full((frames, FACE_SIDE, FACE_SIDE), 90, np.uint8)
-        for picture, open_by in zip(pictures, mouth, strict=True):
-            picture[34 : 34 + 2 + int(20 * open_by), 20:44] = 220
-        return Item(features, ends, faces=pictures, valid=np.ones(frames, bool))
+        images = np.full((frames, FACE_SIDE, FACE_SIDE), 90, np.uint8)
+        for image, open_by in zip(images, mouth, strict=True):
+            image[34 : 34 + 2 + int(20 * open_by), 20:44] = 220
+        return Item(features, ends, faces=images, valid=np.ones(frames, bool))
     curves = np.zeros((frames, len(generated_speech.CURVES)), np.float16)
     curves[:, 0] = mouth
     return Item(features, np.array([frames // 2, frames]), visemes=(mouth > 0.5).astype(np.int64), curves=curves)
@@ -64,9 +64,9 @@ def test_held_out_sync_loss_falls_and_pairs_in_sync_outscore_others(tmp_path, fa
 
 
 def test_an_interrupted_training_ends_as_it_would_have(tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "LOOK_EVERY", 4)
+    monkeypatch.setattr(training, "EVALUATE_EVERY", 4)
     items, recipe = [invented_item(0, False)], Recipe(steps=8, batch=3)
-    whole, _ = train(items, items, recipe, tmp_path / "whole.pt", Reporter(), ALONE)
+    complete, _ = train(items, items, recipe, tmp_path / "whole.pt", Reporter(), ALONE)
 
     class Stopped(Exception):
         pass
@@ -80,7 +80,7 @@ def test_an_interrupted_training_ends_as_it_would_have(tmp_path, monkeypatch):
         train(items, items, recipe, tmp_path / "again.pt", Stopping(), ALONE)
     again, course = train(items, items, recipe, tmp_path / "again.pt", Reporter(), ALONE)
     assert [row["step"] for row in course.rows] == [0, 4, 8]
-    for one, other in zip(whole.parameters(), again.parameters(), strict=True):
+    for one, other in zip(complete.parameters(), again.parameters(), strict=True):
         torch.testing.assert_close(one, other)
     with pytest.raises(WorkspaceError, match="other settings"):
         train(items, items, dataclasses.replace(recipe, steps=9), tmp_path / "again.pt", Reporter(), ALONE)
@@ -105,19 +105,19 @@ def test_similarity_is_the_cosine_of_equation_1():
 
 def test_the_opening_that_generated_speech_teaches_is_that_of_the_shape_keys(shapes):
     opening = 1000 * (shapes[:, 14, 1] - shapes[:, 13, 1])
-    for name, told in generated_speech.OPENING_MM.items():
+    for name, reported in generated_speech.OPENING_MM.items():
         both = [name, name.replace("Left", "Right")] if name.endswith("Left") else [name]
         true = sum(opening[BLENDSHAPE_NAMES.index(part)] for part in both)
-        assert abs(told - true) < 0.3 * abs(true) + 0.2, name
+        assert abs(reported - true) < 0.3 * abs(true) + 0.2, name
     assert blendshape_basis.BLENDSHAPE_NAMES is BLENDSHAPE_NAMES
 
 
 def test_held_out_recordings_stay_the_same_when_others_are_added(tmp_path):
     for seed in range(40):
         write_item(tmp_path / f"clip_{seed}.npz", invented_item(seed, True, 40))
-    learnt, held = read_items(tmp_path)
+    training, held = read_items(tmp_path)
     assert held
-    assert len(learnt) + len(held) == 40
+    assert len(training) + len(held) == 40
     before = {item.features.tobytes() for item in held}
     for seed in range(40, 50):
         write_item(tmp_path / f"clip_{seed}.npz", invented_item(seed, True, 40))
@@ -127,8 +127,8 @@ def test_held_out_recordings_stay_the_same_when_others_are_added(tmp_path):
 def test_a_single_clip_is_judged_by_its_end(tmp_path):
     item = invented_item(0, True, 220)
     write_item(tmp_path / "one.npz", item)
-    (learnt,), (held,) = read_items(tmp_path)
-    assert len(learnt.features) == 200
+    (training,), (held,) = read_items(tmp_path)
+    assert len(training.features) == 200
     assert np.array_equal(held.faces, item.faces[200:])
 
 
@@ -145,17 +145,17 @@ def test_lists_of_a_data_set_say_what_is_held_out(tmp_path):
     assert [path.parent.name + path.stem for name, path in clips.items() if name in held] == ["b00002"]
 
 
-def test_a_folder_of_clips_is_learnt_from_and_what_cannot_be_used_is_told(sample, tmp_path):
+def test_a_folder_of_clips_is_trained_on_and_what_cannot_be_used_is_reported(sample, tmp_path):
     folder = tmp_path / "clips" / "main" / "speaker"
     folder.mkdir(parents=True)
     shutil.copyfile(sample / "speaker.mp4", folder / "00001.mp4")
-    (folder / "00002.mp4").write_bytes(b"no film")
-    told = []
-    reporter = Reporter(on_log=lambda level, text: told.append(text))
+    (folder / "00002.mp4").write_bytes(b"no video")
+    reported = []
+    reporter = Reporter(on_log=lambda level, text: reported.append(text))
     out = tmp_path / "encoder.safetensors"
     result = pretrain(tmp_path / "clips", 0.0, out, Recipe(steps=3, batch=2), reporter)
-    assert any("00002.mp4 is left out" in text for text in told)
-    assert result["learnt_s"] + result["held_out_s"] == pytest.approx(10.0, abs=0.1)
+    assert any("00002.mp4 is left out" in text for text in reported)
+    assert result["training_s"] + result["held_out_s"] == pytest.approx(10.0, abs=0.1)
     load_weights(out)
     page = out.with_suffix(".html").read_text("utf-8")
     assert "Eq. 2" in page
@@ -173,7 +173,7 @@ def test_a_folder_of_clips_is_learnt_from_and_what_cannot_be_used_is_told(sample
 def test_nothing_to_learn_from_is_one_sentence(tmp_path):
     with pytest.raises(WorkspaceError, match="--generate"):
         pretrain(None, 0.0, tmp_path / "e.safetensors", Recipe(), Reporter())
-    with pytest.raises(MediaError, match="no folder"):
+    with pytest.raises(MediaError, match="not a folder"):
         pretrain(tmp_path / "nowhere", 0.0, tmp_path / "e.safetensors", Recipe(), Reporter())
     (tmp_path / "empty").mkdir()
     with pytest.raises(WorkspaceError, match="no video"):
@@ -183,7 +183,7 @@ def test_nothing_to_learn_from_is_one_sentence(tmp_path):
 
 
 @pytest.mark.skipif(shutil.which("flite") is None or shutil.which("espeak-ng") is None, reason="needs flite, espeak-ng")
-def test_generated_speech_repeats_itself_and_goes_on(tmp_path, monkeypatch):
+def test_generated_speech_repeats_itself_and_resumes(tmp_path, monkeypatch):
     monkeypatch.setattr(generated_speech, "PART_S", 8)
     generated_speech.generate(tmp_path / "a", 16 / 3600, Reporter())
     generated_speech.generate(tmp_path / "b", 16 / 3600, Reporter())
@@ -240,7 +240,7 @@ def test_the_network_gives_a_code_for_every_frame():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
-def test_ctrl_c_stops_a_training_that_the_next_run_goes_on_with(tmp_path):
+def test_ctrl_c_stops_a_training_that_the_next_run_resumes_with(tmp_path):
     for seed in range(2):
         write_item(
             tmp_path / "e.prepared" / f"{generated_speech.GENERATED}0_{seed:04d}.npz", invented_item(seed, False)

@@ -39,7 +39,7 @@ def _speak(workspace, audio, tmp_path, **options):
     return read_arrays(path)
 
 
-def test_animation_holds_what_the_format_says(workspace, voice, tmp_path):
+def test_animation_holds_what_the_format_states(workspace, voice, tmp_path):
     animation = _speak(workspace, voice, tmp_path)
     assert {name: array.shape for name, array in animation.items()} == {
         "frame_time_s": (175,),
@@ -59,7 +59,7 @@ def test_animation_holds_what_the_format_says(workspace, voice, tmp_path):
     assert abs(len(read_audio(tmp_path / "out" / "speech.wav")) - 7 * 16000) <= 16
 
 
-def test_mouth_follows_the_new_sound_and_nothing_of_the_footage(workspace, voice, tmp_path):
+def test_mouth_follows_the_new_audio_and_nothing_of_the_footage(workspace, voice, tmp_path):
     animation = _speak(workspace, voice, tmp_path)
     model = speech.SpeechModel.load(workspace.root / "speech.safetensors")
     expected = speech.predict(model, frame_features(read_audio(voice), 175))
@@ -89,7 +89,7 @@ def test_any_rate_and_layout_is_spoken(workspace, tmp_path, rate, channels, suff
     assert np.corrcoef(animation["blendshapes"][:, index("jawOpen")], expected)[0, 1] > 0.9
 
 
-def test_sound_longer_than_the_footage_goes_there_and_back_without_a_jump(workspace, tmp_path):
+def test_audio_longer_than_the_footage_plays_back_and_forth_without_a_jump(workspace, tmp_path):
     path = tmp_path / "long.wav"
     soundfile.write(path, np.tile(babble(8, seed=12)[0], 6), 16000)
     animation = _speak(workspace, path, tmp_path)
@@ -100,7 +100,7 @@ def test_sound_longer_than_the_footage_goes_there_and_back_without_a_jump(worksp
     assert read_arrays(workspace.tracking_path)["valid"][frame].all()
 
 
-def test_without_a_sound_the_clip_is_repeated_as_tracked(workspace, tmp_path):
+def test_without_audio_the_clip_is_repeated_as_tracked(workspace, tmp_path):
     animation, tracking = _speak(workspace, None, tmp_path), read_arrays(workspace.tracking_path)
     assert np.array_equal(animation["blendshapes"], tracking["blendshapes"])
     assert np.array_equal(animation["head_to_camera"], tracking["head_to_camera"])
@@ -126,14 +126,14 @@ def test_smoothing_calms_the_mouth_without_a_lag(workspace, voice, tmp_path):
     assert int(np.argmax(lags)) == 2
 
 
-def test_offset_moves_the_mouth_against_the_sound(workspace, voice, tmp_path):
+def test_offset_moves_the_mouth_against_the_audio(workspace, voice, tmp_path):
     jaw = index("jawOpen")
     own = _speak(workspace, voice, tmp_path)["blendshapes"][:, jaw]
     early = _speak(workspace, voice, tmp_path, offset_ms=120)["blendshapes"][:, jaw]
     assert np.corrcoef(early[10:-10], own[13:-7])[0, 1] > 0.98
 
 
-def test_unusable_sounds_are_refused_in_a_sentence(workspace, tmp_path):
+def test_unusable_audio_is_refused_in_a_sentence(workspace, tmp_path):
     silent = tmp_path / "silent.wav"
     soundfile.write(silent, np.zeros(32000), 16000)
     with pytest.raises(AudioError, match="silent"):
@@ -147,12 +147,12 @@ def test_unusable_sounds_are_refused_in_a_sentence(workspace, tmp_path):
     assert not (tmp_path / "out" / "animation.npz").exists()
 
 
-def test_an_unprocessed_workspace_is_told(tmp_path):
+def test_an_unprocessed_workspace_is_reported(tmp_path):
     with pytest.raises(WorkspaceError, match="face_sync"):
         speak(Workspace.create(tmp_path / "new"), None, tmp_path / "out")
 
 
-def test_footage_path_keeps_to_the_longest_tracked_stretch():
+def test_footage_path_keeps_to_the_longest_tracked_interval():
     poses = np.tile(np.eye(4), (100, 1, 1))
     poses[:, 0, 3] = np.sin(np.arange(100) / 9)
     valid = np.ones(100, bool)
@@ -186,7 +186,7 @@ def test_lips_shut_in_silence_on_request_and_no_sooner(workspace, tmp_path):
     assert np.corrcoef(own[speaking], shut[speaking])[0, 1] > 0.9
 
 
-def test_a_long_sound_is_never_held_whole(workspace, tmp_path, monkeypatch):
+def test_long_audio_is_never_held_in_memory(workspace, tmp_path, monkeypatch):
     from backend.face_sync import speak as module
     from backend.media import audio as reading
 

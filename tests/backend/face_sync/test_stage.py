@@ -21,7 +21,7 @@ class Ears(Reporter):
         super().__init__(on_log=lambda level, text: self.heard.append((level, text)), **options)
 
 
-def test_files_hold_what_the_format_says(subject):
+def test_files_hold_what_the_format_states(subject):
     workspace = Workspace.open(subject.root)
     stage.run(workspace, Reporter())
     frames = workspace.subject.frames
@@ -40,6 +40,7 @@ def test_files_hold_what_the_format_says(subject):
         "blendshape_names": (52,),
         "reprojection_px": (frames,),
         "face_head_m": (478, 3),
+        "cuts": (frames,),
     }
     assert {name: array.shape for name, array in tracking.items()} == expected
     assert tuple(tracking["blendshape_names"]) == BLENDSHAPE_NAMES
@@ -74,7 +75,7 @@ def test_a_finished_stage_is_not_done_again(subject):
     assert (subject.root / "face_mesh.npz").exists()
 
 
-def test_late_sound_is_told_and_mended(tmp_path, face, shapes):
+def test_late_audio_is_reported_and_corrected(tmp_path, face, shapes):
     subject = make_subject(tmp_path / "late", face, shapes, late_ms=200)
     ears = Ears()
     stage.run(Workspace.open(subject.root), ears, audio_offset_ms="measure")
@@ -92,13 +93,13 @@ def test_late_sound_is_told_and_mended(tmp_path, face, shapes):
 
     ears = Ears()
     stage.run(Workspace.open(subject.root), ears)
-    assert abs(Workspace.open(subject.root).subject.audio_offset_ms - 200) <= 40, "going on keeps what was mended"
+    assert abs(Workspace.open(subject.root).subject.audio_offset_ms - 200) <= 40, "resuming keeps the correction"
 
     first = make_subject(tmp_path / "first", face, shapes, late_ms=200)
     ears = Ears()
     stage.run(Workspace.open(first.root), ears)
-    assert any("late: mended" in text for _, text in ears.heard)
-    assert abs(Workspace.open(first.root).subject.audio_offset_ms - 200) <= 40, "mended without being asked"
+    assert any("late: corrected" in text for _, text in ears.heard)
+    assert abs(Workspace.open(first.root).subject.audio_offset_ms - 200) <= 40, "corrected without being asked"
     workspace = Workspace.open(first.root)
     stage.run(workspace, Reporter(), audio_offset_ms=60)
     stage.run(Workspace.open(first.root), Reporter())
@@ -110,14 +111,11 @@ def test_a_given_offset_is_kept(subject):
     assert Workspace.open(subject.root).subject.audio_offset_ms == -40
 
 
-def test_cancelling_leaves_whole_files_and_the_next_run_finishes(subject):
+def test_cancelling_leaves_complete_files_and_the_next_run_finishes(subject):
     for calls in (1, 3, 5, 12, 20):
         polled = iter([False] * calls)
         with pytest.raises(Cancelled):
-            stage.run(
-                Workspace.open(subject.root),
-                Reporter(cancelled=lambda polled=polled: next(polled, True)),
-            )
+            stage.run(Workspace.open(subject.root), Reporter(cancelled=lambda polled=polled: next(polled, True)))
         for name in stage.FILES:
             if (subject.root / name).exists() and name.endswith(".npz"):
                 read_arrays(subject.root / name)

@@ -1,4 +1,4 @@
-"""The actor's studio in Blender: shape keys by ARKit's names, and a picture that agrees with the pose it was given."""
+"""The actor's studio in Blender: shape keys by ARKit's names, and a image that agrees with the pose it was given."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batches for the audio-visual encoder: windows of sound, some of their frames seen, and frames of another time."""
+"""Batches for the audio-visual encoder: windows of audio, face windows of some frames, and frames of another time."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from ...encoders.speech_encoder import WINDOW
 from .prepared import CONTEXT, Item, draw_windows, end_of, window_features
 
 SEEN = 12
-"""Frames of each window that are seen: pictures cost more than sound."""
+"""Face windows per window of audio: images cost more than audio."""
 
 NEAREST, FARTHEST = 4, 40
-"""A frame out of sync is 0.16 to 1.6 s away in the same speech: same voice, same face, another sound."""
+"""Frames out of sync are 0.16 to 1.6 s away in the same speech: same voice, same face, other audio."""
 
 
 def draw(
@@ -22,10 +22,10 @@ def draw(
 
     Args:
         spread: (C,) standard deviation of the mouth curves; None for clips.
-        augment: another voice each time, and changed pictures.
+        augment: change voices and images randomly.
 
     Returns:
-        `features` (B, WINDOW, D); `at`, `elsewhere` (B, SEEN) frames that belong to what is seen and that do not; `known`
+        `features` (B, WINDOW, D); `at`, `elsewhere` (B, SEEN) frames in sync with the face windows and out of sync; `known`
         (B, SEEN) where the face was found; of clips `windows` (B, SEEN, 2 * CONTEXT + 1, S, S) in [-1, 1]; of generated
         speech `shapes` (B, SEEN, (2 * CONTEXT + 1) * C), `visemes` (B, WINDOW), `curves` (B, WINDOW, C), NaN beyond the
         end, and `spread`.
@@ -44,7 +44,7 @@ def draw(
         }
         around = np.clip(start + at[:, None] + np.arange(-CONTEXT, CONTEXT + 1), 0, len(item.features) - 1)
         if item.faces is not None and item.valid is not None:
-            row["windows"] = _pictures(item.faces[around], rng if augment else None)
+            row["windows"] = _augmented(item.faces[around], rng if augment else None)
             row["known"] = item.valid[around].all(1)
         elif item.curves is not None and item.visemes is not None:
             missing = WINDOW - length
@@ -66,13 +66,13 @@ def spread_of(items: list[Item]) -> np.ndarray:
     return np.concatenate([item.curves for item in items[:100]]).astype(np.float32).std(0) + 0.02
 
 
-def _pictures(windows: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
+def _augmented(windows: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
     """(n, C, S, S) float32 in [-1, 1]; with `rng` mirrored, brighter or darker and shifted a little, all alike."""
-    pictures = windows.astype(np.float32) / 127.5 - 1
+    images = windows.astype(np.float32) / 127.5 - 1
     if rng is None:
-        return pictures
+        return images
     if rng.random() < 0.5:
-        pictures = pictures[..., ::-1]
+        images = images[..., ::-1]
     dy, dx = rng.integers(-3, 4, 2)
-    pictures = np.roll(pictures, (dy, dx), (-2, -1))
-    return np.clip(pictures * np.float32(rng.uniform(0.7, 1.3)) + np.float32(rng.uniform(-0.2, 0.2)), -1, 1)
+    images = np.roll(images, (dy, dx), (-2, -1))
+    return np.clip(images * np.float32(rng.uniform(0.7, 1.3)) + np.float32(rng.uniform(-0.2, 0.2)), -1, 1)

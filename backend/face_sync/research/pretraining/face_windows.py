@@ -1,4 +1,4 @@
-"""Talking clips as the audio-visual encoder sees them: the lower face of each frame, aligned, beside its sound."""
+"""Talking clips for the audio-visual encoder: the lower face of each frame, aligned, with its audio features."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ from .prepared import FACE_SIDE, Item, write_item
 
 VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg"}
 ANCHORS = (33, 133, 362, 263, 168, 6)
-"""Landmarks that hold the window: corners of the eyes and the nose's ridge, which do not move with the lips."""
+"""Landmarks that fix the window: corners of the eyes and the nose's ridge, which do not move with the lips."""
 
 _ANCHORS_AT = np.array([[0.1, -0.18], [0.36, -0.17], [0.64, -0.17], [0.9, -0.18], [0.5, -0.2], [0.5, -0.08]])
-"""Where they lie, in sides of the window: just above it, so that it holds the face from below the eyes to the chin."""
+"""Their positions, in sides of the window, just above it: the window shows the face from the eyes to the chin."""
 
 MIN_FRAMES = 25
 
 
 def find_clips(folder: Path) -> dict[str, Path]:
-    """Talking clips anywhere below a folder: prepared name to path. LRS2 lies as `main/SPEAKER/NNNNN.mp4`.
+    """Talking clips anywhere below a folder: prepared name to path. LRS2 has `main/SPEAKER/NNNNN.mp4`.
 
     Raises:
         MediaError: there is no such folder.
     """
     if not folder.is_dir():
-        raise MediaError(f"{folder} is no folder: give the one that holds the talking clips.")
+        raise MediaError(f"{folder} is not a folder: name the one with the talking clips.")
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file())
     return {prepared_name(path.relative_to(folder)): path for path in paths}
 
 
 def prepared_name(relative: Path) -> str:
-    """Name of a clip's prepared file: its own, and a hash of where it lies, for names repeat among folders."""
+    """Name of a clip's prepared file: its own, and a hash of its path, as names repeat among folders."""
     place = relative.with_suffix("").as_posix()
     return f"{relative.stem}_{hashlib.sha256(place.encode()).hexdigest()[:8]}"
 
@@ -65,7 +65,7 @@ def held_out_of_lists(folder: Path) -> set[str] | None:
 
 
 def prepare(clips: dict[str, Path], folder: Path, reporter: Reporter) -> list[str]:
-    """Prepare every clip that is not in `folder` yet; a clip that cannot be used is told and left out.
+    """Prepare every clip that is not in `folder` yet; unusable clips are left out with a warning.
 
     Returns:
         Names of the clips that are prepared.
@@ -82,7 +82,7 @@ def prepare(clips: dict[str, Path], folder: Path, reporter: Reporter) -> list[st
                     continue
                 if abs(offset_ms) >= NOTABLE_MS:
                     late = "late" if offset_ms > 0 else "early"
-                    reporter.info(f"The sound of {path} runs about {abs(round(offset_ms, -1)):.0f} ms {late}: mended.")
+                    reporter.info(f"The audio of {path} is about {abs(round(offset_ms, -1)):.0f} ms {late}: corrected.")
                 write_item(folder / f"{name}.npz", item)
             usable.append(name)
     reporter.progress("preparing clips", len(clips), len(clips), "clips")
@@ -90,41 +90,41 @@ def prepare(clips: dict[str, Path], folder: Path, reporter: Reporter) -> list[st
 
 
 def read_clip(path: Path, landmarker: FaceLandmarker) -> tuple[Item, float]:
-    """Face windows and sound of one clip, and how late that sound ran, milliseconds, before it was mended.
+    """Face windows and audio features of one clip, and the audio offset, milliseconds, that was corrected.
 
     Raises:
-        MediaError, AudioError: it cannot be read, has no sound, or shows a face in fewer than `MIN_FRAMES` frames.
+        MediaError, AudioError: it cannot be read, has no audio, or shows a face in fewer than `MIN_FRAMES` frames.
     """
     reader = FrameReader(path)
     points, last = [], None
-    for _, picture in reader:
-        face = choose_face(landmarker.detect(picture), last)
+    for _, image in reader:
+        face = choose_face(landmarker.detect(image), last)
         last = face or last
         points.append(np.full((LANDMARKS, 2), np.nan) if face is None else face.points_px)
     if not points:
-        raise MediaError(f"Not one picture of {path} can be decoded: convert it to H.264 in an MP4 file.")
+        raise MediaError(f"No frame of {path} can be decoded: convert it to H.264 in an MP4 file.")
     anchors = np.array(points)[:, list(ANCHORS)]
     valid = np.isfinite(anchors).all((1, 2))
     if valid.sum() < MIN_FRAMES:
         raise MediaError(f"{path} shows a face in {valid.sum()} frames: give clips of one talking person.")
-    # The tracker's trembling would be seen as lips that tremble.
+    # Smoothed, as jitter of the tracker would look like moving lips.
     steady = gaussian_filter1d(filled(anchors, valid), 1.5, axis=0)
-    # Decoded once more: a long clip's pictures would not fit into memory.
-    faces = np.stack([_window(picture, at) for (_, picture), at in zip(FrameReader(path), steady, strict=False)])
-    sound = np.concatenate(list(clip_audio(path, reader.info.start_s, len(faces) / FPS)))
-    check_speech(sound, name=path)
-    # Lips learnt from shifted sound are wrong: mended where the clip tells its offset.
+    # Decoded again: the frames of a long clip do not fit into memory.
+    faces = np.stack([_window(image, at) for (_, image), at in zip(FrameReader(path), steady, strict=False)])
+    audio = np.concatenate(list(clip_audio(path, reader.info.start_s, len(faces) / FPS)))
+    check_speech(audio, name=path)
+    # Training on shifted audio would be wrong: the offset is corrected where it can be measured.
     opening = lip_opening(np.array(points))
-    heard = heard_frames(len(opening), FPS, np.array(dead_intervals(sound, opening)).reshape(-1, 2))
-    offset_ms, confidence = estimate_offset_ms(sound, np.where(heard, opening, np.nan))
+    heard = heard_frames(len(opening), FPS, np.array(dead_intervals(audio, opening)).reshape(-1, 2))
+    offset_ms, confidence = estimate_offset_ms(audio, np.where(heard, opening, np.nan))
     offset_ms = offset_ms if confidence >= CONFIDENT else 0.0
-    features = frame_features(sound, len(faces), offset_ms).astype(np.float16)
+    features = frame_features(audio, len(faces), offset_ms).astype(np.float16)
     return Item(features, np.array([len(faces)]), faces=faces, valid=(valid & heard)[: len(faces)]), offset_ms
 
 
-def _window(picture: np.ndarray, anchors_px: np.ndarray) -> np.ndarray:
+def _window(image: np.ndarray, anchors_px: np.ndarray) -> np.ndarray:
     """(FACE_SIDE, FACE_SIDE) uint8, grey: the lower face, upright and at one scale."""
-    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     scale = 320 / min(grey.shape)
     if scale < 1:  # reduced first: warping alone would skip pixels
         grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)

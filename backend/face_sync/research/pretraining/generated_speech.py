@@ -1,7 +1,7 @@
-"""Generated speech to teach the encoder with, where there are no recordings of talking people.
+"""Generated speech to train the encoder without recordings of people.
 
 Texts are spoken by flite's and espeak-ng's voices, whose own phoneme times give visemes and, through
-`backend.actor.articulation`, mouth curves. Speed, pitch, loudness, equaliser, room and noise are changed at random.
+`workspace.visemes`, mouth curves. Speed, pitch, loudness, equaliser, room and noise are changed at random.
 Needs the programs flite and espeak-ng (Debian's packages of these names).
 """
 
@@ -15,18 +15,18 @@ from pathlib import Path
 import numpy as np
 from scipy.signal import fftconvolve, resample_poly
 
-from ....actor.articulation import mouth_curves, visemes_of
-from ....actor.speech import SILENCES, SynthesizerError, Utterance, synthesize
 from ....errors import AudioError
+from ....media.synthesizer import SILENCES, SynthesizerError, Utterance, synthesize
 from ....progress import Reporter
 from ....protocol import BLENDSHAPE_NAMES
 from ....workspace.subject import FPS
+from ....workspace.visemes import mouth_curves, visemes_of
 from ...audio_features import RATE, frame_features
 from .prepared import GENERATED, Item, write_item
 
 PART_S = 300
 FLITE_SHARE = 0.65
-"""Of utterances. Its voices are made from recordings and teach more an hour than espeak-ng's, of which there are more."""
+"""Of utterances. Its voices are made from recordings and train better than espeak-ng's, of which there are more."""
 
 FLITE_VOICES = ("rms", "slt", "awb", "kal16")
 ESPEAK_LANGUAGES = (
@@ -85,9 +85,9 @@ def invented_sentence(rng: np.random.Generator) -> str:
 
 
 def generate(folder: Path, hours: float, reporter: Reporter, seed: int = 0) -> None:
-    """Fill `folder` with prepared parts of speech, `PART_S` each; parts that are there are kept.
+    """Fill `folder` with prepared parts of speech, `PART_S` each; existing parts are kept.
 
-    Each part depends on the seed and its number alone, so that an interrupted generation goes on as it would have.
+    Each part depends on the seed and its number alone, so an interrupted generation resumes exactly.
 
     Raises:
         SynthesizerError: flite or espeak-ng is not installed.

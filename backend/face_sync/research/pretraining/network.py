@@ -1,4 +1,4 @@
-"""The audio-visual encoder in training: sound and sight into one lip space, and what teaches it (Eq. 1 to 3)."""
+"""The audio-visual encoder in training: audio and video in one lip space, and its losses (Eq. 1 to 3)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from .generated_speech import CURVES, OPENING_MM, VISEMES
 from .prepared import CONTEXT, FACE_SIDE
 
 TRUNK = 256
-"""Numbers of Conv_v(F) in Eq. 3: the face itself, of which the lip space keeps what sound tells."""
+"""Features of Conv_v(F) in Eq. 3: the face, of which the lip space keeps what correlates with the audio."""
 
 
-def similarity(sight: Tensor, sound: Tensor) -> Tensor:
+def similarity(seen: Tensor, heard: Tensor) -> Tensor:
     """Eq. 1: sim(F, A) = F·A / (‖F‖₂ ‖A‖₂); (…, D) twice to (…) in [-1, 1]."""
-    return functional.cosine_similarity(sight, sound, dim=-1, eps=1e-6)
+    return functional.cosine_similarity(seen, heard, dim=-1, eps=1e-6)
 
 
 class _FaceTrunk(nn.Module):
@@ -54,10 +54,10 @@ class _FaceDecoder(nn.Module):
 
 
 class AudioVisualEncoder(nn.Module):
-    """The speech encoder with the side that sees, the sync discriminator and the decoders.
+    """The speech encoder with the visual encoder, the sync discriminator and the decoders.
 
-    Of clips, sight is a window of face pictures and Eq. 3's decoder draws the face; of generated speech, sight is a
-    window of mouth curves, which the decoder gives back from sound alone, with the viseme.
+    For clips, the visual input is a face window, and Eq. 3's decoder reconstructs the face; for generated speech it is a
+    window of mouth curves, which are reconstructed from the audio alone, with the viseme.
     """
 
     def __init__(self) -> None:
@@ -70,20 +70,20 @@ class AudioVisualEncoder(nn.Module):
         )
         self.face_to_lips = nn.Linear(TRUNK, SIZE)
         self.shape_to_lips = nn.Linear(TRUNK, SIZE)
-        # A head for each member, so that none leans on another.
+        # A head per member, so that they stay independent.
         self.visemes = nn.Conv1d(SIZE, MEMBERS * len(VISEMES), 1, groups=MEMBERS)
         self.curves = nn.Conv1d(SIZE, MEMBERS * len(CURVES), 1, groups=MEMBERS)
-        # A cosine is no probability: the discriminator reads it through a learnt scale and threshold.
+        # A trained scale and threshold turn the cosine into a logit.
         self.scale = nn.Parameter(torch.tensor(5.0))
         self.threshold = nn.Parameter(torch.tensor(0.2))
 
-    def sync_logit(self, sight: Tensor, sound: Tensor) -> Tensor:
+    def sync_logit(self, seen: Tensor, heard: Tensor) -> Tensor:
         """(…, MEMBERS) logits of "these belong together" of (…, SIZE) twice: Eq. 1 of each member, scaled."""
-        sight, sound = (code.unflatten(-1, (MEMBERS, MEMBER_SIZE)) for code in (sight, sound))
-        return self.scale.abs() * (similarity(sight, sound) - self.threshold)
+        seen, heard = (code.unflatten(-1, (MEMBERS, MEMBER_SIZE)) for code in (seen, heard))
+        return self.scale.abs() * (similarity(seen, heard) - self.threshold)
 
     def opening_weights(self) -> Tensor:
-        """(SIZE,) how far an adult's lips open, millimetres, by the curves that generated speech taught."""
+        """(SIZE,) how far an adult's lips open, millimetres, by the curves of generated speech."""
         opening = torch.tensor([OPENING_MM.get(name, 0.0) for name in CURVES], device=self.curves.weight.device)
         weight = self.curves.weight[..., 0].unflatten(0, (MEMBERS, len(CURVES)))  # (MEMBERS, C, MEMBER_SIZE)
         return torch.einsum("c,mcs->ms", opening, weight).flatten() / MEMBERS
@@ -122,7 +122,7 @@ class AudioVisualEncoder(nn.Module):
         together, apart = self.sync_logit(lips, heard), self.sync_logit(lips, shifted)
         valid = batch["known"][..., None].expand(together.shape)
         # Eq. 2: -(y log p + (1 - y) log(1 - p)), as many pairs in sync as out of it.
-        told = functional.softplus(-together) + functional.softplus(apart)
-        losses["sync"] = 0.5 * (told * valid).sum() / valid.sum().clamp(min=1)
+        cross_entropy = functional.softplus(-together) + functional.softplus(apart)
+        losses["sync"] = 0.5 * (cross_entropy * valid).sum() / valid.sum().clamp(min=1)
         losses["sync_accuracy"] = ((together > apart) * valid).sum() / valid.sum().clamp(min=1)
         return losses

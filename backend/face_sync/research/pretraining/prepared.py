@@ -1,4 +1,4 @@
-"""What a training reads: sound features beside what the mouth does, prepared once, a file a clip."""
+"""Training data: audio features with the mouth's motion, prepared once, a file per clip."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ GENERATED = "generated_"
 """How files of generated speech begin; the others are clips."""
 
 FACE_SIDE = 64
-"""Side of a face window's picture, pixels."""
+"""Side of a face window, pixels."""
 
 CONTEXT = 2
-"""Pictures either side of a frame's own in its face window: five in all, 0.2 s, as in SyncNet and after it."""
+"""Neighbouring frames on either side in a face window: five in all, 0.2 s, as in SyncNet."""
 
 HELD_OUT = 11
-"""One recording in so many is never learnt from; of a clip that is alone, its last such part."""
+"""One recording in so many is held out; of a single clip, its last such part."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """One clip, or a stretch of generated speech, at 25 frames a second.
+    """One clip, or a part of generated speech, at 25 frames a second.
 
     Attributes:
         features: (N, PER_FRAME * COLUMNS) float16 from `audio_features.frame_features`.
@@ -45,7 +45,7 @@ class Item:
     curves: np.ndarray | None = None
 
     def part(self, start: int, stop: int) -> Item:
-        """Frames `start` to `stop` alone."""
+        """Frames `start` to `stop`."""
         ends = np.clip(self.ends, start, stop) - start
         rows = [None if a is None else a[start:stop] for a in (self.faces, self.valid, self.visemes, self.curves)]
         return Item(self.features[start:stop], np.unique(ends[ends > 0]), *rows)
@@ -57,17 +57,17 @@ class Item:
 
 
 def write_item(path: Path, item: Item) -> None:
-    """Write `item`, whole or not at all."""
+    """Write `item`, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays = {name: value for name, value in vars(item).items() if value is not None}
     write_arrays(path, **arrays)
 
 
 def read_items(folder: Path, held_out_names: set[str] | None = None) -> tuple[list[Item], list[Item]]:
-    """All prepared files of a folder: those to learn from, and those to judge by.
+    """All prepared files of a folder: training items, and held-out items.
 
     Args:
-        held_out_names: stems of the files to judge by, as a data set's own lists name them; None for one file in
+        held_out_names: stems of the held-out files, from a data set's own lists; None for one file in
             `HELD_OUT`, chosen by its name, so that the choice stays when files are added.
 
     Raises:
@@ -76,14 +76,14 @@ def read_items(folder: Path, held_out_names: set[str] | None = None) -> tuple[li
     items = {path.stem: Item(**read_arrays(path)) for path in sorted(folder.glob("*.npz"))}
     items = {name: item for name, item in items.items() if len(item.features) > 2 * CONTEXT + 1}
     if not items:
-        raise WorkspaceError(f"{folder} holds no talking clip with a face and sound, and no generated speech.")
+        raise WorkspaceError(f"{folder} holds no talking clip with a face and audio, and no generated speech.")
     if held_out_names is None:
         held_out_names = {name for name in items if int(hashlib.sha256(name.encode()).hexdigest(), 16) % HELD_OUT == 0}
     held = {name: item for name, item in items.items() if name in held_out_names}
-    learnt = [item for name, item in items.items() if name not in held]
+    training = [item for name, item in items.items() if name not in held]
     kinds = {item.faces is None for item in items.values()}
-    if learnt and kinds == {item.faces is None for item in held.values()}:
-        return learnt, list(held.values())
+    if training and kinds == {item.faces is None for item in held.values()}:
+        return training, list(held.values())
     # Few files: the last part of each instead.
     cuts = [(item, len(item.features) - len(item.features) // HELD_OUT) for item in items.values()]
     return [item.part(0, cut) for item, cut in cuts], [item.part(cut, len(item.features)) for item, cut in cuts]

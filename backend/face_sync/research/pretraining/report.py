@@ -1,4 +1,4 @@
-"""The report of an encoder's training: what the held-out recordings say, as figures and as one page."""
+"""The report of an encoder's training: figures on held-out recordings, and one page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .prepared import CONTEXT, Item
 from .training import Course
 
 SHIFTS = np.arange(-10, 11)
-"""Frames by which sight and sound are set apart to see that the discriminator tells: 0.4 s either way."""
+"""Shifts between video and audio, frames, that the discriminator is tested with: 0.4 s either way."""
 
 SHOWN = 8
 _NAMES = {
@@ -35,23 +35,23 @@ def write_report(
     path: Path,
     model: AudioVisualEncoder,
     course: Course,
-    learnt: list[Item],
+    training: list[Item],
     held_out: list[Item],
     made_of: list[str],
 ) -> dict[str, Any]:
     """Write the page `path` and its figures beside it (.json).
 
     Returns:
-        Held-out losses before and after, the similarity (Eq. 1) by shift of recordings not learnt from, and the share
+        Held-out losses before and after, the similarity (Eq. 1) by shift, of held-out recordings, and the share
         of them whose similarity is highest in sync, within a frame.
     """
     model = model.cpu().eval()
-    spread = next((spread_of(part) for part in ([i for i in learnt if i.faces is None],) if part), None)
+    spread = next((spread_of(part) for part in ([i for i in training if i.faces is None],) if part), None)
     scores = np.array([_similarity_by_shift(model, item, spread) for item in held_out])
     best = SHIFTS[scores.argmax(1)]
     figures = {
         "made_of": made_of,
-        "learnt_s": sum(len(item.features) for item in learnt) / FPS,
+        "training_s": sum(len(item.features) for item in training) / FPS,
         "held_out_s": sum(len(item.features) for item in held_out) / FPS,
         "before": _row(course.rows[0]),
         "after": _row(course.rows[-1]),
@@ -93,22 +93,22 @@ def _row(row: dict[str, float]) -> dict[str, float]:
 
 def _write_page(path: Path, model, course: Course, scores: np.ndarray, held_out: list[Item], figures: dict) -> None:
     steps = np.array([row["step"] for row in course.rows], float)
-    parts = [f"<p>Learnt from {html.escape(' and '.join(figures['made_of']))}: {figures['learnt_s'] / 60:.0f} min; "
-             f"judged by {figures['held_out_s'] / 60:.1f} min that it never learnt from.</p>"]  # fmt: skip
-    for name, said in _NAMES.items():
+    parts = [f"<p>Trained on {html.escape(' and '.join(figures['made_of']))}: {figures['training_s'] / 60:.0f} min; "
+             f"evaluated on {figures['held_out_s'] / 60:.1f} min of held-out recordings.</p>"]  # fmt: skip
+    for name, label in _NAMES.items():
         if name in course.rows[-1]:
             values = np.array([row.get(name, np.nan) for row in course.rows])
-            parts.append(f"<h2>Held out: {said}</h2>")
+            parts.append(f"<h2>Held out: {label}</h2>")
             parts.append(charts.points_and_lines(steps, [(values, "s1")], x_label="steps", y_label=""))
-    parts.append("<h2>Similarity of sight and sound (Eq. 1) by the shift between them</h2>")
+    parts.append("<h2>Similarity of video and audio (Eq. 1) by the shift between them</h2>")
     shown = [(scores.mean(0), "s1")]
     parts.append(charts.points_and_lines(SHIFTS * 1000.0 / FPS, shown, x_label="milliseconds", y_label=""))
     parts.append(f"<p>Highest in sync, within a frame, in {figures['in_sync_found']:.0%} of the recordings.</p>")
     clips = [item for item in held_out if item.faces is not None]
     if clips:
-        picture = base64.b64encode(_faces_drawn(model, clips)).decode()
-        parts.append("<h2>Held-out faces (above) and what the decoder draws of them and the sound (Eq. 3)</h2>")
-        parts.append(f'<img alt="faces and reconstructions" src="data:image/png;base64,{picture}">')
+        image = base64.b64encode(_faces_drawn(model, clips)).decode()
+        parts.append("<h2>Held-out faces (above) and their reconstructions from the audio (Eq. 3)</h2>")
+        parts.append(f'<img alt="faces and reconstructions" src="data:image/png;base64,{image}">')
     light = ";".join(f"--{name}:{colours[0]}" for name, colours in charts.PAGE_COLOURS.items())
     dark = ";".join(f"--{name}:{colours[1]}" for name, colours in charts.PAGE_COLOURS.items())
     style = (

@@ -11,7 +11,7 @@ from ...encoders.speech_encoder import WEIGHTS
 from . import face_windows
 from .generated_speech import generate
 from .prepared import read_items
-from .training import Processes, Recipe, joined, save_weights, train
+from .training import Recipe, joined, save_weights, train
 
 
 def pretrain(
@@ -23,22 +23,24 @@ def pretrain(
     prepared: Path | None = None,
     initial: str | None = None,
 ) -> dict[str, Any] | None:
-    """Train a speech encoder; goes on where it stopped.
+    """Train a speech encoder; resumes where it stopped.
 
     Args:
         clips: folder of talking clips, or None.
-        hours: of speech to generate and learn from as well.
+        hours: of speech to generate.
         out: the weights, `.safetensors`; the report is `out` with the suffix `.html`, its figures `.json`.
         prepared: folder of prepared clips and speech.
         initial: `boxed`, a file of weights, or None for random ones.
 
     Returns:
-        The figures of the report; None in a process that only helps another.
+        The figures of the report; None in all but the first process.
 
     Raises:
-        WorkspaceError: there is nothing to learn from, or the saved state is of another training.
+        WorkspaceError: there is no training data, or the saved state is of another training.
         MediaError, SynthesizerError: the folder is missing; the speech programs are.
     """
+    from .report import write_report  # imports the charts
+
     if clips is None and hours <= 0:
         raise WorkspaceError("Give a folder of talking clips, or --generate HOURS for speech made here, or both.")
     prepared = prepared or out.with_suffix(".prepared")
@@ -49,13 +51,20 @@ def pretrain(
         processes.wait()
         if processes.rank:
             reporter = Reporter()
-        held_out = face_windows.held_out_of_lists(clips) if clips else None
-        learnt, kept = read_items(prepared, held_out)
+        names = face_windows.held_out_of_lists(clips) if clips else None
+        training, held_out = read_items(prepared, names)
         state = out.with_suffix(".state.pt")
-        model, course = train(learnt, kept, recipe, state, reporter, processes, start)
-        if processes.rank:
-            return None
-        return _finish(model, course, learnt, kept, clips, hours, out, state, processes)
+        model, course = train(training, held_out, recipe, state, reporter, processes, start)
+    if processes.rank:
+        return None
+    made_of = [f"{hours:g} h of generated speech (flite, espeak-ng)"] if hours > 0 else []
+    made_of += [f"the clips in {clips.name}"] if clips else []
+    save_weights(model, out, " and ".join(made_of))
+    report = out.with_suffix(".html")
+    figures = write_report(report, model, course, training, held_out, made_of)
+    for path in (state, state.with_suffix(".json")):
+        path.unlink(missing_ok=True)
+    return {"weights": str(out), "report": str(report), "processes": processes.count, **figures}
 
 
 def _prepare(clips: Path | None, hours: float, prepared: Path, recipe: Recipe, reporter: Reporter) -> None:
@@ -66,15 +75,3 @@ def _prepare(clips: Path | None, hours: float, prepared: Path, recipe: Recipe, r
         if not found:
             raise WorkspaceError(f"{clips} holds no video: give the folder of the talking clips.")
         face_windows.prepare(found, prepared, reporter)
-
-
-def _finish(model, course, learnt, kept, clips, hours, out: Path, state: Path, processes: Processes) -> dict[str, Any]:
-    from .report import write_report
-
-    made_of = [f"{hours:g} h of generated speech (flite, espeak-ng)"] if hours > 0 else []
-    made_of += [f"the clips in {clips.name}"] if clips else []
-    save_weights(model, out, " and ".join(made_of))
-    figures = write_report(out.with_suffix(".html"), model, course, learnt, kept, made_of)
-    for path in (state, state.with_suffix(".json")):
-        path.unlink(missing_ok=True)
-    return {"weights": str(out), "report": str(out.with_suffix(".html")), "processes": processes.count, **figures}

@@ -24,10 +24,10 @@ from .batches import draw, spread_of
 from .network import AudioVisualEncoder
 from .prepared import Item
 
-LOOK_EVERY = 100
-"""Steps from one look at the held-out recordings, and one saved state, to the next."""
+EVALUATE_EVERY = 100
+"""Steps between evaluations on held-out recordings; the state is saved at each."""
 
-LOOK_BATCHES = 6
+EVALUATION_BATCHES = 6
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Recipe:
 
 @dataclass
 class Course:
-    """What a training saw, for its report: a row a look. All held out."""
+    """Evaluations on held-out recordings, one row each."""
 
     rows: list[dict[str, float]] = field(default_factory=list)
 
@@ -92,7 +92,7 @@ def joined() -> Iterator[Processes]:
 
 
 def train(
-    learnt: list[Item],
+    training: list[Item],
     held_out: list[Item],
     recipe: Recipe,
     state: Path,
@@ -100,15 +100,15 @@ def train(
     processes: Processes,
     initial: Path | None = None,
 ) -> tuple[AudioVisualEncoder, Course]:
-    """Train for `recipe.steps`, going on from `state` where it exists; saved there at every look.
+    """Train for `recipe.steps`, resuming from `state` if it exists; saved there at every evaluation.
 
     Args:
-        learnt, held_out: from `prepared.read_items`; clips and generated speech may be mixed and take turns.
+        training, held_out: from `prepared.read_items`; clips and generated speech may be mixed and alternate.
         initial: weights of a speech encoder to begin with; None begins with random ones.
 
     Raises:
         WorkspaceError: the state is of another recipe, or damaged.
-        Cancelled: the user asked to stop; what is saved is gone on with.
+        Cancelled: the user asked to stop; the saved state can be resumed.
     """
     torch.manual_seed(recipe.seed)
     model = AudioVisualEncoder()
@@ -117,19 +117,19 @@ def train(
     model.to(processes.device)
     optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.rate, weight_decay=0.01)
     course, done = _resume(state, recipe, model, optimiser)
-    groups = [[item for item in learnt if (item.faces is None) == generated] for generated in (False, True)]
+    groups = [[item for item in training if (item.faces is None) == generated] for generated in (False, True)]
     spread = spread_of(groups[1]) if groups[1] else None
     kinds = [kind for kind in (0, 1) if groups[kind]]
     wrapped: nn.Module = model
     if processes.count > 1:
         wrapped = nn.parallel.DistributedDataParallel(model, find_unused_parameters=True)
     if done == 0:
-        _look(model, held_out, spread, 0, course)
+        _evaluate(model, held_out, spread, 0, course)
     while done < recipe.steps:
-        reporter.progress("encoder", done, recipe.steps, "steps", _said(course))
+        reporter.progress("encoder", done, recipe.steps, "steps", _summary(course))
         kind = kinds[done % len(kinds)]
         rng = np.random.default_rng((recipe.seed, done, processes.rank))
-        torch.manual_seed(int(rng.integers(2**31)))  # of the dropout: a training that goes on is the one it was
+        torch.manual_seed(int(rng.integers(2**31)))  # for the dropout: a resumed training repeats exactly
         for group in optimiser.param_groups:
             falling = 0.5 * (1 + math.cos(math.pi * done / recipe.steps))
             group["lr"] = recipe.rate * min(1.0, (done + 1) / 50) * falling
@@ -141,16 +141,16 @@ def train(
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         done += 1
-        if done % LOOK_EVERY == 0 or done == recipe.steps:
-            _look(model, held_out, spread, done, course)
+        if done % EVALUATE_EVERY == 0 or done == recipe.steps:
+            _evaluate(model, held_out, spread, done, course)
             if processes.rank == 0:
                 _save_state(state, recipe, model, optimiser, course, done)
-    reporter.progress("encoder", recipe.steps, recipe.steps, "steps", _said(course))
+    reporter.progress("encoder", recipe.steps, recipe.steps, "steps", _summary(course))
     return model.eval(), course
 
 
 def save_weights(model: AudioVisualEncoder, path: Path, source: str) -> None:
-    """The speech encoder alone, in half precision: twice as small, and exact to more than the weights mean."""
+    """The speech encoder alone, in half precision, which is exact enough."""
     from safetensors.torch import save as to_bytes
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -164,7 +164,7 @@ def _weights(recipe: Recipe) -> dict[str, float]:
     return {"sync": recipe.sync, "reconstruction": recipe.reconstruction, "visemes": recipe.visemes}
 
 
-def _said(course: Course) -> str:
+def _summary(course: Course) -> str:
     return f"held-out sync loss {course.rows[-1]['sync']:.3f}" if course.rows else ""
 
 
@@ -173,16 +173,16 @@ def _to(batch: dict[str, torch.Tensor], device: str) -> dict[str, torch.Tensor]:
 
 
 @torch.no_grad()
-def _look(
+def _evaluate(
     model: AudioVisualEncoder, held_out: list[Item], spread: np.ndarray | None, step: int, course: Course
 ) -> None:
-    """Losses on recordings that are not learnt from; the same batches at every look."""
+    """Losses on held-out recordings; the same batches at every evaluation."""
     model.eval()
     device = str(model.scale.device)
     rows: list[dict[str, float]] = []
     for generated in (False, True):
         items = [item for item in held_out if (item.faces is None) == generated]
-        for index in range(LOOK_BATCHES if items else 0):
+        for index in range(EVALUATION_BATCHES if items else 0):
             rng = np.random.default_rng((1, index))
             batch = draw(items, 16, spread if generated else None, rng, augment=False)
             rows.append({name: float(value) for name, value in model(_to(batch, device)).items()})
@@ -218,5 +218,7 @@ def _resume(state: Path, recipe: Recipe, model: nn.Module, optimiser) -> tuple[C
             return Course(json.loads(saved["course"])), int(saved["done"])
     except (OSError, RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError) as error:
         # The library's own text runs over several lines and advises to run the code in the file.
-        raise WorkspaceError(f"{state} is damaged: delete it to begin anew.") from error
-    raise WorkspaceError(f"{state} is of a training with other settings: go on with those, or delete it to begin anew.")
+        raise WorkspaceError(f"{state} is damaged: delete it to start again.") from error
+    raise WorkspaceError(
+        f"{state} is from a training with other settings: resume with those, or delete it to start again."
+    )

@@ -1,8 +1,8 @@
 """Phonemes to mouth shapes: visemes as blendshape targets, blended by dominance functions.
 
 Coarticulation after Cohen and Massaro (1993): each phoneme pulls the mouth towards its target with a dominance that
-rises before its sound and decays after it, and the curve is the dominance-weighted mean of all targets. Closures
-(p, b, m) and lip-teeth contact (f, v) dominate strongly and narrowly, so that lips meet however short the sound is;
+rises before the phoneme and decays after it, and the curve is the dominance-weighted mean of all targets. Closures
+(p, b, m) and lip-teeth contact (f, v) dominate strongly and narrowly, so that lips meet in the shortest of them;
 vowels are broad.
 """
 
@@ -14,7 +14,7 @@ from ..protocol import BLENDSHAPE_NAMES
 
 
 def _targets(**values: float) -> dict[str, float]:
-    """Blendshape targets; a name without its side stands for both sides."""
+    """Blendshape targets; a name without a side sets both sides."""
     out = {}
     for name, value in values.items():
         for full in (name,) if name in BLENDSHAPE_NAMES else (name + "Left", name + "Right"):
@@ -22,7 +22,7 @@ def _targets(**values: float) -> dict[str, float]:
     return out
 
 
-# Viseme: (targets, dominance, reach beyond the sound in seconds).
+# Viseme: (targets, dominance, reach beyond the phoneme in seconds).
 _VISEMES: dict[str, tuple[dict[str, float], float, float]] = {
     "rest": ({}, 0.35, 0.12),
     "closed": (
@@ -85,7 +85,7 @@ VOWELS = frozenset(
 
 
 def visemes_of(label: str) -> list[str]:
-    """Visemes of one phoneme label (ARPAbet or IPA): one, or two for a diphthong; an unknown sound is `central`."""
+    """Visemes of one phoneme label (ARPAbet or IPA): one, or two for a diphthong; an unknown one is `central`."""
     bare = label.replace("ː", "").replace(":", "").rstrip("012")
     if bare in _DIPHTHONGS:
         return _DIPHTHONGS[bare].split()
@@ -98,7 +98,7 @@ def visemes_of(label: str) -> list[str]:
 def mouth_curves(phonemes, start_s: np.ndarray, end_s: np.ndarray, time_s: np.ndarray, loudness=None) -> np.ndarray:
     """Blendshape curves (N,52) in [0,1] of the mouth at the times `time_s` (N,), in seconds.
 
-    `loudness(start, end)`, when given, returns about 1 for a sound of mean loudness: stressed vowels open wider.
+    `loudness(start, end)`, if given, is about 1 at mean loudness: stressed vowels open wider.
     """
     index = {name: k for k, name in enumerate(BLENDSHAPE_NAMES)}
     numerator = np.zeros((len(time_s), len(BLENDSHAPE_NAMES)))
@@ -109,7 +109,7 @@ def mouth_curves(phonemes, start_s: np.ndarray, end_s: np.ndarray, time_s: np.nd
         for k, viseme in enumerate(visemes):
             targets, strength, reach = _VISEMES[viseme]
             a, b = start + k * step, start + (k + 1) * step
-            # Lips move ahead of the sound: the reach before it is longer than after it.
+            # Lips move ahead of the audio: the reach before a phoneme is longer than after it.
             before, after = np.maximum(a - time_s, 0) / (1.15 * reach), np.maximum(time_s - b, 0) / (0.85 * reach)
             dominance = strength * np.exp(-((before + after) ** 1.6))
             gain = 1.0

@@ -1,6 +1,6 @@
-"""Text to sound with the true time of every phoneme.
+"""Text to speech with the true time of every phoneme.
 
-Two synthesizers are understood. flite's voices (`awb`, `kal16`, `rms`, `slt`) are made from recordings and sound more
+Two synthesizers are supported. flite's voices (`awb`, `kal16`, `rms`, `slt`) are made from recordings and are more
 human; its segment times come from the utterance itself (`-psdur`). Any other voice name goes to espeak-ng through its
 library, whose phoneme events are true to about 10 ms.
 """
@@ -23,7 +23,6 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import AudioError, SyncTalkError
-from ..workspace.files import atomic_path
 
 FLITE_VOICES = ("awb", "kal", "kal16", "rms", "slt")
 SILENCES = frozenset({"pau", "_", "_:", "", "#"})
@@ -107,14 +106,14 @@ def synthesize(text: str, voice: str) -> Utterance:
 
     Raises:
         SynthesizerError: the synthesizer is not installed, or does not know the voice.
-        AudioError: the text gives no sound.
+        AudioError: the text gives no audio.
     """
     if not text.strip():
         raise AudioError("There is no text to speak: give the sentence with --text.")
     spoken = _flite(text, voice) if voice in FLITE_VOICES else _espeak(text, voice)
     peak = float(np.abs(spoken.samples).max(initial=0.0))
     if peak < 1e-3:
-        raise AudioError(f"The voice {voice} gives no sound for this text: use words of the voice's language.")
+        raise AudioError(f"The voice {voice} gives no audio for this text: use words of the voice's language.")
     return Utterance(spoken.samples * (0.7 / peak), spoken.rate, spoken.phonemes, spoken.start_s, spoken.end_s)
 
 
@@ -136,7 +135,7 @@ def _flite(text: str, voice: str) -> Utterance:
     rows = [(label, start, end) for (label, end), (_, start) in zip(ends, [("", 0.0), *ends], strict=False)]
     if not rows or abs(rows[-1][2] - len(samples) / rate) > 0.1:
         raise SynthesizerError(
-            "flite gave no phoneme times that fit its sound: choose a voice of espeak-ng (--voice en-us)."
+            "flite gave no phoneme times that fit its audio: choose a voice of espeak-ng (--voice en-us)."
         )
     return _utterance(samples, rate, rows)
 
@@ -205,7 +204,7 @@ def _espeak(text: str, voice: str) -> Utterance:
     library.espeak_Synth(data, ctypes.c_size_t(len(data)), 0, 0, 0, _UTF8, None, None)
     library.espeak_Synchronize()
     if not chunks or not events:
-        raise AudioError(f"The voice {voice} gives no sound for this text: use words of the voice's language.")
+        raise AudioError(f"The voice {voice} gives no audio for this text: use words of the voice's language.")
     samples = np.concatenate(chunks)
     ends = [time for _, time in events[1:]] + [len(samples) / rate]
     rows = [(label.strip("ˈˌ"), start, end) for (label, start), end in zip(events, ends, strict=True)]
@@ -216,12 +215,3 @@ def read_wav(data: bytes) -> tuple[np.ndarray, int]:
     """Samples (S,) float32 in [-1, 1] and the rate of a 16-bit mono WAV file."""
     with wave.open(io.BytesIO(data)) as file:
         return np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(np.float32) / 32768, file.getframerate()
-
-
-def write_wav(path: Path, samples: np.ndarray, rate: int) -> None:
-    """Write samples (S,) in [-1, 1] as 16-bit mono WAV, whole or not at all."""
-    with atomic_path(path) as temporary, wave.open(str(temporary), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(rate)
-        file.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from ...media.captions import draw_text, text_width
 from ...workspace.camera import PIXEL_CENTRE
+from ..captions import draw_text, text_width
 from .tracked import GROUND, NEUTRAL, QUIET, TEXT, WORST_PX, Tracked, cut_out, error_colours, in_cut_out, to_aspect
 
 SHOWN = 6

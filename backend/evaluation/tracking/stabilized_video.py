@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 
 from ...head_sync.face_geometry import LEFT_EYE, RIGHT_EYE
-from ...media.captions import draw_text, text_width
 from ...media.encode import VideoWriter
 from ...workspace.camera import PIXEL_CENTRE
 from ...workspace.images import read_image
 from ...workspace.poses import project
+from ..captions import draw_text, text_width
 from .stabilized_view import StabilizedView
 from .tracked import GROUND, NEUTRAL, QUIET, TEXT, Tracked, cut_out, error_colours, in_cut_out, reduced, to_aspect
 

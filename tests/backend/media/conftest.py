@@ -76,15 +76,31 @@ def make_clip(
         container.mux(stream.encode(None))
         if track is not None and audio is not None:
             samples = np.asarray(audio[0], np.float32)[None]
-            for start in range(0, samples.shape[1], 1024):
-                frame = av.AudioFrame.from_ndarray(
-                    np.ascontiguousarray(samples[:, start : start + 1024]), "fltp", "mono"
-                )
-                frame.sample_rate, frame.time_base = audio[1], Fraction(1, audio[1])
-                frame.pts = start + round(audio_start_s * audio[1])
-                container.mux(track.encode(frame))
-            container.mux(track.encode(None))
+            mux_audio(container, track, samples, audio[1], "fltp", "mono", round(audio_start_s * audio[1]))
     return path
+
+
+def mux_audio(
+    container: av.container.OutputContainer,
+    track: av.AudioStream,
+    samples: np.ndarray,
+    rate: int,
+    kind: str = "fltp",
+    layout: str = "mono",
+    start: int = 0,
+    block: int | None = 1024,
+    last: bool = True,
+) -> None:
+    """Encode (channels, N) samples in blocks, the first at sample `start`; packed where `kind` is a packed format."""
+    block = block or samples.shape[1]
+    for first in range(0, samples.shape[1], block):
+        part = samples[:, first : first + block]
+        part = part if kind.endswith("p") else part.T.reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(part), kind, layout)
+        frame.sample_rate, frame.time_base, frame.pts = rate, Fraction(1, rate), start + first
+        container.mux(track.encode(frame))
+    if last:
+        container.mux(track.encode(None))
 
 
 def clicks(times_s: Iterable[float], duration_s: float, rate: int = 16000) -> np.ndarray:
@@ -105,7 +121,7 @@ def click_times(samples: np.ndarray, rate: int = 16000) -> list[float]:
 
 
 def speech_like(duration_s: float, rate: int = 16000) -> np.ndarray:
-    """Noise that swells four times a second: track, though no words; (samples,) float32."""
+    """Noise that swells four times a second: audio without words; (samples,) float32."""
     generator = np.random.default_rng(0)
     time_s = np.arange(round(duration_s * rate)) / rate
     return (0.2 * generator.standard_normal(len(time_s)) * np.sin(np.pi * 4 * time_s) ** 2).astype(np.float32)
@@ -117,6 +133,7 @@ class Clips:
     numbered = staticmethod(numbered)
     number_of = staticmethod(number_of)
     make = staticmethod(make_clip)
+    mux_audio = staticmethod(mux_audio)
     clicks = staticmethod(clicks)
     click_times = staticmethod(click_times)
     speech_like = staticmethod(speech_like)

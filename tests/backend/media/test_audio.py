@@ -14,15 +14,10 @@ from backend.workspace.store import Workspace
 from backend.workspace.subject import Subject
 
 
-def encode(path, samples, rate, codec, layout="mono"):
+def encode(clips, path, samples, rate, codec, layout="mono"):
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate, layout=layout)
-        for start in range(0, samples.shape[1], 1024):
-            part = np.ascontiguousarray(samples[:, start : start + 1024], np.float32)
-            frame = av.AudioFrame.from_ndarray(part, "fltp", layout)
-            frame.sample_rate, frame.pts = rate, start
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+        clips.mux_audio(container, stream, samples.astype(np.float32), rate, "fltp", layout)
     return path
 
 
@@ -36,7 +31,7 @@ def test_every_container_keeps_time_and_level(tmp_path, clips, suffix, codec, ra
         path = tmp_path / "audio.flac"
         soundfile.write(path, audio.T, rate)
     else:
-        path = encode(tmp_path / f"audio{suffix}", audio, rate, codec, "stereo")
+        path = encode(clips, tmp_path / f"audio{suffix}", audio, rate, codec, "stereo")
     found = read_audio(path)
     assert found.dtype == np.float32
     assert found.ndim == 1
@@ -121,11 +116,9 @@ def test_a_gap_in_the_audio_stays_a_gap(tmp_path, clips):
     audio = clips.clicks([0.5], 1.0)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("pcm_s16le", rate=RATE, layout="mono")
-        for start_s in (0.0, 2.0):
-            frame = av.AudioFrame.from_ndarray((audio * 32767).astype(np.int16)[None], "s16", "mono")
-            frame.sample_rate, frame.pts = RATE, round(start_s * RATE)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+        samples = (audio * 32767).astype(np.int16)[None]
+        clips.mux_audio(container, stream, samples, RATE, "s16", block=None, last=False)
+        clips.mux_audio(container, stream, samples, RATE, "s16", start=2 * RATE, block=None)
     write_clip_audio(path, 0.0, 3.0, tmp_path / "out.wav")
     assert np.allclose(clips.click_times(read_audio(tmp_path / "out.wav")), [0.5, 2.5], atol=0.004)
 

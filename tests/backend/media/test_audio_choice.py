@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import wave
-from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -97,19 +96,14 @@ def test_of_a_cameras_four_sockets_the_one_with_the_microphone_is_heard(tmp_path
     ("codec", "suffix", "layout"),
     [("aac", ".m4a", "5.1"), ("aac", ".m4a", "7.1"), ("flac", ".flac", "7.1"), ("pcm_s24le", ".mkv", "5.1")],
 )
-def test_surround_audio_is_heard_where_the_speech_is(tmp_path, voice, codec, suffix, layout):
+def test_surround_audio_is_heard_where_the_speech_is(tmp_path, clips, voice, codec, suffix, layout):
     count, path = {"5.1": 6, "7.1": 8}[layout], tmp_path / f"a{suffix}"
     for place in (2, count - 1):
         channels = np.stack([0.02 * noise()] * count)
         channels[place] = voice
         with av.open(str(path), "w") as container:
             stream = container.add_stream(codec, rate=RATE, layout=layout)
-            for start in range(0, len(voice), 1024):
-                packed = np.ascontiguousarray(channels[:, start : start + 1024].T.reshape(1, -1))
-                frame = av.AudioFrame.from_ndarray(packed, "flt", layout)
-                frame.sample_rate, frame.time_base, frame.pts = RATE, Fraction(1, RATE), start
-                container.mux(stream.encode(frame))
-            container.mux(stream.encode(None))
+            clips.mux_audio(container, stream, channels, RATE, "flt", layout)
         found = read_audio(path)
         assert loudness(found) > 0.8 * loudness(voice), "the codec's own order of channels does not matter"
 
@@ -121,15 +115,12 @@ def test_every_width_of_pcm_has_its_full_scale(tmp_path, voice, width):
 
 
 @pytest.mark.parametrize("kind", ["flt", "dbl"])
-def test_floating_point_samples_keep_their_level(tmp_path, voice, kind):
+def test_floating_point_samples_keep_their_level(tmp_path, clips, voice, kind):
     path, codec = tmp_path / "a.mkv", {"flt": "pcm_f32le", "dbl": "pcm_f64le"}[kind]
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=RATE, layout="stereo")
-        packed = np.repeat(voice, 2)[None].astype({"flt": np.float32, "dbl": np.float64}[kind])
-        frame = av.AudioFrame.from_ndarray(packed, kind, "stereo")
-        frame.sample_rate, frame.pts = RATE, 0
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+        samples = np.stack([voice, voice]).astype({"flt": np.float32, "dbl": np.float64}[kind])
+        clips.mux_audio(container, stream, samples, RATE, kind, "stereo", block=None)
     assert np.abs(read_audio(path) - voice).max() < 1e-4
 
 
@@ -146,11 +137,7 @@ def two_tracks(path, clips, first, second, titles=("", "")):
             container.mux(video.encode(av.VideoFrame.from_ndarray(clips.numbered(number % 256), "rgb24")))
         container.mux(video.encode(None))
         for track, samples in zip(tracks, (first, second), strict=True):
-            for start in range(0, len(samples), 1024):
-                frame = av.AudioFrame.from_ndarray(samples[None, start : start + 1024], "fltp", "mono")
-                frame.sample_rate, frame.pts = RATE, start
-                container.mux(track.encode(frame))
-            container.mux(track.encode(None))
+            clips.mux_audio(container, track, samples[None], RATE)
     return path
 
 

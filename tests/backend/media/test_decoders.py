@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 import av
 import numpy as np
 import pytest
@@ -31,11 +29,8 @@ def test_pcm_is_decoded_by_its_number_of_channels(tmp_path, clips, codec, suffix
     path, levels = tmp_path / f"a{suffix}", np.linspace(0.2, 1.0, channels)
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=RATE, layout=layout)
-        packed = np.ascontiguousarray((levels[:, None] * voice).T.reshape(1, -1), np.float32)
-        frame = av.AudioFrame.from_ndarray(packed, "flt", layout)
-        frame.sample_rate, frame.pts, frame.time_base = RATE, 0, Fraction(1, RATE)
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+        samples = (levels[:, None] * voice).astype(np.float32)
+        clips.mux_audio(container, stream, samples, RATE, "flt", layout, block=None)
     with open_media(path) as container:
         stream = container.streams.audio[0]
         assert decoder_of(stream) is not stream.codec_context, "its layout is never asked for"

@@ -15,7 +15,7 @@ class SyncTalkError(Exception):
 
 
 class MediaError(SyncTalkError):
-    """A video or sound file that cannot be read, is empty, cut off, too short or has no usable track."""
+    """A video or audio file that cannot be read, is empty, cut off, too short or has no usable track."""
 
     kind = "media"
 
@@ -27,7 +27,7 @@ class FaceError(SyncTalkError):
 
 
 class AudioError(SyncTalkError):
-    """No audio track, silence, or sound that cannot be used."""
+    """No audio track, silence, or audio that cannot be used."""
 
     kind = "audio"
 
@@ -67,7 +67,7 @@ class UsageError(ProtocolError):
 
 
 class Cancelled(SyncTalkError):
-    """The user asked to stop. What was finished before stays and the next run goes on from it."""
+    """The user asked to stop. What was finished before stays, and the next run resumes from it."""
 
     kind = "cancelled"
 

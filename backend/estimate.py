@@ -240,7 +240,7 @@ class Estimator:
     def _is_known(self, now: float, stage: str) -> bool:
         assert self._stage is not None and self._begun is not None
         if self._stage.name == self._clock:
-            return True  # also in a detour, which the clock goes on through
+            return True  # also in a detour: the clock runs on through it
         if stage not in self._units:
             return False
         if not self._planned:

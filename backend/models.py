@@ -1,4 +1,4 @@
-"""Weights that the project does not carry: what each is for, where it is looked for, and its download on request.
+"""Weights that the project does not carry: what each is for, where it is searched for, and its download on request.
 
 Standard library only, so that the add-on and `python3 install` can use it as well as the stages. Nothing is downloaded
 unless `fetch` is called, and a stage that finds no file has a way without it.
@@ -158,7 +158,7 @@ def record(name: str) -> Model:
 
 
 def folders() -> list[Path]:
-    """Where models are looked for, in this order: the folder that SYNCTALK_MODELS names, then the user's."""
+    """Where models are searched for, in this order: the folder that SYNCTALK_MODELS names, then the user's."""
     named = os.environ.get(FOLDER_VARIABLE)
     return [*([Path(named).expanduser()] if named else []), user_folder()]
 
@@ -200,7 +200,7 @@ def fetch(
 ) -> Path:
     """Download the model `name` unless it is there, and return its path.
 
-    Written under a temporary name, checked for size and checksum, then renamed: a file that is there is whole.
+    Written under a temporary name, checked for size and checksum, then renamed: a file that is there is complete.
 
     Args:
         report: called with (bytes so far, bytes in all or None).

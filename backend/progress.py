@@ -23,7 +23,7 @@ class Progress:
     """One progress event.
 
     `done` and `total` count `unit`s of the stage, which has taken `elapsed_s`. `fraction` in [0, 1] and `eta_s` are of
-    the whole job: the part of its time that is over, and the seconds left; each None until it can be estimated.
+    the complete job: the part of its time that is over, and the seconds left; each None until it can be estimated.
     """
 
     stage: str
@@ -72,7 +72,7 @@ class Reporter:
         self._estimator = Estimator(history)
 
     def plan(self, units: Mapping[str, float | None], clock: str = "") -> None:
-        """Announce the job's stages, in order, with their sizes, so that the time left is that of the whole job.
+        """Announce the job's stages, in order, with their sizes, so that the time left is that of the complete job.
 
         Args:
             units: of each stage, such as its frames; None for as many as the first stage to come will have.

@@ -131,7 +131,9 @@ def run(root: Path, environments: Path, job: Job, device: str | None = None, pyt
         _call([*command, "render", workspace, "--audio", job.audio.resolve(), "--out", out / "talking_head.mp4"], root)
     with steps.next("Evaluate"):
         _show(
-            json.loads(_output([*command, "evaluate", workspace, "--film", out / "talking_head.mp4", "--json"], root))
+            json.loads(
+                _output([*command, "evaluate", workspace, "--rendered", out / "talking_head.mp4", "--json"], root)
+            )
         )
         shutil.copyfile(workspace / "reports" / "report.html", out / "report.html")
     with steps.next("Composite in Blender"):

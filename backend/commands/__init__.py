@@ -58,7 +58,7 @@ VERBS = {
         verbs={
             "list": Verb("what there is, what it is for, and which are on this machine", "commands.models.list"),
             "fetch": Verb("download models that are not there yet", "commands.models.fetch"),
-            "path": Verb("where a model is, or where all of them are looked for", "commands.models.path"),
+            "path": Verb("where a model is, or the folders that are searched for all", "commands.models.path"),
         },
     ),
     "bench": Verb(

@@ -19,7 +19,7 @@ SIZE = 256
 class Options:
     workspace: Path | None = option("a trained head; or give --video and --reference", None, positional=True)
     size: int | None = option(f"side of the frames compared, pixels ({SIZE})", None)
-    film: tuple[Path, ...] = option("a video made by render, to show in the report; may be given again", ())
+    rendered: tuple[Path, ...] = option("a video made by render, to show in the report; may be given again", ())
     no_report: bool = option("figures only, no reports/report.html", False)
     video: Path | None = option("a video or a folder of frames of any system, instead of a workspace", None)
     reference: Path | None = option(
@@ -40,7 +40,7 @@ class Options:
                 raise UsageError(f"give a workspace or --video and --reference, not both: {unfit} goes with the latter")
         elif self.video is None or self.reference is None:
             raise UsageError("give a workspace, or --video and --reference")
-        elif unfit := self._given("size", "film", "no_report"):
+        elif unfit := self._given("size", "rendered", "no_report"):
             raise UsageError(f"{unfit} goes with a workspace only")
 
     def _given(self, *names: str) -> str | None:
@@ -52,7 +52,7 @@ class Options:
 def run(options: Options, reporter: Reporter) -> dict[str, Any]:
     """The figures, by name; `report` is the page that was written.
 
-    Of a head, `readiness` is what `training.readiness` measured now, and `by_sound` the figures of the same frames with
+    Of a head, `readiness` is what `training.readiness` measured now, and `audio_driven` the figures of the same frames with
     their lips driven by their own audio; a head whose lips follow audio alone lacks it: its figures are those.
 
     Raises:
@@ -67,7 +67,7 @@ def in_words(figures: dict[str, Any]) -> str:
     for name, value in figures.items():
         if name == "readiness":
             lines += readiness_in_words(value)
-        elif name == "by_sound":
+        elif name == "audio_driven":
             driven = [line for line in in_words(value).splitlines() if line.startswith(("lip", "lmd"))]
             lines += [f"{line}, audio-driven" for line in driven]
         elif isinstance(value, float):
@@ -92,23 +92,23 @@ def _of_workspace(options: Options, reporter: Reporter) -> dict[str, Any]:
     reporter.plan({})  # how many parts follow is not known yet: no time left is shown rather than the first part's
     ready = readiness.measure(workspace, reporter)
     evaluation = evaluate(test_frames(workspace, size, reporter), options.landmarks)
-    figures, by_sound = evaluation.figures, None
+    figures, audio_driven = evaluation.figures, None
     figures["readiness"] = None if ready is None else ready.to_json()
     if checkpoints.load_for_rendering(workspace, reporter).lips.name == SHAPE:
         kinds = strip.moments(evaluation)
         kept: dict[int, Any] = {}
         pairs = strip.keeping(audio_driven_test_frames(workspace, size, reporter), kinds, kept)
         spoken = evaluate(pairs, options.landmarks)
-        figures["by_sound"] = spoken.figures
-        by_sound = spoken, strip.strip(evaluation, kinds, kept)
+        figures["audio_driven"] = spoken.figures
+        audio_driven = spoken, strip.strip(evaluation, kinds, kept)
     if not options.no_report:
         from ..evaluation.report import AudioDriven, write_report
         from ..evaluation.speech_video import Speech
 
         page = workspace.reports / "report.html"
-        speeches = [guarded(Speech.of_video, video, reporter=reporter, about=video) for video in options.film]
+        speeches = [guarded(Speech.of_video, video, reporter=reporter, about=video) for video in options.rendered]
         figures["report"] = str(
-            write_report(workspace, page, evaluation, speeches, by_sound and AudioDriven(*by_sound))
+            write_report(workspace, page, evaluation, speeches, audio_driven and AudioDriven(*audio_driven))
         )
     return figures
 

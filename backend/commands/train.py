@@ -72,7 +72,7 @@ def run(options: Options, reporter: Reporter) -> Result:
 
 
 def in_words(result: Result) -> str:
-    """Where the training stands, and what the head can do."""
+    """How far the training is, and what the head can do."""
     lines = [f"step {result.step}, {result.minutes:.1f} min, PSNR {result.psnr:.2f} dB", f"{result.checkpoint}"]
     return "\n".join([*lines, *readiness_in_words(result.readiness)])
 

@@ -53,9 +53,9 @@ class Shot:
     def write_video(self, out: Path, audio: Path | None, reporter: Reporter) -> None:
         """A video over the footage, with `audio` in place of the animation's own."""
         width, height = self.camera.width, self.camera.height
-        footage, sound = Footage(self.workspace, width, height, reporter), self._samples(audio, reporter)
+        footage, samples = Footage(self.workspace, width, height, reporter), self._samples(audio, reporter)
         rendered = Renderer(self.head.field()).render_batch(self.camera, self.animation.head_to_camera, self.conditions)
-        with VideoWriter(out, width, height, fps=self.animation.fps, audio=sound) as video:
+        with VideoWriter(out, width, height, fps=self.animation.fps, audio=samples) as video:
             for index, image in enumerate(rendered):
                 reporter.progress(Stage.RENDERING, index, self.frames)
                 video.write(over(image.rgba, footage.plate(int(self.animation.plate_frame[index]))))

@@ -39,13 +39,13 @@ def test_a_missing_workspace_is_one_line_and_status_1(backend, tmp_path):
     assert "Traceback" in backend("train", tmp_path / "nothing", "--debug").stderr
 
 
-def test_a_workspace_of_a_newer_format_is_told(backend, tmp_path):
+def test_a_workspace_of_a_newer_format_is_reported(backend, tmp_path):
     (tmp_path / "subject.json").write_text('{"format": 99}')
     done = backend("train", tmp_path)
     assert done.returncode == 1 and "newer SyncTalk" in done.stderr
 
 
-def test_a_workspace_in_use_is_told(backend, processed):
+def test_a_workspace_in_use_is_reported(backend, processed):
     from backend.workspace.store import Workspace
 
     with Workspace.open(processed).locked():
@@ -91,7 +91,7 @@ def test_lips_are_read_by_the_landmarks_asked_for(backend, trained, monkeypatch,
         ("--video", "a.mp4", "--reference", "b.mp4", "--no-report"),
     ],
 )
-def test_evaluate_takes_a_workspace_or_two_films(backend, arguments):
+def test_evaluate_takes_a_workspace_or_two_videos(backend, arguments):
     done = backend("evaluate", *arguments)
     assert done.returncode == 2 and "usage:" in done.stderr
 
@@ -106,13 +106,13 @@ def test_held_out_frames_in_a_folder_have_the_figures_of_their_workspace(backend
     assert figures.pop("report") == str(report)
     assert "What was compared" in report.read_text("utf-8")
     own = json.loads(backend("evaluate", trained, "--json", "--size", "96", "--no-report").stdout)
-    by_sound, ready = own.pop("by_sound"), own.pop("readiness")
+    audio_driven, ready = own.pop("audio_driven"), own.pop("readiness")
     assert ready["mouth"]["grade"] and ready["eyes"]["grade"]
     assert figures == own and own["psnr_head"] > 15
-    assert set(by_sound) == set(own) and by_sound["frames"] == own["frames"]
+    assert set(audio_driven) == set(own) and audio_driven["frames"] == own["frames"]
 
 
-def test_films_of_different_sizes_are_told(backend, tmp_path, sample, short_clip):
+def test_videos_of_different_sizes_are_reported(backend, tmp_path, sample, short_clip):
     done = backend("evaluate", "--video", short_clip, "--reference", sample / "speaker.mp4")
     assert done.returncode == 1
     assert "256 x 256 pixels" in done.stderr and "render at the size of what you compare with" in done.stderr
@@ -128,11 +128,11 @@ def test_held_out_frames_are_written_as_they_are_compared(backend, trained, tmp_
     assert read_image(tmp_path / "held" / names[0]).shape == (96, 96, 3)
 
 
-def test_a_film_has_the_new_sound_and_as_many_frames_as_it_lasts(backend, trained, sample, tmp_path):
+def test_a_video_has_the_new_audio_and_as_many_frames_as_it_lasts(backend, trained, sample, tmp_path):
     from backend.media.audio import read_audio
     from backend.media.decode import probe
 
-    out = tmp_path / "film.mp4"
+    out = tmp_path / "video.mp4"
     done = backend("render", trained, "--audio", sample / "drive.wav", "--out", out, "--size", "128")
     assert done.returncode == 0, done.stderr
     info, seconds = probe(out), len(read_audio(sample / "drive.wav")) / 16000

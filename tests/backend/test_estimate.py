@@ -18,9 +18,9 @@ def seconds_of(name: str, frames: int, slowness: float) -> float:
 
 
 def run(estimator: Estimator, frames: int, slowness: float = 1.0, until: float = 1.0):
-    """Do the job by a clock of its own; yields (seconds left, seconds told, fraction) at each call."""
+    """Do the job by a clock of its own; yields (seconds left, seconds estimated, fraction) at each call."""
     estimator.plan(dict.fromkeys(STAGES, frames))
-    whole = sum(seconds_of(name, frames, slowness) for name in STAGES)
+    total = sum(seconds_of(name, frames, slowness) for name in STAGES)
     now = 0.0
     for name in STAGES:
         length = seconds_of(name, frames, slowness)
@@ -28,10 +28,10 @@ def run(estimator: Estimator, frames: int, slowness: float = 1.0, until: float =
             part = step / 50
             share = 0.4 * min(part / 0.2, 1) + 0.6 * part if name == "fit" else part
             at = now + length * share
-            if at > until * whole:
+            if at > until * total:
                 return
             fraction, eta = estimator.update(at, name, part * frames, frames)
-            yield whole - at, eta, fraction
+            yield total - at, eta, fraction
         now += length
 
 
@@ -42,10 +42,10 @@ def typical(monkeypatch):
     monkeypatch.setattr("backend.estimate.TYPICAL", known)
 
 
-def after_a_fifth(told):
-    """(left, told) where something is told after a fifth of the job, and some seconds are left."""
-    first = next(iter(told))[0]
-    return [(left, eta) for left, eta, _ in told if left < 0.8 * first and left > 3 and eta is not None]
+def after_a_fifth(updates):
+    """(left, estimate) where there is an estimate after a fifth of the job, and some seconds are left."""
+    first = next(iter(updates))[0]
+    return [(left, eta) for left, eta, _ in updates if left < 0.8 * first and left > 3 and eta is not None]
 
 
 @pytest.mark.parametrize(("frames", "slowness"), [(100, 1.0), (600, 1.0), (100, 2.0), (60, 1.0)])
@@ -54,8 +54,8 @@ def test_after_an_earlier_run_the_time_left_is_right_for_another_length_and_a_bu
 ):
     history = History(tmp_path / "durations.json")
     list(run(Estimator(history), 100))
-    told = list(run(Estimator(History(tmp_path / "durations.json")), frames, slowness))
-    judged = after_a_fifth(told)
+    updates = list(run(Estimator(History(tmp_path / "durations.json")), frames, slowness))
+    judged = after_a_fifth(updates)
     assert len(judged) > 30
     for left, eta in judged:
         assert 0.7 * left < eta < 1.3 * left
@@ -63,9 +63,9 @@ def test_after_an_earlier_run_the_time_left_is_right_for_another_length_and_a_bu
 
 def test_the_first_run_on_a_computer_shows_no_time_at_first_and_no_wild_one_later(typical):
     # Three times as slow, and the longest stage slows down: nothing of it can be known.
-    told = list(run(Estimator(), 100, slowness=3.0))
-    assert told[0][1] is None
-    for left, eta in after_a_fifth(told):
+    updates = list(run(Estimator(), 100, slowness=3.0))
+    assert updates[0][1] is None
+    for left, eta in after_a_fifth(updates):
         assert 0.3 * left < eta < 3.5 * left
 
 
@@ -83,7 +83,7 @@ def test_a_stage_with_a_clock_counts_down_to_its_limit_and_adds_what_follows():
     estimator.plan({"train": 120.0, "measure": 30}, clock="train")
     assert estimator.update(0.0, "train", 0.0, 120.0)[1] == pytest.approx(126, abs=1)
     assert estimator.update(60.0, "train", 60.0, 120.0)[1] == pytest.approx(66, abs=1)
-    # A refinement within the training's time: its own pace says nothing of the whole.
+    # A refinement within the training's time: its pace is not that of the job.
     assert estimator.update(70.0, "refine", 1, 300)[1] == pytest.approx(56, abs=1)
     assert estimator.update(80.0, "train", 100.0, 120.0)[1] == pytest.approx(26, abs=1)
     assert estimator.update(101.0, "measure", 15, 30)[1] == pytest.approx(3, abs=1.5)
@@ -98,13 +98,13 @@ def test_a_job_without_a_plan_goes_by_its_recent_pace():
     assert eta == pytest.approx(101 * 0.2, rel=0.15)
 
 
-def test_before_a_few_seconds_no_time_is_told():
+def test_before_a_few_seconds_there_is_no_estimate():
     estimator = Estimator()
-    told = [estimator.update(0.1 * call, "rendering", call, 500)[1] for call in range(20)]
-    assert told == [None] * 20
+    updates = [estimator.update(0.1 * call, "rendering", call, 500)[1] for call in range(20)]
+    assert updates == [None] * 20
 
 
-def test_a_resumed_stage_is_not_remembered_as_if_it_were_a_whole_one(typical):
+def test_a_resumed_stage_is_not_remembered_as_if_it_were_complete(typical):
     history = History()
     estimator = Estimator(history)
     estimator.plan(dict.fromkeys(STAGES, 100))

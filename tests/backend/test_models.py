@@ -1,4 +1,4 @@
-"""Weights are found where a user puts them, and a download is whole or not there."""
+"""Weights are found where a user puts them, and a download is complete or not there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The server as Blender meets it: a real process, real messages, real pictures in shared memory."""
+"""The server as Blender meets it: a real process, real messages, real images in shared memory."""
 
 from __future__ import annotations
 
@@ -121,12 +121,12 @@ def test_a_frame_lies_in_shared_memory_premultiplied_and_turns_with_the_head(cli
     assert centre[1] - centre[0] > 1
 
 
-def test_the_first_frame_tells_that_it_has_to_prepare(client, trained_once, tmp_path):
+def test_the_first_frame_reports_that_it_has_to_prepare(client, trained_once, tmp_path):
     memory = tmp_path / "frame"
     memory.write_bytes(b"\0" * (64 * 64 * 16))
     client.call("frame", **frame_params(trained_once, memory))
-    told = [note["params"] for note in client.notes if note["method"] == "progress"]
-    assert [(note["stage"], note["done"]) for note in told] == [
+    notes = [note["params"] for note in client.notes if note["method"] == "progress"]
+    assert [(note["stage"], note["done"]) for note in notes] == [
         ("preparing the renderer", 0),
         ("preparing the renderer", 1),
     ]
@@ -200,9 +200,9 @@ def test_a_head_is_measured_when_asked_and_the_job_says_how_far_it_is(client, tr
     measured = client.call("measure", workspace=str(trained))["readiness"]
     assert {"grade", "gain", "correlation"} <= set(measured["mouth"])
     assert process.Result.of(trained).trained["readiness"] == measured
-    told = [note["params"]["fraction"] for note in client.notes if note["method"] == "progress"]
-    assert told == sorted(told)
-    assert told[-1] == 1
+    notes = [note["params"]["fraction"] for note in client.notes if note["method"] == "progress"]
+    assert notes == sorted(notes)
+    assert notes[-1] == 1
 
 
 def test_killing_the_server_leaves_the_workspace_usable(root, processed):

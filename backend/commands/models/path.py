@@ -1,4 +1,4 @@
-"""`models path`: where a model is, or where all of them are looked for."""
+"""`models path`: where a model is, or the folders that are searched for all."""
 
 from __future__ import annotations
 

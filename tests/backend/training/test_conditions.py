@@ -48,7 +48,7 @@ def test_a_head_of_sound_is_trained_rendered_and_has_no_mouth_to_move(head_of_so
     options = render.Options(workspace=head_of_sound, out=tmp_path / "out", audio=sample / "drive.wav", size=64)
     assert render.run(options, Reporter()).frames == len(list((tmp_path / "out").glob("*.png")))
     figures = evaluate.run(evaluate.Options(workspace=head_of_sound, size=64, no_report=True), Reporter())
-    assert "by_sound" not in figures
+    assert "audio_driven" not in figures
 
 
 def test_an_animation_without_a_sound_cannot_drive_it(head_of_sound, tmp_path):

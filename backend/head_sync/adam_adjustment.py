@@ -1,12 +1,12 @@
 """Bundle adjustment by Adam (Kingma & Ba 2015), all frames at once, in the paper's two stages (Eq. 7, then Eq. 8).
 
-`bundle_adjustment.py` solves the same problem by Levenberg-Marquardt with dense coupling, which allows some hundred frames. Here
-nothing is solved: a step costs one pass over what was seen, so memory and time grow with the observations alone and a
-whole clip fits. Loss and prior are the same, so the costs of the two compare.
+`bundle_adjustment.py` solves the same problem by Levenberg-Marquardt with dense coupling, which allows some hundred
+frames. Here a step costs one pass over the observations, so memory and time grow with their number alone and a complete
+clip fits. Loss and prior are the same, so the costs of the two compare.
 
-The gradients are written by hand: a pass is a dozen sums and products, which NumPy takes in pieces that stay in the
-processor's cache, while automatic differentiation would write every one of them to memory (measured in
-`adam_bundle_adjust`). All sums run in a fixed order: the same input gives the same bits.
+The gradients are written by hand: NumPy computes a dozen sums and products in pieces that stay in the processor's cache,
+while automatic differentiation would write each of them to memory (measured in `adam_bundle_adjust`). All sums run in a
+fixed order: the same input gives the same bits.
 """
 
 from __future__ import annotations
@@ -17,35 +17,36 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..workspace.poses import rotation_exp, similarity
+from ..workspace.shapes import Float, Int
 from .bundle_adjustment import HUBER, Bundle, Prior
 
 PIECE = 1 << 15
 """Observations of one piece: its two dozen temporary arrays stay in the cache of a core."""
 
 POINTS_PART = 0.15
-"""Part of the iterations that Eq. 7 has: points alone follow within some dozen steps, for nothing couples them."""
+"""Part of the iterations for Eq. 7: uncoupled points converge within some dozen steps."""
 
 FIRST_MOMENT, SECOND_MOMENT = 0.9, 0.95
-"""Adam's decays. The second is shorter than the usual 0.999: the gradients are exact, not sampled, and fall by orders of
-magnitude, which a longer memory would answer with steps that are too small."""
+"""Adam's decays. The second is shorter than the usual 0.999: the gradients are exact and fall by orders of magnitude, and
+a longer memory would make the steps too small."""
 
 LAST_RATE = 5e-3
-"""Learning rate of the last step over that of the first; between them it falls by a constant factor a step. Adam's
-steps do not shrink by themselves, so this is how finely the result is told."""
+"""Learning rate of the last step over that of the first, with exponential decay between. Adam's steps do not shrink by
+themselves: this is the precision of the result."""
 
-SETTLE_EVERY = 50
-"""Steps between two of `_settle`. Head and poses can be moved, turned and scaled against one another without changing what is
-projected; only the prior minds, too faintly for Adam: without it costs ended 0.1 to 10 % above
-Levenberg-Marquardt's, with it below 0.1 %."""
+GAUGE_EVERY = 50
+"""Steps between two of `_fix_gauge`. A similarity of head and poses against one another leaves the projections unchanged,
+and the prior holds it too weakly for Adam: without this step costs ended 0.1 to 10 % above Levenberg-Marquardt's, with it
+below 0.1 %."""
 
 
 def adam_bundle_adjust(
-    points_px: np.ndarray,
-    weights: np.ndarray,
-    points: np.ndarray,
-    poses: np.ndarray,
+    points_px: Float[np.ndarray, "n p 2"],
+    weights: Float[np.ndarray, "n p"],
+    points: Float[np.ndarray, "p 3"],
+    poses: Float[np.ndarray, "n 4 4"],
     focal: float,
-    principal: np.ndarray,
+    principal: Float[np.ndarray, " 2"],
     prior: Prior,
     iterations: int = 400,
     rate_px: float = 2.0,
@@ -53,35 +54,35 @@ def adam_bundle_adjust(
 ) -> Bundle:
     """Points alone with the poses held (Eq. 7), then points and poses together (Eq. 8), by Adam over all frames.
 
-    Adam's step is about its learning rate whatever the gradient's size, so each kind of unknown has its own, such that
-    a step of any of them moves what is projected by about the same distance, `rate_px`:
+    Adam's step is about its learning rate whatever the gradient's size. So each kind of unknown has its own rate, such
+    that a step of any moves the projection by about `rate_px`:
 
-    - a point, and a head across the picture: `rate_px` · depth / focal metres;
-    - a head's turn: that over the head's radius, radians; it turns about the middle of the points, not about the head
-      frame's origin in the neck, where a turn and a shift would look alike;
-    - a head's depth: that times depth over radius, metres, since what nears grows only by the ratio of the two.
+    - a point, and a head across the image: `rate_px` · depth / focal metres;
+    - a head's rotation: that over the head's radius, radians, about the mean of the points; about the head frame's
+      origin in the neck rotation and translation would look alike;
+    - a head's depth: that times depth over radius, metres, for an approaching head grows only by the ratio of the two.
 
-    On one core and 1,779 frames of 1,000 points, a quarter seen, a step takes 27 ms, 10 s in all; torch 2.13's automatic
-    differentiation took 69 ms (float32: 50) for its gradients alone.
+    With one core and 1,779 frames of 1,000 points, a quarter seen, a step takes 27 ms, 10 s in total; torch 2.13's
+    automatic differentiation took 69 ms (float32: 50) for its gradients alone.
 
     Args:
         points_px, weights, points, poses, focal, principal, prior: as in `bundle_adjustment`, with every frame of the
             clip; `points_px` may be float32, weights are mostly 0.
         iterations: steps of both stages together.
-        rate_px: the first steps' reach in pixels; poses that are off by more than about a tenth of `rate_px` times
+        rate_px: reach of the first steps in pixels; poses that are wrong by more than about a tenth of `rate_px` times
             `iterations` are not reached.
-        on_step: called with the done part, 0 to 1, after each step; may raise to stop.
+        on_step: called with the part done, 0 to 1, after each step; may raise to stop.
 
     Returns:
-        points, poses and cost; the focal length is held. Frames that see nothing keep their pose, points that nobody
-        sees lie where the prior has them. The arguments are not written to.
+        points, poses and cost; the focal length is held. Frames without observations keep their pose, points without
+        take their prior's mean. The arguments are not modified.
     """
-    seen = _Seen.of(points_px, weights, principal)
+    seen = _Observed.of(points_px, weights, principal)
     frames = np.unique(seen.frame)
     middle = points[np.unique(seen.point)].mean(0) if len(seen.frame) else points.mean(0)
     rotation = poses[:, :3, :3].astype(np.float64)
     place = poses[:, :3, 3] + rotation @ middle
-    # From here the head frame's origin is the points' middle.
+    # From here the head frame's origin is the mean of the points.
     local, mean = points - middle, prior.mean - middle
     unseen = (np.bincount(seen.point, minlength=len(points)) == 0) & (prior.weight > 0)
     local[unseen] = mean[unseen]
@@ -99,7 +100,7 @@ def adam_bundle_adjust(
             _, by_pose, by_point = _differentiate(seen, rotation, place, local, focal)
             by_point += holds[:, None] * (local - mean)
             together = step >= alone
-            # Each stage has its own fall of the learning rate; the first need not end as fine, for its result is a start.
+            # Each stage has its own decay of the learning rate; the first may end coarser, for it gives a start.
             done = (step - alone) / (iterations - alone) if together else 0.5 * step / alone
             decay = LAST_RATE**done
             local = local + for_points.step(by_point, decay)
@@ -107,8 +108,8 @@ def adam_bundle_adjust(
                 move = for_poses.step(by_pose, decay)
                 rotation = rotation_exp(move[:, :3]) @ rotation
                 place = place + move[:, 3:]
-                if (iterations - 1 - step) % SETTLE_EVERY == 0:
-                    rotation, place, local = _settle(rotation, place, local, mean, holds)
+                if (iterations - 1 - step) % GAUGE_EVERY == 0:
+                    rotation, place, local = _fix_gauge(rotation, place, local, mean, holds)
                     local[unseen] = mean[unseen]
             if on_step is not None:
                 on_step((step + 1) / iterations)
@@ -121,11 +122,15 @@ def adam_bundle_adjust(
     return Bundle(local + middle, adjusted, float(focal), 0.0, cost)
 
 
-def _settle(
-    rotation: np.ndarray, place: np.ndarray, points: np.ndarray, mean: np.ndarray, weight: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The same projections from where the prior, with `weight` (P), likes points best: the similarity of least squares
-    (Umeyama 1991), undone by the poses."""
+def _fix_gauge(
+    rotation: Float[np.ndarray, "n 3 3"],
+    place: Float[np.ndarray, "n 3"],
+    points: Float[np.ndarray, "p 3"],
+    mean: Float[np.ndarray, "p 3"],
+    weight: Float[np.ndarray, " p"],
+) -> tuple[Float[np.ndarray, "n 3 3"], Float[np.ndarray, "n 3"], Float[np.ndarray, "p 3"]]:
+    """The same projections from points as close to their prior as possible: the similarity of least squares (Umeyama
+    1991), compensated by the poses."""
     if not weight.any():
         return rotation, place, points
     scale, turn, shift = similarity(points, mean, weight)
@@ -144,7 +149,7 @@ class Adam:
         self._steps = 0
 
     def step(self, gradient: np.ndarray, decay: float) -> np.ndarray:
-        """What to add to the unknowns, with the learning rate times `decay`; 0 where there never was a gradient."""
+        """Change of the unknowns, with the learning rate times `decay`; 0 where there never was a gradient."""
         self._steps += 1
         self._first += (1 - FIRST_MOMENT) * (gradient - self._first)
         self._second += (1 - SECOND_MOMENT) * (gradient**2 - self._second)
@@ -154,28 +159,31 @@ class Adam:
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """What was seen, M observations in the order of frames: `frame` (M), `point` (M), `x` (M) and `y` (M) pixels from
-    the principal point, `weight` (M)."""
+class _Observed:
+    """M observations in the order of frames; `x` and `y` in pixels from the principal point."""
 
-    frame: np.ndarray
-    point: np.ndarray
-    x: np.ndarray
-    y: np.ndarray
-    weight: np.ndarray
+    frame: Int[np.ndarray, " m"]
+    point: Int[np.ndarray, " m"]
+    x: Float[np.ndarray, " m"]
+    y: Float[np.ndarray, " m"]
+    weight: Float[np.ndarray, " m"]
 
     @classmethod
-    def of(cls, points_px: np.ndarray, weights: np.ndarray, principal: np.ndarray) -> _Seen:
+    def of(cls, points_px: np.ndarray, weights: np.ndarray, principal: np.ndarray) -> _Observed:
         frame, point = np.nonzero(weights > 0)
         x, y = points_px[frame, point].astype(np.float64).T - np.asarray(principal, np.float64)[:, None]
         return cls(frame, point, np.ascontiguousarray(x), np.ascontiguousarray(y), weights[frame, point].astype(float))
 
 
 def _differentiate(
-    seen: _Seen, rotation: np.ndarray, place: np.ndarray, points: np.ndarray, focal: float
-) -> tuple[float, np.ndarray, np.ndarray]:
-    """Huber's loss of all that was seen and its gradients by pose (N, 6), a turn and a shift in the camera's axes, and by
-    point (P, 3)."""
+    seen: _Observed,
+    rotation: Float[np.ndarray, "n 3 3"],
+    place: Float[np.ndarray, "n 3"],
+    points: Float[np.ndarray, "p 3"],
+    focal: float,
+) -> tuple[float, Float[np.ndarray, "n 6"], Float[np.ndarray, "p 3"]]:
+    """Huber's loss of all observations and its gradients by pose (rotation and translation in the camera's axes) and by
+    point."""
     turns = np.ascontiguousarray(rotation.reshape(-1, 9).T)
     shifts, columns = np.ascontiguousarray(place.T), np.ascontiguousarray(points.T)
     by_pose, by_point = np.zeros((6, len(rotation))), np.zeros((3, len(points)))

@@ -2,13 +2,12 @@
 structure.
 
 An observation belongs to one frame and one point, so the normal equations are 6x6 blocks of poses, 3x3 blocks of
-points and what couples them. Poses with points fixed, and points with poses fixed (Eq. 7), fall apart into small
-systems that are solved for all frames or all points at once; the joint problem (Eq. 8) eliminates the points (Schur
-complement) and solves for the poses. Huber's loss keeps outliers from mattering.
+points and their coupling. Poses with points fixed, and points with poses fixed (Eq. 7), separate into small systems that
+are solved for all frames or all points at once; the joint problem (Eq. 8) eliminates the points (Schur complement) and
+solves for the poses. Huber's loss limits the influence of outliers.
 
-Throughout: `points_px` (N, P, 2) pixels; `weights` (N, P) the inverse of each observation's standard deviation in
-1/px, 0 where the point is not seen; `points` (P, 3) metres in the head frame; `poses` (N, 4, 4) head to camera;
-`focal` pixels; `principal` (2) pixels. Residuals are counted in standard deviations.
+Throughout: `weights` are the inverse of each observation's standard deviation in 1/px, 0 where the point is not seen;
+`points` are metres in the head frame; `focal` and `principal` pixels. Residuals are counted in standard deviations.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ import numpy as np
 from scipy import linalg
 
 from ..workspace.poses import step_poses
+from ..workspace.shapes import Float, Shaped
 
 HUBER = 1.5
 """Standard deviations up to which a residual counts squared."""
@@ -29,16 +29,15 @@ CHUNK = 200
 
 @dataclass(frozen=True)
 class Prior:
-    """What is known of the points beforehand: `mean` (P, 3) metres and `weight` (P), inverse standard deviations in
-    1/m."""
+    """Prior of the points: mean, metres, and inverse standard deviations, 1/m."""
 
-    mean: np.ndarray
-    weight: np.ndarray
+    mean: Float[np.ndarray, "p 3"]
+    weight: Float[np.ndarray, " p"]
 
 
 @dataclass(frozen=True)
 class FocalPrior:
-    """A belief in the focal length: log-normal about `mean_px` with relative standard deviation `spread`."""
+    """Prior of the focal length: log-normal about `mean_px` with relative standard deviation `spread`."""
 
     mean_px: float
     spread: float
@@ -49,17 +48,21 @@ class Bundle:
     """Result of `bundle_adjust`. `focal_spread`: standard deviation of log focal, 0 where it was held. `cost`: the
     robust loss."""
 
-    points: np.ndarray
-    poses: np.ndarray
+    points: Float[np.ndarray, "p 3"]
+    poses: Float[np.ndarray, "n 4 4"]
     focal: float
     focal_spread: float
     cost: float
 
 
 def residuals_px(
-    points_px: np.ndarray, points: np.ndarray, poses: np.ndarray, focal: float, principal: np.ndarray
-) -> np.ndarray:
-    """Reprojection error (N, P), the distance in pixels, of every point in every frame whether seen or not."""
+    points_px: Float[np.ndarray, "n p 2"],
+    points: Float[np.ndarray, "p 3"],
+    poses: Float[np.ndarray, "n 4 4"],
+    focal: float,
+    principal: Float[np.ndarray, " 2"],
+) -> Float[np.ndarray, "n p"]:
+    """Reprojection error in pixels of every point in every frame, seen or not."""
     error = np.empty(points_px.shape[:2], np.float32)
     for part in _chunks(len(poses)):
         camera = points @ poses[part, :3, :3].transpose(0, 2, 1) + poses[part, None, :3, 3]
@@ -68,15 +71,15 @@ def residuals_px(
 
 
 def refine_poses(
-    points_px: np.ndarray,
-    weights: np.ndarray,
-    points: np.ndarray,
-    poses: np.ndarray,
+    points_px: Float[np.ndarray, "n p 2"],
+    weights: Float[np.ndarray, "n p"],
+    points: Float[np.ndarray, "p 3"],
+    poses: Float[np.ndarray, "n 4 4"],
     focal: float,
-    principal: np.ndarray,
+    principal: Float[np.ndarray, " 2"],
     iterations: int = 12,
-) -> np.ndarray:
-    """The pose of each frame on its own, points and focal length held. Frames that see nothing keep their pose."""
+) -> Float[np.ndarray, "n 4 4"]:
+    """The pose of each frame alone, points and focal length held. Frames without observations keep their pose."""
     refined = poses.copy()
     for part in _chunks(len(poses)):
         view = _seen_only(points_px[part], weights[part], points)
@@ -102,16 +105,16 @@ def refine_poses(
 
 
 def refine_points(
-    points_px: np.ndarray,
-    weights: np.ndarray,
-    points: np.ndarray,
-    poses: np.ndarray,
+    points_px: Float[np.ndarray, "n p 2"],
+    weights: Float[np.ndarray, "n p"],
+    points: Float[np.ndarray, "p 3"],
+    poses: Float[np.ndarray, "n 4 4"],
     focal: float,
-    principal: np.ndarray,
+    principal: Float[np.ndarray, " 2"],
     prior: Prior,
     iterations: int = 5,
-) -> np.ndarray:
-    """Eq. 7: each point on its own, poses and focal length held (Gauss-Newton with reweighting)."""
+) -> Float[np.ndarray, "p 3"]:
+    """Eq. 7: each point alone, poses and focal length held (Gauss-Newton with reweighting)."""
     points = points.copy()
     for _ in range(iterations):
         normal = np.einsum("p,ij->pij", prior.weight**2, np.eye(3))
@@ -127,19 +130,19 @@ def refine_points(
 
 
 def bundle_adjust(
-    points_px: np.ndarray,
-    weights: np.ndarray,
-    points: np.ndarray,
-    poses: np.ndarray,
+    points_px: Float[np.ndarray, "n p 2"],
+    weights: Float[np.ndarray, "n p"],
+    points: Float[np.ndarray, "p 3"],
+    poses: Float[np.ndarray, "n 4 4"],
     focal: float,
-    principal: np.ndarray,
+    principal: Float[np.ndarray, " 2"],
     prior: Prior,
     focal_prior: FocalPrior | None = None,
     iterations: int = 15,
 ) -> Bundle:
     """Eq. 8: points and poses together, and the focal length too where `focal_prior` is given.
 
-    All Jacobians are held at once: meant for some hundred frames that stand for the clip (`spread_frames`); the others
+    All Jacobians are held at once: meant for some hundred frames that represent the clip (`spread_frames`); the others
     follow by `refine_poses`. The prior on the points also fixes the gauge: where the head frame lies, and its scale.
     """
     damping, focal_spread = 1e-4, 0.0
@@ -165,8 +168,8 @@ def bundle_adjust(
     return Bundle(points, poses, focal, focal_spread, cost)
 
 
-def spread_frames(usable: np.ndarray, limit: int) -> np.ndarray:
-    """Indices of at most `limit` `usable` (N) frames, evenly spread over them."""
+def spread_frames(usable: Shaped[np.ndarray, " n"], limit: int) -> Shaped[np.ndarray, " m"]:
+    """Indices of at most `limit` usable frames, evenly spread over them."""
     at = np.flatnonzero(usable)
     return at if len(at) <= limit else at[np.linspace(0, len(at) - 1, limit).round().astype(int)]
 
@@ -175,15 +178,31 @@ def _chunks(frames: int) -> list[slice]:
     return [slice(begin, min(begin + CHUNK, frames)) for begin in range(0, frames, CHUNK)]
 
 
-def _cost(points_px, weights, points, poses, focal, principal) -> np.ndarray:
-    """Huber's loss (N, P) of every observation."""
+def _cost(
+    points_px: np.ndarray,
+    weights: np.ndarray,
+    points: np.ndarray,
+    poses: np.ndarray,
+    focal: float,
+    principal: np.ndarray,
+) -> Float[np.ndarray, "n p"]:
+    """Huber's loss of every observation."""
     camera = points @ poses[:, :3, :3].transpose(0, 2, 1) + poses[:, None, :3, 3]
     error = focal * camera[..., :2] / camera[..., 2:] + principal - points_px
     distance = weights * np.sqrt(error[..., 0] ** 2 + error[..., 1] ** 2)
     return np.where(distance <= HUBER, 0.5 * distance**2, HUBER * (distance - 0.5 * HUBER))
 
 
-def _bundle_cost(points_px, weights, points, poses, focal, principal, prior, focal_prior) -> float:
+def _bundle_cost(
+    points_px: Float[np.ndarray, "n p 2"],
+    weights: Float[np.ndarray, "n p"],
+    points: Float[np.ndarray, "p 3"],
+    poses: Float[np.ndarray, "n 4 4"],
+    focal: float,
+    principal: Float[np.ndarray, " 2"],
+    prior: Prior,
+    focal_prior: FocalPrior | None,
+) -> float:
     cost = _cost(points_px, weights, points, poses, focal, principal).sum()
     cost += 0.5 * ((prior.weight[:, None] * (points - prior.mean)) ** 2).sum()
     if focal_prior is not None:
@@ -191,9 +210,10 @@ def _bundle_cost(points_px, weights, points, poses, focal, principal, prior, foc
     return float(cost)
 
 
-def _seen_only(points_px: np.ndarray, weights: np.ndarray, points: np.ndarray):
-    """The same observations without those that no frame sees: (N, M, 2), (N, M) and each frame's own points (N, M,
-    3)."""
+def _seen_only(
+    points_px: np.ndarray, weights: np.ndarray, points: np.ndarray
+) -> tuple[Float[np.ndarray, "n m 2"], Float[np.ndarray, "n m"], Float[np.ndarray, "n m 3"]]:
+    """Each frame's own observations and points, as few columns as the fullest frame needs."""
     most = max(1, int((weights > 0).sum(1).max(initial=1)))
     order = np.argsort(weights <= 0, axis=1, kind="stable")[:, :most]
     return (
@@ -203,8 +223,15 @@ def _seen_only(points_px: np.ndarray, weights: np.ndarray, points: np.ndarray):
     )
 
 
-def _linearise(points_px, weights, points, poses, focal, principal):
-    """Weighted residuals (N, 2P) and their Jacobians by pose (N, 2P, 6) and by camera point (N, P, 2, 3)."""
+def _linearise(
+    points_px: np.ndarray,
+    weights: np.ndarray,
+    points: np.ndarray,
+    poses: np.ndarray,
+    focal: float,
+    principal: np.ndarray,
+) -> tuple[Float[np.ndarray, "n q"], Float[np.ndarray, "n q 6"], Float[np.ndarray, "n p 2 3"]]:
+    """Weighted residuals and their Jacobians by pose and by camera point."""
     turned = points @ poses[:, :3, :3].transpose(0, 2, 1)
     camera = turned + poses[:, None, :3, 3]
     inverse_depth = 1.0 / camera[..., 2]
@@ -224,9 +251,8 @@ def _linearise(points_px, weights, points, poses, focal, principal):
     return (error * scale[..., None]).reshape(frames, -1), by_pose.reshape(frames, 2 * count, 6), by_camera
 
 
-def _robust(weights: np.ndarray, error: np.ndarray) -> np.ndarray:
-    """Weights (N, P) by which errors (N, P, 2) count squared as Huber's loss would have them: beyond its knee with
-    constant pull."""
+def _robust(weights: Float[np.ndarray, "n p"], error: Float[np.ndarray, "n p 2"]) -> Float[np.ndarray, "n p"]:
+    """Weights of squared errors that reproduce Huber's loss."""
     distance = weights * np.linalg.norm(error, axis=-1)
     return weights * np.sqrt(np.minimum(1.0, HUBER / np.maximum(distance, 1e-12)))
 
@@ -234,13 +260,23 @@ def _robust(weights: np.ndarray, error: np.ndarray) -> np.ndarray:
 class _Schur:
     """The normal equations about one estimate with the points eliminated, to be solved with any damping."""
 
-    def __init__(self, points_px, weights, points, poses, focal, principal, prior, focal_prior) -> None:
+    def __init__(
+        self,
+        points_px: np.ndarray,
+        weights: np.ndarray,
+        points: np.ndarray,
+        poses: np.ndarray,
+        focal: float,
+        principal: np.ndarray,
+        prior: Prior,
+        focal_prior: FocalPrior | None,
+    ) -> None:
         frames, count = weights.shape
         error, by_pose, by_camera = _linearise(points_px, weights, points, poses, focal, principal)
         by_point = by_camera @ poses[:, None, :3, :3]
         pairs = error.reshape(frames, count, 2)
         self._frees_focal = focal_prior is not None
-        # The unknowns that stay: 6 a frame, then the logarithm of the focal length.
+        # Remaining unknowns: 6 a frame, then the logarithm of the focal length.
         size = 6 * frames + self._frees_focal
         self._rest = np.zeros((size, size))
         at = np.arange(frames)
@@ -265,13 +301,13 @@ class _Schur:
             border = by_pose.transpose(0, 2, 1) @ by_focal.reshape(frames, -1, 1)
             self._rest[-1, :-1] = self._rest[:-1, -1] = border.ravel()
             self._rest[-1, -1] = (by_focal**2).sum() + focal_prior.spread**-2
-            belief = np.log(focal / focal_prior.mean_px) * focal_prior.spread**-2
-            self._rest_gradient[-1] = (by_focal * pairs).sum() + belief
+            pull = np.log(focal / focal_prior.mean_px) * focal_prior.spread**-2
+            self._rest_gradient[-1] = (by_focal * pairs).sum() + pull
             by_focal = np.ascontiguousarray(by_focal.transpose(1, 0, 2)).reshape(count, 2 * frames, 1)
             self._coupling[:, -1] = (jacobian.transpose(0, 2, 1) @ by_focal)[..., 0]
 
-    def solve(self, damping: float) -> tuple[np.ndarray, np.ndarray, float, float]:
-        """Steps of poses (N, 6), points (P, 3), log focal, and the standard deviation of log focal."""
+    def solve(self, damping: float) -> tuple[Float[np.ndarray, "n 6"], Float[np.ndarray, "p 3"], float, float]:
+        """Steps of poses, points and log focal, and the standard deviation of log focal."""
         point = self._point.copy()
         diagonal = np.einsum("pii->pi", point)
         diagonal += damping * diagonal + 1e-9

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 PUPIL_DISTANCE_M = 0.063
-"""Metres between the pupils: what fixes the scale of a head that one camera saw (an adult's mean)."""
+"""Metres between the pupils (an adult's mean): fixes the scale of a head seen by one camera."""
 
 ORIGIN_FROM_PUPILS_M = np.array([0.0, 0.045, 0.085])
 """From the midpoint between the pupils to the head frame's origin: near the atlas joint, about which a neck turns a
@@ -13,7 +13,7 @@ head."""
 
 FOREHEAD_TOP, CHIN = 10, 152
 RIGHT_PUPIL, LEFT_PUPIL = 468, 473
-"""Of the subject; the right one is on the left of the picture."""
+"""Of the subject; the right one is on the left of the image."""
 
 MIDLINE = np.array([10, 151, 9, 8, 168, 6, 197, 195, 5, 4, 1])
 """From the top of the forehead to the tip of the nose."""
@@ -28,14 +28,14 @@ PAIRS = np.array([
     (101, 330), (100, 329), (119, 348),
     (33, 263), (133, 362),  # corners of the eyes
 ])  # fmt: skip
-"""Landmarks of both halves, the subject's right first: what moves with the skull, not with lips, jaw, lids or brows."""
+"""Landmarks of both halves, the subject's right first, that move with the skull and not with lips, jaw, lids or brows."""
 
 RIGID = np.concatenate([MIDLINE, PAIRS.ravel()])
 
 _HALF_WEIGHT = {4, 1, 45, 275, 220, 440, 33, 263, 133, 362, 101, 330, 123, 352, 137, 366, 234, 454, 49, 279, 209, 429}
 
 RIGID_WEIGHTS = np.array([0.5 if index in _HALF_WEIGHT else 1.0 for index in RIGID])
-"""Relative weights: the tip of the nose, the eyes' corners and the cheeks give a little with speech and squints."""
+"""Relative weights: the tip of the nose, the eyes' corners and the cheeks move a little with speech and squints."""
 
 RIGHT_EYE = np.array([33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246])
 LEFT_EYE = np.array([263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466])
@@ -62,7 +62,7 @@ def head_frame(face: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
     one person.
 
     Args:
-        face: (478, 3), right-handed, x to the right of the picture and y down for a face that looks into the camera.
+        face: (478, 3), right-handed, x to the right of the image and y down for a face that looks into the camera.
 
     Returns:
         scale, rotation (3, 3), shift (3), so that scale · face @ rotationᵀ + shift lies in the head frame, in metres.

@@ -1,7 +1,7 @@
 """Head motion tracker (Eq. 5 and 6): focal length, face shape and a pose for every frame, from landmarks alone.
 
-The paper fits a morphable model; here the prior is the subject's own face, begun from MediaPipe's relative depth
-averaged over the clip and estimated together with the poses, so no model file is needed.
+The paper fits a morphable model. Here the prior is the subject's face from MediaPipe's relative depth, averaged over the
+clip and estimated together with the poses, so no model file is needed.
 """
 
 from __future__ import annotations
@@ -12,37 +12,29 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..workspace.poses import bridge_poses, make_poses, similarity
-from .bundle_adjustment import (
-    Bundle,
-    Prior,
-    bundle_adjust,
-    refine_points,
-    refine_poses,
-    spread_frames,
-)
+from ..workspace.shapes import Bool, Float
+from .bundle_adjustment import Bundle, Prior, bundle_adjust, refine_points, refine_poses, spread_frames
 from .face_geometry import LEFT_PUPIL, PUPIL_DISTANCE_M, RIGHT_PUPIL, RIGID, RIGID_WEIGHTS, head_frame
 from .face_model import FaceModel
 
 FOCAL_PER_SIDE = 2.3
-"""Focal length over the side of a picture that shows head and shoulders: what such clips were found to have, give or
-take."""
+"""Typical focal length over the side of an image that shows head and shoulders."""
 
 FOCAL_PRIOR_SPREAD = 0.3
-"""Relative standard deviation of that belief."""
+"""Relative standard deviation of that."""
 
 FOCAL_CANDIDATES = np.geomspace(0.5, 2.0, 7)
-"""Times the expected focal length: what Eq. 5's search tries."""
+"""Multiples of the expected focal length that the search of Eq. 5 tries."""
 
 INDEPENDENT_FRAMES = 20
-"""Observations that the search's landmarks are worth together. The networks' picture of a face is nearly without
-perspective, which the search would take for a short focal length: on a rendered head it was wrong by 25 % when every
-frame counted."""
+"""Independent observations that the search's landmarks are worth together. The network sees faces nearly without
+perspective, which biases the search: on a rendered head it was wrong by 25 % when every frame counted."""
 
 LANDMARK_SIGMA = 0.012
 """Standard deviation of a landmark, in distances between the pupils (1.2 px where they are 100 px apart)."""
 
 SHAPE_SIGMA_M = 0.004
-"""How far MediaPipe's depth may be from the subject's own."""
+"""Standard deviation of MediaPipe's depth."""
 
 BUNDLE_FRAMES = 240
 SEARCH_FRAMES = 80
@@ -63,20 +55,19 @@ class FocalChoice:
 
 @dataclass(frozen=True)
 class HeadMotion:
-    """What landmarks tell: poses (N, 4, 4) and the face (478, 3) in the canonical head frame, metres; bridged where
-    not `known` (N)."""
+    """Poses and the face in the canonical head frame, metres; bridged where not `known`."""
 
-    poses: np.ndarray
-    face: np.ndarray
+    poses: Float[np.ndarray, "n 4 4"]
+    face: Float[np.ndarray, "478 3"]
     focal: FocalChoice
-    known: np.ndarray
+    known: Bool[np.ndarray, " n"]
 
 
 def expected_focal_px(size: int, crop_size: float, source_size: tuple[int, int]) -> float:
     """Focal length to expect, in pixels of the working frame.
 
-    A portrait clip has about 2.3 times its side. A small face cut out of a wide picture tells of a camera whose focal
-    length is at least about the picture's width.
+    A portrait clip has about 2.3 times its side. A small face in a wide image was recorded with a focal length of at
+    least about the image's width.
 
     Args:
         size: side of the working frame, pixels. crop_size: its side in the source, source pixels.
@@ -86,19 +77,18 @@ def expected_focal_px(size: int, crop_size: float, source_size: tuple[int, int])
 
 
 def track_head_motion(
-    landmarks_px: np.ndarray,
-    depth: np.ndarray,
-    detected: np.ndarray,
-    principal: np.ndarray,
+    landmarks_px: Float[np.ndarray, "n 478 2"],
+    depth: Float[np.ndarray, "n 478"],
+    detected: Bool[np.ndarray, " n"],
+    principal: Float[np.ndarray, " 2"],
     expected_focal: float,
     model: FaceModel | None = None,
 ) -> HeadMotion:
-    """Focal length, face shape and poses from landmarks (N, 478, 2), their relative depth (N, 478) and `detected`
-    (N).
+    """Focal length, face shape and poses from landmarks and their relative depth.
 
     Args:
         expected_focal: pixels, see `expected_focal_px`.
-        model: a morphable model to take the face's relief from; without one it is MediaPipe's.
+        model: a morphable model as the source of the face's relief, in place of MediaPipe.
     """
     points_px = landmarks_px[:, RIGID].astype(np.float64)
     pupils = np.linalg.norm(landmarks_px[detected][:, LEFT_PUPIL] - landmarks_px[detected][:, RIGHT_PUPIL], axis=1)
@@ -127,19 +117,19 @@ def track_head_motion(
 
 
 def search_focal(
-    landmarks_px: np.ndarray,
-    depth: np.ndarray,
-    points_px: np.ndarray,
-    weights: np.ndarray,
-    shape: np.ndarray,
+    landmarks_px: Float[np.ndarray, "n 478 2"],
+    depth: Float[np.ndarray, "n 478"],
+    points_px: Float[np.ndarray, "n p 2"],
+    weights: Float[np.ndarray, "n p"],
+    shape: Float[np.ndarray, "478 3"],
     prior: Prior,
-    principal: np.ndarray,
+    principal: Float[np.ndarray, " 2"],
     expected: float,
 ) -> FocalChoice:
-    """Eq. 5: the focal length whose poses and shape, found anew for it, explain the landmarks best.
+    """Eq. 5: the focal length with which poses and shape, estimated for it, explain the landmarks best.
 
-    The landmarks of a frame err together, so they count as few observations; where they do not care the expectation
-    decides.
+    The landmarks of a frame err together, so they count as few observations; where they do not decide the expectation
+    does.
     """
     candidates = expected * FOCAL_CANDIDATES
     error = []
@@ -148,13 +138,12 @@ def search_focal(
         bundle = _bundle(points_px, weights, prior, poses, focal, principal, iterations=8)
         error.append(bundle.cost / max(1, np.count_nonzero(weights)))
     independent = INDEPENDENT_FRAMES
-    belief = (np.log(candidates / expected) / FOCAL_PRIOR_SPREAD) ** 2 / 2
-    return choose_focal(candidates, 0.5 * independent * np.log(np.array(error)) + belief)
+    prior_cost = (np.log(candidates / expected) / FOCAL_PRIOR_SPREAD) ** 2 / 2
+    return choose_focal(candidates, 0.5 * independent * np.log(np.array(error)) + prior_cost)
 
 
-def choose_focal(candidates: np.ndarray, score: np.ndarray) -> FocalChoice:
-    """The mean and spread, in the logarithm, of focal lengths whose negative log likelihood is `score` at
-    `candidates`."""
+def choose_focal(candidates: Float[np.ndarray, " c"], score: Float[np.ndarray, " c"]) -> FocalChoice:
+    """Mean and spread, in the logarithm, of the focal length from negative log likelihoods (`score`) of candidates."""
     log_focal = np.linspace(np.log(candidates[0]), np.log(candidates[-1]), 401)
     smooth = np.interp(log_focal, np.log(candidates), score)
     chance = np.exp(smooth.min() - smooth)
@@ -164,11 +153,15 @@ def choose_focal(candidates: np.ndarray, score: np.ndarray) -> FocalChoice:
     return FocalChoice(float(np.exp(mean)), float(np.exp(mean - spread)), float(np.exp(mean + spread)))
 
 
-def average_shape(landmarks_px: np.ndarray, depth: np.ndarray, detected: np.ndarray, frames: int = 300) -> np.ndarray:
-    """The face (478, 3), in metres and centred, as the landmarks with their relative depth show it on average.
+def average_shape(
+    landmarks_px: Float[np.ndarray, "n 478 2"],
+    depth: Float[np.ndarray, "n 478"],
+    detected: Bool[np.ndarray, " n"],
+    frames: int = 300,
+) -> Float[np.ndarray, "478 3"]:
+    """Median of the landmarks with their relative depth, in metres and centred.
 
-    Each frame is a face at its own scale and turn; all are laid over one another by similarities of the rigid
-    landmarks.
+    Each frame has its own scale and rotation; all are aligned by similarities of the rigid landmarks.
     """
     some = spread_frames(detected, frames)
     faces = np.concatenate([landmarks_px[some], depth[some, :, None]], -1).astype(np.float64)
@@ -185,9 +178,13 @@ def average_shape(landmarks_px: np.ndarray, depth: np.ndarray, detected: np.ndar
 
 
 def weak_perspective_poses(
-    shape: np.ndarray, landmarks_px: np.ndarray, depth: np.ndarray, focal: float, principal: np.ndarray
-) -> np.ndarray:
-    """First poses (N, 4, 4) for one focal length: the face's size tells its distance, its depth the turn."""
+    shape: Float[np.ndarray, "478 3"],
+    landmarks_px: Float[np.ndarray, "n 478 2"],
+    depth: Float[np.ndarray, "n 478"],
+    focal: float,
+    principal: Float[np.ndarray, " 2"],
+) -> Float[np.ndarray, "n 4 4"]:
+    """First poses for one focal length: distance from the face's size, rotation from its depth."""
     faces = np.concatenate([landmarks_px[:, RIGID], depth[:, RIGID, None]], -1).astype(np.float64)
     scale, rotation, shift = similarity(np.broadcast_to(shape[RIGID], faces.shape), faces)
     distance = focal / scale
@@ -196,19 +193,18 @@ def weak_perspective_poses(
 
 
 def neutral_face(
-    landmarks_px: np.ndarray,
-    detected: np.ndarray,
-    poses: np.ndarray,
+    landmarks_px: Float[np.ndarray, "n 478 2"],
+    detected: Bool[np.ndarray, " n"],
+    poses: Float[np.ndarray, "n 4 4"],
     focal: float,
-    principal: np.ndarray,
-    shape: np.ndarray,
-    rigid_points: np.ndarray,
-) -> np.ndarray:
-    """The subject's face (478, 3) at rest: triangulated from frames with a shut mouth and open eyes, in the poses'
-    frame.
+    principal: Float[np.ndarray, " 2"],
+    shape: Float[np.ndarray, "478 3"],
+    rigid_points: Float[np.ndarray, "p 3"],
+) -> Float[np.ndarray, "478 3"]:
+    """The subject's face at rest, in the poses' frame: triangulated from frames with a shut mouth and open eyes.
 
     Args:
-        shape: (478, 3) `average_shape`, the prior. rigid_points: (len(RIGID), 3), kept as they are.
+        shape: `average_shape`, the prior. rigid_points: of the landmarks `RIGID`, kept as they are.
     """
     calm = spread_frames(resting_frames(landmarks_px, detected), BUNDLE_FRAMES)
     scale, rotation, shift = similarity(shape[RIGID], rigid_points)
@@ -216,7 +212,7 @@ def neutral_face(
     weights = np.full(
         (len(calm), len(shape)), 1.0 / (LANDMARK_SIGMA * focal * PUPIL_DISTANCE_M / np.median(poses[calm, 2, 3]))
     )
-    # A few frames only are independent of one another, so the prior on depth must not drown in their number.
+    # Frames are not independent: their number must not outweigh the prior on depth.
     weights *= np.sqrt(min(1.0, 30 / len(calm)))
     prior = Prior(start, np.full(len(shape), 1.0 / SHAPE_SIGMA_M))
     face = refine_points(landmarks_px[calm].astype(np.float64), weights, start, poses[calm], focal, principal, prior)
@@ -224,8 +220,10 @@ def neutral_face(
     return face
 
 
-def resting_frames(landmarks_px: np.ndarray, detected: np.ndarray) -> np.ndarray:
-    """Frames (N) bool with the mouth as shut as in the calmest quarter and the eyes not closing."""
+def resting_frames(
+    landmarks_px: Float[np.ndarray, "n 478 2"], detected: Bool[np.ndarray, " n"]
+) -> Bool[np.ndarray, " n"]:
+    """Frames with the mouth as shut as in the calmest quarter, and open eyes."""
 
     def opening(upper: int, lower: int) -> np.ndarray:
         return np.linalg.norm(landmarks_px[:, upper] - landmarks_px[:, lower], axis=-1)
@@ -235,20 +233,31 @@ def resting_frames(landmarks_px: np.ndarray, detected: np.ndarray) -> np.ndarray
     return resting if resting.any() else detected
 
 
-def _bundle(points_px, weights, prior: Prior, poses, focal, principal, iterations: int = 15) -> Bundle:
+def _bundle(
+    points_px: Float[np.ndarray, "n p 2"],
+    weights: Float[np.ndarray, "n p"],
+    prior: Prior,
+    poses: Float[np.ndarray, "n 4 4"],
+    focal: float,
+    principal: Float[np.ndarray, " 2"],
+    iterations: int = 15,
+) -> Bundle:
     poses = refine_poses(points_px, weights, prior.mean, poses, focal, principal)
-    # The landmarks of a frame err together; taken as independent they would bend the shape to their common error.
+    # The landmarks of a frame err together: as independent ones they would bend the shape to their common error.
     weights = weights * min(1.0, np.sqrt(30 / len(poses)))
     return bundle_adjust(points_px, weights, prior.mean, poses, focal, principal, prior, iterations=iterations)
 
 
 def in_head_frame(
-    poses: np.ndarray, face: np.ndarray, focal: FocalChoice, known: np.ndarray
+    poses: Float[np.ndarray, "n 4 4"],
+    face: Float[np.ndarray, "478 3"],
+    focal: FocalChoice,
+    known: Bool[np.ndarray, " n"],
 ) -> tuple[HeadMotion, Callable[[np.ndarray], np.ndarray]]:
-    """Poses and face in the canonical head frame, with metres that put 63 mm between the pupils.
+    """Poses and face in the canonical head frame, with 63 mm between the pupils.
 
     Returns:
-        the motion, and the function that takes other points (K, 3) along.
+        the motion, and the same transformation for other points (K, 3).
     """
     scale, rotation, shift = head_frame(face)
     moved = poses.copy()

@@ -1,12 +1,11 @@
-"""The most probable path of a head: measured poses weighed against how fast real heads change their motion.
+"""Pose smoothing: the most probable path of a head between measured poses and the accelerations of real heads.
 
-A pose measured in one frame errs a little, and differently in the next; a skull has mass, and its velocity changes
-little within 40 ms. Both are measured on the clip itself, in all six degrees of freedom at once: the noise from the
-fourth differences of the path, which a head's own motion hardly reaches, the head's acceleration from what the second
-differences hold beyond that noise. Directions that the picture tells well (the place in the picture) are followed to
-the letter; those that it tells badly (a turn against a shift) are steadied. The path is smoothed forwards and
-backwards at once, so nothing lags, and brisk accelerations count as outliers of a Student distribution, so that a nod
-keeps its height. Without the robust part this is the Rauch-Tung-Striebel smoother (1965) of a random acceleration.
+The noise of the measured poses and the acceleration of the head are both estimated from the clip, in all six degrees of
+freedom at once: the noise from the fourth differences of the path, which the motion of a head hardly reaches, the
+acceleration from the second differences beyond that noise. Well-constrained directions keep the measurement; poorly
+constrained ones (rotation against translation) are smoothed. The path is smoothed forwards and backwards at once, so
+nothing lags, and fast accelerations count as outliers of a Student distribution, so a nod keeps its height. Without the
+robust part this is the Rauch-Tung-Striebel smoother (1965) of a random acceleration.
 """
 
 from __future__ import annotations
@@ -17,29 +16,29 @@ from scipy.spatial.transform import Rotation
 
 from ..workspace.intervals import intervals
 from ..workspace.poses import bridge_poses, make_poses, rotation_exp, rotation_log
+from ..workspace.shapes import Bool, Float
 
 FREEDOM = 8.0
 """Degrees of freedom of the Student distribution of accelerations: heads rest, and then they nod. Measurements are
-normal: held for outliers, the frames of a brisk nod would be flattened."""
+normal: treated as outliers, the frames of a fast nod would be flattened."""
 
-NOISE_SHARE = 1.5
-"""How much more noise there is than the fourth differences show: errors of neighbouring frames are alike in part."""
+NOISE_SCALE = 1.5
+"""Variance of the noise over that of the fourth differences: errors of neighbouring frames are correlated."""
 
-LEAST_ACCELERATION = 0.02
-"""Variance of the acceleration over that of the noise, below which no direction is taken to be: a head never stands
-quite still."""
+MIN_ACCELERATION = 0.02
+"""Least variance of the acceleration over that of the noise, in any direction: a head is never at complete rest."""
 
-SHORTEST = 8
-"""Frames without a break below which a piece of the path stays as it is."""
+MIN_RUN = 8
+"""Frames in a run below which the poses stay as they are."""
 
 ROUNDS = 10
-"""Times that the weights of outliers are found anew."""
+"""Iterations of the outliers' weights."""
 
-GAP = 8
-"""Frames without a measurement that the path is carried over; in longer gaps a head may do anything."""
+MAX_GAP = 8
+"""Frames without a measurement that the path is continued over; in longer gaps a head may do anything."""
 
 UNSEEN = 1e-6
-"""Precision of a frame without a measurement, over that of the usual one."""
+"""Precision of a frame without a measurement, over the median one."""
 
 _FOURTH, _SECOND = 70.0, 6.0
 """Variance of the fourth and second difference of white noise of unit variance (1, 16, 36, 16, 1; 1, 4, 1)."""
@@ -47,67 +46,71 @@ _FOURTH, _SECOND = 70.0, 6.0
 _SECOND_DIFFERENCE = np.array([1.0, -2.0, 1.0])
 
 
-def smooth_poses(poses: np.ndarray, known: np.ndarray, cuts: np.ndarray, trust: np.ndarray | None = None) -> np.ndarray:
-    """The most probable poses (N, 4, 4), given those measured one by one.
+def smooth_poses(
+    poses: Float[np.ndarray, "n 4 4"],
+    known: Bool[np.ndarray, " n"],
+    cuts: Bool[np.ndarray, " n"],
+    information: Float[np.ndarray, " n"] | None = None,
+) -> Float[np.ndarray, "n 4 4"]:
+    """The most probable poses, given those measured frame by frame.
 
     Args:
-        poses: (N, 4, 4) head to camera. known: (N) bool, measured; gaps of up to `GAP` frames are filled with the most
-            probable path, longer ones are bridged (`bridge_poses`).
-        cuts: (N) bool, frames that begin a new shot; nothing is smoothed across.
-        trust: (N) precision of each frame relative to the usual one; None: all alike.
+        known: measured; gaps of up to `MAX_GAP` frames are filled with the most probable path, longer ones are bridged
+            (`bridge_poses`).
+        cuts: frames that begin a new shot; nothing is smoothed across.
+        information: precision of each frame relative to the median one; None: all alike.
     """
     measured, known = known, known | _short_gaps(known, cuts)
     poses = bridge_poses(poses, measured)
-    whole = [piece for piece in _pieces(measured, cuts) if len(piece) >= SHORTEST]
-    if not whole:
+    runs = [run for run in _runs(measured, cuts) if len(run) >= MIN_RUN]
+    if not runs:
         return poses
     middle = Rotation.from_matrix(poses[measured, :3, :3]).mean().as_matrix()
     path = np.concatenate([rotation_log(poses[:, :3, :3] @ middle.T), poses[:, :3, 3]], 1)
-    noise, acceleration = (np.linalg.inv(each) for each in _covariances([path[piece] for piece in whole]))
-    trust = np.where(measured, 1.0 if trust is None else trust, UNSEEN)
-    steady = poses.copy()
-    for piece in _pieces(known, cuts):
-        if len(piece) < SHORTEST:
-            continue
-        smooth = _smooth(path[piece], trust[piece], noise, acceleration)
-        steady[piece] = make_poses(rotation_exp(smooth[:, :3]) @ middle, smooth[:, 3:])
-    return bridge_poses(steady, known)
+    noise, acceleration = (np.linalg.inv(each) for each in _covariances([path[run] for run in runs]))
+    precision = np.where(measured, 1.0 if information is None else information, UNSEEN)
+    smoothed = poses.copy()
+    for run in _runs(known, cuts):
+        if len(run) >= MIN_RUN:
+            smooth = _smooth(path[run], precision[run], noise, acceleration)
+            smoothed[run] = make_poses(rotation_exp(smooth[:, :3]) @ middle, smooth[:, 3:])
+    return bridge_poses(smoothed, known)
 
 
-def _short_gaps(known: np.ndarray, cuts: np.ndarray) -> np.ndarray:
-    """Frames (N) bool of gaps of at most `GAP` frames between known ones of the same shot."""
+def _short_gaps(known: Bool[np.ndarray, " n"], cuts: Bool[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+    """Frames of gaps of at most `MAX_GAP` frames between known ones of the same shot."""
     short = np.zeros(len(known), bool)
     for begin, end in intervals(~known):
-        if begin > 0 and end < len(known) and end - begin <= GAP and not cuts[begin : end + 1].any():
+        if begin > 0 and end < len(known) and end - begin <= MAX_GAP and not cuts[begin : end + 1].any():
             short[begin:end] = True
     return short
 
 
-def _pieces(known: np.ndarray, cuts: np.ndarray) -> list[np.ndarray]:
-    """Frames of each stretch that is known and holds no cut."""
+def _runs(known: Bool[np.ndarray, " n"], cuts: Bool[np.ndarray, " n"]) -> list[np.ndarray]:
+    """Frames of each run that is known and holds no cut."""
     breaks = cuts.copy()
     breaks[1:] |= known[1:] != known[:-1]
-    stretch = np.cumsum(breaks)
-    return [np.flatnonzero((stretch == number) & known) for number in np.unique(stretch[known])]
+    run = np.cumsum(breaks)
+    return [np.flatnonzero((run == number) & known) for number in np.unique(run[known])]
 
 
-def _covariances(paths: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Covariance (6, 6) of the measurements' noise and of the head's acceleration per frame squared."""
-    noise = _typical_covariance(np.concatenate([np.diff(path, 4, axis=0) for path in paths])) * (NOISE_SHARE / _FOURTH)
+def _covariances(paths: list[np.ndarray]) -> tuple[Float[np.ndarray, "6 6"], Float[np.ndarray, "6 6"]]:
+    """Covariance of the measurements' noise and of the head's acceleration per frame squared."""
+    noise = _robust_covariance(np.concatenate([np.diff(path, 4, axis=0) for path in paths])) * (NOISE_SCALE / _FOURTH)
     second = np.concatenate([np.diff(path, 2, axis=0) for path in paths])
     seen = second.T @ second / len(second) - _SECOND * noise
-    # In units of the noise, where every direction can be judged: what is left of the second differences is real.
+    # In units of the noise all directions compare: what remains of the second differences is motion.
     factor = np.linalg.cholesky(noise)
     whiten = np.linalg.inv(factor)
     variance, axes = np.linalg.eigh(whiten @ seen @ whiten.T)
     shaped = factor @ axes
-    return noise, (shaped * np.maximum(variance, LEAST_ACCELERATION)) @ shaped.T
+    return noise, (shaped * np.maximum(variance, MIN_ACCELERATION)) @ shaped.T
 
 
-def _typical_covariance(samples: np.ndarray) -> np.ndarray:
-    """Covariance (D, D) of samples (N, D) of zero mean without its outliers (Student's t, Lange et al. 1989); drawn
-    to its diagonal where samples are few."""
-    count, size = samples.shape
+def _robust_covariance(samples: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "d d"]:
+    """Covariance of samples of zero mean without its outliers (Student's t, Lange et al. 1989); shrunk to its diagonal
+    where samples are few."""
+    count = len(samples)
     covariance = samples.T @ samples / count
     tiny = np.diag(1e-12 + 1e-6 * np.diag(covariance))
     for _ in range(20):
@@ -117,12 +120,16 @@ def _typical_covariance(samples: np.ndarray) -> np.ndarray:
     return (1 - few) * covariance + few * np.diag(np.diag(covariance)) + tiny
 
 
-def _smooth(path: np.ndarray, trust: np.ndarray, noise: np.ndarray, acceleration: np.ndarray) -> np.ndarray:
-    """Path (N, 6) between measurements (N, 6) of precision trust (N) · noise (6, 6) and accelerations of precision
-    `acceleration` (6, 6)."""
+def _smooth(
+    path: Float[np.ndarray, "n d"],
+    precision: Float[np.ndarray, " n"],
+    noise: Float[np.ndarray, "d d"],
+    acceleration: Float[np.ndarray, "d d"],
+) -> Float[np.ndarray, "n d"]:
+    """Path between measurements of precision `precision` · `noise` and accelerations of precision `acceleration`."""
     frames, size = path.shape
     weight = np.ones(frames - 2)
-    target = (trust[:, None] * (path @ noise)).ravel()
+    target = (precision[:, None] * (path @ noise)).ravel()
     smooth = path
     for _ in range(ROUNDS):
         # Blocks (row n, column n + offset) of a symmetric band matrix; upper form: band[last + i - j, j] = a[i, j].
@@ -131,7 +138,7 @@ def _smooth(path: np.ndarray, trust: np.ndarray, noise: np.ndarray, acceleration
         for offset in range(3):
             blocks = np.zeros((frames - offset, size, size))
             if offset == 0:
-                blocks += trust[:, None, None] * noise
+                blocks += precision[:, None, None] * noise
             for first in range(3 - offset):
                 both = _SECOND_DIFFERENCE[first] * _SECOND_DIFFERENCE[first + offset]
                 blocks[first : first + frames - 2] += both * weight[:, None, None] * acceleration
@@ -141,12 +148,11 @@ def _smooth(path: np.ndarray, trust: np.ndarray, noise: np.ndarray, acceleration
                     if above >= 0:
                         band[last - above, size * offset + column :: size] = blocks[:, row, column]
         smooth = linalg.solveh_banded(band, target, check_finite=False).reshape(frames, size)
-        change = np.diff(smooth, 2, axis=0)
-        weight = _student(change, acceleration)
+        weight = _student(np.diff(smooth, 2, axis=0), acceleration)
     return smooth
 
 
-def _student(errors: np.ndarray, precision: np.ndarray) -> np.ndarray:
-    """Weights (N) with which errors (N, D) of a precision (D, D) count squared under a Student distribution."""
+def _student(errors: Float[np.ndarray, "n d"], precision: Float[np.ndarray, "d d"]) -> Float[np.ndarray, " n"]:
+    """Weights of squared errors under a Student distribution of a precision."""
     distance = np.einsum("ni,ij,nj->n", errors, precision, errors)
     return (FREEDOM + errors.shape[1]) / (FREEDOM + distance)

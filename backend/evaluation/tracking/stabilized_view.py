@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ...head_sync.head_points_tracker import lift_to_head
+from ...head_sync.head_points_choice import lift_to_head
 from ...workspace.camera import PIXEL_CENTRE
 from ...workspace.poses import project
 

@@ -9,7 +9,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 
-from ...head_sync.head_points_tracker import HEAD_OUTLINE_M
+from ...head_sync.head_points_choice import HEAD_OUTLINE_M
 from ...workspace.camera import PIXEL_CENTRE
 from ...workspace.intervals import intervals
 from ...workspace.poses import project, rotation_log

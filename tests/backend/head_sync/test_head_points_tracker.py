@@ -12,7 +12,8 @@ import pytest
 from backend.head_sync import landmarks_stage
 from backend.head_sync.bundle_adjustment import residuals_px
 from backend.head_sync.head_motion_tracker import expected_focal_px, track_head_motion
-from backend.head_sync.head_points_tracker import choose_references, flow_bend, track_head_points
+from backend.head_sync.head_points_choice import choose_references, flow_bend
+from backend.head_sync.head_points_tracker import track_head_points
 from backend.head_sync.landmarks_stage import Landmarks
 from backend.head_sync.stage import principal_px, read_grey
 from backend.progress import Reporter

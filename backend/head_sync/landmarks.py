@@ -1,48 +1,51 @@
-"""Face landmarks of one picture, from MediaPipe: the Face Landmarker task where its file is present, else the face
-mesh of the wheel.
+"""Face landmarks of one image, from MediaPipe: the Face Landmarker task where its file is present, else the face mesh of
+the wheel.
 
-Each picture is looked at alone. MediaPipe's own video mode filters one face over time, and with that delays it by
-half a frame and halves the fastest movements (docs/head-sync.md), which lips and nods cannot afford; steadiness is
-the work of the head points tracker and the bundle adjustment.
+Each image is detected alone. MediaPipe's video mode filters one face over time, which delays it by half a frame and
+halves the fastest movements (docs/head-sync.md): too much for lips and nods. Head points and bundle adjustment make the
+poses stable.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from ..errors import ModelError
 from ..media.native_log import quiet_native_libraries
 from ..protocol import BLENDSHAPE_NAMES
+from ..workspace.shapes import Float
 
 LANDMARKS = 478
 TASK_FILE = "face_landmarker.task"
 MAX_FACES = 3
-"""Faces looked for in a picture, so that a second one cannot take the place of the one that is followed."""
+"""Faces searched in an image: a second one must not replace the one that is tracked."""
 
-JUMP = 0.08
-"""Of a face's size: motion from one frame to the next, and change of size, that only a cut or a mistake makes."""
+MAX_FRAME_MOTION = 0.08
+"""Largest motion from one frame to the next, and change of size, over a face's size; only a cut or an error exceeds it."""
 
-LOOKS_AGAIN = 2
+REDETECTIONS = 2
+"""Further detections in the same image after such a jump."""
 
 
 @dataclass(frozen=True)
 class Face:
-    """One face of one picture.
+    """One face of one image.
 
-    points_px: (478, 2) float32, pixels. depth: (478) float32, pixels at the face's own scale, smaller is nearer.
-    scores: (52) float32 in [0, 1] in the order of `protocol.BLENDSHAPE_NAMES`, or None.
+    Attributes:
+        depth: pixels at the face's own scale, smaller is nearer.
+        scores: in [0, 1], in the order of `protocol.BLENDSHAPE_NAMES`.
     """
 
-    points_px: np.ndarray
-    depth: np.ndarray
-    scores: np.ndarray | None = None
+    points_px: Float[np.ndarray, "478 2"]
+    depth: Float[np.ndarray, " 478"]
+    scores: Float[np.ndarray, " 52"] | None = None
 
     @property
-    def centre_px(self) -> np.ndarray:
+    def centre_px(self) -> Float[np.ndarray, " 2"]:
         return (self.points_px.min(0) + self.points_px.max(0)) / 2
 
     @property
@@ -52,13 +55,13 @@ class Face:
 
 
 class FaceLandmarker(Protocol):
-    """What finds faces. `source` is `task` or `mesh`; `warm_up` pictures shown before settle what it remembers."""
+    """Detects faces. `source` is `task` or `mesh`; it needs `warm_up` images before the first one that counts."""
 
     source: str
     warm_up: int
 
     def detect(self, image: np.ndarray) -> list[Face]:
-        """All faces of an (H, W, 3) uint8 RGB picture."""
+        """All faces of an (H, W, 3) uint8 RGB image."""
         ...
 
     def close(self) -> None:
@@ -67,10 +70,10 @@ class FaceLandmarker(Protocol):
 
 
 def open_landmarker(kind: str = "auto") -> FaceLandmarker:
-    """The best landmarker that is here: `task`, `mesh`, or `auto` for the task with the mesh as its stand-in.
+    """The best landmarker available: `task`, `mesh`, or `auto` for the task with the mesh as its fallback.
 
     Raises:
-        ModelError: what was asked for is missing or damaged.
+        ModelError: the requested one is missing or damaged.
     """
     source = landmarker_source(kind)
     return _TaskLandmarker(_find_task()) if source == "task" else _MeshLandmarker()
@@ -80,7 +83,7 @@ def landmarker_source(kind: str = "auto") -> str:
     """`task` or `mesh`: what `open_landmarker(kind)` opens, without opening it.
 
     Raises:
-        ModelError: what was asked for is not here.
+        ModelError: the requested one is missing.
     """
     if kind not in ("auto", "task", "mesh"):
         raise ModelError(f"The landmarker {kind!r} does not exist: choose task, mesh or auto.")
@@ -97,9 +100,9 @@ def landmarker_source(kind: str = "auto") -> str:
 
 
 def choose_face(faces: list[Face], last: Face | None) -> Face | None:
-    """The face to follow: the largest at first, then the one that goes on from `last`.
+    """The face to track: first the largest, then the nearest to `last`.
 
-    A face that is elsewhere by more than its own size, or of less than half or more than twice the size, is another's.
+    A face more than its own size away, or of less than half or more than twice the size, is another person's.
     """
     if last is None:
         return max(faces, key=lambda face: face.size_px, default=None)
@@ -112,8 +115,8 @@ def _distance(face: Face, last: Face) -> float:
 
 
 def _jumped(face: Face, last: Face) -> bool:
-    """Whether a face is farther from another picture's, in place or size, than one frame's motion takes it."""
-    return _distance(face, last) > JUMP or abs(np.log(face.size_px / last.size_px)) > JUMP
+    """Whether place or size of a face changed by more than `MAX_FRAME_MOTION`."""
+    return max(_distance(face, last), abs(np.log(face.size_px / last.size_px))) > MAX_FRAME_MOTION
 
 
 def _find_task() -> Path | None:
@@ -130,9 +133,9 @@ def _has_mesh() -> bool:
     return True
 
 
-def _face(points, width: int, height: int, scores: np.ndarray | None) -> Face:
+def _face(points: Any, width: int, height: int, scores: np.ndarray | None) -> Face:
     xyz = np.array([(point.x, point.y, point.z) for point in points], np.float32)
-    return Face(xyz[:, :2] * np.float32([width, height]), xyz[:, 2] * np.float32(width), scores)
+    return Face(xyz[:, :2] * np.array([width, height], np.float32), xyz[:, 2] * np.float32(width), scores)
 
 
 class _TaskLandmarker:
@@ -164,15 +167,15 @@ class _TaskLandmarker:
         import mediapipe
 
         height, width = image.shape[:2]
-        picture = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(image))
-        result = self._landmarker.detect(picture)
+        data = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(image))
+        result = self._landmarker.detect(data)
         return [
             _face(points, width, height, self._scores(scores))
             for points, scores in zip(result.face_landmarks, result.face_blendshapes, strict=True)
         ]
 
-    def _scores(self, categories) -> np.ndarray:
-        scores = np.zeros(len(BLENDSHAPE_NAMES), np.float32)  # what the task does not know (tongueOut) stays 0
+    def _scores(self, categories: Any) -> Float[np.ndarray, " 52"]:
+        scores = np.zeros(len(BLENDSHAPE_NAMES), np.float32)  # the task has no tongueOut: it stays 0
         for category in categories:
             if category.category_name in self._index:
                 scores[self._index[category.category_name]] = category.score
@@ -184,9 +187,7 @@ class _TaskLandmarker:
 
 class _MeshLandmarker:
     source = "mesh"
-    warm_up = (
-        5  # it looks where the face was in the picture before; a few pictures let a resumed run agree with a whole one
-    )
+    warm_up = 5  # it searches where the face was before: after a few images a resumed run agrees with a complete one
 
     def __init__(self) -> None:
         from mediapipe.python.solutions import face_mesh
@@ -197,15 +198,15 @@ class _MeshLandmarker:
             self.detect(np.zeros((64, 64, 3), np.uint8))
 
     def detect(self, image: np.ndarray) -> list[Face]:
-        faces = self._look(image)
+        faces = self._detect_once(image)
         if any(all(_jumped(face, last) for last in self._last) for face in faces):
-            # A cut, or no face at all: it still looks where the last one was, and a second look starts from this one.
-            for _ in range(LOOKS_AGAIN):
-                faces = self._look(image)
+            # A cut, or no face: the search began at the last face, and the next one begins at these.
+            for _ in range(REDETECTIONS):
+                faces = self._detect_once(image)
         self._last = faces
         return faces
 
-    def _look(self, image: np.ndarray) -> list[Face]:
+    def _detect_once(self, image: np.ndarray) -> list[Face]:
         height, width = image.shape[:2]
         faces = self._mesh.process(image).multi_face_landmarks or []
         return [_face(face.landmark, width, height, None) for face in faces]

@@ -16,27 +16,28 @@ from ..progress import Reporter
 from ..protocol import BLENDSHAPE_NAMES, Stage
 from ..workspace.files import key_of, read_arrays, write_arrays
 from ..workspace.intervals import intervals
+from ..workspace.shapes import Bool, Float
 from ..workspace.store import Workspace
 from .landmarks import LANDMARKS, Face, FaceLandmarker, choose_face, landmarker_source, open_landmarker
 
 STAGE = Stage.LANDMARKS
 VERSION = 2
 SAVE_EVERY = 200
-"""Frames between two saves of the work so far: what a kill may cost, about two seconds of work."""
+"""Frames between two saves: a kill costs at most these, about two seconds of work."""
 
-FORGET_AFTER = 25
-"""Frames without the face after which a face anywhere is taken for the subject's again (a cut, a return from
-elsewhere)."""
+TRACK_LOST_FRAMES = 25
+"""Frames without the face after which a face anywhere may be the subject's again (after a cut, or a return)."""
 
 
 @dataclass
 class Landmarks:
-    """Landmarks of N frames; see `landmarks.npz` in docs/workspace.md. `done` frames from the start are filled in."""
+    """Landmarks of N frames; see `landmarks.npz` in docs/workspace.md. The first `done` frames are filled in; only the
+    task gives `scores`."""
 
-    points_px: np.ndarray
-    depth: np.ndarray
-    detected: np.ndarray
-    scores: np.ndarray
+    points_px: Float[np.ndarray, "n 478 2"]
+    depth: Float[np.ndarray, "n 478"]
+    detected: Bool[np.ndarray, " n"]
+    scores: Float[np.ndarray, "s 52"]
     source: str
     done: int = 0
 
@@ -83,7 +84,7 @@ class Landmarks:
         )
 
     def put(self, frame: int, face: Face | None) -> None:
-        """Store what was found in `frame` (None: nothing)."""
+        """Store the face of `frame` (None: not found)."""
         if face is not None:
             self.points_px[frame], self.depth[frame], self.detected[frame] = face.points_px, face.depth, True
             if len(self.scores):
@@ -91,7 +92,7 @@ class Landmarks:
         self.done = frame + 1
 
     def face(self, frame: int) -> Face | None:
-        """What was found in `frame`."""
+        """The face of `frame`."""
         return Face(self.points_px[frame], self.depth[frame]) if self.detected[frame] else None
 
 
@@ -104,7 +105,7 @@ def run(workspace: Workspace, reporter: Reporter, landmarker: str = "auto") -> N
     Raises:
         FaceError: no frame shows a face.
         ModelError: the landmarker's file is missing or damaged.
-        Cancelled: what was found so far is kept for the next run.
+        Cancelled: the finished frames are kept for the next run.
     """
     workspace.require("media")
     source = landmarker_source(landmarker)
@@ -124,7 +125,7 @@ def run(workspace: Workspace, reporter: Reporter, landmarker: str = "auto") -> N
     finally:
         opened.close()
         if found.done < frames:
-            with contextlib.suppress(SyncTalkError):  # the error on its way out is the one to tell
+            with contextlib.suppress(SyncTalkError):  # the first error is the one to report
                 found.write(partial_path)
 
     if not found.detected.any():
@@ -141,7 +142,7 @@ def run(workspace: Workspace, reporter: Reporter, landmarker: str = "auto") -> N
 
 
 def _resume(path: Path, empty: Landmarks) -> Landmarks:
-    """The work of an interrupted run, or `empty` where there is none that can be used."""
+    """Result of an interrupted run, or `empty` where there is none that can be used."""
     if not path.exists():
         return empty
     try:
@@ -168,7 +169,7 @@ def _detect_all(
         faces = landmarker.detect(image)
         if frame < begin:
             continue
-        face = choose_face(faces, last if missed < FORGET_AFTER else None)
+        face = choose_face(faces, last if missed < TRACK_LOST_FRAMES else None)
         last, missed = (last, missed + 1) if face is None else (face, 0)
         found.put(frame, face)
         if found.done % SAVE_EVERY == 0 and found.done < frames:
@@ -177,14 +178,13 @@ def _detect_all(
 
 
 def _last_face(found: Landmarks) -> tuple[Face | None, int]:
-    """The last face among the frames that are done, and how many frames ago it was."""
+    """The last face among the finished frames, and how many frames ago it was."""
     seen = np.flatnonzero(found.detected[: found.done])
     return (found.face(seen[-1]), found.done - 1 - int(seen[-1])) if len(seen) else (None, found.done)
 
 
 def read_ahead(workspace: Workspace, first: int, end: int, depth: int = 8) -> Iterator[tuple[int, np.ndarray]]:
-    """Working frames `first` to `end` (excluded) in order, decoded by a thread that stays up to `depth` frames
-    ahead."""
+    """Working frames `first` to `end` (excluded) in order, decoded by a thread up to `depth` frames ahead."""
     waiting: queue.Queue = queue.Queue(depth)
     stop = threading.Event()
 
@@ -200,7 +200,7 @@ def read_ahead(workspace: Workspace, first: int, end: int, depth: int = 8) -> It
                 put((frame, workspace.read_frame(frame)))
                 if stop.is_set():
                     return
-        except Exception as error:  # told to the reader, in whose thread it is raised
+        except Exception as error:  # raised in the reader's thread
             put(error)
 
     thread = threading.Thread(target=decode, name="frame reader", daemon=True)
@@ -216,8 +216,8 @@ def read_ahead(workspace: Workspace, first: int, end: int, depth: int = 8) -> It
         thread.join()
 
 
-def _describe_gaps(detected: np.ndarray, fps: float) -> str:
-    """One sentence on where the face is missing."""
+def _describe_gaps(detected: Bool[np.ndarray, " n"], fps: float) -> str:
+    """Warning of frames without a face."""
     gaps = intervals(~detected)
     begin, end = max(gaps, key=lambda gap: gap[1] - gap[0])
     others = f" and {len(gaps) - 1} shorter gaps" if len(gaps) > 1 else ""

@@ -1,4 +1,4 @@
-"""Stage `head_sync`: a steady head pose for every working frame, into `head_sync.npz`."""
+"""Stage `head_sync`: a stable head pose for every working frame, into `head_sync.npz`."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from ..progress import Reporter
 from ..protocol import Stage
 from ..workspace.files import key_of, write_arrays
 from ..workspace.images import read_image
+from ..workspace.shapes import Bool, Float, UInt8
 from ..workspace.store import Workspace
-from ..workspace.subject import Subject
+from ..workspace.subject import Crop, Subject
 from .cuts import find_cuts
 from .face_model import FaceModel
 from .face_model_file import read_face_model
@@ -29,8 +30,8 @@ VERSION = 6
 TRACKING_SHARE = 0.8
 """Of the stage's progress; the rest is that of its report (`evaluation/tracking/report.py`)."""
 
-LEAST_FRAMES = 12
-"""Frames with a face below which a head's shape and motion cannot be told apart."""
+MIN_FRAMES = 12
+"""Frames with a face that are needed to separate a head's shape from its motion."""
 
 
 def run(
@@ -49,7 +50,7 @@ def run(
 
     Raises:
         FaceError: too few frames show the face.
-        Cancelled: the stage begins anew next time.
+        Cancelled: the stage starts again next time.
     """
     workspace.require("landmarks")
     subject = workspace.subject
@@ -70,18 +71,17 @@ def run(
     workspace.stage_begins(STAGE, key)
     landmarks = Landmarks.read(workspace.root / "landmarks.npz")
     detected = landmarks.detected
-    if detected.sum() < LEAST_FRAMES:
+    if detected.sum() < MIN_FRAMES:
         raise FaceError(
             f"The face is seen in only {int(detected.sum())} of {len(detected)} frames of "
-            f"{subject.source or workspace.root}, and {LEAST_FRAMES} are needed: choose a video that shows it longer."
+            f"{subject.source or workspace.root}, and {MIN_FRAMES} are needed: choose a video that shows it longer."
         )
     principal = principal_px(subject)
     cuts = find_cuts(landmarks.points_px, detected)
-    # BLAS threads that wait for one another cost these small systems more than they bring, many times so on a busy
-    # machine.
+    # For these small systems BLAS threads cost more than they gain, many times so on a busy machine.
     with threadpool_limits(1, "blas"):
-        steady = _track(workspace, landmarks, cuts, principal, model, keypoints, bundle_adjustment, reporter)
-    motion, focal = steady.motion, steady.motion.focal
+        result = _track(workspace, landmarks, cuts, principal, model, keypoints, bundle_adjustment, reporter)
+    motion, focal = result.motion, result.motion.focal
     reporter.info(
         f"Focal length {focal.px:.0f} px of {subject.size} (likely {focal.low_px:.0f} to {focal.high_px:.0f})."
     )
@@ -91,11 +91,11 @@ def run(
         focal_px=focal.px,
         principal_px=principal,
         face_head_m=motion.face,
-        points_head_m=steady.points_head_m,
-        points_px=steady.points_px,
-        points_seen=steady.seen,
-        surface_head_m=steady.surface_head_m,
-        reprojection_px=steady.reprojection_px,
+        points_head_m=result.points_head_m,
+        points_px=result.points_px,
+        points_seen=result.seen,
+        surface_head_m=result.surface_head_m,
+        reprojection_px=result.reprojection_px,
         valid=motion.known,
         cuts=cuts,
         focal_low_px=focal.low_px,
@@ -107,8 +107,8 @@ def run(
 def _track(
     workspace: Workspace,
     landmarks: Landmarks,
-    cuts: np.ndarray,
-    principal: np.ndarray,
+    cuts: Bool[np.ndarray, " n"],
+    principal: Float[np.ndarray, " 2"],
     model: FaceModel | None,
     keypoints: str,
     bundle_adjustment: str,
@@ -118,14 +118,14 @@ def _track(
     subject, detected = workspace.subject, landmarks.detected
     frames = len(detected)
 
-    def tell(share: float, message: str) -> None:
+    def report(share: float, message: str) -> None:
         reporter.progress(STAGE, round(TRACKING_SHARE * share * frames), frames, message=message)
 
-    tell(0, "poses from landmarks")
+    report(0, "poses from landmarks")
     if cuts.any():
         at = ", ".join(f"{frame / subject.fps:.2f}" for frame in np.flatnonzero(cuts)[:8])
         reporter.info(
-            f"The clip is cut at {at} s{' and later' if cuts.sum() > 8 else ''}: motion is not followed across."
+            f"The clip is cut at {at} s{' and later' if cuts.sum() > 8 else ''}: motion is not tracked across."
         )
     motion = track_head_motion(
         landmarks.points_px, landmarks.depth, detected, principal, expected_focal(subject), model
@@ -136,7 +136,7 @@ def _track(
         motion,
         principal,
         keypoints=keypoints,
-        on_frame=lambda done: tell(0.15 + 0.5 * done / frames, "head points"),
+        on_frame=lambda done: report(0.15 + 0.5 * done / frames, "head points"),
     )
     return stabilize(
         motion,
@@ -145,7 +145,7 @@ def _track(
         cuts,
         principal,
         method=bundle_adjustment,
-        on_step=lambda done: tell(0.65 + 0.35 * done, "bundle adjustment"),
+        on_step=lambda done: report(0.65 + 0.35 * done, "bundle adjustment"),
     )
 
 
@@ -157,8 +157,8 @@ def _read_face_model(path: Path) -> FaceModel:
         raise ModelError(f"The face model {path} is damaged: copy it again.") from error
 
 
-def read_grey(path: Path) -> np.ndarray:
-    """A picture in grey, (H, W) uint8.
+def read_grey(path: Path) -> UInt8[np.ndarray, "h w"]:
+    """An image in grey.
 
     Raises:
         WorkspaceError: missing or damaged.
@@ -167,11 +167,16 @@ def read_grey(path: Path) -> np.ndarray:
 
 
 def expected_focal(subject: Subject) -> float:
-    """Focal length to expect of the clip, in pixels of the working frame."""
-    return expected_focal_px(subject.size, subject.crop.size, subject.source_size)
+    """Expected focal length of the clip, in pixels of the working frame."""
+    return expected_focal_px(subject.size, _crop(subject).size, subject.source_size)
 
 
-def principal_px(subject: Subject) -> np.ndarray:
-    """The centre of the source picture, where its optical axis is taken to be, in pixels of the working frame."""
-    corner = np.array([subject.crop.x, subject.crop.y])
-    return (np.array(subject.source_size) / 2 - corner) * subject.size / subject.crop.size
+def principal_px(subject: Subject) -> Float[np.ndarray, " 2"]:
+    """The centre of the source frame, where its optical axis is assumed, in pixels of the working frame."""
+    crop = _crop(subject)
+    return (np.array(subject.source_size) / 2 - (crop.x, crop.y)) * subject.size / crop.size
+
+
+def _crop(subject: Subject) -> Crop:
+    assert subject.crop is not None, "`media` gives every subject its crop"
+    return subject.crop

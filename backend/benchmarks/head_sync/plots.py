@@ -1,4 +1,4 @@
-"""The pictures of `bench head-sync`: turns against the truth, and the cost over the length of a clip."""
+"""The plots of `bench head-sync`: rotation against the truth, and the cost over the length of a clip."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from ...evaluation import charts
-from ...evaluation.tracking.measures import laid_over
+from ...evaluation.tracking.measures import aligned_to
 from ...workspace.files import atomic_path
 
 
 def write_turns(path: Path, poses: dict[str, np.ndarray], truth: np.ndarray, fps: float) -> None:
     """Pitch, yaw and roll of several methods' poses {name: (N, 4, 4)} over the truth (N, 4, 4), as SVG.
 
-    Head frames are laid over one another once, so that what is left is how the turns differ.
+    Head frames are aligned once.
     """
-    shown = {"truth": truth} | {name: laid_over(some, truth) for name, some in poses.items()}
+    shown = {"truth": truth} | {name: aligned_to(some, truth) for name, some in poses.items()}
     angles = {
         name: Rotation.from_matrix(some[:, :3, :3]).as_euler("YXZ", degrees=True)[:, [1, 0, 2]]
         for name, some in shown.items()

@@ -14,7 +14,7 @@ from ...workspace.store import Workspace
 from ...workspace.subject import FPS
 from .. import charts
 from ..images import data_address
-from ..tracking.report import FILM, POINTS, POSES
+from ..tracking.report import POINTS, POSES, VIDEO
 from . import addresses
 
 _CURVES = ("jawOpen", "mouthPucker", "mouthSmileLeft", "eyeBlinkLeft", "browInnerUp")
@@ -22,7 +22,7 @@ _CURVES = ("jawOpen", "mouthPucker", "mouthSmileLeft", "eyeBlinkLeft", "browInne
 
 def head_sync_section(workspace: Workspace, out_path: Path) -> dict[str, Any] | None:
     """What `head_sync` wrote to be checked by eye; a video too large to embed is linked."""
-    video, poses, points = (workspace.reports / "head_sync" / name for name in (FILM, POSES, POINTS))
+    video, poses, points = (workspace.reports / "head_sync" / name for name in (VIDEO, POSES, POINTS))
     section: dict[str, Any] = {"video": None, "video_link": None, "video_size": None, "points": None, "poses": None}
     if video.exists() and video.stat().st_size <= addresses.EMBEDDED_VIDEO_BYTES:
         section["video"] = addresses.file_address(video, "video/mp4")

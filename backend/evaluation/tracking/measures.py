@@ -1,4 +1,4 @@
-"""How good a head's poses are: against a truth, by their shake, and by how still the skull stands."""
+"""Quality of head poses: error against a truth, jitter, and residual of the stabilised skull."""
 
 from __future__ import annotations
 
@@ -17,13 +17,12 @@ from ...workspace.poses import rotation_log
 SKULL_OUTLINE = np.array(
     [10, 338, 297, 332, 333, 334, 296, 336, 417, 351, 399, 456, 5, 236, 174, 122, 193, 107, 66, 105, 104, 103, 67, 109]
 )
-"""Landmarks round the forehead and the bridge of the nose, which nothing but the skull should move."""
+"""Landmarks around the forehead and the bridge of the nose, which only the skull should move."""
 
 
 @dataclass(frozen=True)
 class PoseError:
-    """Of poses against the truth after one rigid alignment of the head frames: (N) degrees, (N) per cent of the
-    distance."""
+    """Of N poses against the truth after one rigid alignment of the head frames: degrees, per cent of the distance."""
 
     turn_deg: np.ndarray
     place_percent: np.ndarray
@@ -31,7 +30,7 @@ class PoseError:
 
 def pose_error(poses: np.ndarray, truth: np.ndarray) -> PoseError:
     """Compare poses (N, 4, 4); the scale of the scene is free, for one camera cannot see it."""
-    own = laid_over(poses, truth)[:, :3, :3]
+    own = aligned_to(poses, truth)[:, :3, :3]
     turn = np.degrees(Rotation.from_matrix(own.transpose(0, 2, 1) @ truth[:, :3, :3]).magnitude())
     design = np.concatenate([poses[:, :3, 3:], own], -1).reshape(-1, 4)
     fitted = design @ np.linalg.lstsq(design, truth[:, :3, 3].ravel(), rcond=None)[0]
@@ -39,8 +38,8 @@ def pose_error(poses: np.ndarray, truth: np.ndarray) -> PoseError:
     return PoseError(turn, 100 * off / truth[:, 2, 3])
 
 
-def laid_over(poses: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Poses (N, 4, 4) with their head frame turned once onto the truth's, so that what is left is how they differ."""
+def aligned_to(poses: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Poses (N, 4, 4) with their head frame rotated once onto the truth's."""
     own = poses[:, :3, :3]
     between = Rotation.from_matrix(own.transpose(0, 2, 1) @ truth[:, :3, :3]).mean().as_matrix()
     aligned = poses.copy()
@@ -49,9 +48,9 @@ def laid_over(poses: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def nods(poses: np.ndarray, truth: np.ndarray, fps: float) -> tuple[float, float]:
-    """How much of the true nods' amplitude poses (N, 4, 4) keep, and by how many frames they lag.
+    """Part of the true nods' amplitude that poses (N, 4, 4) keep, and their lag in frames.
 
-    Nods are what pitch does about its mean over a second; the amplitude is the slope of a line through the origin.
+    Nods are pitch minus its mean over a second; the amplitude is the slope of a line through the origin.
     """
     second = round(fps)
 
@@ -59,7 +58,7 @@ def nods(poses: np.ndarray, truth: np.ndarray, fps: float) -> tuple[float, float
         angle = rotation_log(some[:, :3, :3] @ truth[len(truth) // 2, :3, :3].T)[:, 0]
         return angle - uniform_filter1d(angle, second)
 
-    own, true = pitch(laid_over(poses, truth))[second:-second], pitch(truth)
+    own, true = pitch(aligned_to(poses, truth))[second:-second], pitch(truth)
     middle = true[second:-second]
     before, here, after = (correlation(own, true[second + lag : len(true) - second + lag]) for lag in (-1, 0, 1))
     return float(own @ middle / (middle @ middle)), -float(0.5 * (before - after) / (before - 2 * here + after))
@@ -68,11 +67,11 @@ def nods(poses: np.ndarray, truth: np.ndarray, fps: float) -> tuple[float, float
 def rotation_jitter_deg(
     poses: np.ndarray, valid: np.ndarray | None = None, cuts: np.ndarray | None = None, median: bool = False
 ) -> float:
-    """Root mean square of the second difference of rotation, degrees: shake, and the head's own acceleration.
+    """Root mean square of the second difference of rotation, degrees: jitter, and the head's own acceleration.
 
     Args:
-        poses: (N, 4, 4). valid: (N), where three frames in a row must be. cuts: (N), begins of shots; not across.
-        median: of the calmer half of the frames instead, in which a head's own acceleration matters less.
+        poses: (N, 4, 4). valid: (N), only runs of three count. cuts: (N), first frames of shots; not across.
+        median: the median instead, in which a head's own acceleration matters less.
     """
     rotation = poses[:, :3, :3]
     velocity = rotation_log(rotation[1:] @ rotation[:-1].transpose(0, 2, 1))
@@ -88,7 +87,7 @@ def rotation_jitter_deg(
 
 
 Warp = Callable[[int, np.ndarray], np.ndarray]
-"""Frame number and its picture (S, S) grey to the picture as the reference frame would see it, (S, S)."""
+"""Frame number and its grey image (S, S) to the image as the reference frame would see it, (S, S)."""
 
 
 def skull_mask(landmarks_px: np.ndarray, size: int) -> np.ndarray:
@@ -101,8 +100,8 @@ def skull_mask(landmarks_px: np.ndarray, size: int) -> np.ndarray:
 def stabilized_residual(
     warp: Warp, read_grey: Callable[[int], np.ndarray], skull: np.ndarray, frames: np.ndarray
 ) -> float:
-    """How much the skull's picture changes over `frames` when each is warped onto the reference: temporal standard
-    deviation of grey, of 255, mean over the mask `skull` (S, S)."""
+    """Temporal standard deviation of grey, of 255, over `frames` warped onto the reference: mean over the mask `skull`
+    (S, S)."""
     total = np.zeros(skull.sum())
     squares = np.zeros_like(total)
     for frame in frames:

@@ -1,4 +1,4 @@
-"""A contact sheet of the tracked head points: where each was found, and where its frame's pose puts it."""
+"""A contact sheet of the head points: tracked and reprojected places."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CELL = (480, 440)
 """Height and width of a frame on the sheet, pixels."""
 
 AROUND = 0.09
-"""What is shown beside the head, in parts of its longer side."""
+"""Margin around the head, in parts of its longer side."""
 
 MAGNIFIED = 5
 _GAP, _MARGIN, _CAPTION, _HEADING = 14, 22, 30, 62
@@ -26,10 +26,9 @@ _SHIFT = 4
 
 
 def points_sheet(tracked: Tracked, read_frame: Callable[[int], np.ndarray]) -> np.ndarray:
-    """(H, W, 3) uint8: `SHOWN` frames spread over the clip, each cut to the head.
+    """(H, W, 3) uint8: `SHOWN` frames spread over the clip, cropped to the head.
 
-    A line joins a point's tracked place (the dot) with its reprojected one, `MAGNIFIED` times as long, coloured by the
-    error.
+    A line joins a point's tracked place (the dot) with its reprojected one, `MAGNIFIED` times as long, coloured by error.
     """
     valid = np.flatnonzero(tracked.valid)
     chosen = valid[np.unique(np.linspace(0, len(valid) - 1, SHOWN).round().astype(int))]
@@ -45,15 +44,15 @@ def points_sheet(tracked: Tracked, read_frame: Callable[[int], np.ndarray]) -> n
         sheet[top : top + CELL[0], left : left + CELL[1]] = _cell(tracked, int(frame), read_frame(int(frame)))
         error = tracked.point_errors(int(frame))[2]
         end = draw_text(sheet, f"{frame / tracked.fps:.2f} s", (left, top + CELL[0] + 20), TEXT, 14)
-        told = f"frame {frame}, {len(error)} points"
-        told += f", median {np.median(error):.2f} px, worst {error.max():.1f} px" if len(error) else ""
-        draw_text(sheet, told, (end + 14, top + CELL[0] + 20), QUIET, 14)
+        caption = f"frame {frame}, {len(error)} points"
+        caption += f", median {np.median(error):.2f} px, worst {error.max():.1f} px" if len(error) else ""
+        draw_text(sheet, caption, (end + 14, top + CELL[0] + 20), QUIET, 14)
     return sheet
 
 
-def _cell(tracked: Tracked, frame: int, picture: np.ndarray) -> np.ndarray:
+def _cell(tracked: Tracked, frame: int, image: np.ndarray) -> np.ndarray:
     box = to_aspect(tracked.head_box(np.array([frame])), CELL[1] / CELL[0], AROUND)
-    enlarged = cut_out(picture, box, CELL, NEUTRAL, cv2.INTER_CUBIC)
+    enlarged = cut_out(image, box, CELL, NEUTRAL, cv2.INTER_CUBIC)
     cell = np.ascontiguousarray((enlarged * 0.72).astype(np.uint8))  # so that the colours stand out
     at, put, error = tracked.point_errors(frame)
     ends = in_cut_out(at + MAGNIFIED * (put - at), box, CELL) - PIXEL_CENTRE
@@ -68,7 +67,9 @@ def _cell(tracked: Tracked, frame: int, picture: np.ndarray) -> np.ndarray:
 
 
 def _heading(sheet: np.ndarray) -> None:
-    text = f"Head points: the dot is where it was tracked, the line leads to where the pose puts it ({MAGNIFIED} times as long)"
+    text = (
+        f"Head points: the dot is the tracked place, the line leads to the reprojected one ({MAGNIFIED} times as long)"
+    )
     draw_text(sheet, text, (_MARGIN, 38), TEXT, 16)
     right, width = sheet.shape[1] - _MARGIN, 150
     last = f"{WORST_PX:g} px and more"

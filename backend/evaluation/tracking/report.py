@@ -1,4 +1,4 @@
-"""What `head_sync` found, to be looked at: `stabilized.mp4`, `poses.svg` and `points.png` in `reports/head_sync/`."""
+"""The report of `head_sync`: `stabilized.mp4`, `poses.svg` and `points.png` in `reports/head_sync/`."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ...workspace.images import write_image
 from ...workspace.store import Workspace
 from .. import charts
 from .points_sheet import points_sheet
-from .stabilized_video import write_stabilized_film
+from .stabilized_video import write_stabilized_video
 from .tracked import Tracked
 
-FILM, POSES, POINTS = "stabilized.mp4", "poses.svg", "points.png"
-MOST_DRAWN = 6000
-"""Frames a curve is drawn of; of a longer clip every second, third and so on."""
+VIDEO, POSES, POINTS = "stabilized.mp4", "poses.svg", "points.png"
+MAX_DRAWN = 6000
+"""Frames of a curve; of a longer clip every second, third and so on is drawn."""
 
 
 def write_head_sync_report(workspace: Workspace, reporter: Reporter) -> list[Path]:
@@ -35,7 +35,7 @@ def write_head_sync_report(workspace: Workspace, reporter: Reporter) -> list[Pat
         Cancelled: files that were finished stay.
     """
     tracking = workspace.root / "head_sync.npz"
-    files = [workspace.reports / "head_sync" / name for name in (FILM, POSES, POINTS)]
+    files = [workspace.reports / "head_sync" / name for name in (VIDEO, POSES, POINTS)]
     video_path, poses_path, points_path = files
     # The video is written last: it alone shows how old the files are.
     if (
@@ -46,17 +46,17 @@ def write_head_sync_report(workspace: Workspace, reporter: Reporter) -> list[Pat
     tracked = Tracked.of(read_arrays(tracking), workspace.subject.fps)
     frames = tracked.frames
 
-    def tell(done: int) -> None:
+    def on_frame(done: int) -> None:
         share = TRACKING_SHARE + (1 - TRACKING_SHARE) * done / max(frames, 1)
-        reporter.progress(STAGE, round(share * frames), frames, message="pictures of the tracking")
+        reporter.progress(STAGE, round(share * frames), frames, message="report of the tracking")
 
-    tell(0)
+    on_frame(0)
     if not tracked.valid.any():
         return []
     with atomic_path(poses_path) as temporary:
         temporary.write_text(pose_curves(tracked), encoding="utf-8")
     write_image(points_path, points_sheet(tracked, workspace.read_frame))
-    write_stabilized_film(video_path, tracked, workspace.frame_path, workspace.subject.size, tell)
+    write_stabilized_video(video_path, tracked, workspace.frame_path, workspace.subject.size, on_frame)
     return files
 
 
@@ -70,7 +70,7 @@ def pose_curves(tracked: Tracked) -> str:
     yaw, pitch, roll = Rotation.from_matrix(poses[:, :3, :3]).as_euler("YXZ", degrees=True).T
     place = (poses[:, :3, 3] - np.median(poses[tracked.valid, :3, 3], axis=0)) * 1000
     error = np.where(tracked.valid, tracked.reprojection_px, np.nan)
-    every = -(-tracked.frames // MOST_DRAWN)
+    every = -(-tracked.frames // MAX_DRAWN)
 
     def curve(values: np.ndarray, colour: str, name: str) -> tuple[np.ndarray, str, str]:
         return np.where(known, values, np.nan)[::every], colour, name

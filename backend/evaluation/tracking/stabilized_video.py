@@ -1,4 +1,4 @@
-"""A film to judge poses by: left the footage with the tracked points, right the head as its pose holds it still."""
+"""A video to judge poses by: left the footage with the tracked points, right the head stabilised by its pose."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ CAPTION = 28
 GAP = 2
 CAUTION = (255, 176, 32)
 CUT_SHOWN_S = 0.6
-"""How long the caption tells of a cut: one frame cannot be read."""
+"""How long the caption reports a cut: one frame cannot be read."""
 
 _CROSSES = np.array([10, 127, 356, 168, RIGHT_EYE[0], LEFT_EYE[0]])
-"""Landmarks that the fixed crosses mark: top of the forehead, temples, bridge of the nose, outer corners of the eyes."""
+"""Landmarks marked by fixed crosses: top of the forehead, temples, bridge of the nose, outer corners of the eyes."""
 
 
-def write_stabilized_film(
+def write_stabilized_video(
     path: Path, tracked: Tracked, frame_path: Callable[[int], Path], size: int, on_frame: Callable[[int], None]
 ) -> None:
-    """Write the film, a frame a frame of the clip.
+    """Write the video, one frame for each frame of the clip.
 
     Args:
         frame_path: of a frame number. size: side of the working frame, pixels.
@@ -42,9 +42,9 @@ def write_stabilized_film(
     panels = _Panels(tracked, size)
     metadata = {"comment": "Recorded footage, warped to show how the head was tracked"}
     height, width = panels.shape
-    with VideoWriter(path, width, height, tracked.fps, crf=22, metadata=metadata, preset="superfast") as film:
+    with VideoWriter(path, width, height, tracked.fps, crf=22, metadata=metadata, preset="superfast") as video:
         for frame in range(tracked.frames):
-            film.write(panels.draw(frame, read_image(frame_path(frame), divisor=panels.divisor)))
+            video.write(panels.draw(frame, read_image(frame_path(frame), divisor=panels.divisor)))
             on_frame(frame + 1)
 
 
@@ -57,14 +57,14 @@ _RING = [(dx, dy) for dx, dy, squared in _AROUND if 3 < squared < 7]
 class _Panels:
     def __init__(self, tracked: Tracked, size: int) -> None:
         self._tracked = tracked
-        reference = tracked.most_usual_frame()
+        reference = tracked.median_frame()
         aspect = PANEL[1] / PANEL[0]
         left, top, right, bottom = tracked.head_box(np.flatnonzero(tracked.valid))
-        # A head that leaves the picture does not take the panel along.
+        # The panel stays where a head leaves the frame.
         seen = max(left, 0.0), max(top, 0.0), min(right, float(size)), min(bottom, float(size))
         self._footage = to_aspect(seen, aspect, 0.06)
         window = to_aspect(tracked.head_box(np.array([reference])), aspect, 0.1)
-        # Pictures far larger than the panels are read at a half or a quarter, which costs less.
+        # Frames far larger than the panels are read at half or a quarter of their size, which costs less.
         step = min((box[2] - box[0]) / PANEL[1] for box in (self._footage, window))
         self.divisor = 4 if step >= 4 else 2 if step >= 2 else 1
         self._focal = tracked.focal_px / self.divisor
@@ -85,16 +85,16 @@ class _Panels:
         self._empty = np.full((*self.shape, 3), GROUND, np.uint8)
         self._empty[: PANEL[0], PANEL[1] + GAP :] = NEUTRAL
 
-    def draw(self, frame: int, picture: np.ndarray) -> np.ndarray:
-        """The film's frame, `shape` and three channels, from the clip's picture (S, S, 3) read by `divisor`."""
+    def draw(self, frame: int, image: np.ndarray) -> np.ndarray:
+        """The video's frame, `shape` and three channels, from the clip's (S, S, 3) read by `divisor`."""
         tracked = self._tracked
         canvas = self._empty.copy()
         footage, still = canvas[: PANEL[0], : PANEL[1]], canvas[: PANEL[0], PANEL[1] + GAP :]
-        footage[:] = cut_out(picture, self._cut, PANEL, NEUTRAL)
+        footage[:] = cut_out(image, self._cut, PANEL, NEUTRAL)
         if tracked.finite[frame]:
             at, _, error = tracked.point_errors(frame)
             _dots(footage, in_cut_out(at, self._footage, PANEL), error_colours(error))
-            still[:] = self._view.take(picture, tracked.poses[frame], NEUTRAL, cv2.INTER_LINEAR)
+            still[:] = self._view.take(image, tracked.poses[frame], NEUTRAL, cv2.INTER_LINEAR)
         still[self._crosses] = still[self._crosses] // 3 + 170
         self._caption(canvas, frame)
         return canvas
@@ -106,7 +106,7 @@ class _Panels:
         draw_text(canvas, f"frame {frame}", (max(end + 10, 66), baseline), QUIET, 12)
         start = PANEL[1] + GAP
         if not tracked.valid[frame]:
-            draw_text(canvas, "bridged: no pose of its own", (start + 10, baseline), CAUTION, 12)
+            draw_text(canvas, "bridged: no measured pose", (start + 10, baseline), CAUTION, 12)
             still = canvas[: PANEL[0], start:]
             still[:3], still[-3:], still[:, :3], still[:, -3:] = CAUTION, CAUTION, CAUTION, CAUTION
             return
@@ -119,12 +119,12 @@ class _Panels:
             draw_text(canvas, "stabilised", (start + 10, baseline), TEXT, 12)
 
 
-def _dots(picture: np.ndarray, at: np.ndarray, colours: np.ndarray) -> None:
-    """Draw points (M, 2) into (H, W, 3), four pixels wide and ringed dark; those outside are left out."""
+def _dots(image: np.ndarray, at: np.ndarray, colours: np.ndarray) -> None:
+    """Draw points (M, 2) into (H, W, 3), four pixels wide with a dark ring; those outside are omitted."""
     x, y = np.floor(at - PIXEL_CENTRE).astype(int).T
-    inside = (x > 1) & (y > 1) & (x < picture.shape[1] - 3) & (y < picture.shape[0] - 3)
+    inside = (x > 1) & (y > 1) & (x < image.shape[1] - 3) & (y < image.shape[0] - 3)
     x, y, colours = x[inside], y[inside], colours[inside]
     for dx, dy in _RING:
-        picture[y + dy, x + dx] //= 2
+        image[y + dy, x + dx] //= 2
     for dx, dy in _DOT:
-        picture[y + dy, x + dx] = colours
+        image[y + dy, x + dx] = colours

@@ -1,4 +1,4 @@
-"""Frames warped by their pose onto a reference: with a right pose the skull stands still."""
+"""Frames warped by their pose onto a reference: with a correct pose the skull does not move."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ from ...workspace.camera import PIXEL_CENTRE
 from ...workspace.poses import project
 
 _COARSE = 4
-"""Depth is smooth: the warp is found in the middle of blocks of 4 × 4 pixels, and between them linearly."""
+"""Depth is smooth: the warp is computed at the centre of blocks of 4 × 4 pixels and interpolated linearly."""
 
 
 class StabilizedView:
-    """A reference frame's head as a surface that any frame's picture can be taken from; beyond the face the surface
-    runs on, so only the face is to be trusted.
+    """A reference frame's head as a surface onto which any frame can be warped. Beyond the face the surface is
+    extrapolated, so only the face is exact.
 
     Args:
-        pose: (4, 4) of the reference frame. surface: (M, 3) what the face's surface runs through. size: side of the
-            working frame, pixels.
-        window: a part of the frame to take instead of the whole: left, top, right and bottom, in pixels from the frame's corner; it
-            may reach beyond the frame.
-        shape: height and width of what is taken of a window, in pixels; the window's own when absent.
+        pose: (4, 4) of the reference frame. surface: (M, 3) points of the face's surface. size: side of the working frame,
+            pixels.
+        window: a part of the frame: left, top, right and bottom, pixels; it may reach beyond the frame.
+        shape: height and width of the result in pixels; the window's own when absent.
     """
 
     def __init__(
@@ -42,7 +41,7 @@ class StabilizedView:
         step = (high - low) / self.shape[::-1]
 
         def frame_px(count: int, axis: int) -> np.ndarray:
-            """Where the centres of blocks of pixels lie in the frame, from one block before the first to one beyond the last."""
+            """Centres of blocks in the frame, from one block before the first to one beyond the last."""
             middle = (np.arange(-1, -(-count // _COARSE) + 1) + 0.5) * _COARSE
             return low[axis] + middle * step[axis]
 
@@ -52,15 +51,15 @@ class StabilizedView:
 
     def take(
         self,
-        picture: np.ndarray,
+        image: np.ndarray,
         pose: np.ndarray,
         outside: tuple[int, int, int] | None = None,
         interpolation: int = cv2.INTER_CUBIC,
     ) -> np.ndarray:
-        """The picture (S, S) or (S, S, 3) of a frame with `pose` (4, 4), as the reference would see it.
+        """The image (S, S) or (S, S, 3) of a frame with `pose` (4, 4), as the reference would see it.
 
         Args:
-            outside: colour of what lies beyond the frame; its edge is repeated when absent.
+            outside: colour beyond the frame; its edge is repeated when absent.
         """
         at = project(pose[None], self._surface, self._focal, self._principal)[0].reshape(*self._coarse_shape, 2)
         at -= PIXEL_CENTRE
@@ -68,5 +67,5 @@ class StabilizedView:
         at = cv2.resize(at.astype(np.float32), wide, interpolation=cv2.INTER_LINEAR)
         at = at[_COARSE : _COARSE + self.shape[0], _COARSE : _COARSE + self.shape[1]]
         if outside is None:
-            return cv2.remap(picture, at, None, interpolation, borderMode=cv2.BORDER_REPLICATE)
-        return cv2.remap(picture, at, None, interpolation, borderMode=cv2.BORDER_CONSTANT, borderValue=outside)
+            return cv2.remap(image, at, None, interpolation, borderMode=cv2.BORDER_REPLICATE)
+        return cv2.remap(image, at, None, interpolation, borderMode=cv2.BORDER_CONSTANT, borderValue=outside)

@@ -1,4 +1,4 @@
-"""`head_sync.npz` as the pictures of the tracking read it."""
+"""`head_sync.npz` as the report of the tracking reads it, and crops of frames."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Box = tuple[float, float, float, float]
 """Left, top, right and bottom, pixels."""
 
 GROUND, NEUTRAL, TEXT, QUIET = (22, 22, 24), (72, 72, 74), (236, 236, 233), (160, 162, 168)
-"""Colours of the pictures: behind everything, beyond a frame, of words, and of words that matter less."""
+"""Colours: background, beyond a frame, text, and secondary text."""
 
 WORST_PX = 2.0
-"""Error from which on a point is shown in the last colour, in pixels of the working frame."""
+"""Error that is shown in the last colour, in pixels of the working frame."""
 
 _SCALE = np.array([(45, 212, 232), (255, 221, 64), (255, 52, 40)], np.float64)
 
@@ -30,10 +30,9 @@ _SCALE = np.array([(45, 212, 232), (255, 221, 64), (255, 52, 40)], np.float64)
 class Tracked:
     """N frames and K points, pixels of the working frame, metres.
 
-    poses: (N, 4, 4). principal_px: (2). face_head_m: (478, 3). surface_head_m: (M, 3), what the
-    face's surface runs through. points_head_m: (K, 3). points_px: (N, K, 2).
-    seen: (N, K) bool. reprojection_px: (N). valid: (N) bool, else bridged. cuts: (N) bool, frames that begin a shot.
-    focal_range_px: the likely lowest and highest.
+    poses: (N, 4, 4). principal_px: (2). face_head_m: (478, 3). surface_head_m: (M, 3), points of the face's surface.
+    points_head_m: (K, 3). points_px: (N, K, 2). seen: (N, K) bool. reprojection_px: (N). valid: (N) bool, else bridged.
+    cuts: (N) bool, frames that begin a shot. focal_range_px: likely lowest and highest.
     """
 
     fps: float
@@ -77,15 +76,15 @@ class Tracked:
 
     @cached_property
     def finite(self) -> np.ndarray:
-        """(N) bool: frames that have a pose at all."""
+        """(N) bool: frames with a pose."""
         return np.isfinite(self.poses).all((1, 2))
 
     def bridged_runs(self) -> list[tuple[int, int]]:
-        """Stretches of frames [start, end) whose pose was not found but laid between its neighbours."""
+        """Runs of frames [start, end) whose pose is interpolated."""
         return intervals(~self.valid)
 
-    def most_usual_frame(self) -> int:
-        """The valid frame whose turn and distance are nearest the clip's medians: a reference."""
+    def median_frame(self) -> int:
+        """The valid frame whose rotation and distance are nearest the clip's medians: a reference."""
         frames = np.flatnonzero(self.valid)
         turns = rotation_log(self.poses[frames, :3, :3])
         away = self.poses[frames, 2, 3]
@@ -93,13 +92,13 @@ class Tracked:
         return int(frames[np.argmin(off)])
 
     def head_box(self, frames: np.ndarray) -> Box:
-        """Left, top, right and bottom of all that the head covers in `frames`, pixels."""
+        """Bounding box of the head in `frames`, pixels."""
         around = np.concatenate([self.face_head_m, HEAD_OUTLINE_M])
         at = project(self.poses[frames], around, self.focal_px, self.principal_px)
         return *at.min((0, 1)), *at.max((0, 1))
 
     def point_errors(self, frame: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The points that `frame` sees, as tracked (M, 2) and as its pose puts them (M, 2), and their distance (M)."""
+        """The points that `frame` sees, tracked (M, 2) and reprojected (M, 2), and their distance (M)."""
         seen = self.seen[frame]
         tracked = self.points_px[frame, seen].astype(np.float64)
         put = project(self.poses[frame][None], self.points_head_m[seen], self.focal_px, self.principal_px)[0]
@@ -113,7 +112,7 @@ def error_colours(error_px: np.ndarray) -> np.ndarray:
 
 
 def reduced(box: Box, divisor: float) -> Box:
-    """The box in a picture that was read at a part of its size."""
+    """The box in an image that was read at a part of its size."""
     left, top, right, bottom = box
     return left / divisor, top / divisor, right / divisor, bottom / divisor
 
@@ -129,27 +128,25 @@ def to_aspect(box: Box, width_by_height: float, margin: float) -> Box:
 
 
 def cut_out(
-    picture: np.ndarray,
+    image: np.ndarray,
     box: Box,
     shape: tuple[int, int],
     outside: tuple[int, int, int],
     interpolation: int = cv2.INTER_LINEAR,
 ) -> np.ndarray:
-    """A box of a picture, in pixels from its corner, at `shape` (height, width); what is beyond is `outside`."""
+    """A box of an image at `shape` (height, width); `outside` is the colour beyond the image."""
     step = _step(box, shape)
     corner = np.array(box[:2]) + PIXEL_CENTRE * step - PIXEL_CENTRE
     to_frame = np.array([[step[0], 0, corner[0]], [0, step[1], corner[1]]])
-    return cv2.warpAffine(
-        picture, to_frame, shape[::-1], flags=interpolation | cv2.WARP_INVERSE_MAP, borderValue=outside
-    )
+    return cv2.warpAffine(image, to_frame, shape[::-1], flags=interpolation | cv2.WARP_INVERSE_MAP, borderValue=outside)
 
 
 def in_cut_out(points_px: np.ndarray, box: Box, shape: tuple[int, int]) -> np.ndarray:
-    """Where points (M, 2) of the frame lie in `cut_out` of the same box and shape."""
+    """Points (M, 2) of the frame in pixels of `cut_out` with the same box and shape."""
     step = _step(box, shape)
     return (points_px - np.array(box[:2])) / step
 
 
 def _step(box: Box, shape: tuple[int, int]) -> np.ndarray:
-    """Pixels of the frame, across and down, that one of `cut_out` covers."""
+    """Pixels of the frame, across and down, for one of `cut_out`."""
     return np.array([(box[2] - box[0]) / shape[1], (box[3] - box[1]) / shape[0]])

@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 
 from backend.benchmarks.head_sync import benchmark
+from backend.benchmarks.head_sync.clip import Clip, open_clip
+from backend.benchmarks.head_sync.methods import Row, by_all_methods
 from backend.benchmarks.head_sync.plots import write_cost, write_turns
+from backend.evaluation.tracking.measures import nods, pose_error
 from backend.media.stage import run as run_media
 from backend.progress import Reporter
 from backend.workspace.files import read_arrays
@@ -21,21 +24,21 @@ FRAMES = 60
 
 
 @pytest.fixture(scope="module")
-def clip(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> benchmark.Clip:
+def clip(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Clip:
     """The speaker's first frames, opened as the benchmark opens a clip."""
     work = tmp_path_factory.mktemp("bench")
     workspace = Workspace.create(work / "sample")
     run_media(workspace, Reporter(), sample / "speaker.mp4")
     workspace.subject.frames = FRAMES
     workspace.save()
-    clip = benchmark.open_clip("sample", work, "mesh", Reporter())
+    clip = open_clip("sample", work, "mesh", Reporter())
     clip.truth = clip.truth[0][:FRAMES], clip.truth[1]
     return clip
 
 
 @pytest.fixture(scope="module")
-def rows(clip) -> list[benchmark.Row]:
-    return list(benchmark.by_all_methods(clip))
+def rows(clip) -> list[Row]:
+    return list(by_all_methods(clip))
 
 
 @pytest.fixture(scope="module")
@@ -62,14 +65,14 @@ def test_the_order_of_methods_is_what_they_are_for(table):
 
 def test_the_truth_measures_as_exact(sample):
     poses = read_arrays(sample / "truth.npz")["head_to_camera"]
-    error = benchmark.pose_error(poses, poses)
+    error = pose_error(poses, poses)
     assert error.turn_deg.max() < 1e-4
     assert error.place_percent.max() < 1e-6
-    kept, lag = benchmark.nods(poses, poses, 25.0)
+    kept, lag = nods(poses, poses, 25.0)
     assert kept == pytest.approx(1)
     assert lag == pytest.approx(0, abs=0.05)
     late = np.roll(poses, 2, axis=0)
-    assert benchmark.nods(late, poses, 25.0)[1] > 0.5
+    assert nods(late, poses, 25.0)[1] > 0.5
 
 
 def test_a_repeated_clip_has_its_landmarks_again_and_again(clip):
@@ -101,4 +104,4 @@ def test_a_clip_that_cannot_be_read_is_named(tmp_path):
     from backend.errors import SyncTalkError
 
     with pytest.raises(SyncTalkError, match=r"nothing\.mp4"):
-        benchmark.open_clip(str(tmp_path / "nothing.mp4"), tmp_path, "mesh", Reporter())
+        open_clip(str(tmp_path / "nothing.mp4"), tmp_path, "mesh", Reporter())

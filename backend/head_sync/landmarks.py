@@ -75,8 +75,8 @@ def open_landmarker(kind: str = "auto") -> FaceLandmarker:
     Raises:
         ModelError: the requested one is missing or damaged.
     """
-    source = landmarker_source(kind)
-    return _TaskLandmarker(_find_task()) if source == "task" else _MeshLandmarker()
+    path = _find_task() if landmarker_source(kind) == "task" else None
+    return _MeshLandmarker() if path is None else _TaskLandmarker(path)
 
 
 def landmarker_source(kind: str = "auto") -> str:

@@ -20,7 +20,7 @@ MIN_SIGMA, MAX_SIGMA = 0.003, 0.012
 point beyond the second is not of the skull."""
 
 LANDMARK_WEIGHT = 0.15
-"""Of landmarks beside head points: the landmarks of a frame err together (an open mouth turns the whole face by degrees),
+"""Of landmarks beside head points: the landmarks of a frame err together (an open mouth turns the face by degrees),
 but over the clip they hold the head's shape."""
 
 SKIN_SIGMA_SCALE = 1.5

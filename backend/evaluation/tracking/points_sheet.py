@@ -53,7 +53,7 @@ def points_sheet(tracked: Tracked, read_frame: Callable[[int], np.ndarray]) -> n
 def _cell(tracked: Tracked, frame: int, image: np.ndarray) -> np.ndarray:
     box = to_aspect(tracked.head_box(np.array([frame])), CELL[1] / CELL[0], AROUND)
     enlarged = cut_out(image, box, CELL, NEUTRAL, cv2.INTER_CUBIC)
-    cell = np.ascontiguousarray((enlarged * 0.72).astype(np.uint8))  # so that the colours stand out
+    cell = np.ascontiguousarray((enlarged * 0.72).astype(np.uint8))  # darker, to set off the colours
     at, put, error = tracked.point_errors(frame)
     ends = in_cut_out(at + MAGNIFIED * (put - at), box, CELL) - PIXEL_CENTRE
     starts = in_cut_out(at, box, CELL) - PIXEL_CENTRE

@@ -112,5 +112,5 @@ def test_stopping_it_leaves_what_it_was_given_as_it_was():
         (clip.points_px, clip.weights, clip.points, clip.poses, clip.prior.mean), before, strict=True
     ):
         np.testing.assert_array_equal(array, kept)
-    again, whole = clip.adjust(iterations=40), make_clip(frames=20).adjust(iterations=40)
-    np.testing.assert_array_equal(again.poses, whole.poses)
+    again, first = clip.adjust(iterations=40), make_clip(frames=20).adjust(iterations=40)
+    np.testing.assert_array_equal(again.poses, first.poses)

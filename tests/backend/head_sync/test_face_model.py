@@ -95,7 +95,7 @@ def make_subject(relief: float, noise_m: float = 0.0) -> Subject:
 
 
 def shape_error_m(face: np.ndarray, truth: np.ndarray) -> float:
-    """Root mean square distance of rigid landmarks once laid over the true ones."""
+    """Root mean square distance of rigid landmarks after alignment to the true ones."""
     scale, rotation, shift = similarity(face[RIGID], truth[RIGID])
     off = scale * face[RIGID] @ rotation.T + shift - truth[RIGID]
     return float(np.sqrt((off**2).sum(1).mean()))
@@ -127,7 +127,7 @@ def test_the_relief_of_a_flattened_face_is_nearer_the_truth(model, noise_m, part
     assert shape_error_m(fitted.face, subject.truth) < part * shape_error_m(subject.observed, subject.truth)
 
 
-def test_landmarks_keep_their_place_in_the_picture(model):
+def test_landmarks_keep_their_place_in_the_image(model):
     observed = make_subject(0.9).observed
     fitted = model.fit(observed)
     np.testing.assert_allclose(fitted.face[:, :2], observed[:, :2], atol=1e-12)
@@ -136,11 +136,11 @@ def test_landmarks_keep_their_place_in_the_picture(model):
 
 def test_a_landmark_far_from_the_skin_has_no_vertex_and_a_wide_sigma(model):
     observed = make_subject(0.9).observed
-    stray = RIGID[30]
-    observed[stray, 2] -= 0.05
+    outlier = RIGID[30]
+    observed[outlier, 2] -= 0.05
     fitted = model.fit(observed)
     assert fitted.vertices[30] == -1
-    assert fitted.sigma_m[stray] >= 0.006
+    assert fitted.sigma_m[outlier] >= 0.006
     assert np.median(fitted.sigma_m) < 0.002
     assert (fitted.vertices >= 0).mean() > 0.9
     np.testing.assert_allclose(fitted.coefficients, TRUE_COEFFICIENTS, atol=0.5)
@@ -175,9 +175,9 @@ def _said(path: Path) -> str:
 @pytest.mark.parametrize("compressed", [False, True])
 def test_damage_anywhere_is_refused_or_harmless(mat, tmp_path, compressed):
     """Every second damage is in the headers."""
-    whole = tmp_path / "whole.mat"
-    savemat(whole, {name: array for name, array in loadmat(mat).items() if name[0] != "_"}, do_compression=compressed)
-    rng, good, refused = np.random.default_rng(0), whole.read_bytes(), 0
+    intact = tmp_path / "intact.mat"
+    savemat(intact, {name: array for name, array in loadmat(mat).items() if name[0] != "_"}, do_compression=compressed)
+    rng, good, refused = np.random.default_rng(0), intact.read_bytes(), 0
     for turn in range(60):
         bad = np.frombuffer(good, np.uint8).copy()
         bad[rng.integers(0, 400 if turn % 2 else len(bad), 3)] = rng.integers(0, 256, 3)

@@ -55,7 +55,7 @@ def test_the_expected_focal_length_is_the_camera_s_not_the_crop_s():
     assert expected_focal_px(256, 512, (512, 512)) == pytest.approx(2.3 * 256)
 
 
-def test_a_focal_length_that_nothing_tells_is_said_to_be_uncertain():
+def test_an_unconstrained_focal_length_is_reported_as_uncertain():
     candidates = np.geomspace(500, 2000, 7)
     flat = choose_focal(candidates, np.zeros(7))
     sharp = choose_focal(candidates, 50 * np.log(candidates / 1000) ** 2)

@@ -24,23 +24,23 @@ FRAMES = 50
 
 
 def blotches(seed: int, size: int = 240) -> np.ndarray:
-    """A picture (size, size) uint8 that can be followed everywhere."""
+    """An image (size, size) uint8 that can be tracked everywhere."""
     noise = np.random.default_rng(seed).normal(size=(size, size)).astype(np.float32)
     soft = cv2.GaussianBlur(noise, (0, 0), 3)
     return np.clip(128 + 40 * soft / soft.std(), 0, 255).astype(np.uint8)
 
 
 def test_flow_bends_where_one_part_moves_against_the_rest_and_not_by_an_affine_map():
-    picture = blotches(1)
+    image = blotches(1)
     rows, columns = np.mgrid[:240, :240].astype(np.float32)
     corners = np.array([[x, y] for x in (20.0, 120, 220) for y in (20.0, 120, 220)])
-    # The whole is turned and scaled a little; a disc in it is shifted by four pixels more.
+    # All of it is rotated and scaled a little; a disc in it is shifted by four pixels more.
     turn = cv2.getRotationMatrix2D((120, 120), 4, 1.03)
-    whole = cv2.warpAffine(picture, turn, (240, 240), borderMode=cv2.BORDER_REFLECT)
+    turned = cv2.warpAffine(image, turn, (240, 240), borderMode=cv2.BORDER_REFLECT)
     inside = np.exp(-(((columns - 60) ** 2 + (rows - 60) ** 2) / 18**2)).astype(np.float32)
-    moved = cv2.remap(whole, columns - 4 * inside, rows, cv2.INTER_LINEAR)
+    moved = cv2.remap(turned, columns - 4 * inside, rows, cv2.INTER_LINEAR)
     there = corners @ turn[:, :2].T + turn[:, 2]
-    bend = flow_bend(picture, [moved], [np.stack([corners, there])])
+    bend = flow_bend(image, [moved], [np.stack([corners, there])])
     disc = (columns - 60) ** 2 + (rows - 60) ** 2 < 25**2
     middle = (np.abs(columns - 120) < 90) & (np.abs(rows - 120) < 90)
     far = (columns - 60) ** 2 + (rows - 60) ** 2 > 60**2
@@ -60,7 +60,7 @@ def test_references_are_far_apart_in_turn_and_time():
 
 @pytest.fixture(scope="module")
 def seen(speaker: Path, tmp_path_factory: pytest.TempPathFactory):
-    """The speaker's first frames with landmarks, and what they tell."""
+    """The speaker's first frames with landmarks and their motion."""
     root = Path(shutil.copytree(speaker, tmp_path_factory.mktemp("points") / "speaker"))
     workspace = Workspace.open(root)
     workspace.subject.frames = FRAMES

@@ -86,7 +86,7 @@ def test_cancelling_keeps_what_was_found(speaker, tmp_path, monkeypatch):
     assert not (workspace.root / "landmarks.partial.npz").exists()
 
 
-def test_a_killed_run_goes_on_where_it_last_saved(speaker, tmp_path, root):
+def test_a_killed_run_resumes_where_it_last_saved(speaker, tmp_path, root):
     workspace = shortened(speaker, tmp_path, 200)
     program = (
         "from backend.head_sync import landmarks_stage as stage; from backend.workspace.store import Workspace;"
@@ -112,7 +112,7 @@ def test_a_killed_run_goes_on_where_it_last_saved(speaker, tmp_path, root):
     np.testing.assert_array_equal(found.points_px[: saved.done], saved.points_px)
 
 
-def test_a_damaged_partial_result_is_begun_anew(tmp_path):
+def test_a_damaged_partial_result_is_started_again(tmp_path):
     path = tmp_path / "landmarks.partial.npz"
     path.write_bytes(b"PK\x03\x04 half a file")
     assert landmarks_stage._resume(path, Landmarks.empty(5, "mesh")).done == 0
@@ -121,7 +121,7 @@ def test_a_damaged_partial_result_is_begun_anew(tmp_path):
 def test_a_finished_stage_is_not_done_twice(speaker, tmp_path, monkeypatch):
     workspace = shortened(speaker, tmp_path, 5)
     run(workspace, Reporter(), "mesh")
-    monkeypatch.setattr(landmarks_stage, "open_landmarker", lambda source: pytest.fail("looked again"))
+    monkeypatch.setattr(landmarks_stage, "open_landmarker", lambda source: pytest.fail("detected again"))
     run(Workspace.open(workspace.root), Reporter(), "mesh")
 
 

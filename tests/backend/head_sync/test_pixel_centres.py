@@ -73,7 +73,7 @@ def render(pose: np.ndarray, focal: float, principal: np.ndarray, shape: tuple[i
 def tracked(request, made_up: MadeUp):
     """True motion and landmarks, and the head points of rendered frames; directly, or of a source twice as large that
     the working frame is cut from and scaled down."""
-    # The head comes nearer, so that an offset in pixels is no shift of the whole scene.
+    # The head comes nearer, so that an offset in pixels is no shift of the scene.
     poses = made_up.poses[: 4 * FRAMES : 4].copy()
     poses[:, 2, 3] += np.linspace(0.15, -0.15, FRAMES)
     face = flat_face(made_up.face)
@@ -84,9 +84,9 @@ def tracked(request, made_up: MadeUp):
     scale, principal = subject.crop.size / SIZE, principal_px(subject)
     images = []
     for pose in poses:
-        whole = render(pose, FOCAL * scale, np.array(subject.source_size) / 2, subject.source_size[::-1])
+        source = render(pose, FOCAL * scale, np.array(subject.source_size) / 2, subject.source_size[::-1])
         x, y, side = int(subject.crop.x), int(subject.crop.y), int(subject.crop.size)
-        images.append(cv2.resize(whole[y : y + side, x : x + side], (SIZE, SIZE), interpolation=cv2.INTER_AREA))
+        images.append(cv2.resize(source[y : y + side, x : x + side], (SIZE, SIZE), interpolation=cv2.INTER_AREA))
     motion = HeadMotion(poses, face, FocalChoice(FOCAL, FOCAL, FOCAL), np.ones(FRAMES, bool))
     landmarks_px = project(poses, face, FOCAL, principal).astype(np.float32)
     points = track_head_points(images.__getitem__, landmarks_px, motion, principal)

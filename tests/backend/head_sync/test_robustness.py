@@ -1,4 +1,4 @@
-"""What real clips hold does not throw Head-Sync: the speaker's own pictures are spoilt, and the poses must stay.
+"""Head-Sync survives what real clips contain: the speaker's own frames are altered, and the poses must stay correct.
 
 Every case is run by the real stages and compared with the truth and with the undisturbed run, frame by frame. Turns
 are judged after one alignment of the head frames, steps (the turn from a frame to the next) without any.
@@ -33,22 +33,22 @@ MIDDLE_PX = np.array([253.0, 262.0])
 """Where the speaker's face is, give or take ten pixels."""
 
 Alter = Callable[[int, np.ndarray], np.ndarray]
-"""Frame number and picture (H, W, 3) uint8 to the picture that a test puts in its place, or the very same."""
+"""Frame number and image (H, W, 3) uint8 to the image that replaces it, or the same object."""
 
 
 @dataclass
 class Tracked:
-    """What the two stages made of N frames, and what they told."""
+    """Results of the two stages for N frames, and their messages."""
 
     poses: np.ndarray
     valid: np.ndarray
     truth: np.ndarray
     warnings: list[str]
-    told: list[str]
+    messages: list[str]
 
     @property
     def turn_deg(self) -> np.ndarray:
-        """Error of rotation (N); the head frames are laid over one another by the valid frames."""
+        """Error of rotation (N); the head frames are aligned by the valid frames."""
         own, true = self.poses[:, :3, :3], self.truth[:, :3, :3]
         between = Rotation.from_matrix(own[self.valid].transpose(0, 2, 1) @ true[self.valid]).mean().as_matrix()
         return np.degrees(Rotation.from_matrix((own @ between).transpose(0, 2, 1) @ true).magnitude())
@@ -68,13 +68,13 @@ class Tracked:
 
 @pytest.fixture(scope="session")
 def all_truth(sample: Path) -> np.ndarray:
-    """Poses (250, 4, 4) of the whole clip."""
+    """Poses (250, 4, 4) of the clip."""
     return read_arrays(sample / "truth.npz")["head_to_camera"]
 
 
 @pytest.fixture(scope="session")
 def track(speaker: Path, all_truth: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Tracked]:
-    """Spoil the speaker's pictures or landmarks, run `landmarks` and `head_sync`, and say what came of it."""
+    """Alter the speaker's frames or landmarks, then run `landmarks` and `head_sync`."""
 
     def run(
         alter: Alter | None = None,
@@ -87,12 +87,12 @@ def track(speaker: Path, all_truth: np.ndarray, tmp_path_factory: pytest.TempPat
         workspace = Workspace.open(root)
         workspace.subject.frames = frames
         for frame in range(frames) if alter is not None else ():
-            picture = workspace.read_frame(frame)
-            altered = alter(frame, picture)
-            if altered is not picture:
+            image = workspace.read_frame(frame)
+            altered = alter(frame, image)
+            if altered is not image:
                 write_image(workspace.frame_path(frame), altered)
-        told: list[str] = []
-        reporter = Reporter(on_log=lambda level, text: told.append(text))
+        messages: list[str] = []
+        reporter = Reporter(on_log=lambda level, text: messages.append(text))
         landmarks_stage.run(workspace, reporter, landmarker="mesh")
         if mark is not None:
             found = Landmarks.read(root / "landmarks.npz")
@@ -106,7 +106,7 @@ def track(speaker: Path, all_truth: np.ndarray, tmp_path_factory: pytest.TempPat
             result["valid"],
             all_truth[:frames] if truth is None else truth,
             reporter.warnings,
-            told,
+            messages,
         )
 
     return run
@@ -122,7 +122,7 @@ def assert_holds(
 ) -> None:
     """The frames `where` (N) are off the truth by no more than so many degrees.
 
-    Undisturbed it is 0.4 on the mean and 1.0 at most. What is left out or spoilt also changes how well the clip tells
+    Undisturbed it is 0.4 on the mean and 1.0 at most. What is left out or spoilt also changes how well the clip constrains
     the relief of the face from the amplitude of its turns, which moves these figures by about 0.3.
     """
     own, before = run.turn_deg[where], undisturbed.turn_deg[: len(where)][where]
@@ -143,7 +143,7 @@ def spoilt(*spans: tuple[int, int]) -> np.ndarray:
 
 
 def texture(shape: tuple[int, int], colour: tuple[float, float, float], contrast: float, seed: int) -> np.ndarray:
-    """A picture (H, W, 3) uint8 of one colour with blotches and grain, corners enough to mislead a point tracker."""
+    """A image (H, W, 3) uint8 of one colour with blotches and grain, corners enough to mislead a point tracker."""
     rng = np.random.default_rng(seed)
     grain = sum(
         cv2.resize(rng.normal(size=(size, size)), shape[::-1], interpolation=cv2.INTER_CUBIC) for size in (8, 24, 80)
@@ -151,9 +151,9 @@ def texture(shape: tuple[int, int], colour: tuple[float, float, float], contrast
     return np.clip(np.array(colour) + contrast * grain[..., None], 0, 255).astype(np.uint8)
 
 
-def ellipse_mask(picture: np.ndarray, centre: np.ndarray, axes: tuple[float, float], angle: float = 0.0) -> np.ndarray:
+def ellipse_mask(image: np.ndarray, centre: np.ndarray, axes: tuple[float, float], angle: float = 0.0) -> np.ndarray:
     """1 inside, 0 outside, with an edge of a few pixels: (H, W, 1)."""
-    mask = np.zeros(picture.shape[:2], np.float32)
+    mask = np.zeros(image.shape[:2], np.float32)
     cv2.ellipse(mask, tuple(map(int, centre)), tuple(map(int, axes)), angle, 0, 360, 1.0, -1)
     return cv2.GaussianBlur(mask, (0, 0), 2)[..., None]
 
@@ -162,9 +162,9 @@ def blend(below: np.ndarray, above: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return (below * (1 - mask) + above * mask).round().astype(np.uint8)
 
 
-def without_head(picture: np.ndarray) -> np.ndarray:
+def without_head(image: np.ndarray) -> np.ndarray:
     """The wall in the place of head and neck, drawn from one side to the other."""
-    bare = picture.astype(np.float32)
+    bare = image.astype(np.float32)
     left, right = 130, 375
     share = np.linspace(0, 1, right - left)[None, :, None]
     bare[60:400, left:right] = bare[60:400, left - 1 : left] * (1 - share) + bare[60:400, right : right + 1] * share
@@ -176,7 +176,7 @@ def seen_from_elsewhere(
 ) -> tuple[Alter, np.ndarray]:
     """The clip cut at `first` to a camera on the same spot that is rolled, panned and tilted (z, y, x) and zooms.
 
-    A camera that turns about its own centre changes the picture by a homography, exactly, and every pose by its
+    A camera that turns about its own centre changes the image by a homography, exactly, and every pose by its
     turn. To a tracker of one focal length a zoom is a nearer head.
     """
     focal, centre = 256 / 0.225, 256.0
@@ -185,11 +185,11 @@ def seen_from_elsewhere(
     after = before * [[zoom, 1, 1], [1, zoom, 1], [1, 1, 1]]
     homography = after @ turn @ np.linalg.inv(before)
 
-    def alter(frame: int, picture: np.ndarray) -> np.ndarray:
+    def alter(frame: int, image: np.ndarray) -> np.ndarray:
         if frame < first:
-            return picture
-        size = picture.shape[1::-1]
-        return cv2.warpPerspective(picture, homography, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
+            return image
+        size = image.shape[1::-1]
+        return cv2.warpPerspective(image, homography, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
 
     poses = truth.copy()
     poses[first:] = make_poses(turn @ truth[first:, :3, :3], truth[first:, :3, 3] @ turn.T)
@@ -200,8 +200,8 @@ def seen_from_elsewhere(
 def later(truth: np.ndarray, first: int, source: int, read: Callable[[int], np.ndarray]) -> tuple[Alter, np.ndarray]:
     """The clip cut at `first` to what the same camera saw from `source` on."""
 
-    def alter(frame: int, picture: np.ndarray) -> np.ndarray:
-        return picture if frame < first else read(source + frame - first)
+    def alter(frame: int, image: np.ndarray) -> np.ndarray:
+        return image if frame < first else read(source + frame - first)
 
     return alter, np.concatenate([truth[:first], truth[source : source + FRAMES - first]])
 
@@ -220,44 +220,44 @@ more; a camera that is rolled and zooms; and the same one, zoomed onto the middl
 BLACK = spoilt((50, 100))
 
 
-def black(frame: int, picture: np.ndarray) -> np.ndarray:
+def black(frame: int, image: np.ndarray) -> np.ndarray:
     """Two seconds of nothing."""
-    return np.zeros_like(picture) if BLACK[frame] else picture
+    return np.zeros_like(image) if BLACK[frame] else image
 
 
 HIDDEN = np.arange(FRAMES) % 3 == 1
 
 
-def box(frame: int, picture: np.ndarray) -> np.ndarray:
-    """In one frame of three a patterned box over 30 % of the picture, at another place each time."""
+def box(frame: int, image: np.ndarray) -> np.ndarray:
+    """In one frame of three a patterned box over 30 % of the image, at another place each time."""
     if not HIDDEN[frame]:
-        return picture
-    size = picture.shape[0]
+        return image
+    size = image.shape[0]
     side = round(size * np.sqrt(0.3))
     centre = np.random.default_rng(frame).uniform(0, size, 2)
     left, top = np.clip(centre - side / 2, 0, size - side).round().astype(int)
-    covered = picture.copy()
+    covered = image.copy()
     covered[top : top + side, left : left + side] = texture((side, side), (150, 110, 80), 25, seed=3)
     return covered
 
 
-def flicker(frame: int, picture: np.ndarray) -> np.ndarray:
+def flicker(frame: int, image: np.ndarray) -> np.ndarray:
     """A lamp that changes by up to 20 % from frame to frame."""
     gain = 1 + 0.2 * np.random.default_rng(frame).uniform(-1, 1)
-    return np.clip(picture * gain, 0, 255).round().astype(np.uint8)
+    return np.clip(image * gain, 0, 255).round().astype(np.uint8)
 
 
 BLURRED = spoilt((30, 50), (100, 116))
 
 
-def motion_blur(frame: int, picture: np.ndarray) -> np.ndarray:
+def motion_blur(frame: int, image: np.ndarray) -> np.ndarray:
     """Two bursts, smeared over nine pixels across and aslant."""
     if not BLURRED[frame]:
-        return picture
+        return image
     across = (-4, 0, 4, 0) if frame < 60 else (-3, -3, 3, 3)
     kernel = np.zeros((9, 9), np.uint8)
     cv2.line(kernel, (4 + across[0], 4 + across[1]), (4 + across[2], 4 + across[3]), 1)
-    return cv2.filter2D(picture, -1, kernel.astype(np.float32) / kernel.sum(), borderType=cv2.BORDER_REPLICATE)
+    return cv2.filter2D(image, -1, kernel.astype(np.float32) / kernel.sum(), borderType=cv2.BORDER_REPLICATE)
 
 
 def shake_landmarks(found: Landmarks) -> None:
@@ -269,11 +269,11 @@ def shake_landmarks(found: Landmarks) -> None:
     found.points_px[astray] += 40 * np.stack([np.cos(direction), np.sin(direction)], 1).astype(np.float32)
 
 
-def faces_seen(pictures: list[np.ndarray]) -> list[int]:
+def faces_seen(images: list[np.ndarray]) -> list[int]:
     """How many faces the landmarker finds in each."""
     landmarker = open_landmarker("mesh")
     try:
-        return [len(landmarker.detect(picture)) for picture in pictures]
+        return [len(landmarker.detect(image)) for image in images]
     finally:
         landmarker.close()
 
@@ -284,17 +284,17 @@ AWAY = spoilt((126, 138))
 def another_person(faces: list[np.ndarray]) -> Alter:
     """Somebody at twice the distance walks by behind the speaker, who later is out of sight for twelve frames."""
 
-    def alter(frame: int, picture: np.ndarray) -> np.ndarray:
-        own = ellipse_mask(picture, MIDDLE_PX - np.array([0, 20]), (88, 150))
-        below = without_head(picture) if AWAY[frame] else picture
+    def alter(frame: int, image: np.ndarray) -> np.ndarray:
+        own = ellipse_mask(image, MIDDLE_PX - np.array([0, 20]), (88, 150))
+        below = without_head(image) if AWAY[frame] else image
         in_front = 0 * own if AWAY[frame] else own
         head = faces[(frame + 70) % len(faces)]
         place = np.array([30 + 450 * frame / FRAMES, 150 + 8 * np.sin(frame / 4)])
         small = np.array([[0.5, 0, place[0]], [0, 0.5, place[1]]])
         small[:, 2] -= 0.5 * MIDDLE_PX
-        size = picture.shape[1::-1]
+        size = image.shape[1::-1]
         passing = cv2.warpAffine(head, small, size, flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
-        mask = ellipse_mask(picture, place - np.array([0, 8]), (42, 72)) * (1 - in_front)
+        mask = ellipse_mask(image, place - np.array([0, 8]), (42, 72)) * (1 - in_front)
         return blend(below, passing, mask)
 
     return alter
@@ -303,19 +303,19 @@ def another_person(faces: list[np.ndarray]) -> Alter:
 TOUCHED = spoilt((60, 80))
 
 
-def hand(frame: int, picture: np.ndarray) -> np.ndarray:
+def hand(frame: int, image: np.ndarray) -> np.ndarray:
     """Something of the colour of skin rises, hides the mouth and a cheek, and goes."""
     if not TOUCHED[frame]:
-        return picture
+        return image
     rise = np.sin(np.pi * (frame - 59.5) / 20)
     centre = MIDDLE_PX + np.array([35, 95 - 50 * rise])
     skin = cv2.warpAffine(
-        texture(picture.shape[:2], (205, 150, 125), 7, seed=9),
+        texture(image.shape[:2], (205, 150, 125), 7, seed=9),
         np.array([[1.0, 0, 0], [0, 1, -50 * rise]]),
-        picture.shape[1::-1],
+        image.shape[1::-1],
         borderMode=cv2.BORDER_REFLECT,
     )
-    return blend(picture, skin, ellipse_mask(picture, centre, (75, 45), -25))
+    return blend(image, skin, ellipse_mask(image, centre, (75, 45), -25))
 
 
 def test_black_frames_are_flagged_and_bridged_and_the_others_stay_exact(track, undisturbed):
@@ -352,14 +352,14 @@ def test_a_cut_is_found_and_both_sides_are_right_up_to_it(track, undisturbed, sp
         usual = run.turn_deg[side]
         assert run.turn_deg[next_to_it].max() <= usual.mean() + 2 * usual.std() + 0.2, near
     assert run.step_deg[[CUT - 2, CUT - 1, CUT + 1, CUT + 2]].max() <= undisturbed.step_deg.max() + 0.2, near
-    assert any("cut at 3.00 s:" in text for text in run.told), run.told
+    assert any("cut at 3.00 s:" in text for text in run.messages), run.messages
 
 
-def test_a_box_over_a_third_of_the_picture_is_seen_through_or_flagged(track, undisturbed):
+def test_a_box_over_a_third_of_the_image_is_seen_through_or_flagged(track, undisturbed):
     run = track(box)
     assert run.valid[~HIDDEN].all()
     lost = int((~run.valid).sum())
-    assert 0 < lost < HIDDEN.sum() / 2, "some places hide the whole face, most do not"
+    assert 0 < lost < HIDDEN.sum() / 2, "some places hide the face, most do not"
     assert any(f"lost in {lost} of 150 frames" in text for text in run.warnings)
     assert_holds(run, undisturbed, HIDDEN & run.valid, mean_deg=1.1, max_deg=3.0, what="frames with the box")
     assert_holds(run, undisturbed, ~HIDDEN, mean_deg=0.9, max_deg=2.0, what="frames between")
@@ -368,7 +368,7 @@ def test_a_box_over_a_third_of_the_picture_is_seen_through_or_flagged(track, und
 def test_flicker_of_a_fifth_changes_nothing(track, undisturbed):
     run = track(flicker)
     assert run.valid.all() and not run.warnings
-    assert not any("cut" in text for text in run.told)
+    assert not any("cut" in text for text in run.messages)
     assert_holds(run, undisturbed, run.valid, mean_deg=0.9, max_deg=1.6, what="flicker")
     assert run.step_deg.max() <= undisturbed.step_deg.max() + 0.2
 
@@ -376,7 +376,7 @@ def test_flicker_of_a_fifth_changes_nothing(track, undisturbed):
 def test_motion_blur_is_tracked(track, undisturbed):
     run = track(motion_blur)
     assert run.valid.all() and not run.warnings
-    assert not any("cut" in text for text in run.told)
+    assert not any("cut" in text for text in run.messages)
     assert_holds(run, undisturbed, BLURRED, mean_deg=0.8, max_deg=1.5, what="blurred frames")
     assert_holds(run, undisturbed, ~BLURRED, mean_deg=0.6, max_deg=1.3, what="sharp frames")
 
@@ -384,7 +384,7 @@ def test_motion_blur_is_tracked(track, undisturbed):
 def test_noisy_landmarks_with_outliers_are_outvoted(track, undisturbed):
     run = track(mark=shake_landmarks)
     assert run.valid.all() and not run.warnings
-    assert not any("cut" in text for text in run.told)
+    assert not any("cut" in text for text in run.messages)
     assert_holds(run, undisturbed, run.valid, mean_deg=0.9, max_deg=1.8, what="noise and outliers")
     assert run.step_deg.max() <= undisturbed.step_deg.max() + 0.5
 
@@ -407,7 +407,7 @@ def test_the_speaker_is_followed_when_another_person_passes_and_is_not_replaced_
     lost = int((~run.valid).sum())
     assert lost <= AWAY.sum() + 2
     assert any(f"lost in {lost} of 150 frames, longest from 5.0 s to 5.5 s" in text for text in run.warnings)
-    assert not any("cut" in text for text in run.told)
+    assert not any("cut" in text for text in run.messages)
     assert_holds(run, undisturbed, run.valid, mean_deg=0.8, max_deg=1.6, what="the speaker in sight")
 
 
@@ -415,6 +415,6 @@ def test_a_hand_before_mouth_and_cheek_does_not_drag_the_head(track, undisturbed
     run = track(hand)
     assert run.valid[~TOUCHED].all()
     assert any("lost in" in text for text in run.warnings) != run.valid.all()
-    assert not any("cut" in text for text in run.told)
+    assert not any("cut" in text for text in run.messages)
     assert_holds(run, undisturbed, TOUCHED & run.valid, mean_deg=0.9, max_deg=1.8, what="frames with the hand")
     assert_holds(run, undisturbed, ~TOUCHED, mean_deg=0.9, max_deg=1.8, what="frames without")

@@ -1,4 +1,4 @@
-"""The whole of Head-Sync on the embedded speaker, against its truth."""
+"""Head-Sync on the embedded speaker, against its truth."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def tracked(marked: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_poses_agree_with_the_truth_and_are_steadier_than_landmarks_can_be(tracked, sample):
+def test_poses_agree_with_the_truth_and_shake_less_than_landmarks(tracked, sample):
     result = read_arrays(tracked / "head_sync.npz")
     truth = read_arrays(sample / "truth.npz")["head_to_camera"][:FRAMES]
     subject = Workspace.open(tracked).subject

@@ -1,4 +1,4 @@
-"""The pictures of the tracking tell right poses from wrong ones, bridged frames and cuts from others, and leave no half
+"""The report of the tracking separates correct poses from wrong ones, shows bridged frames and cuts, and leaves no partial
 files."""
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ FRAMES = 30
 BRIDGED = slice(12, 15)
 CUT = 18
 DEPTH_M = -0.085
-"""Where the flat face stands in the head frame: a picture of it is a homography, so that the truth needs no renderer."""
+"""Plane of the flat face in the head frame: its image is a homography, so the truth needs no renderer."""
 
 _STEP_M = 0.0004
 
@@ -69,7 +69,7 @@ def textured_plane() -> np.ndarray:
     return np.clip(128 + 45 * spots / spots.std(), 0, 255).astype(np.uint8)
 
 
-def picture_of(texture: np.ndarray, pose: np.ndarray) -> np.ndarray:
+def image_of(texture: np.ndarray, pose: np.ndarray) -> np.ndarray:
     """(S, S, 3) of the plane z = `DEPTH_M` of the head under a pose (4, 4)."""
     middle = (len(texture) - 1) / 2
     to_head = np.array([[_STEP_M, 0, -middle * _STEP_M], [0, _STEP_M, -middle * _STEP_M], [0, 0, 1]])
@@ -96,7 +96,7 @@ def once(made_up: MadeUp, tmp_path_factory: pytest.TempPathFactory) -> Clip:
     workspace = Workspace(tmp_path_factory.mktemp("report") / "ws", subject)
     texture = textured_plane()
     for frame in range(FRAMES):
-        write_image(workspace.frame_path(frame), picture_of(texture, poses[frame]))
+        write_image(workspace.frame_path(frame), image_of(texture, poses[frame]))
     points = face[::8]
     valid = np.ones(FRAMES, bool)
     valid[BRIDGED] = False
@@ -122,22 +122,22 @@ def clip(once: Clip, tmp_path: Path) -> Clip:
     return clip
 
 
-def film_of(workspace: Workspace) -> np.ndarray:
+def video_of(workspace: Workspace) -> np.ndarray:
     """(N, H, W, 3) uint8 of `stabilized.mp4`."""
-    with av.open(str(workspace.reports / "head_sync" / "stabilized.mp4")) as film:
-        return np.stack([frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)])
+    with av.open(str(workspace.reports / "head_sync" / "stabilized.mp4")) as video:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)])
 
 
-def face_halves(film: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def face_halves(video: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The middle of the footage's half and of the stabilised half, (N, h, w) grey."""
     rows, columns = slice(PANEL[0] // 4, PANEL[0] // 2), slice(PANEL[1] // 4, PANEL[1] * 3 // 4)
-    grey = film.astype(np.float64).mean(-1)
+    grey = video.astype(np.float64).mean(-1)
     return grey[:, rows, columns], grey[:, rows, PANEL[1] + GAP :][:, :, columns]
 
 
-def deviation(pictures: np.ndarray) -> float:
+def deviation(images: np.ndarray) -> float:
     """Mean temporal standard deviation, of 255."""
-    return float(pictures.std(0).mean())
+    return float(images.std(0).mean())
 
 
 def test_right_poses_hold_a_face_still_and_wrong_ones_do_not(clip):
@@ -153,15 +153,15 @@ def test_right_poses_hold_a_face_still_and_wrong_ones_do_not(clip):
     assert residual(wrong(poses)) > 5 * residual(poses)
 
 
-def test_a_window_shows_the_same_as_the_whole_at_its_own_scale(clip):
+def test_a_window_shows_the_same_as_the_frame_at_its_own_scale(clip):
     arrays = clip.arrays
-    pose, picture = arrays["head_to_camera"][9], clip.workspace.read_frame(9)
+    pose, image = arrays["head_to_camera"][9], clip.workspace.read_frame(9)
     made = [arrays["head_to_camera"][0], arrays["face_head_m"], FOCAL, PRINCIPAL, SIZE]
-    whole = StabilizedView(*made).take(picture, pose)
-    part = StabilizedView(*made, window=(150, 130, 350, 330), shape=(100, 100)).take(picture, pose)
-    halved = cv2.resize(whole[130:330, 150:350], (100, 100), interpolation=cv2.INTER_AREA)
+    full = StabilizedView(*made).take(image, pose)
+    part = StabilizedView(*made, window=(150, 130, 350, 330), shape=(100, 100)).take(image, pose)
+    halved = cv2.resize(full[130:330, 150:350], (100, 100), interpolation=cv2.INTER_AREA)
     assert np.abs(part.astype(int) - halved).mean() < 3
-    shifted = cv2.resize(whole[131:331, 152:352], (100, 100), interpolation=cv2.INTER_AREA)
+    shifted = cv2.resize(full[131:331, 152:352], (100, 100), interpolation=cv2.INTER_AREA)
     assert np.abs(part.astype(int) - shifted).mean() > 6, "a shift of two pixels would be seen"
 
 
@@ -174,42 +174,42 @@ def test_what_lies_beyond_the_frame_takes_the_colour_asked_for(clip):
     assert not (taken[44:, 44:] == (1, 2, 3)).all(-1).any()
 
 
-def test_the_film_stands_still_where_the_footage_moves(clip):
+def test_the_video_is_still_where_the_footage_moves(clip):
     write_head_sync_report(clip.workspace, Reporter())
-    film = film_of(clip.workspace)
-    assert film.shape == (FRAMES, PANEL[0] + CAPTION, 2 * PANEL[1] + GAP, 3)
-    footage, still = face_halves(film)
+    video = video_of(clip.workspace)
+    assert video.shape == (FRAMES, PANEL[0] + CAPTION, 2 * PANEL[1] + GAP, 3)
+    footage, still = face_halves(video)
     assert deviation(still) < 4
     assert deviation(footage) > 5 * deviation(still)
     clip.write(head_to_camera=wrong(clip.arrays["head_to_camera"]))
     write_head_sync_report(clip.workspace, Reporter())
-    assert deviation(face_halves(film_of(clip.workspace))[1]) > 3 * deviation(still)
+    assert deviation(face_halves(video_of(clip.workspace))[1]) > 3 * deviation(still)
 
 
 def test_bridged_frames_are_framed_and_no_others(clip):
     write_head_sync_report(clip.workspace, Reporter())
-    edge = film_of(clip.workspace)[:, 40 : PANEL[0] - 40, -3:].astype(int)
+    edge = video_of(clip.workspace)[:, 40 : PANEL[0] - 40, -3:].astype(int)
     framed = np.abs(edge - CAUTION).mean((1, 2, 3)) < 30
     assert framed[BRIDGED].all()
     assert framed.sum() == 3
 
 
-def test_the_caption_tells_a_cut_for_a_while(clip):
+def test_the_caption_reports_a_cut_for_a_while(clip):
     captions = []
     for cuts in (np.zeros(FRAMES, bool), np.arange(FRAMES) == CUT):
         clip.write(cuts=cuts)
         write_head_sync_report(clip.workspace, Reporter())
-        captions.append(film_of(clip.workspace)[:, PANEL[0] :, PANEL[1] + GAP :].astype(int))
-    told = np.abs(captions[1] - captions[0]).max((1, 2, 3)) > 100
-    assert told[CUT:].all()
-    assert not told[:CUT].any()
+        captions.append(video_of(clip.workspace)[:, PANEL[0] :, PANEL[1] + GAP :].astype(int))
+    shown = np.abs(captions[1] - captions[0]).max((1, 2, 3)) > 100
+    assert shown[CUT:].all()
+    assert not shown[:CUT].any()
 
 
-def test_a_film_of_footage_is_not_marked_as_a_synthetic_likeness(clip):
+def test_a_video_of_footage_is_not_marked_as_a_synthetic_likeness(clip):
     (path, *_) = write_head_sync_report(clip.workspace, Reporter())
-    with av.open(str(path)) as film:
-        assert "Recorded footage" in film.metadata["comment"]
-        assert SYNTHETIC_MARK not in film.metadata.values()
+    with av.open(str(path)) as video:
+        assert "Recorded footage" in video.metadata["comment"]
+        assert SYNTHETIC_MARK not in video.metadata.values()
 
 
 def test_lines_of_the_sheet_are_five_times_the_error_and_of_its_colour(clip):
@@ -236,10 +236,10 @@ def test_colours_go_from_cyan_over_yellow_to_red():
 
 
 def test_points_are_drawn_where_the_cut_out_shows_them():
-    picture = np.zeros((60, 60, 3), np.uint8)
-    picture[20, 33] = 255
+    image = np.zeros((60, 60, 3), np.uint8)
+    image[20, 33] = 255
     box, shape = (10.0, -4.0, 50.0, 46.0), (100, 80)
-    cut = cut_out(picture, box, shape, (0, 0, 0))[..., 0]
+    cut = cut_out(image, box, shape, (0, 0, 0))[..., 0]
     rows, columns = np.mgrid[: shape[0], : shape[1]]
     middle = np.array([(columns * cut).sum(), (rows * cut).sum()]) / cut.sum() + PIXEL_CENTRE
     np.testing.assert_allclose(in_cut_out(np.array([33.5, 20.5]), box, shape), middle, atol=0.05)
@@ -254,12 +254,12 @@ def test_pose_curves_are_labelled_and_shade_what_is_bridged(clip):
     assert any("likely 1000 to 1500 px" in text and "Shaded" in text and "Dashed" in text for text in texts)
     assert "var(" not in svg, "not every viewer knows variables"
     drawn = svg[svg.index("</style>") :]
-    assert drawn.count("fill: #efeee8") == 3, "one stretch through three plots"
+    assert drawn.count("fill: #efeee8") == 3, "one run through three plots"
     assert drawn.count("stroke-dasharray: ") == 3, "one cut through three plots"
     clip.write(valid=np.ones(FRAMES, bool))
-    whole = pose_curves(clip.tracked)
-    assert whole[whole.index("</style>") :].count("fill: #efeee8") == 0
-    assert "Shaded" not in whole
+    full = pose_curves(clip.tracked)
+    assert full[full.index("</style>") :].count("fill: #efeee8") == 0
+    assert "Shaded" not in full
 
 
 def test_curves_show_the_angles_in_degrees(clip):
@@ -280,12 +280,12 @@ def test_curves_show_the_angles_in_degrees(clip):
     assert "30" in texts[: texts.index("degrees")]
 
 
-def test_a_cancelled_film_leaves_none_and_what_was_finished_is_whole(clip):
-    told = []
+def test_a_cancelled_video_leaves_none_and_finished_files_are_complete(clip):
+    calls = []
 
     def cancelled() -> bool:
-        told.append(None)
-        return len(told) > 10
+        calls.append(None)
+        return len(calls) > 10
 
     with pytest.raises(Cancelled):
         write_head_sync_report(clip.workspace, Reporter(cancelled=cancelled))
@@ -293,7 +293,7 @@ def test_a_cancelled_film_leaves_none_and_what_was_finished_is_whole(clip):
     read_image(clip.workspace.reports / "head_sync" / "points.png")
 
 
-def test_progress_is_told_up_to_the_last_frame(clip):
+def test_progress_is_reported_up_to_the_last_frame(clip):
     events = []
     write_head_sync_report(clip.workspace, Reporter(on_progress=events.append, interval_s=0.0))
     done = [event.done for event in events]
@@ -303,7 +303,7 @@ def test_progress_is_told_up_to_the_last_frame(clip):
     assert {event.total for event in events} == {FRAMES}
 
 
-def test_a_clip_without_a_single_point_or_with_lost_poses_has_its_pictures_too(clip):
+def test_a_clip_without_a_single_point_or_with_lost_poses_has_its_report_too(clip):
     poses = clip.arrays["head_to_camera"].copy()
     poses[BRIDGED] = np.nan
     clip.write(
@@ -313,7 +313,7 @@ def test_a_clip_without_a_single_point_or_with_lost_poses_has_its_pictures_too(c
         points_seen=np.zeros((FRAMES, 0), bool),
     )
     assert all(path.exists() for path in write_head_sync_report(clip.workspace, Reporter()))
-    assert len(film_of(clip.workspace)) == FRAMES
+    assert len(video_of(clip.workspace)) == FRAMES
 
 
 def test_the_report_is_written_again_only_for_a_newer_track(clip):

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg
 
-from ..workspace.poses import step_poses
+from ..workspace.poses import project, step_poses
 from ..workspace.shapes import Float, Shaped
 
 HUBER = 1.5
@@ -65,8 +65,7 @@ def residuals_px(
     """Reprojection error in pixels of every point in every frame, seen or not."""
     error = np.empty(points_px.shape[:2], np.float32)
     for part in _chunks(len(poses)):
-        camera = points @ poses[part, :3, :3].transpose(0, 2, 1) + poses[part, None, :3, 3]
-        error[part] = np.linalg.norm(focal * camera[..., :2] / camera[..., 2:] + principal - points_px[part], axis=-1)
+        error[part] = np.linalg.norm(project(poses[part], points, focal, principal) - points_px[part], axis=-1)
     return error
 
 
@@ -187,8 +186,7 @@ def _cost(
     principal: np.ndarray,
 ) -> Float[np.ndarray, "n p"]:
     """Huber's loss of every observation."""
-    camera = points @ poses[:, :3, :3].transpose(0, 2, 1) + poses[:, None, :3, 3]
-    error = focal * camera[..., :2] / camera[..., 2:] + principal - points_px
+    error = project(poses, points, focal, principal) - points_px
     distance = weights * np.sqrt(error[..., 0] ** 2 + error[..., 1] ** 2)
     return np.where(distance <= HUBER, 0.5 * distance**2, HUBER * (distance - 0.5 * HUBER))
 
@@ -295,8 +293,7 @@ class _Schur:
         self._coupling[:, : 6 * frames] = (paired @ by_point.transpose(1, 0, 2, 3)).reshape(count, 6 * frames, 3)
         if focal_prior is not None:
             # d(pixel)/d(log focal) is the pixel's offset from the principal point; the scale is that of the residuals.
-            camera = points @ poses[:, :3, :3].transpose(0, 2, 1) + poses[:, None, :3, 3]
-            offset = focal * camera[..., :2] / camera[..., 2:]
+            offset = project(poses, points, focal, np.zeros(2))
             by_focal = offset * _robust(weights, offset + principal - points_px)[..., None]
             border = by_pose.transpose(0, 2, 1) @ by_focal.reshape(frames, -1, 1)
             self._rest[-1, :-1] = self._rest[:-1, -1] = border.ravel()

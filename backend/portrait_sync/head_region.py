@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ..workspace.poses import to_camera
+
 # MediaPipe's face oval, the lower half from the right ear over the chin to the left ear (the person's right is first).
 JAW = (132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361)
 FOREHEAD = (454, 356, 389, 251, 284, 332, 297, 338, 10, 109, 67, 103, 54, 21, 162, 127, 234)
@@ -142,7 +144,7 @@ def ear_lobes_px(head_to_camera: np.ndarray, focal_px: float, principal_px: np.n
         head_to_camera: (N, 4, 4), as in `tracking.npz`.
         focal_px, principal_px: of the working frame.
     """
-    points = np.einsum("nij,kj->nki", head_to_camera[:, :3, :3], EAR_LOBES_M) + head_to_camera[:, None, :3, 3]
+    points = to_camera(head_to_camera, EAR_LOBES_M)
     return focal_px * points[..., :2] / np.maximum(points[..., 2:], 1e-3) + principal_px
 
 

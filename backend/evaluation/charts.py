@@ -254,10 +254,7 @@ def heat_map(values: np.ndarray, names: Sequence[str], x: np.ndarray, *, x_label
         image[..., :3] = (217 / 255, 87 / 255, 43 / 255)
         image[..., 3] = mask**0.7
         axes.imshow(
-            image,
-            aspect="auto",
-            interpolation="nearest",
-            extent=(float(x[0]), float(x[-1]), len(names) - 0.5, -0.5),
+            image, aspect="auto", interpolation="nearest", extent=(float(x[0]), float(x[-1]), len(names) - 0.5, -0.5)
         )
         for row in range(1, len(names)):
             axes.axhline(row - 0.5, color=_COLOURS["rule"], linewidth=0.8)

@@ -19,11 +19,7 @@ from .evaluate import Evaluation, FramePair, evaluate
 
 
 def evaluate_videos(
-    video: Path,
-    reference: Path,
-    mattes: Path | None = None,
-    reporter: Reporter | None = None,
-    landmarks: str = "auto",
+    video: Path, reference: Path, mattes: Path | None = None, reporter: Reporter | None = None, landmarks: str = "auto"
 ) -> Evaluation:
     """Compare two videos, or two folders of images, frame by frame at 25 frames a second.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import wave
+from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -60,7 +61,7 @@ def audio_blocks(path: str | os.PathLike, rate: int = RATE) -> Iterator[np.ndarr
         empty = False
         yield samples
     if empty:
-        raise AudioError(f"Not one sample of {path} can be decoded: convert it to WAV.")
+        raise AudioError(f"No audio of {path} can be decoded: convert it to WAV.")
 
 
 def check_speech(samples: np.ndarray, rate: int = RATE, name: object = "The audio") -> None:
@@ -74,10 +75,7 @@ def check_speech(samples: np.ndarray, rate: int = RATE, name: object = "The audi
     Raises:
         AudioError: shorter than 0.3 s, or silent.
     """
-    _check_duration(len(samples) / rate, name)
-    if not np.isfinite(samples).all():
-        raise AudioError(f"{name} holds values that are no numbers: export it again as 16 bit WAV.")
-    _check_loudness(loudness(samples), name)
+    deque(checked_speech([samples], rate, name), maxlen=0)
 
 
 def checked_speech(audio: Iterable[np.ndarray], rate: int = RATE, name: object = "The audio") -> Iterator[np.ndarray]:
@@ -85,7 +83,7 @@ def checked_speech(audio: Iterable[np.ndarray], rate: int = RATE, name: object =
     samples, loud = 0, 0.0
     for block in audio:
         if not np.isfinite(block).all():
-            raise AudioError(f"{name} holds values that are no numbers: export it again as 16 bit WAV.")
+            raise AudioError(f"{name} contains invalid samples (NaN or infinity): export it again as 16 bit WAV.")
         samples += len(block)
         loud = max(loud, loudness(block))
         yield block
@@ -159,10 +157,10 @@ def check_clip_audio(source: Path) -> str:
     """
     loud = [loudness(samples) for _, samples, _ in _decoded(source)]
     if not loud:
-        raise AudioError(f"Not one sample of the audio of {source} can be decoded: convert the clip to H.264 and AAC.")
+        raise AudioError(f"No audio of {source} can be decoded: convert the clip to H.264 and AAC.")
     if max(loud) < SILENCE:
         raise AudioError(
-            f"{source} is silent ({_decibels(max(loud))}): SyncTalk learns the lips from speech, so give a clip in "
+            f"{source} is silent ({_decibels(max(loud))}): SyncTalk trains the lips on speech, so give a clip in "
             "which the person is heard."
         )
     choice = choose_audio(source)
@@ -258,7 +256,7 @@ def _decoded(path: Path) -> Iterator[tuple[float, np.ndarray, int]]:
     """(time in seconds, mono float32 samples, rate) of each decoded frame of the audio that `choose_audio` chose."""
     choice = choose_audio(path)
     if choice is None:
-        raise AudioError(f"{path} has no audio: SyncTalk learns and speaks from speech, so give a file with audio.")
+        raise AudioError(f"{path} has no audio: give a file with speech.")
     track = timeline_of(path).tracks[choice.track]
     with open_media(path) as container:
         end_s = 0.0

@@ -240,9 +240,8 @@ def _channels(heard: Heard) -> tuple[tuple[int, ...], str]:
         return (best,), f"audio channel {best + 1} of {count} is used, where speech is strongest"
     other = 1 - best
     if heard.correlation(0, 1) < _OPPOSITE:
-        return (
-            best,
-        ), f"its two audio channels cancel each other (opposite polarity), so number {best + 1} is used alone"
+        note = f"its two audio channels cancel each other (opposite polarity), so number {best + 1} is used alone"
+        return (best,), note
     if heard.speech_like[best] and not heard.speech_like[other]:
         kind = "is silent" if heard.level[other] < QUIET else "holds no speech"
         return (best,), f"audio channel {other + 1} {kind}, so number {best + 1} is used alone"

@@ -196,7 +196,7 @@ def check_complete(info: ClipInfo, survey: Survey, reporter: Reporter) -> None:
         )
     if survey.damaged_s:
         reporter.warning(
-            f"{info.path} is damaged near {times(survey.damaged_s)} and its images there may be wrong: copy it again."
+            f"{info.path} is damaged near {times(survey.damaged_s)} and its frames there may be wrong: copy it again."
         )
 
 
@@ -236,7 +236,7 @@ def _check_alone(path: Path, survey: Survey, reporter: Reporter) -> None:
     if small:
         reporter.warning(
             f"A small face is seen in the background of {path} at {small[0]:.1f} s: the large one is followed, but "
-            "keep other people out of the image where you can."
+            "keep other people out of the frame where you can."
         )
 
 

@@ -85,7 +85,7 @@ def probe(path: str | os.PathLike, corrections: FrameCorrections = AS_STORED) ->
         track, colours = timeline.tracks[stream.index], ColourTags.of(container, stream)
         first = next(_in_order(container, stream, track, []), None)
         if first is None:
-            raise MediaError(f"Not one image of {path} can be decoded: convert the clip to H.264 in an MP4 file.")
+            raise MediaError(f"No frame of {path} can be decoded: convert the clip to H.264 in an MP4 file.")
         layout = Layout.of(first, stream.sample_aspect_ratio, colours).turned(corrections.rotate_deg)
         return ClipInfo(
             path=path,

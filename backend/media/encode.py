@@ -60,7 +60,7 @@ class VideoWriter:
     ) -> None:
         self.path = Path(path)
         if self.path.suffix.lower() not in _SUFFIXES:
-            raise MediaError(f"{self.path} names no video that can be written: let its name end in .mp4, .mov or .mkv.")
+            raise MediaError(f"{self.path} is not a video file name: end it in .mp4, .mov or .mkv.")
         if min(width, height) < 2 or max(width, height) > 8192:
             raise MediaError(f"A video of {width} x {height} pixels cannot be written: choose sides from 2 to 8192.")
         self.width, self.height = width, height

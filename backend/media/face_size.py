@@ -38,7 +38,7 @@ def report_face_size(info: ClipInfo, survey: Survey, crop: Crop, side: int, repo
     advice = []
     if moves:
         reach = np.percentile(survey.boxes[:, 2], 98) - np.percentile(survey.boxes[:, 0], 2)
-        what += f", for the person moves over {reach:.0f} of {info.width} pixels and the frame holds all places"
+        what += f", because the person moves over {reach:.0f} of {info.width} pixels and the frame holds all places"
         advice += _shorter(info, survey, side)
     wanted = min(math.ceil(WANTED_PX * crop.size / tall), int(crop.size), LARGEST_SIDE) // MULTIPLE * MULTIPLE
     larger, larger_side = choose_crop(survey.boxes, info.width, info.height, wanted)

@@ -51,7 +51,7 @@ def write_footage(workspace: Workspace, reporter: Reporter) -> Path:
     if first == subject.frames:
         return folder / "%06d.jpg"
     if not source.exists():
-        raise MediaError(f"{source} is no longer there: put the clip back: the head is composited over its full frame.")
+        raise MediaError(f"{source} is no longer there: put the clip back, because the head is composited over it.")
     job = (source, subject.corrections, paths, first)
     written = guarded(write_images, *job, reporter=reporter, about=source, folders=(workspace.root,))
     if written < subject.frames:

@@ -59,7 +59,7 @@ def report_frames(info: ClipInfo, survey: Survey, reporter: Reporter) -> None:
     if info.corrections.rotate_deg:
         turn = {90: "by 90 degrees clockwise", 180: "by 180 degrees", 270: "by 90 degrees counterclockwise"}
         reporter.warning(
-            f"The person in {info.path} is not upright, for the file's rotation flag is missing or wrong: all frames "
+            f"The person in {info.path} is not upright, because the file's rotation flag is missing or wrong: all frames "
             f"are rotated {turn[info.corrections.rotate_deg]}."
         )
     if info.corrections.ignore_alpha:
@@ -116,7 +116,7 @@ def _report_fields(info: ClipInfo, survey: Survey, reporter: Reporter) -> None:
     elif survey.pairs.doubted_s and not survey.damaged_s:  # Damage looks like combs.
         reporter.warning(
             f"Some frames of {info.path} may be interlaced, near {times(survey.pairs.doubted_s)}, too few to be sure: "
-            "they are used as they are, so deinterlace the clip first if they show combs."
+            "they are used unchanged, so deinterlace the clip first if they show combs."
         )
 
 
@@ -140,8 +140,8 @@ def report_times(info: ClipInfo, survey: Survey, reporter: Reporter) -> None:
     restarts = [splice.at_s - info.start_s for splice in info.splices if splice.to_s < splice.from_s]
     if restarts:
         reporter.warning(
-            f"The time stamps of {info.path} start again at {times(restarts)}, as in files put one behind the other: "
-            "what follows was moved to the end of what comes before."
+            f"The time stamps of {info.path} restart at {times(restarts)}, as in joined files: each part was moved "
+            "to the end of the part before it."
         )
     for splice in info.splices:
         if splice.to_s >= splice.from_s:
@@ -153,8 +153,7 @@ def report_times(info: ClipInfo, survey: Survey, reporter: Reporter) -> None:
         held = ", ".join(f"{start_s:.1f} s to {end_s:.1f} s" for start_s, end_s in survey.held_s[:3])
         more = f" and {len(survey.held_s) - 3} more times" if len(survey.held_s) > 3 else ""
         reporter.warning(
-            f"One image stays on the screen of {info.path} from {held}{more} while time runs on: cut these intervals "
-            "out if the person speaks there."
+            f"{info.path} holds one frame from {held}{more}: cut these intervals out if the person speaks there."
         )
 
 
@@ -164,6 +163,6 @@ def report_sizes(info: ClipInfo, survey: Survey, reporter: Reporter) -> None:
         time_s, width, height = survey.sizes[0]
         more = f" and {len(survey.sizes) - 1} more times" if len(survey.sizes) > 1 else ""
         reporter.warning(
-            f"The images of {info.path} change their size at {time_s:.1f} s, from {info.width} x {info.height} to "
+            f"The frames of {info.path} change size at {time_s:.1f} s, from {info.width} x {info.height} to "
             f"{width} x {height} pixels{more}: all are fitted into the first size."
         )

@@ -65,7 +65,7 @@ def run(workspace: Workspace, reporter: Reporter, video: Path | None = None, siz
     info = probe(video)
     check_length(info)
     if not info.has_audio:
-        raise AudioError(f"{video} has no audio: SyncTalk learns the lips from speech, so give a clip with audio.")
+        raise AudioError(f"{video} has no audio: SyncTalk trains the lips on speech, so give a clip with audio.")
 
     if not _is_begun(workspace, key):
         # All checks come before the first change: a clip that is refused costs nothing that was there before.

@@ -39,12 +39,7 @@ FIGURES: dict[str, tuple[str, str, str, int]] = {
         2,
     ),
     "frames": ("Frames compared", "", "", 0),
-    "frames_without_face": (
-        "Frames without a face",
-        "",
-        "no face was found in the true or the predicted image",
-        0,
-    ),
+    "frames_without_face": ("Frames without a face", "", "no face was found in the true or the predicted image", 0),
 }
 """Name, unit, meaning and digits of each figure."""
 

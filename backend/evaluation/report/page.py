@@ -102,10 +102,7 @@ def write_comparison(
         facts_title="What was compared",
         facts=facts,
         comparison=comparison_section(
-            evaluation,
-            "Frames compared",
-            "Predicted with true frames of the same moment.",
-            "frames that both have",
+            evaluation, "Frames compared", "Predicted with true frames of the same moment.", "frames that both have"
         ),
         warnings=_face_warnings(evaluation, "frames compared"),
     )

@@ -119,14 +119,14 @@ def test_a_face_that_is_too_small(tmp_path):
 def test_no_audio_track(tmp_path, clips, speaker):
     path = clips.make(tmp_path / "a.mp4", speaker[:80])
     assert refused(AudioError, tmp_path / "ws", path) == (
-        "a.mp4 has no audio: SyncTalk learns the lips from speech, so give a clip with audio."
+        "a.mp4 has no audio: SyncTalk trains the lips on speech, so give a clip with audio."
     )
 
 
 def test_silent_audio(tmp_path, clips, speaker):
     path = clips.make(tmp_path / "a.mp4", speaker[:80], audio=(np.zeros(51200, np.float32), 16000))
     assert refused(AudioError, tmp_path / "ws", path) == (
-        "a.mp4 is silent (no signal at all): SyncTalk learns the lips from speech, so give a clip in which the person "
+        "a.mp4 is silent (no signal at all): SyncTalk trains the lips on speech, so give a clip in which the person "
         "is heard."
     )
 

@@ -43,7 +43,7 @@ def test_a_person_who_walks_across_is_reported_and_the_larger_size_helps():
     survey = look_of(np.linspace(200, 1080, 50), 170)
     text, face = warning(survey, 1280, 720, 512)
     assert text.startswith(
-        f"The face in a.mp4 is only {face:.0f} of the working frame's 512 pixels tall, for the person moves over "
+        f"The face in a.mp4 is only {face:.0f} of the working frame's 512 pixels tall, because the person moves over "
     )
     size, promised = re.search(r"process with --size (\d+) for a face of (\d+) pixels", text).groups()
     assert "cut the clip" not in text, "no part is long enough"
@@ -85,4 +85,4 @@ def test_the_stage_reports_a_walk(tmp_path, clips, speaker):
     workspace = Workspace.create(tmp_path / "ws")
     with workspace.locked():
         stage.run(workspace, reporter, video=path)
-    assert any("for the person moves over" in text for text in reporter.warnings)
+    assert any("because the person moves over" in text for text in reporter.warnings)

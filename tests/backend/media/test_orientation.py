@@ -86,7 +86,7 @@ def test_a_lying_person_is_turned_in_frames_and_footage_and_it_is_reported(tmp_p
     path = clips.make(tmp_path / "a.mp4", stored, audio=(clips.speech_like(3.2), 16000))
     workspace, warnings = process(tmp_path / "ws", path)
     assert warnings == [
-        f"The person in {path} is not upright, for the file's rotation flag is missing or wrong: all frames are "
+        f"The person in {path} is not upright, because the file's rotation flag is missing or wrong: all frames are "
         "rotated by 90 degrees clockwise."
     ]
     subject = workspace.subject

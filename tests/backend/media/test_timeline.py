@@ -73,11 +73,7 @@ def test_every_container_gives_each_frame_at_its_place(tmp_path, clips, suffix, 
 
 @pytest.mark.parametrize(
     ("codec", "options"),
-    [
-        ("mjpeg", {"qmin": "1", "qmax": "2"}),
-        ("mpeg4", {"bf": "2", "qmin": "1", "qmax": "2"}),
-        ("libx264", B_FRAMES),
-    ],
+    [("mjpeg", {"qmin": "1", "qmax": "2"}), ("mpeg4", {"bf": "2", "qmin": "1", "qmax": "2"}), ("libx264", B_FRAMES)],
 )
 def test_frames_that_an_avi_dropped_keep_their_time(tmp_path, clips, codec, options):
     kept = [number for number in range(150) if number % 7 not in (3, 5)]
@@ -183,8 +179,8 @@ def test_joined_transport_streams_lose_nothing(tmp_path, clips, lengths, bframes
     assert times_s == pytest.approx([0.2, 1.0, second_s + 0.2, second_s + 1.0], abs=0.03 if rate > 8000 else 0.1)
     (warning,) = warned(joined)
     assert warning == (
-        f"The time stamps of joined.ts start again at {lengths[0] / 25:.1f} s, as in files put one behind the other: "
-        "what follows was moved to the end of what comes before."
+        f"The time stamps of joined.ts restart at {lengths[0] / 25:.1f} s, as in joined files: each part was moved "
+        "to the end of the part before it."
     )
 
 
@@ -238,7 +234,7 @@ def test_an_image_that_stays_while_the_audio_resumes_is_held_and_reported(tmp_pa
     assert numbers(path, clips) == [*range(49), *[49] * 51, *range(50, 100)]
     assert heard_s(path, clips) == pytest.approx([1.0, 3.0, 5.0], abs=0.07)
     (warning,) = warned(path)
-    assert warning.startswith("One image stays on the screen of clip.mkv from 2.0 s to 4.0 s while time runs on")
+    assert warning.startswith("clip.mkv holds one frame from 2.0 s to 4.0 s: cut")
 
 
 def test_a_last_image_that_stays_is_held_and_reported(tmp_path, clips):
@@ -254,7 +250,7 @@ def test_a_last_image_that_stays_is_held_and_reported(tmp_path, clips):
             out.mux(packet)
     assert numbers(tmp_path / "clip.mp4", clips) == [*range(59), *[59] * 41]
     (warning,) = warned(tmp_path / "clip.mp4")
-    assert warning.startswith("One image stays on the screen of clip.mp4 from 2.4 s to 4.0 s while time runs on")
+    assert warning.startswith("clip.mp4 holds one frame from 2.4 s to 4.0 s: cut")
 
 
 def test_time_stamps_that_step_back_a_little_hide_no_frame(tmp_path, clips):
@@ -293,7 +289,7 @@ def test_frames_of_another_size_are_fitted_into_the_first(tmp_path, clips, side,
     if border:
         assert max(image[: border - 2].max() for image in found[50:]) == 0, "no distortion: black borders"
     assert any(
-        text.startswith(f"The images of clip.ts change their size at 2.0 s, from 64 x 64 to {width} x {height} pixels:")
+        text.startswith(f"The frames of clip.ts change size at 2.0 s, from 64 x 64 to {width} x {height} pixels:")
         for text in warned(joined)
     )
 

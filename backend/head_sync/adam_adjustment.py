@@ -19,6 +19,7 @@ import numpy as np
 from ..workspace.poses import rotation_exp, similarity
 from ..workspace.shapes import Float, Int
 from .bundle_adjustment import HUBER, Bundle, Prior
+from .shapes import PerPoint, Pixels, Points, Poses, Principal, Weights
 
 PIECE = 1 << 15
 """Observations of one piece: its two dozen temporary arrays stay in the cache of a core."""
@@ -41,12 +42,12 @@ below 0.1 %."""
 
 
 def adam_bundle_adjust(
-    points_px: Float[np.ndarray, "n p 2"],
-    weights: Float[np.ndarray, "n p"],
-    points: Float[np.ndarray, "p 3"],
-    poses: Float[np.ndarray, "n 4 4"],
+    points_px: Pixels,
+    weights: Weights,
+    points: Points,
+    poses: Poses,
     focal: float,
-    principal: Float[np.ndarray, " 2"],
+    principal: Principal,
     prior: Prior,
     iterations: int = 400,
     rate_px: float = 2.0,
@@ -125,10 +126,10 @@ def adam_bundle_adjust(
 def _fix_gauge(
     rotation: Float[np.ndarray, "n 3 3"],
     place: Float[np.ndarray, "n 3"],
-    points: Float[np.ndarray, "p 3"],
-    mean: Float[np.ndarray, "p 3"],
-    weight: Float[np.ndarray, " p"],
-) -> tuple[Float[np.ndarray, "n 3 3"], Float[np.ndarray, "n 3"], Float[np.ndarray, "p 3"]]:
+    points: Points,
+    mean: Points,
+    weight: PerPoint,
+) -> tuple[Float[np.ndarray, "n 3 3"], Float[np.ndarray, "n 3"], Points]:
     """The same projections from points as close to their prior as possible: the similarity of least squares (Umeyama
     1991), compensated by the poses."""
     if not weight.any():
@@ -176,12 +177,8 @@ class _Observed:
 
 
 def _differentiate(
-    seen: _Observed,
-    rotation: Float[np.ndarray, "n 3 3"],
-    place: Float[np.ndarray, "n 3"],
-    points: Float[np.ndarray, "p 3"],
-    focal: float,
-) -> tuple[float, Float[np.ndarray, "n 6"], Float[np.ndarray, "p 3"]]:
+    seen: _Observed, rotation: Float[np.ndarray, "n 3 3"], place: Float[np.ndarray, "n 3"], points: Points, focal: float
+) -> tuple[float, Float[np.ndarray, "n 6"], Points]:
     """Huber's loss of all observations and its gradients by pose (rotation and translation in the camera's axes) and by
     point."""
     turns = np.ascontiguousarray(rotation.reshape(-1, 9).T)

@@ -19,6 +19,7 @@ from scipy import linalg
 
 from ..workspace.poses import project, step_poses
 from ..workspace.shapes import Float, Shaped
+from .shapes import PerPoint, Pixels, Points, Poses, Principal, Weights
 
 HUBER = 1.5
 """Standard deviations up to which a residual counts squared."""
@@ -31,8 +32,8 @@ CHUNK = 200
 class Prior:
     """Prior of the points: mean, metres, and inverse standard deviations, 1/m."""
 
-    mean: Float[np.ndarray, "p 3"]
-    weight: Float[np.ndarray, " p"]
+    mean: Points
+    weight: PerPoint
 
 
 @dataclass(frozen=True)
@@ -48,20 +49,14 @@ class Bundle:
     """Result of `bundle_adjust`. `focal_spread`: standard deviation of log focal, 0 where it was held. `cost`: the
     robust loss."""
 
-    points: Float[np.ndarray, "p 3"]
-    poses: Float[np.ndarray, "n 4 4"]
+    points: Points
+    poses: Poses
     focal: float
     focal_spread: float
     cost: float
 
 
-def residuals_px(
-    points_px: Float[np.ndarray, "n p 2"],
-    points: Float[np.ndarray, "p 3"],
-    poses: Float[np.ndarray, "n 4 4"],
-    focal: float,
-    principal: Float[np.ndarray, " 2"],
-) -> Float[np.ndarray, "n p"]:
+def residuals_px(points_px: Pixels, points: Points, poses: Poses, focal: float, principal: Principal) -> Weights:
     """Reprojection error in pixels of every point in every frame, seen or not."""
     error = np.empty(points_px.shape[:2], np.float32)
     for part in _chunks(len(poses)):
@@ -70,14 +65,14 @@ def residuals_px(
 
 
 def refine_poses(
-    points_px: Float[np.ndarray, "n p 2"],
-    weights: Float[np.ndarray, "n p"],
-    points: Float[np.ndarray, "p 3"],
-    poses: Float[np.ndarray, "n 4 4"],
+    points_px: Pixels,
+    weights: Weights,
+    points: Points,
+    poses: Poses,
     focal: float,
-    principal: Float[np.ndarray, " 2"],
+    principal: Principal,
     iterations: int = 12,
-) -> Float[np.ndarray, "n 4 4"]:
+) -> Poses:
     """The pose of each frame alone, points and focal length held. Frames without observations keep their pose."""
     refined = poses.copy()
     for part in _chunks(len(poses)):
@@ -104,15 +99,15 @@ def refine_poses(
 
 
 def refine_points(
-    points_px: Float[np.ndarray, "n p 2"],
-    weights: Float[np.ndarray, "n p"],
-    points: Float[np.ndarray, "p 3"],
-    poses: Float[np.ndarray, "n 4 4"],
+    points_px: Pixels,
+    weights: Weights,
+    points: Points,
+    poses: Poses,
     focal: float,
-    principal: Float[np.ndarray, " 2"],
+    principal: Principal,
     prior: Prior,
     iterations: int = 5,
-) -> Float[np.ndarray, "p 3"]:
+) -> Points:
     """Eq. 7: each point alone, poses and focal length held (Gauss-Newton with reweighting)."""
     points = points.copy()
     for _ in range(iterations):
@@ -129,12 +124,12 @@ def refine_points(
 
 
 def bundle_adjust(
-    points_px: Float[np.ndarray, "n p 2"],
-    weights: Float[np.ndarray, "n p"],
-    points: Float[np.ndarray, "p 3"],
-    poses: Float[np.ndarray, "n 4 4"],
+    points_px: Pixels,
+    weights: Weights,
+    points: Points,
+    poses: Poses,
     focal: float,
-    principal: Float[np.ndarray, " 2"],
+    principal: Principal,
     prior: Prior,
     focal_prior: FocalPrior | None = None,
     iterations: int = 15,
@@ -184,7 +179,7 @@ def _cost(
     poses: np.ndarray,
     focal: float,
     principal: np.ndarray,
-) -> Float[np.ndarray, "n p"]:
+) -> Weights:
     """Huber's loss of every observation."""
     error = project(poses, points, focal, principal) - points_px
     distance = weights * np.sqrt(error[..., 0] ** 2 + error[..., 1] ** 2)
@@ -192,12 +187,12 @@ def _cost(
 
 
 def _bundle_cost(
-    points_px: Float[np.ndarray, "n p 2"],
-    weights: Float[np.ndarray, "n p"],
-    points: Float[np.ndarray, "p 3"],
-    poses: Float[np.ndarray, "n 4 4"],
+    points_px: Pixels,
+    weights: Weights,
+    points: Points,
+    poses: Poses,
     focal: float,
-    principal: Float[np.ndarray, " 2"],
+    principal: Principal,
     prior: Prior,
     focal_prior: FocalPrior | None,
 ) -> float:
@@ -249,7 +244,7 @@ def _linearise(
     return (error * scale[..., None]).reshape(frames, -1), by_pose.reshape(frames, 2 * count, 6), by_camera
 
 
-def _robust(weights: Float[np.ndarray, "n p"], error: Float[np.ndarray, "n p 2"]) -> Float[np.ndarray, "n p"]:
+def _robust(weights: Weights, error: Pixels) -> Weights:
     """Weights of squared errors that reproduce Huber's loss."""
     distance = weights * np.linalg.norm(error, axis=-1)
     return weights * np.sqrt(np.minimum(1.0, HUBER / np.maximum(distance, 1e-12)))
@@ -303,7 +298,7 @@ class _Schur:
             by_focal = np.ascontiguousarray(by_focal.transpose(1, 0, 2)).reshape(count, 2 * frames, 1)
             self._coupling[:, -1] = (jacobian.transpose(0, 2, 1) @ by_focal)[..., 0]
 
-    def solve(self, damping: float) -> tuple[Float[np.ndarray, "n 6"], Float[np.ndarray, "p 3"], float, float]:
+    def solve(self, damping: float) -> tuple[Float[np.ndarray, "n 6"], Points, float, float]:
         """Steps of poses, points and log focal, and the standard deviation of log focal."""
         point = self._point.copy()
         diagonal = np.einsum("pii->pi", point)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..workspace.shapes import Bool, Float
 from .face_geometry import LEFT_PUPIL, RIGHT_PUPIL, RIGID
+from .shapes import Frames, Marks, PerFrame
 
 CUT_JUMP, CUT_SCALE, CUT_RATIO = 0.05, 0.06, 8.0
 """A cut moves the face by at least `CUT_JUMP` distances between the pupils, or changes its size (logarithm) or roll
@@ -13,7 +13,7 @@ CUT_JUMP, CUT_SCALE, CUT_RATIO = 0.05, 0.06, 8.0
 cuts in real clips 13 to 67)."""
 
 
-def find_cuts(landmarks_px: Float[np.ndarray, "n 478 2"], detected: Bool[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+def find_cuts(landmarks_px: Marks, detected: Frames) -> Frames:
     """Frames that begin a new shot: the face jumps from one frame to the next and is calm before and after."""
     face = landmarks_px[:, RIGID].astype(np.float64)
     across = landmarks_px[detected][:, LEFT_PUPIL] - landmarks_px[detected][:, RIGHT_PUPIL]
@@ -29,7 +29,7 @@ def find_cuts(landmarks_px: Float[np.ndarray, "n 478 2"], detected: Bool[np.ndar
     return cuts
 
 
-def _outliers(change: Float[np.ndarray, " n"], least: float) -> Bool[np.ndarray, " n"]:
+def _outliers(change: PerFrame, least: float) -> Frames:
     """Changes that are large and `CUT_RATIO` times those around them."""
     # The third largest of eight neighbours: a second cut close by does not hide the first.
     padded = np.pad(change, 4, mode="edge")

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..workspace.poses import bridge_poses, make_poses, similarity
-from ..workspace.shapes import Bool, Float
+from ..workspace.shapes import Float
 from .bundle_adjustment import Bundle, Prior, bundle_adjust, refine_points, refine_poses, spread_frames
 from .face_geometry import LEFT_PUPIL, PUPIL_DISTANCE_M, RIGHT_PUPIL, RIGID, RIGID_WEIGHTS, head_frame
 from .face_model import FaceModel
+from .shapes import Depths, Face, Frames, Marks, Pixels, Points, Poses, Principal, Weights
 
 FOCAL_PER_SIDE = 2.3
 """Typical focal length over the side of an image that shows head and shoulders."""
@@ -57,10 +58,10 @@ class FocalChoice:
 class HeadMotion:
     """Poses and the face in the canonical head frame, metres; bridged where not `known`."""
 
-    poses: Float[np.ndarray, "n 4 4"]
-    face: Float[np.ndarray, "478 3"]
+    poses: Poses
+    face: Face
     focal: FocalChoice
-    known: Bool[np.ndarray, " n"]
+    known: Frames
 
 
 def expected_focal_px(size: int, crop_size: float, source_size: tuple[int, int]) -> float:
@@ -77,10 +78,10 @@ def expected_focal_px(size: int, crop_size: float, source_size: tuple[int, int])
 
 
 def track_head_motion(
-    landmarks_px: Float[np.ndarray, "n 478 2"],
-    depth: Float[np.ndarray, "n 478"],
-    detected: Bool[np.ndarray, " n"],
-    principal: Float[np.ndarray, " 2"],
+    landmarks_px: Marks,
+    depth: Depths,
+    detected: Frames,
+    principal: Principal,
     expected_focal: float,
     model: FaceModel | None = None,
 ) -> HeadMotion:
@@ -117,13 +118,13 @@ def track_head_motion(
 
 
 def search_focal(
-    landmarks_px: Float[np.ndarray, "n 478 2"],
-    depth: Float[np.ndarray, "n 478"],
-    points_px: Float[np.ndarray, "n p 2"],
-    weights: Float[np.ndarray, "n p"],
-    shape: Float[np.ndarray, "478 3"],
+    landmarks_px: Marks,
+    depth: Depths,
+    points_px: Pixels,
+    weights: Weights,
+    shape: Face,
     prior: Prior,
-    principal: Float[np.ndarray, " 2"],
+    principal: Principal,
     expected: float,
 ) -> FocalChoice:
     """Eq. 5: the focal length with which poses and shape, estimated for it, explain the landmarks best.
@@ -153,12 +154,7 @@ def choose_focal(candidates: Float[np.ndarray, " c"], score: Float[np.ndarray, "
     return FocalChoice(float(np.exp(mean)), float(np.exp(mean - spread)), float(np.exp(mean + spread)))
 
 
-def average_shape(
-    landmarks_px: Float[np.ndarray, "n 478 2"],
-    depth: Float[np.ndarray, "n 478"],
-    detected: Bool[np.ndarray, " n"],
-    frames: int = 300,
-) -> Float[np.ndarray, "478 3"]:
+def average_shape(landmarks_px: Marks, depth: Depths, detected: Frames, frames: int = 300) -> Face:
     """Median of the landmarks with their relative depth, in metres and centred.
 
     Each frame has its own scale and rotation; all are aligned by similarities of the rigid landmarks.
@@ -178,12 +174,8 @@ def average_shape(
 
 
 def weak_perspective_poses(
-    shape: Float[np.ndarray, "478 3"],
-    landmarks_px: Float[np.ndarray, "n 478 2"],
-    depth: Float[np.ndarray, "n 478"],
-    focal: float,
-    principal: Float[np.ndarray, " 2"],
-) -> Float[np.ndarray, "n 4 4"]:
+    shape: Face, landmarks_px: Marks, depth: Depths, focal: float, principal: Principal
+) -> Poses:
     """First poses for one focal length: distance from the face's size, rotation from its depth."""
     faces = np.concatenate([landmarks_px[:, RIGID], depth[:, RIGID, None]], -1).astype(np.float64)
     scale, rotation, shift = similarity(np.broadcast_to(shape[RIGID], faces.shape), faces)
@@ -193,14 +185,14 @@ def weak_perspective_poses(
 
 
 def neutral_face(
-    landmarks_px: Float[np.ndarray, "n 478 2"],
-    detected: Bool[np.ndarray, " n"],
-    poses: Float[np.ndarray, "n 4 4"],
+    landmarks_px: Marks,
+    detected: Frames,
+    poses: Poses,
     focal: float,
-    principal: Float[np.ndarray, " 2"],
-    shape: Float[np.ndarray, "478 3"],
-    rigid_points: Float[np.ndarray, "p 3"],
-) -> Float[np.ndarray, "478 3"]:
+    principal: Principal,
+    shape: Face,
+    rigid_points: Points,
+) -> Face:
     """The subject's face at rest, in the poses' frame: triangulated from frames with a shut mouth and open eyes.
 
     Args:
@@ -220,9 +212,7 @@ def neutral_face(
     return face
 
 
-def resting_frames(
-    landmarks_px: Float[np.ndarray, "n 478 2"], detected: Bool[np.ndarray, " n"]
-) -> Bool[np.ndarray, " n"]:
+def resting_frames(landmarks_px: Marks, detected: Frames) -> Frames:
     """Frames with the mouth as shut as in the calmest quarter, and open eyes."""
 
     def opening(upper: int, lower: int) -> np.ndarray:
@@ -234,12 +224,12 @@ def resting_frames(
 
 
 def _bundle(
-    points_px: Float[np.ndarray, "n p 2"],
-    weights: Float[np.ndarray, "n p"],
+    points_px: Pixels,
+    weights: Weights,
     prior: Prior,
-    poses: Float[np.ndarray, "n 4 4"],
+    poses: Poses,
     focal: float,
-    principal: Float[np.ndarray, " 2"],
+    principal: Principal,
     iterations: int = 15,
 ) -> Bundle:
     poses = refine_poses(points_px, weights, prior.mean, poses, focal, principal)
@@ -249,10 +239,7 @@ def _bundle(
 
 
 def in_head_frame(
-    poses: Float[np.ndarray, "n 4 4"],
-    face: Float[np.ndarray, "478 3"],
-    focal: FocalChoice,
-    known: Bool[np.ndarray, " n"],
+    poses: Poses, face: Face, focal: FocalChoice, known: Frames
 ) -> tuple[HeadMotion, Callable[[np.ndarray], np.ndarray]]:
     """Poses and face in the canonical head frame, with 63 mm between the pupils.
 

@@ -13,6 +13,7 @@ from ..workspace.poses import project, rotation_log, to_camera
 from ..workspace.shapes import Bool, Float, UInt8
 from .face_geometry import LEFT_BROW, LEFT_EYE, LOWER_FACE, RIGHT_BROW, RIGHT_EYE, RIGID, UPPER_FACE
 from .head_motion_tracker import HeadMotion
+from .shapes import Frames, Marks, PerFrame, Poses, Principal
 
 REFERENCES = 8
 FACE_POINTS, OUTER_POINTS = 70, 50
@@ -49,9 +50,7 @@ class Reference:
         return slice(self.first, self.first + len(self.points_px))
 
 
-def choose_references(
-    poses: Float[np.ndarray, "n 4 4"], known: Bool[np.ndarray, " n"], limit: int = REFERENCES
-) -> list[int]:
+def choose_references(poses: Poses, known: Frames, limit: int = REFERENCES) -> list[int]:
     """Frames that represent the clip: far apart in rotation and time, the first one with the median rotation."""
     candidates = np.flatnonzero(known)
     rotation = poses[candidates, :3, :3]
@@ -66,9 +65,7 @@ def choose_references(
     return [int(candidates[index]) for index in chosen]
 
 
-def rotation_between_deg(
-    rotation: Float[np.ndarray, "n 3 3"], other: Float[np.ndarray, "3 3"]
-) -> Float[np.ndarray, " n"]:
+def rotation_between_deg(rotation: Float[np.ndarray, "n 3 3"], other: Float[np.ndarray, "3 3"]) -> PerFrame:
     """Angle between rotations and another, degrees."""
     trace = np.einsum("nij,ij->n", rotation, other)
     return np.degrees(np.arccos(np.clip((trace - 1) / 2, -1, 1)))
@@ -85,9 +82,9 @@ def even_contrast(grey: UInt8[np.ndarray, "h w"], pupil_px: float) -> UInt8[np.n
 
 def make_references(
     images: dict[int, np.ndarray],
-    landmarks_px: Float[np.ndarray, "n 478 2"],
+    landmarks_px: Marks,
     motion: HeadMotion,
-    principal: Float[np.ndarray, " 2"],
+    principal: Principal,
     pupil_px: float,
     window: int,
     keypoints: str,
@@ -173,7 +170,7 @@ def _masks(
     motion: HeadMotion,
     frame: int,
     landmarks: Float[np.ndarray, "478 2"],
-    principal: Float[np.ndarray, " 2"],
+    principal: Principal,
     pupil_px: float,
 ) -> tuple[UInt8[np.ndarray, "h w"], UInt8[np.ndarray, "h w"]]:
     """Where points may be: on the upper face without eyes and brows; and on hair and ears around it."""
@@ -206,7 +203,7 @@ def lift_to_head(
     pose: Float[np.ndarray, "4 4"],
     surface: Float[np.ndarray, "m 3"],
     focal: float,
-    principal: Float[np.ndarray, " 2"],
+    principal: Principal,
 ) -> Float[np.ndarray, "k 3"]:
     """Points of the head frame behind pixels, on the smooth surface through `surface`.
 

@@ -29,6 +29,7 @@ from .head_points_choice import (
     make_references,
     rotation_between_deg,
 )
+from .shapes import Marks, Principal
 
 MAX_TURN_DEG = 20.0
 """Rotation from a reference beyond which skin looks too different to match. Within it every frame is compared with every
@@ -71,9 +72,9 @@ class HeadPoints:
 
 def track_head_points(
     read_grey: GreyFrame,
-    landmarks_px: Float[np.ndarray, "n 478 2"],
+    landmarks_px: Marks,
     motion: HeadMotion,
-    principal: Float[np.ndarray, " 2"],
+    principal: Principal,
     keypoints: str = "corners",
     on_frame: Callable[[int], None] = lambda done: None,
     threads: int | None = None,
@@ -125,11 +126,7 @@ def track_head_points(
 
 
 def _match(
-    reference: Reference,
-    image: UInt8[np.ndarray, "h w"],
-    guess: Float[np.ndarray, "k 2"],
-    window: int,
-    reach_px: float,
+    reference: Reference, image: UInt8[np.ndarray, "h w"], guess: Float[np.ndarray, "k 2"], window: int, reach_px: float
 ) -> tuple[Float[np.ndarray, "k 2"], Bool[np.ndarray, " k"]]:
     """Pixels of the reference's points in another frame, and which of them can be trusted."""
     # OpenCV's pixels from here.

@@ -13,6 +13,7 @@ from .bundle_adjustment import Prior, residuals_px
 from .face_geometry import RIGID, RIGID_WEIGHTS
 from .head_motion_tracker import LANDMARK_SIGMA, SHAPE_SIGMA_M, HeadMotion
 from .head_points_tracker import HeadPoints
+from .shapes import Marks, PerPoint, Pixels, Points, Poses, Principal, Weights
 from .skin_slide import LANDMARKS_SHARE, SLIDE, brow_raise, slide_share
 
 MIN_SIGMA, MAX_SIGMA = 0.003, 0.012
@@ -47,16 +48,16 @@ class Observations:
         kept: points of the skull.
     """
 
-    points_px: Float[np.ndarray, "n p 2"]
+    points_px: Pixels
     seen: Bool[np.ndarray, "n p"]
-    slide_px: Float[np.ndarray, "n p"]
-    points: Float[np.ndarray, "p 3"]
-    sigma_px: Float[np.ndarray, " p"]
+    slide_px: Weights
+    points: Points
+    sigma_px: PerPoint
     kept: Bool[np.ndarray, " p"]
     prior: Prior
 
     @property
-    def weights(self) -> Float[np.ndarray, "n p"]:
+    def weights(self) -> Weights:
         """Inverse standard deviation of each observation, 1/px."""
         return np.where(self.seen & self.kept, 1 / np.sqrt(self.sigma_px**2 + self.slide_px**2), 0.0)
 
@@ -65,9 +66,7 @@ class Observations:
         """Observations that the brows do not disturb."""
         return self.seen & (self.slide_px < 0.5 * self.sigma_px)
 
-    def update_sigma(
-        self, poses: Float[np.ndarray, "n 4 4"], focal: float, principal: Float[np.ndarray, " 2"], pupil_px: float
-    ) -> None:
+    def update_sigma(self, poses: Poses, focal: float, principal: Principal, pupil_px: float) -> None:
         """Measure the head points' standard deviations, at rest, and drop those that are not of the skull."""
         head = slice(len(RIGID), None)
         residual = residuals_px(self.points_px, self.points, poses, focal, principal)[:, head]
@@ -78,11 +77,7 @@ class Observations:
 
 
 def gather_observations(
-    motion: HeadMotion,
-    landmarks_px: Float[np.ndarray, "n 478 2"],
-    head_points: HeadPoints,
-    principal: Float[np.ndarray, " 2"],
-    pupil_px: float,
+    motion: HeadMotion, landmarks_px: Marks, head_points: HeadPoints, principal: Principal, pupil_px: float
 ) -> Observations:
     """Landmarks and head points before the adjustment."""
     known, focal, poses, on_face = motion.known, motion.focal.px, motion.poses, head_points.on_face
@@ -113,7 +108,7 @@ def skin_scale(on_face: Bool[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
     return np.where(on_face, SKIN_SIGMA_SCALE, 1.0)
 
 
-def shape_prior_points(poses: Float[np.ndarray, "n 4 4"]) -> float:
+def shape_prior_points(poses: Poses) -> float:
     """Independent points that the shape's prior is worth beside what the rotations of the head reveal of it."""
     rotation = poses[:, :3, :3]
     turns = rotation_log(rotation @ Rotation.from_matrix(rotation).mean().as_matrix().T)[:, :2]
@@ -122,11 +117,7 @@ def shape_prior_points(poses: Float[np.ndarray, "n 4 4"]) -> float:
 
 
 def _static(
-    head_points: HeadPoints,
-    points: Float[np.ndarray, "k 3"],
-    poses: Float[np.ndarray, "n 4 4"],
-    focal: float,
-    principal: Float[np.ndarray, " 2"],
+    head_points: HeadPoints, points: Float[np.ndarray, "k 3"], poses: Poses, focal: float, principal: Principal
 ) -> Bool[np.ndarray, " k"]:
     """Points of the background: a fixed place explains them better than motion with the head."""
     seen, points_px = head_points.seen, head_points.points_px
@@ -137,7 +128,7 @@ def _static(
     return robust_sigma(np.linalg.norm(points_px - home, axis=-1), seen) < with_head
 
 
-def robust_sigma(distance: Float[np.ndarray, "n p"], seen: Bool[np.ndarray, "n p"]) -> Float[np.ndarray, " p"]:
+def robust_sigma(distance: Weights, seen: Bool[np.ndarray, "n p"]) -> PerPoint:
     """Standard deviation along one axis of each point, from its median distance."""
     typical = [np.median(column[ok]) if ok.any() else np.inf for column, ok in zip(distance.T, seen.T, strict=True)]
     return np.array(typical, np.float64) / 1.1774  # median distance of a two-dimensional normal error of unit deviation

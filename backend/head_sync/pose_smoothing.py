@@ -16,7 +16,8 @@ from scipy.spatial.transform import Rotation
 
 from ..workspace.intervals import intervals
 from ..workspace.poses import bridge_poses, make_poses, rotation_exp, rotation_log
-from ..workspace.shapes import Bool, Float
+from ..workspace.shapes import Float
+from .shapes import Frames, PerFrame, Poses
 
 FREEDOM = 8.0
 """Degrees of freedom of the Student distribution of accelerations: heads rest, and then they nod. Measurements are
@@ -46,12 +47,7 @@ _FOURTH, _SECOND = 70.0, 6.0
 _SECOND_DIFFERENCE = np.array([1.0, -2.0, 1.0])
 
 
-def smooth_poses(
-    poses: Float[np.ndarray, "n 4 4"],
-    known: Bool[np.ndarray, " n"],
-    cuts: Bool[np.ndarray, " n"],
-    information: Float[np.ndarray, " n"] | None = None,
-) -> Float[np.ndarray, "n 4 4"]:
+def smooth_poses(poses: Poses, known: Frames, cuts: Frames, information: PerFrame | None = None) -> Poses:
     """The most probable poses, given those measured frame by frame.
 
     Args:
@@ -77,7 +73,7 @@ def smooth_poses(
     return bridge_poses(smoothed, known)
 
 
-def _short_gaps(known: Bool[np.ndarray, " n"], cuts: Bool[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+def _short_gaps(known: Frames, cuts: Frames) -> Frames:
     """Frames of gaps of at most `MAX_GAP` frames between known ones of the same shot."""
     short = np.zeros(len(known), bool)
     for begin, end in intervals(~known):
@@ -86,7 +82,7 @@ def _short_gaps(known: Bool[np.ndarray, " n"], cuts: Bool[np.ndarray, " n"]) -> 
     return short
 
 
-def _runs(known: Bool[np.ndarray, " n"], cuts: Bool[np.ndarray, " n"]) -> list[np.ndarray]:
+def _runs(known: Frames, cuts: Frames) -> list[np.ndarray]:
     """Frames of each run that is known and holds no cut."""
     breaks = cuts.copy()
     breaks[1:] |= known[1:] != known[:-1]
@@ -122,7 +118,7 @@ def _robust_covariance(samples: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "
 
 def _smooth(
     path: Float[np.ndarray, "n d"],
-    precision: Float[np.ndarray, " n"],
+    precision: PerFrame,
     noise: Float[np.ndarray, "d d"],
     acceleration: Float[np.ndarray, "d d"],
 ) -> Float[np.ndarray, "n d"]:
@@ -152,7 +148,7 @@ def _smooth(
     return smooth
 
 
-def _student(errors: Float[np.ndarray, "n d"], precision: Float[np.ndarray, "d d"]) -> Float[np.ndarray, " n"]:
+def _student(errors: Float[np.ndarray, "n d"], precision: Float[np.ndarray, "d d"]) -> PerFrame:
     """Weights of squared errors under a Student distribution of a precision."""
     distance = np.einsum("ni,ij,nj->n", errors, precision, errors)
     return (FREEDOM + errors.shape[1]) / (FREEDOM + distance)

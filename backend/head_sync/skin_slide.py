@@ -10,8 +10,9 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from ..workspace.poses import to_camera
-from ..workspace.shapes import Bool, Float
+from ..workspace.shapes import Float
 from .face_geometry import LEFT_BROW, RIGHT_BROW
+from .shapes import Face, Frames, Marks, PerFrame, PerPoint, Points, Poses, Principal
 
 EYE_CORNERS = np.array([33, 133, 362, 263])
 BROWS = np.concatenate([RIGHT_BROW, LEFT_BROW])
@@ -31,13 +32,8 @@ SMOOTHING_FRAMES = 3.0
 
 
 def brow_raise(
-    landmarks_px: Float[np.ndarray, "n 478 2"],
-    known: Bool[np.ndarray, " n"],
-    poses: Float[np.ndarray, "n 4 4"],
-    face: Float[np.ndarray, "478 3"],
-    focal: float,
-    principal: Float[np.ndarray, " 2"],
-) -> Float[np.ndarray, " n"]:
+    landmarks_px: Marks, known: Frames, poses: Poses, face: Face, focal: float, principal: Principal
+) -> PerFrame:
     """Height of the brows over the corners of the eyes, above their median, metres; 0 where not `known`.
 
     Args:
@@ -56,7 +52,7 @@ def brow_raise(
     return raised
 
 
-def slide_share(points: Float[np.ndarray, "p 3"], face: Float[np.ndarray, "478 3"]) -> Float[np.ndarray, " p"]:
+def slide_share(points: Points, face: Face) -> PerPoint:
     """Share of the brows' motion in the skin at points of the head frame, 0 to 1."""
     brows, eyes = face[BROWS], face[EYE_CORNERS, 1].mean()
     line, end = brows[:, 1].mean(), np.abs(brows[:, 0]).max()

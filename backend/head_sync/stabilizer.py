@@ -16,6 +16,7 @@ from .head_motion_tracker import HeadMotion, in_head_frame, neutral_face
 from .head_points_tracker import HeadPoints
 from .observations import Observations, gather_observations, skin_scale
 from .pose_smoothing import smooth_poses
+from .shapes import Frames, Marks, PerFrame, Poses, Principal
 
 MAX_EXPORTED_POINTS = 256
 """Head points that are written, the most exact ones: for Blender and the report."""
@@ -41,16 +42,16 @@ class StabilizedMotion:
     points_head_m: Float[np.ndarray, "k 3"]
     points_px: Float[np.ndarray, "n k 2"]
     seen: Bool[np.ndarray, "n k"]
-    reprojection_px: Float[np.ndarray, " n"]
+    reprojection_px: PerFrame
     surface_head_m: Float[np.ndarray, "m 3"]
 
 
 def stabilize(
     motion: HeadMotion,
-    landmarks_px: Float[np.ndarray, "n 478 2"],
+    landmarks_px: Marks,
     head_points: HeadPoints,
-    cuts: Bool[np.ndarray, " n"],
-    principal: Float[np.ndarray, " 2"],
+    cuts: Frames,
+    principal: Principal,
     focal_prior: FocalPrior | None = None,
     method: str = "sparse",
     smooth: bool = True,
@@ -112,12 +113,8 @@ def stabilize(
 
 
 def _adjust_by_adam(
-    observations: Observations,
-    poses: Float[np.ndarray, "n 4 4"],
-    focal: float,
-    principal: Float[np.ndarray, " 2"],
-    on_step: Callable[[float], None],
-) -> Float[np.ndarray, "n 4 4"]:
+    observations: Observations, poses: Poses, focal: float, principal: Principal, on_step: Callable[[float], None]
+) -> Poses:
     """Adjust points and poses of all frames; the points are updated in place."""
     points_px, weights, prior = observations.points_px, observations.weights, observations.prior
     bundle = adam_bundle_adjust(
@@ -129,15 +126,15 @@ def _adjust_by_adam(
 
 def _adjust_sparse(
     observations: Observations,
-    poses: Float[np.ndarray, "n 4 4"],
-    known: Bool[np.ndarray, " n"],
+    poses: Poses,
+    known: Frames,
     sampled: np.ndarray,
     focal: float,
-    principal: Float[np.ndarray, " 2"],
+    principal: Principal,
     focal_prior: FocalPrior | None,
     turn: int,
     on_step: Callable[[float], None],
-) -> tuple[Float[np.ndarray, "n 4 4"], float]:
+) -> tuple[Poses, float]:
     """Adjust points and poses of the `sampled` frames, then the other poses; the points are updated in place."""
     points_px, weights, points, prior = (
         observations.points_px, observations.weights, observations.points, observations.prior,
@@ -156,13 +153,8 @@ def _adjust_sparse(
 
 
 def _reprojection_px(
-    observations: Observations,
-    best: np.ndarray,
-    poses: Float[np.ndarray, "n 4 4"],
-    focal: float,
-    principal: Float[np.ndarray, " 2"],
-    known: Bool[np.ndarray, " n"],
-) -> Float[np.ndarray, " n"]:
+    observations: Observations, best: np.ndarray, poses: Poses, focal: float, principal: Principal, known: Frames
+) -> PerFrame:
     """Root mean square of the reprojection error over those of the `best` points (indices) that a frame sees; over
     landmarks where it sees none; 0 without a face."""
     error = residuals_px(observations.points_px, observations.points, poses, focal, principal)

@@ -14,7 +14,7 @@ from ..progress import Reporter
 from ..protocol import Stage
 from ..workspace.files import key_of, write_arrays
 from ..workspace.images import read_image
-from ..workspace.shapes import Bool, Float, UInt8
+from ..workspace.shapes import Float, UInt8
 from ..workspace.store import Workspace
 from ..workspace.subject import Crop, Subject
 from .cuts import find_cuts
@@ -23,6 +23,7 @@ from .face_model_file import read_face_model
 from .head_motion_tracker import expected_focal_px, track_head_motion
 from .head_points_tracker import track_head_points
 from .landmarks_stage import Landmarks
+from .shapes import Frames, Principal
 from .stabilizer import StabilizedMotion, stabilize
 
 STAGE = Stage.HEAD_SYNC
@@ -107,8 +108,8 @@ def run(
 def _track(
     workspace: Workspace,
     landmarks: Landmarks,
-    cuts: Bool[np.ndarray, " n"],
-    principal: Float[np.ndarray, " 2"],
+    cuts: Frames,
+    principal: Principal,
     model: FaceModel | None,
     keypoints: str,
     bundle_adjustment: str,

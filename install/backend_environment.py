@@ -5,8 +5,8 @@ The command line puts it under `.venvs` of the checkout, the add-on into `user_r
     from .install import backend_environment as environment
 
     if environment.state(root) != "ready":
-        size = environment.size_estimate("cpu")          # "180 MB to download, 1.4 GB on disk" before the user agrees
-        environment.create(root, "cpu", report=show, cancelled=lambda: job.stop)      # minutes: on a thread of its own
+        size = environment.size_estimate("cpu")          # "534 MB to download, 1.8 GB on disk" before the user agrees
+        environment.create(root, "cpu", report=show, cancelled=lambda: job.stop)      # minutes: on a thread
     subprocess.Popen([environment.python_of(root), "-m", "backend", "serve"], cwd=extension_folder, ...)
 
 `state`, `python_of`, `size_estimate` and `default_device` start no process and are cheap enough for a panel's `draw`.
@@ -21,7 +21,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from . import environment, interpreters, platforms, torch_wheel
+from . import environment, interpreters, platforms, torch_wheel, uv
 from .environment import EnvironmentSpec, SizeEstimate
 from .errors import InstallError
 from .progress import IsCancelled, Progress, Report
@@ -29,7 +29,7 @@ from .progress import IsCancelled, Progress, Report
 NAME = "backend"
 DEVICES = ("cpu", "cuda")
 PYTHON_VERSIONS = ((3, 10), (3, 11), (3, 12), (3, 13), (3, 14))
-"""The Python versions that torch, MediaPipe and numba have wheels for and that a lock file exists for."""
+"""The Python versions that torch, MediaPipe and numba have wheels for and that the lock covers."""
 
 BEST_PYTHON_VERSIONS = ((3, 10), (3, 11), (3, 12))
 """Those whose MediaPipe carries a face mesh, so that nothing but packages has to be downloaded."""
@@ -60,25 +60,19 @@ def place(root: Path, former: Path) -> Path:
     """Which of two folders holds the environment: `root`, unless only `former`, where it used to be made, has one.
 
     An environment at the former place is used and updated there, so that nothing is downloaded again. On Windows one that
-    was never whole does not count: its folder's path is what kept it from being finished.
+    was never complete does not count: its folder's path is what kept it from being finished.
     """
     if state(root) != "absent":
         return root
-    usable = environment.was_whole(former / NAME) or (platforms.name() != "windows" and state(former) != "absent")
+    usable = environment.was_complete(former / NAME) or (platforms.name() != "windows" and state(former) != "absent")
     return former if usable else root
 
 
 def state(root: Path, device: str | None = None) -> str:
-    """What is in `<root>/backend`; a few file reads, no process.
+    """What is in `<root>/backend`, for `device` ("cpu", "cuda") or any: "absent", "incomplete", "outdated" or "ready".
 
-    Args:
-        root: the folder that holds, or is to hold, the environment.
-        device: "cpu" or "cuda" to ask whether the environment is ready for that device; None takes any.
-
-    Returns:
-        "absent": nothing is there. "incomplete": an installation was interrupted, or the Python it was made with is
-        gone; `create` finishes it. "outdated": whole, but of another lock file or device; `create` updates it.
-        "ready": whole.
+    "incomplete" is an interrupted installation, or one whose Python is gone: `create` finishes it. "outdated" is complete,
+    but of another lock or device: `create` updates it.
     """
     return environment.state(_spec(root, device))
 
@@ -103,26 +97,18 @@ def default_device() -> str:
     return torch_wheel.default_device()
 
 
-def size_estimate(device: str = "cpu", python: Path | None = None) -> SizeEstimate:
+def size_estimate(device: str = "cpu") -> SizeEstimate:
     """What `create` downloads and what it takes on disk, in bytes, if nothing is cached or installed yet.
 
-    Args:
-        device: "cpu" or "cuda".
-        python: the Python that is meant to be used; its version is not asked (no process is started), the sizes of the
-            nearest lock file are close enough.
-
-    Returns:
-        SizeEstimate(download, installed), bytes; `str()` of it is a phrase for people.
+    The sizes are those for the running Python, or the nearest locked one; `str()` of it is a phrase for people.
     """
-    return environment.size_estimate(_spec(Path(), device, python))
+    return environment.size_estimate(_spec(Path(), device))
 
 
 def find_python(preferred: Path | None = None) -> Path:
     """A Python that can hold the backend: `preferred` if given, else the running one, else one on the system.
 
-    3.10 to 3.12 are looked for first, for their MediaPipe needs no further download.
-
-    Starts a short process for each candidate (about 0.1 s each).
+    3.10 to 3.12 are looked for first. Starts a short process for each candidate (about 0.1 s each).
 
     Raises:
         PythonError: `preferred` is unsuitable, or none was found; the sentence says what to install or choose.
@@ -137,7 +123,7 @@ def create(
     report: Report | None = None,
     cancelled: IsCancelled | None = None,
 ) -> Path:
-    """Make, finish or update `<root>/backend`, and return its Python executable. Blocks; touches nothing but `root`.
+    """Make, finish or update `<root>/backend`, and return its Python executable. Blocks; writes to `root` and uv's cache.
 
     Safe to call from any thread, to repeat (a ready environment returns at once) and to interrupt at any moment, also
     by ending the process: the environment then is "incomplete" until a later call has finished it.
@@ -150,8 +136,7 @@ def create(
         cancelled: polled on this thread; True stops the child processes and raises `Cancelled`.
 
     Raises:
-        PythonError, DiskError, PathError, NetworkError, PackageError, SystemLibraryError, BusyError, Cancelled: all are
-        `errors.InstallError`, whose text is one sentence for the user.
+        InstallError: one of `errors`, whose text is one sentence for the user.
     """
     for event in steps(root, device, python, cancelled):
         if report:
@@ -162,26 +147,27 @@ def create(
 def steps(
     root: Path, device: str = "cpu", python: Path | None = None, cancelled: IsCancelled | None = None
 ) -> Iterator[Progress]:
-    """`create` as a generator of its events; closing it stops the child processes. See `create` for the rest."""
+    """`create` as a generator of its events; closing it stops the child processes."""
     yield from environment.install(_spec(root, device, python), cancelled=cancelled)
 
 
 def remove(root: Path) -> None:
-    """Delete `<root>/backend` if `create` made it; a folder that it did not make is left alone.
+    """Delete `<root>/backend` and the uv beside it if `create` made them; what it did not make is left alone.
 
     Raises:
         DiskError: something in it cannot be deleted (on Windows: a backend still runs).
     """
     environment.remove(root / NAME)
+    environment.remove(root / uv.FOLDER)
 
 
 def remove_unfinished(root: Path) -> Path | None:
     """Delete `<root>/backend` if `create` began it and never finished it, and return it; None if nothing was deleted."""
     folder = root / NAME
-    if environment.state(_spec(root, None)) != "incomplete" or environment.was_whole(folder):
+    if state(root) != "incomplete" or environment.was_complete(folder):
         return None
     try:
-        environment.remove(folder)
+        remove(root)
     except InstallError:
         return None  # what still holds it open keeps it; nothing depends on its going
     return None if folder.exists() else folder

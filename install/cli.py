@@ -18,7 +18,7 @@ ENVIRONMENTS = ROOT / ".venvs"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb: 0, 1 after an error that is the user's business (one sentence), 2 for usage, 130 for Ctrl-C."""
+    """Run one verb: 0, 1 after an error the user can act on (one sentence), 2 for usage, 130 for Ctrl-C."""
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
     if rest and options.verb != "test":
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return options.run(options)
     except KeyboardInterrupt:
-        print("\nStopped: what is finished stays, and the same command goes on from there.", file=sys.stderr)
+        print("\nStopped: what is finished stays, and the same command resumes from there.", file=sys.stderr)
         return 130
     except Exception as error:
         if options.debug:
@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python3 install", description="Install, try and test SyncTalk for Blender.")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
 
-    demo = verbs.add_parser("demo", parents=[common, device], help="make the environments and run the whole way once")
+    demo = verbs.add_parser("demo", parents=[common, device], help="make the environments and run every step once")
     demo.add_argument("--video", type=Path, help="a clip of one person (default: the embedded synthetic speaker)")
     demo.add_argument("--audio", type=Path, help="the new words (default: the embedded second sentence)")
     demo.add_argument("--out", type=Path, default=Path("demo"), help="folder for the results (default: %(default)s)")
@@ -92,9 +92,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.set_defaults(run=_check)
 
-    lock = verbs.add_parser("lock", parents=[common], help="for developers: resolve the lock files anew, with uv")
-    lock.add_argument("names", nargs="*", help="environments, such as backend (default: all)")
-    lock.add_argument("--uv", default="uv", help="the uv executable (default: %(default)s)")
+    lock = verbs.add_parser("lock", parents=[common], help="for developers: resolve the lock files again")
+    lock.add_argument("names", nargs="*", help="lock files, such as backend (default: all)")
     lock.set_defaults(run=_lock)
 
     remove = verbs.add_parser("remove", parents=[common], help="delete the environments, the built zip and the demo")
@@ -153,9 +152,10 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _lock(options: argparse.Namespace) -> int:
-    from . import relock
+    from . import checkout, relock
 
-    relock.relock(options.names, options.uv)
+    checkout.make_tools(ENVIRONMENTS)  # and with it uv
+    relock.relock(ENVIRONMENTS, options.names)
     return 0
 
 

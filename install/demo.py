@@ -9,14 +9,14 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from . import checkout
 from .errors import DiskError, InstallError
-from .process import child_environment
+from .process import Run, child_environment
 
 SAMPLE_VIDEO = "backend/actor/sample/speaker.mp4"
 SAMPLE_AUDIO = "backend/actor/sample/drive.wav"
@@ -30,7 +30,7 @@ _BLENDERS_LOG = re.compile(r"\d\d:\d\d\.\d+\s+\w+\s+\|")
 
 
 class DemoError(InstallError):
-    """A step of the demo failed; what it said stands above."""
+    """A step of the demo failed; its output is above."""
 
     kind = "demo"
 
@@ -84,14 +84,14 @@ def job(
 
 
 def _ask_consent(video: Path) -> str:
-    """Who agreed to a likeness of the person in `video`: asked on a terminal; elsewhere whoever runs this says so.
+    """Who agreed to a likeness of the person in `video`: asked on a terminal; elsewhere it is whoever runs this.
 
     Raises:
         DemoError: the answer was empty.
     """
     statement = f"The person shown in {video.name} agrees that a synthetic likeness of them is made and used."
     if not sys.stdin.isatty():
-        print(f"{statement} Recorded as said by the user who runs this; --consent NAME says it for another.")
+        print(f"{statement} Recorded as confirmed by the user who runs this; --consent NAME records another.")
         return f"{getpass.getuser()}, who ran the demo on this clip"
     name = input(f"{statement}\nType your name to confirm, or nothing to stop: ").strip()
     if not name:
@@ -100,7 +100,7 @@ def _ask_consent(video: Path) -> str:
 
 
 def run(root: Path, environments: Path, job: Job, device: str | None = None, python: Path | None = None) -> int:
-    """Make the environments, then process, train, render, evaluate and composite; say where the results are.
+    """Make the environments, then process, train, render, evaluate and composite; print where the results are.
 
     Everything resumes: a second run redoes only what is not finished.
 
@@ -119,30 +119,33 @@ def run(root: Path, environments: Path, job: Job, device: str | None = None, pyt
     with steps.next("Blender environment"):
         blender = checkout.make_blender(environments)
     # The working folder makes `-m backend` the checkout's, so paths are made absolute before.
-    command: list[str | Path] = [backend, "-m", "backend"]
+    video, audio, spoken = job.video.resolve(), job.audio.resolve(), out / "talking_head.mp4"
+
+    def call(verb: str, *arguments: str | Path, capture: bool = False) -> str:
+        command = [str(part) for part in (backend, "-m", "backend", verb, *arguments)]
+        pipe = subprocess.PIPE if capture else None
+        done = subprocess.run(command, cwd=root, env=child_environment(), stdout=pipe, encoding="utf-8", check=False)
+        _check(verb, done.returncode)
+        return done.stdout
+
     with steps.next(f"Process {job.video.name}"):
-        _call(
-            [*command, "process", job.video.resolve(), "--workspace", workspace, "--consent", job.consent],
-            root,
-        )
+        call("process", video, "--workspace", workspace, "--consent", job.consent)
     with steps.next(f"Train, {job.minutes:g} minutes"):
-        _call([*command, "train", workspace, "--preset", "preview", "--minutes", str(job.minutes)], root)
+        call("train", workspace, "--preset", "preview", "--minutes", str(job.minutes))
     with steps.next(f"Speak {job.audio.name}"):
-        _call([*command, "render", workspace, "--audio", job.audio.resolve(), "--out", out / "talking_head.mp4"], root)
+        call("render", workspace, "--audio", audio, "--out", spoken)
     with steps.next("Evaluate"):
-        _show(
-            json.loads(
-                _output([*command, "evaluate", workspace, "--rendered", out / "talking_head.mp4", "--json"], root)
-            )
-        )
+        figures = json.loads(call("evaluate", workspace, "--rendered", spoken, "--json", capture=True))
+        for name, value in figures.items():
+            if isinstance(value, int | float):
+                print(f"  {name}: {value:.4g}")
         shutil.copyfile(workspace / "reports" / "report.html", out / "report.html")
     with steps.next("Composite in Blender"):
-        console = root / "examples" / "console.py"
-        arguments: list[str | Path] = ["--workspace", workspace, "--audio", job.audio.resolve(), "--out", out]
-        _call_blender([blender, console, *arguments], root, {"SYNCTALK_BACKEND_PYTHON": str(backend)})
+        arguments: list[str | Path] = ["--workspace", workspace, "--audio", audio, "--out", out]
+        _call_blender([blender, root / "examples" / "console.py", *arguments], root, backend)
     missing = [name for name in RESULTS if not (out / name).is_file()]
     if missing:
-        raise DemoError(f"The demo ended without {', '.join(missing)} in {out}: see what its steps said above.")
+        raise DemoError(f"The demo ended without {', '.join(missing)} in {out}: see what its steps reported above.")
     print(f"\nFinished in {_clock(time.monotonic() - started)}:", *(out / name for name in RESULTS), sep="\n  ")
     return 0
 
@@ -162,60 +165,20 @@ class _Steps:
         print(f"[{self._number}/{_STEPS}] {title}: {_clock(time.monotonic() - started)}", flush=True)
 
 
-def _call(command: Sequence[str | Path], root: Path, extra: Mapping[str, str] | None = None) -> None:
-    status = subprocess.run(
-        [str(part) for part in command], cwd=root, env=child_environment(extra), check=False
-    ).returncode
-    if status:
-        raise _failed(command, status)
-
-
-def _call_blender(command: Sequence[str | Path], root: Path, extra: Mapping[str, str]) -> None:
+def _call_blender(command: Sequence[str | Path], root: Path, backend: Path) -> None:
     """Run a script in Blender's Python, without Blender's own line for each frame it renders."""
-    process = subprocess.Popen(
-        [str(part) for part in command],
-        cwd=root,
-        env=child_environment(extra),
-        stdout=subprocess.PIPE,
-        encoding="utf-8",
-        errors="replace",
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if not _BLENDERS_LOG.match(line):
-            print(line, end="", flush=True)
-    status = process.wait()
+    run = Run(command, cwd=root, environment=child_environment({"SYNCTALK_BACKEND_PYTHON": str(backend)}))
+    for line in run:
+        if line is not None and not _BLENDERS_LOG.match(line):
+            print(line, flush=True)
+    _check("the composite", run.status)
+
+
+def _check(step: str, status: int) -> None:
     if status:
-        raise _failed(command, status)
-
-
-def _output(command: Sequence[str | Path], root: Path) -> str:
-    done = subprocess.run(
-        [str(part) for part in command],
-        cwd=root,
-        env=child_environment(),
-        stdout=subprocess.PIPE,
-        encoding="utf-8",
-        check=False,
-    )
-    if done.returncode:
-        raise _failed(command, done.returncode)
-    return done.stdout
-
-
-def _failed(command: Sequence[str | Path], status: int) -> DemoError:
-    name = next(
-        (str(part) for part in command if str(part) in ("process", "train", "render", "evaluate")), "the composite"
-    )
-    return DemoError(
-        f"The demo stopped at {name} (status {status}): correct what it says above and run the demo again."
-    )
-
-
-def _show(figures: Mapping[str, object]) -> None:
-    for name, value in figures.items():
-        if isinstance(value, int | float):
-            print(f"  {name}: {value:.4g}")
+        raise DemoError(
+            f"The demo stopped at {step} (status {status}): correct what it reports above and run it again."
+        )
 
 
 def _clock(seconds: float) -> str:

@@ -1,11 +1,12 @@
-"""One virtual environment made from one lock file: its states, and the steps that bring it to "ready".
+"""One virtual environment made from one lock: its states, and the call that brings it to "ready".
 
-An environment is whole only when its marker says so, and the marker is written last. Whatever ends an installation
+An environment is complete only when its marker says so, and the marker is written last. Whatever ends an installation
 before that (Ctrl-C, a kill, a full disk, a power cut) leaves it "incomplete", and the next one finishes it.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -33,8 +34,8 @@ class EnvironmentSpec:
     """What an environment is to hold.
 
     Attributes:
-        folder: the environment's own folder.
-        lock: the lock file's environment name: "backend", "blender-5.0".
+        folder: the environment's own folder; uv is put beside it.
+        lock: the environment's name in the lock files: "backend", "blender-5.0".
         versions: the (major, minor) versions of Python it may have.
         device: "cpu" or "cuda"; None takes what is there, or has no meaning.
         best_versions: those of `versions` that are to be looked for first.
@@ -44,7 +45,7 @@ class EnvironmentSpec:
         system_libraries: a key of `system_libraries.NEEDED`.
         last_step: what the environment's Python runs, in `last_step_folder`, before it counts as ready: a line
             `K of N: NAME` as each of its `last_step_parts` begins. Its failure is reported and costs nothing but time later.
-        purpose: what it is for, as it stands in messages.
+        purpose: what it is for, in messages.
         locks_folder: where the lock files are.
     """
 
@@ -62,6 +63,10 @@ class EnvironmentSpec:
     last_step_folder: Path = Path()
     purpose: str = "this environment"
     locks_folder: Path = locks.FOLDER
+
+    def locked(self, version: tuple[int, int]) -> locks.Lock:
+        """Its packages for a Python version."""
+        return locks.read(self.lock, version, self.locks_folder)
 
 
 @dataclass(frozen=True)
@@ -94,10 +99,11 @@ def needs_packages(spec: EnvironmentSpec) -> bool:
 
 def _is_current(spec: EnvironmentSpec, marker: dict[str, Any]) -> bool:
     """Whether the marker is of this lock, this torch and this device."""
+    major, _, minor = str(marker.get("python")).partition(".")
     try:
-        wanted = fingerprint(spec, _version_of(marker))
-    except InstallError:
-        return False  # a lock file for this Python version is no longer among those shipped
+        wanted = fingerprint(spec, (int(major), int(minor)))
+    except (InstallError, ValueError):
+        return False  # this Python version is no longer among those locked
     return marker.get("fingerprint") == wanted and (spec.device or marker.get("device")) == marker.get("device")
 
 
@@ -107,27 +113,26 @@ def python_of(folder: Path) -> Path:
 
 
 def installed_device(folder: Path) -> str | None:
-    """The device the environment in `folder` was made for; None when it is not whole or knows no device."""
+    """The device the environment in `folder` was made for; None when it is not complete or knows no device."""
     marker = read_marker(folder)
     return marker.get("device") if marker.get("complete") else None
 
 
-def was_whole(folder: Path) -> bool:
-    """Whether the environment in `folder` is whole, or was until an update of it began."""
+def was_complete(folder: Path) -> bool:
+    """Whether the environment in `folder` is complete, or was until an update of it began."""
     marker = read_marker(folder)
     return any(marker.get(name) for name in ("complete", "packages", "updating"))
 
 
 def size_estimate(spec: EnvironmentSpec) -> SizeEstimate:
     """What `install` downloads and takes on disk if nothing is there yet, from the lock's sizes (no process)."""
+    from . import uv
+
     running = sys.version_info[:2]
-    version = running if running in spec.versions else spec.versions[-1]
-    lock = locks.read(locks.lock_path(spec.lock, version, spec.locks_folder))
-    download, installed = lock.download_size, int(lock.download_size * UNPACKED)
-    if spec.torch:
-        torch_download, torch_installed = torch_wheel.size(spec.device or "cpu")
-        download, installed = download + torch_download, installed + torch_installed
-    return SizeEstimate(download, installed)
+    lock = spec.locked(running if running in spec.versions else spec.versions[-1])
+    torch = torch_wheel.size(spec.device or "cpu") if spec.torch else (0, 0)
+    wheels = lock.download_size + uv.lock().download_size
+    return SizeEstimate(wheels + torch[0], int(wheels * UNPACKED) + torch[1])
 
 
 def install(spec: EnvironmentSpec, *, cancelled: IsCancelled | None = None) -> Iterator[Progress]:
@@ -164,8 +169,7 @@ def remove(folder: Path) -> None:
         return
     try:
         with folder_lock.held(folder.parent / f".{folder.name}.lock"):
-            # Whole no more from the first file that goes.
-            write_marker(folder, {"complete": False})
+            write_marker(folder, {"complete": False})  # from the first file that goes
             shutil.rmtree(folder)
         (folder.parent / f".{folder.name}.lock").unlink(missing_ok=True)
     except OSError as error:
@@ -175,15 +179,9 @@ def remove(folder: Path) -> None:
 
 
 def fingerprint(spec: EnvironmentSpec, version: tuple[int, int]) -> str:
-    """What the environment's contents depend on: the lock's text, and torch's version."""
-    lock = locks.read(locks.lock_path(spec.lock, version, spec.locks_folder))
+    """What the environment's contents depend on: the lock's pins, and torch's version."""
     torch = f"torch {torch_wheel.VERSION} {torch_wheel.CUDA}" if spec.torch else ""
-    return hashlib.sha256(f"{lock.sha256} {torch}".encode()).hexdigest()
-
-
-def _version_of(marker: dict[str, Any]) -> tuple[int, int]:
-    major, _, minor = str(marker.get("python")).partition(".")
-    return (int(major), int(minor)) if major.isdigit() and minor.isdigit() else (0, 0)
+    return hashlib.sha256(f"{spec.locked(version).sha256} {torch}".encode()).hexdigest()
 
 
 def python_runs(folder: Path) -> bool:
@@ -220,8 +218,6 @@ def disk_full(folder: Path) -> str:
 
 
 def _disk_error(error: OSError, folder: Path) -> InstallError:
-    import errno
-
     if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
         return DiskError(disk_full(folder))
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):

@@ -1,6 +1,6 @@
 """What can go wrong while installing, each as one sentence with what to do.
 
-A message is complete as it stands: the command line prints it and exits with 1, the add-on shows it in its panel.
+A message is complete: the command line prints it and exits with 1, the add-on shows it in its panel.
 """
 
 from __future__ import annotations
@@ -55,6 +55,6 @@ class BusyError(InstallError):
 
 
 class Cancelled(InstallError):
-    """The user asked to stop. What was installed before stays, and the next run goes on from it."""
+    """The user asked to stop. What was installed before stays, and the next run resumes from it."""
 
     kind = "cancelled"

@@ -12,20 +12,11 @@ from pathlib import Path
 from .errors import DiskError, InstallError, PackageError
 from .process import child_environment
 
-SHIPPED = (
-    "__init__.py",
-    "blender_manifest.toml",
-    "LICENSE",
-    "README.md",
-    "backend",
-    "install",
-    "ops",
-    "panels",
-    "synctalk_blender",
-)
+SHIPPED: tuple[str, ...] = ("__init__.py", "blender_manifest.toml", "LICENSE", "README.md")
+SHIPPED += ("backend", "install", "ops", "panels", "synctalk_blender")
 """What goes into the zip, of what git tracks. Tests, documents and examples stay out."""
 
-_NOT_FOR_USERS = ("install/locks/blender-", "install/locks/tools")
+_NOT_FOR_USERS = ("install/locks/blender", "install/locks/tools")
 
 
 def version(root: Path) -> str:
@@ -98,7 +89,7 @@ def _run(python: Path, tool: Path, *arguments: str | Path) -> None:
         check=False,
     )
     if done.returncode:
-        said = " ".join((done.stdout + done.stderr).split())
+        printed = " ".join((done.stdout + done.stderr).split())
         raise PackageError(
-            f"Blender's `extension {arguments[0]}` rejects the extension ({said}): correct what it names."
+            f"Blender's `extension {arguments[0]}` rejects the extension ({printed}): correct what it names."
         )

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +36,7 @@ print(json.dumps({
 
 @dataclass(frozen=True)
 class Interpreter:
-    """What a Python said of itself.
+    """What a Python reports of itself.
 
     Attributes:
         standard: the build that packages have wheels for, and not the Microsoft Store's: what that one writes to the
@@ -72,20 +73,18 @@ def find(
     Args:
         versions: (major, minor) pairs.
         preferred: the only one to be considered, if given. Else the running Python is, then those on the system.
-        purpose: what it is for, as it stands in the error: "the SyncTalk backend".
+        purpose: what it is for, in the error: "the SyncTalk backend".
         best: those of `versions` to look for first, before the running Python is taken.
 
     Raises:
         PythonError: there is none; the sentence says which to install, and how.
     """
     if best and preferred is None:
-        for candidate in _candidates(best):
-            found = probe(candidate)
-            if found is not None and found.suits(best) and found.has_venv:
-                return found.executable
+        with suppress(PythonError):
+            return find(best, purpose=purpose)
     without_venv: Interpreter | None = None
     unsuitable: Interpreter | None = None
-    for candidate in [preferred] if preferred else _candidates(versions):
+    for candidate in [str(preferred)] if preferred else _candidates(versions):
         found = probe(candidate)
         if found is None:
             continue
@@ -109,55 +108,44 @@ def probe(executable: str | Path) -> Interpreter | None:
             env=child_environment(),
             check=True,
         )
-        said = json.loads(done.stdout.decode("utf-8").strip().splitlines()[-1])
+        found = json.loads(done.stdout.decode("utf-8").strip().splitlines()[-1])
     except (OSError, subprocess.SubprocessError, ValueError, IndexError):
         return None
-    standard = said["implementation"] == "cpython" and said["bits"] == 64
-    standard = standard and not said["free_threaded"] and not said.get("store")
-    major, minor, micro = said["version"]
-    return Interpreter(
-        Path(said["executable"]),
-        (major, minor, micro),
-        said["venv"],
-        standard,
-        said.get("long_paths", True),
-        said.get("all_letters", True),
-    )
+    standard = found["implementation"] == "cpython" and found["bits"] == 64
+    standard = standard and not found["free_threaded"] and not found.get("store")
+    major, minor, micro = found["version"]
+    path, flags = Path(found["executable"]), [found.get(name, True) for name in ("venv", "long_paths", "all_letters")]
+    return Interpreter(path, (major, minor, micro), flags[0], standard, *flags[1:])
 
 
-def _candidates(versions: Sequence[tuple[int, int]]) -> Iterator[str | Path]:
+def _candidates(versions: Sequence[tuple[int, int]]) -> Iterator[str]:
     """Paths worth a probe, the likeliest first; a path may repeat, or be no Python."""
     if sys.executable:
         yield sys.executable
     # 3.11 first: Blender's own version, and the one most packages are tried on.
-    ordered = sorted(versions, key=lambda version: (version != (3, 11), version))
-    for major, minor in ordered:
-        for name in (f"python{major}.{minor}", f"python{major}.{minor}.exe"):
-            on_path = shutil.which(name)
-            if on_path:
-                yield on_path
-    for name in ("python3", "python"):
-        on_path = shutil.which(name)
-        if on_path:
-            yield on_path
+    ordered = [f"{a}.{b}" for a, b in sorted(versions, key=lambda version: (version != (3, 11), version))]
+    yield from filter(None, map(shutil.which, [*(f"python{dotted}" for dotted in ordered), "python3", "python"]))
     home = Path.home()
-    for major, minor in ordered:
-        dotted = f"{major}.{minor}"
-        if sys.platform == "win32":
-            local = Path(os.environ.get("LOCALAPPDATA", home / "AppData/Local"))
-            programs = Path(os.environ.get("PROGRAMFILES", "C:/Program Files"))
-            yield local / f"Programs/Python/Python{major}{minor}/python.exe"
-            yield programs / f"Python{major}{minor}/python.exe"
-            yield from sorted((local / "uv/python").glob(f"cpython-{dotted}.*/python.exe"), reverse=True)
-        else:
-            yield from (
-                Path(f"{folder}/python{dotted}") for folder in ("/usr/bin", "/usr/local/bin", "/opt/homebrew/bin")
-            )
-            yield Path(f"/Library/Frameworks/Python.framework/Versions/{dotted}/bin/python{dotted}")
-            yield from sorted((home / ".pyenv/versions").glob(f"{dotted}.*/bin/python{dotted}"), reverse=True)
-            yield from sorted(
-                (home / ".local/share/uv/python").glob(f"cpython-{dotted}.*/bin/python{dotted}"), reverse=True
-            )
+    if sys.platform == "win32":
+        local = os.environ.get("LOCALAPPDATA", home / "AppData/Local")
+        places = [
+            f"{local}/Programs/Python/Python{{0}}{{1}}",
+            f"{os.environ.get('PROGRAMFILES', 'C:/Program Files')}/Python{{0}}{{1}}",
+        ]
+        places = [f"{place}/python.exe" for place in (*places, f"{local}/uv/python/cpython-{{0}}.{{1}}.*")]
+    else:
+        bins = ["/usr/bin", "/usr/local/bin", "/opt/homebrew/bin"]
+        bins.append("/Library/Frameworks/Python.framework/Versions/{0}.{1}/bin")
+        bins += [
+            f"{home}/.pyenv/versions/{{0}}.{{1}}.*/bin",
+            f"{home}/.local/share/uv/python/cpython-{{0}}.{{1}}.*/bin",
+        ]
+        places = [f"{folder}/python{{0}}.{{1}}" for folder in bins]
+    for dotted in ordered:
+        for place in places:
+            pattern = Path(place.format(*dotted.split(".")))
+            found = Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor)))
+            yield from sorted(map(str, found), reverse=True)
 
 
 def _advice(

@@ -1,9 +1,8 @@
-"""Lock files: the exact packages of an environment, for one platform and one Python version.
+"""Lock files: the exact packages of an environment, for every platform and Python version at once.
 
-`locks/<environment>-<platform>-<python>.txt` is a requirements file that pip reads as it is, every wheel with its
-SHA-256; the comment behind each line is the wheel's size in bytes, so that a download can be announced beforehand, and, for
-Windows, the longest path that it becomes from site-packages on (`wheel_paths`).
-`python3 install lock` writes them from `locks/<environment>.in`.
+`locks/NAME.txt` is a requirements file that uv reads as it is: a pin a line, with its marker and the SHA-256 of every
+wheel that may be chosen. Comments at its head hold what is downloaded for each platform and Python version and, for
+Windows, the longest path that a package becomes from site-packages on. `python3 install lock` writes them.
 """
 
 from __future__ import annotations
@@ -18,73 +17,63 @@ from .errors import PackageError
 
 FOLDER = Path(__file__).resolve().parent / "locks"
 
-_LINE = re.compile(
-    r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>\S+)(?: --hash=sha256:[0-9a-f]{64})*(?:\s+# (?P<size>\d+)(?: (?P<longest>\d+))?)?$"
+PIN = re.compile(r"([a-z0-9.-]+)==(\S+)(?: ; ([^#]+?))?((?: --hash=sha256:[0-9a-f]{64})+)")
+_SIZES = re.compile(
+    r"# (?P<environment>\S+) (?P<platform>\w+) (?P<python>3\.\d+): (?P<packages>\d+) packages, (?P<bytes>\d+) bytes"
+    r"(?:, longest path (?P<longest>\d+))?"
 )
 
 
 @dataclass(frozen=True)
-class LockedPackage:
-    """One package of a lock.
+class Lock:
+    """An environment's pins, and what they come to on this platform with one Python version.
 
     Attributes:
-        name: as pip normalises it.
-        size: of its wheel, bytes.
-        longest_path: characters of the longest path that its wheel becomes, from site-packages on; 0 where the lock does
-            not say, for the platform has no limit.
+        text: the pins, as uv reads them.
+        packages: how many are installed.
+        download_size: the sum of their wheels, bytes.
+        longest_path: characters, from site-packages on; 0 on platforms without a limit.
     """
 
-    name: str
-    version: str
-    size: int
-    longest_path: int = 0
-
-
-@dataclass(frozen=True)
-class Lock:
-    """A lock file that was read: its packages, and the SHA-256 of its text."""
-
-    path: Path
-    packages: tuple[LockedPackage, ...]
-    sha256: str
+    text: str
+    packages: int
+    download_size: int
+    longest_path: int
 
     @property
-    def download_size(self) -> int:
-        """The sum of the wheels, in bytes."""
-        return sum(package.size for package in self.packages)
+    def sha256(self) -> str:
+        """Of the pins: sizes do not count."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
 
 
-def normalised(name: str) -> str:
-    """A package's name as package indexes compare it (PEP 503): `scikit_image` becomes `scikit-image`."""
-    return re.sub(r"[-_.]+", "-", name).lower()
+def path_of(environment: str, folder: Path = FOLDER) -> Path:
+    """The lock file of an environment; all Blender versions share one."""
+    return folder / f"{environment.partition('-')[0]}.txt"
 
 
-def lock_path(environment: str, python: tuple[int, int], folder: Path = FOLDER) -> Path:
-    """Where the lock of `environment` ("backend", "blender-5.0") for this platform and Python version is."""
-    return folder / f"{environment}-{platforms.name()}-{python[0]}.{python[1]}.txt"
+def belongs(line: str, environment: str) -> bool:
+    """Whether a line of a lock file is for `environment`: each Blender version takes its own `bpy`."""
+    return not line.startswith("bpy==") or line.startswith(f"bpy=={environment.partition('-')[2]}.")
 
 
-def read(path: Path) -> Lock:
-    """Read a lock file.
+def read(environment: str, python: tuple[int, int], folder: Path = FOLDER, platform: str | None = None) -> Lock:
+    """The lock of `environment` ("backend", "blender-5.0") for a Python version, on this platform unless named.
 
     Raises:
-        PackageError: there is none, or a line of it is not a locked package.
+        PackageError: there is none for that version, or a line of it is not a pin.
     """
-    try:
-        # Git may check the file out with other line ends; the lock is the same.
-        text = path.read_bytes().replace(b"\r\n", b"\n")
-    except FileNotFoundError:
-        raise PackageError(
-            f"There is no lock file {path.name}: take a Python version that {path.parent} has one for."
-        ) from None
-    packages = []
-    for number, line in enumerate(text.decode("utf-8").splitlines(), 1):
-        line = line.strip()
-        if not line or line.startswith("#"):
+    path = path_of(environment, folder)
+    wanted = (environment, platform or platforms.name(), f"{python[0]}.{python[1]}")
+    pins, sizes = [], None
+    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+        found = _SIZES.fullmatch(line)
+        if found and found.group("environment", "platform", "python") == wanted:
+            sizes = found
+        if not line or line.startswith("#") or not belongs(line, environment):
             continue
-        match = _LINE.match(line)
-        if match is None:
+        if not PIN.fullmatch(line):
             raise PackageError(f"{path} line {number} is not a locked package: check the file out again.")
-        size, longest = int(match["size"] or 0), int(match["longest"] or 0)
-        packages.append(LockedPackage(normalised(match["name"]), match["version"], size, longest))
-    return Lock(path, tuple(packages), hashlib.sha256(text).hexdigest())
+        pins.append(line)
+    if sizes is None:
+        raise PackageError(f"{path} has no packages for Python {wanted[2]}: take a version that it lists.")
+    return Lock("\n".join(pins) + "\n", int(sizes["packages"]), int(sizes["bytes"]), int(sizes["longest"] or 0))

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,93 +17,123 @@ from .errors import Cancelled
 from .progress import IsCancelled
 
 HEARTBEAT_S = 0.1
-"""How often `lines` comes back to its caller when the child says nothing."""
+"""How often `Run` comes back to its caller when the child prints nothing."""
 
 _GRACE_S = 5.0
+_UNWANTED = {"VIRTUAL_ENV", "__PYVENV_LAUNCHER__"}
+_UNWANTED |= {f"PIP_{name}" for name in ("TARGET", "PREFIX", "ROOT", "PYTHON", "REQUIRE_HASHES")}
+_KEPT_OF_UV = ("UV_CACHE_DIR", "UV_CONCURRENT_DOWNLOADS", "UV_DEFAULT_INDEX", "UV_HTTP_TIMEOUT", "UV_INDEX")
 
 
 def child_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This process's environment without what would change another Python or send pip somewhere else.
+    """This process's environment without what would change another Python or send packages somewhere else.
 
     Blender and virtual environments set PYTHON* variables that make a foreign interpreter load the wrong library.
     """
-    unwanted = {
-        "VIRTUAL_ENV",
-        "__PYVENV_LAUNCHER__",
-        "PIP_TARGET",
-        "PIP_PREFIX",
-        "PIP_ROOT",
-        "PIP_PYTHON",
-        "PIP_REQUIRE_HASHES",
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name.upper() not in _UNWANTED
+        and (not name.upper().startswith(("PYTHON", "UV_")) or name.upper() in _KEPT_OF_UV)
     }
-    kept = {k: v for k, v in os.environ.items() if not k.upper().startswith("PYTHON") and k.upper() not in unwanted}
     return {**kept, "PIP_USER": "0", **(extra or {})}
 
 
-def lines(
-    command: Sequence[str | Path],
-    *,
-    cancelled: IsCancelled | None = None,
-    environment: Mapping[str, str] | None = None,
-    inherited: Sequence[int] = (),
-    cwd: Path | None = None,
-) -> Generator[str | None, None, int]:
-    """Run `command`; yield each line of its output, or None when it has said nothing for `HEARTBEAT_S`.
+class Run:
+    """One run of a command. Iterating starts it and gives each line of its output, None when it prints nothing for 0.1 s.
 
-    The generator's return value is the exit status. Closing it, or a true `cancelled()`, stops the child and its own
-    children: an interrupt first, a kill after five seconds.
+    Leaving the iteration, or a true `cancelled()`, stops the child and its own children: an interrupt first, a kill
+    after five seconds.
 
     Args:
         inherited: file descriptors that the child keeps open (POSIX only).
         cwd: the child's working folder.
+        log: a file that the output is appended to.
+
+    Attributes:
+        status: the exit status, once the iteration has ended.
+        tail: the last lines.
 
     Raises:
         Cancelled: `cancelled()` was true.
         OSError: the command could not be started.
     """
-    process = subprocess.Popen(
-        [str(part) for part in command],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        errors="replace",
-        cwd=cwd,
-        env=dict(environment) if environment is not None else child_environment(),
-        **_own_group(inherited),
-    )
-    spoken: queue.Queue[str | None] = queue.Queue()
-    reader = threading.Thread(target=_read, args=(process, spoken), daemon=True)
-    reader.start()
-    try:
-        while True:
-            if cancelled is not None and cancelled():
-                raise Cancelled("Cancelled: what is installed so far stays, and the next run goes on from there.")
-            try:
-                line = spoken.get(timeout=HEARTBEAT_S)
-            except queue.Empty:
-                yield None
-                continue
-            if line is None:
-                return process.wait()
-            yield line.rstrip()
-    finally:
-        _stop(process)
+
+    def __init__(
+        self,
+        command: Sequence[str | Path],
+        *,
+        cancelled: IsCancelled | None = None,
+        environment: Mapping[str, str] | None = None,
+        inherited: Sequence[int] = (),
+        cwd: Path | None = None,
+        log: Path | None = None,
+    ) -> None:
+        self.command = [str(part) for part in command]
+        self.status = -1
+        self.tail: list[str] = []
+        self._cancelled, self._inherited, self._cwd, self._log = cancelled, inherited, cwd, log
+        self._environment = dict(environment) if environment is not None else child_environment()
+
+    def __iter__(self) -> Iterator[str | None]:
+        process = subprocess.Popen(
+            self.command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            cwd=self._cwd,
+            env=self._environment,
+            **_own_group(self._inherited),
+        )
+        printed: queue.Queue[str | None] = queue.Queue()
+        threading.Thread(target=_read, args=(process, printed), daemon=True).start()
+        try:
+            while True:
+                if self._cancelled is not None and self._cancelled():
+                    raise Cancelled("Cancelled: what is installed so far stays, and the next run resumes from there.")
+                try:
+                    line = printed.get(timeout=HEARTBEAT_S)
+                except queue.Empty:
+                    yield None
+                    continue
+                if line is None:
+                    self.status = process.wait()
+                    return
+                self._keep(line.rstrip())
+                yield line.rstrip()
+        finally:
+            _stop(process)
+
+    def finish(self) -> int:
+        """Run it to its end and return the exit status."""
+        for _ in self:
+            pass
+        return self.status
+
+    def _keep(self, line: str) -> None:
+        if not line:
+            return
+        self.tail = [*self.tail[-40:], line]
+        if self._log is not None:
+            with self._log.open("a", encoding="utf-8") as record:
+                record.write(line + "\n")
 
 
 def _own_group(inherited: Sequence[int]) -> dict[str, Any]:
-    # In a group of its own the child does not get the terminal's Ctrl-C: the parent decides, and reaches its children.
+    # In its own group the child does not get the terminal's Ctrl-C: the parent decides, and reaches its children.
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
     return {"start_new_session": True, "pass_fds": tuple(inherited)}
 
 
-def _read(process: subprocess.Popen[str], spoken: queue.Queue[str | None]) -> None:
+def _read(process: subprocess.Popen[str], printed: queue.Queue[str | None]) -> None:
     assert process.stdout is not None
     with suppress(ValueError, OSError):  # closed by `_stop`
         for line in process.stdout:
-            spoken.put(line)
-    spoken.put(None)
+            printed.put(line)
+    printed.put(None)
 
 
 def _stop(process: subprocess.Popen[str]) -> None:

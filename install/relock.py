@@ -1,7 +1,6 @@
-"""`python3 install lock`: resolve every `locks/*.in` anew for all platforms and Python versions.
+"""`python3 install lock`: resolve `locks/*.in` again for all platforms and Python versions, with uv.
 
-For developers, with `uv` (https://docs.astral.sh/uv) on the PATH or named by `--uv`. Wheels only: nothing is ever
-compiled on a user's machine. The index and the paths of the machine that resolves do not reach the files.
+Wheels only: nothing is ever compiled on a user's machine. Neither the index nor a path of this machine reaches the files.
 """
 
 from __future__ import annotations
@@ -10,92 +9,102 @@ import os
 import subprocess
 import tempfile
 import urllib.request
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from . import backend_environment, blender_environment, locks, wheel_paths
+from . import backend_environment, blender_environment, locks, uv, wheel_paths
 from .errors import PackageError
 
-_OMITTED = {"backend": ("jax", "jaxlib", "ml-dtypes", "opt-einsum", "sentencepiece")}
+_OMITTED = ("jax", "jaxlib", "ml-dtypes", "opt-einsum", "sentencepiece")
 """Packages that MediaPipe 0.10 names but uses only to convert language models: 350 MB that no part of this runs."""
 
 PLATFORMS = {"linux": "x86_64-manylinux_2_28", "windows": "x86_64-pc-windows-msvc", "macos": "aarch64-apple-darwin"}
 
 
-def relock(names: Sequence[str] = (), uv: str = "uv") -> list[Path]:
-    """Write the lock files of the environments `names` (all, if empty) and return their paths.
+def relock(root: Path, names: Sequence[str] = ()) -> list[Path]:
+    """Write the lock files `names` ("backend"; all, if empty) and return their paths. uv is that of `root`.
 
     Raises:
-        PackageError: uv is missing, or finds no set of packages that fit together.
+        PackageError: no set of packages fits together, or one lacks a wheel.
     """
-    written = []
-    for source in sorted(locks.FOLDER.glob("*.in")):
-        if names and source.stem not in names:
-            continue
-        for platform in PLATFORMS:
-            for python in _versions(source.stem):
-                written.append(_relock_one(source, platform, python, uv))
-                print(written[-1].name)
-    return written
+    sources = [source for source in sorted(locks.FOLDER.glob("*.in")) if not names or source.stem in names]
+    return [_relock_one(uv.executable(root), source) for source in sources]
 
 
-def _versions(environment: str) -> Iterable[tuple[int, int]]:
-    return backend_environment.PYTHON_VERSIONS if environment == "backend" else (blender_environment.PYTHON_VERSION,)
+def _relock_one(executable: Path, source: Path) -> Path:
+    name = source.stem
+    backend, blenders = name == "backend", [f"blender-{version}" for version in blender_environment.VERSIONS]
+    pythons = backend_environment.PYTHON_VERSIONS if backend else (blender_environment.PYTHON_VERSION,)
+    hashes: dict[str, set[str]] = defaultdict(set)
+    sizes, pins = [], set()
+    for environment in blenders if name == "blender" else [name]:
+        wanted = "\n".join(line for line in source.read_text("utf-8").splitlines() if locks.belongs(line, environment))
+        omit = [part for package in _OMITTED if backend for part in ("--no-emit-package", package)]
+        first = f"{pythons[0][0]}.{pythons[0][1]}"
+        universal = ["--universal", "--python-version", first, "--no-header", "--no-annotate"]
+        resolved = _compile(executable, wanted, *universal, *omit)
+        pins |= set(resolved.splitlines())
+        for platform, triple in PLATFORMS.items():
+            for python in (f"{major}.{minor}" for major, minor in pythons):
+                target = ["--python-version", python, "--python-platform", triple]
+                packages = _packages(executable, resolved, target)
+                for package in packages:
+                    key = f"{package['name']}=={package['version']}"
+                    hashes[key] |= {wheel["hashes"]["sha256"] for wheel in package["wheels"]}
+                size = sum(_size(package["wheels"][0]) for package in packages)
+                longest = f", longest path {_longest(executable, resolved, target)}" if platform == "windows" else ""
+                sizes.append(f"# {environment} {platform} {python}: {len(packages)} packages, {size} bytes{longest}")
+                print(sizes[-1])
+    header = [f"# Made by `python3 install lock` from {source.name}.", *sizes]
+    # Pins that no target takes are for newer Pythons than these.
+    used = sorted(pin for pin in pins if hashes[pin.partition(" ")[0]])
+    lines = [pin + "".join(f" --hash=sha256:{h}" for h in sorted(hashes[pin.partition(" ")[0]])) for pin in used]
+    target_file = locks.path_of(name)
+    temporary = target_file.with_suffix(".tmp")
+    temporary.write_text("\n".join([*header, *lines]) + "\n", "utf-8", newline="\n")
+    os.replace(temporary, target_file)
+    return target_file
 
 
-def _relock_one(source: Path, platform: str, python: tuple[int, int], uv: str) -> Path:
-    import tomllib
+def _compile(executable: Path, requirements: str, *arguments: str) -> str:
+    return _call([executable, "pip", "compile", "--quiet", "--only-binary", ":all:", *arguments, "-"], requirements)
 
-    version = f"{python[0]}.{python[1]}"
+
+def _packages(executable: Path, pins: str, target: Sequence[str]) -> list[dict[str, Any]]:
+    """The packages for one platform and Python version, each with the wheels that suit it."""
+    import tomllib  # Python 3.11; users need no relocking
+
     with tempfile.TemporaryDirectory() as folder:
         resolved = Path(folder, "pylock.toml")
-        command = [uv, "pip", "compile", "--quiet", "--only-binary", ":all:", "--format", "pylock.toml"]
-        command += [
-            "--python-version",
-            version,
-            "--python-platform",
-            PLATFORMS[platform],
-            "-o",
-            str(resolved),
-            str(source),
-        ]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-        except FileNotFoundError:
-            raise PackageError(f"{uv} was not found: install uv (`pip install uv`) or name it with --uv.") from None
-        if done.returncode:
-            raise PackageError(
-                f"uv cannot resolve {source.name} for {platform}, Python {version}: {done.stderr.strip()}"
-            )
-        packages = tomllib.loads(resolved.read_text("utf-8"))["packages"]
-    wanted = [package for package in packages if package["name"] not in _OMITTED.get(source.stem, ())]
-    with ThreadPoolExecutor(8) as pool:
-        lines = list(pool.map(partial(_line, with_paths=platform == "windows"), wanted))
-    target = locks.FOLDER / f"{source.stem}-{platform}-{version}.txt"
-    header = f"# {source.stem} for {platform}, Python {version}: made by `python3 install lock` from {source.name}.\n"
-    temporary = target.with_suffix(".tmp")
-    temporary.write_text(header + "".join(f"{line}\n" for line in sorted(lines)), "utf-8", newline="\n")
-    os.replace(temporary, target)
-    return target
+        _compile(executable, pins, "--no-deps", "--format", "pylock.toml", "--output-file", str(resolved), *target)
+        return tomllib.loads(resolved.read_text("utf-8"))["packages"]
 
 
-def _line(package: dict[str, Any], with_paths: bool) -> str:
-    wheels = package["wheels"]
-    hashes = "".join(f" --hash=sha256:{wheel['hashes']['sha256']}" for wheel in wheels)
-    size = wheels[0].get("size") or _size(wheels[0]["url"])
-    longest = f" {max(_longest(wheel['url']) for wheel in wheels)}" if with_paths else ""
-    return f"{locks.normalised(package['name'])}=={package['version']}{hashes}  # {size}{longest}"
+def _longest(executable: Path, pins: str, target: Sequence[str]) -> int:
+    """The longest path that the packages become, measured on an installation of them."""
+    with tempfile.TemporaryDirectory() as folder:
+        into = ["--no-deps", "--only-binary", ":all:", "--target", folder, *target]
+        _call([executable, "pip", "install", "--quiet", *into, "--requirements", "-"], pins)
+        files = [path for path in Path(folder).rglob("*") if path.is_file()]
+        return wheel_paths.longest_installed(path.relative_to(folder).as_posix() for path in files)
 
 
 @cache
-def _longest(url: str) -> int:
-    return wheel_paths.longest_installed(wheel_paths.members(url))
-
-
-@cache
-def _size(url: str) -> int:
+def _head(url: str) -> int:
     with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=60) as answer:
         return int(answer.headers["Content-Length"])
+
+
+def _size(wheel: dict[str, Any]) -> int:
+    return wheel.get("size") or _head(wheel["url"])
+
+
+def _call(command: Sequence[str | Path], text: str) -> str:
+    variables = uv.variables({})
+    done = subprocess.run(command, input=text, capture_output=True, encoding="utf-8", env=variables, check=False)
+    if done.returncode:
+        raise PackageError(f"uv cannot resolve the packages: {done.stderr.strip()}")
+    return done.stdout

@@ -14,19 +14,21 @@ from .errors import DiskError
 
 def made(root: Path, environments: Path) -> list[Path]:
     """The folders that `remove` deletes: environments with our marker, and the zips' folder."""
-    found = sorted(marker.parent for marker in environments.glob(f"*/{environment.MARKER}"))
-    return [*found, *(folder for folder in (root / "dist",) if folder.is_dir())]
+    return [*_marked(environments), *(folder for folder in (root / "dist",) if folder.is_dir())]
+
+
+def _marked(folder: Path) -> list[Path]:
+    return sorted(marker.parent for marker in folder.glob(f"*/{environment.MARKER}"))
 
 
 def run(root: Path, environments: Path, yes: bool, user: bool = False) -> int:
     """Name what goes, ask unless `yes`, and delete it; with `user` also the environment that Blender's button made."""
     folders = made(root, environments)
-    users = backend_environment.user_root() / backend_environment.NAME
-    if (users / environment.MARKER).is_file():
-        if user:
-            folders.append(users)
-        else:
-            print(f"{users}, which Blender's Install button made, stays: --user deletes it as well.")
+    users = _marked(backend_environment.user_root())
+    if user:
+        folders += users
+    elif users:
+        print(f"{users[0]}, which Blender's Install button made, stays: --user deletes it as well.")
     if not folders:
         print("There is nothing to remove.")
         return 0
@@ -35,7 +37,7 @@ def run(root: Path, environments: Path, yes: bool, user: bool = False) -> int:
         print("Nothing was deleted.")
         return 1
     for folder in folders:
-        if folder.parent == environments or folder == users:
+        if (folder / environment.MARKER).is_file():
             environment.remove(folder)
         else:
             _remove_zips(folder)

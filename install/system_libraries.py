@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from .errors import SystemLibraryError
-from .process import child_environment, lines
+from .process import Run, child_environment
 from .progress import IsCancelled, Progress
 
 _OPENCV = {"libGL.so.1": "libgl1", "libgthread-2.0.so.0": "libglib2.0-0"}
@@ -36,18 +36,9 @@ _BPY = {
 NEEDED = {"backend": _OPENCV, "bpy": _BPY}
 """By user, the libraries it loads and the Debian package of each."""
 
-_DNF = {
-    "libgl1": "mesa-libGL",
-    "libglib2.0-0": "glib2",
-    "libxi6": "libXi",
-    "libxrender1": "libXrender",
-    "libxfixes3": "libXfixes",
-    "libxkbcommon0": "libxkbcommon",
-    "libsm6": "libSM",
-    "libxxf86vm1": "libXxf86vm",
-    "libgomp1": "libgomp",
-    "libegl1": "mesa-libEGL",
-}
+_DNF = {"libgl1": "mesa-libGL", "libglib2.0-0": "glib2", "libxi6": "libXi", "libxrender1": "libXrender"}
+_DNF |= {"libxfixes3": "libXfixes", "libxkbcommon0": "libxkbcommon", "libsm6": "libSM", "libxxf86vm1": "libXxf86vm"}
+_DNF |= {"libgomp1": "libgomp", "libegl1": "mesa-libEGL"}
 
 _PROBE = """
 import ctypes, json, sys
@@ -113,14 +104,8 @@ def command_for(packages: Sequence[str]) -> str:
 def _apt(arguments: Sequence[str], event: Progress, cancelled: IsCancelled | None) -> Generator[Progress, None, bool]:
     """Run apt-get, yielding `event` while it works; whether it succeeded."""
     command = ["apt-get", "-q", "-o", "DPkg::Lock::Timeout=120", *arguments]
-    output = lines(command, cancelled=cancelled, environment=child_environment({"DEBIAN_FRONTEND": "noninteractive"}))
-    status = 1
+    run = Run(command, cancelled=cancelled, environment=child_environment({"DEBIAN_FRONTEND": "noninteractive"}))
     with suppress(OSError):
-        while True:
-            try:
-                next(output)
-            except StopIteration as end:
-                status = end.value
-                break
+        for _ in run:
             yield event
-    return status == 0
+    return run.status == 0

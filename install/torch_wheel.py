@@ -23,6 +23,7 @@ _LONGEST_INSIDE = 155
 """Behind `torch-VERSION`: `.dist-info` and the licence of a package within a package within a package, as measured."""
 
 _INDEX = "https://download.pytorch.org/whl"
+_INDEX_HOST = "PyTorch's index (download.pytorch.org)"
 
 _SIZES = {
     ("linux", "cpu"): (192 * MB, 720 * MB),
@@ -35,11 +36,11 @@ _SIZES = {
 
 @dataclass(frozen=True)
 class Source:
-    """One way to get torch: what pip is asked for, and from where.
+    """One way to get torch.
 
     Attributes:
         requirement: "torch==2.13.0+cpu".
-        arguments: pip's further arguments.
+        arguments: uv's further arguments.
         host: for messages.
         local: only what is on this machine already; its failure is no error as long as another source is left.
     """
@@ -52,24 +53,15 @@ class Source:
 
 def sources(device: str) -> list[Source]:
     """What to try for `device`, in this order."""
-    platform = platforms.name()
-    if platform == "macos":
+    if platforms.name() == "macos":
         return [Source(f"torch=={VERSION}", ("--no-deps",), "the package index")]
-    if device == "cpu":
-        return [
-            Source(f"torch=={VERSION}", ("--no-deps", "--no-index"), "pip's configured find-links", local=True),
-            Source(
-                f"torch=={VERSION}+cpu",
-                ("--no-deps", "--index-url", f"{_INDEX}/cpu"),
-                "PyTorch's index (download.pytorch.org)",
-            ),
-        ]
-    # With its dependencies: the CUDA libraries, at the versions that torch itself pins.
+    # CUDA comes with its dependencies: the libraries, at the versions that torch itself pins.
+    build, alone = (CUDA, ()) if device == "cuda" else ("cpu", ("--no-deps",))
+    requirement = f"torch=={VERSION}+{build}"
+    local = requirement if device == "cuda" else f"torch=={VERSION}"
     return [
-        Source(f"torch=={VERSION}+{CUDA}", ("--no-index",), "pip's configured find-links", local=True),
-        Source(
-            f"torch=={VERSION}+{CUDA}", ("--index-url", f"{_INDEX}/{CUDA}"), "PyTorch's index (download.pytorch.org)"
-        ),
+        Source(local, (*alone, "--no-index"), "pip's configured find-links", local=True),
+        Source(requirement, (*alone, "--default-index", f"{_INDEX}/{build}"), _INDEX_HOST),
     ]
 
 
@@ -85,28 +77,20 @@ def longest_path(device: str) -> int:
 
 def default_device() -> str:
     """ "cuda" where an NVIDIA driver new enough for `CUDA` is seen, else "cpu"."""
-    if platforms.name() == "linux":
-        version = Path("/proc/driver/nvidia/version")
-        try:
-            words = version.read_text("utf-8", "replace").split()
-        except OSError:
-            return "cpu"
-        numbers = [int(word.split(".")[0]) for word in words if word.replace(".", "").isdigit() and "." in word]
-        return "cuda" if numbers and numbers[0] >= CUDA_DRIVER else "cpu"
-    if sys.platform == "win32":
-        return "cuda" if _windows_driver() >= CUDA_DRIVER else "cpu"
-    return "cpu"
+    return "cuda" if _driver() >= CUDA_DRIVER else "cpu"
 
 
-def _windows_driver() -> int:
-    """The NVIDIA driver's major version as the registry has it, 0 without one."""
-    if sys.platform != "win32":
-        return 0
-    import winreg
-
-    path = r"SOFTWARE\Microsoft\Windows\CurrentVersion\Uninstall\{B2FE1952-0186-46C3-BAEC-A80AA35AC5B8}_Display.Driver"
+def _driver() -> int:
+    """The NVIDIA driver's major version, 0 without one."""
     try:
-        with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, path) as key:
-            return int(str(winreg.QueryValueEx(key, "DisplayVersion")[0]).split(".")[0])
+        if sys.platform == "win32":
+            import winreg
+
+            path = r"SOFTWARE\Microsoft\Windows\CurrentVersion\Uninstall"
+            path += r"\{B2FE1952-0186-46C3-BAEC-A80AA35AC5B8}_Display.Driver"
+            with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, path) as key:
+                return int(str(winreg.QueryValueEx(key, "DisplayVersion")[0]).split(".")[0])
+        words = Path("/proc/driver/nvidia/version").read_text("utf-8", "replace").split()
     except (OSError, ValueError):
         return 0
+    return next((int(word.split(".")[0]) for word in words if word.replace(".", "").isdigit() and "." in word), 0)

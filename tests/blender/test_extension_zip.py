@@ -27,7 +27,7 @@ def test_the_zip_is_named_after_the_version(built):
 def test_the_zip_holds_the_rooms_that_ship_and_nothing_else(built):
     names = zipfile.ZipFile(built).namelist()
     assert {"__init__.py", "blender_manifest.toml", "LICENSE", "backend/protocol.py"} <= set(names)
-    assert {"install/backend_environment.py", "install/locks/backend-windows-3.13.txt"} <= set(names)
+    assert {"install/backend_environment.py", "install/locks/backend.txt", "install/locks/uv.txt"} <= set(names)
     assert {name.partition("/")[0] for name in names} <= set(extension.SHIPPED)
     unwanted = ("tests/", "docs/", ".venvs", "__pycache__", "install/locks/blender", "install/locks/tools")
     assert not [name for name in names if any(part in name for part in unwanted)]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from install import environment, locks, platforms
+from install import environment, locks, platforms, uv
 from install.environment import EnvironmentSpec
 
 Wheel = Callable[..., Path]
@@ -20,7 +20,7 @@ Wheel = Callable[..., Path]
 
 @pytest.fixture
 def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that pip takes packages from, and nothing else."""
+    """A folder that packages are taken from, and nothing else."""
     folder = tmp_path / "wheels"
     folder.mkdir()
     monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
@@ -29,10 +29,30 @@ def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def uv_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The uv that made this environment, or another one."""
+    root = Path(sys.prefix).parent
+    if not uv.is_there(root):
+        root = tmp_path_factory.mktemp("uv")
+        list(uv.fetch(root, Path(sys.executable)))
+    return root / uv.FOLDER
+
+
+def put_uv(root: Path, uv_folder: Path) -> None:
+    """Put uv where environments in `root` look for it, without a download."""
+    root.mkdir(exist_ok=True)
+    if sys.platform == "win32":
+        shutil.copytree(uv_folder, root / uv.FOLDER)
+    else:
+        (root / uv.FOLDER).symlink_to(uv_folder)
+
+
 @pytest.fixture
-def spec(tmp_path: Path, wheels: Path) -> EnvironmentSpec:
+def spec(tmp_path: Path, wheels: Path, uv_folder: Path) -> EnvironmentSpec:
     """An environment "tiny" of this Python, whose lock `write_lock` writes."""
     (tmp_path / "locks").mkdir()
+    put_uv(tmp_path / "environments", uv_folder)
     return EnvironmentSpec(
         folder=tmp_path / "environments" / "tiny",
         lock="tiny",
@@ -44,7 +64,7 @@ def spec(tmp_path: Path, wheels: Path) -> EnvironmentSpec:
 
 
 @pytest.fixture(scope="session")
-def _made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def _made_once(tmp_path_factory: pytest.TempPathFactory, uv_folder: Path) -> Path:
     """An environment with the wheel "alpha" 1.0 in it, which tests copy: making one takes seconds."""
     place = tmp_path_factory.mktemp("made_once")
     with pytest.MonkeyPatch.context() as patch:
@@ -53,7 +73,8 @@ def _made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("PIP_FIND_LINKS", str(folder))
         patch.setenv("PIP_NO_INDEX", "1")
         (place / "locks").mkdir()
-        made = EnvironmentSpec(place / "tiny", "tiny", (sys.version_info[:2],), locks_folder=place / "locks")
+        put_uv(place / "made", uv_folder)
+        made = EnvironmentSpec(place / "made/tiny", "tiny", (sys.version_info[:2],), locks_folder=place / "locks")
         write_lock(made, make_wheel(folder, "alpha"))
         list(environment.install(made))
     return made.folder
@@ -93,16 +114,16 @@ def make_wheel(folder: Path, name: str, version: str = "1.0", files: int = 1, pa
     return path
 
 
-def write_lock(spec: EnvironmentSpec, *made: Path, size: int | None = None) -> Path:
-    """Lock `spec` to these wheels; `size` is what the lock says of each, else the truth."""
-    path = locks.lock_path(spec.lock, spec.versions[0], spec.locks_folder)
-    lines = []
+def write_lock(spec: EnvironmentSpec, *made: Path, size: int | None = None, longest: int = 0) -> Path:
+    """Lock `spec` to these wheels; `size` is what the lock says of all, else the truth."""
+    path = locks.path_of(spec.lock, spec.locks_folder)
+    total = sum(wheel.stat().st_size for wheel in made) if size is None else size
+    python = ".".join(map(str, spec.versions[0]))
+    lines = [f"# tiny {platforms.name()} {python}: {len(made)} packages, {total} bytes, longest path {longest}"]
     for wheel in made:
         name, version = wheel.name.split("-")[:2]
-        digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-        lines.append(f"{name}=={version} --hash=sha256:{digest}  # {wheel.stat().st_size if size is None else size}")
+        lines.append(f"{name}=={version} --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}")
     path.write_text("\n".join(lines) + "\n", "utf-8")
-    assert path.name.startswith(f"tiny-{platforms.name()}-")
     return path
 
 

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from install import backend_environment, environment, errors, folder_lock, pip_run, process
+from install import backend_environment, environment, errors, folder_lock, process, uv
 from install.environment import EnvironmentSpec
 
-from .conftest import make_wheel, site_packages, write_lock
+from .conftest import make_wheel, put_uv, site_packages, write_lock
 
 pytestmark = pytest.mark.long
 
@@ -105,7 +105,7 @@ def test_a_half_written_package_is_installed_again(begun, wheels):
     spec = begun
     write_lock(spec, make_wheel(wheels, "alpha", files=3))
     make(spec)
-    # What a kill between two of pip's files leaves: metadata, but no RECORD, and modules missing.
+    # What a kill between two files leaves: metadata, but no RECORD, and modules missing.
     (site_packages(spec) / "alpha-1.0.dist-info/RECORD").unlink()
     (site_packages(spec) / "alpha/module_2.py").unlink()
     (spec.folder / environment.MARKER).write_text('{"complete": false}')
@@ -195,14 +195,14 @@ def test_an_update_that_fails_for_want_of_a_network_keeps_what_is_there(ready, w
 
 
 @posix_only
-def test_cancelling_stops_pip_and_leaves_it_incomplete(begun, wheels):
+def test_cancelling_stops_uv_and_leaves_it_incomplete(begun, wheels):
     spec = begun
     write_lock(spec, *[make_wheel(wheels, name, files=3000) for name in ("alpha", "beta", "gamma")])
 
     def cancelled() -> bool:
         return any(spec.folder.glob("lib/*/site-packages/alpha"))
 
-    with pytest.raises(errors.Cancelled, match="next run goes on"):
+    with pytest.raises(errors.Cancelled, match="next run resumes"):
         make(spec, cancelled=cancelled)
     assert environment.state(spec) == "incomplete"
     assert not processes_in(spec.folder)
@@ -235,7 +235,7 @@ def processes_in(folder: Path) -> list[str]:
 
 
 @posix_only
-def test_ctrl_c_says_that_the_next_run_goes_on(root):
+def test_ctrl_c_says_that_the_next_run_resumes(root):
     child = subprocess.Popen(
         [sys.executable, "-c", "import sys, time; from install import cli\n"
          "cli._remove = lambda options: (print('ready', flush=True), time.sleep(60))\n"
@@ -246,7 +246,7 @@ def test_ctrl_c_says_that_the_next_run_goes_on(root):
     child.send_signal(signal.SIGINT)
     _, said = child.communicate(timeout=20)
     assert child.returncode == 130
-    assert said.strip() == "Stopped: what is finished stays, and the same command goes on from there."
+    assert said.strip() == "Stopped: what is finished stays, and the same command resumes from there."
 
 
 def test_two_installations_into_one_folder_do_not_meet(begun, monkeypatch):
@@ -305,7 +305,7 @@ def test_too_little_space_is_told_before_anything_is_installed(spec, wheels):
 
 
 @pytest.fixture
-def small_disk(tmp_path):
+def small_disk(tmp_path, uv_folder):
     """A file system of 40 MB, as only root can mount one."""
     if not sys.platform.startswith("linux") or os.geteuid() != 0 or not shutil.which("mount"):
         pytest.skip("only root on Linux can mount a small file system")
@@ -313,6 +313,7 @@ def small_disk(tmp_path):
     folder.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", folder], check=False).returncode:
         pytest.skip("mounting a file system is not allowed here")
+    put_uv(folder, uv_folder)
     yield folder
     subprocess.run(["umount", "-l", folder], check=True)
 
@@ -362,37 +363,38 @@ def test_children_get_no_variables_of_another_python(monkeypatch):
     assert environment_of_child["PIP_USER"] == "0"
 
 
-@pytest.mark.parametrize(
-    ("said", "kind", "words"),
-    [
-        ("ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device", "disk", "full"),
-        ("ERROR: Could not install packages due to an OSError: [Errno 13] Permission denied: '/x'", "disk", "written"),
-        (
-            "WARNING: Retrying (Retry(total=1)) after connection broken by 'NewConnectionError(...)'",
-            "network",
-            "reached",
-        ),
-        (
-            "ERROR: No matching distribution found for numba==9 \nsatisfies the requirement numba==9 (",
-            "package",
-            "numba==9",
-        ),
-        ("ERROR: Wheel 'x' located at y is invalid.", "package", "Wheel 'x' located at y is invalid"),
-        ("Killed", "package", "pip failed"),
-        (
-            "ERROR: Could not install packages due to an OSError: [WinError 5] Access is denied: 'c.dll'",
-            "disk",
-            "in use",
-        ),
-        (
-            "ERROR: Could not install packages due to an OSError: [WinError 32] The process cannot",
-            "disk",
-            "other Blender",
-        ),
-    ],
-)
-def test_what_pip_says_becomes_one_sentence(said, kind, words, tmp_path):
-    error = pip_run.failure(said, tmp_path / "install.log")
+FAILURES = [
+    ("error: failed to write `a`: No space left on device (os error 28)", "disk", "full"),
+    ("ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device", "disk", "full"),
+    ("  cause: There is not enough space on the disk. (os error 112)", "disk", "full"),
+    ("error: failed to create directory `/x`: Permission denied (os error 13)", "disk", "written"),
+    ("ERROR: Could not install packages due to an OSError: [Errno 13] Permission denied: '/x'", "disk", "written"),
+    ("error: Request failed after 3 retries\n  cause: error sending request for url (...)", "network", "reached"),
+    ("  cause: invalid peer certificate: UnknownIssuer", "network", "reached"),
+    ("WARNING: Retrying (Retry(total=1)) after connection broken by 'NewConnectionError(...)'", "network", "reached"),
+    (
+        "  cause: Because there is no version of numba==9 and you require numba==9, we can conclude",
+        "package",
+        "numba==9",
+    ),
+    (
+        "ERROR: No matching distribution found for numba==9 \nsatisfies the requirement numba==9 (",
+        "package",
+        "numba==9",
+    ),
+    ("error: Failed to download `a==1`\n  cause: Hash mismatch for `a==1`", "package", "a==1 arrived with another"),
+    ("error: Wheel 'x' located at y is invalid.", "package", "Wheel 'x' located at y is invalid"),
+    ("error: Failed to install: a-1.whl (a==1)\n  cause: something new", "install", "a-1.whl (a==1): something new"),
+    ("Killed", "package", "uv failed"),
+    ("error: failed to remove file `c.dll`: Access is denied. (os error 5)", "disk", "in use"),
+    ("ERROR: Could not install packages due to an OSError: [WinError 5] Access is denied: 'c.dll'", "disk", "in use"),
+    ("error: failed to rename `c.dll`: The process cannot access the file (os error 32)", "disk", "other Blender"),
+]
+
+
+@pytest.mark.parametrize(("printed", "kind", "words"), FAILURES)
+def test_what_uv_and_pip_print_becomes_one_sentence(printed, kind, words, tmp_path):
+    error = uv.failure(printed.splitlines(), tmp_path / "install.log")
     assert error.kind == kind
     assert words in str(error)
     assert "\n" not in str(error)
@@ -433,15 +435,15 @@ def test_the_last_step_is_followed_part_by_part_and_is_part_of_being_ready(begun
 def test_a_cancelled_last_step_is_resumed_without_network(begun, wheels, tmp_path, monkeypatch):
     spec = with_last_step(begun, tmp_path, COUNTS.replace("PAUSE", "1"))
     write_lock(spec, make_wheel(wheels, "alpha"))
-    with pytest.raises(errors.Cancelled, match="next run goes on"):
+    with pytest.raises(errors.Cancelled, match="next run resumes"):
         make(spec, cancelled=(tmp_path / "part1").exists)
     assert environment.state(spec) == "incomplete" and not (tmp_path / "part3").exists()
     assert not environment.needs_packages(spec)
 
-    def no_pip(*args, **kwargs):
+    def no_uv(*args, **kwargs):
         raise AssertionError("nothing is left to download")
 
-    monkeypatch.setattr(pip_run, "install", no_pip)
+    monkeypatch.setattr(uv.Uv, "install", no_uv)
     make(spec)
 
     assert environment.state(spec) == "ready" and (tmp_path / "part3").exists()

@@ -9,26 +9,42 @@ import pytest
 from install import backend_environment, blender_environment, locks, torch_wheel
 from install.errors import PackageError
 
-FILES = sorted(locks.FOLDER.glob("*-*.txt"))
+FILES = sorted(locks.FOLDER.glob("*.txt"))
 PLATFORMS = ("linux", "windows", "macos")
+ENVIRONMENTS = [
+    *(("backend", python) for python in backend_environment.PYTHON_VERSIONS),
+    *((f"blender-{version}", blender_environment.PYTHON_VERSION) for version in blender_environment.VERSIONS),
+    ("tools", blender_environment.PYTHON_VERSION),
+    ("uv", (3, 11)),
+]
 
 
-def test_every_platform_and_python_has_a_lock():
-    backend = {
-        f"backend-{p}-{major}.{minor}.txt" for p in PLATFORMS for major, minor in backend_environment.PYTHON_VERSIONS
-    }
-    blender = {f"blender-{version}-{p}-3.11.txt" for p in PLATFORMS for version in blender_environment.VERSIONS}
-    assert backend | blender <= {path.name for path in FILES}
+@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize(("environment", "python"), ENVIRONMENTS)
+def test_every_platform_and_python_has_a_lock(environment, python, platform):
+    lock = locks.read(environment, python, platform=platform)
+    assert 0 < lock.packages <= len(lock.text.splitlines())
+    assert lock.download_size > 1000 * lock.packages
+
+
+def test_no_environment_has_a_lock_file_to_itself_for_each_platform():
+    assert [path.name for path in FILES] == ["backend.txt", "blender.txt", "tools.txt", "uv.txt"]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_a_lock_pins_every_wheel_by_checksum_and_size(path):
-    lock = locks.read(path)
-    assert all(package.size > 1000 for package in lock.packages)
+def test_a_lock_pins_every_wheel_by_checksum(path):
     lines = [line for line in path.read_text("utf-8").splitlines() if not line.startswith("#")]
     assert all("--hash=sha256:" in line for line in lines)
-    names = [package.name for package in lock.packages]
-    assert len(names) == len(set(names))
+    pins = [locks.PIN.fullmatch(line).group(1, 3) for line in lines if not line.startswith("bpy==")]
+    assert len(pins) == len(set(pins))
+
+
+@pytest.mark.parametrize("version", blender_environment.VERSIONS)
+def test_each_blender_has_its_own_bpy_and_no_other(version):
+    text = locks.read(f"blender-{version}", blender_environment.PYTHON_VERSION).text
+    assert [line.split(" ")[0][: len(f"bpy=={version}.")] for line in text.splitlines() if "bpy" in line] == [
+        f"bpy=={version}."
+    ]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
@@ -36,9 +52,8 @@ def test_a_lock_names_no_host_and_no_path(path):
     assert not re.search(r"://|/tmp|/home|/root|index-url|find-links", path.read_text("utf-8"))
 
 
-@pytest.mark.parametrize("path", [p for p in FILES if p.name.startswith("backend-")], ids=lambda path: path.name)
-def test_the_backend_lock_holds_torchs_needs_but_not_torch(path):
-    names = {package.name for package in locks.read(path).packages}
+def test_the_backend_lock_holds_torchs_needs_but_not_torch():
+    names = {line.partition("==")[0] for line in locks.read("backend", (3, 11)).text.splitlines()}
     needed = {"filelock", "fsspec", "jinja2", "networkx", "sympy", "typing-extensions", "mpmath", "setuptools"}
     assert needed <= names
     assert "torch" not in names and not any(name.startswith("nvidia") for name in names)
@@ -46,17 +61,19 @@ def test_the_backend_lock_holds_torchs_needs_but_not_torch(path):
 
 
 def test_a_line_that_is_no_package_is_named(tmp_path):
-    path = tmp_path / "lock.txt"
-    path.write_text("# fine\nnumpy>=1\n")
+    (tmp_path / "lock.txt").write_text("# fine\nnumpy>=1\n")
     with pytest.raises(PackageError, match="line 2 is not a locked package"):
-        locks.read(path)
+        locks.read("lock", (3, 11), tmp_path)
+
+
+def test_a_python_that_has_no_lock_is_named():
+    with pytest.raises(PackageError, match=r"has no packages for Python 3\.9"):
+        locks.read("backend", (3, 9))
 
 
 def test_line_ends_do_not_change_the_lock(tmp_path):
-    text = FILES[0].read_bytes()
-    other = tmp_path / "windows.txt"
-    other.write_bytes(text.replace(b"\n", b"\r\n"))
-    assert locks.read(other).sha256 == locks.read(FILES[0]).sha256
+    (tmp_path / "tools.txt").write_bytes((locks.FOLDER / "tools.txt").read_bytes().replace(b"\n", b"\r\n"))
+    assert locks.read("tools", (3, 11), tmp_path).sha256 == locks.read("tools", (3, 11)).sha256
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
@@ -69,7 +86,7 @@ def test_a_cpu_installation_never_asks_the_package_index_for_cuda(monkeypatch, p
             assert source.arguments[-1].endswith("/whl/cpu")
 
 
-def test_the_sizes_told_beforehand_are_the_locks_and_torchs():
+def test_the_sizes_shown_beforehand_are_the_locks_and_torchs():
     cpu, cuda = backend_environment.size_estimate("cpu"), backend_environment.size_estimate("cuda")
     assert 300e6 < cpu.download < 800e6 < cuda.download
     assert cpu.installed > 2 * cpu.download

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import http.server
-import re
 import sys
-import threading
-import zipfile
 from dataclasses import replace
-from functools import partial
 from pathlib import Path, PureWindowsPath
 
 import pytest
@@ -22,6 +17,7 @@ from install import (
     platforms,
     relock,
     torch_wheel,
+    uv,
     wheel_paths,
 )
 
@@ -29,25 +25,29 @@ from .conftest import make_wheel, write_lock
 
 pytestmark = pytest.mark.long
 
-WINDOWS_LOCKS = sorted(locks.FOLDER.glob("*-windows-*.txt"))
-BACKENDS = [path for path in WINDOWS_LOCKS if path.name.startswith("backend-")]
+BACKENDS = backend_environment.PYTHON_VERSIONS
+WINDOWS_LOCKS = [
+    *(("backend", python) for python in BACKENDS),
+    *((name, (3, 11)) for name in ("blender-4.2", "blender-4.5", "blender-5.0", "tools", "uv")),
+]
 
 
-def inside(lock: Path, device: str) -> list[int]:
-    return [*(package.longest_path for package in locks.read(lock).packages), torch_wheel.longest_path(device)]
+def inside(python: tuple[int, int], device: str) -> list[int]:
+    lock = locks.read("backend", python, platform="windows")
+    return [lock.longest_path, uv.lock().longest_path, torch_wheel.longest_path(device)]
 
 
-@pytest.mark.parametrize("path", WINDOWS_LOCKS, ids=lambda path: path.name)
-def test_each_windows_lock_knows_its_longest_paths(path):
-    assert all(20 < package.longest_path < 200 for package in locks.read(path).packages)
+@pytest.mark.parametrize(("name", "python"), WINDOWS_LOCKS)
+def test_each_windows_lock_knows_its_longest_path(name, python):
+    assert 20 < locks.read(name, python, platform="windows").longest_path < 200
 
 
 @pytest.mark.parametrize("device", backend_environment.DEVICES)
-@pytest.mark.parametrize("path", BACKENDS, ids=lambda path: path.name)
-def test_the_default_folder_fits_every_user_name_of_windows(path, device):
+@pytest.mark.parametrize("python", BACKENDS)
+def test_the_default_folder_fits_every_user_name_of_windows(python, device):
     for length in range(1, 21):  # Windows takes user names of 20 characters at most
         folder = PureWindowsPath(f"C:/Users/{'n' * length}/AppData/Local/SyncTalk/backend")
-        wheel_paths.check(folder, inside(path, device))
+        wheel_paths.check(folder, inside(python, device))
 
 
 def test_the_extensions_own_folder_never_did():
@@ -94,15 +94,10 @@ def windows(monkeypatch, long_paths: bool) -> None:
     monkeypatch.setattr(platforms, "check_machine", lambda: None)
 
 
-def lock_with_a_long_path(spec, wheels) -> None:
-    path = write_lock(spec, make_wheel(wheels, "alpha"))
-    path.write_text(re.sub(r"(# \d+)$", r"\1 240", path.read_text().rstrip()) + "\n")
-
-
 @pytest.mark.parametrize("long_paths", [False, True])
 def test_nothing_is_made_where_the_paths_do_not_fit_unless_long_ones_are_on(spec, wheels, monkeypatch, long_paths):
     windows(monkeypatch, long_paths)
-    lock_with_a_long_path(spec, wheels)
+    write_lock(spec, make_wheel(wheels, "alpha"), longest=240)
     if long_paths:
         list(environment.install(spec))
         assert environment.state(spec) == "ready"
@@ -133,40 +128,9 @@ def test_a_python_says_whether_it_takes_long_paths():
     assert interpreters.probe(sys.executable).all_letters or sys.platform == "win32"
 
 
-class _Ranges(http.server.SimpleHTTPRequestHandler):
-    """Serves parts of files, as package indexes do."""
-
-    served = 0
-
-    def do_GET(self):
-        data = Path(self.translate_path(self.path)).read_bytes()
-        asked = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
-        part = data[int(asked[1]) : int(asked[2]) + 1] if asked and self.ranges else data
-        type(self).served += len(part)
-        self.send_response(206 if asked and self.ranges else 200)
-        self.send_header("Content-Length", str(len(part)))
-        self.end_headers()
-        self.wfile.write(part)
-
-    def log_message(self, *args):
-        pass
-
-
-@pytest.mark.parametrize("ranges", [True, False])
-def test_a_wheels_names_are_read_from_its_end(tmp_path, ranges):
-    with zipfile.ZipFile(tmp_path / "big.whl", "w") as wheel:
-        wheel.writestr("big/data.bin", bytes(3_000_000))
-        wheel.writestr("big/__init__.py", "")
-    handler = type("Handler", (_Ranges,), {"ranges": ranges, "served": 0})
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(tmp_path)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        url = f"http://127.0.0.1:{server.server_port}/big.whl"
-        assert wheel_paths.members(url) == ["big/data.bin", "big/__init__.py"]
-        wheels = [{"url": url, "hashes": {"sha256": "a" * 64}}]
-        line = relock._line({"name": "Big", "version": "1.0", "wheels": wheels}, with_paths=True)
-    finally:
-        server.shutdown()
-    longest = len("big/__pycache__/__init__.cpython-311.pyc.140234567890123")
-    assert line == f"big==1.0 --hash=sha256:{'a' * 64}  # {(tmp_path / 'big.whl').stat().st_size} {longest}"
-    assert not ranges or handler.served < 600_000
+def test_the_longest_path_of_a_lock_is_measured_on_an_installation(tmp_path, wheels, uv_folder, monkeypatch):
+    make_wheel(wheels, "big")
+    variables = {**uv.variables({}), "UV_NO_INDEX": "1", "UV_FIND_LINKS": str(wheels), "UV_NO_CACHE": "1"}
+    monkeypatch.setattr(uv, "variables", lambda settings: variables)
+    longest = relock._longest(uv.executable(uv_folder.parent), "big==1.0\n", ["--python-version", "3.11"])
+    assert longest == len("big/__pycache__/__init__.cpython-311.pyc.140234567890123")

@@ -1,0 +1,298 @@
+"""uv, which makes the environments and fills them: pip fetches its pinned wheel into a folder beside them.
+
+uv reads none of pip's settings. They are handed on to it, for a machine may have torch in a local folder, or be allowed
+to reach its company's index alone.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import environment, folder_lock, locks
+from .errors import DiskError, InstallError, NetworkError, PackageError, PythonError
+from .process import Run, child_environment
+from .progress import IsCancelled, Progress
+
+FOLDER = "synctalk-uv"
+"""Beside the environments that it makes."""
+
+_ANY_PYTHON = (3, 11)
+"""uv's wheels are the same for each."""
+
+_MIB = 1 << 20
+_UNPACKED = 3
+"""Bytes on disk for a byte of a wheel that is being unpacked while it arrives."""
+
+_LOOK_EVERY_S = 0.5
+
+_STARTED = re.compile(r"Downloading (\S+) \(([\d.]+)([KMG])iB\)")
+_ENDED = re.compile(r"\s*Downloaded (\S+)")
+
+_OFFLINE = re.compile(
+    r"error sending request|dns error|tcp connect error|tunnel error|client error \(Connect\)|operation timed out"
+    r"|HTTP status server error|connection (?:closed|reset)|invalid peer certificate|network was disabled|Network connectivity is disabled"
+    # pip's words, when it fetches uv
+    r"|Failed to establish a new connection|Temporary failure in name resolution|Name or service not known"
+    r"|getaddrinfo failed|nodename nor servname|NewConnectionError|Connection refused|ConnectTimeout|Read timed out"
+    r"|Network is unreachable|ProxyError|Tunnel connection failed|Connection aborted|RemoteDisconnected|IncompleteRead"
+    r"|Connection broken|certificate verify failed|SSLError|HTTP error 5\d\d|5\d\d Server Error"
+)
+_FULL = re.compile(r"No space left on device|Errno 28|not enough space on the disk|\(os error 112\)")
+_IN_USE = re.compile(r"\[WinError (?:5|32)\]|(?<!output error )\(os error (?:5|32)\)")
+_READ_ONLY = re.compile(r"Read-only file system|Permission denied")
+_MISMATCH = re.compile(r"Hash mismatch for `([^`]+)`|(\S+) from .*\n\s+Expected sha256")
+_NOT_OFFERED = re.compile(r"you require ([\w.+-]+==[^\s,]+)|satisfies the requirement ([^\s(;]+)")
+
+
+def executable(root: Path) -> Path:
+    """uv itself, for the environments in `root`, there or not."""
+    return environment.python_of(root / FOLDER).with_name("uv.exe" if sys.platform == "win32" else "uv")
+
+
+def lock() -> locks.Lock:
+    """uv's own pin."""
+    return locks.read("uv", _ANY_PYTHON)
+
+
+def is_there(root: Path) -> bool:
+    """Whether `root` has the uv that this version wants."""
+    folder = root / FOLDER
+    current = environment.read_marker(folder).get("uv") == lock().sha256
+    return current and executable(root).exists() and environment.python_runs(folder)
+
+
+def fetch(
+    root: Path, base: Path, cancelled: IsCancelled | None = None, inherited: Sequence[int] = ()
+) -> Iterator[Progress]:
+    """Put uv into `root`, with the pip of a virtual environment made by the Python `base`.
+
+    Raises:
+        PythonError: `base` cannot make virtual environments.
+        NetworkError, DiskError, PackageError, BusyError, Cancelled
+    """
+    if is_there(root):
+        return
+    folder = root / FOLDER
+    with folder_lock.held(root / f".{FOLDER}.lock"):
+        yield Progress("prepare", "fetching uv, which installs the packages")
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        environment.write_marker(folder, {"complete": False})
+        log = folder / environment.LOG
+        run = Run([base, "-I", "-X", "utf8", "-m", "venv", folder], cancelled=cancelled, inherited=inherited, log=log)
+        if run.finish():
+            if _FULL.search("\n".join(run.tail)):
+                raise failure(run.tail, log)
+            raise PythonError(
+                f"{base} could not make a virtual environment in {folder} ({run.tail[-1] if run.tail else 'no output'}): "
+                "choose another Python or folder."
+            )
+        command = _pip(folder)
+        command += ["install", "--no-input", "--no-deps", "--no-compile", "--only-binary", ":all:", "--require-hashes"]
+        command += ["--progress-bar", "off", "--no-color", "--retries", "2", "--no-warn-script-location"]
+        command += ["-r", locks.path_of("uv")]
+        quiet = child_environment({"PIP_DISABLE_PIP_VERSION_CHECK": "1"})
+        run = Run(command, cancelled=cancelled, inherited=inherited, log=log, environment=quiet)
+        if run.finish():
+            raise failure(run.tail, log)
+        environment.write_marker(folder, {"complete": True, "uv": lock().sha256})
+
+
+def _pip(folder: Path) -> list[str | Path]:
+    return [environment.python_of(folder), "-I", "-X", "utf8", "-m", "pip"]
+
+
+def pip_settings(folder: Path) -> dict[str, str]:
+    """pip's settings by name ("index-url", "find-links"), from its files and PIP_ variables as pip merges them."""
+    command = [*_pip(folder), "config", "list"]
+    done = subprocess.run(command, env=child_environment(), capture_output=True, encoding="utf-8", check=False)
+    sections: dict[str, dict[str, str]] = {"global": {}, "install": {}, ":env:": {}}
+    for line in done.stdout.splitlines():
+        name, _, value = line.partition("=")
+        section, _, key = name.rpartition(".")
+        with suppress(ValueError, SyntaxError):
+            sections.setdefault(section, {})[key] = str(ast.literal_eval(value))
+    return {**sections["global"], **sections["install"], **sections[":env:"]}
+
+
+def variables(settings: Mapping[str, str]) -> dict[str, str]:
+    """uv's environment: its own defaults, with pip's `settings` in its words."""
+    timeout = settings.get("timeout", settings.get("default-timeout", ""))
+    handed_on = {
+        "UV_DEFAULT_INDEX": settings.get("index-url", ""),
+        "UV_INDEX": " ".join(settings.get("extra-index-url", "").split()),
+        "UV_INSECURE_HOST": " ".join(settings.get("trusted-host", "").split()),
+        "UV_NO_CACHE": "1" if _is_true(settings.get("no-cache-dir")) else "",
+        "UV_HTTP_TIMEOUT": timeout.partition(".")[0],
+        "SSL_CERT_FILE": settings.get("cert", ""),
+        "SSL_CLIENT_CERT": settings.get("client-cert", ""),
+        "HTTPS_PROXY": settings.get("proxy", ""),
+        "HTTP_PROXY": settings.get("proxy", ""),
+    }
+    own = {"UV_NO_CONFIG": "1", "UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1", "NO_COLOR": "1"}
+    # As pip: a version may be in any of the indexes, and the system's certificates count.
+    own["UV_INDEX_STRATEGY"] = "unsafe-best-match"
+    if sys.platform != "linux" or Path("/etc/pki/tls/certs").is_dir() or any(Path("/etc/ssl/certs").glob("*")):
+        own["UV_SYSTEM_CERTS"] = "1"
+    return child_environment({**own, **{name: value for name, value in handed_on.items() if value}})
+
+
+def _is_true(value: str | None) -> bool:
+    return (value or "").lower() in ("1", "true", "yes", "on", "y", "t")
+
+
+@dataclass
+class Download:
+    """How far an installation is: whether packages are being put in place, else what is downloaded and its bytes."""
+
+    current: str = ""
+    bytes_done: int = 0
+    installing: bool = False
+
+
+class Uv:
+    """uv for one environment, with pip's settings.
+
+    Args:
+        folder: the environment; uv is beside it.
+        cancelled, inherited: as for `Run`.
+    """
+
+    def __init__(self, folder: Path, cancelled: IsCancelled | None = None, inherited: Sequence[int] = ()) -> None:
+        root = folder.parent
+        self._folder = folder
+        self._executable = executable(root)
+        self._settings = pip_settings(root / FOLDER)
+        self._environment = variables(self._settings)
+        self._cancelled, self._inherited = cancelled, inherited
+        done = subprocess.run(
+            [self._executable, "cache", "dir"], env=self._environment, capture_output=True, check=False
+        )
+        self._cache = Path(done.stdout.decode("utf-8", "replace").strip())
+
+    def make_environment(self, base: Path) -> None:
+        """`uv venv`; files that are there stay.
+
+        Raises:
+            PythonError, DiskError, Cancelled
+        """
+        run = self._run("venv", "--quiet", "--no-project", "--allow-existing", "--python", base, self._folder)
+        if run.finish():
+            error = failure(run.tail, self._folder / environment.LOG)
+            if isinstance(error, DiskError):
+                raise error
+            raise PythonError(
+                f"{base} could not make a virtual environment in {self._folder} ({' '.join(run.tail[:2])}): "
+                "choose another Python or folder."
+            )
+
+    def install(self, *arguments: str, host: str = "the package index") -> Iterator[Download]:
+        """`uv pip install ARGUMENTS`, from its cache alone if all is there; wheels only.
+
+        Raises:
+            NetworkError, DiskError, PackageError, Cancelled
+        """
+        if not (self.no_index or "--no-index" in arguments):
+            try:
+                yield from self._install("--offline", *arguments, host=host)
+            except (NetworkError, PackageError):
+                pass
+            else:
+                return
+        yield from self._install(*arguments, host=host)
+
+    @property
+    def no_index(self) -> bool:
+        """Whether pip is configured to use local folders alone."""
+        return _is_true(self._settings.get("no-index"))
+
+    def _install(self, *arguments: str, host: str) -> Iterator[Download]:
+        links = [link for link in self._settings.get("find-links", "").split() if "://" in link or Path(link).exists()]
+        given = [*arguments, *(part for link in links for part in ("--find-links", link))]
+        given += ["--no-index"] if self.no_index else []
+        run = self._run(
+            "pip", "install", "--python", environment.python_of(self._folder), "--only-binary", ":all:", *given
+        )
+        shown = Download()
+        sizes: dict[str, float] = {}
+        finished, arriving, looked_at = 0.0, 0.0, 0.0
+        for line in run:
+            if line and (started := _STARTED.match(line)):
+                sizes[started[1]] = float(started[2]) * _MIB * {"K": 1 / 1024, "M": 1, "G": 1024}[started[3]]
+            elif line and (ended := _ENDED.match(line)):
+                finished += sizes.pop(ended[1], 0)
+            elif line and line.startswith(("Prepared", "Uninstalled", "Installed", "Checked")):
+                shown.installing = True
+            if sizes:
+                shown.current = max(sizes, key=lambda name: sizes[name])
+            if time.monotonic() - looked_at > _LOOK_EVERY_S:
+                arriving, looked_at = self._arriving() / _UNPACKED, time.monotonic()
+            shown.bytes_done = max(shown.bytes_done, int(finished + min(arriving, sum(sizes.values()))))
+            yield shown
+        if run.status:
+            raise failure(run.tail, self._folder / environment.LOG, host)
+
+    def _run(self, *arguments: str | Path) -> Run:
+        return Run(
+            [self._executable, *arguments],
+            cancelled=self._cancelled,
+            environment=self._environment,
+            inherited=self._inherited,
+            log=self._folder / environment.LOG,
+        )
+
+    def _arriving(self) -> int:
+        """Bytes unpacked so far of the packages that are being downloaded."""
+        total = 0
+        for top in self._cache.glob(".tmp*"):
+            for folder, _, files in os.walk(top):  # which does not mind that uv renames it meanwhile
+                for file in files:
+                    with suppress(OSError):
+                        total += Path(folder, file).stat().st_size
+        return total
+
+
+def failure(lines: Sequence[str], log: Path, host: str = "the package index") -> InstallError:
+    """The last lines of uv or pip as one error: what is wrong, and what to do."""
+    text = "\n".join(lines)
+    if _FULL.search(text):
+        return DiskError(environment.disk_full(log.parent))
+    if _IN_USE.search(text):
+        return DiskError(
+            f"A file in {log.parent} is in use or may not be written: close every other Blender that runs SyncTalk, and run "
+            f"the same command again (see {log})."
+        )
+    if _READ_ONLY.search(text):
+        return DiskError(f"{log.parent} cannot be written to: change its permissions and run the same command again.")
+    mismatch = _MISMATCH.search(text)
+    if mismatch:
+        return PackageError(
+            f"{mismatch[1] or mismatch[2]} arrived with another checksum than the lock file's: the download was damaged or "
+            f"the index serves another file; try again, or set PIP_INDEX_URL to another index (see {log})."
+        )
+    if _OFFLINE.search(text):
+        return NetworkError(
+            f"{host[0].upper()}{host[1:]} cannot be reached: check the network connection and the proxy (HTTPS_PROXY) "
+            f"and run the same command again, finished downloads are kept (see {log})."
+        )
+    missing = _NOT_OFFERED.search(text)
+    if missing:
+        return PackageError(
+            f"{missing[1] or missing[2]} is not offered for this Python and platform by {host} as pip is configured: check "
+            f"PIP_INDEX_URL, PIP_NO_INDEX and pip's configuration file, and run the same command again (see {log})."
+        )
+    said = [line.strip() for line in lines if line.strip().lower().startswith(("error:", "cause:"))]
+    reason = ": ".join(line.partition(":")[2].strip().rstrip(".") for line in said[:3]) or "uv failed"
+    # What uv had begun to put in place may be half there: no `PackageError`, after which an environment is kept.
+    kind = InstallError if re.search(r"Failed to (un)?install", text) else PackageError
+    return kind(f"{reason}: run the same command again; the full report is in {log}.")

@@ -51,7 +51,7 @@ def test_a_deleted_part_is_made_again_in_the_same_rig(kit, root, rig, part):
     assert [image.alpha for image in again.camera.data.background_images].count(0.125) == 1
 
 
-def test_what_is_missing_is_said_and_what_was_made_again_too(kit, root, rig, monkeypatch):
+def test_missing_parts_are_reported_and_those_restored_too(kit, root, rig, monkeypatch):
     monkeypatch.setattr(kit.part("facts"), "backend_state", lambda: "ready")
     kit.scene.synctalk.workspace = str(root)
     before = kit.part("scene.scene_setup").settings(kit.scene)
@@ -64,7 +64,7 @@ def test_what_is_missing_is_said_and_what_was_made_again_too(kit, root, rig, mon
         kit.part("scene.rig").require_rig(kit.scene)
     assert bpy.ops.synctalk.import_tracking("INVOKE_DEFAULT") == {"FINISHED"}, "there is nothing to ask"
     (note,) = kit.part("jobs").runtime.notes.values()
-    assert "Made again: “anna head control”, “anna face”." in note
+    assert "Restored: “anna head control”, “anna face”." in note
     assert not facts(kit.scene).head_problem
     assert kit.part("scene.scene_setup").settings(kit.scene) == before
     kit.part("jobs").forget_messages()

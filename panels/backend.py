@@ -63,7 +63,7 @@ def _draw_process(ui: StepUi) -> None:
     elif ui.facts.backend_error and not jobs.runtime.errors:
         ui.text(ui.facts.backend_error, "ERROR")
     else:
-        ui.text("It starts automatically when a step needs it.")
+        ui.text("Starts automatically when needed.")
     ui.layout.operator(
         "synctalk.start_backend", text="Restart" if alive else "Start", icon="FILE_REFRESH" if alive else "PLAY"
     )

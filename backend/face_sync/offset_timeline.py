@@ -82,16 +82,26 @@ def _by_take(evidence: OffsetEvidence, takes: list[slice], result: OffsetTimelin
         return False
     for number, (take, offset) in enumerate(zip(takes, found, strict=True)):
         if offset is None:
-            before = next((other for other in reversed(found[:number]) if other is not None), None)
-            after = next((other for other in found[number + 1 :] if other is not None), None)
-            beside = [other for other in (before, after) if other is not None]
-            offset = max(beside, key=lambda other: evidence.score(take, other))
-            if len(beside) == 1 or abs(beside[0] - beside[1]) >= NOTABLE_MS:
-                result.unsure_s.append((take.start / evidence.fps, take.stop / evidence.fps))
+            offset = _neighbours_offset(evidence, take, found[:number], found[number + 1 :], result)
         # Takes of one recording differ by measurement errors alone.
         if not result.pieces or abs(offset - result.pieces[-1].offset_ms) >= NOTABLE_MS / 2:
             result.pieces.append(AudioPiece(take.start / evidence.fps, float(round(offset))))
     return len(result.pieces) > 1
+
+
+def _neighbours_offset(
+    evidence: OffsetEvidence,
+    take: slice,
+    before: list[float | None],
+    after: list[float | None],
+    result: OffsetTimeline,
+) -> float:
+    """The neighbouring take's offset that fits a take best, which is reported as unsure where they differ."""
+    nearest = [next((offset for offset in side if offset is not None), None) for side in (before[::-1], after)]
+    beside = [offset for offset in nearest if offset is not None]
+    if len(beside) == 1 or abs(beside[0] - beside[1]) >= NOTABLE_MS:
+        result.unsure_s.append((take.start / evidence.fps, take.stop / evidence.fps))
+    return max(beside, key=lambda offset: evidence.score(take, offset))
 
 
 def _take_offset(evidence: OffsetEvidence, take: slice, like: Sequence[tuple[slice, float]] = ()) -> float | None:

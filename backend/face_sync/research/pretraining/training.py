@@ -131,8 +131,7 @@ def train(
         rng = np.random.default_rng((recipe.seed, done, processes.rank))
         torch.manual_seed(int(rng.integers(2**31)))  # for the dropout: a resumed training repeats exactly
         for group in optimiser.param_groups:
-            falling = 0.5 * (1 + math.cos(math.pi * done / recipe.steps))
-            group["lr"] = recipe.rate * min(1.0, (done + 1) / 50) * falling
+            group["lr"] = _rate(recipe, done)
         batch = _to(draw(groups[kind], recipe.batch, spread if kind else None, rng), processes.device)
         losses = wrapped(batch)
         loss = sum(weight * losses[name] for name, weight in _weights(recipe).items() if name in losses)
@@ -158,6 +157,11 @@ def save_weights(model: AudioVisualEncoder, path: Path, source: str) -> None:
     tensors = {name: tensor.detach().half().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic_path(path) as temporary:
         temporary.write_bytes(to_bytes(tensors, {"source": source}))  # save_file's own files are closed to others
+
+
+def _rate(recipe: Recipe, step: int) -> float:
+    falling = 0.5 * (1 + math.cos(math.pi * step / recipe.steps))
+    return recipe.rate * min(1.0, (step + 1) / 50) * falling
 
 
 def _weights(recipe: Recipe) -> dict[str, float]:

@@ -44,20 +44,16 @@ def mel_filters() -> np.ndarray:
     return mel(sr=RATE, n_fft=FFT, n_mels=BANDS, fmin=LOW_HZ, fmax=HIGH_HZ, htk=True, norm=1)
 
 
-def log_mel(audio: np.ndarray) -> np.ndarray:
-    """Log-mel energies, 100 a second.
+def log_mel_blocks(audio: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Log-mel energies of audio in blocks of any length, in parts of at most a minute.
 
     Args:
-        audio: (samples,) in [-1, 1], 16 kHz mono.
+        audio: blocks of (samples,) in [-1, 1], 16 kHz mono.
 
-    Returns:
-        (T, BANDS) float32, natural logarithm of power; T = samples // 160 + 1; spectrum k is centred at k * 10 ms.
+    Yields:
+        (T, BANDS) float32, natural logarithm of power, 100 a second; spectrum k is centred at k * 10 ms, and there are
+        samples // 160 + 1 in all.
     """
-    return np.concatenate(list(log_mel_blocks([audio])))
-
-
-def log_mel_blocks(audio: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """`log_mel` of audio in blocks of any length: the same spectra, in parts of at most a minute."""
     window = np.zeros(FFT, np.float32)
     window[(FFT - WINDOW) // 2 : (FFT + WINDOW) // 2] = np.hanning(WINDOW + 1)[:-1]
     filters = mel_filters().T

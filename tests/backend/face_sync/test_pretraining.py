@@ -56,8 +56,8 @@ def invented_item(seed: int, faces: bool, frames: int = 260) -> Item:
 def test_held_out_sync_loss_falls_and_pairs_in_sync_outscore_others(tmp_path, faces):
     items = [invented_item(seed, faces) for seed in range(6)]
     recipe = Recipe(steps=60, batch=6)
-    _, course = train(items[:5], items[5:], recipe, tmp_path / "state.pt", Reporter(), ALONE)
-    before, after = course.rows[0], course.rows[-1]
+    _, history = train(items[:5], items[5:], recipe, tmp_path / "state.pt", Reporter(), ALONE)
+    before, after = history[0], history[-1]
     assert after["sync"] < 0.85 * before["sync"]
     assert after["sync_accuracy"] > 0.7
     assert after["reconstruction"] < before["reconstruction"]
@@ -78,8 +78,8 @@ def test_an_interrupted_training_ends_as_it_would_have(tmp_path, monkeypatch):
 
     with pytest.raises(Stopped):
         train(items, items, recipe, tmp_path / "again.pt", Stopping(), ALONE)
-    again, course = train(items, items, recipe, tmp_path / "again.pt", Reporter(), ALONE)
-    assert [row["step"] for row in course.rows] == [0, 4, 8]
+    again, history = train(items, items, recipe, tmp_path / "again.pt", Reporter(), ALONE)
+    assert [row["step"] for row in history] == [0, 4, 8]
     for one, other in zip(complete.parameters(), again.parameters(), strict=True):
         torch.testing.assert_close(one, other)
     with pytest.raises(WorkspaceError, match="other settings"):

@@ -17,7 +17,7 @@ from ....workspace.subject import FPS
 from .batches import draw, spread_of
 from .network import AudioVisualEncoder, similarity
 from .prepared import CONTEXT, Item
-from .training import Course
+from .training import History
 
 SHIFTS = np.arange(-10, 11)
 """Shifts between video and audio, frames, that the discriminator is tested with: 0.4 s either way."""
@@ -34,7 +34,7 @@ _NAMES = {
 def write_report(
     path: Path,
     model: AudioVisualEncoder,
-    course: Course,
+    history: History,
     training: list[Item],
     held_out: list[Item],
     made_of: list[str],
@@ -53,15 +53,15 @@ def write_report(
         "made_of": made_of,
         "training_s": sum(len(item.features) for item in training) / FPS,
         "held_out_s": sum(len(item.features) for item in held_out) / FPS,
-        "before": _row(course.rows[0]),
-        "after": _row(course.rows[-1]),
+        "before": _row(history[0]),
+        "after": _row(history[-1]),
         "similarity_by_shift_ms": {
             int(shift * 1000 / FPS): round(float(v), 4) for shift, v in zip(SHIFTS, scores.mean(0), strict=True)
         },
         "in_sync_found": round(float((np.abs(best) <= 1).mean()), 3),
     }
-    write_json(path.with_suffix(".json"), {**figures, "course": course.rows})
-    _write_page(path, model, course, scores, held_out, figures)
+    write_json(path.with_suffix(".json"), {**figures, "course": history})
+    _write_page(path, model, history, scores, held_out, figures)
     return figures
 
 
@@ -91,13 +91,13 @@ def _row(row: dict[str, float]) -> dict[str, float]:
     return {name: round(value, 4) for name, value in row.items()}
 
 
-def _write_page(path: Path, model, course: Course, scores: np.ndarray, held_out: list[Item], figures: dict) -> None:
-    steps = np.array([row["step"] for row in course.rows], float)
+def _write_page(path: Path, model, history: History, scores: np.ndarray, held_out: list[Item], figures: dict) -> None:
+    steps = np.array([row["step"] for row in history], float)
     parts = [f"<p>Trained on {html.escape(' and '.join(figures['made_of']))}: {figures['training_s'] / 60:.0f} min; "
              f"evaluated on {figures['held_out_s'] / 60:.1f} min of held-out recordings.</p>"]  # fmt: skip
     for name, label in _NAMES.items():
-        if name in course.rows[-1]:
-            values = np.array([row.get(name, np.nan) for row in course.rows])
+        if name in history[-1]:
+            values = np.array([row.get(name, np.nan) for row in history])
             parts.append(f"<h2>Held out: {label}</h2>")
             parts.append(charts.points_and_lines(steps, [(values, "s1")], x_label="steps", y_label=""))
     parts.append("<h2>Similarity of video and audio (Eq. 1) by the shift between them</h2>")

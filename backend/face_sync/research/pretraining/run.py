@@ -54,14 +54,14 @@ def pretrain(
         names = face_windows.held_out_of_lists(clips) if clips else None
         training, held_out = read_items(prepared, names)
         state = out.with_suffix(".state.pt")
-        model, course = train(training, held_out, recipe, state, reporter, processes, start)
+        model, history = train(training, held_out, recipe, state, reporter, processes, start)
     if processes.rank:
         return None
     made_of = [f"{hours:g} h of generated speech (flite, espeak-ng)"] if hours > 0 else []
     made_of += [f"the clips in {clips.name}"] if clips else []
     save_weights(model, out, " and ".join(made_of))
     report = out.with_suffix(".html")
-    figures = write_report(report, model, course, training, held_out, made_of)
+    figures = write_report(report, model, history, training, held_out, made_of)
     for path in (state, state.with_suffix(".json")):
         path.unlink(missing_ok=True)
     return {"weights": str(out), "report": str(report), "processes": processes.count, **figures}

@@ -8,7 +8,7 @@ import os
 import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -51,11 +51,8 @@ class Recipe:
     seed: int = 0
 
 
-@dataclass
-class Course:
-    """Evaluations on held-out recordings, one row each."""
-
-    rows: list[dict[str, float]] = field(default_factory=list)
+History = list[dict[str, float]]
+"""Evaluations on held-out recordings, one row each."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +96,7 @@ def train(
     reporter: Reporter,
     processes: Processes,
     initial: Path | None = None,
-) -> tuple[AudioVisualEncoder, Course]:
+) -> tuple[AudioVisualEncoder, History]:
     """Train for `recipe.steps`, resuming from `state` if it exists; saved there at every evaluation.
 
     Args:
@@ -116,7 +113,7 @@ def train(
         model.encoder.load_state_dict(load_weights(initial).state_dict())
     model.to(processes.device)
     optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.rate, weight_decay=0.01)
-    course, done = _resume(state, recipe, model, optimiser)
+    history, done = _resume(state, recipe, model, optimiser)
     groups = [[item for item in training if (item.faces is None) == generated] for generated in (False, True)]
     spread = spread_of(groups[1]) if groups[1] else None
     kinds = [kind for kind in (0, 1) if groups[kind]]
@@ -124,9 +121,9 @@ def train(
     if processes.count > 1:
         wrapped = nn.parallel.DistributedDataParallel(model, find_unused_parameters=True)
     if done == 0:
-        _evaluate(model, held_out, spread, 0, course)
+        _evaluate(model, held_out, spread, 0, history)
     while done < recipe.steps:
-        reporter.progress("encoder", done, recipe.steps, "steps", _summary(course))
+        reporter.progress("encoder", done, recipe.steps, "steps", _summary(history))
         kind = kinds[done % len(kinds)]
         rng = np.random.default_rng((recipe.seed, done, processes.rank))
         torch.manual_seed(int(rng.integers(2**31)))  # for the dropout: a resumed training repeats exactly
@@ -141,11 +138,11 @@ def train(
         optimiser.step()
         done += 1
         if done % EVALUATE_EVERY == 0 or done == recipe.steps:
-            _evaluate(model, held_out, spread, done, course)
+            _evaluate(model, held_out, spread, done, history)
             if processes.rank == 0:
-                _save_state(state, recipe, model, optimiser, course, done)
-    reporter.progress("encoder", recipe.steps, recipe.steps, "steps", _summary(course))
-    return model.eval(), course
+                _save_state(state, recipe, model, optimiser, history, done)
+    reporter.progress("encoder", recipe.steps, recipe.steps, "steps", _summary(history))
+    return model.eval(), history
 
 
 def save_weights(model: AudioVisualEncoder, path: Path, source: str) -> None:
@@ -168,8 +165,8 @@ def _weights(recipe: Recipe) -> dict[str, float]:
     return {"sync": recipe.sync, "reconstruction": recipe.reconstruction, "visemes": recipe.visemes}
 
 
-def _summary(course: Course) -> str:
-    return f"held-out sync loss {course.rows[-1]['sync']:.3f}" if course.rows else ""
+def _summary(history: History) -> str:
+    return f"held-out sync loss {history[-1]['sync']:.3f}" if history else ""
 
 
 def _to(batch: dict[str, torch.Tensor], device: str) -> dict[str, torch.Tensor]:
@@ -178,7 +175,7 @@ def _to(batch: dict[str, torch.Tensor], device: str) -> dict[str, torch.Tensor]:
 
 @torch.no_grad()
 def _evaluate(
-    model: AudioVisualEncoder, held_out: list[Item], spread: np.ndarray | None, step: int, course: Course
+    model: AudioVisualEncoder, held_out: list[Item], spread: np.ndarray | None, step: int, history: History
 ) -> None:
     """Losses on held-out recordings; the same batches at every evaluation."""
     model.eval()
@@ -193,33 +190,33 @@ def _evaluate(
     model.train()
     names = {name for row in rows for name in row}
     means = {name: float(np.mean([row[name] for row in rows if name in row])) for name in sorted(names)}
-    course.rows.append({"step": step, **means})
+    history.append({"step": step, **means})
 
 
-def _save_state(state: Path, recipe: Recipe, model: nn.Module, optimiser, course: Course, done: int) -> None:
+def _save_state(state: Path, recipe: Recipe, model: nn.Module, optimiser, history: History, done: int) -> None:
     state.parent.mkdir(parents=True, exist_ok=True)
     saved = {
         "recipe": json.dumps(asdict(recipe)),
         "model": model.state_dict(),
         "optimiser": optimiser.state_dict(),
-        "course": json.dumps(course.rows),
+        "course": json.dumps(history),
         "done": done,
     }
     with atomic_path(state) as temporary:
         torch.save(saved, temporary)
-    write_json(state.with_suffix(".json"), {"done": done, "course": course.rows})
+    write_json(state.with_suffix(".json"), {"done": done, "course": history})
 
 
-def _resume(state: Path, recipe: Recipe, model: nn.Module, optimiser) -> tuple[Course, int]:
+def _resume(state: Path, recipe: Recipe, model: nn.Module, optimiser) -> tuple[History, int]:
     if not state.exists():
-        return Course(), 0
+        return [], 0
     try:
         saved = torch.load(state, weights_only=True, map_location="cpu")
         of_this = json.loads(saved["recipe"]) == asdict(recipe)
         if of_this:
             model.load_state_dict(saved["model"])
             optimiser.load_state_dict(saved["optimiser"])
-            return Course(json.loads(saved["course"])), int(saved["done"])
+            return json.loads(saved["course"]), int(saved["done"])
     except (OSError, RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError) as error:
         # The library's own text runs over several lines and advises to run the code in the file.
         raise WorkspaceError(f"{state} is damaged: delete it to start again.") from error

@@ -47,12 +47,12 @@ def tiles_of(starts: np.ndarray) -> np.ndarray:
 def _load(samples, low, high, buffers):
     """Samples `low` to `high`, at most a tile, to the buffers; the last one fills the rest of the tile."""
     points, view = buffers.points, buffers.hidden2[buffers.colour_hidden.shape[0] - 4 :]
-    directions = samples.directions
+    positions, rays, directions = samples.positions, samples.rays, samples.directions
     for s in range(TILE):
         m = min(low + s, high - 1)
-        r = samples.rays[m]
+        r = rays[m]
         for axis in range(3):
-            points[axis, s] = samples.positions[m, axis]
+            points[axis, s] = positions[m, axis]
         harmonics(directions[r, 0], directions[r, 1], directions[r, 2], view, s)
 
 
@@ -95,20 +95,20 @@ def _shade_tiles_backward(
 ):
     features, hidden = 3 * encoding.resolutions.shape[0], networks.hidden_bias.shape[0]
     buffers, more = scratch(features, hidden, networks.first_weight), grad_scratch(features, hidden)
-    own = grads_of(grads, thread)
+    own, d_out, d_features = grads_of(grads, thread), more.d_out, more.d_encoding
     for number in range(thread, samples.tiles.shape[0], threads):
         image, low, high = samples.tiles[number]
         _load(samples, low, high, buffers)
         forward(image, encoding, networks, buffers)
-        more.d_out[:] = np.float32(0.0)
+        d_out[:] = np.float32(0.0)
         for s in range(high - low):
-            more.d_out[0, s] = d_density[low + s]
+            d_out[0, s] = d_density[low + s]
             for channel in range(3):
-                more.d_out[1 + channel, s] = d_colour[low + s, channel]
+                d_out[1 + channel, s] = d_colour[low + s, channel]
         backward(image, features, networks, transposed, buffers, more, own)
         for column in range(features):
             for s in range(high - low):
-                d_encoding[column, low + s] = more.d_encoding[column, s]
+                d_encoding[column, low + s] = d_features[column, s]
 
 
 @njit(parallel=True, fastmath=True, nogil=True, error_model="numpy")

@@ -226,9 +226,9 @@ def forward(image, encoding, networks, buffers):
 def _gate(networks, buffers):
     """The network of the gates, whose first layer is behind the density's, times the fixed regions."""
     hidden1, gates, trained_gates = buffers.hidden1, buffers.gates, buffers.trained_gates
-    gate_w, hidden = networks.gate_weight, networks.hidden_bias.shape[0]
+    gate_w, first_b, hidden = networks.gate_weight, networks.first_bias, networks.hidden_bias.shape[0]
     for row in range(GATE_HIDDEN):
-        line, bias = hidden1[hidden + row], networks.first_bias[hidden + row]
+        line, bias = hidden1[hidden + row], first_b[hidden + row]
         for s in range(TILE):
             line[s] = max(line[s] + bias, np.float32(0.0))
     for gate in range(2):

@@ -133,10 +133,10 @@ def backward(image, features, networks, transposed, buffers, more, grads):
     _density_backward(networks, transposed, buffers, more, grads)
     _condition_backward(image, networks, buffers, more, grads)
     _gates_backward(networks, buffers, more, grads)
-    upper = more.upper
+    upper, d_biases = more.upper, grads.biases
     rows = networks.hidden_bias.shape[0] + GATE_HIDDEN
     for row in range(rows):
-        grads.biases[0, row] += _sum(upper[row])
+        d_biases[0, row] += _sum(upper[row])
     _transpose(buffers.encoding, 0, features, more.transposed)
     dense_add(more.transposed, upper, grads.first_weight, TILE, rows)
     put(upper, buffers.operand, 0, rows)
@@ -148,11 +148,12 @@ def _colour_backward(networks, transposed, buffers, more, grads):
     """Leaves the gradient of the second layer, by colour, in `more.lower`."""
     out, hidden2, colour_hidden, out_w = buffers.out, buffers.hidden2, buffers.colour_hidden, networks.out_weight
     d_out, upper, hidden = more.d_out, more.upper, networks.hidden_bias.shape[0]
+    d_out_weight, d_out_bias, d_biases = grads.out_weight, grads.out_bias, grads.biases
     for channel in range(3):
         line, colour = d_out[1 + channel], out[1 + channel]
         for s in range(TILE):
             line[s] *= colour[s] * (np.float32(1.0) - colour[s])
-        grads.out_bias[channel] += _sum(line)
+        d_out_bias[channel] += _sum(line)
     for row in range(hidden):
         line, value = upper[row], colour_hidden[row]
         red, green, blue = np.float32(0.0), np.float32(0.0), np.float32(0.0)
@@ -162,10 +163,10 @@ def _colour_backward(networks, transposed, buffers, more, grads):
             blue += d_out[3, s] * value[s]
             slope = out_w[0, row] * d_out[1, s] + out_w[1, row] * d_out[2, s] + out_w[2, row] * d_out[3, s]
             line[s] = slope if value[s] > 0 else np.float32(0.0)
-        grads.out_weight[0, row] += red
-        grads.out_weight[1, row] += green
-        grads.out_weight[2, row] += blue
-        grads.biases[2, row] += _sum(line)
+        d_out_weight[0, row] += red
+        d_out_weight[1, row] += green
+        d_out_weight[2, row] += blue
+        d_biases[2, row] += _sum(line)
     _transpose(hidden2, 0, hidden, more.transposed)
     dense_add(more.transposed, upper, grads.colour_weight, TILE, hidden)
     _transpose(hidden2, hidden, SPHERICAL_HARMONICS, more.transposed)
@@ -179,6 +180,7 @@ def _density_backward(networks, transposed, buffers, more, grads):
     """Adds the gradient by density to `more.lower`; leaves that of the first layer in `more.upper`."""
     out, hidden1, hidden2, density_w = buffers.out, buffers.hidden1, buffers.hidden2, networks.density_weight
     d_density, lower, hidden = more.d_out[0], more.lower, density_w.shape[0]
+    d_density_weight, d_biases = grads.density_weight, grads.biases
     for s in range(TILE):  # exp, with a bounded slope: one dense sample must not blow a step up
         d_density[s] *= min(exponential(out[0, s]), np.float32(STEEPEST_DENSITY))
     grads.density_bias[0] += _sum(d_density)
@@ -189,8 +191,8 @@ def _density_backward(networks, transposed, buffers, more, grads):
             total += d_density[s] * value[s]
             slope = line[s] + weight * d_density[s]
             line[s] = slope if value[s] > 0 else np.float32(0.0)
-        grads.density_weight[row] += total
-        grads.biases[1, row] += _sum(line)
+        d_density_weight[row] += total
+        d_biases[1, row] += _sum(line)
     _transpose(hidden1, 0, hidden, more.transposed)
     dense_add(more.transposed, lower, grads.hidden_weight, TILE, hidden)
     put(lower, buffers.operand, 0, hidden)
@@ -201,7 +203,7 @@ def _density_backward(networks, transposed, buffers, more, grads):
 def _condition_backward(image, networks, buffers, more, grads):
     """The first layer's ReLU and conditions; leaves the gradient of the gates in the first rows of `more.d_out`."""
     hidden1, gates, condition = buffers.hidden1, buffers.gates, networks.condition
-    upper, d_gates = more.upper, more.d_out
+    upper, d_gates, d_condition = more.upper, more.d_out, grads.condition
     d_gates[0:2, :] = np.float32(0.0)
     for row in range(condition.shape[2]):
         line, value = upper[row], hidden1[row]
@@ -214,8 +216,8 @@ def _condition_backward(image, networks, buffers, more, grads):
             expression += slope * gates[1, s]
             d_gates[0, s] += slope * by_lips
             d_gates[1, s] += slope * by_expression
-        grads.condition[image, 0, row] += lips
-        grads.condition[image, 1, row] += expression
+        d_condition[image, 0, row] += lips
+        d_condition[image, 1, row] += expression
 
 
 @njit(fastmath=True, nogil=True, error_model="numpy")
@@ -223,11 +225,12 @@ def _gates_backward(networks, buffers, more, grads):
     """The network of the gates, whose first layer is behind the density's."""
     hidden1, gates, trained_gates, gate_w = buffers.hidden1, buffers.gates, buffers.trained_gates, networks.gate_weight
     upper, d_gates, hidden = more.upper, more.d_out, networks.hidden_bias.shape[0]
+    d_gate_weight, d_gate_bias = grads.gate_weight, grads.gate_bias
     for gate in range(2):
         line = d_gates[gate]
         for s in range(TILE):  # gate = fixed * trained, and trained is a sigmoid
             line[s] *= gates[gate, s] * (np.float32(1.0) - trained_gates[gate, s])
-        grads.gate_bias[gate] += _sum(line)
+        d_gate_bias[gate] += _sum(line)
     for row in range(GATE_HIDDEN):
         line, value = upper[hidden + row], hidden1[hidden + row]
         lips, expression = np.float32(0.0), np.float32(0.0)
@@ -236,5 +239,5 @@ def _gates_backward(networks, buffers, more, grads):
             expression += d_gates[1, s] * value[s]
             slope = gate_w[0, row] * d_gates[0, s] + gate_w[1, row] * d_gates[1, s]
             line[s] = slope if value[s] > 0 else np.float32(0.0)
-        grads.gate_weight[0, row] += lips
-        grads.gate_weight[1, row] += expression
+        d_gate_weight[0, row] += lips
+        d_gate_weight[1, row] += expression

@@ -38,9 +38,9 @@ class Scene:
 def wall(size: int, seed: int = 1) -> np.ndarray:
     """A greenish wall with soft stains and a lighter strip."""
     noise = np.random.default_rng(seed).uniform(-1, 1, (size // 16, size // 16, 3)).astype(np.float32)
-    picture = np.array([70, 125, 110], np.float32) + 25 * cv2.resize(noise, (size, size), interpolation=cv2.INTER_CUBIC)
-    picture[:, size // 7 : size // 6] += 50
-    return np.clip(picture, 0, 255).astype(np.uint8)
+    image = np.array([70, 125, 110], np.float32) + 25 * cv2.resize(noise, (size, size), interpolation=cv2.INTER_CUBIC)
+    image[:, size // 7 : size // 6] += 50
+    return np.clip(image, 0, 255).astype(np.uint8)
 
 
 def draw(count: int = 12, size: int = 256, noise: float = 1.0) -> Scene:
@@ -63,12 +63,12 @@ def draw(count: int = 12, size: int = 256, noise: float = 1.0) -> Scene:
         torso = ellipse(size, 0.5 * size, 1.05 * size, 0.42 * size, 0.3 * size)
         fringe = hair * (rows < y - 0.12 * size)
 
-        picture = background.astype(np.float32)
+        image = background.astype(np.float32)
         layers = ((neck, NECK), (torso, SHIRT), (ear, SKIN), (hair, HAIR), (face, SKIN), (fringe, HAIR))
         for matte, colour in layers:
-            picture += matte[..., None] * (np.array(colour, np.float32) - picture)
-        picture += random.normal(0, noise, picture.shape)
-        frames.append(np.clip(np.rint(picture), 0, 255).astype(np.uint8))
+            image += matte[..., None] * (np.array(colour, np.float32) - image)
+        image += random.normal(0, noise, image.shape)
+        frames.append(np.clip(np.rint(image), 0, 255).astype(np.uint8))
         heads.append(1 - (1 - face) * (1 - hair) * (1 - ear))
         ears.append(ear)
         persons.append(1 - (1 - heads[-1]) * (1 - neck) * (1 - torso))
@@ -98,7 +98,7 @@ def _landmarks(centre: np.ndarray, radius: np.ndarray, opening: float) -> np.nda
     """The oval's landmarks on the drawn face, the others at its centre."""
     points = np.tile(centre, (478, 1))
     points[168] = centre - [0, 0.25 * radius[1]]
-    # FACE_OVAL goes from the right cheek (left in the picture) over the chin; the forehead comes back from the left.
+    # FACE_OVAL goes from the right cheek (left in the image) over the chin; the forehead comes back from the left.
     chin = FACE_OVAL.index(152)
     for position, index in enumerate(FACE_OVAL):
         angle = np.pi / 2 + (chin - position) * 2 * np.pi / len(FACE_OVAL)

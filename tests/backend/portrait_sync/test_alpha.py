@@ -1,4 +1,4 @@
-"""Of a clip with its own alpha the matte is that alpha; of a camera that moves the user is told."""
+"""Of a clip with its own alpha the matte is that alpha; a camera that moves is reported."""
 
 from __future__ import annotations
 
@@ -93,5 +93,5 @@ def test_real_clips_from_a_tripod_are_not_taken_for_handheld(shared):
 
     segment = PersonSegmenter()
     for name in ("presenter-7s-30fps-700px", "speech-en-8s-long-hair", "speech-en-8s-lively", "speech-en-8s-close"):
-        pictures = [picture for _, picture in frames(shared / "clips" / f"{name}.mp4")][::4]
-        assert camera_motion(np.stack(pictures), [segment(picture) for picture in pictures]) == 0.0, name
+        images = [image for _, image in frames(shared / "clips" / f"{name}.mp4")][::4]
+        assert camera_motion(np.stack(images), [segment(image) for image in images]) == 0.0, name

@@ -10,13 +10,13 @@ from backend.portrait_sync.blend import over, place, resample
 from backend.workspace.subject import Crop
 
 
-def smooth_picture(height: int, width: int, seed: int = 0) -> np.ndarray:
+def smooth_image(height: int, width: int, seed: int = 0) -> np.ndarray:
     noise = np.random.default_rng(seed).uniform(0, 255, (height // 12, width // 12, 3)).astype(np.float32)
     return np.clip(cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC), 0, 255).astype(np.uint8)
 
 
 def test_over_is_the_plate_where_the_head_is_clear_and_the_head_where_it_is_solid() -> None:
-    plate = smooth_picture(48, 48)
+    plate = smooth_image(48, 48)
     head = np.zeros((48, 48, 4), np.float32)
     head[:24] = (0.25, 0.5, 1.0, 1.0)
     result = over(head, plate)
@@ -40,7 +40,7 @@ def test_softening_keeps_detail_inside_the_head() -> None:
 
 @pytest.mark.parametrize("crop", [Crop(40, 30, 96), Crop(33.5, 20.25, 150), Crop(-20, -10, 140), Crop(60, 40, 64)])
 def test_a_working_square_goes_back_to_where_it_was_taken(crop: Crop) -> None:
-    source = smooth_picture(180, 240)
+    source = smooth_image(180, 240)
     again = place(resample(source, (crop.x, crop.y), crop.size / 96, (96, 96)), crop, source)
     assert np.abs(again.astype(int) - source).mean() < 1.0
     assert np.abs(again.astype(int) - source).max() < 30
@@ -52,13 +52,13 @@ def test_a_working_square_goes_back_to_where_it_was_taken(crop: Crop) -> None:
 
 def test_the_border_is_feathered_inside_the_source_and_not_at_its_edges() -> None:
     source = np.zeros((100, 200, 3), np.uint8)
-    picture = np.full((64, 64, 3), 255, np.uint8)
-    result = place(picture, Crop(50, 0, 100), source, feather=0.1)
+    image = np.full((64, 64, 3), 255, np.uint8)
+    result = place(image, Crop(50, 0, 100), source, feather=0.1)
     assert result[50, 50, 0] < 30, "the side within the source begins at nothing"
     assert result[0, 100, 0] == 255, "the source's own upper edge has no ramp"
     assert (np.diff(result[50, 50:70, 0].astype(int)) >= 0).all()
 
 
 def test_a_crop_beside_the_source_changes_nothing() -> None:
-    source = smooth_picture(60, 60)
+    source = smooth_image(60, 60)
     assert np.array_equal(place(np.zeros((32, 32, 3), np.uint8), Crop(100, 100, 32), source), source)

@@ -23,11 +23,11 @@ def disc_matte(radius: float = 36.0, softness: float = 2.0) -> np.ndarray:
 
 def measured(foreground, background, truth: np.ndarray, shift: float = 0.0) -> np.ndarray:
     """The matte from a frame of known α and a network that is blurred and too small by `shift` pixels."""
-    picture = truth[..., None] * np.asarray(foreground, np.float32) + (1 - truth[..., None]) * background
+    image = truth[..., None] * np.asarray(foreground, np.float32) + (1 - truth[..., None]) * background
     network = cv2.resize(cv2.GaussianBlur(disc_matte(36 - shift, 0.5), (0, 0), 3), (SIZE // 2, SIZE // 2))
     ones = np.ones((SIZE // 2, SIZE // 2), np.float32)
     known = np.broadcast_to(np.asarray(background, np.float32), (SIZE, SIZE, 3)).copy()
-    return person_alpha(np.rint(picture).astype(np.uint8), known, ones, network, Bands(6, 12), ones)
+    return person_alpha(np.rint(image).astype(np.uint8), known, ones, network, Bands(6, 12), ones)
 
 
 @pytest.mark.parametrize("foreground", [(40, 35, 30), (210, 170, 140), (235, 225, 190)])
@@ -41,19 +41,19 @@ def test_alpha_is_measured_at_soft_edges_that_the_network_misses(foreground) -> 
 
 def test_dark_strands_at_the_edge_of_lighter_hair_are_not_taken_for_solid() -> None:
     truth = disc_matte()
-    picture = np.full((SIZE, SIZE, 3), (120, 95, 70), np.float32)
-    picture[truth < 0.999] *= 0.4  # the rim is the same hair in shadow
-    alpha = measured(picture, (70, 130, 230), truth)
+    image = np.full((SIZE, SIZE, 3), (120, 95, 70), np.float32)
+    image[truth < 0.999] *= 0.4  # the rim is the same hair in shadow
+    alpha = measured(image, (70, 130, 230), truth)
     band = (truth > 0.1) & (truth < 0.9)
     assert np.abs(alpha - truth)[band].mean() < 0.12
 
 
 def test_what_looks_like_neither_hair_nor_background_is_foreground() -> None:
     truth = disc_matte()
-    picture = np.full((SIZE, SIZE, 3), (40, 30, 28), np.float32)
+    image = np.full((SIZE, SIZE, 3), (40, 30, 28), np.float32)
     ring = disc_matte() - disc_matte(31)
-    picture[ring > 0.5] = (235, 225, 120)  # an ornament at the edge: brighter than hair and than background
-    alpha = measured(picture, (70, 120, 180), truth)
+    image[ring > 0.5] = (235, 225, 120)  # an ornament at the edge: brighter than hair and than background
+    alpha = measured(image, (70, 120, 180), truth)
     assert alpha[ring > 0.9].min() > 0.9
 
 

@@ -72,13 +72,13 @@ def test_the_plain_picture_shows_the_same_head():
         field.density_out.bias[0] = 2.0  # a mist, in which the places of samples matter little
         field.tables.mul_(0.1)
     field.set_occupied(torch.ones(32, 32, 32))
-    picture = Renderer(field).render(CAMERA, POSE, blendshapes).rgba
+    image = Renderer(field).render(CAMERA, POSE, blendshapes).rgba
     v, u = np.mgrid[0 : CAMERA.height, 0 : CAMERA.width] + 0.5
     seen = plain.render_rays(field, CAMERA, POSE, blendshapes, u.ravel(), v.ravel()).numpy()
-    difference = np.abs(seen.reshape(picture.shape) - picture)
+    difference = np.abs(seen.reshape(image.shape) - image)
     # The kernels' density fades out over the last half cell at the cube's faces.
-    assert difference.mean() < 0.02 and np.corrcoef(seen.ravel(), picture.ravel())[0, 1] > 0.99
-    assert picture[..., 3].max() > 0.2
+    assert difference.mean() < 0.02 and np.corrcoef(seen.ravel(), image.ravel())[0, 1] > 0.99
+    assert image[..., 3].max() > 0.2
 
 
 def test_one_checkpoint_renders_alike_with_every_kernel():
@@ -86,10 +86,10 @@ def test_one_checkpoint_renders_alike_with_every_kernel():
     field, blendshapes = small_field(), np.full(52, 0.3, np.float32)
     oracle = Renderer(field, get_kernel("torch")).render(CAMERA, POSE, blendshapes)
     for kernel in (get_kernel("numba"), compiled_kernel(bfloat16=False)):
-        picture = Renderer(field, kernel).render(CAMERA, POSE, blendshapes)
-        assert np.abs(picture.rgba - oracle.rgba).max() < 1 / 255
-        assert np.abs(picture.depth_m - oracle.depth_m).max() < 1e-3
-        assert np.abs(picture.attention - oracle.attention).max() < 1 / 255
+        image = Renderer(field, kernel).render(CAMERA, POSE, blendshapes)
+        assert np.abs(image.rgba - oracle.rgba).max() < 1 / 255
+        assert np.abs(image.depth_m - oracle.depth_m).max() < 1e-3
+        assert np.abs(image.attention - oracle.attention).max() < 1 / 255
     assert oracle.rgba[..., 3].max() > 0.2 and oracle.attention.max() > 0.02
 
 
@@ -97,15 +97,15 @@ def test_depth_and_attention_say_where_the_head_is_and_what_moves_it():
     field = small_field()
     with torch.no_grad():
         field.density_out.bias[0] = 8.0  # a solid ball of 0.105 m about the origin
-    picture = Renderer(field).render(CAMERA, POSE, np.zeros(52, np.float32))
+    image = Renderer(field).render(CAMERA, POSE, np.zeros(52, np.float32))
     u, v = (int(value) for value in project(CAMERA, POSE, np.zeros((1, 3)))[0][0])
     distance = float(np.linalg.norm(POSE[:3, 3]))
-    assert picture.depth_m[v, u] == pytest.approx(distance - 0.105, abs=0.02)
-    assert picture.depth_m[0, 0] == 0
-    lips, expression = picture.attention[..., 0].sum(1), picture.attention[..., 1].sum(1)
+    assert image.depth_m[v, u] == pytest.approx(distance - 0.105, abs=0.02)
+    assert image.depth_m[0, 0] == 0
+    lips, expression = image.attention[..., 0].sum(1), image.attention[..., 1].sum(1)
     rows = np.arange(CAMERA.height)
     assert (lips @ rows) / lips.sum() > (expression @ rows) / expression.sum() + 3  # the lips' region lies lower
-    assert (picture.attention <= picture.rgba[..., 3:] + 1e-4).all()
+    assert (image.attention <= image.rgba[..., 3:] + 1e-4).all()
 
 
 def test_a_crop_is_a_part_of_the_picture():
@@ -150,7 +150,7 @@ def test_the_picture_is_continuous_in_the_pose(kernel):
 
 
 def test_a_long_ray_lacks_no_sample(kernel):
-    """One left out at the end makes the picture jump where another comes in at the front."""
+    """One left out at the end makes the image jump where another comes in at the front."""
     field = small_field()
     field.config = dataclasses.replace(field.config, step_m=0.003)  # a hundred samples from side to side
     field.set_occupied(torch.ones(32, 32, 32))

@@ -1,4 +1,4 @@
-"""Heads whose lips follow sound alone, and which blendshapes drive the upper face."""
+"""Heads whose lips follow audio alone, and which blendshapes drive the upper face."""
 
 import shutil
 
@@ -20,16 +20,16 @@ from backend.workspace.store import Workspace
 
 
 @pytest.fixture(scope="module")
-def head_of_sound(processed_once, tmp_path_factory):
-    root = tmp_path_factory.mktemp("sound") / "speaker"
+def head_of_audio(processed_once, tmp_path_factory):
+    root = tmp_path_factory.mktemp("audio") / "speaker"
     shutil.copytree(processed_once, root)
     changes = ["lips=adapted", "expression=paper", "refinements="]
     train.run(train.Options(workspace=root, steps=12, set=tuple(changes)), Reporter())
     return root
 
 
-def test_a_head_of_sound_is_trained_rendered_and_has_no_mouth_to_move(head_of_sound, sample, tmp_path):
-    workspace = Workspace.open(head_of_sound)
+def test_a_head_of_audio_is_trained_rendered_and_has_no_mouth_to_move(head_of_audio, sample, tmp_path):
+    workspace = Workspace.open(head_of_audio)
     checkpoint = checkpoints.load_for_rendering(workspace)
     field = checkpoint.field()
     assert checkpoint.lips.name == "adapted"
@@ -45,15 +45,15 @@ def test_a_head_of_sound_is_trained_rendered_and_has_no_mouth_to_move(head_of_so
         for row in (blendshapes, other)
     ]
     assert torch.equal(codes[0][0], codes[1][0])
-    options = render.Options(workspace=head_of_sound, out=tmp_path / "out", audio=sample / "drive.wav", size=64)
+    options = render.Options(workspace=head_of_audio, out=tmp_path / "out", audio=sample / "drive.wav", size=64)
     assert render.run(options, Reporter()).frames == len(list((tmp_path / "out").glob("*.png")))
-    figures = evaluate.run(evaluate.Options(workspace=head_of_sound, size=64, no_report=True), Reporter())
+    figures = evaluate.run(evaluate.Options(workspace=head_of_audio, size=64, no_report=True), Reporter())
     assert "audio_driven" not in figures
 
 
-def test_an_animation_without_a_sound_cannot_drive_it(head_of_sound, tmp_path):
-    workspace = Workspace.open(head_of_sound)
-    animation = speak.run(speak.Options(workspace=head_of_sound, out=tmp_path / "own"), Reporter()).animation
+def test_an_animation_without_audio_cannot_drive_it(head_of_audio, tmp_path):
+    workspace = Workspace.open(head_of_audio)
+    animation = speak.run(speak.Options(workspace=head_of_audio, out=tmp_path / "own"), Reporter()).animation
     (tmp_path / "own" / "speech.wav").unlink()
     read = workspace.animation(tmp_path / "own" / "animation.npz")
     assert animation
@@ -70,8 +70,8 @@ def test_features_stand_beside_the_blendshapes_frame_by_frame(processed_once):
     assert np.array_equal(conditions[:, :52], blendshapes)
     windows = conditions[:, 52:].reshape(len(conditions), 5, 80)
     assert np.array_equal(windows[10, 3], windows[11, 2]), "the frame after is the next row's own"
-    learnt = windows[: workspace.subject.first_test_frame, 2]
-    assert np.abs(learnt.mean(0)).max() < 1e-3
+    training = windows[: workspace.subject.first_test_frame, 2]
+    assert np.abs(training.mean(0)).max() < 1e-3
     assert LipSource.of_clip(workspace, "shape").clip_conditions(workspace, blendshapes) is blendshapes
     with pytest.raises(ModelError, match="choose one of"):
         LipSource.of_clip(workspace, "hearsay")
@@ -84,12 +84,12 @@ def test_lips_that_follow_the_audio_learn_nothing_where_it_is_dead(processed_onc
     arrays = read_arrays(root / "audio_features.npz")
     arrays["heard"] = np.arange(len(arrays["heard"])) % 50 >= 10
     write_arrays(root / "audio_features.npz", **arrays)
-    learnt = {}
+    training = {}
     for lips in ("shape", "log-mel"):
         preset = PRESETS["preview"].changed([f"lips={lips}", "refinements="])
-        learnt[lips] = Trainer(workspace, preset, Reporter(), 1.0, 0, "cpu", steps=1).training_frames % 50
-    assert (learnt["log-mel"] >= 10).all()
-    assert (learnt["shape"] < 10).any(), "a head with its lips from the picture sees all frames"
+        training[lips] = Trainer(workspace, preset, Reporter(), 1.0, 0, "cpu", steps=1).training_frames % 50
+    assert (training["log-mel"] >= 10).all()
+    assert (training["shape"] < 10).any(), "a head with its lips from the frames sees all frames"
 
 
 def test_what_drives_the_upper_face_is_chosen_by_name():

@@ -40,10 +40,10 @@ def trainer(root: Path, steps: int, reporter: Reporter | None = None) -> Trainer
     return Trainer(Workspace.open(root), PRESETS["preview"], reporter or Reporter(), 1.0, 0, "cpu", steps)
 
 
-def told() -> tuple[list[tuple[str, str]], Reporter]:
-    """What a reporter is told, and the reporter."""
-    said: list[tuple[str, str]] = []
-    return said, Reporter(on_log=lambda level, text: said.append((level, text)))
+def recorder() -> tuple[list[tuple[str, str]], Reporter]:
+    """What a reporter logs, and the reporter."""
+    logged: list[tuple[str, str]] = []
+    return logged, Reporter(on_log=lambda level, text: logged.append((level, text)))
 
 
 def steps_in(root: Path) -> list[int]:
@@ -187,15 +187,15 @@ def test_a_truncated_checkpoint_is_named_and_the_one_before_is_used(trained, sha
     newest, before = checkpoints._paths(Workspace.open(trained))
     truncate(newest, share)
 
-    said, reporter = told()
+    logged, reporter = recorder()
     assert checkpoints.load_for_rendering(Workspace.open(trained), reporter).path == before
-    ((level, text),) = said
+    ((level, text),) = logged
     assert level == "warning" and str(newest) in text and "damaged" in text
 
-    said, reporter = told()
+    logged, reporter = recorder()
     with trainer(trained, 400, reporter) as made:
         assert made.step == int(before.stem[5:])
-        warnings = [text for level, text in said if level == "warning"]
+        warnings = [text for level, text in logged if level == "warning"]
         assert len(warnings) == 1 and str(newest) in warnings[0]
         made.train_step()
         made.save()
@@ -209,18 +209,18 @@ def test_when_every_checkpoint_is_truncated_training_begins_anew_and_rendering_s
     for path in paths:
         truncate(path, 0.5)
 
-    said, reporter = told()
+    logged, reporter = recorder()
     with pytest.raises(WorkspaceError, match="no trained head.*run train on it"):
         checkpoints.load_for_rendering(Workspace.open(trained), reporter)
-    assert [level for level, _ in said] == ["warning"] * len(paths)
-    assert all(any(str(path) in text for _, text in said) for path in paths)
-    assert "before it is used" not in said[-1][1], "there is none before the oldest"
+    assert [level for level, _ in logged] == ["warning"] * len(paths)
+    assert all(any(str(path) in text for _, text in logged) for path in paths)
+    assert "before it is used" not in logged[-1][1], "there is none before the oldest"
 
-    said, reporter = told()
+    logged, reporter = recorder()
     with trainer(trained, 5, reporter) as made:
         assert made.step == 0
-    assert all(any(level == "warning" and str(path) in text for level, text in said) for path in paths)
-    assert not any(text.startswith("Going on") for _, text in said)
+    assert all(any(level == "warning" and str(path) in text for level, text in logged) for path in paths)
+    assert not any(text.startswith("Resuming") for _, text in logged)
 
 
 # -- nothing to learn from --------------------------------------------------------------------------------------------
@@ -239,11 +239,11 @@ def test_too_few_frames_with_a_face_end_the_command_with_one_sentence(root, proc
     assert not list((processed / "checkpoints").glob("*")) and not hidden(processed)
 
 
-def test_a_clip_without_sound_is_refused_before_anything_is_learnt(root, short_clip, tmp_path):
+def test_a_clip_without_audio_is_refused_before_any_training(root, short_clip, tmp_path):
     silent, workspace = tmp_path / "silent.mp4", tmp_path / "speaker"
-    with VideoWriter(silent, 256, 256, audio=None) as film:
-        for _, picture in frames(short_clip):
-            film.write(picture)
+    with VideoWriter(silent, 256, 256, audio=None) as video:
+        for _, frame in frames(short_clip):
+            video.write(frame)
     sentence = refusal(run(root, "process", silent, "--workspace", workspace, "--consent", "nobody: synthetic"))
     assert f"{silent} has no audio" in sentence and "give a clip with audio" in sentence
     sentence = refusal(run(root, "train", workspace, "--steps", 5))
@@ -251,7 +251,7 @@ def test_a_clip_without_sound_is_refused_before_anything_is_learnt(root, short_c
     assert not list((workspace / "checkpoints").glob("*")) and not hidden(workspace)
 
 
-def test_training_does_not_need_the_sound_once_it_is_processed(root, processed):
+def test_training_does_not_need_the_audio_file_once_it_is_processed(root, processed):
     (processed / "audio.wav").unlink()
     done = run(root, "train", processed, "--steps", 3, "--set", "refinements=")
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr

@@ -1,4 +1,4 @@
-"""The parts of training: the pool of frames, occupancy, losses, the split, poses aligned to a picture."""
+"""The parts of training: the pool of frames, occupancy, losses, the split, poses aligned to a frame."""
 
 import numpy as np
 import pytest
@@ -101,13 +101,13 @@ def test_rays_carry_the_pixels_they_go_through(pool):
     assert np.ptp(rays.u[-1024:]) == 31 and np.ptp(rays.v[-1024:]) == 31
 
 
-def test_the_frames_kept_out_lie_in_stretches_away_from_those_learnt():
+def test_validation_frames_lie_in_runs_away_from_the_training_frames():
     usable = np.arange(10, 1600)
-    learnt, judged = validation_split(usable)
-    assert len(judged) == 6 and len(learnt) == len(usable) - 45
-    assert min(np.abs(learnt - frame).min() for frame in judged) >= 5
-    learnt, judged = validation_split(np.arange(30))
-    assert len(judged) >= 3 and not set(judged) & set(learnt)
+    training, evaluated = validation_split(usable)
+    assert len(evaluated) == 6 and len(training) == len(usable) - 45
+    assert min(np.abs(training - frame).min() for frame in evaluated) >= 5
+    training, evaluated = validation_split(np.arange(30))
+    assert len(evaluated) >= 3 and not set(evaluated) & set(training)
 
 
 def test_a_plateau_and_a_collapse_are_detected(trained):
@@ -140,8 +140,8 @@ def test_errors_at_the_mouth_count_as_often_as_the_preset_says():
     predicted, truth = torch.rand(6, 3), torch.rand(6, 3)
     errors = ((predicted - truth) ** 2).sum(1)
     at_mouth = torch.tensor([True, False, False, True, False, False])
-    told = colour_loss(predicted, truth, at_mouth, 12.0)
-    torch.testing.assert_close(told, (12 * errors[at_mouth].sum() + errors[~at_mouth].sum()) / 18)
+    loss = colour_loss(predicted, truth, at_mouth, 12.0)
+    torch.testing.assert_close(loss, (12 * errors[at_mouth].sum() + errors[~at_mouth].sum()) / 18)
     torch.testing.assert_close(colour_loss(predicted, truth, at_mouth, 1.0), errors.sum() / 18)
 
 
@@ -153,7 +153,7 @@ def test_the_structural_loss_knows_blur_from_brightness():
     assert float(structural_loss(blurred, truth)) > 3 * float(structural_loss(brighter, truth)) > 0
 
 
-def test_a_pose_is_found_again_by_the_picture(trained):
+def test_a_pose_is_found_again_by_alignment(trained):
     """The truth is the head's own rendering, so the pose that made it is known."""
     workspace = Workspace.open(trained)
     head = checkpoints.load_for_rendering(workspace)
@@ -162,8 +162,8 @@ def test_a_pose_is_found_again_by_the_picture(trained):
     index = int(np.flatnonzero(tracking.valid)[5])
     frame = read_frame(workspace, tracking, index, workspace.subject.size)
     pose, blendshapes = tracking.head_to_camera[index], tracking.blendshapes[index]
-    picture = renderer.render(camera, pose, blendshapes).rgba
-    part = picture[frame.y0 : frame.y0 + frame.alpha.shape[0], frame.x0 : frame.x0 + frame.alpha.shape[1]]
+    image = renderer.render(camera, pose, blendshapes).rgba
+    part = image[frame.y0 : frame.y0 + frame.alpha.shape[0], frame.x0 : frame.x0 + frame.alpha.shape[1]]
     colour = np.clip(part[..., :3] / np.maximum(part[..., 3:], 1e-3) * 255, 0, 255).astype(np.uint8)
     made = dataset.Frame(index, colour, (part[..., 3] * 255).astype(np.uint8), frame.x0, frame.y0, frame.boxes)
     regions = (lip_region(tracking.face_head_m), *eye_regions(tracking.face_head_m))
@@ -177,7 +177,7 @@ def test_a_pose_is_found_again_by_the_picture(trained):
     assert off_px(found.pose) < 0.4 * off_px(away)
 
 
-def test_perspective_alone_tells_the_focal_length():
+def test_perspective_alone_gives_the_focal_length():
     """Made-up equations in which only the focal length explains what the poses cannot."""
     random = np.random.default_rng(0)
     frames = []

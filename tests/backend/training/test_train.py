@@ -1,4 +1,4 @@
-"""Training goes on where it stopped, begins from the tracker's poses, repeats itself, and survives a number that is none."""
+"""Training resumes where it stopped, begins from the tracker's poses, is repeatable, and survives NaN."""
 
 import json
 import shutil
@@ -57,7 +57,7 @@ def test_a_resumed_training_has_everything_it_had(trained):
                 assert torch.equal(again.optimiser.state[a]["exp_avg"], first.optimiser.state[b]["exp_avg"])
 
 
-def test_another_recipe_begins_anew(trained):
+def test_another_recipe_begins_again(trained):
     preset = PRESETS["preview"].changed(["levels=8", "refinements="])
     with Trainer(Workspace.open(trained), preset, Reporter(), 1.0, 0, "cpu", 10) as made:
         assert made.step == 0 and made.field.config.layout.levels == 8
@@ -101,8 +101,8 @@ def test_a_seed_makes_a_run_repeatable_exactly_with_one_thread(untrained):
 
 
 def test_a_number_that_is_none_sends_training_back_to_its_checkpoint_at_half_the_rate(untrained):
-    told: list[str] = []
-    with trainer(untrained, 30, reporter=Reporter(on_log=lambda level, text: told.append(text))) as made:
+    logged: list[str] = []
+    with trainer(untrained, 30, reporter=Reporter(on_log=lambda level, text: logged.append(text))) as made:
         for _ in range(10):
             made.train_step()
         made.save()
@@ -110,11 +110,11 @@ def test_a_number_that_is_none_sends_training_back_to_its_checkpoint_at_half_the
             made.field.colour_out.bias.fill_(float("nan"))
         result = made.run()
     assert result.step == 30 and np.isfinite(result.psnr)
-    assert any("diverged at step 10" in text and "half the rate" in text for text in told)
+    assert any("diverged at step 10" in text and "half the rate" in text for text in logged)
     assert made.rate_scale == 0.5
 
 
-def test_without_a_checkpoint_to_go_back_to_the_user_is_told(untrained):
+def test_without_a_checkpoint_to_go_back_to_it_is_an_error(untrained):
     with trainer(untrained, 30) as made:
         with torch.no_grad():
             made.field.colour_out.bias.fill_(float("nan"))
@@ -122,15 +122,15 @@ def test_without_a_checkpoint_to_go_back_to_the_user_is_told(untrained):
             made.run()
 
 
-def test_training_settles_early_when_the_frames_kept_out_gain_nothing(untrained, monkeypatch):
-    told: list[str] = []
+def test_training_ends_early_when_the_validation_frames_gain_nothing(untrained, monkeypatch):
+    logged: list[str] = []
     monkeypatch.setattr("backend.training.monitor.Monitor.has_plateaued", lambda self, since: True)
     monkeypatch.setattr("backend.training.schedule.EVALUATION_SECONDS", 0.0)
-    with trainer(untrained, 100, reporter=Reporter(on_log=lambda level, text: told.append(text))) as made:
+    with trainer(untrained, 100, reporter=Reporter(on_log=lambda level, text: logged.append(text))) as made:
         made.refined = len(made.preset.refinements)
         result = made.run()
         assert 1 - ANNEAL <= result.step / 100 < 0.3
-    assert any("ends early" in text for text in told)
+    assert any("ends early" in text for text in logged)
 
 
 def test_the_fine_stage_draws_patches_and_lowers_its_own_loss(untrained):
@@ -159,7 +159,7 @@ def test_a_step_weighs_the_mouth_as_its_preset_says_and_less_in_a_short_clip(unt
     assert all(0.05 < at_mouth.float().mean() < 0.5 for *_, at_mouth, _ in given)
 
 
-def test_too_few_frames_with_a_face_are_told(untrained):
+def test_too_few_frames_with_a_face_are_reported(untrained):
     path = untrained / "tracking.npz"
     arrays = read_arrays(path)
     arrays["valid"] = np.arange(len(arrays["valid"])) < 3

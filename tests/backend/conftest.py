@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from jaxtyping import install_import_hook
 
@@ -30,6 +31,17 @@ def sample(root: Path) -> Path:
     folder = root / "backend" / "actor" / "sample"
     assert (folder / "speaker.mp4").exists(), "the embedded sample is part of the project"
     return folder
+
+
+@pytest.fixture(scope="session")
+def speaker_frames(sample: Path) -> list[np.ndarray]:
+    """100 frames of the sample, (256, 256, 3) uint8: a person who faces the camera."""
+    import cv2
+
+    from backend.media.decode import frames
+
+    found = itertools.islice(frames(sample / "speaker.mp4"), 100)
+    return [cv2.resize(frame, (256, 256), interpolation=cv2.INTER_AREA) for _, frame in found]
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ SECONDS = 6.0
 SIDE = 256
 BITS = 8
 STRIP = 8
-"""The strip with the number takes an eighth of the picture's height."""
+"""The strip with the number takes an eighth of the image's height."""
 
 
 def write_master(path: Path) -> np.ndarray:
@@ -27,11 +27,11 @@ def write_master(path: Path) -> np.ndarray:
     with av.open(str(path), "w") as container:
         video = container.add_stream("ffv1", rate=FPS)
         video.width, video.height, video.pix_fmt = SIDE, SIDE, "yuv444p"
-        sound = container.add_stream("pcm_s16le", rate=RATE, layout="mono")
-        for number, (_, picture) in zip(range(round(SECONDS * FPS)), frames(SAMPLE), strict=False):
-            picture = cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-            _number(picture, number)
-            frame = av.VideoFrame.from_ndarray(picture, "rgb24")
+        track = container.add_stream("pcm_s16le", rate=RATE, layout="mono")
+        for number, (_, image) in zip(range(round(SECONDS * FPS)), frames(SAMPLE), strict=False):
+            image = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+            _number(image, number)
+            frame = av.VideoFrame.from_ndarray(image, "rgb24")
             frame.pts, frame.time_base = number, Fraction(1, FPS)
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
@@ -39,23 +39,23 @@ def write_master(path: Path) -> np.ndarray:
             block = (audio[None, start : start + 640] * 32767).astype(np.int16)
             frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block), "s16", "mono")
             frame.sample_rate, frame.pts, frame.time_base = RATE, start, Fraction(1, RATE)
-            container.mux(sound.encode(frame))
-        container.mux(sound.encode(None))
+            container.mux(track.encode(frame))
+        container.mux(track.encode(None))
     return audio
 
 
-def _number(picture: np.ndarray, number: int) -> None:
-    height, width = picture.shape[:2]
+def _number(image: np.ndarray, number: int) -> None:
+    height, width = image.shape[:2]
     code = number ^ number >> 1  # Gray code: two blended neighbours read as one of them
     for bit in range(BITS):
         left, right = bit * width // BITS, (bit + 1) * width // BITS
-        picture[height - height // STRIP :, left:right] = 230 if code >> bit & 1 else 20
+        image[height - height // STRIP :, left:right] = 230 if code >> bit & 1 else 20
 
 
-def number_of(picture: np.ndarray) -> int | None:
-    """The frame number in a picture of any size; None where it cannot be read."""
-    height, width = picture.shape[:2]
-    strip = picture[height - height // STRIP // 4 * 3 : height - height // STRIP // 4].mean(axis=(0, 2))
+def number_of(image: np.ndarray) -> int | None:
+    """The frame number in an image of any size; None where it cannot be read."""
+    height, width = image.shape[:2]
+    strip = image[height - height // STRIP // 4 * 3 : height - height // STRIP // 4].mean(axis=(0, 2))
     levels = [
         strip[round((bit + 0.3) * width / BITS) : round((bit + 0.7) * width / BITS)].mean() for bit in range(BITS)
     ]

@@ -32,7 +32,7 @@ class Reading:
         text: the sentence, or the traceback.
         frames: how many working frames there are.
         numbers: (time, number of the master's frame) of those that can be read.
-        sound: (time, time in the master, likeness) of intervals of the audio.
+        audio: (time, time in the master, likeness) of intervals of the audio.
     """
 
     state: str
@@ -40,7 +40,7 @@ class Reading:
     warnings: list[str] = field(default_factory=list)
     frames: int = 0
     numbers: list[tuple[float, int]] = field(default_factory=list)
-    sound: list[tuple[float, float, float]] = field(default_factory=list)
+    audio: list[tuple[float, float, float]] = field(default_factory=list)
 
 
 def read(path: Path, root: Path, master_audio: np.ndarray) -> Reading:
@@ -52,13 +52,13 @@ def read(path: Path, root: Path, master_audio: np.ndarray) -> Reading:
         with workspace.locked():
             stage.run(workspace, reporter, video=path, size=256)
         reader = FrameReader(path, corrections=workspace.subject.corrections)
-        numbers = [(time_s, number_of(picture)) for time_s, picture in reader]
+        numbers = [(time_s, number_of(image)) for time_s, image in reader]
         return Reading(
             "read",
             warnings=warnings,
             frames=workspace.subject.frames,
             numbers=[(time_s, number) for time_s, number in numbers if number is not None],
-            sound=compare(read_audio(workspace.audio_path), master_audio),
+            audio=compare(read_audio(workspace.audio_path), master_audio),
         )
     except SyncTalkError as error:
         return Reading("refused", str(error), warnings)

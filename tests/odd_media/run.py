@@ -85,7 +85,7 @@ def judge(variation: variations.Variation, reading: Reading) -> list[str]:
 def _judge_refusal(variation: variations.Variation, text: str) -> list[str]:
     if not text.endswith(".") or "\n" in text:
         return [f"not a sentence: {text}"]
-    expected = variation.cut or (not variation.has_audio and "has no sound" in text)
+    expected = variation.cut or (not variation.has_audio and "has no audio" in text)
     return [] if expected else [f"refused: {text}"]
 
 
@@ -111,7 +111,7 @@ def _judge_video(variation: variations.Variation, reading: Reading) -> list[str]
 def _judge_audio(variation: variations.Variation, reading: Reading) -> list[str]:
     if not variation.has_audio:
         return ["read without audio"]
-    heard = [(time_s, at_s) for time_s, at_s, likeness in reading.sound if likeness > 0.5]
+    heard = [(time_s, at_s) for time_s, at_s, likeness in reading.audio if likeness > 0.5]
     late_s = np.array([time_s + variation.starts_s - at_s for time_s, at_s in heard])
     if not len(late_s):
         return ["the audio is another"]
@@ -124,7 +124,7 @@ def _judge_audio(variation: variations.Variation, reading: Reading) -> list[str]
         faults.append("parts of the audio are not at their time")
     # Between where the track begins and ends all of it must be there.
     first_s, last_s = max(variation.audio_late_s, 0) + 0.1, variation.lasts_s + min(variation.audio_late_s, 0) - 1.0
-    lost = [time_s for time_s, _, likeness in reading.sound if first_s <= time_s <= last_s and likeness <= 0.5]
+    lost = [time_s for time_s, _, likeness in reading.audio if first_s <= time_s <= last_s and likeness <= 0.5]
     if lost:
         faults.append(f"the audio is lost near {', '.join(f'{time_s:.1f}' for time_s in lost)} s")
     return faults
@@ -137,9 +137,9 @@ def _row(variation: variations.Variation, reading: Reading, faults: list[str]) -
 
 def _line(row: dict) -> str:
     mark = "FAULT" if row["faults"] else "ok   "
-    said = row["faults"] or [row["text"], *row["warnings"]]
+    shown = row["faults"] or [row["text"], *row["warnings"]]
     return (
-        f"{row['number']:4} {mark} {row['state']:9} {'; '.join(row['what'])} | {' | '.join(filter(None, said))[:200]}"
+        f"{row['number']:4} {mark} {row['state']:9} {'; '.join(row['what'])} | {' | '.join(filter(None, shown))[:200]}"
     )
 
 

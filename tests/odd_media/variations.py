@@ -204,7 +204,7 @@ def make(number: int, seed: int, source: Path, folder: Path) -> Variation:
 
 def _make(variation: Variation, draw: random.Random, source: Path, folder: Path) -> None:
     suffix = draw.choice(list(CONTAINERS))
-    videos, sounds, options = CONTAINERS[suffix]
+    videos, audio_codecs, options = CONTAINERS[suffix]
     video, option = draw.choice(videos), draw.choice(options)
     rate = (
         draw.choice(RATES) if suffix not in ("mpg", "vob", "mxf") else draw.choice(("24000/1001", "25", "30000/1001"))
@@ -234,14 +234,14 @@ def _make(variation: Variation, draw: random.Random, source: Path, folder: Path)
         filters.append(f"select='gt(random({draw.randrange(1000)})\\,{share})+eq(n\\,0)'")
         variation.dropped = True
         variation.what.append(f"{share:.0%} of the frames dropped")
-    _picture(variation, draw, filters, video, suffix)
+    _image(variation, draw, filters, video, suffix)
     output = ["-map", "0:v", "-vf", ",".join(filters), *ENCODERS[video].split()]
     if variation.dropped:
         output += ["-fps_mode", "vfr"]
         output += ["-enc_time_base", f"1/{rate}"] if "/" not in rate and suffix == "avi" else []
-    variation.has_audio = bool(sounds) and draw.random() < 0.96
+    variation.has_audio = bool(audio_codecs) and draw.random() < 0.96
     if variation.has_audio:
-        output += _audio(variation, draw, draw.choice(sounds), late_s)
+        output += _audio(variation, draw, draw.choice(audio_codecs), late_s)
         variation.audio_late_s = late_s
     else:
         variation.what.append("no audio")
@@ -292,7 +292,7 @@ def _trimmed(variation: Variation, made: Path) -> bytes:
 
 
 def _check_audio(made: Path, least_s: float) -> None:
-    """Draw again where ffmpeg wrote no audio, silence, or not all of it, and said nothing."""
+    """Draw again where ffmpeg wrote no audio, silence, or not all of it, and reported nothing."""
     decode = [*_FFMPEG, "-i", str(made), "-map", "0:a:0", "-ac", "1", "-ar", "8000", "-f", "s16le", "-"]
     samples = np.frombuffer(subprocess.run(decode, check=True, capture_output=True).stdout, "<i2")
     if len(samples) < 8000 * least_s or np.abs(samples.astype(int)).max() < 1000:
@@ -315,7 +315,7 @@ def _write(variation: Variation, draw: random.Random, data: bytes) -> None:
     variation.path.write_bytes(data)
 
 
-def _picture(variation: Variation, draw: random.Random, filters: list[str], video: str, suffix: str) -> None:
+def _image(variation: Variation, draw: random.Random, filters: list[str], video: str, suffix: str) -> None:
     width, height = draw.choice(ONLY_SOME_SIZES.get(video, SIZES))
     if (width % 2 or height % 2) and video not in ("ffv1", "png", "qtrle", "vp8", "vp9", "h264 444"):
         width, height = 256, 256

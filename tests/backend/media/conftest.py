@@ -142,17 +142,3 @@ class Clips:
 @pytest.fixture(scope="session")
 def clips() -> type[Clips]:
     return Clips
-
-
-@pytest.fixture(scope="session")
-def speaker(root: Path, request: pytest.FixtureRequest) -> list[np.ndarray]:
-    """100 images, (256, 256, 3) uint8, of a person who faces the camera: the embedded sample, else a shared clip."""
-    import cv2
-
-    from backend.media.decode import frames
-
-    path = root / "backend" / "actor" / "sample" / "speaker.mp4"
-    if not path.exists():
-        path = request.getfixturevalue("shared") / "clips" / "speech-en-8s-long-hair.mp4"
-    images = [image for _, (_, image) in zip(range(100), frames(path), strict=False)]
-    return [cv2.resize(image, (256, 256), interpolation=cv2.INTER_AREA) for image in images]

@@ -86,8 +86,8 @@ def test_hidden_colours_are_not_seen_and_alpha_is_given(tmp_path, clips, codec, 
     assert np.abs(later[..., 3].astype(int) - alpha).max() <= max(off, 4)
 
 
-def test_an_alpha_that_is_opaque_everywhere_changes_nothing(tmp_path, clips, speaker):
-    images = [np.dstack([image, np.full(image.shape[:2], 255, np.uint8)]) for image in speaker[:80]]
+def test_an_alpha_that_is_opaque_everywhere_changes_nothing(tmp_path, clips, speaker_frames):
+    images = [np.dstack([image, np.full(image.shape[:2], 255, np.uint8)]) for image in speaker_frames[:80]]
     audio = (clips.speech_like(3.2), 16000)
     path = clips.make(
         tmp_path / "a.mov",
@@ -102,7 +102,7 @@ def test_an_alpha_that_is_opaque_everywhere_changes_nothing(tmp_path, clips, spe
     assert warnings == []
     assert workspace.subject.alpha is False
     assert not (workspace.root / "alpha").exists()
-    assert np.abs(workspace.read_frame(10).astype(int) - speaker[10]).mean() < 3
+    assert np.abs(workspace.read_frame(10).astype(int) - speaker_frames[10]).mean() < 3
 
 
 def process(root: Path, path: Path) -> tuple[Workspace, list[str]]:
@@ -121,11 +121,11 @@ def oval(side: int) -> np.ndarray:
 
 
 @pytest.fixture
-def keyed(tmp_path, clips, speaker) -> Path:
+def keyed(tmp_path, clips, speaker_frames) -> Path:
     alpha = oval(256)
     return clips.make(
         tmp_path / "keyed.mov",
-        [cut_out(image, alpha) for image in speaker[:80]],
+        [cut_out(image, alpha) for image in speaker_frames[:80]],
         codec="qtrle",
         pix_fmt="argb",
         convert=rgba,
@@ -134,7 +134,7 @@ def keyed(tmp_path, clips, speaker) -> Path:
     )
 
 
-def test_alpha_is_kept_beside_the_frames_and_told(tmp_path, keyed, speaker):
+def test_alpha_is_kept_beside_the_frames_and_told(tmp_path, keyed, speaker_frames):
     workspace, warnings = process(tmp_path / "ws", keyed)
     assert warnings == [
         "CLIP has an alpha channel: it is used, as straight alpha, as the person's matte, and the background becomes a "
@@ -142,7 +142,7 @@ def test_alpha_is_kept_beside_the_frames_and_told(tmp_path, keyed, speaker):
     ]
     assert len(list((workspace.root / "alpha").iterdir())) == 80
     assert np.abs(workspace.read_alpha(10).astype(int) - oval(256)).max() <= 5
-    assert np.abs(workspace.read_frame(10) - over_grey(speaker[10], oval(256))).mean() < 2
+    assert np.abs(workspace.read_frame(10) - over_grey(speaker_frames[10], oval(256))).mean() < 2
     # What is missing is made again, and only that.
     stamp = workspace.frame_path(59).stat().st_mtime_ns
     workspace.alpha_path(60).unlink()
@@ -151,12 +151,14 @@ def test_alpha_is_kept_beside_the_frames_and_told(tmp_path, keyed, speaker):
     assert workspace.frame_path(59).stat().st_mtime_ns == stamp
 
 
-def test_colours_that_are_multiplied_by_alpha_are_measured_and_not_multiplied_again(tmp_path, clips, keyed, speaker):
+def test_colours_that_are_multiplied_by_alpha_are_measured_and_not_multiplied_again(
+    tmp_path, clips, keyed, speaker_frames
+):
     alpha = oval(256)
     share = alpha[..., None] / 255.0
     path = clips.make(
         tmp_path / "multiplied.mov",
-        [np.dstack([np.rint(image * share), alpha]).astype(np.uint8) for image in speaker[:80]],
+        [np.dstack([np.rint(image * share), alpha]).astype(np.uint8) for image in speaker_frames[:80]],
         codec="qtrle",
         pix_fmt="argb",
         convert=rgba,
@@ -165,27 +167,27 @@ def test_colours_that_are_multiplied_by_alpha_are_measured_and_not_multiplied_ag
     )
     workspace, warnings = process(tmp_path / "ws", path)
     assert "as premultiplied (matted with black) alpha" in warnings[0]
-    assert np.abs(workspace.read_frame(10) - over_grey(speaker[10], alpha)).mean() < 2
+    assert np.abs(workspace.read_frame(10) - over_grey(speaker_frames[10], alpha)).mean() < 2
 
     # Straight alpha over black hidden colours, and a dark person, are not mistaken for it.
     for name, dim in (("straight", 1.0), ("dark", 0.35)):
-        images = [np.dstack([image * dim * (share > 0), alpha]).astype(np.uint8) for image in speaker[:30]]
+        images = [np.dstack([image * dim * (share > 0), alpha]).astype(np.uint8) for image in speaker_frames[:30]]
         straight = clips.make(tmp_path / f"{name}.mov", images, codec="qtrle", pix_fmt="argb", convert=rgba, options={})
         assert not first_corrections(straight).premultiplied
 
 
-def test_another_clip_takes_the_alpha_away(tmp_path, clips, keyed, speaker):
+def test_another_clip_takes_the_alpha_away(tmp_path, clips, keyed, speaker_frames):
     process(tmp_path / "ws", keyed)
-    plain = clips.make(tmp_path / "plain.mp4", speaker[:80], audio=(clips.speech_like(3.2), 16000))
+    plain = clips.make(tmp_path / "plain.mp4", speaker_frames[:80], audio=(clips.speech_like(3.2), 16000))
     workspace, _ = process(tmp_path / "ws", plain)
     assert workspace.read_alpha(10) is None
     assert not (workspace.root / "alpha").exists()
 
 
-def test_an_alpha_that_was_never_filled_in_is_ignored_and_told(tmp_path, clips, speaker):
+def test_an_alpha_that_was_never_filled_in_is_ignored_and_told(tmp_path, clips, speaker_frames):
     path = clips.make(
         tmp_path / "a.mov",
-        [np.dstack([image, np.zeros(image.shape[:2], np.uint8)]) for image in speaker[:80]],
+        [np.dstack([image, np.zeros(image.shape[:2], np.uint8)]) for image in speaker_frames[:80]],
         codec="qtrle",
         pix_fmt="argb",
         convert=rgba,
@@ -196,15 +198,15 @@ def test_an_alpha_that_was_never_filled_in_is_ignored_and_told(tmp_path, clips, 
     assert warnings == [
         "The alpha channel of CLIP is empty and would hide everything: it is ignored; export the clip without alpha."
     ]
-    assert np.abs(workspace.read_frame(10).astype(int) - speaker[10]).mean() < 3
+    assert np.abs(workspace.read_frame(10).astype(int) - speaker_frames[10]).mean() < 3
 
 
-def test_holes_in_the_face_are_reported(tmp_path, clips, speaker):
+def test_holes_in_the_face_are_reported(tmp_path, clips, speaker_frames):
     alpha = oval(256)
     alpha[130:150, 110:150] = 0
     path = clips.make(
         tmp_path / "a.mov",
-        [cut_out(image, alpha) for image in speaker[:80]],
+        [cut_out(image, alpha) for image in speaker_frames[:80]],
         codec="qtrle",
         pix_fmt="argb",
         convert=rgba,

@@ -61,11 +61,11 @@ def test_no_face_at_all(tmp_path, clips, audio):
     )
 
 
-def test_two_faces(tmp_path, clips, speaker, audio):
+def test_two_faces(tmp_path, clips, speaker_frames, audio):
     def both(index: int) -> np.ndarray:
-        other = EMPTY if index < 40 else cv2.flip(cv2.resize(speaker[index], (160, 160)), 1)
+        other = EMPTY if index < 40 else cv2.flip(cv2.resize(speaker_frames[index], (160, 160)), 1)
         canvas = np.full((256, 416, 3), (90, 110, 130), np.uint8)
-        canvas[:, :256] = speaker[index]
+        canvas[:, :256] = speaker_frames[index]
         canvas[40:200, 256:] = other[:160, :160]
         return canvas
 
@@ -79,21 +79,21 @@ def test_two_faces(tmp_path, clips, speaker, audio):
     )
 
 
-def test_a_small_face_in_the_background_is_only_told(tmp_path, clips, speaker, audio):
+def test_a_small_face_in_the_background_is_only_told(tmp_path, clips, speaker_frames, audio):
     def both(image: np.ndarray) -> np.ndarray:
         canvas = np.full((512, 832, 3), (90, 110, 130), np.uint8)
         canvas[:, :512] = cv2.resize(image, (512, 512))
         canvas[40:152, 640:752] = cv2.resize(image, (112, 112), interpolation=cv2.INTER_AREA)
         return canvas
 
-    path = clips.make(tmp_path / "a.mp4", map(both, speaker[:80]), audio=audio)
+    path = clips.make(tmp_path / "a.mp4", map(both, speaker_frames[:80]), audio=audio)
     (warning,) = process(tmp_path / "ws", path)
     assert "A small face is seen in the background" in warning
     assert float(warning.split(" at ")[1].split(" s:")[0]) <= 1.0
 
 
-def test_a_face_that_leaves_is_reported_with_its_times(tmp_path, clips, speaker):
-    images = [*speaker[:50], *[EMPTY] * 50, *speaker[50:]]
+def test_a_face_that_leaves_is_reported_with_its_times(tmp_path, clips, speaker_frames):
+    images = [*speaker_frames[:50], *[EMPTY] * 50, *speaker_frames[50:]]
     path = clips.make(tmp_path / "a.mp4", images, audio=(clips.speech_like(6.0), 16000))
     (warning,) = process(tmp_path / "ws", path)
     assert warning.replace(f"{tmp_path}{os.sep}", "") == (
@@ -101,8 +101,8 @@ def test_a_face_that_leaves_is_reported_with_its_times(tmp_path, clips, speaker)
     )
 
 
-def test_a_face_that_is_mostly_away(tmp_path, clips, speaker, audio):
-    path = clips.make(tmp_path / "a.mp4", [*[EMPTY] * 60, *speaker[:40]], audio=audio)
+def test_a_face_that_is_mostly_away(tmp_path, clips, speaker_frames, audio):
+    path = clips.make(tmp_path / "a.mp4", [*[EMPTY] * 60, *speaker_frames[:40]], audio=audio)
     assert refused(FaceError, tmp_path / "ws", path) == (
         "A face is seen in only 40% of a.mp4, first at 2.4 s: cut the clip to the part in which the person faces the "
         "camera."
@@ -116,15 +116,15 @@ def test_a_face_that_is_too_small(tmp_path):
         check_clip(info, survey, Reporter())
 
 
-def test_no_audio_track(tmp_path, clips, speaker):
-    path = clips.make(tmp_path / "a.mp4", speaker[:80])
+def test_no_audio_track(tmp_path, clips, speaker_frames):
+    path = clips.make(tmp_path / "a.mp4", speaker_frames[:80])
     assert refused(AudioError, tmp_path / "ws", path) == (
         "a.mp4 has no audio: SyncTalk trains the lips on speech, so give a clip with audio."
     )
 
 
-def test_silent_audio(tmp_path, clips, speaker):
-    path = clips.make(tmp_path / "a.mp4", speaker[:80], audio=(np.zeros(51200, np.float32), 16000))
+def test_silent_audio(tmp_path, clips, speaker_frames):
+    path = clips.make(tmp_path / "a.mp4", speaker_frames[:80], audio=(np.zeros(51200, np.float32), 16000))
     assert refused(AudioError, tmp_path / "ws", path) == (
         "a.mp4 is silent (no signal at all): SyncTalk trains the lips on speech, so give a clip in which the person "
         "is heard."
@@ -165,8 +165,8 @@ def test_a_file_of_rubbish(tmp_path):
     assert "a.mp4 is not a video or audio file that can be read" in refused(MediaError, tmp_path / "ws", path)
 
 
-def test_a_file_cut_off_before_its_index(tmp_path, clips, speaker, audio):
-    path = clips.make(tmp_path / "a.mp4", speaker, audio=audio)
+def test_a_file_cut_off_before_its_index(tmp_path, clips, speaker_frames, audio):
+    path = clips.make(tmp_path / "a.mp4", speaker_frames, audio=audio)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     assert refused(MediaError, tmp_path / "ws", path) == (
         "a.mp4 is cut off: its index (moov) is missing, as after an interrupted recording or copy: copy it again from "
@@ -174,12 +174,12 @@ def test_a_file_cut_off_before_its_index(tmp_path, clips, speaker, audio):
     )
 
 
-def test_a_file_cut_off_after_its_index(tmp_path, clips, speaker, audio):
+def test_a_file_cut_off_after_its_index(tmp_path, clips, speaker_frames, audio):
     from backend.media.encode import VideoWriter
 
     path = tmp_path / "a.mp4"
     with VideoWriter(path, 256, 256, audio=audio) as video:  # with its index in front
-        for image in speaker:
+        for image in speaker_frames:
             video.write(image)
     path.write_bytes(path.read_bytes()[: round(path.stat().st_size * 0.6)])
     text = refused(MediaError, tmp_path / "ws", path)
@@ -188,8 +188,8 @@ def test_a_file_cut_off_after_its_index(tmp_path, clips, speaker, audio):
     assert text.endswith("copy it again from where it was recorded, or export the readable part as a new clip.")
 
 
-def test_damage_in_the_middle_is_reported(tmp_path, clips, speaker, audio):
-    path = clips.make(tmp_path / "a.mkv", speaker, audio=audio, options={"g": "10", "crf": "10"})
+def test_damage_in_the_middle_is_reported(tmp_path, clips, speaker_frames, audio):
+    path = clips.make(tmp_path / "a.mkv", speaker_frames, audio=audio, options={"g": "10", "crf": "10"})
     data = bytearray(path.read_bytes())
     middle = len(data) // 2
     data[middle : middle + 3000] = np.random.default_rng(1).integers(0, 255, 3000, np.uint8).tobytes()
@@ -203,20 +203,20 @@ def test_damage_in_the_middle_is_reported(tmp_path, clips, speaker, audio):
         assert all("damaged near" in warning for warning in warnings)
 
 
-def test_a_one_second_clip(tmp_path, clips, speaker):
-    path = clips.make(tmp_path / "a.mp4", speaker[:25], audio=(clips.speech_like(1.0), 16000))
+def test_a_one_second_clip(tmp_path, clips, speaker_frames):
+    path = clips.make(tmp_path / "a.mp4", speaker_frames[:25], audio=(clips.speech_like(1.0), 16000))
     assert refused(MediaError, tmp_path / "ws", path) == (
         "a.mp4 lasts 1.0 s: give at least 3 s, better a minute or more, of speech."
     )
 
 
-def test_a_photograph(tmp_path, speaker):
-    cv2.imwrite(str(tmp_path / "a.png"), speaker[0])
+def test_a_photograph(tmp_path, speaker_frames):
+    cv2.imwrite(str(tmp_path / "a.png"), speaker_frames[0])
     assert "a.png is a single image, not a video" in refused(MediaError, tmp_path / "ws", tmp_path / "a.png")
 
 
-def test_a_clip_that_is_refused_costs_nothing_that_was_there(tmp_path, clips, speaker, audio):
-    good = clips.make(tmp_path / "a.mp4", speaker, audio=audio)
+def test_a_clip_that_is_refused_costs_nothing_that_was_there(tmp_path, clips, speaker_frames, audio):
+    good = clips.make(tmp_path / "a.mp4", speaker_frames, audio=audio)
     process(tmp_path / "ws", good)
     before = (tmp_path / "ws" / "subject.json").read_bytes()
     bad = clips.make(tmp_path / "b.mp4", [EMPTY] * 80, audio=audio)
@@ -257,8 +257,8 @@ def mount(tmp_path):
         subprocess.run(["umount", str(folder)], check=False)
 
 
-def test_a_full_disk(tmp_path, clips, speaker, audio, mount):
-    path = clips.make(tmp_path / "a.mp4", speaker, audio=audio)
+def test_a_full_disk(tmp_path, clips, speaker_frames, audio, mount):
+    path = clips.make(tmp_path / "a.mp4", speaker_frames, audio=audio)
     disk = mount("-t", "tmpfs", "-o", "size=1m", "none")
     with pytest.raises(StorageError) as caught:
         process(disk / "ws", path)
@@ -273,8 +273,8 @@ def test_a_full_disk(tmp_path, clips, speaker, audio, mount):
     assert (disk / "ws" / "frames" / "000000.jpg").stat().st_mtime_ns == kept
 
 
-def test_a_read_only_workspace(tmp_path, clips, speaker, audio, mount):
-    path = clips.make(tmp_path / "a.mp4", speaker, audio=audio)
+def test_a_read_only_workspace(tmp_path, clips, speaker_frames, audio, mount):
+    path = clips.make(tmp_path / "a.mp4", speaker_frames, audio=audio)
     disk = mount("-t", "tmpfs", "-o", "size=64m", "none")
     Workspace.create(disk / "ws")
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)

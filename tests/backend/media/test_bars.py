@@ -42,19 +42,19 @@ def with_blurred_sides(image: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(
     ("make", "bars"), [(letterboxed, (0, 48)), (with_blurred_sides, (216, 0)), (lambda p: scene(p, 288, 512), (0, 0))]
 )
-def test_bars_are_measured(speaker, make, bars):
+def test_bars_are_measured(speaker_frames, make, bars):
     meter = BarMeter()
-    for image in speaker[::10]:
+    for image in speaker_frames[::10]:
         meter.see(make(image))
-    height, width = make(speaker[0]).shape[:2]
+    height, width = make(speaker_frames[0]).shape[:2]
     beside, above = meter.margins()
     assert bars[0] <= beside * width <= bars[0] + 3 * (bars[0] > 0)
     assert bars[1] <= above * height <= bars[1] + 3 * (bars[1] > 0)
 
 
-def test_a_plain_wall_and_a_door_frame_are_no_bars(speaker):
+def test_a_plain_wall_and_a_door_frame_are_no_bars(speaker_frames):
     plain, door = BarMeter(), BarMeter()
-    for image in speaker[::10]:
+    for image in speaker_frames[::10]:
         canvas = np.full((400, 800, 3), (90, 110, 130), np.uint8)
         canvas[100:356, 272:528] = image
         plain.see(canvas)
@@ -72,8 +72,8 @@ def process(root: Path, path: Path) -> tuple[Workspace, list[str]]:
     return Workspace.open(root), [text.replace(str(path), "CLIP") for text in reporter.warnings]
 
 
-def test_frames_crop_and_footage_are_those_of_the_image_without_bars(tmp_path, clips, speaker):
-    path = clips.make(tmp_path / "a.mp4", map(letterboxed, speaker[:80]), audio=(clips.speech_like(3.2), 16000))
+def test_frames_crop_and_footage_are_those_of_the_image_without_bars(tmp_path, clips, speaker_frames):
+    path = clips.make(tmp_path / "a.mp4", map(letterboxed, speaker_frames[:80]), audio=(clips.speech_like(3.2), 16000))
     workspace, warnings = process(tmp_path / "ws", path)
     beside, bar = workspace.subject.corrections.bars_px
     assert beside == 0
@@ -84,7 +84,7 @@ def test_frames_crop_and_footage_are_those_of_the_image_without_bars(tmp_path, c
         "the clip without bars if it was recorded larger."
     ]
     assert workspace.subject.source_size == (512, height)
-    wanted = letterboxed(speaker[10])[bar : bar + height]
+    wanted = letterboxed(speaker_frames[10])[bar : bar + height]
     pattern = write_footage(workspace, Reporter())
     assert np.abs(read_image(Path(str(pattern) % 10)).astype(int) - wanted).mean() < 6
     crop = workspace.subject.crop

@@ -73,11 +73,11 @@ def test_a_far_person_is_reported_to_come_closer():
     )
 
 
-def test_the_stage_reports_a_walk(tmp_path, clips, speaker):
+def test_the_stage_reports_a_walk(tmp_path, clips, speaker_frames):
     def walking(index: int) -> np.ndarray:
         canvas = np.full((256, 960, 3), (90, 110, 130), np.uint8)
         left = 8 * index
-        canvas[:, left : left + 256] = cv2.resize(speaker[index], (256, 256))
+        canvas[:, left : left + 256] = cv2.resize(speaker_frames[index], (256, 256))
         return canvas
 
     path = clips.make(tmp_path / "a.mp4", map(walking, range(80)), audio=(clips.speech_like(3.2), 16000))

@@ -19,8 +19,8 @@ def warnings_of(tmp_path, path, size: int = 512) -> list[str]:
     return [text.replace(f"{tmp_path}/", "") for text in reporter.warnings]
 
 
-def test_a_low_frame_rate_is_reported_with_what_it_costs(tmp_path, clips, speaker):
-    path = clips.make(tmp_path / "a.mp4", speaker[::2], fps=12, audio=(clips.speech_like(4.1), 16000))
+def test_a_low_frame_rate_is_reported_with_what_it_costs(tmp_path, clips, speaker_frames):
+    path = clips.make(tmp_path / "a.mp4", speaker_frames[::2], fps=12, audio=(clips.speech_like(4.1), 16000))
     assert warnings_of(tmp_path, path) == [
         "a.mp4 has only 12 different frames a second: 52% of the working frames repeat the one before, the mouth is up "
         "to 83 ms late and fast lip shapes are missed, so record with 25 frames a second or more; webcams drop their "
@@ -28,24 +28,24 @@ def test_a_low_frame_rate_is_reported_with_what_it_costs(tmp_path, clips, speake
     ]
 
 
-def test_repeated_frames_of_a_clip_that_states_25_are_reported(tmp_path, clips, speaker):
-    held = [speaker[index * 12 // 25 * 2] for index in range(100)]
+def test_repeated_frames_of_a_clip_that_states_25_are_reported(tmp_path, clips, speaker_frames):
+    held = [speaker_frames[index * 12 // 25 * 2] for index in range(100)]
     (warning,) = warnings_of(tmp_path, clips.make(tmp_path / "a.mp4", held, audio=(clips.speech_like(4.0), 16000)))
     assert "different frames a second, though it states 25: " in warning
     assert 11.5 < float(warning.split("has only ")[1].split(" ")[0]) < 13.5
 
 
-def test_a_clip_of_just_enough_frames_is_not_reported(tmp_path, clips, speaker):
-    path = clips.make(tmp_path / "a.mkv", speaker[:79], fps=20, audio=(clips.speech_like(4.0), 16000))
+def test_a_clip_of_just_enough_frames_is_not_reported(tmp_path, clips, speaker_frames):
+    path = clips.make(tmp_path / "a.mkv", speaker_frames[:79], fps=20, audio=(clips.speech_like(4.0), 16000))
     assert warnings_of(tmp_path, path) == []
 
 
 @pytest.mark.parametrize("suffix", [".avi", ".mkv"])
-def test_frames_that_a_recorder_dropped_count_as_missing(tmp_path, clips, speaker, suffix):
+def test_frames_that_a_recorder_dropped_count_as_missing(tmp_path, clips, speaker_frames, suffix):
     kept = [index for index in range(100) if index % 2 == 0 or index % 10 == 1]
     path = clips.make(
         tmp_path / f"a{suffix}",
-        [speaker[index] for index in kept],
+        [speaker_frames[index] for index in kept],
         times_s=[index / 25 for index in kept],
         codec="mjpeg",
         pix_fmt="yuvj420p",
@@ -57,10 +57,10 @@ def test_frames_that_a_recorder_dropped_count_as_missing(tmp_path, clips, speake
     assert "of the working frames repeat the one before" in warning
 
 
-def test_interlaced_clips_are_reported_and_read_without_combs(tmp_path, clips, speaker):
+def test_interlaced_clips_are_reported_and_read_without_combs(tmp_path, clips, speaker_frames):
     def woven(index: int) -> np.ndarray:
         # A head that moves by 12 pixels from field to field: across.
-        image, later = (np.roll(speaker[index], 12 * (2 * index + field) % 60, axis=1) for field in (0, 1))
+        image, later = (np.roll(speaker_frames[index], 12 * (2 * index + field) % 60, axis=1) for field in (0, 1))
         image[1::2] = later[1::2]
         return image
 
@@ -77,15 +77,15 @@ def test_interlaced_clips_are_reported_and_read_without_combs(tmp_path, clips, s
     assert combs(workspace.read_frame(50)) < 0.4 * combs(woven(50))
 
 
-def test_a_very_dark_face_is_reported(tmp_path, clips, speaker):
-    dark = [(image * 0.16).astype(np.uint8) for image in speaker[:80]]
+def test_a_very_dark_face_is_reported(tmp_path, clips, speaker_frames):
+    dark = [(image * 0.16).astype(np.uint8) for image in speaker_frames[:80]]
     (warning,) = warnings_of(tmp_path, clips.make(tmp_path / "a.mp4", dark, audio=(clips.speech_like(3.2), 16000)))
     assert warning.startswith("The face in a.mp4 is very dark (2")
     assert warning.endswith("light the face, or brighten the clip before its export, from the camera's own file.")
 
 
-def test_what_was_reported_of_a_clip_is_kept_when_a_run_is_cancelled_and_resumed(tmp_path, clips, speaker):
-    path = clips.make(tmp_path / "a.mp4", speaker[::2], fps=12, audio=(clips.speech_like(4.1), 16000))
+def test_what_was_reported_of_a_clip_is_kept_when_a_run_is_cancelled_and_resumed(tmp_path, clips, speaker_frames):
+    path = clips.make(tmp_path / "a.mp4", speaker_frames[::2], fps=12, audio=(clips.speech_like(4.1), 16000))
     events = []
     workspace = Workspace.create(tmp_path / "ws")
     with pytest.raises(Cancelled), workspace.locked():

@@ -78,7 +78,7 @@ def test_a_flag_with_the_wrong_field_order_is_overruled(tmp_path, clips):
     assert combs(read[20]) < 0.1 * combs(woven(20))
 
 
-def test_progressive_clips_are_left_alone(tmp_path, clips, speaker):
+def test_progressive_clips_are_left_alone(tmp_path, clips, speaker_frames):
     generator = np.random.default_rng(0)
 
     def noisy(index: int) -> np.ndarray:
@@ -92,7 +92,7 @@ def test_progressive_clips_are_left_alone(tmp_path, clips, speaker):
         ("noise", map(noisy, range(60))),
         ("falling", map(falling, range(60))),
         ("flicker", (np.clip(bars(index) * (0.6 + 0.4 * (index % 2)), 0, 255).astype(np.uint8) for index in range(60))),
-        ("speaker", speaker),
+        ("speaker", speaker_frames),
     ):
         meter = measured(clips.make(tmp_path / f"{name}.mp4", images))
         assert (meter.field_order, meter.unflagged, meter.doubted_s) == ("", False, []), name
@@ -111,13 +111,13 @@ def test_real_clips_are_not_taken_for_interlaced(shared):
         assert (meter.field_order, meter.doubted_s) == ("", []), path.name
 
 
-def test_repeated_frames_are_counted(tmp_path, clips, speaker):
-    held = [speaker[index * 12 // 25 * 2] for index in range(100)]
+def test_repeated_frames_are_counted(tmp_path, clips, speaker_frames):
+    held = [speaker_frames[index * 12 // 25 * 2] for index in range(100)]
     assert measured(clips.make(tmp_path / "held.mp4", held)).repeated_share == pytest.approx(0.52, abs=0.06)
-    pulled = [speaker[index * 25 // 30] for index in range(100)]
+    pulled = [speaker_frames[index * 25 // 30] for index in range(100)]
     assert measured(clips.make(tmp_path / "pulled.mp4", pulled, fps=30)).repeated_share == 0.0, "25 in a file of 30"
-    assert measured(clips.make(tmp_path / "lively.mp4", speaker)).repeated_share < 0.1
-    still = [*speaker[:40], *[speaker[40]] * 40, *speaker[40:60]]
+    assert measured(clips.make(tmp_path / "lively.mp4", speaker_frames)).repeated_share < 0.1
+    still = [*speaker_frames[:40], *[speaker_frames[40]] * 40, *speaker_frames[40:60]]
     assert measured(clips.make(tmp_path / "still.mp4", still)).repeated_share < 0.1, "a person who holds still"
 
 

@@ -33,14 +33,14 @@ def turned(image: np.ndarray, degrees: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("degrees", [0, 90, 180, 270])
-def test_the_face_tells_which_way_is_up(speaker, degrees):
-    images = [(index / 1.0, turned(image, degrees)) for index, image in enumerate(speaker[::10])]
+def test_the_face_tells_which_way_is_up(speaker_frames, degrees):
+    images = [(index / 1.0, turned(image, degrees)) for index, image in enumerate(speaker_frames[::10])]
     assert find_rotation(images) == degrees
 
 
-def test_a_head_that_leans_is_no_reason_to_turn(speaker):
+def test_a_head_that_leans_is_no_reason_to_turn(speaker_frames):
     matrix = cv2.getRotationMatrix2D((128, 128), 30, 1.0)
-    leaning = [(index, cv2.warpAffine(image, matrix, (256, 256))) for index, image in enumerate(speaker[::10])]
+    leaning = [(index, cv2.warpAffine(image, matrix, (256, 256))) for index, image in enumerate(speaker_frames[::10])]
     assert find_rotation(leaning) == 0
 
 
@@ -49,11 +49,11 @@ def test_without_a_face_nothing_is_turned():
     assert find_rotation(enumerate(noise)) == 0
 
 
-def test_no_more_is_read_of_an_upright_clip_than_needed(speaker):
+def test_no_more_is_read_of_an_upright_clip_than_needed(speaker_frames):
     read = []
 
     def images():
-        for index, image in enumerate(speaker):
+        for index, image in enumerate(speaker_frames):
             read.append(index)
             yield float(index), image
 
@@ -76,13 +76,13 @@ def test_corrected_frames_are_upright_on_top_of_the_files_own_rotation(tmp_path,
     assert np.abs(shown.astype(int) - upright).mean() < 6
 
 
-def test_a_lying_person_is_turned_in_frames_and_footage_and_it_is_reported(tmp_path, clips, speaker):
+def test_a_lying_person_is_turned_in_frames_and_footage_and_it_is_reported(tmp_path, clips, speaker_frames):
     def placed(image: np.ndarray) -> np.ndarray:
         canvas = np.full((320, 480, 3), (90, 110, 130), np.uint8)
         canvas[40:296, 200:456] = image
         return canvas
 
-    stored = [turned(placed(image), 90) for image in speaker[:80]]
+    stored = [turned(placed(image), 90) for image in speaker_frames[:80]]
     path = clips.make(tmp_path / "a.mp4", stored, audio=(clips.speech_like(3.2), 16000))
     workspace, warnings = process(tmp_path / "ws", path)
     assert warnings == [
@@ -93,20 +93,20 @@ def test_a_lying_person_is_turned_in_frames_and_footage_and_it_is_reported(tmp_p
     assert subject.source_size == (480, 320), "as it is shown"
     crop = subject.crop
     x, y, size = round(crop.x), round(crop.y), round(crop.size)
-    wanted = placed(speaker[10])
+    wanted = placed(speaker_frames[10])
     inside = wanted[max(y, 0) : y + size, max(x, 0) : x + size].astype(int)
     assert np.abs(workspace.read_frame(10)[max(-y, 0) :, max(-x, 0) :][: len(inside)] - inside).mean() < 6
     pattern = write_footage(workspace, Reporter())
     assert np.abs(read_image(Path(str(pattern) % 10)).astype(int) - wanted).mean() < 6
 
 
-def test_a_wrong_rotation_flag_is_corrected(tmp_path, clips, speaker):
+def test_a_wrong_rotation_flag_is_corrected(tmp_path, clips, speaker_frames):
     path = clips.make(
-        tmp_path / "a.mp4", speaker[:80], rotation=(90, False, False), audio=(clips.speech_like(3.2), 16000)
+        tmp_path / "a.mp4", speaker_frames[:80], rotation=(90, False, False), audio=(clips.speech_like(3.2), 16000)
     )
     workspace, warnings = process(tmp_path / "ws", path)
     assert "is not upright" in warnings[0]
-    assert np.abs(workspace.read_frame(10).astype(int) - speaker[10]).mean() < 4
+    assert np.abs(workspace.read_frame(10).astype(int) - speaker_frames[10]).mean() < 4
 
 
 def test_a_workspace_from_before_corrections_opens(tmp_path):

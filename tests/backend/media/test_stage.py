@@ -49,10 +49,10 @@ def digests(workspace: Workspace) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def clip(tmp_path_factory, clips, speaker) -> Path:
+def clip(tmp_path_factory, clips, speaker_frames) -> Path:
     """4 s, 256 x 256, 25 fps, a face and audio."""
     path = tmp_path_factory.mktemp("clip") / "clip.mp4"
-    return clips.make(path, speaker, audio=(clips.speech_like(4.0), 16000))
+    return clips.make(path, speaker_frames, audio=(clips.speech_like(4.0), 16000))
 
 
 @pytest.fixture(scope="module")
@@ -146,16 +146,16 @@ def test_another_size_begins_again(tmp_path, clip):
     assert workspace.read_frame(99).shape == (128, 128, 3)
 
 
-def test_a_shorter_clip_leaves_no_frames_of_the_longer(tmp_path, clip, clips, speaker):
+def test_a_shorter_clip_leaves_no_frames_of_the_longer(tmp_path, clip, clips, speaker_frames):
     process(tmp_path / "ws", clip)
-    short = clips.make(tmp_path / "short.mp4", speaker[:80], audio=(clips.speech_like(3.2), 16000))
+    short = clips.make(tmp_path / "short.mp4", speaker_frames[:80], audio=(clips.speech_like(3.2), 16000))
     workspace = process(tmp_path / "ws", short)
     assert workspace.subject.frames == 80
     assert len(list((workspace.root / "frames").iterdir())) == 80
 
 
-def test_a_clip_that_is_gone_after_its_frames_were_made_is_not_missed(tmp_path, clips, speaker):
-    path = clips.make(tmp_path / "clip.mp4", speaker[:80], audio=(clips.speech_like(3.2), 16000))
+def test_a_clip_that_is_gone_after_its_frames_were_made_is_not_missed(tmp_path, clips, speaker_frames):
+    path = clips.make(tmp_path / "clip.mp4", speaker_frames[:80], audio=(clips.speech_like(3.2), 16000))
     process(tmp_path / "ws", path)
     path.unlink()
     reported = []
@@ -163,13 +163,13 @@ def test_a_clip_that_is_gone_after_its_frames_were_made_is_not_missed(tmp_path, 
     assert "is no longer there" in reported[0]
 
 
-def test_a_small_head_is_cropped_and_its_place_kept(tmp_path, clips, speaker):
+def test_a_small_head_is_cropped_and_its_place_kept(tmp_path, clips, speaker_frames):
     def placed(image: np.ndarray) -> np.ndarray:
         canvas = np.full((480, 854, 3), (90, 110, 130), np.uint8)
         canvas[180:436, 500:756] = image
         return canvas
 
-    path = clips.make(tmp_path / "wide.mp4", map(placed, speaker[:80]), audio=(clips.speech_like(3.2), 16000))
+    path = clips.make(tmp_path / "wide.mp4", map(placed, speaker_frames[:80]), audio=(clips.speech_like(3.2), 16000))
     workspace = process(tmp_path / "ws", path)
     crop, size = workspace.subject.crop, workspace.subject.size
     assert workspace.subject.source_size == (854, 480)
@@ -180,7 +180,7 @@ def test_a_small_head_is_cropped_and_its_place_kept(tmp_path, clips, speaker):
     assert crop.x + crop.size >= 700
     x, y = round(crop.x), round(crop.y)
     shown = workspace.read_frame(10).astype(int)
-    wanted = placed(speaker[10])[y : y + size, x : x + size]
+    wanted = placed(speaker_frames[10])[y : y + size, x : x + size]
     assert np.abs(shown - wanted).mean() < 4
 
 

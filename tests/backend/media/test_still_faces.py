@@ -15,7 +15,7 @@ from backend.workspace.store import Workspace
 
 
 def beside(image: np.ndarray, other: np.ndarray, side: int) -> np.ndarray:
-    """The speaker at the left, the other face at the right."""
+    """The speaker_frames at the left, the other face at the right."""
     canvas = np.full((256, 512, 3), (90, 110, 130), np.uint8)
     canvas[:, :256] = image
     canvas[20 : 20 + side, 280 : 280 + side] = cv2.resize(other, (side, side), interpolation=cv2.INTER_AREA)
@@ -35,16 +35,16 @@ def audio(clips) -> tuple[np.ndarray, int]:
     return clips.speech_like(3.2), 16000
 
 
-def test_a_poster_in_the_background_is_reported_and_the_person_followed(tmp_path, clips, speaker, audio):
-    images = (beside(image, speaker[0], 150) for image in speaker[:80])
+def test_a_poster_in_the_background_is_reported_and_the_person_followed(tmp_path, clips, speaker_frames, audio):
+    images = (beside(image, speaker_frames[0], 150) for image in speaker_frames[:80])
     workspace, warnings = process(tmp_path / "ws", clips.make(tmp_path / "a.mp4", images, audio=audio))
     assert warnings[0].startswith("A face that never moves, as on a poster, is seen in the background of CLIP at ")
     crop = workspace.subject.crop
     assert crop.x < 100, "around the person"
 
 
-def test_a_poster_as_large_as_the_person_is_refused(tmp_path, clips, speaker, audio):
-    images = (beside(image, speaker[0], 230) for image in speaker[:80])
+def test_a_poster_as_large_as_the_person_is_refused(tmp_path, clips, speaker_frames, audio):
+    images = (beside(image, speaker_frames[0], 230) for image in speaker_frames[:80])
     path = clips.make(tmp_path / "a.mp4", images, audio=audio)
     with pytest.raises(
         FaceError, match=r"that never moves, as on a poster, is seen in .* and is as large as the person: crop"
@@ -52,8 +52,8 @@ def test_a_poster_as_large_as_the_person_is_refused(tmp_path, clips, speaker, au
         process(tmp_path / "ws", path)
 
 
-def test_a_second_person_who_moves_is_refused(tmp_path, clips, speaker, audio):
-    images = (beside(image, speaker[-1 - index], 150) for index, image in enumerate(speaker[:80]))
+def test_a_second_person_who_moves_is_refused(tmp_path, clips, speaker_frames, audio):
+    images = (beside(image, speaker_frames[-1 - index], 150) for index, image in enumerate(speaker_frames[:80]))
     path = clips.make(tmp_path / "a.mp4", images, audio=audio)
     with pytest.raises(FaceError, match="Two faces are seen"):
         process(tmp_path / "ws", path)

@@ -128,7 +128,7 @@ class Evaluation:
             "ms_ssim": _mean(self.ms_ssim, 4),
             "lpips": _mean(self.lpips, 4),
             "lmd_px": _mean(self.lmd_px),
-            "lip_correlation": _number(correlation(*lips)),
+            "lip_correlation": _number(float(correlation(*lips))),
             "lip_amplitude": _number(float(np.std(lips[0][seen]) / spread)) if spread > 1e-9 else None,
             "lip_range": _number(range_ratio(*lips)),
             "temporal_steadiness": _mean(self.change_error),

@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--video", type=Path, help="a clip of one person (default: the embedded synthetic speaker)")
     demo.add_argument("--audio", type=Path, help="the new words (default: the embedded second sentence)")
     demo.add_argument("--out", type=Path, default=Path("demo"), help="folder for the results (default: %(default)s)")
-    demo.add_argument("--minutes", type=float, help="training time (default: 2.5, or 10 for a clip of your own)")
+    demo.add_argument("--minutes", type=float, help="training time (default: 2, or 6 for a clip of your own)")
     demo.add_argument("--consent", metavar="NAME", help="who agreed to a synthetic likeness of the person; recorded")
     demo.set_defaults(run=_demo)
 

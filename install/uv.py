@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import environment, folder_lock, locks
-from .errors import DiskError, InstallError, NetworkError, PackageError, PythonError
+from .errors import DiskError, NetworkError, PackageError, PythonError
+from .failures import failure
 from .process import Run, child_environment
 from .progress import IsCancelled, Progress
 
@@ -37,21 +38,6 @@ _LOOK_EVERY_S = 0.5
 
 _STARTED = re.compile(r"Downloading (\S+) \(([\d.]+)([KMG])iB\)")
 _ENDED = re.compile(r"\s*Downloaded (\S+)")
-
-_OFFLINE = re.compile(
-    r"error sending request|dns error|tcp connect error|tunnel error|client error \(Connect\)|operation timed out"
-    r"|HTTP status server error|connection (?:closed|reset)|invalid peer certificate|network was disabled|Network connectivity is disabled"
-    # pip's words, when it fetches uv
-    r"|Failed to establish a new connection|Temporary failure in name resolution|Name or service not known"
-    r"|getaddrinfo failed|nodename nor servname|NewConnectionError|Connection refused|ConnectTimeout|Read timed out"
-    r"|Network is unreachable|ProxyError|Tunnel connection failed|Connection aborted|RemoteDisconnected|IncompleteRead"
-    r"|Connection broken|certificate verify failed|SSLError|HTTP error 5\d\d|5\d\d Server Error"
-)
-_FULL = re.compile(r"No space left on device|Errno 28|not enough space on the disk|\(os error 112\)")
-_IN_USE = re.compile(r"\[WinError (?:5|32)\]|(?<!output error )\(os error (?:5|32)\)")
-_READ_ONLY = re.compile(r"Read-only file system|Permission denied")
-_MISMATCH = re.compile(r"Hash mismatch for `([^`]+)`|(\S+) from .*\n\s+Expected sha256")
-_NOT_OFFERED = re.compile(r"you require ([\w.+-]+==[^\s,]+)|satisfies the requirement ([^\s(;]+)")
 
 
 def executable(root: Path) -> Path:
@@ -91,8 +77,9 @@ def fetch(
         log = folder / environment.LOG
         run = Run([base, "-I", "-X", "utf8", "-m", "venv", folder], cancelled=cancelled, inherited=inherited, log=log)
         if run.finish():
-            if _FULL.search("\n".join(run.tail)):
-                raise failure(run.tail, log)
+            error = failure(run.tail, log)
+            if isinstance(error, DiskError):
+                raise error
             raise PythonError(
                 f"{base} could not make a virtual environment in {folder} ({run.tail[-1] if run.tail else 'no output'}): "
                 "choose another Python or folder."
@@ -240,7 +227,7 @@ class Uv:
             shown.bytes_done = max(shown.bytes_done, int(finished + min(arriving, sum(sizes.values()))))
             yield shown
         if run.status:
-            raise failure(run.tail, self._folder / environment.LOG, host)
+            raise failure(run.tail, self._folder / environment.LOG, host, self._cache)
 
     def _run(self, *arguments: str | Path) -> Run:
         return Run(
@@ -260,39 +247,3 @@ class Uv:
                     with suppress(OSError):
                         total += Path(folder, file).stat().st_size
         return total
-
-
-def failure(lines: Sequence[str], log: Path, host: str = "the package index") -> InstallError:
-    """The last lines of uv or pip as one error: what is wrong, and what to do."""
-    text = "\n".join(lines)
-    if _FULL.search(text):
-        return DiskError(environment.disk_full(log.parent))
-    if _IN_USE.search(text):
-        return DiskError(
-            f"A file in {log.parent} is in use or may not be written: close every other Blender that runs SyncTalk, and run "
-            f"the same command again (see {log})."
-        )
-    if _READ_ONLY.search(text):
-        return DiskError(f"{log.parent} cannot be written to: change its permissions and run the same command again.")
-    mismatch = _MISMATCH.search(text)
-    if mismatch:
-        return PackageError(
-            f"{mismatch[1] or mismatch[2]} arrived with another checksum than the lock file's: the download was damaged or "
-            f"the index serves another file; try again, or set PIP_INDEX_URL to another index (see {log})."
-        )
-    if _OFFLINE.search(text):
-        return NetworkError(
-            f"{host[0].upper()}{host[1:]} cannot be reached: check the network connection and the proxy (HTTPS_PROXY) "
-            f"and run the same command again, finished downloads are kept (see {log})."
-        )
-    missing = _NOT_OFFERED.search(text)
-    if missing:
-        return PackageError(
-            f"{missing[1] or missing[2]} is not offered for this Python and platform by {host} as pip is configured: check "
-            f"PIP_INDEX_URL, PIP_NO_INDEX and pip's configuration file, and run the same command again (see {log})."
-        )
-    said = [line.strip() for line in lines if line.strip().lower().startswith(("error:", "cause:"))]
-    reason = ": ".join(line.partition(":")[2].strip().rstrip(".") for line in said[:3]) or "uv failed"
-    # What uv had begun to put in place may be half there: no `PackageError`, after which an environment is kept.
-    kind = InstallError if re.search(r"Failed to (un)?install", text) else PackageError
-    return kind(f"{reason}: run the same command again; the full report is in {log}.")

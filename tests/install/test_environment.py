@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from install import backend_environment, environment, errors, folder_lock, process, uv
+from install import backend_environment, environment, errors, failures, folder_lock, process, uv
 from install.environment import EnvironmentSpec
 
 from .conftest import make_wheel, put_uv, site_packages, write_lock
@@ -394,7 +394,7 @@ FAILURES = [
 
 @pytest.mark.parametrize(("printed", "kind", "words"), FAILURES)
 def test_what_uv_and_pip_print_becomes_one_sentence(printed, kind, words, tmp_path):
-    error = uv.failure(printed.splitlines(), tmp_path / "install.log")
+    error = failures.failure(printed.splitlines(), tmp_path / "install.log")
     assert error.kind == kind
     assert words in str(error)
     assert "\n" not in str(error)

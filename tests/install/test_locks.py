@@ -56,6 +56,7 @@ def test_the_backend_lock_holds_torchs_needs_but_not_torch():
     names = {line.partition("==")[0] for line in locks.read("backend", (3, 11)).text.splitlines()}
     needed = {"filelock", "fsspec", "jinja2", "networkx", "sympy", "typing-extensions", "mpmath", "setuptools"}
     assert needed <= names
+    assert "pip" in names  # for what a user adds
     assert "torch" not in names and not any(name.startswith("nvidia") for name in names)
     assert "bpy" not in names
 

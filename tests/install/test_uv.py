@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from install import errors, uv
+from install import errors, failures, uv
 
 
 def test_pips_files_and_variables_are_merged_as_pip_does(uv_folder, tmp_path, monkeypatch):
@@ -49,3 +49,13 @@ def test_a_python_that_makes_no_environments_is_a_sentence(tmp_path):
     with pytest.raises(errors.PythonError, match=r"could not make a virtual environment in .*\(no ensurepip\): choose"):
         list(uv.fetch(tmp_path, broken))
     assert not uv.is_there(tmp_path)
+
+
+def test_a_full_disk_is_that_of_the_cache_where_the_download_did_not_fit(tmp_path):
+    log, cache = tmp_path / "backend/install.log", tmp_path / "cache"
+    downloading = [f"cause: failed to write to file `{cache}/.tmp1/a.py`: No space left on device (os error 28)"]
+    copying = [
+        f"cause: failed to copy file from {cache}/a.py to {log.parent}/a.py: No space left on device (os error 28)"
+    ]
+    assert f"full in {cache}:" in str(failures.failure(downloading, log, cache=cache))
+    assert f"full in {log.parent}:" in str(failures.failure(copying, log, cache=cache))

@@ -1,0 +1,65 @@
+"""What uv and pip print when they fail, as one sentence each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from .environment import disk_full
+from .errors import DiskError, InstallError, NetworkError, PackageError
+
+_OFFLINE = re.compile(
+    r"error sending request|dns error|tcp connect error|tunnel error|client error \(Connect\)|operation timed out"
+    r"|HTTP status server error|connection (?:closed|reset)|invalid peer certificate|network was disabled|Network connectivity is disabled"
+    # pip's words, when it fetches uv
+    r"|Failed to establish a new connection|Temporary failure in name resolution|Name or service not known"
+    r"|getaddrinfo failed|nodename nor servname|NewConnectionError|Connection refused|ConnectTimeout|Read timed out"
+    r"|Network is unreachable|ProxyError|Tunnel connection failed|Connection aborted|RemoteDisconnected|IncompleteRead"
+    r"|Connection broken|certificate verify failed|SSLError|HTTP error 5\d\d|5\d\d Server Error"
+)
+_FULL = re.compile(r"No space left on device|Errno 28|not enough space on the disk|\(os error 112\)")
+_IN_USE = re.compile(r"\[WinError (?:5|32)\]|(?<!output error )\(os error (?:5|32)\)")
+_READ_ONLY = re.compile(r"Read-only file system|Permission denied")
+_MISMATCH = re.compile(r"Hash mismatch for `([^`]+)`|(\S+) from .*\n\s+Expected sha256")
+_NOT_OFFERED = re.compile(r"you require ([\w.+-]+==[^\s,]+)|satisfies the requirement ([^\s(;]+)")
+
+
+def failure(
+    lines: Sequence[str], log: Path, host: str = "the package index", cache: Path | None = None
+) -> InstallError:
+    """The last lines of uv or pip as one error: what is wrong, and what to do."""
+    text = "\n".join(lines)
+    full = next((line for line in lines if _FULL.search(line)), "")
+    if full:
+        in_cache = cache is not None and str(cache) in full and str(log.parent) not in full
+        return DiskError(disk_full(cache if cache and in_cache else log.parent))
+    if _IN_USE.search(text):
+        return DiskError(
+            f"A file in {log.parent} is in use or may not be written: close every other Blender that runs SyncTalk, and run "
+            f"the same command again (see {log})."
+        )
+    if _READ_ONLY.search(text):
+        return DiskError(f"{log.parent} cannot be written to: change its permissions and run the same command again.")
+    mismatch = _MISMATCH.search(text)
+    if mismatch:
+        return PackageError(
+            f"{mismatch[1] or mismatch[2]} arrived with another checksum than the lock file's: the download was damaged or "
+            f"the index serves another file; try again, or set PIP_INDEX_URL to another index (see {log})."
+        )
+    if _OFFLINE.search(text):
+        return NetworkError(
+            f"{host[0].upper()}{host[1:]} cannot be reached: check the network connection and the proxy (HTTPS_PROXY) "
+            f"and run the same command again, finished downloads are kept (see {log})."
+        )
+    missing = _NOT_OFFERED.search(text)
+    if missing:
+        return PackageError(
+            f"{missing[1] or missing[2]} is not offered for this Python and platform by {host} as pip is configured: check "
+            f"PIP_INDEX_URL, PIP_NO_INDEX and pip's configuration file, and run the same command again (see {log})."
+        )
+    said = [line.strip() for line in lines if line.strip().lower().startswith(("error:", "cause:"))]
+    reason = ": ".join(line.partition(":")[2].strip().rstrip(".") for line in said[:3]) or "uv failed"
+    # What uv had begun to put in place may be half there: no `PackageError`, after which an environment is kept.
+    kind = InstallError if re.search(r"Failed to (un)?install", text) else PackageError
+    return kind(f"{reason}: run the same command again; the full report is in {log}.")

@@ -14,12 +14,14 @@ import shutil
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .errors import Cancelled, ModelError, StorageError, storage_error
+from .errors import ModelError, StorageError, storage_error
+
+if TYPE_CHECKING:
+    from .progress import Reporter
 
 FOLDER_VARIABLE = "SYNCTALK_MODELS"
 _CHUNK = 1 << 18
@@ -192,25 +194,19 @@ def find(name: str) -> Path | None:
     return None
 
 
-def fetch(
-    name: str,
-    report: Callable[[int, int | None], None] | None = None,
-    cancelled: Callable[[], bool] | None = None,
-    accept_licence: bool = False,
-) -> Path:
+def fetch(name: str, reporter: Reporter | None = None, accept_licence: bool = False) -> Path:
     """Download the model `name` unless it is there, and return its path.
 
     Written under a temporary name, checked for size and checksum, then renamed: a file that is there is complete.
 
     Args:
-        report: called with (bytes so far, bytes in all or None).
-        cancelled: polled at every 256 kB; True stops and removes what was downloaded.
+        reporter: of the progress in bytes; a cancel request removes what was downloaded.
         accept_licence: the user agreed to the licence of a model whose `licence_opt_in` is set.
 
     Raises:
         ModelError: unknown, its licence was not agreed to, unreachable, or not the file that was published.
         StorageError: the model folder cannot be written to, or its disk is full.
-        Cancelled: `cancelled()` was true.
+        Cancelled: the user asked to stop.
     """
     model = record(name)
     present = find(name)
@@ -229,7 +225,7 @@ def fetch(
         needed = model.size or model.about or 0
         if shutil.disk_usage(folder).free < needed:
             raise StorageError(f"{folder} has too little space for {model.file} ({needed:,} bytes): free some.")
-        _download(model, temporary, report, cancelled)
+        _download(model, temporary, reporter)
         _check(model, temporary, remember=False)
         os.replace(temporary, path)
     except OSError as error:
@@ -254,12 +250,7 @@ def describe() -> list[dict[str, Any]]:
     return rows
 
 
-def _download(
-    model: Model,
-    path: Path,
-    report: Callable[[int, int | None], None] | None,
-    cancelled: Callable[[], bool] | None,
-) -> None:
+def _download(model: Model, path: Path, reporter: Reporter | None) -> None:
     request = urllib.request.Request(model.address, headers={"User-Agent": "synctalk"})
     try:
         answer = urllib.request.urlopen(request, timeout=30)
@@ -270,8 +261,6 @@ def _download(
         total = model.size or (int(length) if length and length.isdigit() else None)
         done = 0
         while True:
-            if cancelled is not None and cancelled():
-                raise Cancelled(f"The download of {model.file} was cancelled: fetch it again when you like.")
             try:
                 chunk = answer.read(_CHUNK)
             except (TimeoutError, http.client.HTTPException, ConnectionError) as error:
@@ -281,8 +270,8 @@ def _download(
             # Outside the `try` above, so that a full disk is not taken for a lost connection.
             file.write(chunk)
             done += len(chunk)
-            if report is not None:
-                report(done, total)
+            if reporter is not None:
+                reporter.progress(f"fetch {model.name}", done, total or max(model.about or 0, done + 1), "bytes")
         if length and length.isdigit() and done < int(length):
             raise _unreachable(model, f"the connection ended after {done:,} of {int(length):,} bytes")
 

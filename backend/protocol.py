@@ -16,7 +16,6 @@ VERSION = 2
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
 METHOD_NOT_FOUND = -32601
-INVALID_PARAMS = -32602
 INTERNAL_ERROR = -32603
 USER_ERROR = -32000
 """A `SyncTalkError`: `message` is a sentence for the user, `data.kind` its class."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from backend import cli, errors, models
+from backend.progress import Reporter
 
 CONTENT = b"weights" * 100_000
 
@@ -62,7 +63,8 @@ def leftovers() -> list[str]:
 def test_a_fetched_model_is_found_and_not_fetched_again(model, server):
     assert models.find("tiny") is None
     seen = []
-    path = models.fetch("tiny", report=lambda done, total: seen.append((done, total)))
+    reporter = Reporter(lambda event: seen.append((event.done, event.total)), interval_s=0)
+    path = models.fetch("tiny", reporter)
     assert path.read_bytes() == CONTENT
     assert seen[-1] == (len(CONTENT), len(CONTENT)) and seen == sorted(seen)
     assert models.find("tiny") == models.find("tiny.task") == path
@@ -132,7 +134,7 @@ def test_an_unreachable_host_names_the_address_and_the_folder(model, server, mon
 
 def test_a_cancelled_download_leaves_nothing(model):
     with pytest.raises(errors.Cancelled):
-        models.fetch("tiny", cancelled=lambda: True)
+        models.fetch("tiny", Reporter(cancelled=lambda: True))
     assert models.find("tiny") is None
     assert not leftovers()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ... import models
-from ...errors import Cancelled
 from ...progress import Reporter
 from ..option import option
 
@@ -22,23 +21,9 @@ def run(options: Options, reporter: Reporter) -> dict[str, str]:
     Raises:
         ModelError, StorageError: a model is unknown or cannot be downloaded.
     """
-    return {name: str(_fetch(name, options.accept_licence, reporter)) for name in options.names}
+    return {name: str(models.fetch(name, reporter, options.accept_licence)) for name in options.names}
 
 
 def in_words(paths: dict[str, str]) -> str:
     """The paths, a line each."""
     return "\n".join(paths.values())
-
-
-def _fetch(name: str, accept_licence: bool, reporter: Reporter):
-    def report(done: int, total: int | None) -> None:
-        reporter.progress(f"fetch {name}", done / 1e6, (total or max(done, 1)) / 1e6, "MB")
-
-    def cancelled() -> bool:
-        try:
-            reporter.check_cancelled()
-        except Cancelled:
-            return True
-        return False
-
-    return models.fetch(name, report, cancelled, accept_licence)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .implicit import Sculpture, ellipsoid, spaced_axis, tube
+from .implicit import Distance, Sculpture, ellipsoid, spaced_axis, tube
 
 PUPIL_X = 31.5
 EYE_CENTRE = np.array([PUPIL_X, 0.0, -12.6])
@@ -75,8 +75,7 @@ def _extruded(x_range, inside, box):
         side = np.maximum(x_range[0] - x, x - x_range[1])
         return np.maximum(inside(x, y, z), side)
 
-    distance.box = box
-    return distance
+    return Distance(distance, box)
 
 
 def sculpt_head() -> Sculpture:

@@ -9,10 +9,20 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
-Distance = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+
+@dataclass(frozen=True)
+class Distance:
+    """A signed distance as a function of x, y, z, and the box (low, high) outside of which it does not matter."""
+
+    function: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+    box: tuple[np.ndarray, np.ndarray]
+
+    def __call__(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+        return self.function(x, y, z)
 
 
 def smooth_min(a: np.ndarray, b: np.ndarray, k: float) -> np.ndarray:
@@ -35,8 +45,7 @@ def ellipsoid(centre, radii, tilt_x: float = 0.0) -> Distance:
         k1 = np.sqrt((px / rx**2) ** 2 + (py / ry**2) ** 2 + (pz / rz**2) ** 2)
         return k0 * (k0 - 1.0) / np.maximum(k1, 1e-6)
 
-    distance.box = (np.array(centre) - max(radii), np.array(centre) + max(radii))
-    return distance
+    return Distance(distance, (np.array(centre) - max(radii), np.array(centre) + max(radii)))
 
 
 def tube(points, radii) -> Distance:
@@ -55,8 +64,7 @@ def tube(points, radii) -> Distance:
             best = gap if best is None else np.minimum(best, gap)
         return best
 
-    distance.box = (points.min(0) - radii.max(), points.max(0) + radii.max())
-    return distance
+    return Distance(distance, (points.min(0) - radii.max(), points.max(0) + radii.max()))
 
 
 class Sculpture:

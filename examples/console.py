@@ -1,4 +1,4 @@
-"""The whole way without a click: a clip, or a workspace made before, and a sound become a composited film and a .blend.
+"""All steps without a click: a clip, or an existing workspace, and audio become a composited video and a .blend.
 
     .venvs/blender/bin/python examples/console.py --workspace WS --video CLIP.mp4 --consent NAME --audio LINE.wav --out DIR
 
@@ -32,7 +32,7 @@ def synctalk_api() -> types.ModuleType:
 
 
 def main(args: argparse.Namespace) -> None:
-    """Do what the arguments say; raises the sentences of the API."""
+    """Run the steps that the arguments ask for; raises the errors of the API."""
     api = synctalk_api()
     try:
         bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
@@ -49,10 +49,10 @@ def main(args: argparse.Namespace) -> None:
         api.composite()
         if args.frames is not None:
             bpy.context.scene.frame_end = min(bpy.context.scene.frame_end, args.frames)
-        film = api.render_animation(args.out / "composite.mp4", progress=tell_frames)
+        video = api.render_animation(args.out / "composite.mp4", progress=print_frames)
         blend = args.out / "scene.blend"
         bpy.ops.wm.save_as_mainfile(filepath=str(blend), check_existing=False)
-        print(f"Wrote {film} and {blend}", flush=True)
+        print(f"Wrote {video} and {blend}", flush=True)
         print(
             f"To render it elsewhere: api.bake() first, or blender -b {blend.name} -E SYNCTALK -a, which fails, instead of "
             "leaving the head out, where the extension is missing.",
@@ -62,19 +62,19 @@ def main(args: argparse.Namespace) -> None:
         api.close()
 
 
-def tell_frames(done: int, total: int) -> None:
-    """Print a line every tenth of the way."""
+def print_frames(done: int, total: int) -> None:
+    """Print a line every tenth of the frames."""
     if done == total or done * 10 // total != (done - 1) * 10 // total:
         print(f"SyncTalk {done / total:4.0%} Rendering: frame {done} of {total}", flush=True)
 
 
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description="A clip and a sound become a talking head composited by Blender.")
+    parser = argparse.ArgumentParser(description="A clip and audio become a talking head composited by Blender.")
     parser.add_argument("--workspace", type=Path, required=True, help="folder of the subject")
     parser.add_argument("--video", type=Path, help="the clip; left out, the workspace must have been processed")
     parser.add_argument("--consent", default="", help="who gave the permission to make a synthetic likeness")
-    parser.add_argument("--audio", type=Path, required=True, help="the sound to speak")
+    parser.add_argument("--audio", type=Path, required=True, help="the audio to speak")
     parser.add_argument("--out", type=Path, required=True, help="folder for composite.mp4 and scene.blend")
     parser.add_argument("--preset", default="preview", help="training preset (%(default)s)")
     parser.add_argument("--minutes", type=float, help="train for so long, also a head that has been trained before")
@@ -87,7 +87,7 @@ if __name__ == "__main__":
     try:
         main(arguments())
     except KeyboardInterrupt:
-        print("Cancelled. What was finished is kept, and the next run goes on from it.", file=sys.stderr)
+        print("Cancelled. Finished work is kept, and the next run resumes from it.", file=sys.stderr)
         status = 1
     except Exception as error:
         if not hasattr(error, "kind"):

@@ -6,7 +6,7 @@ import sys
 
 import bpy
 
-from .. import backend as backend_package
+from ..install import extension
 from ..install.backend_environment import needs_network
 from ..synctalk_blender import jobs
 from ..synctalk_blender.client import shared
@@ -117,7 +117,7 @@ class SYNCTALK_OT_copy_details(bpy.types.Operator):
         backend = shared.running_backend()
         lines = [
             jobs.runtime.errors.get(Step(self.step), ""),
-            f"SyncTalk {backend_package.__version__}, Blender {bpy.app.version_string}, {sys.platform}",
+            f"SyncTalk {extension.version(shared.EXTENSION_ROOT)}, Blender {bpy.app.version_string}, {sys.platform}",
             f"Python {sys.version.split()[0]}",
             f"Backend: {backend.hello if backend else 'not started'}, {backend_state()} in {environment_root()}",
             backend.last_words if backend else "",

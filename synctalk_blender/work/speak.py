@@ -15,7 +15,7 @@ from .common import require_rig_of, scene_of, workspace_of
 
 
 def speak_job(scene: bpy.types.Scene) -> Job:
-    """Turn the scene's speech into keyframes and a sound strip."""
+    """Turn the scene's speech into keyframes and a strip in the sequencer."""
     settings = settings_of(scene)
     workspace = workspace_of(settings)
     params = {"workspace": str(workspace), "audio": bpy.path.abspath(settings.speech), **settings.delivery()}

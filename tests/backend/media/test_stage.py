@@ -19,6 +19,8 @@ from backend.progress import Reporter
 from backend.workspace.store import Workspace
 from backend.workspace.subject import Crop
 
+pytestmark = pytest.mark.long
+
 PROCESS = """
 import os, signal, sys
 from backend.media import stage

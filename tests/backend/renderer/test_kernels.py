@@ -240,6 +240,7 @@ def test_a_solid_sample_hides_what_lies_behind():
         torch.testing.assert_close(rgba, torch.tensor([[1.0, 0.0, 0.0, 1.0]]))
 
 
+@pytest.mark.long
 @pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="names a processor of that family")
 def test_a_processor_without_wide_vectors_computes_the_same(tmp_path):
     """The code for narrower vectors: these tests once more, compiled for a processor of 2013."""

@@ -21,7 +21,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from . import environment, interpreters, platforms, torch_wheel, uv
+from . import environment, platforms, torch_wheel, uv
 from .environment import EnvironmentSpec, SizeEstimate
 from .errors import InstallError
 from .progress import IsCancelled, Progress, Report
@@ -33,8 +33,6 @@ PYTHON_VERSIONS = ((3, 10), (3, 11), (3, 12), (3, 13), (3, 14))
 
 BEST_PYTHON_VERSIONS = ((3, 10), (3, 11), (3, 12))
 """Those whose MediaPipe carries a face mesh, so that nothing but packages has to be downloaded."""
-
-_PURPOSE = "the SyncTalk backend"
 
 
 def user_root() -> Path:
@@ -103,17 +101,6 @@ def size_estimate(device: str = "cpu") -> SizeEstimate:
     The sizes are those for the running Python, or the nearest locked one; `str()` of it is a phrase for people.
     """
     return environment.size_estimate(_spec(Path(), device))
-
-
-def find_python(preferred: Path | None = None) -> Path:
-    """A Python that can hold the backend: `preferred` if given, else the running one, else one on the system.
-
-    3.10 to 3.12 are looked for first. Starts a short process for each candidate (about 0.1 s each).
-
-    Raises:
-        PythonError: `preferred` is unsuitable, or none was found; the sentence says what to install or choose.
-    """
-    return interpreters.find(PYTHON_VERSIONS, preferred=preferred, purpose=_PURPOSE, best=BEST_PYTHON_VERSIONS)
 
 
 def create(
@@ -189,5 +176,5 @@ def _spec(root: Path, device: str | None, python: Path | None = None) -> Environ
         last_step_parts=4,
         last_step_folder=Path(__file__).resolve().parent.parent,
         system_libraries="backend",
-        purpose=_PURPOSE,
+        purpose="the SyncTalk backend",
     )

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-from . import environment
 from .environment import EnvironmentSpec
-from .progress import IsCancelled, Progress
 
 VERSIONS = ("5.0", "4.5", "4.2")
 """The Blender versions that have a lock file; the first is the one that `.venvs/blender` holds."""
@@ -21,26 +18,13 @@ def folder_name(version: str = VERSIONS[0]) -> str:
     return "blender" if version == VERSIONS[0] else f"blender-{version}"
 
 
-def python_of(root: Path, version: str = VERSIONS[0]) -> Path:
-    """The environment's Python executable, there or not."""
-    return environment.python_of(root / folder_name(version))
-
-
-def spec(root: Path, version: str = VERSIONS[0], python: Path | None = None) -> EnvironmentSpec:
+def spec(root: Path, version: str = VERSIONS[0]) -> EnvironmentSpec:
     """What `<root>/blender…` is to hold."""
     return EnvironmentSpec(
         folder=root / folder_name(version),
         lock=f"blender-{version}",
         versions=(PYTHON_VERSION,),
-        python=python,
         imports=("bpy",),
         system_libraries="bpy",
         purpose=f"the bpy package of Blender {version}",
     )
-
-
-def steps(
-    root: Path, version: str = VERSIONS[0], python: Path | None = None, cancelled: IsCancelled | None = None
-) -> Iterator[Progress]:
-    """Make, finish or update the environment; see `environment.install`."""
-    yield from environment.install(spec(root, version, python), cancelled=cancelled)

@@ -23,17 +23,15 @@ def make_backend(root: Path, device: str | None = None, python: Path | None = No
 
 def make_blender(root: Path, version: str = blender_environment.VERSIONS[0]) -> Path:
     """Bring the environment of one Blender version to "ready" and return its Python."""
-    terminal.follow(f"{blender_environment.folder_name(version)}:", blender_environment.steps(root, version))
-    return blender_environment.python_of(root, version)
+    return _make(blender_environment.spec(root, version))
 
 
 def make_tools(root: Path) -> Path:
     """Bring the linters' environment to "ready" and return its Python."""
-    spec = EnvironmentSpec(
-        folder=root / TOOLS,
-        lock=TOOLS,
-        versions=(blender_environment.PYTHON_VERSION,),
-        purpose="the linters' environment",
-    )
-    terminal.follow(f"{TOOLS}:", environment.install(spec))
+    versions = (blender_environment.PYTHON_VERSION,)
+    return _make(EnvironmentSpec(root / TOOLS, TOOLS, versions, purpose="the linters' environment"))
+
+
+def _make(spec: EnvironmentSpec) -> Path:
+    terminal.follow(f"{spec.folder.name}:", environment.install(spec))
     return environment.python_of(spec.folder)

@@ -1,6 +1,6 @@
 """One virtual environment made from one lock: its states, and the call that brings it to "ready".
 
-An environment is complete only when its marker says so, and the marker is written last. Whatever ends an installation
+An environment is complete by its marker alone, which is written last. Whatever ends an installation
 before that (Ctrl-C, a kill, a full disk, a power cut) leaves it "incomplete", and the next one finishes it.
 """
 
@@ -197,7 +197,7 @@ def python_runs(folder: Path) -> bool:
 
 
 def read_marker(folder: Path) -> dict[str, Any]:
-    """What the marker in `folder` says; nothing where there is none or it is damaged."""
+    """What the marker in `folder` holds; nothing where there is none or it is damaged."""
     try:
         marker = json.loads((folder / MARKER).read_text("utf-8"))
     except (OSError, ValueError):

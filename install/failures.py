@@ -58,8 +58,8 @@ def failure(
             f"{missing[1] or missing[2]} is not offered for this Python and platform by {host} as pip is configured: check "
             f"PIP_INDEX_URL, PIP_NO_INDEX and pip's configuration file, and run the same command again (see {log})."
         )
-    said = [line.strip() for line in lines if line.strip().lower().startswith(("error:", "cause:"))]
-    reason = ": ".join(line.partition(":")[2].strip().rstrip(".") for line in said[:3]) or "uv failed"
+    reported = [line.strip() for line in lines if line.strip().lower().startswith(("error:", "cause:"))]
+    reason = ": ".join(line.partition(":")[2].strip().rstrip(".") for line in reported[:3]) or "uv failed"
     # What uv had begun to put in place may be half there: no `PackageError`, after which an environment is kept.
     kind = InstallError if re.search(r"Failed to (un)?install", text) else PackageError
     return kind(f"{reason}: run the same command again; the full report is in {log}.")

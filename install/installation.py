@@ -146,7 +146,7 @@ class Installation:
         yield from self._check_imports()
 
     def _clear(self) -> None:
-        """Empty the folder but for its marker, which says whose it is at any moment."""
+        """Empty the folder but for its marker, which shows whose it is at any moment."""
         for entry in self.folder.iterdir():
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)

@@ -166,11 +166,10 @@ def _advice(
         return f"{unsuitable} does not suit {purpose}, which needs {wanted} (64-bit CPython): choose another one."
     if preferred is not None:
         return f"{preferred} is not a Python that runs: choose another one; {purpose} needs {wanted}."
-    newest = ".".join(map(str, versions[-1]))
     met = f"; {unsuitable} does not suit" if unsuitable is not None else ""
     return (
-        f"{purpose[0].upper()}{purpose[1:]} needs {wanted}, and none was found{met}: install Python {newest} from "
-        "python.org or your system's packages and try again."
+        f"{purpose[0].upper()}{purpose[1:]} needs {wanted}, and none was found{met}: install Python "
+        f"{'.'.join(map(str, versions[-1]))} from python.org or your system's packages and try again."
     )
 
 

@@ -1,4 +1,4 @@
-"""An environment is taken for whole only when it is, whatever ended an installation before."""
+"""An environment counts as complete only when it is, whatever ended an installation before."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_a_changed_lock_makes_it_outdated_and_updates_it(ready, wheels):
 
 
 @posix_only
-def test_an_interrupted_update_is_built_anew(ready, wheels, root):
+def test_an_interrupted_update_is_made_again(ready, wheels, root):
     spec = ready
     (site_packages(spec) / "left_over.py").write_text("")
     write_lock(spec, make_wheel(wheels, "alpha", "2.0", files=2500))
@@ -244,9 +244,9 @@ def test_ctrl_c_says_that_the_next_run_resumes(root):
     )  # fmt: skip
     assert child.stdout.readline() == "ready\n"
     child.send_signal(signal.SIGINT)
-    _, said = child.communicate(timeout=20)
+    _, printed = child.communicate(timeout=20)
     assert child.returncode == 130
-    assert said.strip() == "Stopped: what is finished stays, and the same command resumes from there."
+    assert printed.strip() == "Stopped: what is finished stays, and the same command resumes from there."
 
 
 def test_two_installations_into_one_folder_do_not_meet(begun, monkeypatch):
@@ -297,7 +297,7 @@ def test_no_network_says_so(begun, wheels, monkeypatch):
     assert environment.state(spec) == "incomplete"
 
 
-def test_too_little_space_is_told_before_anything_is_installed(spec, wheels):
+def test_too_little_space_is_reported_before_anything_is_installed(spec, wheels):
     write_lock(spec, make_wheel(wheels, "alpha"), size=10**15)
     with pytest.raises(errors.DiskError, match=r"has .* free and the installation needs .*: free some space or choose"):
         make(spec)

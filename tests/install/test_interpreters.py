@@ -1,4 +1,4 @@
-"""The right Python is found, and the lack of one is told with what to install."""
+"""The right Python is found, and the lack of one is reported with what to install."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from install import backend_environment, errors, interpreters
+from install import errors, interpreters
 
 
 def test_the_running_python_is_taken_when_it_suits():
@@ -31,7 +31,7 @@ def test_another_version_is_found_on_the_path(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("said", "message"),
+    ("answer", "message"),
     [
         ('"venv": false, "bits": 64, "free_threaded": false', r"cannot make virtual environments: .*python3\.77-venv"),
         ('"venv": true, "bits": 32, "free_threaded": false', r"does not suit the test, which needs Python 3\.77"),
@@ -40,11 +40,11 @@ def test_another_version_is_found_on_the_path(monkeypatch, tmp_path):
     ],
 )
 @pytest.mark.skipif(sys.platform == "win32", reason="a shell script stands for the other Python")
-def test_an_unsuitable_python_says_why(tmp_path, said, message):
+def test_an_unsuitable_python_says_why(tmp_path, answer, message):
     other = tmp_path / "python"
     other.write_text(
         '#!/bin/sh\necho \'{"version": [3, 77, 0], "executable": "/opt/python3.77", "implementation": "cpython", '
-        f"{said}}}'\n"
+        f"{answer}}}'\n"
     )
     other.chmod(0o755)
     with pytest.raises(errors.PythonError, match=message):
@@ -58,7 +58,7 @@ def test_no_suitable_python_names_the_one_to_install():
 
 def test_a_file_that_is_no_python_is_refused(tmp_path):
     with pytest.raises(errors.PythonError, match="is not a Python that runs: choose another one"):
-        backend_environment.find_python(tmp_path / "nothing")
+        interpreters.find([(3, 11)], preferred=tmp_path / "nothing", purpose="the test")
 
 
 def test_an_old_python_is_turned_away_in_words(root):

@@ -26,5 +26,5 @@ def test_the_users_backend_is_named_and_deleted_on_request_alone(tmp_path, monke
     assert removal.run(tmp_path / "checkout", tmp_path / "checkout/.venvs", yes=True, user=user) == 0
     assert not checkouts.exists()
     assert users.exists() is not user and (tmp_path / "user/models").is_dir()
-    said = capsys.readouterr().out
-    assert str(users) in said and ("--user deletes it" in said) is not user
+    printed = capsys.readouterr().out
+    assert str(users) in printed and ("--user deletes it" in printed) is not user

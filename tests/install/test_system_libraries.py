@@ -1,4 +1,4 @@
-"""A missing system library is found before anything is downloaded, and told with the command that installs it."""
+"""A missing system library is found before anything is downloaded, and reported with the command that installs it."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def test_an_error_ends_the_line_and_passes_through():
 @pytest.mark.parametrize(
     ("size", "words"), [(6_009, "0.0 MB"), (3_758_596, "3.8 MB"), (515e6, "515 MB"), (2.9e9, "2.9 GB")]
 )
-def test_sizes_are_told_as_people_read_them(size, words):
+def test_sizes_are_shown_as_people_read_them(size, words):
     assert megabytes(size) == words
 
 
@@ -61,7 +61,7 @@ def test_the_demo_refuses_a_file_that_is_not_there(tmp_path, capsys):
     assert capsys.readouterr().err.strip() == f"{tmp_path / 'none.mp4'} is not there: give another file."
 
 
-def test_the_demos_sample_and_a_clip_of_ones_own_have_folders_of_their_own(root, tmp_path):
+def test_the_demos_sample_and_a_clip_of_ones_own_have_separate_folders(root, tmp_path):
     clip = tmp_path / "me.mp4"
     clip.write_bytes(b"")
     (tmp_path / "words.wav").write_bytes(b"")

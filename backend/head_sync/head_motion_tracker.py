@@ -49,10 +49,6 @@ class FocalChoice:
     low_px: float
     high_px: float
 
-    def moved_to(self, px: float) -> FocalChoice:
-        """Another choice, as uncertain as this one."""
-        return FocalChoice(px, self.low_px * px / self.px, self.high_px * px / self.px)
-
 
 @dataclass(frozen=True)
 class HeadMotion:

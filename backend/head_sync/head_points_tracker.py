@@ -77,7 +77,6 @@ def track_head_points(
     principal: Principal,
     keypoints: str = "corners",
     on_frame: Callable[[int], None] = lambda done: None,
-    threads: int | None = None,
 ) -> HeadPoints:
     """Choose points of the skull in reference frames and find them in all known frames.
 
@@ -107,7 +106,7 @@ def track_head_points(
                 points_px[frame, reference.part], seen[frame, reference.part] = match
 
     todo = np.flatnonzero(known) if references else []
-    with ThreadPoolExecutor(threads or min(4, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         jobs = [pool.submit(track, int(frame)) for frame in todo]
         try:
             for done, job in enumerate(jobs):

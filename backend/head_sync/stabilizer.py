@@ -10,7 +10,7 @@ import numpy as np
 from ..workspace.poses import bridge_poses
 from ..workspace.shapes import Bool, Float
 from .adam_adjustment import adam_bundle_adjust
-from .bundle_adjustment import FocalPrior, bundle_adjust, refine_points, refine_poses, residuals_px, spread_frames
+from .bundle_adjustment import bundle_adjust, refine_points, refine_poses, residuals_px, spread_frames
 from .face_geometry import PUPIL_DISTANCE_M, RIGID
 from .head_motion_tracker import HeadMotion, in_head_frame, neutral_face
 from .head_points_tracker import HeadPoints
@@ -52,7 +52,6 @@ def stabilize(
     head_points: HeadPoints,
     cuts: Frames,
     principal: Principal,
-    focal_prior: FocalPrior | None = None,
     method: str = "sparse",
     smooth: bool = True,
     on_step: Callable[[float], None] = lambda done: None,
@@ -64,9 +63,7 @@ def stabilize(
 
     Args:
         cuts: frames that begin a new shot.
-        focal_prior: with it the focal length is estimated too, else it is held.
-        method: `sparse`: some frames by `bundle_adjust`, then each frame alone; `adam`: all by `adam_bundle_adjust`,
-            which holds the focal length.
+        method: `sparse`: some frames by `bundle_adjust`, then each frame alone; `adam`: all by `adam_bundle_adjust`.
         smooth: False keeps each frame's adjusted pose.
         on_step: called with the part done, 0 to 1; may raise to stop.
     """
@@ -83,9 +80,7 @@ def stabilize(
         if method == "adam":
             poses = _adjust_by_adam(observations, poses, focal, principal, on_part)
         else:
-            poses, focal = _adjust_sparse(
-                observations, poses, known, sampled, focal, principal, focal_prior, turn, on_part
-            )
+            poses = _adjust_sparse(observations, poses, known, sampled, focal, principal, turn, on_part)
         observations.update_sigma(poses, focal, principal, pupil_px)
         observations.sigma_px[fixed:] *= skin_scale(head_points.on_face)
         on_step(0.45 * (turn + 1))
@@ -97,7 +92,7 @@ def stabilize(
     else:
         poses = bridge_poses(poses, known)
     face = neutral_face(landmarks_px, known, poses, focal, principal, motion.face, observations.points[:fixed])
-    result, to_head = in_head_frame(poses, face, motion.focal.moved_to(focal), known)
+    result, to_head = in_head_frame(poses, face, motion.focal, known)
     on_step(1.0)
     best = _best_points(observations)
     often_seen = observations.seen[:, fixed:].sum(0) > 20
@@ -117,9 +112,8 @@ def _adjust_by_adam(
 ) -> Poses:
     """Adjust points and poses of all frames; the points are updated in place."""
     points_px, weights, prior = observations.points_px, observations.weights, observations.prior
-    bundle = adam_bundle_adjust(
-        points_px, weights, observations.points, poses, focal, principal, prior, on_step=on_step
-    )
+    points = observations.points
+    bundle = adam_bundle_adjust(points_px, weights, points, poses, focal, principal, prior, on_step=on_step)
     observations.points = bundle.points
     return bundle.poses
 
@@ -131,25 +125,23 @@ def _adjust_sparse(
     sampled: np.ndarray,
     focal: float,
     principal: Principal,
-    focal_prior: FocalPrior | None,
     turn: int,
     on_step: Callable[[float], None],
-) -> tuple[Poses, float]:
+) -> Poses:
     """Adjust points and poses of the `sampled` frames, then the other poses; the points are updated in place."""
-    points_px, weights, points, prior = (
-        observations.points_px, observations.weights, observations.points, observations.prior,
-    )  # fmt: skip
+    points_px, weights = observations.points_px, observations.weights
+    points, prior = observations.points, observations.prior
     px, weight = points_px[sampled], weights[sampled]
     if turn == 0:
         points = refine_points(px, weight, points, poses[sampled], focal, principal, prior)
         on_step(0.25)
-    bundle = bundle_adjust(px, weight, points, poses[sampled], focal, principal, prior, focal_prior)
+    bundle = bundle_adjust(px, weight, points, poses[sampled], focal, principal, prior)
     on_step(0.85)
-    observations.points, focal = bundle.points, bundle.focal
+    observations.points = bundle.points
     poses = poses.copy()
     poses[sampled] = bundle.poses
     poses[known] = refine_poses(points_px[known], weights[known], bundle.points, poses[known], focal, principal)
-    return poses, focal
+    return poses
 
 
 def _reprojection_px(

@@ -7,8 +7,8 @@ import numpy as np
 from .face_geometry import LEFT_PUPIL, RIGHT_PUPIL, RIGID
 from .shapes import Frames, Marks, PerFrame
 
-CUT_JUMP, CUT_SCALE, CUT_RATIO = 0.05, 0.06, 8.0
-"""A cut moves the face by at least `CUT_JUMP` distances between the pupils, or changes its size (logarithm) or roll
+CUT_SHIFT, CUT_SCALE, CUT_RATIO = 0.05, 0.06, 8.0
+"""A cut moves the face by at least `CUT_SHIFT` distances between the pupils, or changes its size (logarithm) or roll
 (radians) by `CUT_SCALE`, and by `CUT_RATIO` times the change in the frames around it (the fastest real motion reaches 6;
 cuts in real clips 13 to 67)."""
 
@@ -25,7 +25,7 @@ def find_cuts(landmarks_px: Marks, detected: Frames) -> Frames:
     zoom = np.abs(np.log(np.where(factor == 0, 1, factor)))
     both = detected[1:] & detected[:-1]
     cuts = np.zeros(len(detected), bool)
-    cuts[1:] = _outliers(np.where(both, shift, 0), CUT_JUMP) | _outliers(np.where(both, zoom, 0), CUT_SCALE)
+    cuts[1:] = _outliers(np.where(both, shift, 0), CUT_SHIFT) | _outliers(np.where(both, zoom, 0), CUT_SCALE)
     return cuts
 
 

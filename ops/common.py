@@ -11,7 +11,7 @@ from ..synctalk_blender import jobs, steps
 from ..synctalk_blender.client.errors import BackendError
 from ..synctalk_blender.facts import facts
 from ..synctalk_blender.job import Job
-from ..synctalk_blender.scene.errors import SceneError
+from ..synctalk_blender.scene.errors import SyncTalkError
 
 if TYPE_CHECKING:
     from bpy.stub_internal.rna_enums import OperatorReturnItems
@@ -57,7 +57,7 @@ class JobOperator(StepOperator):
                 self.report({"INFO"}, jobs.run(job))
             else:
                 jobs.start(job)
-        except (BackendError, SceneError) as error:
+        except (BackendError, SyncTalkError) as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         return {"FINISHED"}

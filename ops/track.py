@@ -12,7 +12,7 @@ from ..synctalk_blender.facts import facts
 from ..synctalk_blender.job import Job
 from ..synctalk_blender.properties import settings_of
 from ..synctalk_blender.scene import rig, scene_setup
-from ..synctalk_blender.scene.errors import SceneError
+from ..synctalk_blender.scene.errors import SyncTalkError
 from ..synctalk_blender.steps import Step
 from ..synctalk_blender.work import track
 from .common import JobOperator, Result
@@ -114,7 +114,7 @@ class SYNCTALK_OT_import_tracking(SceneChoice, bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> Result:
         try:
             note = track.send_to_scene(context.scene, **self.choice())
-        except SceneError as error:
+        except SyncTalkError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         if note:

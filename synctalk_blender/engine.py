@@ -20,7 +20,7 @@ from .client.shared import shared_backend
 from .live_frame import FrameRequest, HeadFrame
 from .scene import camera as cameras
 from .scene import colour, compositor, marking, rig
-from .scene.errors import SceneError
+from .scene.errors import SceneError, SyncTalkError
 from .viewport_drawing import PlacedTexture
 
 logger = logging.getLogger("synctalk")
@@ -151,7 +151,7 @@ def wanted_frame(depsgraph: bpy.types.Depsgraph) -> HeadFrame:
 def _sentence(error: Exception) -> str:
     """The sentence to show for a failure; the traceback of a bug goes to the log."""
     sentence = str(error)
-    if not isinstance(error, (SceneError, BackendError)):
+    if not isinstance(error, (SyncTalkError, BackendError)):
         logger.error("a frame of the head failed:\n%s", "".join(traceback.format_exception(error)))
         what = f"{type(error).__name__}: {error}"
         sentence = f"The head could not be drawn because of a bug in the add-on ({what}): report it."

@@ -19,11 +19,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ..backend.workspace.camera import Camera
 from .client.errors import BackendError
 from .client.pending import Pending
 from .client.process import BackendProcess
 from .scene.directions import Directions
-from .scene.pinhole import Pinhole
 
 _PREFIX = "synctalk-frame"
 _BYTES_A_PIXEL = 16
@@ -84,7 +84,7 @@ class HeadFrame:
     """What to ask for: a subject's head as `directions` have it, seen by `pinhole`."""
 
     workspace: str
-    pinhole: Pinhole
+    pinhole: Camera
     directions: Directions
 
     def is_same_as(self, other: HeadFrame | None) -> bool:

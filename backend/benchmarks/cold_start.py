@@ -16,7 +16,6 @@ import psutil
 
 from .. import protocol
 from ..renderer.kernels.kernel_cache import FOLDER_VARIABLE
-from ..training.dataset import Tracking
 from ..workspace.store import Workspace
 
 
@@ -38,7 +37,7 @@ def cold_starts(workspace: Workspace) -> dict[str, float]:
 
 
 def _first_frame(workspace: Workspace, environment: dict[str, str], root: Path) -> tuple[float, float]:
-    tracking = Tracking.read(workspace)
+    tracking = workspace.head_track()
     camera = tracking.camera.scaled(512, 512)
     frame = int(np.flatnonzero(tracking.valid)[0])
     with tempfile.NamedTemporaryFile(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as memory:

@@ -19,8 +19,8 @@ from ..renderer.kernels.tile import encode, encoding_arrays, forward, pack_netwo
 from ..renderer.kernels.vectors import TILE
 from ..renderer.rays import image_rays
 from ..renderer.render import Renderer
-from ..training.dataset import Tracking
 from ..workspace.camera import Camera
+from ..workspace.head_track import HeadTrack
 
 
 def median_ms(draw: Callable[[int], object], frames: np.ndarray, times: int) -> float:
@@ -64,7 +64,7 @@ def _shade_only(threads, positions, encoding, networks, with_networks):
 
 
 def parts_of_a_frame(
-    renderer: Renderer, kernel: NumbaKernel, camera: Camera, tracking: Tracking, frame: int, rates: dict[str, float]
+    renderer: Renderer, kernel: NumbaKernel, camera: Camera, tracking: HeadTrack, frame: int, rates: dict[str, float]
 ) -> dict[str, Any]:
     """Samples of one frame, its parts in milliseconds, and the least its networks can take at the measured rate."""
     field, pose = renderer.field, tracking.head_to_camera[frame]

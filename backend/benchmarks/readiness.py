@@ -21,8 +21,8 @@ from ..progress import Reporter
 from ..protocol import BLENDSHAPE_NAMES
 from ..renderer.render import Renderer
 from ..training import checkpoints
-from ..training.dataset import Tracking
 from ..workspace.arrays import correlation, ridge
+from ..workspace.head_track import HeadTrack
 from ..workspace.landmarks import eye_opening, lip_opening
 from ..workspace.store import Workspace
 from . import pages
@@ -47,7 +47,7 @@ def run(options: Options, reporter: Reporter) -> dict[str, Any]:
 
 def _head(workspace: Workspace, audio: Path, reporter: Reporter) -> dict[str, Any]:
     graded = measure.run(measure.Options(workspace=workspace.root), reporter).readiness
-    checkpoint, tracking = checkpoints.load_for_rendering(workspace), Tracking.read(workspace)
+    checkpoint, tracking = checkpoints.load_for_rendering(workspace), workspace.head_track()
     renderer = Renderer(checkpoint.field())
     with tempfile.TemporaryDirectory() as folder:
         spoken = speak.run(speak.Options(workspace=workspace.root, audio=audio, out=Path(folder)), Reporter())
@@ -75,7 +75,7 @@ def _head(workspace: Workspace, audio: Path, reporter: Reporter) -> dict[str, An
     }
 
 
-def _openings_asked_for(tracking: Tracking, blendshapes: np.ndarray) -> np.ndarray:
+def _openings_asked_for(tracking: HeadTrack, blendshapes: np.ndarray) -> np.ndarray:
     """(N) mouth openings that (N, 52) blendshapes ask of this person, by ridge regression over the clip."""
     known = np.c_[tracking.blendshapes[tracking.valid][:, MOUTH_INDEX], np.ones(tracking.valid.sum())]
     openings = lip_opening(tracking.landmarks_px[tracking.valid])
@@ -85,7 +85,7 @@ def _openings_asked_for(tracking: Tracking, blendshapes: np.ndarray) -> np.ndarr
 
 def _blink(
     workspace: Workspace,
-    tracking: Tracking,
+    tracking: HeadTrack,
     renderer: Renderer,
     checkpoint: checkpoints.Checkpoint,
     graded: dict[str, Any] | None,

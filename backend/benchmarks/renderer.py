@@ -27,8 +27,8 @@ from ..renderer.kernels.numba_kernel import NumbaKernel
 from ..renderer.kernels.vectors import has_bfloat16
 from ..renderer.render import Renderer
 from ..training import checkpoints
-from ..training.dataset import Tracking
 from ..workspace.camera import Camera
+from ..workspace.head_track import HeadTrack
 from ..workspace.store import Workspace
 from . import pages, subject
 from .cold_start import cold_starts
@@ -110,9 +110,9 @@ def _measure(workspace: Workspace, reporter: Reporter) -> dict[str, Any]:
     }
 
 
-def _what_is_drawn(workspace: Workspace, reporter: Reporter) -> tuple[Field, Tracking, np.ndarray]:
+def _what_is_drawn(workspace: Workspace, reporter: Reporter) -> tuple[Field, HeadTrack, np.ndarray]:
     """The head, its tracking, and held-out frames."""
-    tracking = Tracking.read(workspace)
+    tracking = workspace.head_track()
     valid = np.flatnonzero(tracking.valid)
     valid = valid[valid >= workspace.subject.first_test_frame]
     frames = valid[np.linspace(0, len(valid) - 1, FRAMES).astype(int)]
@@ -141,7 +141,7 @@ def _time_references(root: Path, sizes: list[int]) -> dict[str, dict[str, Any]]:
     return table
 
 
-def _draw(renderer: Renderer, camera: Camera, tracking: Tracking, frame: int) -> None:
+def _draw(renderer: Renderer, camera: Camera, tracking: HeadTrack, frame: int) -> None:
     renderer.render(camera, tracking.head_to_camera[frame], tracking.blendshapes[frame])
 
 
@@ -156,7 +156,7 @@ def _rate(dtype: torch.dtype) -> float:
     return 2 * 2048**3 / min(seconds) / 1e9
 
 
-def _draw_plain(field: Field, camera: Camera, tracking: Tracking, frame: int) -> None:
+def _draw_plain(field: Field, camera: Camera, tracking: HeadTrack, frame: int) -> None:
     """All pixels that the head's box covers, as for the kernels."""
     renderer = Renderer(field, get_kernel("torch"))
     x0, y0, x1, y1 = renderer.bounds(camera, tracking.head_to_camera[frame])

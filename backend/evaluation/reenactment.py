@@ -17,7 +17,6 @@ from ..progress import Reporter
 from ..protocol import Stage
 from ..renderer.render import Renderer
 from ..training import checkpoints, lip_gain
-from ..training.dataset import Tracking
 from ..workspace.images import write_image
 from ..workspace.store import Workspace
 
@@ -48,7 +47,7 @@ def audio_driven_blendshapes(workspace: Workspace) -> np.ndarray:
     path, offset_ms = workspace.aligned_audio
     features = FrameFeatures(audio_blocks(path), workspace.subject.frames, offset_ms)
     model = speech.SpeechModel.load(workspace.root / "speech.safetensors")
-    blendshapes = Tracking.read(workspace).blendshapes.copy()
+    blendshapes = workspace.head_track().blendshapes.copy()
     blendshapes[:, speech.MOUTH_INDEX] = speech.predict(model, features, lip_gain.speech_gain(workspace))
     return blendshapes
 
@@ -67,7 +66,7 @@ def self_reenactment(
         blendshapes: (N, 52) of the clip's frames, in place of the tracked ones.
     """
     checkpoint = checkpoints.load_for_rendering(workspace, reporter)
-    tracking = Tracking.read(workspace)
+    tracking = workspace.head_track()
     blendshapes = tracking.blendshapes if blendshapes is None else blendshapes
     conditions = checkpoint.lips.clip_conditions(workspace, blendshapes)
     renderer = Renderer(checkpoint.field())

@@ -16,6 +16,7 @@ from ..errors import WorkspaceError
 from ..progress import Reporter
 from ..protocol import Stage
 from ..workspace.files import key_of, read_arrays, write_arrays
+from ..workspace.head_track import HeadTrack
 from ..workspace.images import read_image, write_image
 from ..workspace.store import Workspace
 from .colours import ColourTables, Neck
@@ -30,9 +31,9 @@ BACKGROUND_SHARE = 0.05
 VERSION = 2  # of the algorithm: raise it when results change, and workspaces become stale
 
 
-def stage_key(workspace: Workspace, tracking: dict[str, np.ndarray]) -> str:
+def stage_key(workspace: Workspace, track: HeadTrack) -> str:
     """What the results depend on: the frames, the landmarks (but not the poses), and the algorithm."""
-    landmarks = np.ascontiguousarray(tracking["landmarks_px"], np.float32).tobytes() + tracking["valid"].tobytes()
+    landmarks = np.ascontiguousarray(track.landmarks_px, np.float32).tobytes() + track.valid.tobytes()
     media = workspace.subject.stages.get("media", {}).get("key")
     return key_of(STAGE, VERSION, media, hashlib.sha256(landmarks).hexdigest())
 
@@ -47,14 +48,14 @@ def run(workspace: Workspace, reporter: Reporter) -> None:
         Cancelled: the user asked to stop; finished frames are kept.
     """
     workspace.require("media", "face_sync")
-    tracking = read_arrays(workspace.tracking_path)
-    key = stage_key(workspace, tracking)
+    track = workspace.head_track(refined=False)
+    key = stage_key(workspace, track)
     if workspace.stage_is_done(STAGE, key):
         return
     count = workspace.subject.frames
-    if len(tracking["valid"]) != count:
+    if track.frames != count:
         raise WorkspaceError(
-            f"{workspace.tracking_path} has {len(tracking['valid'])} frames and the clip {count}: "
+            f"{workspace.tracking_path} has {track.frames} frames and the clip {count}: "
             "delete it and run process again."
         )
     workspace.stage_begins(STAGE, key)
@@ -62,8 +63,8 @@ def run(workspace: Workspace, reporter: Reporter) -> None:
     if model is None:  # not begun, or the results are of other inputs
         _clear(workspace)
 
-    landmarks, usable = smooth_landmarks(tracking["landmarks_px"], tracking["valid"])
-    lobes = ear_lobes_px(tracking["head_to_camera"], float(tracking["focal_px"]), tracking["principal_px"])
+    landmarks, usable = smooth_landmarks(track.landmarks_px, track.valid)
+    lobes = ear_lobes_px(track.head_to_camera, track.focal_px, track.principal_px)
     segment = PersonSegmenter()
     missing = [
         index

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from safetensors.torch import save as to_bytes
 from ..errors import WorkspaceError
 from ..progress import Reporter
 from ..renderer.field import Field, FieldConfig
+from ..workspace.checkpoint_index import checkpoint_paths
 from ..workspace.files import atomic_path, write_json
 from ..workspace.store import Workspace
 from .conditions import SHAPE, LipSource
@@ -79,19 +79,19 @@ def save(
         # Not save_file: it does not raise OSError for a full disk, and a kill leaves its temporary file behind.
         temporary.write_bytes(to_bytes(tensors, {"state": json.dumps(state)}))
     write_json(workspace.checkpoints / "config.json", state)
-    for old in _paths(workspace)[KEEP:]:
+    for old in checkpoint_paths(workspace.checkpoints)[KEEP:]:
         old.unlink(missing_ok=True)
     return path
 
 
 def newest_path(workspace: Workspace) -> Path | None:
     """The newest checkpoint's file, unread."""
-    return next(iter(_paths(workspace)), None)
+    return next(iter(checkpoint_paths(workspace.checkpoints)), None)
 
 
 def load_newest(workspace: Workspace, reporter: Reporter | None = None) -> Checkpoint | None:
     """The newest checkpoint that can be read; None when there is none. A damaged one is reported and skipped."""
-    paths = _paths(workspace)
+    paths = checkpoint_paths(workspace.checkpoints)
     for path, before in itertools.zip_longest(paths, paths[1:]):
         try:
             with safe_open(path, "pt") as file:
@@ -123,10 +123,3 @@ def restore_optimiser(checkpoint: Checkpoint, field: Field, optimiser: torch.opt
         found = {name[len(prefix) :]: value for name, value in checkpoint.tensors.items() if name.startswith(prefix)}
         if found:
             optimiser.state[parameter] = found
-
-
-def _paths(workspace: Workspace) -> list[Path]:
-    paths = [
-        path for path in workspace.checkpoints.glob("step_*.safetensors") if re.fullmatch(r"step_\d{7,}", path.stem)
-    ]
-    return sorted(paths, reverse=True)

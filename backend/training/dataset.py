@@ -12,9 +12,8 @@ import numpy as np
 from ..errors import WorkspaceError
 from ..portrait_sync.foreground import foreground_colour
 from ..progress import Reporter
-from ..protocol import BLENDSHAPE_NAMES, Stage
-from ..workspace.camera import Camera
-from ..workspace.files import read_arrays
+from ..protocol import Stage
+from ..workspace.head_track import HeadTrack
 from ..workspace.store import Workspace
 
 MINIMUM_FRAMES = 25
@@ -33,38 +32,6 @@ _HEAD_BOX, _MOUTH_BOX, *_EYE_BOXES = range(4)
 """Rows of `Frame.boxes`."""
 _FEATURE_BOXES = (_MOUTH_BOX, _MOUTH_BOX, *_EYE_BOXES)
 """To draw from: the mouth as often as both eyes."""
-
-
-@dataclass
-class Tracking:
-    """The arrays of tracking.npz that training and rendering need."""
-
-    head_to_camera: np.ndarray
-    blendshapes: np.ndarray
-    valid: np.ndarray
-    landmarks_px: np.ndarray
-    face_head_m: np.ndarray
-    camera: Camera
-
-    @classmethod
-    def read(cls, workspace: Workspace) -> Tracking:
-        arrays = read_arrays(workspace.tracking_path)
-        names = [str(name) for name in arrays["blendshape_names"]]
-        if names != list(BLENDSHAPE_NAMES):
-            raise WorkspaceError(
-                f"{workspace.tracking_path} names other blendshapes than this version: run process again."
-            )
-        size = workspace.subject.size
-        centre = float(arrays["principal_px"][0]), float(arrays["principal_px"][1])
-        camera = Camera(size, size, float(arrays["focal_px"]), centre)
-        return cls(
-            arrays["head_to_camera"].astype(np.float64),
-            arrays["blendshapes"].astype(np.float32),
-            arrays["valid"].astype(bool),
-            arrays["landmarks_px"].astype(np.float32),
-            arrays["face_head_m"].astype(np.float64),
-            camera,
-        )
 
 
 @dataclass(frozen=True)
@@ -112,7 +79,7 @@ class Rays:
     at_mouth: np.ndarray
 
 
-def read_frame(workspace: Workspace, tracking: Tracking, index: int, size: int) -> Frame:
+def read_frame(workspace: Workspace, tracking: HeadTrack, index: int, size: int) -> Frame:
     """One frame as training sees it."""
     alpha = np.ascontiguousarray(workspace.read_matte(index)[..., 0])
     colour = foreground_colour(workspace.read_frame(index), alpha, workspace.read_plate(index))
@@ -157,7 +124,7 @@ class FramePool:
         held: the frames in memory, the oldest first.
     """
 
-    def __init__(self, workspace: Workspace, tracking: Tracking, frames: np.ndarray, size: int) -> None:
+    def __init__(self, workspace: Workspace, tracking: HeadTrack, frames: np.ndarray, size: int) -> None:
         """
         Raises:
             WorkspaceError: too few frames to train on.

@@ -26,10 +26,10 @@ from ..protocol import BLENDSHAPE_NAMES, Stage
 from ..renderer.field import UPPER_FACE
 from ..renderer.render import Renderer
 from ..workspace.files import read_arrays, write_json
+from ..workspace.head_track import HeadTrack
 from ..workspace.landmarks import eye_opening, lip_opening
 from ..workspace.store import Workspace
 from . import checkpoints
-from .dataset import Tracking
 from .lip_gain import write_lip_range
 from .outlook import outlook
 
@@ -78,7 +78,7 @@ class Plan:
     eyes: np.ndarray
 
 
-def plan_frames(tracking: Tracking, first_test_frame: int) -> Plan:
+def plan_frames(tracking: HeadTrack, first_test_frame: int) -> Plan:
     """Mouths by quantiles of their opening, eyes in equal steps of theirs (blinks are few frames), in shuffled pairs."""
     valid = np.flatnonzero(tracking.valid)
     held_out = valid[valid >= first_test_frame]
@@ -107,7 +107,7 @@ def measure(workspace: Workspace, reporter: Reporter) -> Readiness | None:
         Cancelled: the checkpoint stays, not measured.
     """
     checkpoint = checkpoints.load_for_rendering(workspace, reporter)
-    tracking = Tracking.read(workspace)
+    tracking = workspace.head_track()
     plan = plan_frames(tracking, workspace.subject.first_test_frame)
     tracked_by = str(read_arrays(workspace.root / "landmarks.npz")["source"])
     real_mouth, real_eyes = tracking.landmarks_px[plan.mouth], tracking.landmarks_px[plan.eyes]
@@ -158,7 +158,7 @@ def summary(found: Readiness) -> str:
 
 
 def _rendered(
-    workspace: Workspace, checkpoint: checkpoints.Checkpoint, tracking: Tracking, plan: Plan, reporter: Reporter
+    workspace: Workspace, checkpoint: checkpoints.Checkpoint, tracking: HeadTrack, plan: Plan, reporter: Reporter
 ) -> Iterator[np.ndarray]:
     """The head in each pose with each mouth and eyes, then with the blink sliders at 0 and 1 in turn, over the pose's own
     background: (SIZE, SIZE, 3) uint8."""

@@ -14,11 +14,11 @@ from ..progress import Reporter, format_duration
 from ..protocol import Stage
 from ..renderer.kernels import get_kernel
 from ..renderer.render import Renderer
-from ..workspace.files import key_of, read_arrays, write_arrays
+from ..workspace.files import key_of, read_arrays
 from ..workspace.store import Workspace
 from . import checkpoints
 from .conditions import LipSource, heard_frames
-from .dataset import FramePool, Rays, Tracking
+from .dataset import FramePool, Rays
 from .focal_search import choose_focal
 from .initial_field import initial_field
 from .monitor import Monitor, validation_split
@@ -92,7 +92,7 @@ class Trainer:
         self.limit_s, self.limit_steps = minutes * 60, steps
         self.kernel = get_kernel(device=self.device)
         torch.manual_seed(seed)
-        self.tracking = Tracking.read(workspace)
+        self.tracking = workspace.head_track(refined=False)
         self.lips = LipSource.of_clip(workspace, preset.lips)
         self.conditions = self.lips.clip_conditions(workspace, self.tracking.blendshapes)
         usable = self.tracking.valid[: workspace.subject.first_test_frame]
@@ -101,7 +101,7 @@ class Trainer:
         self.training_frames, validation_frames = validation_split(np.flatnonzero(usable))
         self.objective = Objective(preset, self.kernel, self.device, self.conditions, len(self.training_frames))
         self.pool = FramePool(workspace, self.tracking, self.training_frames, preset.size)
-        # Not tracking.npz's: an earlier training has refined those.
+        # Not tracking.npz's: a training of an earlier version has refined those.
         tracked = read_arrays(workspace.root / "head_sync.npz")
         self.poses = tracked["head_to_camera"].copy()
         self.step, self.elapsed_s, self.refined, self.skipped, self.rate_scale = 0, 0.0, 0, 0.0, 1.0
@@ -118,7 +118,6 @@ class Trainer:
         if checkpoint is None:
             choose_focal(self)
             self.begin()
-            self._write_poses()  # an earlier training may have left its own there
         else:
             self.restore(checkpoint)
             self.reporter.info(f"Resuming from step {self.step} ({format_duration(self.elapsed_s)} of training done).")
@@ -185,7 +184,7 @@ class Trainer:
         )
 
     def set_focal(self, focal_px: float) -> None:
-        self.tracking.camera = replace(self.tracking.camera, focal_px=focal_px)
+        self.tracking = replace(self.tracking, camera=replace(self.tracking.camera, focal_px=focal_px))
         self.camera = self.tracking.camera.scaled(self.pool.size, self.pool.size)
         self.monitor.camera = self.camera
 
@@ -208,6 +207,7 @@ class Trainer:
             "psnr": self.psnr,
             "lips": asdict(self.lips),
             "made_by": self._made_by(),
+            "head_sync": self.workspace.subject.stages["head_sync"]["key"],
             "synthetic": "Renders of this head are synthetic likenesses made with SyncTalk.",
         }
         occupancy = {"hull": self.occupancy.hull.to(torch.uint8), "used": self.occupancy.used.half()}
@@ -216,13 +216,6 @@ class Trainer:
         return checkpoints.save(
             self.workspace, self.field, self.optimiser, self.poses, focal_px, self.step, state, occupancy
         )
-
-    def _write_poses(self) -> None:
-        """Write the refined poses to the workspace: rig, new speech and test frames use them."""
-        arrays = read_arrays(self.workspace.tracking_path)
-        arrays["head_to_camera"] = self.poses
-        arrays["focal_px"] = np.array(self.tracking.camera.focal_px)
-        write_arrays(self.workspace.tracking_path, **arrays)
 
     # -- the loop ---------------------------------------------------------------------------------------------------
 
@@ -360,7 +353,6 @@ class Trainer:
         if refine_track(self):
             self.field.train()
             self._since = self.step
-            self._write_poses()
         self.refined += 1
         self._read_clock()
         self.save()  # refinement takes a minute on a long clip

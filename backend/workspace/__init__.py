@@ -2,3 +2,7 @@
 
 NumPy and the standard library at import: the backend and Blender both use it. docs/workspace.md is its reference.
 """
+
+from ..errors import SyncTalkError, WorkspaceError
+
+__all__ = ["SyncTalkError", "WorkspaceError"]

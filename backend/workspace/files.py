@@ -48,7 +48,7 @@ def write_arrays(path: Path, **arrays: Any) -> None:
         np.savez(file, **{name: np.asarray(value) for name, value in arrays.items()})
 
 
-PROCESS_AGAIN = "run process on this workspace again (Track in Blender)"
+PROCESS_AGAIN = "run process (Track in Blender) on this workspace"
 
 
 def read_arrays(path: Path, remedy: str = PROCESS_AGAIN) -> dict[str, np.ndarray]:

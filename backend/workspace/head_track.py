@@ -115,6 +115,8 @@ class HeadTrack:
                     :, [names.index(name) for name in BLENDSHAPE_NAMES]
                 ],
             } | {name: arrays[name].astype(kind) for name, kind in _OPTIONAL.items() if name in arrays}
+            if not parts.keys() >= _POINTS:
+                parts = {name: value for name, value in parts.items() if name not in _POINTS}
             camera = Camera(size, size, focal, (float(principal[0]), float(principal[1])))
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise WorkspaceError(f"{path} is incomplete ({error}): {PROCESS_AGAIN}.") from error
@@ -136,6 +138,9 @@ class HeadTrack:
             **{name: getattr(self, name) for name in _OPTIONAL if len(self.face_head_m) or name != "face_head_m"},
         )
 
+
+_POINTS = {"points_head_m", "points_px", "points_seen"}
+"""Of no use one without the others."""
 
 _OPTIONAL: dict[str, type] = {
     "face_head_m": np.float64,

@@ -19,7 +19,7 @@ from ..errors import WorkspaceError, storage_error
 from .animation import Animation
 from .checkpoint_index import newest_track
 from .face_mesh import FaceMesh
-from .files import lock_file, write_json
+from .files import PROCESS_AGAIN, lock_file, write_json
 from .head_track import HeadTrack
 from .images import read_image
 from .subject import FORMAT, Subject
@@ -79,6 +79,18 @@ class Workspace:
             raise WorkspaceError(
                 f"{path} is damaged and cannot be read ({error!r}): restore it or process the video again."
             ) from error
+
+    @classmethod
+    def open_processed(cls, root: str | os.PathLike) -> Workspace:
+        """Open a workspace with frames in it.
+
+        Raises:
+            WorkspaceError: as `open`, or no video was processed into it.
+        """
+        workspace = cls.open(root)
+        if not workspace.subject.is_processed:
+            raise WorkspaceError(f"{workspace.root} is not processed yet: {PROCESS_AGAIN}.")
+        return workspace
 
     def save(self) -> None:
         """Write subject.json."""
@@ -233,9 +245,9 @@ class Workspace:
         head_sync = str(self.subject.stages.get("head_sync", {}).get("key", ""))
         return track.refined_by(newest_track(self.checkpoints), head_sync) if refined else track
 
-    def footage_animation(self) -> Animation:
-        """The footage's own motion, with the clip's audio where there is any."""
-        track = self.head_track()
+    def footage_animation(self, track: HeadTrack | None = None) -> Animation:
+        """The footage's own motion, with the clip's audio where there is any; on `head_track()` unless given."""
+        track = track or self.head_track()
         audio, offset_ms = self.aligned_audio
         return Animation(
             track.blendshapes,

@@ -129,13 +129,18 @@ class Subject:
         return cls(**value)
 
     @property
+    def is_processed(self) -> bool:
+        """Whether there are working frames."""
+        return self.crop is not None and self.size > 0 and self.frames > 0
+
+    @property
     def place(self) -> Crop:
         """Where the working frame lies in the source.
 
         Raises:
             WorkspaceError: the video was not processed yet.
         """
-        if self.crop is None or not self.size or not self.frames:
+        if self.crop is None or not self.size:
             raise WorkspaceError(
                 f"“{self.name}” is not processed yet: run process (Track in Blender) on its video first."
             )

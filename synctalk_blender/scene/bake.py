@@ -10,12 +10,13 @@ from typing import Any
 import bpy
 import numpy as np
 
+from ...backend.workspace.animation import Animation
+from ...backend.workspace.camera import Camera
+from ...backend.workspace.subject import Subject
 from . import camera, rig
-from .directions import Directions, write_directions
+from .directions import Directions
 from .errors import SceneError
-from .pinhole import Pinhole
 from .scene_setup import FIRST_FRAME
-from .subject import Subject
 
 _SLICE_S = 0.05
 """How long one `poll` may keep Blender from drawing."""
@@ -37,7 +38,7 @@ class RigWalk:
         self._scene, self._rig, self._subject, self._frames = scene, found, subject, frames
         self._first = first_frame
         self._directions: list[Directions] = []
-        self._pinhole: Pinhole | None = None
+        self._pinhole: Camera | None = None
         self._before = scene.frame_current
         self._error: SceneError | None = None
         self._cancelled = False
@@ -55,7 +56,7 @@ class RigWalk:
         self._scene.frame_set(self._before)
         return True
 
-    def result(self) -> tuple[list[Directions], Pinhole]:
+    def result(self) -> tuple[list[Directions], Camera]:
         """What the rig says at each frame, and the camera in pixels of the scene's whole picture.
 
         Raises:
@@ -92,7 +93,7 @@ class RigWalk:
 
 
 def write(
-    path: Path, directions: list[Directions], pinhole: Pinhole, subject: Subject, plate_frame: np.ndarray, fps: float
+    path: Path, directions: list[Directions], pinhole: Camera, subject: Subject, plate_frame: np.ndarray, fps: float
 ) -> Path:
     """Write what `RigWalk` read as an `animation.npz`.
 
@@ -101,21 +102,18 @@ def write(
         fps: how many of them there are a second: the scene's rate.
 
     Raises:
-        SceneError: the file cannot be written.
+        StorageError: the file cannot be written.
     """
-    x, y, _ = subject.crop
-    write_directions(
-        path,
-        directions,
+    Animation(
+        np.stack([frame.blendshapes for frame in directions]),
+        np.stack([frame.head_to_camera for frame in directions]),
+        pinhole.to_working(subject),
+        plate_frame,
         fps=fps,
-        focal_px=pinhole.focal_px / subject.scale,
-        principal_px=((pinhole.principal_px[0] - x) / subject.scale, (pinhole.principal_px[1] - y) / subject.scale),
-        plate_frame=plate_frame,
-        audio="",
-    )
+    ).write(path)
     return path
 
 
-def _is_same(a: Pinhole, b: Pinhole) -> bool:
+def _is_same(a: Camera, b: Camera) -> bool:
     values = zip((a.focal_px, *a.principal_px), (b.focal_px, *b.principal_px), strict=True)
     return all(math.isclose(one, other, rel_tol=1e-5, abs_tol=1e-3) for one, other in values)

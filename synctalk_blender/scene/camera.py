@@ -9,14 +9,14 @@ from __future__ import annotations
 import bpy
 import numpy as np
 
+from ...backend.workspace.camera import Camera
 from .errors import SceneError
-from .pinhole import Pinhole
 
 SENSOR_MM = 36.0
 _KINDS = {"ORTHO": "orthographic", "PANO": "panoramic"}
 
 
-def set_pinhole(camera: bpy.types.Camera, pinhole: Pinhole) -> None:
+def set_pinhole(camera: bpy.types.Camera, pinhole: Camera) -> None:
     """Make `camera` see what the pinhole sees.
 
     The sensor is fitted horizontally whatever the picture's aspect: a render of another height shows more or less above
@@ -40,7 +40,7 @@ def render_size(scene: bpy.types.Scene) -> tuple[int, int]:
     )
 
 
-def camera_intrinsics(scene: bpy.types.Scene, camera: bpy.types.Object, width: int, height: int) -> Pinhole:
+def camera_intrinsics(scene: bpy.types.Scene, camera: bpy.types.Object, width: int, height: int) -> Camera:
     """The pinhole of an (evaluated) camera object for a picture of `width` x `height` render pixels.
 
     Follows `BKE_camera_params_compute_viewplane` in Blender's sources. Pixels that are not square are made so by
@@ -70,7 +70,7 @@ def camera_intrinsics(scene: bpy.types.Scene, camera: bpy.types.Object, width: i
     else:
         sensor = data.sensor_width if fit == "HORIZONTAL" else data.sensor_height
     side = width if fit == "HORIZONTAL" else square_height
-    return Pinhole(
+    return Camera(
         width,
         max(1, round(square_height)),
         data.lens / sensor * side,

@@ -15,10 +15,11 @@ from pathlib import Path
 import bpy
 import numpy as np
 
+from ...backend.workspace.store import Workspace
+from ...backend.workspace.subject import Subject
 from . import composite_groups, footage, nodes, render_size, rig, warning
 from .errors import SceneError
 from .scene_setup import FIRST_FRAME
-from .subject import Subject
 
 ENGINE_PASS = warning.PASS
 _BAKED_SIZE = "baked at render size"
@@ -35,7 +36,7 @@ _COLOURS = {
 def compose(
     scene: bpy.types.Scene,
     found: rig.Rig,
-    subject: Subject,
+    workspace: Workspace,
     plate_frame: np.ndarray,
     *,
     frames: Path | None = None,
@@ -50,10 +51,11 @@ def compose(
     Raises:
         SceneError: pictures are missing.
     """
+    subject = workspace.subject
     tree = nodes.ensure_tree(scene, f"SyncTalk {subject.name}")
     if _node(tree, "output") is None:
         _build(tree, subject)
-    _show_footage(tree, subject, plate_frame, first_frame)
+    _show_footage(tree, workspace, plate_frame, first_frame)
     _connect_head(scene, tree, subject, np.arange(first_frame, first_frame + len(plate_frame)), frames)
     _replace_fixed_size(tree)
     for role in ("at render size", _BAKED_SIZE):
@@ -99,13 +101,13 @@ def _build(tree: nodes.Tree, subject: Subject) -> None:
     tree.links.new(over.outputs[0], final)
 
 
-def _show_footage(tree: nodes.Tree, subject: Subject, plate_frame: np.ndarray, first_frame: int) -> None:
-    pattern = subject.footage
+def _show_footage(tree: nodes.Tree, workspace: Workspace, plate_frame: np.ndarray, first_frame: int) -> None:
+    subject, pattern = workspace.subject, workspace.footage
     if pattern is None:
         raise SceneError(
-            f"{subject.root} holds a part of the picture only, its whole footage is missing: press Build Composite again."
+            f"{workspace.root} holds a part of the frame only, its full footage is missing: press Build Composite again."
         )
-    shown = {"footage": pattern, "plate": subject.root / "plate" / "%06d.jpg"}
+    shown = {"footage": pattern, "plate": workspace.root / "plate" / "%06d.jpg"}
     curves, frames = [], np.empty(0)
     for role, files in shown.items():
         node = _node(tree, role)
@@ -189,11 +191,11 @@ def _warn_without_engine(scene: bpy.types.Scene, tree: nodes.Tree, *, is_live: b
 def set_place(node: nodes.Node, subject: Subject) -> None:
     """Where the working square lies in the scene's picture, for the group that places it; pixels from the middle, y up."""
     width, height = subject.frame_size
-    x, y, side = subject.crop
-    node.inputs["X"].default_value = x + side / 2 - width / 2
-    node.inputs["Y"].default_value = height / 2 - (y + side / 2)
+    crop, half = subject.place, subject.place.size / 2
+    node.inputs["X"].default_value = crop.x + half - width / 2
+    node.inputs["Y"].default_value = height / 2 - (crop.y + half)
     node.inputs["Scale"].default_value = subject.scale
-    node.inputs["Feather"].default_value = 0.0 if subject.is_whole_picture else max(1.0, 0.03 * side)
+    node.inputs["Feather"].default_value = 0.0 if subject.is_full_frame else max(1.0, 0.03 * crop.size)
 
 
 def _replace_fixed_size(tree: nodes.Tree) -> None:

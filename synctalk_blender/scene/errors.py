@@ -1,10 +1,14 @@
-"""Errors of the scene side that a user can act on."""
+"""Errors that a user can act on: of the scene, and, as `SyncTalkError`, of a workspace's files as well."""
 
 from __future__ import annotations
 
+from ...backend.workspace import SyncTalkError
 
-class SceneError(Exception):
-    """One sentence: what is wrong in the scene or in a workspace's files, where, and what to do.
+__all__ = ["SceneError", "SyncTalkError"]
+
+
+class SceneError(SyncTalkError):
+    """One sentence: what is wrong in the scene, where, and what to do.
 
     Attributes:
         kind: `scene`, or `cancelled`.

@@ -15,9 +15,10 @@ from pathlib import Path
 import bpy
 import numpy as np
 
+from ...backend.workspace.store import Workspace
+from ...backend.workspace.subject import Subject
 from . import keyframes, paths, render_size, rig
 from .errors import SceneError
-from .subject import Subject
 
 _ROLE = "synctalk_role"
 
@@ -79,15 +80,15 @@ def offset_keys(first_frame: int, shown: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def show_behind_camera(
-    scene: bpy.types.Scene, camera: bpy.types.Object, subject: Subject, shown: np.ndarray, first_frame: int
+    scene: bpy.types.Scene, camera: bpy.types.Object, workspace: Workspace, shown: np.ndarray, first_frame: int
 ) -> None:
     """Make footage and clean plate the camera's background; the artist's own background images are kept.
 
     The plate, in its square over the footage, is hidden until there is a composite: then the viewport's Rendered mode shows
     the head over it, and not over the head of the footage.
     """
-    data = camera.data
-    patterns = {"footage": subject.footage, "plate": subject.root / "plate" / "%06d.jpg"}
+    data, subject = camera.data, workspace.subject
+    patterns = {"footage": workspace.footage, "plate": workspace.root / "plate" / "%06d.jpg"}
     curves, frames = [], np.empty(0, np.int64)
     for role, pattern in patterns.items():
         if pattern is None or not Path(str(pattern) % 0).exists():
@@ -104,10 +105,12 @@ def show_behind_camera(
         show_sequence(background.image_user, first_frame, shown)
         frames, offsets = offset_keys(first_frame, shown)
         curves.append((f"background_images[{index}].image_user.frame_offset", 0, offsets))
-        x, y, side = subject.crop
-        width, height = subject.source_size
+        crop, (width, height) = subject.place, subject.source_size
+        half = crop.size / 2
         rectangle = (
-            (x + side / 2, y + side / 2, side, side) if role == "plate" else (width / 2, height / 2, width, height)
+            (crop.x + half, crop.y + half, crop.size, crop.size)
+            if role == "plate"
+            else (width / 2, height / 2, width, height)
         )
         render_size.place_behind_camera(background, scene, subject.frame_size, rectangle)
     data.show_background_images = True

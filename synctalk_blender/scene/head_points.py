@@ -8,8 +8,9 @@ from typing import cast
 import bpy
 import numpy as np
 
+from ...backend.workspace.head_track import HeadTrack
+from ...backend.workspace.subject import Subject
 from . import coordinates, rig
-from .subject import HeadPoints, Subject
 
 SEEN = "seen"
 """Attribute of each vertex: the part of the clip's frames that its point was seen in, 0 to 1."""
@@ -34,10 +35,10 @@ REACH_M = 0.022
 _COLOUR = (1.0, 0.72, 0.1, 1.0)
 
 
-def set_head_points(found: rig.Rig, subject: Subject, points: HeadPoints | None) -> rig.Rig:
+def set_head_points(found: rig.Rig, subject: Subject, track: HeadTrack) -> rig.Rig:
     """Give the rig its head points, or renew them; an object that was made stays, without vertices where there are no
     points."""
-    if points is None:
+    if not len(track.points_head_m):
         if found.points is not None:
             found.points.data.clear_geometry()
         return found
@@ -51,12 +52,12 @@ def set_head_points(found: rig.Rig, subject: Subject, points: HeadPoints | None)
         item.show_in_front = True  # they lie on the face and in the hair, where its wires would hide them
         item.color.foreach_set(_COLOUR)
         found.collection.objects.link(item)
-    places = coordinates.points_to_blender(points.points_m).astype(np.float32)
+    places = coordinates.points_to_blender(track.points_head_m).astype(np.float32)
     mesh = cast(bpy.types.Mesh, item.data)
     _set_vertices(mesh, places)
     seen = mesh.attributes.get(SEEN) or mesh.attributes.new(SEEN, "FLOAT", "POINT")
-    seen.data.foreach_set("value", points.seen_share.astype(np.float32))
-    _set_groups(item, points)
+    seen.data.foreach_set("value", track.seen_share.astype(np.float32))
+    _set_groups(item, track)
     mesh.update()
     return replace(found, points=item)
 
@@ -69,16 +70,16 @@ def _set_vertices(mesh: bpy.types.Mesh, places: np.ndarray) -> None:
     mesh.vertices.foreach_set("co", places.ravel())
 
 
-def _set_groups(item: bpy.types.Object, points: HeadPoints) -> None:
+def _set_groups(item: bpy.types.Object, track: HeadTrack) -> None:
     """Vertex groups by place, made anew; an artist's own groups are left alone."""
     for name in (*PLACES, ELSEWHERE):
         old: bpy.types.VertexGroup | None = item.vertex_groups.get(name)
         if old is not None:
             item.vertex_groups.remove(old)
-    if points.face_m is None:
+    if not len(track.face_head_m):
         return
     distances = [
-        np.linalg.norm(points.points_m[:, None] - points.face_m[list(landmarks)], axis=-1).min(1)
+        np.linalg.norm(track.points_head_m[:, None] - track.face_head_m[list(landmarks)], axis=-1).min(1)
         for landmarks in PLACES.values()
     ]
     nearest = np.argmin(distances, axis=0)

@@ -10,10 +10,13 @@ import bpy
 import numpy as np
 
 from ...backend.protocol import BLENDSHAPE_NAMES
+from ...backend.workspace.animation import Animation
+from ...backend.workspace.camera import Camera
+from ...backend.workspace.face_mesh import FaceMesh
+from ...backend.workspace.store import Workspace
 from . import camera, coordinates, footage, head_points, keyframes, marking, rig, rig_build, scene_setup, shapes, sound
 from .errors import SceneError
 from .scene_setup import FIRST_FRAME
-from .subject import Animation, FaceMesh, HeadPoints, Subject
 from .timing import Timing
 
 SLIDER_MAX = 1.5
@@ -25,15 +28,12 @@ _TRACKED_LENS = "synctalk_lens"
 
 def import_subject(
     scene: bpy.types.Scene,
-    subject: Subject,
-    face_mesh: FaceMesh,
-    animation: Animation,
-    points: HeadPoints | None = None,
+    workspace: Workspace,
     *,
     setup: bool | None = None,
     start_frame: int | None = None,
 ) -> rig.Rig:
-    """Make or renew the rig of `subject` in `scene`, moved by `animation`; the engine renders it from now on.
+    """Make or renew the rig of a workspace in `scene`, moved as the footage; the engine renders it from now on.
 
     Args:
         setup: give the scene the clip's size, rate, range, colours and camera (True), or leave it as it is (False); when
@@ -42,14 +42,16 @@ def import_subject(
             of a scene that is set up, and the first frame of one that is left as it is.
 
     Raises:
-        SceneError: the rig is linked from another file, or the animation cannot be used.
+        SceneError: the rig is linked from another file, or no frame has a pose.
+        WorkspaceError: the workspace is not tracked, or its files are damaged.
     """
+    subject, face_mesh, track = workspace.subject, workspace.face_mesh(), workspace.head_track()
     is_fresh = not scene_setup.content(scene)
-    is_new = rig.find_collection(scene, subject.root, subject.id) is None
-    found = rig_build.ensure_rig(scene, subject)
+    is_new = rig.find_collection(scene, workspace.root, subject.id) is None
+    found = rig_build.ensure_rig(scene, workspace)
     if setup is None and is_new:
         setup = is_fresh
-    found = head_points.set_head_points(found, subject, points)
+    found = head_points.set_head_points(found, subject, track)
     if setup:
         scene_setup.set_up(scene, subject, found.camera)
     if setup is not None:
@@ -58,25 +60,25 @@ def import_subject(
     _place_start(scene, found, start_frame, is_new)
     _set_face_mesh(found.face, face_mesh)
     found.camera.data.pop(_TRACKED_LENS, None)
-    import_animation(scene, found, subject, animation)
+    import_animation(scene, found, workspace, workspace.footage_animation(track))
     marking.mark_synthetic(scene, subject.name)
     return found
 
 
-def import_animation(scene: bpy.types.Scene, found: rig.Rig, subject: Subject, animation: Animation) -> None:
+def import_animation(scene: bpy.types.Scene, found: rig.Rig, workspace: Workspace, animation: Animation) -> None:
     """Replace the imported movement, lens, sound and frame range by those of `animation`, at the scene's frame rate.
 
     Raises:
         SceneError: the rig is linked from another file, or the animation has no frame with a pose.
     """
     rig_build.refuse_linked_rig(scene, found)
-    timing = timing_of(scene, found, animation.fps)
+    subject, timing = workspace.subject, timing_of(scene, found, animation.fps)
     frames = timing.frames(animation.frames)
-    _set_lens(found.camera.data, subject, animation)
+    _set_lens(found.camera.data, source_camera(workspace, animation))
     _key_head(found.head, subject.name, frames, animation.head_to_camera)
     moved = _key_face(found.face, subject.name, frames, animation.blendshapes)
     sound.lay_strip(scene, found.collection, subject, animation, timing, moved)
-    footage.show_behind_camera(scene, found.camera, subject, timing.shown(animation.plate_frame), timing.first_frame)
+    footage.show_behind_camera(scene, found.camera, workspace, timing.shown(animation.plate_frame), timing.first_frame)
     found.collection[rig.RATE] = timing.scene_fps
     if found.collection.get(rig.SETS_SCENE, True):
         scene.frame_start = timing.first_frame
@@ -102,9 +104,14 @@ def _place_start(scene: bpy.types.Scene, found: rig.Rig, start_frame: int | None
     )
 
 
-def _set_lens(data: bpy.types.Camera, subject: Subject, animation: Animation) -> None:
+def source_camera(workspace: Workspace, animation: Animation) -> Camera:
+    """The animation's camera for the scene's frame."""
+    subject = workspace.subject
+    return animation.camera.to_source(subject).cropped(0, 0, *subject.frame_size)
+
+
+def _set_lens(data: bpy.types.Camera, pinhole: Camera) -> None:
     """Pose and lens are of one track and only fit together: training changes both. The artist's zoom is kept until then."""
-    pinhole = subject.pinhole(animation.focal_px, animation.principal_px)
     tracked = [pinhole.focal_px, *pinhole.principal_px, pinhole.width, pinhole.height]
     before = data.get(_TRACKED_LENS)
     if before is None or not np.allclose(list(before), tracked, rtol=1e-6):

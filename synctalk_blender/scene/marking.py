@@ -11,9 +11,9 @@ from pathlib import Path
 import bpy
 from bpy.app.handlers import persistent
 
+from ...backend.workspace.store import Workspace
 from . import file_note, film_colour, film_note, nodes, rig, sound
-from .errors import SceneError
-from .subject import read_subject
+from .errors import SyncTalkError
 
 logger = logging.getLogger("synctalk")
 
@@ -51,8 +51,8 @@ def _mark_scene(scene: bpy.types.Scene, *_arguments: object) -> None:
 
 def _subject_of(found: rig.Rig) -> str:
     try:
-        return read_subject(found.workspace).name
-    except SceneError:  # frames that were baked render without the workspace
+        return Workspace.open(found.workspace).subject.name
+    except SyncTalkError:  # frames that were baked render without the workspace
         return found.workspace.stem
 
 

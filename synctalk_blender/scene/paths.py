@@ -6,6 +6,7 @@ handlers here write them anew for the place that the file is saved to.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import bpy
 from bpy.app.handlers import persistent
 
-from .subject import id_at
+from ...backend.workspace.subject import subject_id
 
 SETTINGS = ("video", "workspace", "speech", "bake_folder")
 """Properties of `scene.synctalk` that are paths."""
@@ -64,6 +65,21 @@ def same_place(a: Path, b: Path) -> bool:
         return a.samefile(b)
     except OSError:
         return False
+
+
+_ids: dict[Path, tuple[int, str]] = {}
+
+
+def id_at(workspace: Path) -> str:
+    """The lasting id of the subject in `workspace`, empty where there is none; read again only when its file has changed."""
+    path = workspace / "subject.json"
+    try:
+        changed = path.stat().st_mtime_ns
+        if _ids.get(path, (0, ""))[0] != changed:
+            _ids[path] = changed, subject_id(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, AttributeError):
+        return ""
+    return _ids[path][1]
 
 
 def workspace_of(collection: bpy.types.Collection) -> Path:

@@ -8,20 +8,22 @@ from pathlib import Path
 import bpy
 from mathutils import Matrix
 
+from ...backend.workspace.store import Workspace
+from ...backend.workspace.subject import Subject
 from . import coordinates, paths, rig, shapes
 from .errors import SceneError
-from .subject import Subject
 
 _FACE_COLOUR = (0.10, 0.85, 0.75, 1.0)
 
 
-def ensure_rig(scene: bpy.types.Scene, subject: Subject) -> rig.Rig:
-    """The rig of `subject` in `scene`, made where there is none, and whole.
+def ensure_rig(scene: bpy.types.Scene, workspace: Workspace) -> rig.Rig:
+    """The complete rig of the subject in `scene`, made where there is none.
 
     Raises:
         SceneError: the rig is linked from another file, which would lose what is imported into it.
     """
-    collection = rig.find_collection(scene, subject.root, subject.id)
+    subject = workspace.subject
+    collection = rig.find_collection(scene, workspace.root, subject.id)
     parts = rig.parts_of(scene, collection) if collection is not None else _left_over(scene, subject)
     _refuse_linked(scene, collection, parts.values())
     if collection is None:
@@ -43,7 +45,7 @@ def ensure_rig(scene: bpy.types.Scene, subject: Subject) -> rig.Rig:
             # Of a deleted object the data lies about until the file is closed, with the artist's edits: see _kept_data.
             item.data[rig.SUBJECT], item.data[rig.ROLE] = subject.id, item[rig.ROLE]
     shapes.make_offsets(parts["control"])
-    paths.keep_workspace(collection, subject.root)
+    paths.keep_workspace(collection, workspace.root)
     return rig.Rig(collection, *(parts[role] for role in rig.PARTS), points=parts.get("points"))
 
 

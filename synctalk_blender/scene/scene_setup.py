@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import bpy
 
+from ...backend.workspace.subject import Subject
 from . import rig
-from .subject import Subject
 
 FIRST_FRAME = 1
 _STARTUP = {"Camera": "CAMERA", "Cube": "MESH", "Light": "LIGHT"}

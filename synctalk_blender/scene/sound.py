@@ -6,9 +6,10 @@ from typing import Any
 
 import bpy
 
+from ...backend.workspace.animation import Animation
+from ...backend.workspace.subject import Subject
 from . import audio_level, paths
 from .rig import ROLE, SUBJECT
-from .subject import Animation, Subject
 from .timing import Timing
 
 _LAID = "synctalk_laid"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from .pinhole import Pinhole
+from ...backend.workspace.camera import Camera
 
 ORTHOGRAPHIC_DISTANCE_M = 50.0
 """An orthographic view is drawn through a pinhole this far away: at 50 m, a head's depth changes its size by 0.3 %."""
 
 
-def view_pinhole(window_matrix: np.ndarray, width: int, height: int) -> Pinhole:
+def view_pinhole(window_matrix: np.ndarray, width: int, height: int) -> Camera:
     """The pinhole of a region.
 
     Args:
@@ -23,7 +23,7 @@ def view_pinhole(window_matrix: np.ndarray, width: int, height: int) -> Pinhole:
     else:
         focal = window_matrix[0, 0] * width / 2
         principal = ((1 - window_matrix[0, 2]) * width / 2, (1 + window_matrix[1, 2]) * height / 2)
-    return Pinhole(width, height, float(focal), (float(principal[0]), float(principal[1])))
+    return Camera(width, height, float(focal), (float(principal[0]), float(principal[1])))
 
 
 def is_orthographic(window_matrix: np.ndarray) -> bool:

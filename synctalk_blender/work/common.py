@@ -6,10 +6,11 @@ from pathlib import Path
 
 import bpy
 
+from ...backend.workspace.animation import Animation
+from ...backend.workspace.store import Workspace
 from ..client.errors import BackendError
 from ..properties import SyncTalkSettings, settings_of
 from ..scene import paths, rig
-from ..scene.subject import Animation, Subject, read_animation, read_subject, read_tracking
 
 
 def workspace_of(settings: SyncTalkSettings) -> Path:
@@ -41,43 +42,44 @@ def scene_of(workspace: Path) -> bpy.types.Scene:
     )
 
 
-def require_rig_of(scene: bpy.types.Scene, subject: Subject) -> rig.Rig:
-    """The rig of `subject`, which becomes the one that is rendered.
+def require_rig_of(scene: bpy.types.Scene, workspace: Workspace) -> rig.Rig:
+    """The rig of the workspace's subject, which becomes the one that is rendered.
 
     Raises:
         BackendError: of kind `scene`, when the scene does not hold it.
     """
-    found = rig.find_rig(scene, subject.root, subject.id)
+    found = rig.find_rig(scene, workspace.root, workspace.subject.id)
     if found is None:
         raise BackendError("The head is no longer in the scene: press Send to Scene in the Track panel.", "scene")
-    rig.use_workspace(scene, found, subject.root)
+    rig.use_workspace(scene, found, workspace.root)
     return found
 
 
-def subject_in(scene: bpy.types.Scene) -> tuple[rig.Rig, Subject, Animation]:
-    """The rig of `scene`, its subject, and the animation that was imported last.
+def subject_in(scene: bpy.types.Scene) -> tuple[rig.Rig, Workspace, Animation]:
+    """The rig of `scene`, its workspace, and the animation that was imported last.
 
     Raises:
-        SceneError: there is no rig, or files of its workspace are missing or damaged.
+        SceneError: there is no rig.
+        WorkspaceError: files of its workspace are missing or damaged.
     """
     found = rig.require_rig(scene)
-    subject = read_subject(found.workspace)
-    return found, subject, animation_of(found, subject)
+    workspace = Workspace.open_processed(found.workspace)
+    return found, workspace, animation_of(found, workspace)
 
 
-def animation_of(found: rig.Rig, subject: Subject) -> Animation:
+def animation_of(found: rig.Rig, workspace: Workspace) -> Animation:
     """What moves `found`: the footage's own movement, or what was imported last.
 
     Where the head was that of the footage, poses and lens are those of the newest track, which training refines.
 
     Raises:
-        SceneError: files are missing or damaged.
+        WorkspaceError: files are missing or damaged.
     """
-    tracking = read_tracking(subject)
+    track = workspace.head_track()
     if not found.animation:
-        return tracking
-    animation = read_animation(found.animation)
-    return animation.on_track(tracking) if found.collection.get(rig.ON_TRACK, True) else animation
+        return workspace.footage_animation(track)
+    animation = workspace.animation(Path(found.animation))
+    return animation.on_track(track) if found.collection.get(rig.ON_TRACK, True) else animation
 
 
 def other_camera_in_words(scene: bpy.types.Scene, found: rig.Rig) -> str:

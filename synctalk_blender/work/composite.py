@@ -8,6 +8,8 @@ from typing import Any, cast
 import bpy
 
 from ...backend.protocol import Stage
+from ...backend.workspace.animation import Animation
+from ...backend.workspace.store import Workspace
 from .. import views
 from ..client.errors import BackendError
 from ..engine import SyncTalkRenderEngine
@@ -15,7 +17,6 @@ from ..job import Job, Request, Work
 from ..properties import settings_of
 from ..scene import bake as bake_scene
 from ..scene import compositor, importer, output, rig
-from ..scene.subject import Animation, Subject, read_subject
 from ..steps import Step
 from .common import animation_of, other_camera_in_words, require_rig_of, scene_of, subject_in, workspace_of
 from .track import write_footage
@@ -31,9 +32,9 @@ def composite_job(scene: bpy.types.Scene) -> Job:
         yield from write_footage(workspace)
         target = scene_of(workspace)
         target.render.engine = cast(Any, SyncTalkRenderEngine.bl_idname)  # the stubs name Blender's own engines
-        subject = read_subject(workspace)
-        found = require_rig_of(target, subject)
-        compose(target, found, subject, animation_of(found, subject))
+        opened = Workspace.open_processed(workspace)
+        found = require_rig_of(target, opened)
+        compose(target, found, opened, animation_of(found, opened))
         views.show_composite(target)
         advice = [other_camera_in_words(target, found), _view_transform_in_words(target)]
         return " ".join(text for text in ("The composite is built: render an image or the animation.", *advice) if text)
@@ -50,13 +51,15 @@ def bake_job(scene: bpy.types.Scene, folder: Path) -> Job:
     name = scene.name
 
     def work() -> Work:
-        found, subject, animation = subject_in(scene)
+        found, workspace, animation = subject_in(scene)
         timing = importer.timing_of(scene, found, animation.fps)
         shown = timing.shown(animation.plate_frame)
-        directions, pinhole = yield bake_scene.RigWalk(scene, found, subject, len(shown), timing.first_frame)
-        path = bake_scene.write(folder / "directions.npz", directions, pinhole, subject, shown, timing.scene_fps)
-        yield from write_footage(subject.root)
-        yield Request("render", {"workspace": str(subject.root), "out": str(folder), "directions": str(path)})
+        directions, pinhole = yield bake_scene.RigWalk(scene, found, workspace.subject, len(shown), timing.first_frame)
+        path = bake_scene.write(
+            folder / "directions.npz", directions, pinhole, workspace.subject, shown, timing.scene_fps
+        )
+        yield from write_footage(workspace.root)
+        yield Request("render", {"workspace": str(workspace.root), "out": str(folder), "directions": str(path)})
         target: bpy.types.Scene | None = bpy.data.scenes.get(name)
         if target is None:
             raise BackendError(
@@ -75,7 +78,7 @@ def bake_folder(scene: bpy.types.Scene) -> Path:
 
 
 def compose(
-    scene: bpy.types.Scene, found: rig.Rig, subject: Subject, animation: Animation, *, frames: Path | None = None
+    scene: bpy.types.Scene, found: rig.Rig, workspace: Workspace, animation: Animation, *, frames: Path | None = None
 ) -> None:
     """Build or renew the composite of `found` over the footage of `animation`, at the scene's frame rate.
 
@@ -87,11 +90,11 @@ def compose(
     """
     timing = importer.timing_of(scene, found, animation.fps)
     if abs(found.collection.get(rig.RATE, timing.scene_fps) - timing.scene_fps) > 1e-3:
-        importer.import_animation(scene, found, subject, animation)
+        importer.import_animation(scene, found, workspace, animation)
     rig.set_active(scene, found)
     shown = timing.shown(animation.plate_frame)
-    compositor.compose(scene, found, subject, shown, frames=frames, first_frame=timing.first_frame)
-    output.film_by_default(scene, subject.name, subject.root.parent)
+    compositor.compose(scene, found, workspace, shown, frames=frames, first_frame=timing.first_frame)
+    output.film_by_default(scene, workspace.subject.name, workspace.root.parent)
 
 
 def _view_transform_in_words(scene: bpy.types.Scene) -> str:

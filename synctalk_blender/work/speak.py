@@ -6,10 +6,10 @@ from pathlib import Path
 
 import bpy
 
+from ...backend.workspace.store import Workspace
 from ..job import Job, Request, Work
 from ..properties import settings_of
 from ..scene import importer, paths, rig, shapes
-from ..scene.subject import read_animation, read_subject, read_tracking
 from ..steps import Step
 from .common import require_rig_of, scene_of, workspace_of
 
@@ -38,12 +38,17 @@ def import_animation(scene: bpy.types.Scene, path: str | Path, *, workspace: Pat
         One sentence on shapes that the face has lost; empty where it has all.
 
     Raises:
-        SceneError: the scene holds no such head, the head is linked from another file, or the file is damaged.
+        SceneError: the scene holds no such head, or the head is linked from another file.
+        WorkspaceError: the file is damaged.
     """
-    found = rig.require_rig(scene) if workspace is None else require_rig_of(scene, read_subject(workspace))
-    subject = read_subject(workspace or found.workspace)
-    animation = read_animation(path)
-    importer.import_animation(scene, found, subject, animation)
-    found.collection[rig.ON_TRACK] = animation.is_on_track(read_tracking(subject))
+    if workspace is None:
+        found = rig.require_rig(scene)
+        opened = Workspace.open_processed(found.workspace)
+    else:
+        opened = Workspace.open_processed(workspace)
+        found = require_rig_of(scene, opened)
+    animation = opened.animation(Path(path))
+    importer.import_animation(scene, found, opened, animation)
+    found.collection[rig.ON_TRACK] = animation.is_on_track(opened.head_track())
     paths.keep_animation(found.collection, Path(path))
     return shapes.lost_in_words(found.face)

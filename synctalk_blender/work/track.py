@@ -8,11 +8,11 @@ from typing import Any
 import bpy
 
 from ...backend.protocol import Stage
+from ...backend.workspace.store import Workspace
 from .. import jobs, views, workspace_state
 from ..job import Job, Request, Work
 from ..properties import SyncTalkSettings, settings_of
 from ..scene import importer, rig, scene_setup
-from ..scene.subject import read_face_mesh, read_head_points, read_subject, read_tracking
 from ..steps import Step
 from .common import other_camera_in_words, require_rig_of, scene_of, workspace_of
 
@@ -45,7 +45,7 @@ def process_job(scene: bpy.types.Scene, *, setup: bool | None = None, start_fram
 
 def write_footage(workspace: Path) -> Work:
     """Have the complete source frames written, unless the working frames are these."""
-    if read_subject(workspace).footage is None:
+    if Workspace.open_processed(workspace).footage is None:
         yield Request("footage", {"workspace": str(workspace)})
     return ""
 
@@ -75,21 +75,14 @@ def import_tracking(
         The rig, and what was changed in the scene or left as it was, in words; empty where there is nothing to report.
 
     Raises:
-        SceneError: the workspace is not tracked, its files are damaged, or the rig is linked from another file.
+        SceneError: the rig is linked from another file.
+        WorkspaceError: the workspace is not tracked, or its files are damaged.
     """
-    subject = read_subject(workspace_of(settings_of(scene)))
+    workspace = Workspace.open_processed(workspace_of(settings_of(scene)))
     before = scene_setup.settings(scene)
-    there = rig.find_collection(scene, subject.root, subject.id)
+    there = rig.find_collection(scene, workspace.root, workspace.subject.id)
     lost = [] if there is None else rig.missing_parts(scene, there)
-    found = importer.import_subject(
-        scene,
-        subject,
-        read_face_mesh(subject),
-        read_tracking(subject),
-        read_head_points(subject),
-        setup=setup,
-        start_frame=start_frame,
-    )
+    found = importer.import_subject(scene, workspace, setup=setup, start_frame=start_frame)
     found.collection.pop(rig.ANIMATION, None)
     if there is None and scene.camera == found.camera:
         views.look_through_camera(scene)
@@ -105,7 +98,7 @@ def send_to_scene(scene: bpy.types.Scene, *, setup: bool | None = None, start_fr
 
 def use_camera(scene: bpy.types.Scene) -> None:
     """Make the tracked camera of the scene's workspace its active one, and look through it."""
-    scene.camera = require_rig_of(scene, read_subject(workspace_of(settings_of(scene)))).camera
+    scene.camera = require_rig_of(scene, Workspace.open_processed(workspace_of(settings_of(scene)))).camera
     views.look_through_camera(scene)
     jobs.set_note(Step.TRACK, "")
 

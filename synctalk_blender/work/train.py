@@ -8,12 +8,12 @@ from typing import Any
 import bpy
 
 from ...backend.protocol import Stage
+from ...backend.workspace.store import Workspace
 from .. import jobs, workspace_state
 from ..job import Job, Request, Work
 from ..properties import settings_of
 from ..scene import importer, rig
-from ..scene.errors import SceneError
-from ..scene.subject import read_subject
+from ..scene.errors import SyncTalkError
 from ..steps import Step
 from .common import animation_of, workspace_of
 from .track import process_params
@@ -64,8 +64,8 @@ def _follow_training(workspace: Path) -> None:
         if found is None:
             continue
         try:
-            subject = read_subject(workspace)
-            importer.import_animation(scene, found, subject, animation_of(found, subject))
-        except SceneError as error:  # the head is trained all the same
+            opened = Workspace.open_processed(workspace)
+            importer.import_animation(scene, found, opened, animation_of(found, opened))
+        except SyncTalkError as error:  # the head is trained all the same
             if jobs.runtime.job is not None:
                 jobs.runtime.job.warn([str(error)])

@@ -15,7 +15,6 @@ from backend.progress import Reporter
 from backend.renderer.colour import to_scene_linear
 from backend.renderer.render import Renderer
 from backend.training.checkpoints import load_for_rendering
-from backend.training.dataset import Tracking
 from backend.workspace.camera import Camera
 from backend.workspace.store import Workspace
 
@@ -27,7 +26,7 @@ def params(trained, tmp_path):
     """A frame of the clip, into memory of its size."""
     memory = tmp_path / "frame"
     memory.write_bytes(b"\0" * (SIZE * SIZE * 16))
-    tracking = Tracking.read(Workspace.open(trained))
+    tracking = Workspace.open(trained).head_track()
     camera = tracking.camera.scaled(SIZE, SIZE)
     return {
         "workspace": str(trained),

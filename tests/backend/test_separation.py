@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,8 +45,6 @@ def test_importing_the_actor_needs_no_bpy(root):
     "name", ["protocol", "errors", "progress", "models", "commands/__init__", "commands/option", "cli"]
 )
 def test_what_blender_imports_of_the_backend_needs_the_standard_library_alone(root, name):
-    import sys
-
     path = root / "backend" / f"{name}.py"
     at_import = {
         alias.name.partition(".")[0] if isinstance(node, ast.Import) else (node.module or "").partition(".")[0]
@@ -55,9 +55,27 @@ def test_what_blender_imports_of_the_backend_needs_the_standard_library_alone(ro
     assert at_import <= sys.stdlib_module_names
 
 
-def test_the_installer_needs_the_standard_library_alone(root):
-    import sys
+_IMPORT_WORKSPACE = """
+import importlib, pkgutil, sys
+import backend.workspace
+for module in pkgutil.iter_modules(backend.workspace.__path__):
+    importlib.import_module(f"backend.workspace.{module.name}")
+print(*sys.modules)
+"""
 
+
+def test_the_workspace_imports_numpy_and_the_standard_library_alone(root):
+    done = subprocess.run(
+        [sys.executable, "-c", _IMPORT_WORKSPACE], cwd=root, capture_output=True, text=True, check=True
+    )
+    loaded = set(done.stdout.split())
+    assert "backend.workspace.store" in loaded
+    assert not loaded & {"scipy", "cv2", "torch"}
+    others = {name for name in loaded if name.startswith("backend.") and not name.startswith("backend.workspace")}
+    assert others <= {"backend.errors", "backend.protocol"}
+
+
+def test_the_installer_needs_the_standard_library_alone(root):
     for path in sorted((root / "install").glob("*.py")):
         assert imports_of(path) <= sys.stdlib_module_names | {"backend", "install"}, path.name
 

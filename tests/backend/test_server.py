@@ -68,16 +68,16 @@ def client(root):
 
 
 def frame_params(workspace: Path, memory: Path, size: int = 64, index: int = 5) -> dict:
-    arrays = read_arrays(workspace / "tracking.npz")
+    track = Workspace.open(workspace).head_track()
     scale = size / Workspace.open(workspace).subject.size
     return {
         "workspace": str(workspace),
         "width": size,
         "height": size,
-        "focal_px": float(arrays["focal_px"]) * scale,
-        "principal_px": (arrays["principal_px"] * scale).tolist(),
-        "head_to_camera": arrays["head_to_camera"][index].ravel().tolist(),
-        "blendshapes": arrays["blendshapes"][index].tolist(),
+        "focal_px": track.focal_px * scale,
+        "principal_px": (track.principal_px * scale).tolist(),
+        "head_to_camera": track.head_to_camera[index].ravel().tolist(),
+        "blendshapes": track.blendshapes[index].tolist(),
         "memory": str(memory),
     }
 

@@ -23,8 +23,8 @@ def composed(kit, **options):
 
 
 def compose(kit, frames=None) -> None:
-    found, subject, animation = kit.part("work.composite").subject_in(kit.scene)
-    kit.part("scene.compositor").compose(kit.scene, found, subject, animation.plate_frame, frames=frames)
+    found, workspace, animation = kit.part("work.composite").subject_in(kit.scene)
+    kit.part("scene.compositor").compose(kit.scene, found, workspace, animation.plate_frame, frames=frames)
 
 
 def node(kit, role: str):
@@ -34,8 +34,8 @@ def node(kit, role: str):
 
 def expected(kit, rig, frame: int) -> np.ndarray:
     """(H, W, 3): the test backend's head over the plate in its square over the footage, mixed as the eye sees them."""
-    found, subject, animation = kit.part("work.composite").subject_in(kit.scene)
-    pinhole = subject.pinhole(animation.focal_px, animation.principal_px)
+    found, workspace, animation = kit.part("work.composite").subject_in(kit.scene)
+    pinhole = kit.part("scene.importer").source_camera(workspace, animation)
     plate = synthetic.there_and_back(frame - 1, 12)
     head = as_png(
         head_backend.draw(
@@ -49,7 +49,8 @@ def expected(kit, rig, frame: int) -> np.ndarray:
             }
         )
     )
-    x, y, side = subject.crop
+    crop = workspace.subject.crop
+    x, y, side = crop.x, crop.y, crop.size
     v, u = np.mgrid[: pinhole.height, : pinhole.width] + 0.5
     inside = (u > x) & (u < x + side) & (v > y) & (v < y + side)
     below = np.zeros((pinhole.height, pinhole.width, 3))

@@ -28,6 +28,14 @@ class Kit:
         """A module of the add-on, such as `scene.rig`."""
         return importlib.import_module(f"{self.package}.synctalk_blender.{name}")
 
+    def record(self, name: str) -> ModuleType:
+        """A module of the workspace's records, such as `store`."""
+        return importlib.import_module(f"{self.package}.backend.workspace.{name}")
+
+    def opened(self, root: Path) -> Any:
+        """The workspace at `root`, as the add-on opens it."""
+        return self.record("store").Workspace.open_processed(root)
+
     @property
     def names(self) -> tuple[str, ...]:
         return importlib.import_module(f"{self.package}.backend.protocol").BLENDSHAPE_NAMES
@@ -38,26 +46,14 @@ class Kit:
 
     def import_tracking(self, root: Path, **options: Any) -> Any:
         """The rig of a workspace, moved as the footage; options of `import_subject`."""
-        subject_module = self.part("scene.subject")
-        subject = subject_module.read_subject(root)
-        return self.part("scene.importer").import_subject(
-            self.scene,
-            subject,
-            subject_module.read_face_mesh(subject),
-            subject_module.read_tracking(subject),
-            subject_module.read_head_points(subject),
-            **options,
-        )
+        return self.part("scene.importer").import_subject(self.scene, self.opened(root), **options)
 
     def import_speech(self, root: Path) -> None:
         """The speech of the workspace on its rig."""
-        subject_module, rig = self.part("scene.subject"), self.part("scene.rig")
+        rig, workspace = self.part("scene.rig"), self.opened(root)
         animation = root / "renders" / "speech" / "animation.npz"
-        subject = subject_module.read_subject(root)
-        found = rig.find_rig(self.scene, root, subject.id)
-        self.part("scene.importer").import_animation(
-            self.scene, found, subject, subject_module.read_animation(animation)
-        )
+        found = rig.find_rig(self.scene, root, workspace.subject.id)
+        self.part("scene.importer").import_animation(self.scene, found, workspace, workspace.animation(animation))
         found.collection[rig.ANIMATION] = str(animation)
 
     def strips(self) -> list[Any]:

@@ -111,6 +111,7 @@ def make_workspace(
         points_px=project(poses, HEAD_POINTS_M, camera["focal_px"], np.array(camera["principal_px"])),
         points_seen=points_seen(frames),
         face_head_m=face_landmarks(),
+        landmarks_px=np.zeros((frames, 478, 2), np.float32),
         frame_time_s=np.arange(frames) / FPS,
         valid=np.ones(frames, bool),
         head_to_camera=poses,

@@ -38,12 +38,9 @@ def speaking(kit, channels: int) -> float:
     path = kit.tmp_path / "voice.wav"
     rms = write_voice(path, channels)
     collection = kit.scene.collection
-    animation = kit.part("scene.subject").Animation(
-        FPS, *[np.zeros((FPS, 1))] * 2, 1.0, np.zeros(2), np.zeros(FPS), path
-    )
-    subject = kit.part("scene.subject").Subject(
-        kit.tmp_path, "voice", FPS, FPS, (8, 8), (0.0, 0.0, 8.0), 8, 0.0, "0123"
-    )
+    camera = kit.record("camera").Camera(8, 8, 1.0, (4.0, 4.0))
+    animation = kit.record("animation").Animation(*[np.zeros((FPS, 1))] * 2, camera, np.zeros(FPS), path, fps=FPS)
+    subject = kit.record("subject").Subject(name="voice", id="0123")
     timing = kit.part("scene.timing").Timing(1, FPS, FPS)
     kit.part("scene.sound").lay_strip(kit.scene, collection, subject, animation, timing)
     return rms

@@ -79,8 +79,8 @@ def test_pixels_that_are_not_square(kit):
 
 def test_baked_frames_follow_as_well(kit):
     rig = composed(kit, **SOURCE)
-    found, subject, animation = kit.part("work.composite").subject_in(kit.scene)
-    pinhole = subject.pinhole(animation.focal_px, animation.principal_px)
+    found, workspace, animation = kit.part("work.composite").subject_in(kit.scene)
+    pinhole = kit.part("scene.importer").source_camera(workspace, animation)
     frames = kit.tmp_path / "baked"
     for frame in range(20):
         posed = kit.read(rig, frame + 1)

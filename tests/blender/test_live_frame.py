@@ -45,7 +45,7 @@ def backend(import_part):
 @pytest.fixture
 def frame(import_part, live_frame):
     directions = import_part("synctalk_blender.scene.directions").Directions
-    pinhole = import_part("synctalk_blender.scene.pinhole").Pinhole
+    pinhole = import_part("backend.workspace.camera").Camera
 
     def frame(width: int = 40, height: int = 30, jaw: float = 0.0, depth_m: float = 1.0):
         pose, shapes = np.eye(4), np.zeros(52)

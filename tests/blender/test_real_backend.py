@@ -88,9 +88,8 @@ def kit(kit, python, monkeypatch):
 def rig(kit, trained, spoken):
     """The head of the workspace in the scene, moved by `spoken`."""
     found = kit.import_tracking(trained)
-    subject_module = kit.part("scene.subject")
-    subject = subject_module.read_subject(trained)
-    kit.part("scene.importer").import_animation(kit.scene, found, subject, subject_module.read_animation(spoken))
+    workspace = kit.opened(trained)
+    kit.part("scene.importer").import_animation(kit.scene, found, workspace, workspace.animation(spoken))
     kit.scene.render.engine = "SYNCTALK"
     return found
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -48,7 +50,7 @@ def projected(pinhole, point: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize(("width", "height"), [(512, 512), (1920, 1080), (1080, 1920)])
 def test_a_pinhole_comes_back_and_is_what_blender_projects_with(kit, lens, width, height):
-    camera, pinhole = kit.part("scene.camera"), kit.part("scene.pinhole").Pinhole
+    camera, pinhole = kit.part("scene.camera"), kit.record("camera").Camera
     wanted = pinhole(width, height, 1234.5, (width * 0.53, height * 0.46))
     camera.set_pinhole(lens.data, wanted)
     kit.scene.render.resolution_x, kit.scene.render.resolution_y = width, height
@@ -78,7 +80,7 @@ def test_any_camera_is_read_as_blender_projects_it(kit, lens, fit, size, percent
 
 
 def test_another_height_of_the_render_keeps_the_scale(kit, lens):
-    camera, pinhole = kit.part("scene.camera"), kit.part("scene.pinhole").Pinhole
+    camera, pinhole = kit.part("scene.camera"), kit.record("camera").Camera
     camera.set_pinhole(lens.data, pinhole(1280, 720, 900.0, (650.0, 350.0)))
     found = camera.camera_intrinsics(kit.scene, lens, 1280, 1600)
     assert found.focal_px == pytest.approx(900.0)
@@ -100,10 +102,10 @@ def test_an_orthographic_camera_is_refused_by_name(kit, lens):
 
 
 def test_a_cropped_source_gives_the_whole_picture_s_camera(kit):
-    subject = kit.part("scene.subject").read_subject(
-        kit.workspace(source_size=(321, 181), crop=(101.0, -15.0, 144.0), frames=1)
-    )
-    pinhole = subject.pinhole(192.0, np.array([50.0, 40.0]))
+    workspace = kit.opened(kit.workspace(source_size=(321, 181), crop=(101.0, -15.0, 144.0), frames=1))
+    animation = workspace.footage_animation()
+    animation = replace(animation, camera=kit.record("camera").Camera(96, 96, 192.0, (50.0, 40.0)))
+    pinhole = kit.part("scene.importer").source_camera(workspace, animation)
     assert (pinhole.width, pinhole.height) == (320, 180)
     assert pinhole.focal_px == pytest.approx(192.0 * 1.5)
     assert pinhole.principal_px == pytest.approx((101 + 50 * 1.5, -15 + 40 * 1.5))

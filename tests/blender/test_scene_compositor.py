@@ -122,7 +122,7 @@ def test_baked_frames_take_the_head_s_place_and_the_engine_rests(kit, monkeypatc
     rig = composed(kit)
     live = kit.render(13)
     frames = kit.tmp_path / "baked"
-    subject = kit.part("scene.subject").read_subject(rig.workspace)
+    subject = kit.opened(rig.workspace).subject
     for frame in range(20):
         said = kit.read(rig, frame + 1)
         head = head_backend.draw(

@@ -270,7 +270,7 @@ def test_the_output_says_that_it_is_synthetic(kit, rig):
 )
 def test_a_spoilt_workspace_is_reported_in_a_sentence(kit, root, spoil, words):
     spoil(root)
-    with pytest.raises(kit.part("scene.errors").SceneError, match=words) as caught:
+    with pytest.raises(kit.part("scene.errors").SyncTalkError, match=words) as caught:
         kit.import_tracking(root)
     assert str(caught.value).endswith(".")
 

@@ -89,14 +89,14 @@ def test_the_composite_shows_head_and_plate_of_one_moment(kit, root, monkeypatch
 def test_baked_frames_are_those_of_the_scene(kit, root, tmp_path):
     at_rate(kit, root, 30, 1.0, start=101)
     bake = kit.part("scene.bake")
-    found, subject, animation = kit.part("work.composite").subject_in(kit.scene)
+    found, workspace, animation = kit.part("work.composite").subject_in(kit.scene)
     timing = kit.part("scene.importer").timing_of(kit.scene, found, animation.fps)
     shown = timing.shown(animation.plate_frame)
     assert (len(shown), timing.last_frame(animation.frames)) == (60, 160)
-    walk = bake.RigWalk(kit.scene, found, subject, len(shown), timing.first_frame)
+    walk = bake.RigWalk(kit.scene, found, workspace.subject, len(shown), timing.first_frame)
     while not walk.poll():
         pass
-    path = bake.write(tmp_path / "directions.npz", *walk.result(), subject, shown, timing.scene_fps)
+    path = bake.write(tmp_path / "directions.npz", *walk.result(), workspace.subject, shown, timing.scene_fps)
     with np.load(path) as data:
         assert (float(data["fps"]), len(data["plate_frame"])) == (30.0, 60)
         np.testing.assert_allclose(data["head_to_camera"][6], synthetic.pose(5), atol=1e-4)

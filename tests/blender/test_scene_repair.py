@@ -234,10 +234,9 @@ def test_renamed_duplicated_or_in_a_copied_scene_there_is_one_strip(kit, root, r
     assert [strip.sound.name for strip in kit.strips()] == ["anna speech"]
     scene = kit.scene.copy()
     strips = kit.part("scene.sound").strips_of(scene.sequence_editor)
-    subject_module = kit.part("scene.subject")
-    subject = subject_module.read_subject(root)
+    workspace = kit.opened(root)
     found = kit.part("scene.rig").find_rig(scene)
-    kit.part("scene.importer").import_animation(scene, found, subject, subject_module.read_tracking(subject))
+    kit.part("scene.importer").import_animation(scene, found, workspace, workspace.footage_animation())
     assert [strip.sound.name for strip in strips] == ["anna audio"]
 
 

@@ -64,3 +64,18 @@ def test_no_file_of_blenders_rooms_imports_a_package_of_the_backend():
                     names = [node.module]
                 used = {name.partition(".")[0] for name in names} & set(BACKENDS_PACKAGES)
                 assert not used, f"{path.relative_to(ROOT)} imports {sorted(used)}"
+
+
+def test_of_the_backend_blenders_rooms_import_the_protocol_and_the_workspace():
+    allowed = {"backend.protocol", "backend.workspace"}
+    for room in ROOMS:
+        for path in sorted((ROOT / room).glob("**/*.py")):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if not isinstance(node, ast.ImportFrom) or not node.level:
+                    continue
+                package = path.relative_to(ROOT).parts[: -node.level]
+                modules = [".".join([*package, *filter(None, [node.module])])]
+                if modules == ["backend"]:
+                    modules = [f"backend.{alias.name}" for alias in node.names]
+                used = {".".join(name.split(".")[:2]) for name in modules if name.partition(".")[0] == "backend"}
+                assert used <= allowed, f"{path.relative_to(ROOT)} imports {sorted(used - allowed)}"

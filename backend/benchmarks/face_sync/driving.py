@@ -23,8 +23,7 @@ from ...protocol import BLENDSHAPE_NAMES
 from ...renderer.field import Region, region_weight
 from ...renderer.render import Renderer
 from ...training import checkpoints
-from ...training.dataset import Tracking
-from ...workspace.files import read_arrays
+from ...workspace.head_track import HeadTrack
 from ...workspace.images import write_image
 from ...workspace.intervals import intervals
 from ...workspace.landmarks import LIPS, lip_opening
@@ -57,7 +56,7 @@ def measure(
     reporter: Reporter,
 ) -> dict[str, Any]:
     """Rows of `figures` by what drives the held-out frames, pauses, and shares of energy where it should not be."""
-    tracking = Tracking.read(head)
+    tracking = head.head_track()
     model = SpeechModel.load(head.root / "speech.safetensors")
     subject = head.subject
     path, offset_ms = head.aligned_audio
@@ -114,10 +113,10 @@ def _figures(found: Evaluation, quiet: np.ndarray) -> dict[str, Any]:
 
 
 def _pauses(
-    workspace: Workspace, tracking: Tracking, model: SpeechModel, features: FrameFeatures
+    workspace: Workspace, tracking: HeadTrack, model: SpeechModel, features: FrameFeatures
 ) -> dict[str, float | None]:
     """Opening in all pauses of the clip by the coefficients, in shares of the speaking range above its closed end."""
-    shapes = read_arrays(workspace.root / "face_mesh.npz")["shape_keys"][speech.MOUTH_INDEX].astype(float)
+    shapes = workspace.face_mesh().shape_keys[speech.MOUTH_INDEX]
     gap = opening_of(shapes)
     real, predicted = tracking.blendshapes[:, speech.MOUTH_INDEX] @ gap, speech.predict(model, features)
     shut = speech.closed_in_pauses(model, predicted, features) @ gap
@@ -140,7 +139,7 @@ def _pauses(
     }
 
 
-def _disentanglement(workspace: Workspace, tracking: Tracking) -> dict[str, dict[str, float]]:
+def _disentanglement(workspace: Workspace, tracking: HeadTrack) -> dict[str, dict[str, float]]:
     """With one driver moved over its range: shares of the changed pixels' energy outside its region, and in the other's
     organs (lips; brows and eyes)."""
     head = checkpoints.load_for_rendering(workspace)

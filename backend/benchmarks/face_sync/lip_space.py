@@ -15,7 +15,6 @@ from ...face_sync.lip_measures import opening_of
 from ...face_sync.research.lip_probe import TRAINING_SHARE, ProbeClip, agreement, encoder_table, summary
 from ...media.audio import RATE, read_audio
 from ...progress import Reporter
-from ...workspace.files import read_arrays
 from ...workspace.landmarks import LEFT, RIGHT
 from ...workspace.store import Workspace
 from ...workspace.subject import FPS
@@ -50,10 +49,10 @@ def _adapted(clips: list[ProbeClip], reporter: Reporter) -> dict[str, Any]:
     seconds = []
     for index, clip in enumerate(clips):
         reporter.progress("adapting", index, len(clips), "clips", clip.name)
-        tracking = read_arrays(clip.workspace.tracking_path)
-        shapes = read_arrays(clip.workspace.root / "face_mesh.npz")["shape_keys"][speech.MOUTH_INDEX].astype(float)
+        track = clip.workspace.head_track()
+        shapes = clip.workspace.face_mesh().shape_keys[speech.MOUTH_INDEX]
         cut = int(TRAINING_SHARE * len(features[index]))
-        mouth, valid = tracking["blendshapes"][:cut, speech.MOUTH_INDEX], tracking["valid"][:cut].astype(bool)
+        mouth, valid = track.blendshapes[:cut, speech.MOUTH_INDEX], track.valid[:cut]
         begun = time.monotonic()
         model = adaptation.fit(features[index][:cut], mouth, valid, shapes)
         seconds.append(time.monotonic() - begun)

@@ -13,7 +13,7 @@ import numpy as np
 from ... import __version__
 from ...media.encode import SYNTHETIC_MARK
 from ...progress import format_duration
-from ...workspace.files import atomic_path, read_arrays
+from ...workspace.files import atomic_path
 from ...workspace.store import Workspace
 from ...workspace.subject import FPS, STAGES
 from .. import charts
@@ -195,7 +195,7 @@ def _warnings(workspace: Workspace, evaluation: Evaluation | None) -> list[str]:
     if not workspace.subject.consent.get("given"):
         warnings.append("No permission of the person shown is recorded: ask for it before you train or show anything.")
     if workspace.tracking_path.exists() and not workspace.subject.stages.get("landmarks", {}).get("warnings"):
-        valid = read_arrays(workspace.tracking_path)["valid"].astype(bool)
+        valid = workspace.head_track().valid
         if not valid.all():
             first = int(np.argmin(valid))
             warnings.append(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from ...workspace.files import read_arrays
+from ...protocol import BLENDSHAPE_NAMES
 from ...workspace.images import read_image
 from ...workspace.store import Workspace
 from ...workspace.subject import FPS
@@ -39,12 +39,12 @@ def head_sync_section(workspace: Workspace, out_path: Path) -> dict[str, Any] | 
 def tracking_section(workspace: Workspace) -> dict[str, Any] | None:
     if not workspace.tracking_path.exists():
         return None
-    tracking = read_arrays(workspace.tracking_path)
-    valid = tracking["valid"].astype(bool)
+    track = workspace.head_track()
+    valid = track.valid
     if not valid.any():
         return None
-    poses = tracking["head_to_camera"].astype(float)
-    time_s = tracking["frame_time_s"].astype(float)
+    poses = track.head_to_camera
+    time_s = np.arange(track.frames) / workspace.subject.fps
     held_out = [(workspace.subject.first_test_frame / FPS, workspace.subject.frames / FPS)]
 
     def seen(values: np.ndarray) -> np.ndarray:
@@ -55,13 +55,11 @@ def tracking_section(workspace: Workspace) -> dict[str, Any] | None:
         "YXZ", degrees=True
     )
     moves = (poses[:, :3, 3] - np.median(poses[valid, :3, 3], axis=0)) * 1000
-    names = [str(name) for name in tracking["blendshape_names"]]
-    shapes = tracking["blendshapes"].astype(float)
-    shown = [name for name in _CURVES if name in names]
+    names, shapes, shown = BLENDSHAPE_NAMES, track.blendshapes, _CURVES
     liveliest = sorted(np.argsort(-shapes[valid].std(axis=0))[:20])
     return {
-        "focal": f"{float(tracking['focal_px']):.0f} px",
-        "reprojection": f"{float(np.nanmedian(np.where(valid, tracking['reprojection_px'], np.nan))):.2f} px",
+        "focal": f"{track.focal_px:.0f} px",
+        "reprojection": f"{float(np.nanmedian(np.where(valid, track.reprojection_px, np.nan))):.2f} px",
         "rotation": charts.lines(
             time_s,
             [(seen(angles[:, column]), f"s{column + 1}") for column in range(3)],

@@ -18,11 +18,11 @@ from backend.evaluation.images import error_map
 from backend.evaluation.report import addresses, comparison, training, write_comparison, write_report
 from backend.evaluation.speech_video import CLOSE, CLOSE_STEP, SPREAD, Speech, portraits
 from backend.media.encode import SYNTHETIC_MARK, VideoWriter
-from backend.protocol import BLENDSHAPE_NAMES
-from backend.workspace.files import write_arrays
+from backend.workspace.camera import Camera
 from backend.workspace.images import write_image
 from backend.workspace.store import Workspace
 from backend.workspace.subject import Crop, Subject
+from tests.backend.made_up_track import make_track
 
 FRAMES = 110
 
@@ -49,16 +49,15 @@ def workspace(tmp_path) -> Workspace:
     valid = np.ones(FRAMES, bool)
     valid[40:50] = False
     poses[40:50] = np.nan
-    write_arrays(
-        workspace.tracking_path,
-        frame_time_s=np.arange(FRAMES) / 25,
+    track = make_track(
+        FRAMES,
+        camera=Camera(256, 256, 900.0, (128.0, 128.0)),
         valid=valid,
-        focal_px=np.float64(900),
         head_to_camera=poses,
         blendshapes=generator.uniform(0, 1, (FRAMES, 52)).astype(np.float32),
-        blendshape_names=np.array(BLENDSHAPE_NAMES),
         reprojection_px=np.where(valid, 0.5, np.nan),
     )
+    track.write(workspace.tracking_path, 25.0)
     workspace.checkpoints.mkdir()
     (workspace.checkpoints / "config.json").write_text(json.dumps({"preset": "preview", "step": 1234, "psnr": 30.0}))
     lines = [{"step": 100 * n, "minutes": n / 2, "psnr_head": 25.0 + n} for n in range(1, 6)]

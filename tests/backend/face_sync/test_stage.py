@@ -39,8 +39,8 @@ def test_files_hold_what_the_format_states(subject):
         "blendshapes": (frames, 52),
         "blendshape_names": (52,),
         "reprojection_px": (frames,),
-        "face_head_m": (478, 3),
         "cuts": (frames,),
+        "face_head_m": (478, 3),
     }
     assert {name: array.shape for name, array in tracking.items()} == expected
     assert tuple(tracking["blendshape_names"]) == BLENDSHAPE_NAMES

@@ -11,10 +11,10 @@ import pytest
 from backend.portrait_sync import stage
 from backend.portrait_sync.camera_motion import camera_motion
 from backend.progress import Reporter
-from backend.workspace.files import write_arrays
 from backend.workspace.images import write_image
 from backend.workspace.store import Workspace
 from backend.workspace.subject import ALPHA_BACKGROUND
+from tests.backend.made_up_track import make_track
 
 
 @pytest.fixture
@@ -34,13 +34,9 @@ def cut_out(scene, tmp_path: Path) -> Workspace:
         write_image(workspace.alpha_path(index), np.rint(255 * share).astype(np.uint8))
     poses = np.tile(np.eye(4), (count, 1, 1))
     poses[:, 2, 3] = 0.8
-    write_arrays(
-        workspace.tracking_path,
-        landmarks_px=scene.landmarks,
-        valid=np.ones(count, bool),
-        head_to_camera=poses,
-        focal_px=np.float64(500),
-        principal_px=np.full(2, subject.size / 2),
+    landmarks = scene.landmarks.astype(np.float32)
+    make_track(count, size=subject.size, head_to_camera=poses, landmarks_px=landmarks).write(
+        workspace.tracking_path, 25.0
     )
     return workspace
 

@@ -11,9 +11,9 @@ import pytest
 from backend.errors import Cancelled, WorkspaceError
 from backend.portrait_sync import stage
 from backend.progress import Reporter
-from backend.workspace.files import write_arrays
 from backend.workspace.images import write_image
 from backend.workspace.store import Workspace
+from tests.backend.made_up_track import make_track
 
 
 @pytest.fixture
@@ -34,14 +34,11 @@ def workspace(scene, tmp_path: Path) -> Workspace:
 def write_tracking(workspace: Workspace, scene, valid, shift: float = 0.0) -> None:
     poses = np.tile(np.eye(4), (len(valid), 1, 1))
     poses[:, 2, 3] = 0.8
-    write_arrays(
-        workspace.tracking_path,
-        landmarks_px=scene.landmarks + shift,
-        valid=np.array(valid),
-        head_to_camera=poses,
-        focal_px=np.float64(500),
-        principal_px=np.full(2, scene.frames.shape[1] / 2),
+    landmarks = (scene.landmarks + shift).astype(np.float32)
+    track = make_track(
+        len(valid), size=scene.frames.shape[1], valid=np.array(valid), head_to_camera=poses, landmarks_px=landmarks
     )
+    track.write(workspace.tracking_path, 25.0)
 
 
 def results(workspace: Workspace) -> dict[str, str]:

@@ -176,12 +176,11 @@ from backend.commands import train
 from backend.progress import Reporter
 from backend.renderer.render import Renderer
 from backend.training.checkpoints import load_for_rendering
-from backend.training.dataset import Tracking
 from backend.workspace.store import Workspace
 root = Path(sys.argv[1])
 train.run(train.Options(workspace=root, steps=352), Reporter())
 workspace = Workspace.open(root)
-tracking = Tracking.read(workspace)
+tracking = workspace.head_track()
 head = load_for_rendering(workspace, Reporter()).field()
 Renderer(head).render(tracking.camera.scaled(48, 48), tracking.head_to_camera[5], tracking.blendshapes[5])
 """

@@ -12,7 +12,6 @@ from backend.protocol import BLENDSHAPE_NAMES
 from backend.renderer.field import PAPER_EXPRESSION, UPPER_FACE
 from backend.training import checkpoints
 from backend.training.conditions import LipSource
-from backend.training.dataset import Tracking
 from backend.training.presets import PRESETS
 from backend.training.train import Trainer
 from backend.workspace.files import read_arrays, write_arrays
@@ -35,7 +34,7 @@ def test_a_head_of_audio_is_trained_rendered_and_has_no_mouth_to_move(head_of_au
     assert checkpoint.lips.name == "adapted"
     assert field.config.lip_inputs == checkpoint.lips.inputs == 5 * len(checkpoint.lips.mean)
     assert field.config.expression == PAPER_EXPRESSION
-    blendshapes = Tracking.read(workspace).blendshapes[:1]
+    blendshapes = workspace.head_track().blendshapes[:1]
     other = blendshapes.copy()
     other[:, BLENDSHAPE_NAMES.index("jawOpen")] = 1
     import torch
@@ -63,7 +62,7 @@ def test_an_animation_without_audio_cannot_drive_it(head_of_audio, tmp_path):
 
 def test_features_stand_beside_the_blendshapes_frame_by_frame(processed_once):
     workspace = Workspace.open(processed_once)
-    blendshapes = Tracking.read(workspace).blendshapes
+    blendshapes = workspace.head_track().blendshapes
     lips = LipSource.of_clip(workspace, "log-mel")
     conditions = lips.clip_conditions(workspace, blendshapes)
     assert conditions.shape == (len(blendshapes), 52 + 5 * 80)

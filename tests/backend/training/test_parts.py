@@ -9,7 +9,7 @@ from backend.progress import Reporter
 from backend.renderer.field import region_weight
 from backend.renderer.render import Renderer
 from backend.training import checkpoints, dataset
-from backend.training.dataset import FramePool, Tracking, read_frame
+from backend.training.dataset import FramePool, read_frame
 from backend.training.losses import colour_loss, structural_loss
 from backend.training.monitor import EvalRecord, Monitor, validation_split
 from backend.training.occupancy import Occupancy, without_gaps
@@ -54,7 +54,7 @@ def test_the_foreground_is_freed_of_the_plate_where_both_are_mixed():
 @pytest.fixture
 def pool(trained, monkeypatch):
     workspace = Workspace.open(trained)
-    tracking = Tracking.read(workspace)
+    tracking = workspace.head_track()
     monkeypatch.setattr(dataset, "FIRST_FRAMES", 6)
     with FramePool(workspace, tracking, np.flatnonzero(tracking.valid)[:40], 128) as made:
         made.begin(Reporter())
@@ -112,7 +112,7 @@ def test_validation_frames_lie_in_runs_away_from_the_training_frames():
 
 def test_a_plateau_and_a_collapse_are_detected(trained):
     workspace = Workspace.open(trained)
-    monitor = Monitor(workspace, np.arange(20), np.arange(3), Tracking.read(workspace).camera)
+    monitor = Monitor(workspace, np.arange(20), np.arange(3), workspace.head_track().camera)
 
     def course(*values: float) -> None:
         monitor.records = [EvalRecord(500 * (i + 1), 0.1, value, value, 30.0) for i, value in enumerate(values)]
@@ -127,7 +127,7 @@ def test_a_plateau_and_a_collapse_are_detected(trained):
 
 
 def test_what_moves_the_upper_face_does_not_reach_the_lips_nor_the_reverse(processed_once):
-    face = Tracking.read(Workspace.open(processed_once)).face_head_m
+    face = Workspace.open(processed_once).head_track().face_head_m
     points = torch.tensor(face, dtype=torch.float32)
     lips, eyes = points[list(LIPS)], points[[33, 133, 159, 145, 263, 362, 386, 374, 105, 334]]
     assert region_weight(lips, expression_region(face)).max() < 0.01
@@ -157,7 +157,7 @@ def test_a_pose_is_found_again_by_alignment(trained):
     """The truth is the head's own rendering, so the pose that made it is known."""
     workspace = Workspace.open(trained)
     head = checkpoints.load_for_rendering(workspace)
-    tracking, renderer = Tracking.read(workspace), Renderer(head.field())
+    tracking, renderer = workspace.head_track(), Renderer(head.field())
     camera: Camera = tracking.camera
     index = int(np.flatnonzero(tracking.valid)[5])
     frame = read_frame(workspace, tracking, index, workspace.subject.size)

@@ -13,7 +13,6 @@ from backend.errors import Cancelled
 from backend.evaluation.response import CLEAR, EYES, GRADES, MOUTH, MOVES, NOT_SHOWN, NOT_YET, motion_range, response
 from backend.progress import Reporter
 from backend.training import readiness
-from backend.training.dataset import Tracking
 from backend.training.outlook import outlook
 from backend.workspace.files import read_arrays, write_arrays
 from backend.workspace.store import Workspace
@@ -121,7 +120,7 @@ def test_a_head_whose_mouth_never_opens_is_not_ready(trained):
 
 def test_frames_are_spread_over_the_person_s_range_and_rendered_in_poses_not_trained_on(trained):
     workspace = Workspace.open(trained)
-    tracking, first = Tracking.read(workspace), workspace.subject.first_test_frame
+    tracking, first = workspace.head_track(), workspace.subject.first_test_frame
     plan = readiness.plan_frames(tracking, first)
     assert (plan.pose >= first).all()
     mouths = readiness.lip_opening(tracking.landmarks_px)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from backend.commands import process, speak
 from backend.errors import SyncTalkError, WorkspaceError
 from backend.progress import Reporter
 from backend.training import checkpoints, objective
@@ -29,13 +30,34 @@ def untrained(processed_once, tmp_path):
 
 def test_refined_poses_are_the_rigs_but_a_new_training_begins_from_the_trackers(trained):
     tracked = read_arrays(trained / "head_sync.npz")["head_to_camera"]
-    refined = read_arrays(trained / "tracking.npz")["head_to_camera"]
+    refined = Workspace.open(trained).head_track().head_to_camera
     assert np.abs(refined - tracked).max() > 1e-4
     for path in (trained / "checkpoints").glob("step_*"):
         path.unlink()
     with trainer(trained, 10) as made:
         np.testing.assert_array_equal(made.poses, tracked)
-    np.testing.assert_array_equal(read_arrays(trained / "tracking.npz")["head_to_camera"], tracked)
+    np.testing.assert_array_equal(Workspace.open(trained).head_track().head_to_camera, tracked)
+
+
+def test_another_audio_offset_leaves_the_head_its_refined_poses(trained):
+    """The stages write tracking.npz again, with the tracker's poses; the head was trained on refined ones."""
+    process.run(process.Options(workspace=trained, audio_offset_ms=80.0), Reporter())
+    workspace = Workspace.open(trained)
+    checkpoint = checkpoints.load_newest(workspace)
+    track = workspace.head_track()
+    np.testing.assert_array_equal(track.head_to_camera, checkpoint.head_to_camera)
+    assert track.camera.focal_px == checkpoint.focal_px
+    tracked = read_arrays(trained / "head_sync.npz")
+    np.testing.assert_array_equal(workspace.head_track(refined=False).head_to_camera, tracked["head_to_camera"])
+    spoken = speak.run(speak.Options(workspace=trained), Reporter())
+    assert workspace.animation(spoken.animation).is_on_track(track)
+
+
+def test_training_leaves_the_trackers_file_alone(trained):
+    tracked, written = read_arrays(trained / "head_sync.npz"), read_arrays(trained / "tracking.npz")
+    for name in ("head_to_camera", "focal_px", "valid"):
+        np.testing.assert_array_equal(written[name], tracked[name])
+    assert checkpoints.load_newest(Workspace.open(trained)).state["head_sync"]
 
 
 def test_a_resumed_training_has_everything_it_had(trained):
@@ -74,7 +96,7 @@ def test_fields_of_a_preset_are_set_by_name():
 def test_every_refinement_of_poses_is_followed_by_a_checkpoint(trained):
     found = checkpoints.load_newest(Workspace.open(trained))
     assert found is not None and found.state["refined"] == len(PRESETS["preview"].refinements)
-    np.testing.assert_array_equal(found.head_to_camera, read_arrays(trained / "tracking.npz")["head_to_camera"])
+    np.testing.assert_array_equal(found.head_to_camera, Workspace.open(trained).head_track().head_to_camera)
 
 
 def _weights(root, seed: int, steps: int = 12) -> torch.Tensor:

@@ -20,14 +20,14 @@ from pathlib import Path
 from . import checkout
 from .process import child_environment
 
-BACKEND_ROOMS = ("tests/backend", "tests/install")
+BACKEND_ROOMS = ("tests/backend", "tests/install", "tests/house")
 BLENDER_ROOM = "tests/blender"
 GUI_ROOM = "tests/gui"
 
 MAX_WORKERS = 8
 """Each loads PyTorch, about 1 GB."""
 
-_ALONE = ("--slow", "--gui", "--pdb", "-s", "--capture=no")
+_EXCLUSIVE = ("--slow", "--gui", "--pdb", "-s", "--capture=no")
 """Options of tests that need the machine or the terminal to themselves."""
 
 _CHOOSES = ("-k", "-m", "-n", "--numprocesses", "--dist")
@@ -66,7 +66,7 @@ def run(
             blender.append(_Room(f"Blender {version}", root, interpreter, [*options, *blender_paths]))
     rooms = [*backend, *blender]
     # Whatever needs the machine to itself leaves nothing to run beside it.
-    for queued in [rooms] if _has(options, _ALONE) else [backend, blender]:
+    for queued in [rooms] if _has(options, _EXCLUSIVE) else [backend, blender]:
         threading.Thread(target=_run_in_turn, args=(queued,), daemon=True).start()
     try:
         for room in rooms:
@@ -100,7 +100,7 @@ def _has(options: Sequence[str], names: Sequence[str]) -> bool:
 
 def _workers(options: Sequence[str], paths: Sequence[str]) -> int:
     """Processes that share the tests of `paths`: single files are done before a second one has started."""
-    if _has(options, (*_ALONE, *_CHOOSES)) or not all(path in BACKEND_ROOMS for path in paths):
+    if _has(options, (*_EXCLUSIVE, *_CHOOSES)) or not all(path in BACKEND_ROOMS for path in paths):
         return 1
     return min(os.cpu_count() or 1, MAX_WORKERS)
 

@@ -134,7 +134,7 @@ def keyed(tmp_path, clips, speaker_frames) -> Path:
     )
 
 
-def test_alpha_is_kept_beside_the_frames_and_told(tmp_path, keyed, speaker_frames):
+def test_alpha_is_kept_beside_the_frames_and_reported(tmp_path, keyed, speaker_frames):
     workspace, warnings = process(tmp_path / "ws", keyed)
     assert warnings == [
         "CLIP has an alpha channel: it is used, as straight alpha, as the person's matte, and the background becomes a "
@@ -184,7 +184,7 @@ def test_another_clip_takes_the_alpha_away(tmp_path, clips, keyed, speaker_frame
     assert not (workspace.root / "alpha").exists()
 
 
-def test_an_alpha_that_was_never_filled_in_is_ignored_and_told(tmp_path, clips, speaker_frames):
+def test_an_alpha_that_was_never_filled_in_is_ignored_and_reported(tmp_path, clips, speaker_frames):
     path = clips.make(
         tmp_path / "a.mov",
         [np.dstack([image, np.zeros(image.shape[:2], np.uint8)]) for image in speaker_frames[:80]],

@@ -79,7 +79,7 @@ def test_two_faces(tmp_path, clips, speaker_frames, audio):
     )
 
 
-def test_a_small_face_in_the_background_is_only_told(tmp_path, clips, speaker_frames, audio):
+def test_a_small_face_in_the_background_is_only_reported(tmp_path, clips, speaker_frames, audio):
     def both(image: np.ndarray) -> np.ndarray:
         canvas = np.full((512, 832, 3), (90, 110, 130), np.uint8)
         canvas[:, :512] = cv2.resize(image, (512, 512))

@@ -18,13 +18,12 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 from . import environment, platforms, torch_wheel, uv
 from .environment import EnvironmentSpec, SizeEstimate
 from .errors import InstallError
-from .progress import IsCancelled, Progress, Report
+from .progress import IsCancelled, Report
 
 NAME = "backend"
 DEVICES = ("cpu", "cuda")
@@ -72,12 +71,12 @@ def state(root: Path, device: str | None = None) -> str:
     "incomplete" is an interrupted installation, or one whose Python is gone: `create` finishes it. "outdated" is complete,
     but of another lock or device: `create` updates it.
     """
-    return environment.state(_spec(root, device))
+    return environment.state(spec(root, device))
 
 
 def needs_network(root: Path, device: str | None = None) -> bool:
     """Whether `create` may download: False when the packages are there and only kernels are to be compiled."""
-    return environment.needs_packages(_spec(root, device))
+    return environment.needs_packages(spec(root, device))
 
 
 def python_of(root: Path) -> Path:
@@ -100,7 +99,7 @@ def size_estimate(device: str = "cpu") -> SizeEstimate:
 
     The sizes are those for the running Python, or the nearest locked one; `str()` of it is a phrase for people.
     """
-    return environment.size_estimate(_spec(Path(), device))
+    return environment.size_estimate(spec(Path(), device))
 
 
 def create(
@@ -116,7 +115,6 @@ def create(
     by ending the process: the environment then is "incomplete" until a later call has finished it.
 
     Args:
-        root: an existing or new folder that this user can write to.
         device: "cpu", or "cuda" for an NVIDIA GPU (several GB; Linux and Windows).
         python: the interpreter to make it with; None takes the running one if it suits, else one found on the system.
         report: called on this thread with each `Progress`.
@@ -125,17 +123,10 @@ def create(
     Raises:
         InstallError: one of `errors`, whose text is one sentence for the user.
     """
-    for event in steps(root, device, python, cancelled):
+    for event in environment.install(spec(root, device, python), cancelled=cancelled):
         if report:
             report(event)
     return python_of(root)
-
-
-def steps(
-    root: Path, device: str = "cpu", python: Path | None = None, cancelled: IsCancelled | None = None
-) -> Iterator[Progress]:
-    """`create` as a generator of its events; closing it stops the child processes."""
-    yield from environment.install(_spec(root, device, python), cancelled=cancelled)
 
 
 def remove(root: Path) -> None:
@@ -160,7 +151,8 @@ def remove_unfinished(root: Path) -> Path | None:
     return None if folder.exists() else folder
 
 
-def _spec(root: Path, device: str | None, python: Path | None = None) -> EnvironmentSpec:
+def spec(root: Path, device: str | None, python: Path | None = None) -> EnvironmentSpec:
+    """What `<root>/backend` is to hold."""
     if device is not None and device not in DEVICES:
         raise ValueError(f"device is {device!r}: give one of {DEVICES}")
     return EnvironmentSpec(

@@ -17,8 +17,7 @@ def make_backend(root: Path, device: str | None = None, python: Path | None = No
         device: "cpu" or "cuda"; None keeps the device of an environment that is there, else takes the best one.
     """
     device = device or backend_environment.device_of(root) or backend_environment.default_device()
-    terminal.follow("backend:", backend_environment.steps(root, device, python))
-    return backend_environment.python_of(root)
+    return _make(backend_environment.spec(root, device, python))
 
 
 def make_blender(root: Path, version: str = blender_environment.VERSIONS[0]) -> Path:

@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-from . import backend_environment, blender_environment
+from . import backend_environment, blender_environment, checkout, checks, demo, extension, relock, removal, test_run
 from .errors import Cancelled, InstallError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,13 +50,17 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python3 install", description="Install, try and test SyncTalk for Blender.")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
 
-    demo = verbs.add_parser("demo", parents=[common, device], help="make the environments and run every step once")
-    demo.add_argument("--video", type=Path, help="a clip of one person (default: the embedded synthetic speaker)")
-    demo.add_argument("--audio", type=Path, help="the new words (default: the embedded second sentence)")
-    demo.add_argument("--out", type=Path, default=Path("demo"), help="folder for the results (default: %(default)s)")
-    demo.add_argument("--minutes", type=float, help="training time (default: 2, or 6 for a clip of your own)")
-    demo.add_argument("--consent", metavar="NAME", help="who agreed to a synthetic likeness of the person; recorded")
-    demo.set_defaults(run=_demo)
+    demo_verb = verbs.add_parser("demo", parents=[common, device], help="make the environments and run every step once")
+    demo_verb.add_argument("--video", type=Path, help="a clip of one person (default: the embedded synthetic speaker)")
+    demo_verb.add_argument("--audio", type=Path, help="the new words (default: the embedded second sentence)")
+    demo_verb.add_argument(
+        "--out", type=Path, default=Path("demo"), help="folder for the results (default: %(default)s)"
+    )
+    demo_verb.add_argument("--minutes", type=float, help="training time (default: 2, or 6 for a clip of your own)")
+    demo_verb.add_argument(
+        "--consent", metavar="NAME", help="who agreed to a synthetic likeness of the person; recorded"
+    )
+    demo_verb.set_defaults(run=_demo)
 
     test = verbs.add_parser(
         "test",
@@ -83,9 +87,9 @@ def _parser() -> argparse.ArgumentParser:
     models.set_defaults(run=_models)
     _models_arguments(models)
 
-    extension = verbs.add_parser("extension", parents=[common], help="build and validate the extension's zip")
-    extension.add_argument("--out", type=Path, default=ROOT / "dist", help="folder for the zip (default: %(default)s)")
-    extension.set_defaults(run=_extension)
+    zipped = verbs.add_parser("extension", parents=[common], help="build and validate the extension's zip")
+    zipped.add_argument("--out", type=Path, default=ROOT / "dist", help="folder for the zip (default: %(default)s)")
+    zipped.set_defaults(run=_extension)
 
     check = verbs.add_parser(
         "check", parents=[common], help="for developers: ruff and mypy, in an environment of theirs"
@@ -104,23 +108,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from . import demo
-
     job = demo.job(ROOT, options.video, options.audio, options.out, options.consent, options.minutes)
     return demo.run(ROOT, ENVIRONMENTS, job, options.device, options.python)
 
 
 def _test(options: argparse.Namespace) -> int:
-    from . import test_run
-
     return test_run.run(ROOT, ENVIRONMENTS, options.blender, options.device, options.python, options.rest)
 
 
 def _backend(options: argparse.Namespace) -> int:
-    from . import checkout
-
-    checkout.make_backend(options.root, options.device, options.python)
-    print(backend_environment.python_of(options.root))
+    print(checkout.make_backend(options.root, options.device, options.python))
     return 0
 
 
@@ -139,27 +136,19 @@ def _backend_cli() -> ModuleType:
 
 
 def _extension(options: argparse.Namespace) -> int:
-    from . import checkout, extension
-
     print(extension.build(ROOT, checkout.make_blender(ENVIRONMENTS), options.out))
     return 0
 
 
 def _check(options: argparse.Namespace) -> int:
-    from . import checks
-
     return checks.run(ROOT, ENVIRONMENTS)
 
 
 def _lock(options: argparse.Namespace) -> int:
-    from . import checkout, relock
-
     checkout.make_tools(ENVIRONMENTS)  # and with it uv
     relock.relock(ENVIRONMENTS, options.names)
     return 0
 
 
 def _remove(options: argparse.Namespace) -> int:
-    from . import removal
-
     return removal.run(ROOT, ENVIRONMENTS, options.yes, options.user)

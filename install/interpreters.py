@@ -82,19 +82,13 @@ def find(
     if best and preferred is None:
         with suppress(PythonError):
             return find(best, purpose=purpose)
-    without_venv: Interpreter | None = None
-    unsuitable: Interpreter | None = None
-    for candidate in [str(preferred)] if preferred else _candidates(versions):
-        found = probe(candidate)
-        if found is None:
-            continue
-        if not found.suits(versions):
-            unsuitable = unsuitable or found
-        elif not found.has_venv:
-            without_venv = without_venv or found
-        else:
-            return found.executable
-    raise PythonError(_advice(versions, preferred, purpose, without_venv, unsuitable))
+    found = map(probe, [preferred] if preferred else _candidates(versions))
+    met: list[Interpreter] = []
+    for interpreter in filter(None, found):
+        if interpreter.suits(versions) and interpreter.has_venv:
+            return interpreter.executable
+        met.append(interpreter)
+    raise PythonError(_advice(versions, preferred, purpose, met))
 
 
 def probe(executable: str | Path) -> Interpreter | None:
@@ -148,27 +142,23 @@ def _candidates(versions: Sequence[tuple[int, int]]) -> Iterator[str]:
             yield from sorted(map(str, found), reverse=True)
 
 
-def _advice(
-    versions: Sequence[tuple[int, int]],
-    preferred: Path | None,
-    purpose: str,
-    without_venv: Interpreter | None,
-    unsuitable: Interpreter | None,
-) -> str:
+def _advice(versions: Sequence[tuple[int, int]], preferred: Path | None, purpose: str, met: list[Interpreter]) -> str:
+    """What to do where none of the interpreters `met` can hold an environment."""
     wanted = _in_words(versions)
+    without_venv = next((one for one in met if one.suits(versions)), None)
     if without_venv is not None:
         major, minor = without_venv.version[:2]
         return (
             f"{without_venv} cannot make virtual environments: install its venv module "
             f"(Debian, Ubuntu: `sudo apt-get install python{major}.{minor}-venv`) and try again."
         )
-    if preferred is not None and unsuitable is not None:
-        return f"{unsuitable} does not suit {purpose}, which needs {wanted} (64-bit CPython): choose another one."
+    if preferred is not None and met:
+        return f"{met[0]} does not suit {purpose}, which needs {wanted} (64-bit CPython): choose another one."
     if preferred is not None:
         return f"{preferred} is not a Python that runs: choose another one; {purpose} needs {wanted}."
-    met = f"; {unsuitable} does not suit" if unsuitable is not None else ""
+    unsuitable = f"; {met[0]} does not suit" if met else ""
     return (
-        f"{purpose[0].upper()}{purpose[1:]} needs {wanted}, and none was found{met}: install Python "
+        f"{purpose[0].upper()}{purpose[1:]} needs {wanted}, and none was found{unsuitable}: install Python "
         f"{'.'.join(map(str, versions[-1]))} from python.org or your system's packages and try again."
     )
 

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,18 +40,16 @@ def child_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return {**kept, "PIP_USER": "0", **(extra or {})}
 
 
+@dataclass
 class Run:
     """One run of a command. Iterating starts it and gives each line of its output, None when it prints nothing for 0.1 s.
 
     Leaving the iteration, or a true `cancelled()`, stops the child and its own children: an interrupt first, a kill
     after five seconds.
 
-    Args:
-        inherited: file descriptors that the child keeps open (POSIX only).
-        cwd: the child's working folder.
-        log: a file that the output is appended to.
-
     Attributes:
+        inherited: file descriptors that the child keeps open (POSIX only).
+        log: a file that the output is appended to.
         status: the exit status, once the iteration has ended.
         tail: the last lines.
 
@@ -59,39 +58,32 @@ class Run:
         OSError: the command could not be started.
     """
 
-    def __init__(
-        self,
-        command: Sequence[str | Path],
-        *,
-        cancelled: IsCancelled | None = None,
-        environment: Mapping[str, str] | None = None,
-        inherited: Sequence[int] = (),
-        cwd: Path | None = None,
-        log: Path | None = None,
-    ) -> None:
-        self.command = [str(part) for part in command]
-        self.status = -1
-        self.tail: list[str] = []
-        self._cancelled, self._inherited, self._cwd, self._log = cancelled, inherited, cwd, log
-        self._environment = dict(environment) if environment is not None else child_environment()
+    command: Sequence[str | Path]
+    cancelled: IsCancelled | None = None
+    environment: Mapping[str, str] | None = None
+    inherited: Sequence[int] = ()
+    cwd: Path | None = None
+    log: Path | None = None
+    status: int = -1
+    tail: list[str] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[str | None]:
         process = subprocess.Popen(
-            self.command,
+            [str(part) for part in self.command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             encoding="utf-8",
             errors="replace",
-            cwd=self._cwd,
-            env=self._environment,
-            **_own_group(self._inherited),
+            cwd=self.cwd,
+            env=child_environment() if self.environment is None else dict(self.environment),
+            **_own_group(self.inherited),
         )
         printed: queue.Queue[str | None] = queue.Queue()
         threading.Thread(target=_read, args=(process, printed), daemon=True).start()
         try:
             while True:
-                if self._cancelled is not None and self._cancelled():
+                if self.cancelled is not None and self.cancelled():
                     raise Cancelled("Cancelled: what is installed so far stays, and the next run resumes from there.")
                 try:
                     line = printed.get(timeout=HEARTBEAT_S)
@@ -116,8 +108,8 @@ class Run:
         if not line:
             return
         self.tail = [*self.tail[-40:], line]
-        if self._log is not None:
-            with self._log.open("a", encoding="utf-8") as record:
+        if self.log is not None:
+            with self.log.open("a", encoding="utf-8") as record:
                 record.write(line + "\n")
 
 

@@ -103,7 +103,7 @@ def test_only_kernels_that_are_missing_are_compiled_without_going_online(prefere
     preferences.preferences().backend_folder = str(tmp_path / "chosen")
     assert not bpy.ops.synctalk.install_backend.poll()
     installed = part(addon, "install.environment")
-    spec = part(addon, "install.backend_environment")._spec(tmp_path / "chosen", "cpu")
+    spec = part(addon, "install.backend_environment").spec(tmp_path / "chosen", "cpu")
     marker = {"packages": True, "python": "3.11", "device": "cpu", "fingerprint": installed.fingerprint(spec, (3, 11))}
     make(tmp_path / "chosen", complete=False, **marker)
     assert part(addon, "synctalk_blender.facts").backend_state() == "incomplete"

@@ -46,7 +46,8 @@ def correlation(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     a, b = (np.where(known, values - values.sum(0) / count, 0.0) for values in (a, b))
     deviations = np.sqrt((a**2).sum(0) / count), np.sqrt((b**2).sum(0) / count)
     varies = (known.sum(0) >= 3) & (np.minimum(*deviations) >= 1e-9)
-    return np.where(varies, (a * b).sum(0) / count / np.maximum(np.prod(deviations, axis=0), 1e-18), np.nan)
+    found = np.where(varies, (a * b).sum(0) / count / np.maximum(np.prod(deviations, axis=0), 1e-18), np.nan)
+    return found[()]  # a number for one column
 
 
 def concordance(one: np.ndarray, other: np.ndarray) -> float:

@@ -11,6 +11,7 @@ def test_correlation_leaves_out_frames_without_a_face():
     assert correlation(one, 3 * one + 2) == pytest.approx(1)
     assert correlation(one, -one) == pytest.approx(-1)
     assert math.isnan(correlation(one, np.ones(6)))
+    assert round(correlation(one, one), 3) == 1, "a number, not an array"
 
 
 def test_correlation_is_pearson_s_of_every_column():

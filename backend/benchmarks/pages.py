@@ -10,7 +10,7 @@ from typing import Any
 
 from ..commands.option import option, option_fields
 from ..errors import SyncTalkError
-from ..evaluation import charts
+from ..evaluation import chart_svg, charts
 from ..workspace.files import atomic_path, write_json
 from . import subject
 
@@ -208,7 +208,7 @@ def _plot(folder: Path, name: str, number: int, figure: Figure) -> str | None:
     if not (figure.in_index or figure.reference):
         return None
     path = folder / f"{name}-{number}.svg"
-    _write(path, charts.standalone(charts.bars(figure.bars(), unit=figure.unit)))
+    _write(path, chart_svg.standalone(charts.bars(figure.bars(), unit=figure.unit)))
     return path.name
 
 

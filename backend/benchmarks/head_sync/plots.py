@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from ...evaluation import charts
+from ...evaluation import chart_svg, charts
 from ...evaluation.tracking.measures import aligned_to
 from ...workspace.files import atomic_path
 
@@ -44,4 +44,4 @@ def write_cost(path: Path, costs: list[dict[str, Any]]) -> None:
 def _write(path: Path, svg: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
-        temporary.write_text(charts.standalone(svg), encoding="utf-8")
+        temporary.write_text(chart_svg.standalone(svg), encoding="utf-8")

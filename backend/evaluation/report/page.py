@@ -16,7 +16,7 @@ from ...progress import format_duration
 from ...workspace.files import atomic_path
 from ...workspace.store import Workspace
 from ...workspace.subject import FPS, STAGES
-from .. import charts
+from .. import chart_svg
 from ..evaluate import Evaluation
 from ..speech_video import Speech
 from .comparison import AudioDriven, audio_driven_section, comparison_section
@@ -140,7 +140,7 @@ def _write_page(
         comparison=comparison,
         speeches=speeches,
         audio_driven=audio_driven,
-        colours=charts.PAGE_COLOURS,
+        colours=chart_svg.PAGE_COLOURS,
         head_sync=head_sync,
         tracking=tracking,
         training=training,

@@ -12,7 +12,7 @@ from ...progress import Reporter
 from ...workspace.files import atomic_path, read_arrays
 from ...workspace.images import write_image
 from ...workspace.store import Workspace
-from .. import charts
+from .. import chart_svg, charts
 from .points_sheet import points_sheet
 from .stabilized_video import write_stabilized_video
 from .tracked import Tracked
@@ -97,4 +97,4 @@ def pose_curves(tracked: Tracked) -> str:
         marks=np.flatnonzero(tracked.cuts) / tracked.fps,
         heading=heading,
     )
-    return charts.standalone(svg)
+    return chart_svg.standalone(svg)

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from backend.evaluation import charts
+from backend.evaluation import chart_svg, charts
 from backend.evaluation.evaluate import FramePair, MeanImages, evaluate
 from backend.evaluation.images import error_map
 from backend.evaluation.report import addresses, comparison, training, write_comparison, write_report
@@ -149,7 +149,7 @@ def head_sync_files(workspace):
     rows = [charts.Row("degrees", [(np.sin(time_s), "s1", "yaw"), (np.cos(time_s), "s2", "pitch")], 100)]
     with VideoWriter(folder / "stabilized.mp4", 64, 32) as video:
         video.write(np.zeros((32, 64, 3), np.uint8))
-    (folder / "poses.svg").write_text(charts.standalone(charts.stacked(time_s, rows, x_label="seconds")), "utf-8")
+    (folder / "poses.svg").write_text(chart_svg.standalone(charts.stacked(time_s, rows, x_label="seconds")), "utf-8")
     write_image(folder / "points.png", np.zeros((40, 60, 3), np.uint8))
     return folder
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import torch
 
-from ....evaluation import charts
+from ....evaluation import chart_svg, charts
 from ....workspace.files import atomic_path, write_json
 from ....workspace.subject import FPS
 from .batches import draw, spread_of
@@ -109,8 +109,8 @@ def _write_page(path: Path, model, history: History, scores: np.ndarray, held_ou
         image = base64.b64encode(_faces_drawn(model, clips)).decode()
         parts.append("<h2>Held-out faces (above) and their reconstructions from the audio (Eq. 3)</h2>")
         parts.append(f'<img alt="faces and reconstructions" src="data:image/png;base64,{image}">')
-    light = ";".join(f"--{name}:{colours[0]}" for name, colours in charts.PAGE_COLOURS.items())
-    dark = ";".join(f"--{name}:{colours[1]}" for name, colours in charts.PAGE_COLOURS.items())
+    light = ";".join(f"--{name}:{colours[0]}" for name, colours in chart_svg.PAGE_COLOURS.items())
+    dark = ";".join(f"--{name}:{colours[1]}" for name, colours in chart_svg.PAGE_COLOURS.items())
     style = (
         f":root{{{light}}}@media(prefers-color-scheme:dark){{:root{{{dark}}}}}body{{background:var(--page);"
         "color:var(--ink);font:15px system-ui,sans-serif;max-width:1040px;margin:2rem auto;padding:0 1rem}"

@@ -96,6 +96,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.set_defaults(run=_check)
 
+    docs = verbs.add_parser("docs", parents=[common], help="for developers: pages of the API, from docstrings")
+    docs.add_argument(
+        "--out", type=Path, default=ROOT / "dist" / "api", help="folder for the pages (default: %(default)s)"
+    )
+    docs.set_defaults(run=_docs)
+
     lock = verbs.add_parser("lock", parents=[common], help="for developers: resolve the lock files again")
     lock.add_argument("names", nargs="*", help="lock files, such as backend (default: all)")
     lock.set_defaults(run=_lock)
@@ -142,6 +148,12 @@ def _extension(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     return checks.run(ROOT, ENVIRONMENTS)
+
+
+def _docs(options: argparse.Namespace) -> int:
+    from . import api_pages
+
+    return api_pages.run(ROOT, ENVIRONMENTS, options.out)
 
 
 def _lock(options: argparse.Namespace) -> int:

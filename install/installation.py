@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -159,9 +160,7 @@ class Installation:
         size = self.lock.download_size
         for step in program.install("--no-deps", "--require-hashes", "--requirements", str(pins)):
             if step.installing:
-                present = min(
-                    self.lock.packages, sum(1 for _ in self.folder.glob("[Ll]ib/**/site-packages/*.dist-info"))
-                )
+                present = min(self.lock.packages, installed_packages(self.folder))
                 yield self._event("install", "putting packages in place", present, size)
             else:
                 yield self._event("download", step.current or "packages", 0, min(step.bytes_done, size))
@@ -213,3 +212,9 @@ class Installation:
 
     def _event(self, state: str, message: str, done: int = 0, bytes_done: int = 0) -> Progress:
         return Progress(state, message, done, self.total, min(bytes_done, self.bytes_total), self.bytes_total)
+
+
+def installed_packages(folder: Path) -> int:
+    """Packages in an environment, also while uv puts them in place and takes others away: names alone are read."""
+    places = [folder / "Lib" / "site-packages", *folder.glob("lib/python*/site-packages")]
+    return sum(name.endswith(".dist-info") for place in places if place.is_dir() for name in os.listdir(place))

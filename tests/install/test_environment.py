@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 
 from install import backend_environment, environment, errors, failures, folder_lock, process, uv
 from install.environment import EnvironmentSpec
+from install.installation import installed_packages
 
 from .conftest import make_wheel, put_uv, site_packages, write_lock
 
@@ -478,3 +480,25 @@ def test_the_backends_last_step_compiles_the_kernels(root):
     assert spec.last_step_folder == root
     parts = (root / "backend/renderer/kernels/precompile.py").read_text("utf-8")
     assert spec.last_step[-1] == "backend.renderer.kernels.precompile" and f"PARTS = {spec.last_step_parts}\n" in parts
+
+
+def test_packages_are_counted_while_their_folders_come_and_go(tmp_path):
+    """uv puts packages in place and takes others away as its progress is shown."""
+    site = tmp_path / "lib" / "python3.11" / "site-packages"
+    (site / "kept-1.0.dist-info").mkdir(parents=True)
+    going, stop = [site / f"package{number}" / "inner" for number in range(20)], threading.Event()
+
+    def come_and_go() -> None:
+        while not stop.is_set():
+            for folder in going:
+                folder.mkdir(parents=True)
+            for folder in going:
+                shutil.rmtree(folder.parent)
+
+    worker = threading.Thread(target=come_and_go)
+    worker.start()
+    try:
+        assert {installed_packages(tmp_path) for _ in range(2000)} == {1}
+    finally:
+        stop.set()
+        worker.join()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -217,4 +216,4 @@ class Installation:
 def installed_packages(folder: Path) -> int:
     """Packages in an environment, also while uv puts them in place and takes others away: names alone are read."""
     places = [folder / "Lib" / "site-packages", *folder.glob("lib/python*/site-packages")]
-    return sum(name.endswith(".dist-info") for place in places if place.is_dir() for name in os.listdir(place))
+    return sum(path.suffix == ".dist-info" for place in places if place.is_dir() for path in place.iterdir())

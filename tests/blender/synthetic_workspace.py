@@ -6,6 +6,7 @@ Footage and plate of frame k are flat: `level(k)` in red, blue distinguishes foo
 from __future__ import annotations
 
 import json
+import struct
 import wave
 from pathlib import Path
 
@@ -136,6 +137,19 @@ def make_workspace(
         **camera,
     )
     return root
+
+
+def write_checkpoint(root: Path, poses: np.ndarray, focal_px: float) -> None:
+    """A checkpoint (safetensors) of poses and a focal length alone, as a training refines them."""
+    body = np.ascontiguousarray(poses, "<f8").tobytes()
+    header = {
+        "__metadata__": {"state": json.dumps({"focal_px": focal_px, "head_sync": "made"})},
+        "poses": {"dtype": "F64", "shape": poses.shape, "data_offsets": [0, len(body)]},
+    }
+    text = json.dumps(header).encode()
+    (root / "checkpoints").mkdir(exist_ok=True)
+    path = root / "checkpoints" / "step_0000100.safetensors"
+    path.write_bytes(struct.pack("<Q", len(text)) + text + body)
 
 
 def there_and_back(frame: int, frames: int) -> int:

@@ -6,10 +6,13 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from backend.workspace.store import Workspace
 
 from . import synthetic_workspace as synthetic
 from .scene_kit import premultiplied
@@ -62,18 +65,10 @@ def trained(run, tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def spoken(trained, python, tmp_path_factory) -> Path:
     """The first frames of the clip's own movement as an animation.npz."""
-    with np.load(trained / "tracking.npz", allow_pickle=False) as data:
-        tracking = {name: data[name] for name in data.files}
     path = tmp_path_factory.mktemp("directions") / "animation.npz"
-    np.savez(
-        path,
-        frame_time_s=np.arange(FRAMES) / 25,
-        fps=25.0,
-        plate_frame=np.arange(FRAMES),
-        audio="",
-        **{name: tracking[name][:FRAMES] for name in ("blendshapes", "head_to_camera")},
-        **{name: tracking[name] for name in ("blendshape_names", "focal_px", "principal_px")},
-    )
+    own = Workspace.open(trained).footage_animation()
+    parts = {name: getattr(own, name)[:FRAMES] for name in ("blendshapes", "head_to_camera", "plate_frame")}
+    replace(own, audio=None, **parts).write(path)
     return path
 
 

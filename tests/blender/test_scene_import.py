@@ -278,3 +278,18 @@ def test_a_spoilt_workspace_is_reported_in_a_sentence(kit, root, spoil, words):
 def spoil_json(root, **changes) -> None:
     path = root / "subject.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_lens_and_poses_are_of_the_newest_track_after_every_import(kit, root, rig):
+    """Training refines both in its checkpoint; the file of the tracker stays as it is."""
+    refined = np.stack([synthetic.pose(frame) for frame in range(12)])
+    refined[:, 2, 3] *= 1.1
+    synthetic.write_checkpoint(root, refined, 1.1 * 192.0)
+    importer = kit.part("scene.importer")
+    for again in (lambda: kit.import_tracking(root), lambda: kit.import_speech(root)):
+        again()
+        found, workspace, animation = kit.part("work.composite").subject_in(kit.scene)
+        assert animation.camera.focal_px == pytest.approx(1.1 * 192.0)
+        importer.import_animation(kit.scene, found, workspace, animation)
+        assert found.camera.data.lens / 36.0 * 96 == pytest.approx(1.1 * 192.0, rel=1e-5)
+        np.testing.assert_allclose(kit.read(found, 4).head_to_camera, refined[3], atol=1e-5)

@@ -69,7 +69,9 @@ def fetch(
     if is_there(root):
         return
     folder = root / FOLDER
-    with folder_lock.held(root / f".{FOLDER}.lock"):
+    with folder_lock.held(root / f".{FOLDER}.lock", wait_s=60):
+        if is_there(root):  # another installation has fetched it meanwhile
+            return
         yield Progress("prepare", "fetching uv, which installs the packages")
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()

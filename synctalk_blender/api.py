@@ -218,9 +218,9 @@ def render_animation(
         with output.kept(scene), bpy.context.temp_override(scene=scene):
             if path.suffix.lower() == ".mp4":
                 path.parent.mkdir(parents=True, exist_ok=True)
-                output.set_film(scene, path)
+                output.set_video(scene, path)
             else:
-                output.set_pictures(scene, path)
+                output.set_images(scene, path)
             bpy.ops.render.render(animation=True)
     except RuntimeError as error:  # how Blender raises what the engine reported
         raise SceneError(str(error).removeprefix("Error: ").strip()) from error

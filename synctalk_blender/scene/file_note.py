@@ -1,7 +1,7 @@
 """A note in the metadata of TIFF, WebP and AVI files that Blender has written, which leaves it out of these. No `bpy` here.
 
 TIFF: the tag ImageDescription (TIFF 6.0). WebP: an XMP packet (RFC 9649, section 2.7.1.5). AVI: ICMT in a LIST INFO, where
-FFmpeg leaves room for tags before the frames. MP4 films are `film_note`'s.
+FFmpeg leaves room for tags before the frames. MP4 videos are `video_note`'s.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Rendered output says that it is synthetic: in the files' metadata, not burnt into the picture."""
+"""Rendered output says that it is synthetic: in the files' metadata, not burnt into the image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import bpy
 from bpy.app.handlers import persistent
 
 from ...backend.workspace.store import Workspace
-from . import file_note, film_colour, film_note, nodes, rig, sound
+from . import file_note, nodes, rig, sound, video_colour, video_note
 from .errors import SyncTalkError
 
 logger = logging.getLogger("synctalk")
@@ -89,7 +89,7 @@ def _mark_image(scene: bpy.types.Scene, *_arguments: object) -> None:
 
 
 @persistent
-def _mark_film(scene: bpy.types.Scene, *_arguments: object) -> None:
+def _mark_video(scene: bpy.types.Scene, *_arguments: object) -> None:
     """Blender writes the note into most images, but not into MP4 and AVI files: a comment says it there."""
     render = scene.render
     if PROPERTY not in scene or render.image_settings.file_format != "FFMPEG":
@@ -97,7 +97,7 @@ def _mark_film(scene: bpy.types.Scene, *_arguments: object) -> None:
     path = Path(bpy.path.abspath(render.frame_path(frame=scene.frame_start)))
     if path.is_file() and path.stat().st_mtime >= _begun:
         if render.ffmpeg.format in ("MPEG4", "QUICKTIME"):
-            _try(film_note.add_comment, path, scene[PROPERTY])
+            _try(video_note.add_comment, path, scene[PROPERTY])
             _tag(path)
         elif render.ffmpeg.format == "AVI":
             _try(file_note.add_note, path, scene[PROPERTY])
@@ -113,7 +113,7 @@ def _try(add: Callable[[Path, str], bool], path: Path, text: str) -> None:
 
 def _tag(path: Path) -> None:
     try:
-        film_colour.tag_colours(path)
+        video_colour.tag_colours(path)
     except (OSError, struct.error, KeyError) as error:
         logger.warning("the colours of %s could not be tagged: %s", path, error)
 
@@ -128,11 +128,11 @@ _WITHOUT_NOTE = {
 def missing_note(scene: bpy.types.Scene) -> str:
     """One sentence where the format that the scene renders to cannot say that it is synthetic; else empty."""
     settings = scene.render.image_settings
-    is_film = settings.file_format == "FFMPEG"
-    name = scene.render.ffmpeg.format if is_film else settings.file_format
+    is_video = settings.file_format == "FFMPEG"
+    name = scene.render.ffmpeg.format if is_video else settings.file_format
     if name not in _WITHOUT_NOTE:
         return ""
-    better = "MPEG-4, QuickTime, Matroska, WebM, AVI or Ogg" if is_film else "PNG, JPEG, OpenEXR, TIFF or WebP"
+    better = "MPEG-4, QuickTime, Matroska, WebM, AVI or Ogg" if is_video else "PNG, JPEG, OpenEXR, TIFF or WebP"
     return f"{name} files have no place for the note that they are synthetic. These have: {better}."
 
 
@@ -140,11 +140,11 @@ def register() -> None:
     bpy.app.handlers.render_init.append(_mark_scene)
     bpy.app.handlers.render_write.append(_mark_image)
     for handlers in (bpy.app.handlers.render_complete, bpy.app.handlers.render_cancel):
-        handlers.append(_mark_film)
+        handlers.append(_mark_video)
 
 
 def unregister() -> None:
     bpy.app.handlers.render_init.remove(_mark_scene)
     bpy.app.handlers.render_write.remove(_mark_image)
     for handlers in (bpy.app.handlers.render_complete, bpy.app.handlers.render_cancel):
-        handlers.remove(_mark_film)
+        handlers.remove(_mark_video)

@@ -1,4 +1,4 @@
-"""Where renders go: a film with the scene's sound, or pictures with alpha."""
+"""Where renders go: a video with the scene's audio, or images with alpha."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any
 import bpy
 
 
-def set_film(scene: bpy.types.Scene, path: Path) -> None:
-    """Have animation renders write an H.264 film with the scene's sound (AAC) to `path`, which ends in `.mp4`.
+def set_video(scene: bpy.types.Scene, path: Path) -> None:
+    """Have animation renders write an H.264 video with the scene's audio (AAC) to `path`, which ends in `.mp4`.
 
-    A build of Blender without sound (the `bpy` wheel 4.2) writes the same film without it.
+    A build of Blender without audio (the `bpy` wheel 4.2) writes the same video without it.
     """
     _set_format(scene, "FFMPEG", "VIDEO")
     scene.render.filepath = str(path)
@@ -30,7 +30,7 @@ def set_film(scene: bpy.types.Scene, path: Path) -> None:
     settings.audio_bitrate = 192
 
 
-def set_pictures(scene: bpy.types.Scene, folder: Path) -> None:
+def set_images(scene: bpy.types.Scene, folder: Path) -> None:
     """Have animation renders write PNG files with alpha to `folder`."""
     _set_format(scene, "PNG", "IMAGE")
     scene.render.image_settings.color_mode = "RGBA"
@@ -39,13 +39,13 @@ def set_pictures(scene: bpy.types.Scene, folder: Path) -> None:
     scene.render.use_file_extension = True
 
 
-def film_by_default(scene: bpy.types.Scene, name: str, beside: Path) -> None:
-    """Have animation renders write a film with the scene's sound, where nobody has chosen an output: Blender's own choice is
+def video_by_default(scene: bpy.types.Scene, name: str, beside: Path) -> None:
+    """Have animation renders write a video with the scene's audio, where nobody has chosen an output: Blender's own choice is
     silent images in the system's temporary folder. A chosen output stays.
 
     Args:
-        name: of the subject; the film is `NAME composite.mp4`, numbered where there is such a file already.
-        beside: folder for the film; the .blend's own once it is saved.
+        name: of the subject; the video is `NAME composite.mp4`, numbered where there is such a file already.
+        beside: folder for the video; the .blend's own once it is saved.
     """
     if not _is_untouched(scene):
         return
@@ -53,7 +53,7 @@ def film_by_default(scene: bpy.types.Scene, name: str, beside: Path) -> None:
     folder = Path(bpy.data.filepath).parent if is_saved else beside
     numbered = (f"{name} composite {number}.mp4" for number in itertools.count(2))
     free = next(item for item in itertools.chain([f"{name} composite.mp4"], numbered) if not (folder / item).exists())
-    set_film(scene, folder / free)
+    set_video(scene, folder / free)
     if is_saved:
         scene.render.filepath = f"//{free}"
 
@@ -70,7 +70,7 @@ def kept(scene: bpy.types.Scene) -> Iterator[None]:
     """Give the scene its output settings back at the end, however it comes."""
     render = scene.render
     path, extension = render.filepath, render.use_file_extension
-    image, film = _values(render.image_settings), _values(render.ffmpeg)
+    image, video = _values(render.image_settings), _values(render.ffmpeg)
     try:
         yield
     finally:
@@ -78,8 +78,8 @@ def kept(scene: bpy.types.Scene) -> Iterator[None]:
         for name in ("media_type", "file_format", *image):
             if name in image:
                 setattr(render.image_settings, name, image[name])
-        for name in film:
-            setattr(render.ffmpeg, name, film[name])
+        for name in video:
+            setattr(render.ffmpeg, name, video[name])
         render.filepath, render.use_file_extension = path, extension
 
 

@@ -94,7 +94,7 @@ def compose(
     rig.set_active(scene, found)
     shown = timing.shown(animation.plate_frame)
     compositor.compose(scene, found, workspace, shown, frames=frames, first_frame=timing.first_frame)
-    output.film_by_default(scene, workspace.subject.name, workspace.root.parent)
+    output.video_by_default(scene, workspace.subject.name, workspace.root.parent)
 
 
 def _view_transform_in_words(scene: bpy.types.Scene) -> str:

@@ -84,7 +84,7 @@ class Kit:
         import bpy
 
         path = self.tmp_path / f"still_{frame}.png"
-        self.part("scene.output").set_pictures(self.scene, self.tmp_path)
+        self.part("scene.output").set_images(self.scene, self.tmp_path)
         self.scene.render.filepath = str(path)
         self.scene.frame_set(frame)
         bpy.ops.render.render(write_still=True)

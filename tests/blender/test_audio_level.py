@@ -72,7 +72,7 @@ def decibels(a: float, b: float) -> float:
 @pytest.mark.parametrize("output", ["MONO", "STEREO"])
 def test_speech_comes_out_as_loud_as_its_file(kit, channels, output):
     rms = speaking(kit, channels)
-    kit.part("scene.output").set_film(kit.scene, kit.tmp_path / "film.mp4")
+    kit.part("scene.output").set_video(kit.scene, kit.tmp_path / "film.mp4")
     kit.scene.render.ffmpeg.audio_channels = output  # chosen after the import: the level follows
     levels = rendered(kit)
     assert len(levels) == {"MONO": 1, "STEREO": 2}[output]
@@ -81,7 +81,7 @@ def test_speech_comes_out_as_loud_as_its_file(kit, channels, output):
 
 def test_mono_speech_fills_the_centre_of_a_surround_output(kit):
     rms = speaking(kit, 1)
-    kit.part("scene.output").set_film(kit.scene, kit.tmp_path / "film.mp4")
+    kit.part("scene.output").set_video(kit.scene, kit.tmp_path / "film.mp4")
     kit.scene.render.ffmpeg.audio_channels = "SURROUND51"
     levels = rendered(kit)
     assert decibels(levels.max(), rms) < 0.1
@@ -99,7 +99,7 @@ def test_other_strips_keep_their_level_beside_speech(kit):
         file.setframerate(RATE)
         file.writeframes((np.stack([tone, 0 * tone], 1) * 32767).astype("<i2").tobytes())
     strips.new_sound("music", str(music), 5, 1)
-    kit.part("scene.output").set_film(kit.scene, kit.tmp_path / "film.mp4")
+    kit.part("scene.output").set_video(kit.scene, kit.tmp_path / "film.mp4")
     left, right = rendered(kit)
     assert decibels(right, rms) < 0.1
     assert decibels(np.sqrt(left**2 - right**2), 0.2 / np.sqrt(2)) < 0.1
@@ -112,7 +112,7 @@ def test_the_level_is_the_artist_s_to_set_and_to_key(kit):
     strip["level"] = 0.5
     strip.keyframe_insert('["level"]', frame=1)
     strip["level"] = 1.0
-    kit.part("scene.output").set_film(kit.scene, kit.tmp_path / "film.mp4")
+    kit.part("scene.output").set_video(kit.scene, kit.tmp_path / "film.mp4")
     assert decibels(rendered(kit).mean(), rms / 2) < 0.1
 
 
@@ -144,7 +144,7 @@ def test_a_fade_of_blender_s_own_is_heard(kit):
     curve = curves.new(path)
     curve.keyframe_points.insert(0, loud / 2)
     curve.keyframe_points.insert(9, loud / 2)
-    kit.part("scene.output").set_film(scene, kit.tmp_path / "film.mp4")
+    kit.part("scene.output").set_video(scene, kit.tmp_path / "film.mp4")
     assert decibels(rendered(kit).mean(), rms / 2) < 0.1
     kit.part("scene.audio_level").keep_level(scene, strip)
     assert not scene.animation_data.drivers, "new speech leaves it the artist's"

@@ -99,7 +99,7 @@ def test_a_render_region_is_the_part_of_the_picture(kit, rig, crop):
 def test_an_animation_render_follows_the_frames(kit, rig):
     import bpy
 
-    kit.part("scene.output").set_pictures(kit.scene, kit.tmp_path / "frames")
+    kit.part("scene.output").set_images(kit.scene, kit.tmp_path / "frames")
     kit.scene.frame_start, kit.scene.frame_end = 2, 4
     bpy.ops.render.render(animation=True)
     for frame in (2, 3, 4):
@@ -157,7 +157,7 @@ def test_a_failing_animation_stops_at_the_first_frame(kit, rig, monkeypatch):
     import bpy
 
     kit.use_backend(monkeypatch, "untrained")
-    kit.part("scene.output").set_pictures(kit.scene, kit.tmp_path / "frames")
+    kit.part("scene.output").set_images(kit.scene, kit.tmp_path / "frames")
     with pytest.raises(RuntimeError, match="no trained head"):
         bpy.ops.render.render(animation=True)
     assert not list(kit.tmp_path.glob("frames/*.png"))

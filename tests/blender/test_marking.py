@@ -69,7 +69,7 @@ def write_still(kit, name: str, **settings) -> bytes:
 
     scene, image = kit.scene, kit.scene.render.image_settings
     scene.render.engine = "SYNCTALK"
-    kit.part("scene.output").set_pictures(scene, kit.tmp_path)
+    kit.part("scene.output").set_images(scene, kit.tmp_path)
     for key, value in settings.items():
         setattr(image, key, value)
     path = kit.tmp_path / name
@@ -107,7 +107,7 @@ def test_every_image_of_an_animation_is_marked(kit):
     kit.import_tracking(kit.workspace(frames=3))
     scene = kit.scene
     scene.render.engine = "SYNCTALK"
-    kit.part("scene.output").set_pictures(scene, kit.tmp_path / "frames")
+    kit.part("scene.output").set_images(scene, kit.tmp_path / "frames")
     scene.render.image_settings.file_format = "TIFF"
     bpy.ops.render.render(animation=True)
     written = sorted((kit.tmp_path / "frames").iterdir())
@@ -118,20 +118,20 @@ def test_every_image_of_an_animation_is_marked(kit):
 @pytest.mark.parametrize(
     ("form", "codec"), [("MPEG4", "H264"), ("QUICKTIME", "H264"), ("MKV", "H264"), ("AVI", "MPEG4"), ("OGG", "THEORA")]
 )
-def test_films_are_marked(kit, form, codec):
+def test_videos_are_marked(kit, form, codec):
     import bpy
 
     kit.import_tracking(kit.workspace(frames=3))
     scene = kit.scene
     scene.render.engine = "SYNCTALK"
-    path = kit.tmp_path / "film"
-    kit.part("scene.output").set_film(scene, path)
+    path = kit.tmp_path / "video"
+    kit.part("scene.output").set_video(scene, path)
     scene.render.ffmpeg.format, scene.render.ffmpeg.codec = form, codec
     scene.render.ffmpeg.audio_codec = "NONE"
     bpy.ops.render.render(animation=True)
     assert NOTE in path.read_bytes()
-    film = bpy.data.movieclips.load(str(path))
-    assert (film.frame_duration, tuple(film.size)) == (3, (96, 96))
+    video = bpy.data.movieclips.load(str(path))
+    assert (video.frame_duration, tuple(video.size)) == (3, (96, 96))
 
 
 def test_a_format_without_a_place_for_the_note_says_so(kit):
@@ -141,7 +141,7 @@ def test_a_format_without_a_place_for_the_note_says_so(kit):
         assert marking.missing_note(kit.scene) == ""
     image.file_format = "BMP"
     assert "BMP files have no place for the note" in marking.missing_note(kit.scene)
-    kit.part("scene.output").set_film(kit.scene, kit.tmp_path / "film.mp4")
+    kit.part("scene.output").set_video(kit.scene, kit.tmp_path / "video.mp4")
     assert marking.missing_note(kit.scene) == ""
     kit.scene.render.ffmpeg.format = "MPEG2"
     assert "MPEG2 files have no place" in marking.missing_note(kit.scene)

@@ -35,7 +35,7 @@ def rendered_elsewhere(kit) -> np.ndarray:
     """(H, W, 4) of the scene, as a Blender without the extension renders it from the saved file."""
     import bpy
 
-    kit.part("scene.output").set_pictures(kit.scene, kit.tmp_path)
+    kit.part("scene.output").set_images(kit.scene, kit.tmp_path)
     blend, image = kit.tmp_path / "scene.blend", kit.tmp_path / "elsewhere.png"
     bpy.ops.wm.save_as_mainfile(filepath=str(blend))
     script = kit.tmp_path / "elsewhere.py"

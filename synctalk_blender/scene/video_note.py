@@ -1,4 +1,4 @@
-"""A comment in the metadata of an MP4 film. Blender's own note does not reach MP4 files, whose tags are a fixed set.
+"""A comment in the metadata of an MP4 video. Blender's own note does not reach MP4 files, whose tags are a fixed set.
 
 Boxes are those of ISO/IEC 14496-12; the comment is the item `©cmt` of `moov/udta/meta/ilst`, which players show. No `bpy`.
 """
@@ -14,15 +14,15 @@ _COMMENT = b"\xa9cmt"
 
 
 def add_comment(path: Path, text: str) -> bool:
-    """Write `text` as the film's comment; whether it could be."""
+    """Write `text` as the video's comment; whether it could be."""
     return change_index(path, lambda moov: _with_comment(moov, text))
 
 
 def change_index(path: Path, change: Callable[[bytes], bytes]) -> bool:
-    """Replace the film's index (`moov`) by what `change` makes of it; whether it could be.
+    """Replace the video's index (`moov`) by what `change` makes of it; whether it could be.
 
-    It can be where the index is the last box, as in the films that Blender writes: there it grows without anything having to
-    move. The index is replaced as a whole, in one write at the end of the file.
+    It can be where the index is the last box, as in the videos that Blender writes: there it grows without anything having to
+    move. The index is replaced in one write at the end of the file.
     """
     with open(path, "r+b") as file:
         found = list(_top_boxes(file))

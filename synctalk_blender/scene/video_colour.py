@@ -1,7 +1,7 @@
-"""Colour tags for MP4 and MOV films that Blender writes without them, so that players show the colours that were rendered.
+"""Colour tags for MP4 and MOV videos that Blender writes without them, so that players show the colours that were rendered.
 
 Measured (docs/scene.md): up to 4.3 every codec is coded with the matrix of BT.601, whatever the size, and not tagged, and
-players take BT.709 for large images. From 4.5 on films are BT.709, and tagged, but for the frames of ProRes. Boxes are those of
+players take BT.709 for large images. From 4.5 on videos are BT.709, and tagged, but for the frames of ProRes. Boxes are those of
 ISO/IEC 14496-12 and the QuickTime File Format; ProRes frame headers those of SMPTE RDD 36. No `bpy`.
 """
 
@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from .film_note import box, change_index, children
+from .video_note import box, change_index, children
 
 _BT709, _UNKNOWN, _BT601 = 1, 2, 6
 _PRORES = (b"apcn", b"apch", b"apcs", b"apco", b"ap4h", b"ap4x")
@@ -22,9 +22,9 @@ _WAY = (b"mdia", b"minf", b"stbl")
 
 
 def tag_colours(path: Path) -> None:
-    """Tag the film's video with the primaries and transfer of BT.709, and the matrix that Blender coded it with.
+    """Tag the video's video with the primaries and transfer of BT.709, and the matrix that Blender coded it with.
 
-    Tags that say something are kept. A film whose index is not its last box is left alone.
+    Tags that say something are kept. A video whose index is not its last box is left alone.
     """
     with open(path, "rb") as file:
         is_quicktime = file.read(12)[8:] == b"qt  "

@@ -16,22 +16,22 @@ from . import synthetic_workspace as synthetic
 ROOT = Path(__file__).resolve().parent.parent.parent
 COLOURS = np.array([(200, 40, 30), (30, 180, 60), (40, 50, 210), (220, 200, 40), (128, 128, 128), (230, 120, 160)])
 SIZE = 768, 720
-"""Large enough for players to take an untagged film for BT.709."""
+"""Large enough for players to take an untagged video for BT.709."""
 
 READ = """
 import json, sys
 import av
-with av.open(sys.argv[1]) as film:
-    frame = next(film.decode(video=0))
+with av.open(sys.argv[1]) as video:
+    frame = next(video.decode(video=0))
     image = frame.reformat(format="rgb24", src_colorspace=frame.colorspace, dst_color_range="JPEG").to_ndarray()
     row, step = image[image.shape[0] // 2], image.shape[1] // 6
-    matrix, primaries = int(frame.colorspace), int(film.streams.video[0].codec_context.color_primaries)
+    matrix, primaries = int(frame.colorspace), int(video.streams.video[0].codec_context.color_primaries)
     print(json.dumps([matrix, primaries, row[step // 2 :: step].tolist()]))
 """
 
 
-def film_of_colours(kit, form: str, codec: str) -> Path:
-    """A film of six patches, in a scene with a head."""
+def video_of_colours(kit, form: str, codec: str) -> Path:
+    """A video of six patches, in a scene with a head."""
     import bpy
 
     kit.import_tracking(kit.workspace(frames=3))
@@ -46,8 +46,8 @@ def film_of_colours(kit, form: str, codec: str) -> Path:
     scene.render.resolution_x, scene.render.resolution_y = SIZE
     scene.render.dither_intensity = 0.0
     scene.frame_end = 2
-    path = kit.tmp_path / "film"
-    kit.part("scene.output").set_film(scene, path)
+    path = kit.tmp_path / "video"
+    kit.part("scene.output").set_video(scene, path)
     try:
         scene.render.ffmpeg.format, scene.render.ffmpeg.codec = form, codec
     except TypeError:
@@ -60,10 +60,10 @@ FILMS = [("MPEG4", "H264"), ("QUICKTIME", "H264"), ("MPEG4", "AV1"), ("QUICKTIME
 
 
 @pytest.mark.parametrize(("form", "codec"), FILMS)
-def test_a_film_is_tagged_with_what_it_is_coded_in(kit, form, codec):
+def test_a_video_is_tagged_with_what_it_is_coded_in(kit, form, codec):
     import bpy
 
-    data = film_of_colours(kit, form, codec).read_bytes()
+    data = video_of_colours(kit, form, codec).read_bytes()
     place = data.index(b"colr") + 8
     matrix = 1 if bpy.app.version >= (4, 4, 0) else 6
     assert struct.unpack_from(">HHH", data, place) == (1, 1, matrix)
@@ -78,7 +78,7 @@ def test_a_reader_that_goes_by_the_tags_gets_what_was_rendered(kit, form, codec)
     python = Path(os.environ.get("SYNCTALK_BACKEND_PYTHON") or ROOT / ".venvs/backend/bin/python")
     if not python.exists():
         pytest.skip("needs the backend's environment: python3 install backend")
-    path = film_of_colours(kit, form, codec)
+    path = video_of_colours(kit, form, codec)
     done = subprocess.run(
         [str(python), "-c", READ, str(path)], capture_output=True, text=True, check=False, timeout=120
     )
@@ -90,8 +90,8 @@ def test_a_reader_that_goes_by_the_tags_gets_what_was_rendered(kit, form, codec)
 
 
 def test_tags_that_are_there_stay(kit):
-    film_colour = kit.part("scene.film_colour")
-    path = film_of_colours(kit, "MPEG4", "H264")
+    video_colour = kit.part("scene.video_colour")
+    path = video_of_colours(kit, "MPEG4", "H264")
     before = path.read_bytes()
-    film_colour.tag_colours(path)
+    video_colour.tag_colours(path)
     assert path.read_bytes() == before

@@ -16,7 +16,7 @@ def run(root: Path, environments: Path, out: Path) -> int:
     out.mkdir(parents=True, exist_ok=True)
     rooms = sorted(path.parent.name for path in (root / "backend").glob("*/__init__.py"))
     for room in rooms:
-        command = [python.with_name("griffe2md"), f"backend.{room}", "--output", out / f"{room}.md"]
+        command: list[str | Path] = [python.with_name("griffe2md"), f"backend.{room}", "--output", out / f"{room}.md"]
         status = subprocess.run(command, cwd=root, env=environment, stderr=subprocess.DEVNULL, check=False).returncode
         if status:
             return status

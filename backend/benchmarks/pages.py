@@ -169,7 +169,8 @@ def kept(name: str, options: PageOptions, result: Result, text: str) -> Result:
 def command(name: str, options: PageOptions) -> str:
     """The command as one may type it; of paths their last part."""
     words = ["python -m backend bench", name]
-    for item in option_fields(type(options)):
+    declared: type = type(options)
+    for item in option_fields(declared):
         value = getattr(options, item.name)
         if value == item.default or item.name == "write":
             continue

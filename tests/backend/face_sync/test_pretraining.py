@@ -55,7 +55,7 @@ def invented_item(seed: int, faces: bool, frames: int = 260) -> Item:
 @pytest.mark.parametrize("faces", [True, False], ids=["clips", "generated speech"])
 def test_held_out_sync_loss_falls_and_pairs_in_sync_outscore_others(tmp_path, faces):
     items = [invented_item(seed, faces) for seed in range(6)]
-    recipe = Recipe(steps=60, batch=6)
+    recipe = Recipe(steps=60, batch=4)
     _, history = train(items[:5], items[5:], recipe, tmp_path / "state.pt", Reporter(), ALONE)
     before, after = history[0], history[-1]
     assert after["sync"] < 0.85 * before["sync"]

@@ -1,1 +1,1 @@
-"""What Blender's scene holds of a talking head: camera, head, face mesh, sound, keyframes and compositor nodes."""
+"""What Blender's scene holds of a talking head: camera, head, face mesh, audio, keyframes and compositor nodes."""

@@ -1,7 +1,7 @@
 """Speech leaves Blender as loud as its file, whatever channels the scene's output has.
 
-Blender spreads a mono sound over the two channels of a stereo output with the same power: each gets 0.7071 of it. And it adds
-the channels of a stereo sound for a mono output: a voice in both becomes twice as loud. A driver on the strip's volume
+Blender spreads a mono signal over the two channels of a stereo output with the same power: each gets 0.7071 of it. And it adds
+the channels of a stereo signal for a mono output: a voice in both becomes twice as loud. A driver on the strip's volume
 takes both back; its expression is a simple one, which runs without any permission for scripts (measured: docs/scene.md).
 """
 
@@ -18,14 +18,14 @@ LEVEL = "level"
 """On the strip: the artist's own volume, for fades; the driver multiplies it."""
 
 _EXPRESSIONS = {
-    # The output's channels: 1 mono, 2 stereo, 4 quad; 5.1 and 7.1 have a centre, which takes a mono sound as it is.
+    # The output's channels: 1 mono, 2 stereo, 4 quad; 5.1 and 7.1 have a centre, which takes a mono signal unchanged.
     "MONO": "level * (1.41421356 if channels == 2 or channels == 4 else 1.0)",
     "STEREO": "level * (0.5 if channels == 1 else 1.0)",
 }
 
 
 def keep_level(scene: bpy.types.Scene, strip: Any) -> None:
-    """Let the volume of a sound `strip` of `scene` follow the output's channels; a layout beyond stereo is left alone, and so
+    """Let the volume of an audio `strip` of `scene` follow the output's channels; a layout beyond stereo is left alone, and so
     is a volume that the artist has keyed, or taken the driver from."""
     is_new = LEVEL not in strip
     expression = _EXPRESSIONS.get(strip.sound.channels)

@@ -57,7 +57,7 @@ class RigWalk:
         return True
 
     def result(self) -> tuple[list[Directions], Camera]:
-        """What the rig says at each frame, and the camera in pixels of the scene's whole picture.
+        """What the rig says at each frame, and the camera in pixels of the scene's full image.
 
         Raises:
             SceneError: the rig cannot be read, or the camera's lens is animated.

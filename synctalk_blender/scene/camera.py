@@ -19,7 +19,7 @@ _KINDS = {"ORTHO": "orthographic", "PANO": "panoramic"}
 def set_pinhole(camera: bpy.types.Camera, pinhole: Camera) -> None:
     """Make `camera` see what the pinhole sees.
 
-    The sensor is fitted horizontally whatever the picture's aspect: a render of another height shows more or less above
+    The sensor is fitted horizontally whatever the image's aspect: a render of another height shows more or less above
     and below, at the same scale.
     """
     x, y = pinhole.principal_px
@@ -41,11 +41,11 @@ def render_size(scene: bpy.types.Scene) -> tuple[int, int]:
 
 
 def camera_intrinsics(scene: bpy.types.Scene, camera: bpy.types.Object, width: int, height: int) -> Camera:
-    """The pinhole of an (evaluated) camera object for a picture of `width` x `height` render pixels.
+    """The pinhole of an (evaluated) camera object for an image of `width` x `height` render pixels.
 
     Follows `BKE_camera_params_compute_viewplane` in Blender's sources. Pixels that are not square are made so by
-    stretching the picture's height: the result's `height` then differs from the argument, and the caller squeezes the
-    picture.
+    stretching the image's height: the result's `height` then differs from the argument, and the caller squeezes the
+    image.
 
     Raises:
         SceneError: the object is no camera, or not a perspective one.

@@ -32,12 +32,12 @@ def over() -> nodes.Tree:
 
 
 def _build_place(tree: nodes.Tree, source: nodes.Node, target: nodes.Node) -> None:
-    """The plate over its part of the footage, the seam feathered towards the inside; none where it ends at the picture's."""
+    """The plate over its part of the footage, the seam feathered towards the inside; none where it ends at the image's."""
     nodes.add_input(tree, "Footage", "Color")
     nodes.add_input(tree, "Plate", "Color")
-    nodes.add_input(tree, "X", "Float", 0.0, tip="From the middle of the picture, in its pixels")
-    nodes.add_input(tree, "Y", "Float", 0.0, tip="From the middle of the picture, in its pixels, upwards")
-    nodes.add_input(tree, "Scale", "Float", 1.0, tip="Pixels of the picture for one of the plate")
+    nodes.add_input(tree, "X", "Float", 0.0, tip="From the middle of the image, in its pixels")
+    nodes.add_input(tree, "Y", "Float", 0.0, tip="From the middle of the image, in its pixels, upwards")
+    nodes.add_input(tree, "Scale", "Float", 1.0, tip="Pixels of the image for one of the plate")
     nodes.add_input(tree, "Feather", "Float", 0.0, (0.0, 100.0), tip="Width of the seam, in pixels")
     nodes.add_output(tree)
     whole = source.outputs["Footage"]
@@ -78,7 +78,7 @@ def _build_edge(tree: nodes.Tree, source: nodes.Node, target: nodes.Node) -> Non
 def _build_over(tree: nodes.Tree, source: nodes.Node, target: nodes.Node) -> None:
     """The head over the background, in display-encoded values.
 
-    The head learnt its transparency from pictures mixed so; mixed in linear light, hair would come out too thin.
+    The head was trained on images mixed so: mixed in linear light, hair would come out too thin.
     """
     nodes.add_input(tree, "Background", "Color")
     nodes.add_input(tree, "Head", "Color")

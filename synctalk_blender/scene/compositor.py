@@ -49,7 +49,7 @@ def compose(
         frames: folder of baked frames `000000.png` …; None takes the head from the engine.
 
     Raises:
-        SceneError: pictures are missing.
+        SceneError: images are missing.
     """
     subject = workspace.subject
     tree = nodes.ensure_tree(scene, f"SyncTalk {subject.name}")
@@ -165,7 +165,7 @@ def _head_output(tree: nodes.Tree, role: str) -> nodes.Socket | None:
 
 def _warn_without_engine(scene: bpy.types.Scene, tree: nodes.Tree, *, is_live: bool) -> None:
     """Write a warning over the whole image wherever the engine “SyncTalk” is missing: there Blender renders with another
-    one, makes a film without the head, and says that all went well.
+    one, renders a video without the head, and reports success.
 
     No other engine has the pass, so its link is gone there, and the input falls back to zero. No script takes part.
     """
@@ -189,7 +189,7 @@ def _warn_without_engine(scene: bpy.types.Scene, tree: nodes.Tree, *, is_live: b
 
 
 def set_place(node: nodes.Node, subject: Subject) -> None:
-    """Where the working square lies in the scene's picture, for the group that places it; pixels from the middle, y up."""
+    """Where the working square lies in the scene's image, for the group that places it; pixels from the middle, y up."""
     width, height = subject.frame_size
     crop, half = subject.place, subject.place.size / 2
     node.inputs["X"].default_value = crop.x + half - width / 2
@@ -243,7 +243,7 @@ def _image_node(
 
 
 def _trimmed(tree: nodes.Tree, frame: nodes.Node, clip: nodes.Node, subject: Subject) -> nodes.Socket:
-    """The footage, less an odd last row or column, which the scene's picture does not have."""
+    """The footage, less an odd last row or column, which the scene's image does not have."""
     if subject.frame_size == subject.source_size:
         return clip.outputs["Image"]
     socket = nodes.crop(tree, clip.outputs["Image"], *subject.frame_size, subject.source_size[1])

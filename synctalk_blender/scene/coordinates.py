@@ -2,10 +2,10 @@
 
 Four frames, all right-handed, in metres:
 
-- OpenCV camera: x to the right of the picture, y down, z forward.
+- OpenCV camera: x to the right of the image, y down, z forward.
 - Blender camera: x to the right, y up, looking along -z.
 - head (docs/animation.md): the OpenCV camera's axes when the face looks straight into the lens.
-- Blender head, the local axes of the head empty: x to the right of the picture, y into the head, z up. It is what Blender's
+- Blender head, the local axes of the head empty: x to the right of the image, y into the head, z up. It is what Blender's
   users expect of a figure that faces the front view, so that turning about z is a turn, about x a nod, about y a tilt.
 """
 

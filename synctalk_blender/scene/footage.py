@@ -1,11 +1,11 @@
 """Picture sequences of a workspace in Blender: behind the camera, and as image nodes.
 
 Blender shows one file of a movie or sequence for each scene frame, whatever the source's frame rate, and reads the rotation
-flag of a video only in some versions. The workspace's own pictures are upright and what was tracked; so they are shown, and
-never the source video. Where the scene has another frame rate, each of its frames shows the picture that is nearest in time.
+flag of a video only in some versions. The workspace's own images are upright and what was tracked; so they are shown, and
+never the source video. Where the scene has another frame rate, each of its frames shows the image that is nearest in time.
 
-When the sound is longer than the footage, the footage runs there and back again. A sequence cannot be re-ordered, but its
-offset can be animated: frame by frame, it names the picture that lies beneath.
+When the audio is longer than the footage, the footage runs there and back again. A sequence cannot be re-ordered, but its
+offset can be animated: frame by frame, it names the image that lies beneath.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ def _set_vertices(mesh: bpy.types.Mesh, places: np.ndarray) -> None:
 
 
 def _set_groups(item: bpy.types.Object, track: HeadTrack) -> None:
-    """Vertex groups by place, made anew; an artist's own groups are left alone."""
+    """Vertex groups by place, made again; an artist's own groups are left alone."""
     for name in (*PLACES, ELSEWHERE):
         old: bpy.types.VertexGroup | None = item.vertex_groups.get(name)
         if old is not None:

@@ -1,6 +1,6 @@
-"""Results arrive in the scene: camera, head, face mesh, head points, sound, keyframes, frame range.
+"""Results arrive in the scene: camera, head, face mesh, head points, audio, keyframes, frame range.
 
-Importing again replaces what an import made (keyframes, mesh, sound, footage) and keeps what the artist made: the control's
+Importing again replaces what an import made (keyframes, mesh, audio, footage) and keeps what the artist made: the control's
 movement, the expression layer, constraints, materials, names, and where the camera was taken.
 """
 
@@ -66,7 +66,7 @@ def import_subject(
 
 
 def import_animation(scene: bpy.types.Scene, found: rig.Rig, workspace: Workspace, animation: Animation) -> None:
-    """Replace the imported movement, lens, sound and frame range by those of `animation`, at the scene's frame rate.
+    """Replace the imported movement, lens, audio and frame range by those of `animation`, at the scene's frame rate.
 
     Raises:
         SceneError: the rig is linked from another file, or the animation has no frame with a pose.

@@ -172,7 +172,7 @@ def mix(tree: Tree, factor: Socket, a: Socket, b: Socket) -> Socket:
 def transform(tree: Tree, image: Socket, x: Socket, y: Socket, scale: Socket | float) -> Socket:
     """`image` scaled about its middle, then moved, in pixels, x right and y up."""
     node = tree.nodes.new("CompositorNodeTransform")
-    # Blender's bicubic is a B-spline, which blurs even a picture that is not scaled.
+    # Blender's bicubic is a B-spline, which blurs even an image that is not scaled.
     _choose(node, "filter_type", "Interpolation", "BILINEAR", "Bilinear")
     tree.links.new(image, node.inputs["Image"])
     for name, value in (("X", x), ("Y", y), ("Scale", scale)):
@@ -221,7 +221,7 @@ def crop(tree: Tree, image: Socket, width: int, height: int, source_height: int)
 
 
 def output_socket(tree: Tree) -> Socket:
-    """The socket that takes the scene's final picture; made when there is none."""
+    """The socket that takes the scene's final image; made when there is none."""
     if HAS_NODE_GROUP:
         outputs = [item for item in tree.interface.items_tree if item.item_type == "SOCKET" and item.in_out == "OUTPUT"]
         if not outputs:

@@ -1,7 +1,7 @@
 """Paths that a .blend keeps: relative to the file where the artist's preferences say so, so that a project can be moved.
 
-Blender rewrites the paths that it knows itself (images, sounds) when a file is saved elsewhere. Ours are text to it: the
-handlers here write them anew for the place that the file is saved to.
+Blender rewrites the paths that it knows itself (images, audio) when a file is saved elsewhere. Ours are text to it: the
+handlers here rewrite them for the place that the file is saved to.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ a path that is relative to the file it comes from."""
 
 
 is_rewriting = False
-"""While paths are written anew for another place: what follows an artist's choice of a path is not to follow then."""
+"""While paths are rewritten for another place: what follows an artist's choice of a path is not to follow then."""
 
 
 def stored(path: str | Path, blend: str | None = None, *, always: bool = False) -> str:

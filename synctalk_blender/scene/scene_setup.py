@@ -45,7 +45,7 @@ def set_up(scene: bpy.types.Scene, subject: Subject, camera: bpy.types.Object) -
     render.resolution_percentage = 100
     render.pixel_aspect_x = render.pixel_aspect_y = 1.0
     render.fps, render.fps_base = round(subject.fps), round(subject.fps) / subject.fps
-    # Footage is a finished picture: a film-like view transform (AgX is the default) would change its colours.
+    # Footage is a finished image: a filmic view transform (AgX is the default) would change its colours.
     # The stubs do not know these names, which are the colour configuration's.
     scene.view_settings.view_transform = "Standard"  # type: ignore[assignment]
     scene.view_settings.look = "None"  # type: ignore[assignment]
@@ -71,7 +71,7 @@ def settings(scene: bpy.types.Scene) -> dict[str, str]:
         "frame rate": f"{fps_of(scene):.5g} fps",
         "frame range": f"{scene.frame_start} to {scene.frame_end}",
         "view transform": scene.view_settings.view_transform + (f" ({look})" if look != "None" else ""),
-        "transparent film": "on" if render.film_transparent else "off",
+        "transparent background": "on" if render.film_transparent else "off",
         "playback": scene.sync_mode.replace("_", " ").lower(),
         "active camera": f"“{scene.camera.name}”" if scene.camera is not None else "none",
     }
@@ -79,5 +79,5 @@ def settings(scene: bpy.types.Scene) -> dict[str, str]:
 
 def changes(before: dict[str, str], after: dict[str, str]) -> str:
     """What of the settings is no longer as it was, as one sentence; empty when nothing is."""
-    told = [f"{name} {before[name]} → {after[name]}" for name in before if before[name] != after[name]]
-    return f"Changed in the scene (undo takes it back): {'; '.join(told)}." if told else ""
+    parts = [f"{name} {before[name]} → {after[name]}" for name in before if before[name] != after[name]]
+    return f"Changed in the scene (undo takes it back): {'; '.join(parts)}." if parts else ""

@@ -32,7 +32,7 @@ def is_orthographic(window_matrix: np.ndarray) -> bool:
 
 
 def far_away(head_to_camera: np.ndarray) -> np.ndarray:
-    """The head at the distance that `view_pinhole` takes for an orthographic view, at the same place in the picture."""
+    """The head at the distance that `view_pinhole` takes for an orthographic view, at the same place in the image."""
     result = head_to_camera.copy()
     result[2, 3] = ORTHOGRAPHIC_DISTANCE_M
     return result
@@ -57,10 +57,10 @@ def frame_in_region(
 
 
 def preview_factor(ms_a_pixel: float | None, pixels: int, budget_ms: float) -> float:
-    """How much smaller a picture must be to take `budget_ms`; 1 when the whole one does, and a guess before the first.
+    """How much smaller an image must be to take `budget_ms`; 1 when the full size does, and a guess before the first.
 
     Args:
-        ms_a_pixel: measured on earlier pictures; None before the first.
+        ms_a_pixel: measured on earlier images; None before the first.
     """
     affordable = 200 * 200 if ms_a_pixel is None else budget_ms / max(ms_a_pixel, 1e-9)
     return float(np.clip(np.sqrt(affordable / pixels), 1 / 16, 1.0))

@@ -1,4 +1,4 @@
-"""Picture sequences of a workspace in Blender: behind the camera, and as image nodes.
+"""Image sequences of a workspace in Blender: behind the camera, and as image nodes.
 
 Blender shows one file of a movie or sequence for each scene frame, whatever the source's frame rate, and reads the rotation
 flag of a video only in some versions. The workspace's own images are upright and what was tracked; so they are shown, and

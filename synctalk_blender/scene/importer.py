@@ -14,7 +14,19 @@ from ...backend.workspace.animation import Animation
 from ...backend.workspace.camera import Camera
 from ...backend.workspace.face_mesh import FaceMesh
 from ...backend.workspace.store import Workspace
-from . import camera, coordinates, footage, head_points, keyframes, marking, rig, rig_build, scene_setup, shapes, sound
+from . import (
+    audio_strip,
+    camera,
+    coordinates,
+    footage,
+    head_points,
+    keyframes,
+    marking,
+    rig,
+    rig_build,
+    scene_setup,
+    shapes,
+)
 from .errors import SceneError
 from .scene_setup import FIRST_FRAME
 from .timing import Timing
@@ -77,7 +89,7 @@ def import_animation(scene: bpy.types.Scene, found: rig.Rig, workspace: Workspac
     _set_lens(found.camera.data, source_camera(workspace, animation))
     _key_head(found.head, subject.name, frames, animation.head_to_camera)
     moved = _key_face(found.face, subject.name, frames, animation.blendshapes)
-    sound.lay_strip(scene, found.collection, subject, animation, timing, moved)
+    audio_strip.lay_strip(scene, found.collection, subject, animation, timing, moved)
     footage.show_behind_camera(scene, found.camera, workspace, timing.shown(animation.plate_frame), timing.first_frame)
     found.collection[rig.RATE] = timing.scene_fps
     if found.collection.get(rig.SETS_SCENE, True):

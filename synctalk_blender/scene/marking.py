@@ -12,7 +12,7 @@ import bpy
 from bpy.app.handlers import persistent
 
 from ...backend.workspace.store import Workspace
-from . import file_note, nodes, rig, sound, video_colour, video_note
+from . import audio_strip, file_note, nodes, rig, video_colour, video_note
 from .errors import SyncTalkError
 
 logger = logging.getLogger("synctalk")
@@ -70,7 +70,7 @@ def _shown_by(scene: bpy.types.Scene) -> Iterator[bpy.types.Scene]:
     if tree is not None and scene.render.use_compositing:
         yield from (node.scene for node in tree.nodes if node.bl_idname == "CompositorNodeRLayers" and node.scene)
     if scene.sequence_editor is not None and scene.render.use_sequencer:
-        strips = sound.strips_of(scene.sequence_editor, nested=True)
+        strips = audio_strip.strips_of(scene.sequence_editor, nested=True)
         yield from (strip.scene for strip in strips if strip.type == "SCENE" and strip.scene)
 
 

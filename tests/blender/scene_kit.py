@@ -59,12 +59,12 @@ class Kit:
     def strips(self) -> list[Any]:
         """The strips of the sequencer."""
         editor = self.scene.sequence_editor
-        return [] if editor is None else list(self.part("scene.sound").strips_of(editor))
+        return [] if editor is None else list(self.part("scene.audio_strip").strips_of(editor))
 
     @property
     def has_sound(self) -> bool:
         """Whether this build of Blender knows sound; the `bpy` wheel 4.2 does not."""
-        return self.part("scene.sound").can_hold_sound()
+        return self.part("scene.audio_strip").can_hold_audio()
 
     @property
     def scene(self) -> Any:

@@ -42,7 +42,7 @@ def speaking(kit, channels: int) -> float:
     animation = kit.record("animation").Animation(*[np.zeros((FPS, 1))] * 2, camera, np.zeros(FPS), path, fps=FPS)
     subject = kit.record("subject").Subject(name="voice", id="0123")
     timing = kit.part("scene.timing").Timing(1, FPS, FPS)
-    kit.part("scene.sound").lay_strip(kit.scene, collection, subject, animation, timing)
+    kit.part("scene.audio_strip").lay_strip(kit.scene, collection, subject, animation, timing)
     return rms
 
 
@@ -90,7 +90,7 @@ def test_mono_speech_fills_the_centre_of_a_surround_output(kit):
 
 def test_other_strips_keep_their_level_beside_speech(kit):
     rms = speaking(kit, 1)
-    strips = kit.part("scene.sound").strips_of(kit.scene.sequence_editor)
+    strips = kit.part("scene.audio_strip").strips_of(kit.scene.sequence_editor)
     music = kit.tmp_path / "music.wav"
     tone = 0.2 * np.sin(2 * np.pi * 777 * np.arange(RATE) / RATE)
     with wave.open(str(music), "wb") as file:
@@ -107,7 +107,7 @@ def test_other_strips_keep_their_level_beside_speech(kit):
 
 def test_the_level_is_the_artist_s_to_set_and_to_key(kit):
     rms = speaking(kit, 1)
-    strip = next(iter(kit.part("scene.sound").strips_of(kit.scene.sequence_editor)))
+    strip = next(iter(kit.part("scene.audio_strip").strips_of(kit.scene.sequence_editor)))
     strip.name = "voice, renamed"
     strip["level"] = 0.5
     strip.keyframe_insert('["level"]', frame=1)
@@ -129,7 +129,7 @@ def test_a_fade_of_blender_s_own_is_heard(kit):
     rms = speaking(kit, 1)
     scene = kit.scene
     bpy.context.view_layer.update()
-    (strip,) = kit.part("scene.sound").strips_of(scene.sequence_editor)
+    (strip,) = kit.part("scene.audio_strip").strips_of(scene.sequence_editor)
     loud = strip.volume
     assert loud == pytest.approx(2**0.5)
     action = bpy.data.actions.new("fade")

@@ -55,7 +55,7 @@ def test_a_cut_of_scenes_is_marked_for_the_heads_in_them(kit):
     shot.render.engine = "SYNCTALK"
     cut = bpy.data.scenes.new("cut")
     editor = cut.sequence_editor_create()
-    kit.part("scene.sound").strips_of(editor).new_scene("shot", shot, 1, 1)
+    kit.part("scene.audio_strip").strips_of(editor).new_scene("shot", shot, 1, 1)
     cut.render.resolution_x = cut.render.resolution_y = 96
     cut.render.filepath = str(kit.tmp_path / "cut.png")
     with bpy.context.temp_override(scene=cut):

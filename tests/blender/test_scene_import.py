@@ -43,8 +43,8 @@ def test_the_footage_stands_behind_the_camera(kit, rig):
 
 
 def test_the_sound_lies_in_the_sequencer_and_is_corrected_for_its_delay(kit, rig):
-    sound = kit.part("scene.sound")
-    if not sound.can_hold_sound():
+    sound = kit.part("scene.audio_strip")
+    if not sound.can_hold_audio():
         pytest.skip("this build of Blender has no sound")
     (strip,) = sound.strips_of(kit.scene.sequence_editor)
     assert strip.sound.filepath.endswith("audio.wav")
@@ -52,8 +52,8 @@ def test_the_sound_lies_in_the_sequencer_and_is_corrected_for_its_delay(kit, rig
 
 
 def test_audio_whose_offset_varies_along_the_clip_is_the_corrected_one_in_its_place(kit, root):
-    sound = kit.part("scene.sound")
-    if not sound.can_hold_sound():
+    sound = kit.part("scene.audio_strip")
+    if not sound.can_hold_audio():
         pytest.skip("this build of Blender has no sound")
     subject = json.loads((root / "subject.json").read_text())
     subject["audio_timeline"] = [
@@ -69,9 +69,9 @@ def test_audio_whose_offset_varies_along_the_clip_is_the_corrected_one_in_its_pl
 
 
 def test_sound_of_builds_without_sound_is_left_out(kit, root, monkeypatch):
-    monkeypatch.setattr(kit.part("scene.sound"), "can_hold_sound", lambda: False)
+    monkeypatch.setattr(kit.part("scene.audio_strip"), "can_hold_audio", lambda: False)
     kit.import_tracking(root)
-    assert len(kit.part("scene.sound").strips_of(kit.scene.sequence_editor)) == 0
+    assert len(kit.part("scene.audio_strip").strips_of(kit.scene.sequence_editor)) == 0
 
 
 def test_importing_twice_replaces_and_does_not_double(kit, root, rig):
@@ -85,8 +85,8 @@ def test_importing_twice_replaces_and_does_not_double(kit, root, rig):
     again = kit.import_tracking(root)
     assert counts() == before
     assert again.head == rig.head
-    if kit.part("scene.sound").can_hold_sound():
-        assert len(kit.part("scene.sound").strips_of(kit.scene.sequence_editor)) == 1
+    if kit.part("scene.audio_strip").can_hold_audio():
+        assert len(kit.part("scene.audio_strip").strips_of(kit.scene.sequence_editor)) == 1
     assert len(again.camera.data.background_images) == 2
 
 
@@ -168,8 +168,8 @@ def test_new_speech_replaces_movement_sound_and_range(kit, root, rig):
     said = kit.read(rig, 18)
     np.testing.assert_allclose(said.blendshapes, synthetic.blendshapes(117), atol=1e-6)
     np.testing.assert_allclose(said.head_to_camera, synthetic.pose(synthetic.there_and_back(17, 12)), atol=1e-5)
-    if kit.part("scene.sound").can_hold_sound():
-        (strip,) = kit.part("scene.sound").strips_of(kit.scene.sequence_editor)
+    if kit.part("scene.audio_strip").can_hold_audio():
+        (strip,) = kit.part("scene.audio_strip").strips_of(kit.scene.sequence_editor)
         assert strip.sound.filepath.endswith("speech.wav")
         assert strip.frame_start == 1
 

@@ -233,7 +233,7 @@ def test_renamed_duplicated_or_in_a_copied_scene_there_is_one_strip(kit, root, r
     kit.import_speech(root)
     assert [strip.sound.name for strip in kit.strips()] == ["anna speech"]
     scene = kit.scene.copy()
-    strips = kit.part("scene.sound").strips_of(scene.sequence_editor)
+    strips = kit.part("scene.audio_strip").strips_of(scene.sequence_editor)
     workspace = kit.opened(root)
     found = kit.part("scene.rig").find_rig(scene)
     kit.part("scene.importer").import_animation(scene, found, workspace, workspace.footage_animation())

@@ -41,7 +41,7 @@ def video_of_colours(kit, form: str, codec: str) -> Path:
     for index, colour in enumerate(COLOURS):
         image[:, index * width // 6 : (index + 1) * width // 6, :3] = colour / 255
     synthetic.write_image(kit.tmp_path / "patches.png", image)
-    strips = kit.part("scene.sound").strips_of(scene.sequence_editor_create())
+    strips = kit.part("scene.audio_strip").strips_of(scene.sequence_editor_create())
     strips.new_image("patches", str(kit.tmp_path / "patches.png"), 9, 1).frame_final_duration = 3
     scene.render.resolution_x, scene.render.resolution_y = SIZE
     scene.render.dither_intensity = 0.0

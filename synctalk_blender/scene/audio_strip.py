@@ -1,4 +1,4 @@
-"""The sound that the head speaks, as a strip in the sequencer."""
+"""The audio that the head speaks, as a strip in the sequencer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def lay_strip(
     timing: Timing,
     moved: float = 0.0,
 ) -> None:
-    """Give the subject's strip the sound of `animation`; strips of the artist's own stay.
+    """Give the subject's strip the audio of `animation`; strips of the artist's own stay.
 
     The strip keeps its channel, level, fades and the place that the artist has moved it to. One that was left where it
     was goes along with the mouth.
@@ -35,21 +35,21 @@ def lay_strip(
     editor = scene.sequence_editor_create()
     strips = strips_of(editor)
     mine = [item for item in strips if _is_of(item, collection, subject)]
-    if animation.audio is None or not can_hold_sound():
+    if animation.audio is None or not can_hold_audio():
         mine, unwanted = [], mine
     else:
         mine, unwanted = mine[:1], mine[1:]
     for strip in unwanted:
         strip.driver_remove("volume")
         strips.remove(strip)
-    if animation.audio is None or not can_hold_sound():
+    if animation.audio is None or not can_hold_audio():
         return
-    # Sound that runs late begins earlier.
+    # Audio that runs late begins earlier.
     place = timing.first_frame - animation.audio_offset_ms / 1000.0 * timing.scene_fps
     path = str(animation.audio)
     if mine:
         strip = mine[0]
-        _replace_sound(scene, strip, path)
+        _replace_audio(scene, strip, path)
         base, put, moved_before = strip.get(_LAID, (strip.frame_start, strip.frame_start, 0.0))
         own = strip.frame_start - base
         if abs(strip.frame_start - put) < 0.5:
@@ -73,18 +73,18 @@ def _is_of(strip: Any, collection: bpy.types.Collection, subject: Subject) -> bo
     )
 
 
-def _replace_sound(scene: bpy.types.Scene, strip: Any, path: str) -> None:
-    """Another sound in the same strip: a strip that is removed takes its fades along."""
+def _replace_audio(scene: bpy.types.Scene, strip: Any, path: str) -> None:
+    """Other audio in the same strip: a strip that is removed takes its fades along."""
     old = strip.sound
     strip.sound = bpy.data.sounds.load(path)
     if old is not None and old.users == 0:
         bpy.data.sounds.remove(old)
-    # A strip measures its sound when the frame rate is set, and not when it gets another one.
+    # A strip measures its audio when the frame rate is set, and not when it gets another one.
     scene.render.fps = scene.render.fps
 
 
-def can_hold_sound() -> bool:
-    """Whether this build of Blender knows sound at all; the `bpy` wheel 4.2 does not."""
+def can_hold_audio() -> bool:
+    """Whether this build of Blender has audio at all; the `bpy` wheel 4.2 does not."""
     return bool(bpy.app.build_options.audaspace)
 
 

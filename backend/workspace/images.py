@@ -11,10 +11,10 @@ from .files import atomic_path
 
 
 def read_image(path: Path, channels: int = 3, divisor: int = 1) -> np.ndarray:
-    """A picture as (H, W, channels) uint8, grey, RGB or RGBA.
+    """An image as (H, W, channels) uint8, grey, RGB or RGBA.
 
     Args:
-        divisor: 2, 4 or 8 read an RGB picture at that part of its size, which for JPEG costs less than the whole.
+        divisor: 2, 4 or 8 read an RGB image at that part of its size, which for JPEG costs less than the whole.
 
     Raises:
         WorkspaceError: missing or damaged.
@@ -46,6 +46,6 @@ def write_image(path: Path, image: np.ndarray) -> None:
     }[path.suffix]
     done, data = cv2.imencode(path.suffix, image if code is None else cv2.cvtColor(image, code), options)
     if not done:
-        raise SyncTalkError(f"{path} could not be encoded: report this with the picture's size {image.shape}.")
+        raise SyncTalkError(f"{path} could not be encoded: report this with the image's size {image.shape}.")
     with atomic_path(path) as temporary:
-        temporary.write_bytes(data)  # not tofile: its error does not tell a full disk from others
+        temporary.write_bytes(data)  # not tofile: its error does not separate a full disk from others

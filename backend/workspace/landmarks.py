@@ -1,6 +1,6 @@
 """Names for the landmarks of MediaPipe's 478-point face topology.
 
-Left and right are the subject's: the left half lies at positive x in the head frame (x to the right of the picture).
+Left and right are the subject's: the left half lies at positive x in the head frame (x to the right of the image).
 Each `HalfFace` lists the same places in the same order, so that `LEFT.x[i]` mirrors `RIGHT.x[i]`.
 """
 

@@ -150,7 +150,7 @@ class Workspace:
 
     @property
     def aligned_audio(self) -> tuple[Path, float]:
-        """The clip's audio file to learn from and to reproduce, and how late it runs against the picture, ms."""
+        """The clip's audio file to train on and to reproduce, and how late it runs, ms."""
         if self.subject.audio_timeline:
             return self.corrected_audio_path, 0.0
         return self.audio_path, self.subject.audio_offset_ms
@@ -215,7 +215,7 @@ class Workspace:
         return found.get("state") == state and found.get("key") == key
 
     def keep_warnings(self, name: str, warnings: list[str]) -> None:
-        """Keep what a stage warned of with its state, for the report; they go when the stage begins anew."""
+        """Keep what a stage warned of with its state, for the report; they go when the stage begins again."""
         stage = self.subject.stages.get(name)
         new = [text for text in warnings if stage is not None and text not in stage.get("warnings", [])]
         if stage is not None and new:

@@ -70,7 +70,7 @@ AS_STORED = FrameCorrections()
 class AudioPiece:
     """A part of a clip with an audio offset of its own: a take, or a recording whose clock drifts.
 
-    What belongs to the picture at time t, from `start_s` to the next piece, is heard at
+    What belongs to the frame at time t, from `start_s` to the next piece, is heard at
     t + (offset_ms + drift_ms_per_s * (t - start_s)) / 1000.
     """
 

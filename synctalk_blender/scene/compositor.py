@@ -203,7 +203,7 @@ def _replace_fixed_size(tree: nodes.Tree) -> None:
     old = _node(tree, "at render size")
     if old is None or old.bl_idname == "CompositorNodeGroup":
         return
-    place = tuple(old.location)
+    place = (old.location.x, old.location.y)
     new = _marked(nodes.group_node(tree, composite_groups.size()), "at render size", old.parent, place)
     for link in list(old.inputs[0].links):
         tree.links.new(link.from_socket, new.inputs["Image"])

@@ -11,6 +11,7 @@ offset can be animated: frame by frame, it names the image that lies beneath.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import bpy
 import numpy as np
@@ -43,7 +44,8 @@ def load_sequence(pattern: Path, subject: Subject, role: str, *, is_data: bool =
     image[_ROLE], image[rig.SUBJECT] = role, subject.id
     image.reload()
     image.source = "SEQUENCE"
-    image.colorspace_settings.name = "Non-Color" if is_data else "sRGB"
+    colours: Any = image.colorspace_settings  # whose names are the colour configuration's
+    colours.name = "Non-Color" if is_data else "sRGB"
     return image
 
 
@@ -55,9 +57,7 @@ def _loaded(first: Path, subject: Subject, role: str) -> bpy.types.Image | None:
     return next(iter(here + moved), None)
 
 
-def show_sequence(
-    user: bpy.types.ImageUser | bpy.types.CompositorNodeImage, first_frame: int, shown: np.ndarray
-) -> None:
+def show_sequence(user: bpy.types.ImageUser | bpy.types.Node, first_frame: int, shown: np.ndarray) -> None:
     """Let `user` show file `shown[i]` at scene frame `first_frame + i`; for orders that do not just ascend, key it too."""
     user.frame_start = first_frame
     user.frame_duration = len(shown)
@@ -143,6 +143,6 @@ def key_order(
     keyframes.lay_below(owner, action, np.array([first_frame, first_frame + count - 1]))
 
 
-def _background(data: bpy.types.Camera, role: str) -> int | None:
+def _background(data: bpy.types.ID | None, role: str) -> int | None:
     images = [item.image for item in data.background_images]
     return next((index for index, image in enumerate(images) if image and image.get(_ROLE) == role), None)

@@ -6,6 +6,8 @@ movement, the expression layer, constraints, materials, names, and where the cam
 
 from __future__ import annotations
 
+from typing import cast
+
 import bpy
 import numpy as np
 
@@ -86,7 +88,7 @@ def import_animation(scene: bpy.types.Scene, found: rig.Rig, workspace: Workspac
     rig_build.refuse_linked_rig(scene, found)
     subject, timing = workspace.subject, timing_of(scene, found, animation.fps)
     frames = timing.frames(animation.frames)
-    _set_lens(found.camera.data, source_camera(workspace, animation))
+    _set_lens(cast(bpy.types.Camera, found.camera.data), source_camera(workspace, animation))
     _key_head(found.head, subject.name, frames, animation.head_to_camera)
     moved = _key_face(found.face, subject.name, frames, animation.blendshapes)
     audio_strip.lay_strip(scene, found.collection, subject, animation, timing, moved)

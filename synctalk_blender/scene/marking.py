@@ -77,7 +77,7 @@ def _shown_by(scene: bpy.types.Scene) -> Iterator[bpy.types.Scene]:
 @persistent
 def _mark_image(scene: bpy.types.Scene, *_arguments: object) -> None:
     """Note what Blender leaves the note out of, once the file is written."""
-    if PROPERTY not in scene or scene.render.image_settings.file_format not in _MARKED_AFTERWARDS:
+    if scene.get(PROPERTY) is None or scene.render.image_settings.file_format not in _MARKED_AFTERWARDS:
         return
     render = scene.render
     still = Path(bpy.path.abspath(render.filepath))
@@ -92,7 +92,7 @@ def _mark_image(scene: bpy.types.Scene, *_arguments: object) -> None:
 def _mark_video(scene: bpy.types.Scene, *_arguments: object) -> None:
     """Blender writes the note into most images, but not into MP4 and AVI files: a comment says it there."""
     render = scene.render
-    if PROPERTY not in scene or render.image_settings.file_format != "FFMPEG":
+    if scene.get(PROPERTY) is None or render.image_settings.file_format != "FFMPEG":
         return
     path = Path(bpy.path.abspath(render.frame_path(frame=scene.frame_start)))
     if path.is_file() and path.stat().st_mtime >= _begun:

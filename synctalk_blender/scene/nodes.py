@@ -57,7 +57,8 @@ def add_input(
     tip: str = "",
 ) -> None:
     """Give a group an input; `kind` is `Color` or `Float`."""
-    socket = tree.interface.new_socket(name, in_out="INPUT", socket_type=f"NodeSocket{kind}")
+    interface: Any = tree.interface  # the stubs do not know the socket types
+    socket = interface.new_socket(name, in_out="INPUT", socket_type=f"NodeSocket{kind}")
     socket.description = tip
     if default is not None:
         socket.default_value = default
@@ -67,7 +68,8 @@ def add_input(
 
 def add_output(tree: Tree, name: str = "Image") -> None:
     """Give a group an output of colour."""
-    tree.interface.new_socket(name, in_out="OUTPUT", socket_type="NodeSocketColor")
+    interface: Any = tree.interface
+    interface.new_socket(name, in_out="OUTPUT", socket_type="NodeSocketColor")
 
 
 def group_node(tree: Tree, group: Tree) -> Node:

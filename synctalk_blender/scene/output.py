@@ -93,7 +93,7 @@ def _values(settings: bpy.types.bpy_struct) -> dict[str, Any]:
 
 
 def _set_format(scene: bpy.types.Scene, name: str, media: str) -> None:
-    settings = scene.render.image_settings
+    settings: Any = scene.render.image_settings  # the stubs list the formats of one version
     if hasattr(settings, "media_type"):  # from 5.0 on it decides which formats there are
         settings.media_type = media
     settings.file_format = name

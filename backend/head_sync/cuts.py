@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .face_geometry import LEFT_PUPIL, RIGHT_PUPIL, RIGID
+from ..workspace.landmarks import LEFT_PUPIL, RIGHT_PUPIL, RIGID
 from .shapes import Frames, Marks, PerFrame
 
 CUT_SHIFT, CUT_SCALE, CUT_RATIO = 0.05, 0.06, 8.0

@@ -15,8 +15,8 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from ..errors import FaceError
+from ..workspace.landmarks import RIGID, RIGID_WEIGHTS
 from ..workspace.poses import rotation_exp, similarity, skew
-from .face_geometry import RIGID, RIGID_WEIGHTS
 
 LANDMARKS = 478
 NOSE_TIP = 4

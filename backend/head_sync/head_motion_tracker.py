@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..workspace.landmarks import LEFT_PUPIL, RIGHT_PUPIL, RIGID, RIGID_WEIGHTS
 from ..workspace.poses import bridge_poses, make_poses, similarity
 from ..workspace.shapes import Float
 from .bundle_adjustment import Bundle, Prior, bundle_adjust, refine_points, refine_poses, spread_frames
-from .face_geometry import LEFT_PUPIL, PUPIL_DISTANCE_M, RIGHT_PUPIL, RIGID, RIGID_WEIGHTS, head_frame
+from .face_geometry import PUPIL_DISTANCE_M, head_frame
 from .face_model import FaceModel
 from .shapes import Depths, Face, Frames, Marks, Pixels, Points, Poses, Principal, Weights
 

@@ -9,9 +9,9 @@ import numpy as np
 from scipy.interpolate import RBFInterpolator
 
 from ..workspace.camera import PIXEL_CENTRE
+from ..workspace.landmarks import LEFT_BROW, LEFT_EYE, LOWER_FACE, RIGHT_BROW, RIGHT_EYE, RIGID, UPPER_FACE
 from ..workspace.poses import project, rotation_log, to_camera
 from ..workspace.shapes import Bool, Float, UInt8
-from .face_geometry import LEFT_BROW, LEFT_EYE, LOWER_FACE, RIGHT_BROW, RIGHT_EYE, RIGID, UPPER_FACE
 from .head_motion_tracker import HeadMotion
 from .shapes import Frames, Marks, PerFrame, Poses, Principal
 

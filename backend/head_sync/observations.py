@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from ..workspace.landmarks import RIGID, RIGID_WEIGHTS
 from ..workspace.poses import rotation_log
 from ..workspace.shapes import Bool, Float
 from .bundle_adjustment import Prior, residuals_px
-from .face_geometry import RIGID, RIGID_WEIGHTS
 from .head_motion_tracker import LANDMARK_SIGMA, SHAPE_SIGMA_M, HeadMotion
 from .head_points_tracker import HeadPoints
 from .shapes import Marks, PerPoint, Pixels, Points, Poses, Principal, Weights

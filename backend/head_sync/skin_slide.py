@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
+from ..workspace.landmarks import LEFT_BROW, RIGHT_BROW
 from ..workspace.poses import to_camera
 from ..workspace.shapes import Float
-from .face_geometry import LEFT_BROW, RIGHT_BROW
 from .shapes import Face, Frames, Marks, PerFrame, PerPoint, Points, Poses, Principal
 
 EYE_CORNERS = np.array([33, 133, 362, 263])

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..workspace.landmarks import RIGID
 from ..workspace.poses import bridge_poses
 from ..workspace.shapes import Bool, Float
 from .adam_adjustment import adam_bundle_adjust
 from .bundle_adjustment import bundle_adjust, refine_points, refine_poses, residuals_px, spread_frames
-from .face_geometry import PUPIL_DISTANCE_M, RIGID
+from .face_geometry import PUPIL_DISTANCE_M
 from .head_motion_tracker import HeadMotion, in_head_frame, neutral_face
 from .head_points_tracker import HeadPoints
 from .observations import Observations, gather_observations, skin_scale

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from backend.head_sync.face_geometry import CHIN, FOREHEAD_TOP, LEFT_PUPIL, MIDLINE, PAIRS, RIGHT_PUPIL
+from backend.head_sync.face_geometry import CHIN, FOREHEAD_TOP
+from backend.workspace.landmarks import LEFT_PUPIL, MIDLINE, PAIRS, RIGHT_PUPIL
 from backend.workspace.poses import make_poses, project
 
 SIZE = 512

@@ -12,7 +12,6 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from ...head_sync.bundle_adjustment import Prior, refine_points, residuals_px
-from ...head_sync.face_geometry import RIGID
 from ...head_sync.head_motion_tracker import (
     SHAPE_SIGMA_M,
     HeadMotion,
@@ -25,6 +24,7 @@ from ...head_sync.head_points_tracker import HeadPoints, track_head_points
 from ...head_sync.landmarks import TASK_FILE
 from ...head_sync.stabilizer import stabilize
 from ...models import find
+from ...workspace.landmarks import RIGID
 from ...workspace.poses import make_poses, to_camera
 from .clip import Clip, Cost
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ...head_sync.face_geometry import LEFT_EYE, RIGHT_EYE
 from ...media.encode import VideoWriter
 from ...workspace.camera import PIXEL_CENTRE
 from ...workspace.images import read_image
+from ...workspace.landmarks import LEFT_EYE, RIGHT_EYE
 from ...workspace.poses import project
 from ..captions import draw_text, text_width
 from .stabilized_view import StabilizedView

@@ -11,9 +11,10 @@ import pytest
 from scipy.io import loadmat, savemat
 
 from backend.errors import FaceError, ModelError
-from backend.head_sync.face_geometry import RIGID, head_frame
+from backend.head_sync.face_geometry import head_frame
 from backend.head_sync.face_model import FaceModel
 from backend.head_sync.face_model_file import read_face_model
+from backend.workspace.landmarks import RIGID
 from backend.workspace.poses import similarity
 from tests.backend.made_up_head import make_face
 

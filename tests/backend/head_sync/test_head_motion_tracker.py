@@ -7,8 +7,8 @@ import pytest
 
 from backend.evaluation.tracking.measures import pose_error
 from backend.head_sync.cuts import find_cuts
-from backend.head_sync.face_geometry import LEFT_PUPIL, RIGHT_PUPIL
 from backend.head_sync.head_motion_tracker import choose_focal, expected_focal_px, track_head_motion
+from backend.workspace.landmarks import LEFT_PUPIL, RIGHT_PUPIL
 from tests.backend.made_up_head import FOCAL, PRINCIPAL, MadeUp
 
 

@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 import pytest
 
-from backend.head_sync.face_geometry import LEFT_BROW, LEFT_EYE, LOWER_FACE, RIGHT_BROW, RIGHT_EYE, RIGID, UPPER_FACE
 from backend.head_sync.head_motion_tracker import FocalChoice, HeadMotion
 from backend.head_sync.head_points_tracker import track_head_points
 from backend.head_sync.stabilizer import stabilize
 from backend.head_sync.stage import principal_px
+from backend.workspace.landmarks import LEFT_BROW, LEFT_EYE, LOWER_FACE, RIGHT_BROW, RIGHT_EYE, RIGID, UPPER_FACE
 from backend.workspace.poses import project
 from backend.workspace.subject import Crop, Subject
 from tests.backend.made_up_head import FOCAL, SIZE, MadeUp

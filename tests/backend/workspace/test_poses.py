@@ -8,7 +8,8 @@ from jaxtyping import TypeCheckError
 from scipy.spatial.transform import Rotation
 
 from backend.evaluation.tracking.measures import rotation_jitter_deg
-from backend.head_sync.face_geometry import LEFT_PUPIL, RIGHT_PUPIL, head_frame
+from backend.head_sync.face_geometry import head_frame
+from backend.workspace.landmarks import LEFT_PUPIL, RIGHT_PUPIL
 from backend.workspace.poses import bridge_poses, make_poses, project, rotation_exp, similarity
 from tests.backend.made_up_head import make_face, make_motion
 

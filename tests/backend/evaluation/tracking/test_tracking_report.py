@@ -20,13 +20,13 @@ from backend.evaluation.tracking.report import pose_curves, write_head_sync_repo
 from backend.evaluation.tracking.stabilized_video import CAPTION, CAUTION, GAP, PANEL
 from backend.evaluation.tracking.stabilized_view import StabilizedView
 from backend.evaluation.tracking.tracked import WORST_PX, Tracked, cut_out, error_colours, in_cut_out, to_aspect
-from backend.head_sync.face_geometry import RIGID
 from backend.head_sync.stage import TRACKING_SHARE
 from backend.media.encode import SYNTHETIC_MARK
 from backend.progress import Reporter
 from backend.workspace.camera import PIXEL_CENTRE
 from backend.workspace.files import read_arrays, write_arrays
 from backend.workspace.images import read_image, write_image
+from backend.workspace.landmarks import RIGID
 from backend.workspace.poses import project, step_poses
 from backend.workspace.store import Workspace
 from backend.workspace.subject import Crop, Subject

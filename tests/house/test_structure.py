@@ -99,7 +99,7 @@ def test_a_stage_knows_no_other_stage_and_nothing_above_it():
         f"{'.'.join(module)} imports {'.'.join(target)}"
         for module, targets in imports().items()
         for target in targets
-        if module[0] == "backend" and module[1:2] and module[1] in stages and len(target) > 1
+        if module[:1] == ("backend",) and module[1:2] and module[1] in stages and len(target) > 1
         if target[1] in (stages - {module[1], "media"}) | above and "research" not in module
     }
     assert not wrong

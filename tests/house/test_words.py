@@ -55,6 +55,10 @@ NAMES_OF_OTHERS = re.compile(
 """Names of Blender's and of libraries, which are theirs to choose, and quoted code in documents."""
 
 
+SAVED = re.compile(r"film_transparent|\"sound\"|f\"sound of \{|(SyncTalk )?Laid over")
+"""Blender's own property, and what .blend files made before hold: another name there would lose what they have."""
+
+
 def texts() -> list[Path]:
     listed = subprocess.run(
         ["git", "ls-files", "-z", *EVERYWHERE], cwd=ROOT, capture_output=True, text=True, check=True
@@ -71,6 +75,6 @@ def test_a_retired_word_does_not_come_back(name):
         f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
         for path in texts()
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
-        if word.search(NAMES_OF_OTHERS.sub("", line)) and not line.startswith("| ~~")
+        if word.search(SAVED.sub("", NAMES_OF_OTHERS.sub("", line))) and not line.startswith("| ~~")
     ]
     assert not found, f"say {instead}:\n" + "\n".join(found)

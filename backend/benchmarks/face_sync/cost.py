@@ -28,7 +28,7 @@ def measure(workspace: Workspace, work: Path, reporter: Reporter) -> list[dict[s
     rows = []
     for done, minutes in enumerate(MINUTES):
         reporter.progress("features of long audio", done, len(MINUTES), "files", f"{minutes} min")
-        path, out = work / f"sound_{minutes}min.wav", work / "features.npz"
+        path, out = work / f"audio_{minutes}min.wav", work / "features.npz"
         times = math.ceil(minutes * 60 * RATE / len(audio))
         write_wav(path, (audio for _ in range(times)))
         begun = time.monotonic()

@@ -28,7 +28,7 @@ def size() -> nodes.Tree:
 
 def over() -> nodes.Tree:
     """The head over the background."""
-    return _group("SyncTalk Laid over", _build_over)
+    return _group("SyncTalk Over", _build_over)
 
 
 def _build_place(tree: nodes.Tree, source: nodes.Node, target: nodes.Node) -> None:

@@ -2,7 +2,7 @@
 
     Footage ──────────┐
     Clean plate ──────┴─> in its place ──> at the render's size ──┐
-    Neural head ──> Edge softness ────────────────────────────────┴─> Laid over ──> Warning ──> Output
+    Neural head ──> Edge softness ────────────────────────────────┴─> Over ──> Warning ──> Output
 
 The head comes from Render Layers, which the engine “SyncTalk” renders, or from baked frames. Nodes are found by a custom
 property: composing again renews what they show and leaves values, places and links of the artist's as they are.

@@ -142,6 +142,34 @@ def test_an_option_is_named_in_few_files(name):
     assert len(files) <= MAX_FILES_PER_OPTION, files
 
 
+def test_the_options_of_speech_are_the_same_in_the_backend_and_in_blender():
+    """By name, default and order: Blender sends its `Delivery` by these names, and draws it in this order."""
+    backend = _fields_of("backend/commands/speak.py", "Delivery")
+    assert len(backend) >= 4
+    assert _fields_of("synctalk_blender/properties.py", "Delivery") == backend
+
+
+def _fields_of(file: str, name: str) -> list[tuple[str, str]]:
+    """The fields of a class and their defaults as written: `x: float = option("…", 1.0)` or `x: FloatProperty(default=1.0)`."""
+    (found,) = (
+        node for node in ast.parse(sources()[ROOT / file]).body if isinstance(node, ast.ClassDef) and node.name == name
+    )
+    return [
+        (ast.unparse(field.target), _default_of(field.value or field.annotation))
+        for field in found.body
+        if isinstance(field, ast.AnnAssign)
+    ]
+
+
+def _default_of(field: ast.expr) -> str:
+    assert isinstance(field, ast.Call)
+    named = [ast.unparse(keyword.value) for keyword in field.keywords if keyword.arg == "default"]
+    if ast.unparse(field.func) == "option":
+        return named[0] if named else ast.unparse(field.args[1])
+    unset = "False" if "BoolProperty" in ast.unparse(field.func) else "0.0"
+    return named[0] if named else unset
+
+
 def test_the_type_checker_leaves_no_module_out():
     assert "ignore_errors" not in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 

@@ -32,6 +32,7 @@ RETIRED = {
     "sights": (r"sights", "observations"),
     "laid over": (r"laid[ _](over|on)|lay(s|ing)?[ _]over", "composited over, aligned to"),
     "learnt": (r"learnt|has[ _]learnt", "trained, fitted, learned"),
+    "a look": (r"(an?|each|every|last|next)[ _]look", "evaluation, EvalRecord"),
     "goes on": (r"(goes|go|gone|going|went)[ _]on", "resumes, continues"),
     "a stretch of frames": (r"stretch(es)?[ _]of", "run, interval"),
     "anew": (r"anew", "again"),

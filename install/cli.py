@@ -106,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     lock.add_argument("names", nargs="*", help="lock files, such as backend (default: all)")
     lock.set_defaults(run=_lock)
 
-    remove = verbs.add_parser("remove", parents=[common], help="delete the environments, the built zip and the demo")
+    remove = verbs.add_parser("remove", parents=[common], help="delete the environments and the built zips")
     remove.add_argument("--yes", action="store_true", help="do not ask")
     remove.add_argument("--user", action="store_true", help="also delete what Blender's Install button made")
     remove.set_defaults(run=_remove)

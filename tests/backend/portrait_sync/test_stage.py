@@ -34,7 +34,7 @@ def workspace(scene, tmp_path: Path) -> Workspace:
 def write_tracking(workspace: Workspace, scene, valid, shift: float = 0.0) -> None:
     poses = np.tile(np.eye(4), (len(valid), 1, 1))
     poses[:, 2, 3] = 0.8
-    landmarks = (scene.landmarks + shift).astype(np.float32)
+    landmarks = (scene.landmarks[: len(valid)] + shift).astype(np.float32)
     track = make_track(
         len(valid), size=scene.frames.shape[1], valid=np.array(valid), head_to_camera=poses, landmarks_px=landmarks
     )

@@ -47,7 +47,7 @@ def test_untouched_keyframes_give_the_backend_s_own_pixels(kit, rig):
         assert differing(image, expected(kit, frame)) == 0
 
 
-def test_a_turned_control_turns_the_picture(kit, rig):
+def test_a_turned_control_turns_the_image(kit, rig):
     rig.control.rotation_euler = 0, 0, np.radians(5)
     posed = kit.read(rig, 5)
     image = premultiplied(kit.render(5))
@@ -84,7 +84,7 @@ def test_pixels_that_are_not_square_are_squeezed(kit, rig):
 
 
 @pytest.mark.parametrize("crop", [False, True])
-def test_a_render_region_is_the_part_of_the_picture(kit, rig, crop):
+def test_a_render_region_is_the_part_of_the_image(kit, rig, crop):
     render = kit.scene.render
     render.use_border, render.use_crop_to_border = True, crop
     render.border_min_x, render.border_max_x, render.border_min_y, render.border_max_y = 0.25, 0.75, 0.5, 1.0
@@ -145,7 +145,7 @@ def test_a_backend_that_is_not_installed_is_reported(kit, rig, monkeypatch):
     fails(kit, "not installed: press Install")
 
 
-def test_after_a_death_the_next_render_starts_the_backend_anew(kit, rig, monkeypatch):
+def test_after_a_death_the_next_render_starts_the_backend_again(kit, rig, monkeypatch):
     kit.use_backend(monkeypatch, "dies")
     fails(kit, "ended unexpectedly")
     command = [sys.executable, str(head_backend.__file__)]

@@ -135,7 +135,7 @@ def test_what_a_killed_blender_left_is_removed(live_frame):
     assert not left.exists()
 
 
-def test_only_this_user_can_read_the_pictures(live_frame):
+def test_only_this_user_can_read_the_images(live_frame):
     memory = live_frame.SharedImage(1000)
     try:
         if sys.platform != "win32":

@@ -110,7 +110,7 @@ def test_untouched_keyframes_give_the_frames_of_render_to_within_2_of_255(differ
         assert frame.max() <= 2.001  # single precision turns two levels into 2.00001
 
 
-def test_a_head_turned_by_5_degrees_turns_in_the_picture(kit, rig):
+def test_a_head_turned_by_5_degrees_turns_in_the_image(kit, rig):
     still = premultiplied(kit.render(1))
     rig.control.rotation_euler[2] = np.radians(5)
     turned = premultiplied(kit.render(1))

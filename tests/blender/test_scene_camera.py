@@ -101,7 +101,7 @@ def test_an_orthographic_camera_is_refused_by_name(kit, lens):
         kit.part("scene.camera").camera_intrinsics(kit.scene, lens, 100, 100)
 
 
-def test_a_cropped_source_gives_the_whole_picture_s_camera(kit):
+def test_a_cropped_source_gives_the_whole_image_s_camera(kit):
     workspace = kit.opened(kit.workspace(source_size=(321, 181), crop=(101.0, -15.0, 144.0), frames=1))
     animation = workspace.footage_animation()
     animation = replace(animation, camera=kit.record("camera").Camera(96, 96, 192.0, (50.0, 40.0)))

@@ -39,7 +39,7 @@ def test_an_enlarged_plate_lies_in_its_square(kit):
     assert not (off & ~ring).any(), "only the seam itself may mix"
 
 
-def test_a_smaller_render_is_the_same_picture(kit):
+def test_a_smaller_render_is_the_same_image(kit):
     rig = composed(kit, source_size=(320, 180), crop=(100.0, 20.0, 144.0))
     kit.scene.render.resolution_percentage = 50
     compose(kit)

@@ -27,7 +27,7 @@ def test_head_points_lie_where_the_footage_has_them(kit, root, rig):
     assert not np.allclose(tracked[0], tracked[11], atol=1), "a head that stood still would prove nothing"
 
 
-def test_head_points_of_a_cropped_face_lie_in_the_whole_picture(kit):
+def test_head_points_of_a_cropped_face_lie_in_the_whole_image(kit):
     root = kit.workspace(source_size=(320, 180), crop=(100.0, 20.0, 144.0))
     rig = kit.import_tracking(root)
     tracked = np.load(root / "tracking.npz")["points_px"][7] * (144 / 96) + (100, 20)
@@ -85,7 +85,7 @@ def test_an_empty_can_be_parented_or_constrained_to_a_head_point(kit, root, rig)
 
 
 @pytest.mark.parametrize("picked", [(2,), (0, 3, 4)], ids=["one vertex", "three vertices"])
-def test_the_way_the_page_tells_to_make_a_vertex_parent_works(kit, rig, picked):
+def test_the_way_the_page_shows_to_make_a_vertex_parent_works(kit, rig, picked):
     """docs/scene.md: the empty, then the points, in Edit Mode vertices, Ctrl+P."""
     import bpy
 

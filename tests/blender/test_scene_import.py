@@ -42,7 +42,7 @@ def test_the_footage_stands_behind_the_camera(kit, rig):
     assert (user.frame_start, user.frame_duration, user.frame_offset) == (1, 12, -1)
 
 
-def test_the_sound_lies_in_the_sequencer_and_is_corrected_for_its_delay(kit, rig):
+def test_the_audio_lies_in_the_sequencer_and_is_corrected_for_its_delay(kit, rig):
     sound = kit.part("scene.audio_strip")
     if not sound.can_hold_audio():
         pytest.skip("this build of Blender has no sound")
@@ -68,7 +68,7 @@ def test_audio_whose_offset_varies_along_the_clip_is_the_corrected_one_in_its_pl
     assert strip.frame_start == pytest.approx(1)
 
 
-def test_sound_of_builds_without_sound_is_left_out(kit, root, monkeypatch):
+def test_audio_of_builds_without_audio_is_left_out(kit, root, monkeypatch):
     monkeypatch.setattr(kit.part("scene.audio_strip"), "can_hold_audio", lambda: False)
     kit.import_tracking(root)
     assert len(kit.part("scene.audio_strip").strips_of(kit.scene.sequence_editor)) == 0
@@ -162,7 +162,7 @@ def test_the_artist_s_layer_survives_a_mesh_of_another_shape(kit, root, rig):
     assert kit.read(again, 5).blendshapes[index] == pytest.approx(synthetic.blendshapes(4)[index] + 0.25, abs=1e-5)
 
 
-def test_new_speech_replaces_movement_sound_and_range(kit, root, rig):
+def test_new_speech_replaces_movement_audio_and_range(kit, root, rig):
     kit.import_speech(root)
     assert (kit.scene.frame_start, kit.scene.frame_end) == (1, 20)
     said = kit.read(rig, 18)
@@ -174,7 +174,7 @@ def test_new_speech_replaces_movement_sound_and_range(kit, root, rig):
         assert strip.frame_start == 1
 
 
-def test_footage_shorter_than_the_sound_runs_there_and_back_behind_the_camera(kit, root, rig):
+def test_footage_shorter_than_the_audio_runs_there_and_back_behind_the_camera(kit, root, rig):
     import bpy
 
     def shown() -> list[int]:

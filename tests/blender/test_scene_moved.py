@@ -76,7 +76,7 @@ def test_a_file_saved_elsewhere_and_a_copy_of_it_know_the_way(kit, project):
     assert kit.scene.synctalk.workspace == "//work/anna.synctalk"
 
 
-def test_a_moved_project_goes_on_with_the_same_head(kit, project, monkeypatch):
+def test_a_moved_project_keeps_the_head(kit, project, monkeypatch):
     client = kit.use_backend(monkeypatch)
     monkeypatch.setattr(kit.part("facts"), "backend_state", lambda: "ready")
     rig = kit.part("scene.rig").find_rig(kit.scene)

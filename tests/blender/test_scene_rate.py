@@ -42,7 +42,7 @@ def test_every_tracked_frame_lies_at_its_own_time(kit, root, fps, base):
 
 
 @pytest.mark.parametrize(("fps", "base"), RATES)
-def test_new_speech_is_as_long_as_its_sound_at_the_scene_s_rate(kit, root, fps, base):
+def test_new_speech_is_as_long_as_its_audio_at_the_scene_s_rate(kit, root, fps, base):
     kit.import_tracking(root)
     kit.scene.render.fps, kit.scene.render.fps_base = fps, base
     kit.import_speech(root)
@@ -103,7 +103,7 @@ def test_baked_frames_are_those_of_the_scene(kit, root, tmp_path):
         np.testing.assert_allclose(data["frame_time_s"][6], 5 / 25)
 
 
-def test_a_rate_that_was_changed_since_is_said_and_the_composite_keys_anew(kit, root, monkeypatch):
+def test_a_rate_that_was_changed_since_is_said_and_the_composite_keys_again(kit, root, monkeypatch):
     rig = kit.import_tracking(root)
     assert not kit.part("facts").head_problem(kit.scene, rig)
     kit.scene.render.fps = 30

@@ -194,7 +194,7 @@ def test_a_strip_keeps_the_place_the_artist_has_moved_it_to(kit, root, rig):
         assert kit.strips()[0].frame_start == 31, "sound that was left where it was goes along"
 
 
-def test_sound_and_mouth_that_were_moved_together_stay_together(kit, root, rig):
+def test_audio_and_mouth_that_were_moved_together_stay_together(kit, root, rig):
     if not kit.has_sound:
         pytest.skip("this build of Blender has no sound")
     kit.import_speech(root)
@@ -206,7 +206,7 @@ def test_sound_and_mouth_that_were_moved_together_stay_together(kit, root, rig):
         assert (speech_strip(rig)[1].frame_start, kit.strips()[0].frame_start) == (31, 31)
 
 
-def test_a_nudge_of_the_sound_is_kept_and_so_are_level_and_fades(kit, root, rig):
+def test_a_nudge_of_the_audio_is_kept_and_so_are_level_and_fades(kit, root, rig):
     if not kit.has_sound:
         pytest.skip("this build of Blender has no sound")
     kit.import_speech(root)

@@ -23,7 +23,7 @@ def root(kit, client, root, monkeypatch):
 
 
 @pytest.fixture
-def sound(tmp_path):
+def audio(tmp_path):
     path = tmp_path / "line.wav"
     path.write_bytes(b"")
     return path
@@ -34,26 +34,26 @@ def asked(root) -> dict:
     return json.loads((root / "renders" / "speech" / "params.json").read_text())
 
 
-def test_untouched_controls_ask_for_the_person_s_own_way(kit, root, sound):
-    kit.scene.synctalk.speech = str(sound)
+def test_untouched_controls_ask_for_the_person_s_own_way(kit, root, audio):
+    kit.scene.synctalk.speech = str(audio)
     assert bpy.ops.synctalk.speak() == {"FINISHED"}
-    assert asked(root) == {"workspace": str(root), "audio": str(sound), **NEUTRAL}
+    assert asked(root) == {"workspace": str(root), "audio": str(audio), **NEUTRAL}
 
 
-def test_what_is_set_in_the_panel_is_asked_for_and_the_answer_is_keyed(kit, root, sound):
-    kit.scene.synctalk.speech = str(sound)
+def test_what_is_set_in_the_panel_is_asked_for_and_the_answer_is_keyed(kit, root, audio):
+    kit.scene.synctalk.speech = str(audio)
     for name, value in CHOSEN.items():
         setattr(kit.scene.synctalk, name, value)
     assert bpy.ops.synctalk.speak() == {"FINISHED"}
-    assert asked(root) == {"workspace": str(root), "audio": str(sound), **CHOSEN}
+    assert asked(root) == {"workspace": str(root), "audio": str(audio), **CHOSEN}
     assert kit.scene.frame_end == 20
 
 
-def test_a_script_asks_for_the_same_and_its_next_call_starts_from_the_defaults(kit, root, sound):
-    kit.part("api").speak(sound, **CHOSEN)
-    assert asked(root) == {"workspace": str(root), "audio": str(sound), **CHOSEN}
-    kit.part("api").speak(sound)
-    assert asked(root) == {"workspace": str(root), "audio": str(sound), **NEUTRAL}
+def test_a_script_asks_for_the_same_and_its_next_call_starts_from_the_defaults(kit, root, audio):
+    kit.part("api").speak(audio, **CHOSEN)
+    assert asked(root) == {"workspace": str(root), "audio": str(audio), **CHOSEN}
+    kit.part("api").speak(audio)
+    assert asked(root) == {"workspace": str(root), "audio": str(audio), **NEUTRAL}
 
 
 def test_the_panel_offers_every_control(kit):

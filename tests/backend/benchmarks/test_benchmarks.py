@@ -29,7 +29,7 @@ def test_the_renderer_s_benchmark_times_every_kernel_and_part(trained, monkeypat
     assert "| plain PyTorch |" in words and "| torch |" in words
 
 
-def test_the_training_s_benchmark_trains_a_copy_and_tells_the_gap(trained, tmp_path):
+def test_the_training_s_benchmark_trains_a_copy_and_measures_the_gap(trained, tmp_path):
     before = {path: path.stat().st_mtime_ns for path in trained.rglob("*") if path.is_file()}
     options = argparse.Namespace(
         clip="sample", workspace=trained, preset="preview", minutes=[0.1], seconds=[], without_gates=False, size=128,

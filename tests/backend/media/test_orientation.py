@@ -33,7 +33,7 @@ def turned(image: np.ndarray, degrees: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("degrees", [0, 90, 180, 270])
-def test_the_face_tells_which_way_is_up(speaker_frames, degrees):
+def test_the_face_shows_which_way_is_up(speaker_frames, degrees):
     images = [(index / 1.0, turned(image, degrees)) for index, image in enumerate(speaker_frames[::10])]
     assert find_rotation(images) == degrees
 

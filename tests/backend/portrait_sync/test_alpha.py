@@ -77,7 +77,7 @@ def test_a_camera_that_moves_is_measured_and_one_that_stands_is_not(scene):
     assert camera_motion(sway(scene, 4.0), probabilities) * side == pytest.approx(8.0, abs=1.5)
 
 
-def test_a_background_without_detail_tells_of_no_motion(scene):
+def test_a_background_without_detail_shows_no_motion(scene):
     generator = np.random.default_rng(0)
     plain = [generator.normal(120, 2, frame.shape).clip(0, 255).astype(np.uint8) for frame in scene.frames]
     assert camera_motion(np.stack(plain), list(scene.probability)) == 0.0

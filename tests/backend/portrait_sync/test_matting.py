@@ -101,7 +101,7 @@ def test_the_head_matte_matches_the_truth_with_ears_and_without_neck(scene, mode
         assert np.abs(mattes[..., 0] + mattes[..., 2] - mattes[..., 3]).max() < 0.02
 
 
-def test_hair_is_told_from_skin(scene, model) -> None:
+def test_hair_is_separated_from_skin(scene, model) -> None:
     mattes, _ = split_frame(scene.frames[0], model, scene.probability[0], scene.landmarks[0])
     top, chin = (int(scene.landmarks[0, index, 1]) for index in (10, 152))
     column = int(scene.landmarks[0, 152, 0])

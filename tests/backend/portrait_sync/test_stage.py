@@ -57,7 +57,7 @@ def test_every_frame_gets_mattes_and_a_plate_and_faceless_ones_are_their_own_pla
     assert np.abs(workspace.read_plate(last).astype(int) - workspace.read_frame(last)).mean() < 2
 
 
-def test_an_interrupted_run_goes_on_and_ends_as_an_undisturbed_one(workspace: Workspace) -> None:
+def test_an_interrupted_run_resumes_and_ends_as_an_undisturbed_one(workspace: Workspace) -> None:
     stage.run(workspace, Reporter())
     whole = results(workspace)
 
@@ -102,7 +102,7 @@ def test_a_clip_without_any_face_passes_without_a_head(workspace: Workspace, sce
     assert max(workspace.read_matte(index)[..., 0].max() for index in range(workspace.subject.frames)) == 0
 
 
-def test_tracking_of_another_clip_is_told(workspace: Workspace, scene) -> None:
+def test_tracking_of_another_clip_is_refused(workspace: Workspace, scene) -> None:
     write_tracking(workspace, scene, [True] * 5)
     with pytest.raises(WorkspaceError, match=r"5 frames and the clip 12"):
         stage.run(workspace, Reporter())

@@ -65,7 +65,7 @@ def test_folded_networks_are_those_of_the_paper():
         torch.testing.assert_close(second, first, atol=1e-4, rtol=1e-4)
 
 
-def test_the_plain_picture_shows_the_same_head():
+def test_the_plain_image_shows_the_same_head():
     """Written another way, with other samples: the benchmark's reference draws what the kernels draw."""
     field, blendshapes = small_field(), np.full(52, 0.3, np.float32)
     with torch.no_grad():
@@ -108,7 +108,7 @@ def test_depth_and_attention_say_where_the_head_is_and_what_moves_it():
     assert (image.attention <= image.rgba[..., 3:] + 1e-4).all()
 
 
-def test_a_crop_is_a_part_of_the_picture():
+def test_a_crop_is_a_part_of_the_image():
     renderer, blendshapes = Renderer(small_field()), np.full(52, 0.3, np.float32)
     whole = renderer.render(CAMERA, POSE, blendshapes)
     part = renderer.render(CAMERA, POSE, blendshapes, crop=(10, 6, 30, 21))
@@ -127,7 +127,7 @@ def test_rays_and_projection_are_inverse():
     assert (depth > 0).all()
 
 
-def test_single_pixels_are_those_of_the_picture():
+def test_single_pixels_are_those_of_the_image():
     renderer, blendshapes = Renderer(small_field()), np.zeros(52, np.float32)
     whole = renderer.render(CAMERA, POSE, blendshapes)
     rgba, depth = renderer.render_rays(CAMERA, POSE, blendshapes, np.array([24.5]), np.array([20.5]))
@@ -135,7 +135,7 @@ def test_single_pixels_are_those_of_the_picture():
     np.testing.assert_allclose(depth[0], whole.depth_m[20, 24], atol=1e-5)
 
 
-def test_the_picture_is_continuous_in_the_pose(kernel):
+def test_the_image_is_continuous_in_the_pose(kernel):
     """Blender holds poses in single precision: what that changes must not be seen."""
     field = small_field()
     field.set_occupied(torch.rand(32, 32, 32, generator=torch.Generator().manual_seed(3)) > 0.6)  # all borders
@@ -169,7 +169,7 @@ def test_a_configuration_outlives_json_and_what_older_versions_kept_in_it():
     assert FieldConfig.from_json(stored | {"max_samples": 16}) == config
 
 
-def test_turning_the_head_turns_the_picture():
+def test_turning_the_head_turns_the_image():
     renderer, blendshapes = Renderer(small_field()), np.zeros(52, np.float32)
     moved = POSE.copy()
     moved[0, 3] += 0.05
@@ -179,7 +179,7 @@ def test_turning_the_head_turns_the_picture():
     assert shift == pytest.approx(0.05 / 0.9 * CAMERA.focal_px, abs=0.7)
 
 
-def test_a_head_outside_the_view_is_an_empty_picture():
+def test_a_head_outside_the_view_is_an_empty_image():
     away = POSE.copy()
     away[0, 3] = 50
     assert Renderer(small_field()).render(CAMERA, away, np.zeros(52, np.float32)).rgba.max() == 0

@@ -97,7 +97,7 @@ def small_disk(trained):
         subprocess.run(["umount", "-l", folder], check=True)
 
 
-def test_a_full_disk_at_a_checkpoint_is_one_sentence_and_training_goes_on_when_there_is_space(root, small_disk):
+def test_a_full_disk_at_a_checkpoint_is_one_sentence_and_training_resumes_when_there_is_space(root, small_disk):
     workspace = small_disk(4 << 20)  # less than one checkpoint
     before = steps_in(workspace)
     sentence = refusal(run(root, "train", workspace, "--steps", before[0] + 5))
@@ -204,7 +204,7 @@ def test_a_truncated_checkpoint_is_named_and_the_one_before_is_used(trained, sha
     assert found is not None and found.state["step"] == int(before.stem[5:]) + 1
 
 
-def test_when_every_checkpoint_is_truncated_training_begins_anew_and_rendering_says_what_to_do(trained):
+def test_when_every_checkpoint_is_truncated_training_begins_again_and_rendering_says_what_to_do(trained):
     paths = checkpoints._paths(Workspace.open(trained))
     for path in paths:
         truncate(path, 0.5)

@@ -4,7 +4,7 @@ import pytest
 from backend.workspace.landmarks import eye_opening, lip_opening
 
 
-def test_lip_opening_does_not_depend_on_the_pictures_size():
+def test_lip_opening_does_not_depend_on_the_image_size():
     landmarks = np.zeros((2, 478, 2))
     landmarks[:, 33], landmarks[:, 263] = (0, 0), (100, 0)
     for upper, lower in ((82, 87), (13, 14), (312, 317)):

@@ -1,6 +1,5 @@
 """The benchmarks run on a small head and say what they measured."""
 
-import argparse
 import json
 
 import numpy as np
@@ -9,6 +8,7 @@ import pytest
 pytest.importorskip("numba")
 
 from backend.benchmarks import renderer, subject, training
+from backend.progress import Reporter
 from backend.workspace.files import read_arrays
 from backend.workspace.store import Workspace
 
@@ -19,8 +19,8 @@ def test_the_renderer_s_benchmark_times_every_kernel_and_part(trained, monkeypat
     monkeypatch.setattr(
         renderer, "has_bfloat16", lambda: False
     )  # compiling its parts a second time takes half a minute
-    options = argparse.Namespace(workspace=trained, clip="sample", steps=1, work=None, no_start=True)
-    result = json.loads(json.dumps(renderer.run(options)))
+    options = renderer.Options(workspace=trained, steps=1, no_start=True)
+    result = json.loads(json.dumps(renderer.run(options, Reporter())))
     assert result["ms_48"] > 0 and result["ratio_48"] > 1 and result["kernel"].startswith("numba")
     row = result["kernels"]["numba, float32"]["48"]
     assert row["samples"] > 100 and row["floor_ms"] > 0
@@ -31,11 +31,8 @@ def test_the_renderer_s_benchmark_times_every_kernel_and_part(trained, monkeypat
 
 def test_the_training_s_benchmark_trains_a_copy_and_measures_the_gap(trained, tmp_path):
     before = {path: path.stat().st_mtime_ns for path in trained.rglob("*") if path.is_file()}
-    options = argparse.Namespace(
-        clip="sample", workspace=trained, preset="preview", minutes=[0.1], seconds=[], without_gates=False, size=128,
-        work=tmp_path,
-    )  # fmt: skip
-    result = json.loads(json.dumps(training.run(options)))
+    options = training.Options(workspace=trained, minutes=(0.1,), size=128, work=tmp_path)
+    result = json.loads(json.dumps(training.run(options, Reporter())))
     row = result["trainings"][0]
     assert row["steps"] > 0 and row["memory_mb"] > 50 and row["psnr_head"] > 5 and np.isfinite(row["gap"])
     assert "| 0.1 | gated |" in training.in_words(result)
@@ -49,8 +46,8 @@ def test_the_readiness_s_benchmark_tracks_new_speech_and_blinks(trained, sample,
 
     monkeypatch.setattr(readiness, "EVERY", 40)
     monkeypatch.setattr(readiness, "POSES", 2)
-    options = argparse.Namespace(workspace=[trained], audio=sample / "drive.wav")
-    result = json.loads(json.dumps(readiness.run(options)))
+    options = readiness.Options(workspace=(trained,), audio=sample / "drive.wav")
+    result = json.loads(json.dumps(readiness.run(options, Reporter())))
     head = result["heads"][0]
     assert head["step"] == 350 and head["frames_without_face"] == 0 and np.isfinite(head["blink"])
     assert "| 350 |" in readiness.in_words(result)

@@ -24,6 +24,7 @@ from backend.progress import Reporter
 from backend.training import checkpoints
 from backend.training.presets import PRESETS
 from backend.training.train import Trainer
+from backend.workspace.checkpoint_index import checkpoint_paths
 from backend.workspace.files import read_arrays
 from backend.workspace.store import Workspace
 
@@ -184,7 +185,7 @@ def truncate(path: Path, share: float) -> None:
 
 @pytest.mark.parametrize("share", [0.0, 1e-5, 0.5, 0.999])
 def test_a_truncated_checkpoint_is_named_and_the_one_before_is_used(trained, share):
-    newest, before = checkpoints._paths(Workspace.open(trained))
+    newest, before = checkpoint_paths(Workspace.open(trained).checkpoints)
     truncate(newest, share)
 
     logged, reporter = recorder()
@@ -205,7 +206,7 @@ def test_a_truncated_checkpoint_is_named_and_the_one_before_is_used(trained, sha
 
 
 def test_when_every_checkpoint_is_truncated_training_begins_again_and_rendering_says_what_to_do(trained):
-    paths = checkpoints._paths(Workspace.open(trained))
+    paths = checkpoint_paths(Workspace.open(trained).checkpoints)
     for path in paths:
         truncate(path, 0.5)
 

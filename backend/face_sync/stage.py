@@ -91,6 +91,7 @@ def run(workspace: Workspace, reporter: Reporter, audio_offset_ms: float | str |
         head["points_seen"],
         cuts,
         head["reprojection_px"],
+        subject.stages["head_sync"]["key"],
     ).write(workspace.tracking_path, subject.fps)
 
     reporter.progress(STAGE, 3, steps, "steps", "face mesh")

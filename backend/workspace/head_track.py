@@ -36,6 +36,7 @@ class HeadTrack:
         points_head_m, points_px, points_seen: the tracked head points; none in files of earlier versions.
         cuts: frames that begin a new shot.
         reprojection_px: root mean square of the landmarks' residuals.
+        head_sync: key of the stage that found the poses; empty in files of earlier versions.
     """
 
     camera: Camera
@@ -49,6 +50,7 @@ class HeadTrack:
     points_seen: np.ndarray = field(default_factory=_nothing)
     cuts: np.ndarray = field(default_factory=_nothing)
     reprojection_px: np.ndarray = field(default_factory=_nothing)
+    head_sync: str = ""
 
     def __post_init__(self) -> None:
         """Optional arrays that were not given are there with the right length."""
@@ -80,16 +82,24 @@ class HeadTrack:
         """Part of the frames that each head point was seen in, 0 to 1."""
         return self.points_seen.astype(np.float64).mean(0)
 
-    def refined_by(self, track: RefinedTrack | None, head_sync: str) -> HeadTrack:
-        """With the poses and focal length of a training, where it began from this track.
-
-        Args:
-            head_sync: key of the stage that made this one.
-        """
-        if track is None or len(track.head_to_camera) != self.frames or track.head_sync not in ("", head_sync):
+    def refined_by(self, track: RefinedTrack | None) -> HeadTrack:
+        """With the poses and focal length of a training, where it began from this track."""
+        if track is None or len(track.head_to_camera) != self.frames:
+            return self
+        if track.head_sync != self.head_sync if track.head_sync else not self._is_of_same_clip(track):
             return self
         camera = replace(self.camera, focal_px=track.focal_px)
         return replace(self, camera=camera, head_to_camera=track.head_to_camera)
+
+    def _is_of_same_clip(self, track: RefinedTrack) -> bool:
+        """Whether a track of as many frames and of an earlier version, without a key, follows the same head."""
+        own, other = (poses[self.valid] for poses in (self.head_to_camera, track.head_to_camera))
+        known = np.isfinite(own).all((1, 2)) & np.isfinite(other).all((1, 2))
+        if not known.any() or not 0 < track.focal_px < math.inf:
+            return False
+        trace = (own[known, :3, :3] * other[known, :3, :3]).sum((1, 2))
+        apart_deg = np.median(np.degrees(np.arccos(np.clip((trace - 1) / 2, -1, 1))))
+        return bool(apart_deg < _SAME_CLIP_DEG and abs(math.log(track.focal_px / self.focal_px)) < _SAME_CLIP_LOG_FOCAL)
 
     @classmethod
     def read(cls, path: Path, size: int) -> HeadTrack:
@@ -121,7 +131,7 @@ class HeadTrack:
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise WorkspaceError(f"{path} is incomplete ({error}): {PROCESS_AGAIN}.") from error
         _check(path, parts)
-        return cls(camera, **parts)
+        return cls(camera, **parts, head_sync=str(arrays.get("head_sync", "")))
 
     def write(self, path: Path, fps: float) -> None:
         """Write the file, atomically."""
@@ -135,9 +145,13 @@ class HeadTrack:
             landmarks_px=self.landmarks_px,
             blendshapes=self.blendshapes,
             blendshape_names=np.array(BLENDSHAPE_NAMES),
+            head_sync=self.head_sync,
             **{name: getattr(self, name) for name in _OPTIONAL if len(self.face_head_m) or name != "face_head_m"},
         )
 
+
+_SAME_CLIP_DEG, _SAME_CLIP_LOG_FOCAL = 3.0, 0.2
+"""Another tracking of a clip is closer to the refined track than this; tracks of two clips, or sizes, are not."""
 
 _POINTS = {"points_head_m", "points_px", "points_seen"}
 """Of no use one without the others."""

@@ -242,8 +242,9 @@ class Workspace:
             WorkspaceError: the head was not tracked, or the file is damaged.
         """
         track = HeadTrack.read(self.tracking_path, self.subject.size)
-        head_sync = str(self.subject.stages.get("head_sync", {}).get("key", ""))
-        return track.refined_by(newest_track(self.checkpoints), head_sync) if refined else track
+        if not track.head_sync:  # The key of the stage may be newer than the track: that of an unfinished run.
+            track = dataclasses.replace(track, head_sync=str(self.subject.stages.get("head_sync", {}).get("key", "")))
+        return track.refined_by(newest_track(self.checkpoints)) if refined else track
 
     def footage_animation(self, track: HeadTrack | None = None) -> Animation:
         """The footage's own motion, with the clip's audio where there is any; on `head_track()` unless given."""

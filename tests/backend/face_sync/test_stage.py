@@ -41,9 +41,11 @@ def test_files_hold_what_the_format_states(subject):
         "reprojection_px": (frames,),
         "cuts": (frames,),
         "face_head_m": (478, 3),
+        "head_sync": (),
     }
     assert {name: array.shape for name, array in tracking.items()} == expected
     assert tuple(tracking["blendshape_names"]) == BLENDSHAPE_NAMES
+    assert tracking["head_sync"] == workspace.subject.stages["head_sync"]["key"]
     mesh = read_arrays(subject.root / "face_mesh.npz")
     assert mesh["vertices_m"].shape == (478, 3)
     assert mesh["triangles"].dtype == np.int32

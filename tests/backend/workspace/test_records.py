@@ -15,6 +15,7 @@ from backend.workspace.camera import Camera
 from backend.workspace.face_mesh import FaceMesh
 from backend.workspace.files import read_arrays, write_arrays
 from backend.workspace.head_track import HeadTrack
+from backend.workspace.poses import rotation_exp
 from backend.workspace.store import Workspace
 from backend.workspace.subject import Crop
 from tests.backend.made_up_track import make_track, write_checkpoint
@@ -34,10 +35,13 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 def test_a_track_is_read_as_it_was_written(workspace):
-    written, read = make_track(FRAMES, size=100), workspace.head_track()
+    written = make_track(FRAMES, size=100, head_sync="tracked at first")
+    written.write(workspace.tracking_path, 25.0)
+    read = workspace.head_track()
     for item in fields(HeadTrack):
         one, other = getattr(written, item.name), getattr(read, item.name)
-        assert one == other if item.name == "camera" else np.allclose(one, other, equal_nan=True), item.name
+        same = one == other if item.name in ("camera", "head_sync") else np.allclose(one, other, equal_nan=True)
+        assert same, item.name
 
 
 def test_a_track_of_an_earlier_version_has_no_points_and_no_cuts(workspace):
@@ -104,9 +108,47 @@ def test_a_checkpoint_of_another_tracking_is_not_taken(workspace, frames, head_s
     assert workspace.head_track().camera.focal_px == 500.0
 
 
-def test_a_checkpoint_of_an_earlier_version_is_taken_where_its_frames_agree(workspace):
-    write_checkpoint(workspace, 100, workspace.head_track().head_to_camera, 600.0, head_sync=None)
+def turned(poses: np.ndarray, degrees: float) -> np.ndarray:
+    """Poses of a head that is turned to the side."""
+    poses = poses.copy()
+    poses[:, :3, :3] = rotation_exp(np.array([[0, np.radians(degrees), 0]])) @ poses[:, :3, :3]
+    return poses
+
+
+@pytest.mark.parametrize(
+    ("degrees", "focal_px", "is_taken"),
+    [(1.0, 600.0, True), (5.0, 600.0, False), (1.0, 1000.0, False), (1.0, 250.0, False), (1.0, np.nan, False)],
+)
+def test_a_checkpoint_of_an_earlier_version_drives_the_head_of_its_own_clip_alone(
+    workspace, degrees, focal_px, is_taken
+):
+    tracked = workspace.head_track()
+    poses = turned(tracked.head_to_camera, degrees)
+    write_checkpoint(workspace, 100, poses, focal_px, head_sync=None)
+    found = workspace.head_track()
+    np.testing.assert_array_equal(found.head_to_camera, poses if is_taken else tracked.head_to_camera)
+    assert found.camera.focal_px == (focal_px if is_taken else tracked.camera.focal_px)
+
+
+def test_a_checkpoint_of_an_earlier_version_needs_no_frame_without_a_face(workspace):
+    track = make_track(FRAMES, size=100, valid=np.arange(FRAMES) != 2)
+    track.write(workspace.tracking_path, 25.0)
+    poses = track.head_to_camera.copy()
+    poses[2] = np.nan
+    write_checkpoint(workspace, 100, poses, 600.0, head_sync=None)
     assert workspace.head_track().camera.focal_px == 600.0
+    make_track(FRAMES, size=100, valid=np.zeros(FRAMES, bool)).write(workspace.tracking_path, 25.0)
+    assert workspace.head_track().camera.focal_px == 500.0
+
+
+def test_a_track_keeps_its_refined_poses_while_the_head_is_tracked_again(workspace):
+    """Cancelled after `head_sync` began, a run leaves the track of before: its own key counts, not the stage's."""
+    make_track(FRAMES, size=100, head_sync="tracked once").write(workspace.tracking_path, 25.0)
+    write_checkpoint(workspace, 100, workspace.head_track().head_to_camera, 900.0, head_sync="tracked once")
+    workspace.stage_begins("head_sync", "tracked again")
+    assert workspace.head_track().camera.focal_px == 900.0
+    make_track(FRAMES, size=100, head_sync="tracked again").write(workspace.tracking_path, 25.0)
+    assert workspace.head_track().camera.focal_px == 500.0
 
 
 def test_an_animation_is_read_as_it_was_written_and_follows_a_newer_track(workspace):

@@ -143,9 +143,14 @@ class Server:
 
     def _device(self) -> dict[str, str]:
         self._preparation.imported.wait()
-        from . import live
+        try:
+            from . import live
 
-        return live.device()
+            return live.device()
+        except (ImportError, OSError) as error:  # OSError: a library of PyTorch's that the system cannot load
+            raise SyncTalkError(
+                f"PyTorch cannot be loaded ({error}): remove the backend in the add-on's preferences, then install it again."
+            ) from error
 
     def _work(self) -> None:
         while (job := self._queue.get()) is not None:
@@ -275,9 +280,17 @@ def _hello(options: _HelloOptions) -> dict[str, Any]:
         "protocol": protocol.VERSION,
         "backend": __version__,
         "python": sys.version.split()[0],
-        "torch": importlib.metadata.version("torch"),
+        "torch": _torch_version(),
         "pid": os.getpid(),
     }
+
+
+def _torch_version() -> str:
+    """The installed version, without importing it; empty where it is missing, which `device` reports."""
+    try:
+        return importlib.metadata.version("torch")
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 def serve() -> None:

@@ -57,7 +57,9 @@ def _draw_process(ui: StepUi) -> None:
     if ui.facts.backend_answered and backend is not None:
         hello = backend.hello
         device = f", on {backend.device}" if backend.device else ""
-        ui.info(f"SyncTalk {hello['backend']}, PyTorch {hello['torch']}{device}")
+        ui.info(f"SyncTalk {hello['backend']}, PyTorch {hello['torch'] or 'missing'}{device}")
+        if backend.device_error:
+            ui.text(backend.device_error, "ERROR")
     elif alive:
         ui.text("Starting…")
     elif ui.facts.backend_error and not jobs.runtime.errors:

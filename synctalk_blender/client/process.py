@@ -52,6 +52,8 @@ class BackendProcess:
         """The backend's answer to the last `hello`: its version and torch's."""
         self.device = ""
         """What heads are rendered on; empty until the backend has imported PyTorch and answered `device`."""
+        self.device_error = ""
+        """Why `device` failed, as one sentence: heads can be neither trained nor rendered."""
         self._ids = itertools.count(1)
         self._lock = threading.Lock()
         self._pending: dict[int, Pending] = {}
@@ -235,7 +237,9 @@ class BackendProcess:
             if pending.method == "hello":
                 self._greet(message["result"])
             elif pending.method == "device":
-                self.device = message["result"]["device"]
+                self.device, self.device_error = message["result"]["device"], ""
+        elif pending.method == "device":
+            self.device_error = str(failure)
         with self._lock:
             self._pending.pop(request_id, None)
         if failure is not None:
@@ -257,13 +261,15 @@ class BackendProcess:
     # -- the end ------------------------------------------------------------------------------------------------
 
     def _death(self) -> BackendError:
+        with self._lock:
+            starting = self._watchdog.is_starting(list(self._pending.values()))
         how = self._child.exit_in_words()
         if how is None:
             message = "The backend closed its output and was ended: try again; finished work is kept."
-        elif self._watchdog.has_spoken:
-            message = f"The backend ended unexpectedly ({how}): try again; it is restarted, and finished work is kept."
-        else:
+        elif starting:
             message = f"The backend ended unexpectedly ({how}) while starting: install it again in the Backend panel."
+        else:
+            message = f"The backend ended unexpectedly ({how}): try again; it is restarted, and finished work is kept."
         return BackendError(message, "died")
 
     def _finish(self, error: BackendError, *, kill: bool = True) -> None:

@@ -15,7 +15,8 @@ class Limits:
     """How patient the client is."""
 
     start_within_s: float = 180.0
-    """How long the child may take to write its first line while a request waits."""
+    """How long the child may be silent until it has written its first line, and answered `device` if that was requested:
+    the import of PyTorch can keep it from answering pings."""
     hang_after_s: float = 60.0
     """How long it may then be silent, pings included, while a request waits."""
     ping_every_s: float = 5.0
@@ -28,7 +29,7 @@ class Watchdog:
     """Counts silence in ticks instead of reading a clock: a computer that slept is no backend that hung."""
 
     def __init__(self, limits: Limits) -> None:
-        self.has_spoken = False
+        self._has_spoken = False
         self._limits = limits
         self._ping_ticks = max(1, round(limits.ping_every_s / TICK_S))
         self._silent_ticks = 0
@@ -43,7 +44,11 @@ class Watchdog:
 
     def heard(self) -> None:
         """The backend has written something."""
-        self.has_spoken, self._silent_ticks = True, 0
+        self._has_spoken, self._silent_ticks = True, 0
+
+    def is_starting(self, waiting: list[Pending]) -> bool:
+        """Whether the backend has not been heard, or still imports PyTorch, which `device` waits for."""
+        return not self._has_spoken or any(pending.method == "device" for pending in waiting)
 
     def tick(self, waiting: list[Pending]) -> BackendError | None:
         """Count one tick; returns why the backend must be ended, or None."""
@@ -54,13 +59,14 @@ class Watchdog:
                     "Cancelled: the backend did not stop by itself and was ended. Finished work is kept.", "cancelled"
                 )
         self._silent_ticks += bool(waiting)
-        limit_s = self._limits.hang_after_s if self.has_spoken else self._limits.start_within_s
+        starting = self.is_starting(waiting)
+        limit_s = self._limits.start_within_s if starting else self._limits.hang_after_s
         if not waiting or self._silent_ticks * TICK_S <= limit_s:
             return None
-        if self.has_spoken:
+        if starting:
+            message = f"The backend did not start within {limit_s:.0f} s: try again, or install it again."
+        else:
             message = (
                 f"The backend has not answered for {limit_s:.0f} s and was ended: try again; finished work is kept."
             )
-        else:
-            message = f"The backend did not start within {limit_s:.0f} s: try again, or install it again."
         return BackendError(message, "hangs")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import io
 import os
 import subprocess
 import sys
@@ -13,6 +15,7 @@ import pytest
 
 from backend import protocol
 from backend.commands import process
+from backend.server import Server
 from backend.workspace.files import read_arrays
 from backend.workspace.store import Workspace
 
@@ -87,6 +90,27 @@ def test_hello_names_what_is_there_and_refuses_another_protocol(client):
     assert hello["pid"] == client.process.pid
     assert client.call("device")["kernel"] in ("numba", "torch")
     assert "install the backend again" in client.fails("hello", protocol=99)["message"]
+
+
+def test_hello_is_answered_where_pytorch_is_missing_and_device_reports_it(monkeypatch):
+    def missing(_name):
+        raise importlib.metadata.PackageNotFoundError("torch")
+
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    monkeypatch.setitem(sys.modules, "torch", None)  # as Python marks a module that cannot be imported
+    monkeypatch.delitem(sys.modules, "backend.live", raising=False)
+    requests = [("hello", {"protocol": protocol.VERSION, "client": "test"}), ("device", {})]
+    lines = [protocol.encode(protocol.request(number, *request)) for number, request in enumerate(requests, 1)]
+    written = io.BytesIO()
+    served = Server(io.BytesIO(b"".join(lines)), written)
+    served.run()
+    end = time.monotonic() + 20
+    while written.getvalue().count(b"\n") < 2 and time.monotonic() < end:
+        time.sleep(0.05)
+    hello, device = (protocol.decode(line) for line in written.getvalue().splitlines())
+    assert hello["result"]["torch"] == ""
+    assert device["error"]["code"] == protocol.USER_ERROR
+    assert "install it again" in device["error"]["message"]
 
 
 def test_nonsense_is_answered_and_survived(client):

@@ -2,7 +2,8 @@
 
 The work is a count from 0 to `minutes`·100, so that progress, cancelling and results can be tested without torch.
 FAULT: `no-start` exits at once, `mute` never speaks, `old` speaks another protocol, `deaf` never reads its stdin,
-`stubborn` ignores `cancel`.
+`stubborn` ignores `cancel`, `importing` is silent for 2 s before it answers `device`, as a first import of PyTorch may be,
+`no-torch` answers `device` with an error.
 """
 
 from __future__ import annotations
@@ -112,7 +113,12 @@ for line in sys.stdin:
     if method == "hello":
         answer = {"protocol": 99 if fault == "old" else 2, "backend": "0", "python": "3", "torch": "2"}
         send({"id": request_id, "result": answer | {"pid": os.getpid()}})
+    elif method == "device" and fault == "no-torch":
+        text = "PyTorch cannot be loaded (no libcudart): install the backend again."
+        send({"id": request_id, "error": {"code": -32000, "message": text, "data": {"kind": "error"}}})
     elif method == "device":
+        if fault == "importing":
+            time.sleep(2.0)
         send({"id": request_id, "result": {"device": "cpu", "kernel": "none"}})
     elif method == "ping":
         send({"id": request_id, "result": {}})

@@ -7,6 +7,7 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import bpy
 import pytest
@@ -95,6 +96,22 @@ def test_the_panel_says_where_it_will_be_installed(preferences, addon, tmp_path,
     step = part(addon, "synctalk_blender.steps").Step.BACKEND
     panel._draw_install(common.StepUi(Layout(), bpy.context, step, replace(known, backend="absent"), None))
     assert any(str(tmp_path / "short" / "backend") in text and "to download" in text for text in shown)
+
+
+def test_the_panel_shows_why_pytorch_does_not_work(addon, monkeypatch):
+    shown = []
+    panel, common = part(addon, "panels.backend"), part(addon, "panels.common")
+    shared = part(addon, "synctalk_blender.client.shared")
+    for name in ("text", "info"):
+        monkeypatch.setattr(common.StepUi, name, lambda _ui, text, *_icon: shown.append(text))
+    hello = {"backend": "0", "torch": ""}
+    running = SimpleNamespace(alive=True, error=None, hello=hello, device="", device_error="PyTorch cannot be loaded.")
+    monkeypatch.setattr(shared, "running_backend", lambda: running)
+    known = part(addon, "synctalk_blender.facts").facts(bpy.context.scene)
+    layout = SimpleNamespace(operator=lambda *_args, **_options: None)
+    step = part(addon, "synctalk_blender.steps").Step.BACKEND
+    panel._draw_process(common.StepUi(layout, bpy.context, step, known, None))
+    assert shown == ["SyncTalk 0, PyTorch missing", "PyTorch cannot be loaded."]
 
 
 def test_only_kernels_that_are_missing_are_compiled_without_going_online(preferences, addon, tmp_path):

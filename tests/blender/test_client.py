@@ -174,6 +174,31 @@ def test_a_backend_that_never_speaks_is_ended(start):
     assert error_of(lambda: start("mute", start_within_s=0.5).request("hello", {})).kind == "hangs"
 
 
+def test_a_backend_that_has_greeted_may_import_as_long_as_it_may_start(start):
+    backend = start("importing", start_within_s=30.0, hang_after_s=0.5, ping_every_s=0.25)
+    hello, device = backend.submit("hello", {"protocol": 2, "client": "test"}), backend.submit("device")
+    hello.result(10)
+    assert device.result(10)["device"] == "cpu"
+    assert error_of(lambda: backend.request("train", {"fault": "hang"}, timeout_s=10)).kind == "hangs", "no longer"
+
+
+def test_a_backend_that_has_greeted_and_never_imports_is_ended(start):
+    backend = start("importing", start_within_s=1.0, hang_after_s=0.5, ping_every_s=0.25)
+    backend.submit("hello", {"protocol": 2, "client": "test"}).result(10)
+    error = error_of(lambda: backend.request("device"))
+    assert error.kind == "hangs"
+    assert "did not start within 1 s" in str(error)
+
+
+def test_why_there_is_no_device_is_kept(start):
+    backend = start("no-torch")
+    error_of(lambda: backend.request("device"))
+    assert backend.alive
+    assert (backend.device, backend.device_error) == (
+        "", "PyTorch cannot be loaded (no libcudart): install the backend again."
+    )  # fmt: skip
+
+
 def test_a_backend_of_another_protocol_is_refused(start):
     backend = start("old")
     backend.submit("hello", {"protocol": 1, "client": "test"})

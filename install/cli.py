@@ -19,7 +19,8 @@ ENVIRONMENTS = ROOT / ".venvs"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb: 0, 1 after an error the user can act on (one sentence), 2 for usage, 130 for Ctrl-C."""
-    parser = _parser()
+    arguments = sys.argv[1:] if arguments is None else arguments
+    parser = _parser(arguments)
     options, rest = parser.parse_known_args(arguments)
     if rest and options.verb != "test":
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130 if isinstance(error, Cancelled) else 1
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
     device = argparse.ArgumentParser(add_help=False)
@@ -85,7 +86,8 @@ def _parser() -> argparse.ArgumentParser:
 
     models = verbs.add_parser("models", parents=[common], help="list or fetch the weights a user may download")
     models.set_defaults(run=_models)
-    _models_arguments(models)
+    if list(arguments[:1]) == ["models"]:  # its verbs are the backend's, which no other verb needs
+        _backend_cli().add_verbs(models, import_module("backend.commands").VERBS["models"].verbs, arguments[1:])
 
     zipped = verbs.add_parser("extension", parents=[common], help="build and validate the extension's zip")
     zipped.add_argument("--out", type=Path, default=ROOT / "dist", help="folder for the zip (default: %(default)s)")
@@ -125,11 +127,6 @@ def _test(options: argparse.Namespace) -> int:
 def _backend(options: argparse.Namespace) -> int:
     print(checkout.make_backend(options.root, options.device, options.python))
     return 0
-
-
-def _models_arguments(parser: argparse.ArgumentParser) -> None:
-    cli, commands = _backend_cli(), import_module("backend.commands")
-    cli.add_verbs(parser, commands.VERBS["models"].verbs, sys.argv)
 
 
 def _models(options: argparse.Namespace) -> int:

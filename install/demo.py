@@ -17,6 +17,7 @@ from pathlib import Path
 from . import checkout
 from .errors import DiskError, InstallError
 from .process import Run, child_environment
+from .terminal import duration
 
 SAMPLE_VIDEO = "backend/actor/sample/speaker.mp4"
 SAMPLE_AUDIO = "backend/actor/sample/drive.wav"
@@ -146,7 +147,7 @@ def run(root: Path, environments: Path, job: Job, device: str | None = None, pyt
     missing = [name for name in RESULTS if not (out / name).is_file()]
     if missing:
         raise DemoError(f"The demo ended without {', '.join(missing)} in {out}: see what its steps reported above.")
-    print(f"\nFinished in {_clock(time.monotonic() - started)}:", *(out / name for name in RESULTS), sep="\n  ")
+    print(f"\nFinished in {duration(time.monotonic() - started)}:", *(out / name for name in RESULTS), sep="\n  ")
     return 0
 
 
@@ -162,7 +163,7 @@ class _Steps:
         print(f"\n[{self._number}/{_STEPS}] {title}", flush=True)
         started = time.monotonic()
         yield
-        print(f"[{self._number}/{_STEPS}] {title}: {_clock(time.monotonic() - started)}", flush=True)
+        print(f"[{self._number}/{_STEPS}] {title}: {duration(time.monotonic() - started)}", flush=True)
 
 
 def _call_blender(command: Sequence[str | Path], root: Path, backend: Path) -> None:
@@ -179,7 +180,3 @@ def _check(step: str, status: int) -> None:
         raise DemoError(
             f"The demo stopped at {step} (status {status}): correct what it reports above and run it again."
         )
-
-
-def _clock(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 60 else f"{int(seconds) // 60} min {int(seconds) % 60:02d} s"

@@ -6,7 +6,6 @@ before that (Ctrl-C, a kill, a full disk, a power cut) leaves it "incomplete", a
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import folder_lock, locks, torch_wheel
+from . import disk, folder_lock, locks, torch_wheel
 from .errors import DiskError, InstallError
 from .progress import IsCancelled, Progress, megabytes
 
@@ -156,7 +155,7 @@ def install(spec: EnvironmentSpec, *, cancelled: IsCancelled | None = None) -> I
         with folder_lock.held(spec.folder.parent / f".{spec.folder.name}.lock") as descriptor:
             yield from Installation(spec, cancelled, descriptor).steps()
     except OSError as error:
-        raise _disk_error(error, spec.folder) from error
+        raise disk.from_system(error, spec.folder) from error
 
 
 def remove(folder: Path) -> None:
@@ -210,18 +209,3 @@ def write_marker(folder: Path, marker: dict[str, Any]) -> None:
     temporary = folder / f"{MARKER}.tmp"
     temporary.write_text(json.dumps(marker, indent=1), "utf-8")
     os.replace(temporary, folder / MARKER)
-
-
-def disk_full(folder: Path) -> str:
-    """The sentence for a disk that became full."""
-    return f"The disk became full in {folder}: free some space and run the same command again."
-
-
-def _disk_error(error: OSError, folder: Path) -> InstallError:
-    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
-        return DiskError(disk_full(folder))
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return DiskError(f"{folder} cannot be written to: choose another folder or change its permissions.")
-    return DiskError(
-        f"{error.filename or folder}: {error.strerror or error}; check the disk and run the same command again."
-    )

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from .environment import disk_full
+from . import disk
 from .errors import DiskError, InstallError, NetworkError, PackageError
 
 _OFFLINE = re.compile(
@@ -33,7 +33,7 @@ def failure(
     full = next((line for line in lines if _FULL.search(line)), "")
     if full:
         in_cache = cache is not None and str(cache) in full and str(log.parent) not in full
-        return DiskError(disk_full(cache if cache and in_cache else log.parent))
+        return DiskError(disk.full(cache if cache and in_cache else log.parent))
     if _IN_USE.search(text):
         return DiskError(
             f"A file in {log.parent} is in use or may not be written: close every other Blender that runs SyncTalk, and run "

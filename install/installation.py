@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from . import interpreters, platforms, system_libraries, torch_wheel, uv, wheel_paths
+from . import disk, interpreters, platforms, system_libraries, torch_wheel, uv, wheel_paths
 from .environment import (
     LOG,
     MARKER,
@@ -58,7 +58,8 @@ class Installation:
             "device": self.device,
         }
         if needs_packages(self.spec) or kept is None:
-            self._check_disk(self.bytes_total + int(self.lock.download_size * UNPACKED) + torch_installed)
+            self.bytes_installed = int(self.lock.download_size * UNPACKED) + torch_installed
+            disk.check_space(self.folder, self.bytes_total + self.bytes_installed, "choose another folder")
             yield self._event("prepare", f"{self.packages} packages, {megabytes(self.bytes_total)} to download")
             if self.spec.system_libraries:
                 yield from system_libraries.ensure(self.spec.system_libraries, base.executable, self.cancelled)
@@ -112,25 +113,16 @@ class Installation:
             torch = [torch_wheel.longest_path(self.device)] if self.spec.torch and self.device else []
             wheel_paths.check(self.folder, [self.lock.longest_path, *torch])
 
-    def _check_disk(self, needed: int) -> None:
-        present = sum(
-            file.stat().st_size for file in self.folder.glob("**/*") if file.is_file() and not file.is_symlink()
-        )
-        free = shutil.disk_usage(self.folder.parent).free
-        if free + present < needed:
-            raise DiskError(
-                f"{self.folder.parent} has {megabytes(free)} free and the installation needs "
-                f"{megabytes(needed - present)}: free some space or choose another folder."
-            )
-
     def _packages(self, kept: Interpreter | None, base: Interpreter) -> Iterator[Progress]:
         """The virtual environment and all that is downloaded into it, proved by importing it."""
         yield from uv.fetch(self.folder.parent, base.executable, self.cancelled, self.inherited)
+        program = uv.Uv(self.folder, self.cancelled, self.inherited)
+        if not disk.is_same(program.cache, self.folder):  # uv unpacks into its cache, and has to copy from there
+            disk.check_space(program.cache, self.bytes_installed, "move uv's cache with UV_CACHE_DIR")
         self.folder.mkdir(exist_ok=True)
         before = read_marker(self.folder)
         begun = {"complete": False, "updating": any(before.get(n) for n in ("complete", "packages", "updating"))}
         write_marker(self.folder, begun)
-        program = uv.Uv(self.folder, self.cancelled, self.inherited)
         if kept is None:
             yield self._event("prepare", f"virtual environment in {self.folder}")
             self._clear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import re
 import signal
 import subprocess
 import sys
@@ -23,7 +24,9 @@ HEARTBEAT_S = 0.1
 _GRACE_S = 5.0
 _UNWANTED = {"VIRTUAL_ENV", "__PYVENV_LAUNCHER__"}
 _UNWANTED |= {f"PIP_{name}" for name in ("TARGET", "PREFIX", "ROOT", "PYTHON", "REQUIRE_HASHES")}
-_KEPT_OF_UV = ("UV_CACHE_DIR", "UV_CONCURRENT_DOWNLOADS", "UV_DEFAULT_INDEX", "UV_HTTP_TIMEOUT", "UV_INDEX")
+_KEPT_OF_UV = re.compile(
+    "UV_(CACHE_DIR|CONCURRENT_DOWNLOADS|DEFAULT_INDEX|HTTP_TIMEOUT|INDEX|INDEX_.*|KEYRING_PROVIDER)"
+)
 
 
 def child_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -35,7 +38,7 @@ def child_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
         name: value
         for name, value in os.environ.items()
         if name.upper() not in _UNWANTED
-        and (not name.upper().startswith(("PYTHON", "UV_")) or name.upper() in _KEPT_OF_UV)
+        and (not name.upper().startswith(("PYTHON", "UV_")) or _KEPT_OF_UV.fullmatch(name.upper()))
     }
     return {**kept, "PIP_USER": "0", **(extra or {})}
 

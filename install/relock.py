@@ -99,7 +99,10 @@ def _head(url: str) -> int:
 
 
 def _size(wheel: dict[str, Any]) -> int:
-    return wheel.get("size") or _head(wheel["url"])
+    size = wheel.get("size") or _head(wheel["url"])
+    if size <= 1000:
+        raise PackageError(f"{wheel['url']} is listed with {size} bytes, too few for a wheel: check the package index.")
+    return size
 
 
 def _call(command: Sequence[str | Path], text: str) -> str:

@@ -6,6 +6,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable
+from importlib import import_module
 from typing import TextIO
 
 from .progress import Progress, megabytes
@@ -21,6 +22,11 @@ def follow(title: str, events: Iterable[Progress], stream: TextIO | None = None)
             shown.show(event)
     finally:
         shown.end()
+
+
+def duration(seconds: float) -> str:
+    """`48 s`, `3 min 05 s`: the backend's, by its name at run time, for in the extension it has another full name."""
+    return import_module("backend.protocol").format_duration(seconds)
 
 
 class _Line:
@@ -70,7 +76,7 @@ class _Line:
 
     def _finished(self, event: Progress) -> str:
         elapsed = time.monotonic() - self._started
-        return f"{self._title} {event.message}" + (f" ({elapsed:.0f} s)" if elapsed >= 1 else "")
+        return f"{self._title} {event.message}" + (f" ({duration(elapsed)})" if elapsed >= 1 else "")
 
 
 def _words(event: Progress) -> str:

@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import environment, folder_lock, locks
+from . import disk, environment, folder_lock, locks
 from .errors import DiskError, NetworkError, PackageError, PythonError
 from .failures import failure
 from .process import Run, child_environment
@@ -117,16 +117,19 @@ def pip_settings(folder: Path) -> dict[str, str]:
 def variables(settings: Mapping[str, str]) -> dict[str, str]:
     """uv's environment: its own defaults, with pip's `settings` in its words."""
     timeout = settings.get("timeout", settings.get("default-timeout", ""))
+    # pip's HTTP library reads these variables, in this order, where pip itself is given no certificates.
+    certificates = settings.get("cert") or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE", "")
     handed_on = {
         "UV_DEFAULT_INDEX": settings.get("index-url", ""),
         "UV_INDEX": " ".join(settings.get("extra-index-url", "").split()),
         "UV_INSECURE_HOST": " ".join(settings.get("trusted-host", "").split()),
         "UV_NO_CACHE": "1" if _is_true(settings.get("no-cache-dir")) else "",
         "UV_HTTP_TIMEOUT": timeout.partition(".")[0],
-        "SSL_CERT_FILE": settings.get("cert", ""),
+        "SSL_CERT_DIR" if Path(certificates).is_dir() else "SSL_CERT_FILE": certificates,
         "SSL_CLIENT_CERT": settings.get("client-cert", ""),
         "HTTPS_PROXY": settings.get("proxy", ""),
         "HTTP_PROXY": settings.get("proxy", ""),
+        "UV_KEYRING_PROVIDER": "subprocess" if settings.get("keyring-provider", "disabled") != "disabled" else "",
     }
     own = {"UV_NO_CONFIG": "1", "UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1", "NO_COLOR": "1"}
     # As pip: a version may be in any of the indexes, and the system's certificates count.
@@ -155,6 +158,9 @@ class Uv:
     Args:
         folder: the environment; uv is beside it.
         cancelled, inherited: as for `Run`.
+
+    Attributes:
+        cache: the folder that it unpacks downloads into.
     """
 
     def __init__(self, folder: Path, cancelled: IsCancelled | None = None, inherited: Sequence[int] = ()) -> None:
@@ -167,7 +173,7 @@ class Uv:
         done = subprocess.run(
             [self._executable, "cache", "dir"], env=self._environment, capture_output=True, check=False
         )
-        self._cache = Path(done.stdout.decode("utf-8", "replace").strip())
+        self.cache = Path(done.stdout.decode("utf-8", "replace").strip())
 
     def make_environment(self, base: Path) -> None:
         """`uv venv`; files that are there stay.
@@ -229,7 +235,7 @@ class Uv:
             shown.bytes_done = max(shown.bytes_done, int(finished + min(arriving, sum(sizes.values()))))
             yield shown
         if run.status:
-            raise failure(run.tail, self._folder / environment.LOG, host, self._cache)
+            raise failure(run.tail, self._folder / environment.LOG, host, self.cache)
 
     def _run(self, *arguments: str | Path) -> Run:
         return Run(
@@ -242,10 +248,4 @@ class Uv:
 
     def _arriving(self) -> int:
         """Bytes unpacked so far of the packages that are being downloaded."""
-        total = 0
-        for top in self._cache.glob(".tmp*"):
-            for folder, _, files in os.walk(top):  # which does not mind that uv renames it meanwhile
-                for file in files:
-                    with suppress(OSError):
-                        total += Path(folder, file).stat().st_size
-        return total
+        return sum(map(disk.size_of, self.cache.glob(".tmp*")))

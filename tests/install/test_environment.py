@@ -306,6 +306,18 @@ def test_too_little_space_is_reported_before_anything_is_installed(spec, wheels)
     assert environment.state(spec) == "absent"
 
 
+def test_the_disk_of_uvs_cache_is_checked_where_it_is_another_one(spec, wheels, small_disk, monkeypatch):
+    monkeypatch.delenv("PIP_NO_CACHE_DIR")
+    monkeypatch.setenv("UV_CACHE_DIR", str(small_disk / "cache"))
+    write_lock(spec, make_wheel(wheels, "alpha"), size=20_000_000)
+    with pytest.raises(errors.DiskError, match=r"The disk of .*small/cache has 4\d MB free .* 62 MB: .*UV_CACHE_DIR"):
+        make(spec)
+    assert environment.state(spec) == "absent"
+    subprocess.run(["mount", "-o", "remount,size=400m", small_disk], check=True)
+    make(spec)
+    assert environment.state(spec) == "ready"
+
+
 @pytest.fixture
 def small_disk(tmp_path, uv_folder):
     """A file system of 40 MB, as only root can mount one."""

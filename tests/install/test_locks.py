@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from install import backend_environment, blender_environment, locks, torch_wheel
+from install import backend_environment, blender_environment, locks, relock, torch_wheel
 from install.errors import PackageError
 
 FILES = sorted(locks.FOLDER.glob("*.txt"))
@@ -92,3 +92,10 @@ def test_the_sizes_shown_beforehand_are_the_locks_and_torchs():
     assert 300e6 < cpu.download < 800e6 < cuda.download
     assert cpu.installed > 2 * cpu.download
     assert re.fullmatch(r"\d+ MB to download, \d+\.\d GB on disk", str(cpu))
+
+
+def test_a_wheel_of_no_size_is_not_locked():
+    wheel = {"url": "https://index/alpha-1.0.whl", "size": 1001}
+    assert relock._size(wheel) == 1001
+    with pytest.raises(PackageError, match=r"alpha-1\.0\.whl is listed with 10 bytes"):
+        relock._size({**wheel, "size": 10})

@@ -56,6 +56,21 @@ def test_sizes_are_shown_as_people_read_them(size, words):
     assert megabytes(size) == words
 
 
+def test_models_are_listed_for_a_program_that_calls_the_command_line(capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["another-program"])
+    assert cli.main(["models", "list"]) == 0
+    assert "face_landmarker" in capsys.readouterr().out
+
+
+def test_other_verbs_need_nothing_of_the_backend(monkeypatch):
+    monkeypatch.setattr(cli, "import_module", lambda name: pytest.fail(f"{name} was imported"))
+    assert cli._parser(["test", "list"]).parse_known_args(["test", "list"])[0].verb == "test"
+
+
+def test_seconds_are_shown_as_people_read_them():
+    assert [terminal.duration(seconds) for seconds in (48.4, 119.7, 7800)] == ["48 s", "2 min 00 s", "2 h 10 min"]
+
+
 def test_the_demo_refuses_a_file_that_is_not_there(tmp_path, capsys):
     assert cli.main(["demo", "--video", str(tmp_path / "none.mp4"), "--out", str(tmp_path / "out")]) == 1
     assert capsys.readouterr().err.strip() == f"{tmp_path / 'none.mp4'} is not there: give another file."

@@ -40,6 +40,34 @@ def test_pips_settings_reach_uv_in_its_words(monkeypatch):
     assert not {"UV_TARGET", "UV_NO_CACHE"} & variables.keys()
 
 
+def test_certificates_of_pips_http_library_reach_uv(monkeypatch, tmp_path):
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    monkeypatch.setenv("CURL_CA_BUNDLE", "/curl.pem")
+    assert uv.variables({})["SSL_CERT_FILE"] == "/curl.pem"
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/requests.pem")
+    assert uv.variables({})["SSL_CERT_FILE"] == "/requests.pem"
+    assert uv.variables({"cert": "/pip.pem"})["SSL_CERT_FILE"] == "/pip.pem"
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path))
+    assert uv.variables({})["SSL_CERT_DIR"] == str(tmp_path)
+
+
+def test_credentials_of_an_index_reach_uv(monkeypatch):
+    given = {"UV_INDEX_COMPANY_USERNAME": "u", "UV_INDEX_COMPANY_PASSWORD": "p", "UV_KEYRING_PROVIDER": "subprocess"}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    variables = uv.variables({})
+    assert {name: variables.get(name) for name in given} == given
+    assert variables["UV_INDEX_STRATEGY"] == "unsafe-best-match"
+
+
+@pytest.mark.parametrize(
+    ("provider", "uvs"), [("subprocess", "subprocess"), ("import", "subprocess"), ("disabled", None), (None, None)]
+)
+def test_pips_keyring_reaches_uv(monkeypatch, provider, uvs):
+    monkeypatch.delenv("UV_KEYRING_PROVIDER", raising=False)
+    assert uv.variables({"keyring-provider": provider} if provider else {}).get("UV_KEYRING_PROVIDER") == uvs
+
+
 def test_a_python_that_makes_no_environments_is_a_sentence(tmp_path):
     if sys.platform == "win32":
         pytest.skip("a shell script stands for the Python")

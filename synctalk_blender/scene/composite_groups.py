@@ -7,8 +7,10 @@ from collections.abc import Callable
 import bpy
 
 from . import nodes, render_size
+from .rig import ROLE
 
-_ROLE = "synctalk_role"
+_FORMER_ROLES = {"SyncTalk Over": "SyncTalk Laid over"}
+"""By the role of a group: the one that it has in files of earlier versions."""
 
 
 def place() -> nodes.Tree:
@@ -90,12 +92,22 @@ def _build_over(tree: nodes.Tree, source: nodes.Node, target: nodes.Node) -> Non
 
 
 def _group(name: str, build: Callable[[nodes.Tree, nodes.Node, nodes.Node], None]) -> nodes.Tree:
-    """The group that `build` fills, made once a file."""
-    found = next((group for group in bpy.data.node_groups if group.get(_ROLE) == name), None)
-    if found is not None:
-        return found
+    """The group that `build` fills, made once a file; one of an earlier version, with the artist's edits, gets its new name."""
+    for role in (name, _FORMER_ROLES.get(name, name)):
+        found = next((group for group in bpy.data.node_groups if group.get(ROLE) == role), None)
+        if found is not None:
+            _rename(found, role, name)
+            return found
     tree, source, target = nodes.new_group(name.removeprefix("SyncTalk "))
-    tree[_ROLE] = name
+    tree[ROLE] = name
     build(tree, source, target)
     nodes.arrange(tree, source, target)
     return tree
+
+
+def _rename(group: nodes.Tree, former: str, name: str) -> None:
+    if former == name or group.library is not None:  # a linked group is its own file's to rename
+        return
+    if group.name == former.removeprefix("SyncTalk "):  # not where the artist has chosen another
+        group.name = name.removeprefix("SyncTalk ")
+    group[ROLE] = name

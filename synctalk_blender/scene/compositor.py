@@ -23,7 +23,6 @@ from .scene_setup import FIRST_FRAME
 
 ENGINE_PASS = warning.PASS
 _BAKED_SIZE = "baked at render size"
-_ROLE = "synctalk_role"
 _COLOURS = {
     "Footage": (0.20, 0.28, 0.36),
     "Clean plate": (0.22, 0.34, 0.24),
@@ -136,7 +135,7 @@ def _connect_head(
         if not targets:
             soft = _node(tree, "edge softness")
             targets = [soft.inputs["Head"]] if soft is not None else []
-        frame = next((item for item in tree.nodes if item.get(_ROLE) == "frame Neural head"), None)
+        frame = next((item for item in tree.nodes if item.get(rig.ROLE) == "frame Neural head"), None)
         if frames is None:
             _marked(tree.nodes.new("CompositorNodeRLayers"), wanted, frame, (0, -740)).scene = scene
         else:
@@ -172,7 +171,7 @@ def _warn_without_engine(scene: bpy.types.Scene, tree: nodes.Tree, *, is_live: b
     node = _node(tree, "warning")
     if node is None:
         node = _marked(nodes.group_node(tree, warning.group()), "warning", None, (1220, -300))
-        node.parent = next((item for item in tree.nodes if item.get(_ROLE) == "frame Output"), None)
+        node.parent = next((item for item in tree.nodes if item.get(rig.ROLE) == "frame Output"), None)
         final = nodes.output_socket(tree)
         if final.links:
             tree.links.new(final.links[0].from_socket, node.inputs["Image"])
@@ -216,11 +215,11 @@ def _replace_fixed_size(tree: nodes.Tree) -> None:
 
 
 def _node(tree: nodes.Tree, role: str) -> nodes.Node | None:
-    return next((node for node in tree.nodes if node.get(_ROLE) == role), None)
+    return next((node for node in tree.nodes if node.get(rig.ROLE) == role), None)
 
 
 def _marked(node: nodes.Node, role: str, frame: nodes.Node | None, location: tuple[float, float]) -> nodes.Node:
-    node[_ROLE] = role
+    node[rig.ROLE] = role
     node.parent = frame
     node.location = location
     return node
@@ -229,7 +228,7 @@ def _marked(node: nodes.Node, role: str, frame: nodes.Node | None, location: tup
 def _frame(tree: nodes.Tree, title: str) -> nodes.Node:
     frame = tree.nodes.new("NodeFrame")
     frame.label = title
-    frame[_ROLE] = f"frame {title}"
+    frame[rig.ROLE] = f"frame {title}"
     frame.use_custom_color, frame.color = True, _COLOURS[title]
     return frame
 

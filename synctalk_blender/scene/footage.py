@@ -21,8 +21,6 @@ from ...backend.workspace.subject import Subject
 from . import keyframes, paths, render_size, rig
 from .errors import SceneError
 
-_ROLE = "synctalk_role"
-
 
 def load_sequence(pattern: Path, subject: Subject, role: str, *, is_data: bool = False) -> bpy.types.Image:
     """The image sequence whose files are named by `pattern` (`…/%06d.jpg`), from 000000.
@@ -41,7 +39,7 @@ def load_sequence(pattern: Path, subject: Subject, role: str, *, is_data: bool =
         image = bpy.data.images.load(str(first))
         image.name = f"{subject.name} {role}"
     image.filepath = paths.stored(first)
-    image[_ROLE], image[rig.SUBJECT] = role, subject.id
+    image[rig.ROLE], image[rig.SUBJECT] = role, subject.id
     image.reload()
     image.source = "SEQUENCE"
     colours: Any = image.colorspace_settings  # whose names are the colour configuration's
@@ -52,7 +50,7 @@ def load_sequence(pattern: Path, subject: Subject, role: str, *, is_data: bool =
 def _loaded(first: Path, subject: Subject, role: str) -> bpy.types.Image | None:
     own = [image for image in bpy.data.images if image.library is None and image.filepath]
     here = [image for image in own if paths.same_place(paths.resolved(image.filepath), first)]
-    marked = [image for image in own if image.get(rig.SUBJECT) == subject.id and image.get(_ROLE) == role]
+    marked = [image for image in own if image.get(rig.SUBJECT) == subject.id and image.get(rig.ROLE) == role]
     moved = [image for image in marked if not paths.resolved(image.filepath).exists()]
     return next(iter(here + moved), None)
 
@@ -145,4 +143,4 @@ def key_order(
 
 def _background(data: bpy.types.ID | None, role: str) -> int | None:
     images = [item.image for item in data.background_images]
-    return next((index for index, image in enumerate(images) if image and image.get(_ROLE) == role), None)
+    return next((index for index, image in enumerate(images) if image and image.get(rig.ROLE) == role), None)

@@ -11,8 +11,9 @@ from typing import Any
 import bpy
 import numpy as np
 
+from .rig import ROLE
+
 HAS_SLOTS = bpy.app.version >= (4, 4, 0)
-_ROLE = "synctalk_role"
 
 
 def find_base_action(owner: bpy.types.ID, role: str) -> bpy.types.Action | None:
@@ -21,7 +22,7 @@ def find_base_action(owner: bpy.types.ID, role: str) -> bpy.types.Action | None:
     if data is None:
         return None
     candidates = [data.action] + [strip.action for track in data.nla_tracks for strip in track.strips]
-    return next((action for action in candidates if action is not None and action.get(_ROLE) == role), None)
+    return next((action for action in candidates if action is not None and action.get(ROLE) == role), None)
 
 
 def base_action(owner: bpy.types.ID, role: str, name: str) -> bpy.types.Action:
@@ -29,7 +30,7 @@ def base_action(owner: bpy.types.ID, role: str, name: str) -> bpy.types.Action:
     action = find_base_action(owner, role)
     if action is None:
         action = bpy.data.actions.new(name)
-        action[_ROLE] = role
+        action[ROLE] = role
         if HAS_SLOTS:
             action.slots.new(id_type=owner.id_type, name=owner.name)
     return action

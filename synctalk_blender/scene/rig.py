@@ -17,6 +17,7 @@ from .directions import Directions
 from .errors import SceneError
 
 ROLE = "synctalk_role"
+"""On every data-block, node and strip that the add-on made: what it is for, by which it is found again."""
 WORKSPACE, ANIMATION, SUBJECT = paths.WORKSPACE, paths.ANIMATION, paths.SUBJECT
 ACTIVE = "synctalk_active"
 """On the scene: the id of the head that the engine renders, should the scene hold several.

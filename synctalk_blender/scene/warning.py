@@ -7,6 +7,7 @@ import numpy as np
 
 from .. import lettering
 from . import nodes
+from .rig import ROLE
 
 PASS = "SyncTalk"
 """The pass of ones that the engine alone renders."""
@@ -17,16 +18,15 @@ TEXT = (
 )
 _SIZE = 1280, 720
 _COLOUR = (0.45, 0.0, 0.02)
-_ROLE = "synctalk_role"
 
 
 def group() -> nodes.Tree:
     """The group, made once a file: image and pass in, image out; where the pass is zero, the warning lies over it."""
-    found = next((item for item in bpy.data.node_groups if item.get(_ROLE) == "warning"), None)
+    found = next((item for item in bpy.data.node_groups if item.get(ROLE) == "warning"), None)
     if found is not None:
         return found
     tree, source, target = nodes.new_group("Warning without SyncTalk")
-    tree[_ROLE] = "warning"
+    tree[ROLE] = "warning"
     nodes.add_input(tree, "Image", "Color")
     nodes.add_input(tree, PASS, "Float", 0.0, (0.0, 1.0), tip="1 where the engine SyncTalk has rendered")
     nodes.add_output(tree)
@@ -47,7 +47,7 @@ def _image() -> bpy.types.Image:
     pixels = np.ones((height, width, 4), np.float32)
     pixels[..., :3] = letters + (1 - letters) * np.float32(_COLOUR)
     image = bpy.data.images.new("SyncTalk warning", width, height, alpha=True)
-    image[_ROLE] = "warning"
+    image[ROLE] = "warning"
     image.pixels.foreach_set(pixels.ravel())
     image.update()
     image.pack()

@@ -110,6 +110,24 @@ def test_composing_again_renews_and_keeps_what_the_artist_did(kit):
     assert nodes.output_socket(tree).links[0].from_node == own
 
 
+def test_a_group_of_an_earlier_version_is_found_with_the_artist_s_edits_and_bears_its_new_name(kit):
+    import bpy
+
+    composed(kit)
+    over = node(kit, "output").node_tree
+    over.name, over["synctalk_role"] = "Laid over", "SyncTalk Laid over"
+    over["edit"] = "of the artist"
+    nodes = kit.part("scene.nodes")
+    tree = nodes.tree_of(kit.scene)
+    for made in [item for item in tree.nodes if item.get("synctalk_role")]:
+        tree.nodes.remove(made)
+    before = len(bpy.data.node_groups)
+    compose(kit)
+    assert node(kit, "output").node_tree == over
+    assert (over.name, over["synctalk_role"], over["edit"]) == ("Over", "SyncTalk Over", "of the artist")
+    assert len(bpy.data.node_groups) == before
+
+
 def test_an_artist_s_own_tree_is_kept(kit):
     nodes = kit.part("scene.nodes")
     tree = nodes.ensure_tree(kit.scene, "own")

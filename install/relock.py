@@ -10,8 +10,9 @@ import subprocess
 import tempfile
 import urllib.request
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -36,37 +37,45 @@ def relock(root: Path, names: Sequence[str] = ()) -> list[Path]:
 
 def _relock_one(executable: Path, source: Path) -> Path:
     name = source.stem
-    backend, blenders = name == "backend", [f"blender-{version}" for version in blender_environment.VERSIONS]
-    pythons = backend_environment.PYTHON_VERSIONS if backend else (blender_environment.PYTHON_VERSION,)
+    environments = [f"blender-{version}" for version in blender_environment.VERSIONS] if name == "blender" else [name]
+    versions = backend_environment.PYTHON_VERSIONS if name == "backend" else (blender_environment.PYTHON_VERSION,)
+    pythons = [f"{major}.{minor}" for major, minor in versions]
     hashes: dict[str, set[str]] = defaultdict(set)
     sizes, pins = [], set()
-    for environment in blenders if name == "blender" else [name]:
+    for environment in environments:
         wanted = "\n".join(line for line in source.read_text("utf-8").splitlines() if locks.belongs(line, environment))
-        omit = [part for package in _OMITTED if backend for part in ("--no-emit-package", package)]
-        first = f"{pythons[0][0]}.{pythons[0][1]}"
-        universal = ["--universal", "--python-version", first, "--no-header", "--no-annotate"]
-        resolved = _compile(executable, wanted, *universal, *omit)
+        resolved = _resolve(executable, wanted, pythons[0], _OMITTED if name == "backend" else ())
         pins |= set(resolved.splitlines())
-        for platform, triple in PLATFORMS.items():
-            for python in (f"{major}.{minor}" for major, minor in pythons):
-                target = ["--python-version", python, "--python-platform", triple]
-                packages = _packages(executable, resolved, target)
-                for package in packages:
-                    key = f"{package['name']}=={package['version']}"
-                    hashes[key] |= {wheel["hashes"]["sha256"] for wheel in package["wheels"]}
-                size = sum(_size(package["wheels"][0]) for package in packages)
-                longest = f", longest path {_longest(executable, resolved, target)}" if platform == "windows" else ""
-                sizes.append(f"# {environment} {platform} {python}: {len(packages)} packages, {size} bytes{longest}")
-                print(sizes[-1])
-    header = [f"# Made by `python3 install lock` from {source.name}.", *sizes]
+        for platform, python in product(PLATFORMS, pythons):
+            target = ["--python-version", python, "--python-platform", PLATFORMS[platform]]
+            packages = _packages(executable, resolved, target)
+            for package in packages:
+                found = {wheel["hashes"]["sha256"] for wheel in package["wheels"]}
+                hashes[f"{package['name']}=={package['version']}"] |= found
+            size = sum(_size(package["wheels"][0]) for package in packages)
+            longest = f", longest path {_longest(executable, resolved, target)}" if platform == "windows" else ""
+            sizes.append(f"# {environment} {platform} {python}: {len(packages)} packages, {size} bytes{longest}")
+            print(sizes[-1])
+    return _write(source, sizes, pins, hashes)
+
+
+def _write(source: Path, sizes: Iterable[str], pins: Iterable[str], hashes: Mapping[str, set[str]]) -> Path:
     # Pins that no target takes are for newer Pythons than these.
-    used = sorted(pin for pin in pins if hashes[pin.partition(" ")[0]])
-    lines = [pin + "".join(f" --hash=sha256:{h}" for h in sorted(hashes[pin.partition(" ")[0]])) for pin in used]
-    target_file = locks.path_of(name)
-    temporary = target_file.with_suffix(".tmp")
-    temporary.write_text("\n".join([*header, *lines]) + "\n", "utf-8", newline="\n")
-    os.replace(temporary, target_file)
-    return target_file
+    used = sorted((pin, hashes[pin.partition(" ")[0]]) for pin in pins if pin.partition(" ")[0] in hashes)
+    lines = [f"# Made by `python3 install lock` from {source.name}.", *sizes]
+    lines += [pin + "".join(f" --hash=sha256:{digest}" for digest in sorted(found)) for pin, found in used]
+    path = locks.path_of(source.stem)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text("\n".join(lines) + "\n", "utf-8", newline="\n")
+    os.replace(temporary, path)
+    return path
+
+
+def _resolve(executable: Path, requirements: str, first_python: str, omitted: Sequence[str]) -> str:
+    """The pins for all platforms and for each Python from `first_python` on, with markers."""
+    omit = [part for package in omitted for part in ("--no-emit-package", package)]
+    universal = ["--universal", "--python-version", first_python, "--no-header", "--no-annotate"]
+    return _compile(executable, requirements, *universal, *omit)
 
 
 def _compile(executable: Path, requirements: str, *arguments: str) -> str:

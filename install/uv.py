@@ -15,11 +15,10 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from . import disk, environment, folder_lock, locks
-from .errors import DiskError, NetworkError, PackageError, PythonError
+from .errors import DiskError, InstallError, NetworkError, PackageError, PythonError
 from .failures import failure
 from .process import Run, child_environment
 from .progress import IsCancelled, Progress
@@ -34,7 +33,7 @@ _MIB = 1 << 20
 _UNPACKED = 3
 """Bytes on disk for a byte of a wheel that is being unpacked while it arrives."""
 
-_LOOK_EVERY_S = 0.5
+_MEASURE_EVERY_S = 0.5
 
 _STARTED = re.compile(r"Downloading (\S+) \(([\d.]+)([KMG])iB\)")
 _ENDED = re.compile(r"\s*Downloaded (\S+)")
@@ -79,13 +78,7 @@ def fetch(
         log = folder / environment.LOG
         run = Run([base, "-I", "-X", "utf8", "-m", "venv", folder], cancelled=cancelled, inherited=inherited, log=log)
         if run.finish():
-            error = failure(run.tail, log)
-            if isinstance(error, DiskError):
-                raise error
-            raise PythonError(
-                f"{base} could not make a virtual environment in {folder} ({run.tail[-1] if run.tail else 'no output'}): "
-                "choose another Python or folder."
-            )
+            raise _environment_error(base, folder, run.tail, "".join(run.tail[-1:]) or "no output")
         command = _pip(folder)
         command += ["install", "--no-input", "--no-deps", "--no-compile", "--only-binary", ":all:", "--require-hashes"]
         command += ["--progress-bar", "off", "--no-color", "--retries", "2", "--no-warn-script-location"]
@@ -95,6 +88,15 @@ def fetch(
         if run.finish():
             raise failure(run.tail, log)
         environment.write_marker(folder, {"complete": True, "uv": lock().sha256})
+
+
+def _environment_error(base: Path, folder: Path, printed: Sequence[str], reason: str) -> InstallError:
+    error = failure(printed, folder / environment.LOG)
+    if isinstance(error, DiskError):
+        return error
+    return PythonError(
+        f"{base} could not make a virtual environment in {folder} ({reason}): choose another Python or folder."
+    )
 
 
 def _pip(folder: Path) -> list[str | Path]:
@@ -143,13 +145,35 @@ def _is_true(value: str | None) -> bool:
     return (value or "").lower() in ("1", "true", "yes", "on", "y", "t")
 
 
-@dataclass
 class Download:
-    """How far an installation is: whether packages are being put in place, else what is downloaded and its bytes."""
+    """How far an installation is, by what uv prints and what is in its cache.
 
-    current: str = ""
-    bytes_done: int = 0
-    installing: bool = False
+    Attributes:
+        current: the largest package that is being downloaded.
+        bytes_done: downloaded so far; it never falls.
+        installing: whether packages are being put in place.
+    """
+
+    def __init__(self, cache: Path) -> None:
+        self.current, self.bytes_done, self.installing = "", 0, False
+        self._cache = cache
+        self._sizes: dict[str, float] = {}  # of what is being downloaded
+        self._finished, self._arriving, self._measured = 0.0, 0.0, 0.0
+
+    def update(self, line: str) -> None:
+        """Take in a line of uv's, or an empty one while it prints nothing."""
+        if started := _STARTED.match(line):
+            self._sizes[started[1]] = float(started[2]) * _MIB * {"K": 1 / 1024, "M": 1, "G": 1024}[started[3]]
+        elif ended := _ENDED.match(line):
+            self._finished += self._sizes.pop(ended[1], 0)
+        elif line.startswith(("Prepared", "Uninstalled", "Installed", "Checked")):
+            self.installing = True
+        self.current = max(self._sizes, key=self._sizes.__getitem__, default=self.current)
+        if time.monotonic() - self._measured > _MEASURE_EVERY_S:
+            self._arriving = sum(map(disk.size_of, self._cache.glob(".tmp*"))) / _UNPACKED
+            self._measured = time.monotonic()
+        arriving = min(self._arriving, sum(self._sizes.values()))
+        self.bytes_done = max(self.bytes_done, int(self._finished + arriving))
 
 
 class Uv:
@@ -183,13 +207,7 @@ class Uv:
         """
         run = self._run("venv", "--quiet", "--no-project", "--allow-existing", "--python", base, self._folder)
         if run.finish():
-            error = failure(run.tail, self._folder / environment.LOG)
-            if isinstance(error, DiskError):
-                raise error
-            raise PythonError(
-                f"{base} could not make a virtual environment in {self._folder} ({' '.join(run.tail[:2])}): "
-                "choose another Python or folder."
-            )
+            raise _environment_error(base, self._folder, run.tail, " ".join(run.tail[:2]))
 
     def install(self, *arguments: str, host: str = "the package index") -> Iterator[Download]:
         """`uv pip install ARGUMENTS`, from its cache alone if all is there; wheels only.
@@ -218,21 +236,9 @@ class Uv:
         run = self._run(
             "pip", "install", "--python", environment.python_of(self._folder), "--only-binary", ":all:", *given
         )
-        shown = Download()
-        sizes: dict[str, float] = {}
-        finished, arriving, looked_at = 0.0, 0.0, 0.0
+        shown = Download(self.cache)
         for line in run:
-            if line and (started := _STARTED.match(line)):
-                sizes[started[1]] = float(started[2]) * _MIB * {"K": 1 / 1024, "M": 1, "G": 1024}[started[3]]
-            elif line and (ended := _ENDED.match(line)):
-                finished += sizes.pop(ended[1], 0)
-            elif line and line.startswith(("Prepared", "Uninstalled", "Installed", "Checked")):
-                shown.installing = True
-            if sizes:
-                shown.current = max(sizes, key=lambda name: sizes[name])
-            if time.monotonic() - looked_at > _LOOK_EVERY_S:
-                arriving, looked_at = self._arriving() / _UNPACKED, time.monotonic()
-            shown.bytes_done = max(shown.bytes_done, int(finished + min(arriving, sum(sizes.values()))))
+            shown.update(line or "")
             yield shown
         if run.status:
             raise failure(run.tail, self._folder / environment.LOG, host, self.cache)
@@ -245,7 +251,3 @@ class Uv:
             inherited=self._inherited,
             log=self._folder / environment.LOG,
         )
-
-    def _arriving(self) -> int:
-        """Bytes unpacked so far of the packages that are being downloaded."""
-        return sum(map(disk.size_of, self.cache.glob(".tmp*")))

@@ -134,15 +134,11 @@ def _read(process: subprocess.Popen[str], printed: queue.Queue[str | None]) -> N
 def _stop(process: subprocess.Popen[str]) -> None:
     if process.poll() is None:
         with suppress(OSError):
-            if sys.platform == "win32":
-                process.terminate()
-            else:
-                os.killpg(process.pid, signal.SIGINT)
-        try:
+            process.terminate() if sys.platform == "win32" else os.killpg(process.pid, signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
             process.wait(_GRACE_S)
-        except subprocess.TimeoutExpired:
-            with suppress(OSError):
-                process.kill() if sys.platform == "win32" else os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        with suppress(OSError):  # also its children, which may take longer than it does
+            process.kill() if sys.platform == "win32" else os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
     if process.stdout is not None:
         process.stdout.close()

@@ -207,7 +207,7 @@ def test_cancelling_stops_uv_and_leaves_it_incomplete(begun, wheels):
     with pytest.raises(errors.Cancelled, match="next run resumes"):
         make(spec, cancelled=cancelled)
     assert environment.state(spec) == "incomplete"
-    assert not processes_in(spec.folder)
+    wait_until(lambda: not processes_in(spec.folder), 2)
 
 
 @posix_only
@@ -219,7 +219,7 @@ def test_closing_the_generator_stops_the_child_processes(begun, wheels):
         pass
     events.close()
     assert environment.state(spec) == "incomplete"
-    assert not processes_in(spec.folder)
+    wait_until(lambda: not processes_in(spec.folder), 2)
 
 
 def processes_in(folder: Path) -> list[str]:

@@ -20,13 +20,8 @@ def run(root: Path, environments: Path, out: Path) -> int:
         status = subprocess.run(command, cwd=root, env=environment, stderr=subprocess.DEVNULL, check=False).returncode
         if status:
             return status
-    lines = [
-        "# API",
-        "",
-        "Made by `python3 install docs` from the docstrings.",
-        "",
-        *(f"- [backend.{room}]({room}.md)" for room in rooms),
-    ]
-    (out / "README.md").write_text("\n".join(lines) + "\n", "utf-8")
+    heading = "# API\n\nMade by `python3 install docs` from the docstrings.\n\n"
+    pages = "".join(f"- [backend.{room}]({room}.md)\n" for room in rooms)
+    (out / "README.md").write_text(heading + pages, "utf-8")
     print(out)
     return 0

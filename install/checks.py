@@ -33,14 +33,7 @@ def _types(root: Path, python: Path) -> int:
         shutil.copy(root / "__init__.py", package)
         for room in _TYPED_ROOMS:
             shutil.copytree(root / room, package / room, ignore=shutil.ignore_patterns("__pycache__", "sample"))
-        options: list[str | Path] = [
-            "--config-file",
-            root / "pyproject.toml",
-            "--cache-dir",
-            root / ".mypy_cache",
-            "-p",
-            "synctalk",
-        ]
+        options = ["--config-file", root / "pyproject.toml", "--cache-dir", root / ".mypy_cache", "-p", "synctalk"]
         return subprocess.run(
             [python, "-m", "mypy", *options], cwd=folder, env=child_environment(), check=False
         ).returncode

@@ -119,27 +119,28 @@ def _candidates(versions: Sequence[tuple[int, int]]) -> Iterator[str]:
     # 3.11 first: Blender's own version, and the one most packages are tried on.
     ordered = [f"{a}.{b}" for a, b in sorted(versions, key=lambda version: (version != (3, 11), version))]
     yield from filter(None, map(shutil.which, [*(f"python{dotted}" for dotted in ordered), "python3", "python"]))
-    home = Path.home()
-    if sys.platform == "win32":
-        local = os.environ.get("LOCALAPPDATA", home / "AppData/Local")
-        places = [
-            f"{local}/Programs/Python/Python{{0}}{{1}}",
-            f"{os.environ.get('PROGRAMFILES', 'C:/Program Files')}/Python{{0}}{{1}}",
-        ]
-        places = [f"{place}/python.exe" for place in (*places, f"{local}/uv/python/cpython-{{0}}.{{1}}.*")]
-    else:
-        bins = ["/usr/bin", "/usr/local/bin", "/opt/homebrew/bin"]
-        bins.append("/Library/Frameworks/Python.framework/Versions/{0}.{1}/bin")
-        bins += [
-            f"{home}/.pyenv/versions/{{0}}.{{1}}.*/bin",
-            f"{home}/.local/share/uv/python/cpython-{{0}}.{{1}}.*/bin",
-        ]
-        places = [f"{folder}/python{{0}}.{{1}}" for folder in bins]
     for dotted in ordered:
-        for place in places:
+        for place in _places():
             pattern = Path(place.format(*dotted.split(".")))
             found = Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor)))
             yield from sorted(map(str, found), reverse=True)
+
+
+def _places() -> Sequence[str]:
+    """Where Pythons are installed: patterns for a major and a minor version."""
+    home = Path.home()
+    if sys.platform == "win32":
+        local, programs = os.environ.get("LOCALAPPDATA", home / "AppData/Local"), os.environ.get("PROGRAMFILES")
+        usual = f"{local}/Programs/Python/Python{{0}}{{1}}", f"{programs or 'C:/Program Files'}/Python{{0}}{{1}}"
+        return [f"{place}/python.exe" for place in (*usual, f"{local}/uv/python/cpython-{{0}}.{{1}}.*")]
+    usual = (
+        "/usr/bin",
+        "/usr/local/bin",
+        "/opt/homebrew/bin",
+        "/Library/Frameworks/Python.framework/Versions/{0}.{1}/bin",
+    )
+    versioned = f"{home}/.pyenv/versions/{{0}}.{{1}}.*", f"{home}/.local/share/uv/python/cpython-{{0}}.{{1}}.*"
+    return [f"{place}/python{{0}}.{{1}}" for place in (*usual, *(f"{folder}/bin" for folder in versioned))]
 
 
 def _advice(versions: Sequence[tuple[int, int]], preferred: Path | None, purpose: str, met: list[Interpreter]) -> str:

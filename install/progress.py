@@ -17,7 +17,7 @@ class Progress:
             and "install" come twice (the packages of the lock, then torch).
         message: what is being done, for people: "numba 0.68.1".
         done, total: packages and compiled parts finished, and in all; `done` never falls within one installation.
-        bytes_done, bytes_total: the download, in bytes; packages found in pip's cache count as downloaded.
+        bytes_done, bytes_total: the download, in bytes; packages found in uv's cache count as downloaded.
     """
 
     state: str

@@ -31,52 +31,49 @@ def duration(seconds: float) -> str:
 
 class _Line:
     def __init__(self, title: str, stream: TextIO) -> None:
-        self._title = title
-        self._stream = stream
+        self._title, self._stream = title, stream
         self._moving = stream.isatty()
         self._started = time.monotonic()
-        self._last = ""
-        self._last_time = 0.0
+        self._last, self._last_time = "", 0.0
         self._open = False
 
     def show(self, event: Progress) -> None:
+        since = time.monotonic() - self._last_time
         if self._moving:
-            self._draw(event)
-        else:
+            if event.state == "ready" or since >= 0.1:
+                self._draw(event)
+        elif event.state != "download" or since > 2:
             self._log(event)
 
     def end(self) -> None:
         if self._open:
-            self._stream.write("\n")
-            self._stream.flush()
+            self._write("\n")
             self._open = False
 
     def _draw(self, event: Progress) -> None:
-        if event.state != "ready" and time.monotonic() - self._last_time < 0.1:
-            return
-        self._last_time = time.monotonic()
         filled = int(_BAR * event.fraction)
-        text = f"{self._title} [{'#' * filled}{'.' * (_BAR - filled)}] {_words(event)}"
-        if event.state == "ready":
-            text = self._finished(event)
+        bar = f"[{'#' * filled}{'.' * (_BAR - filled)}] {_words(event)}"
         width = shutil.get_terminal_size().columns - 1
-        self._stream.write("\r" + text[:width].ljust(width))
-        self._stream.flush()
+        text = f"{self._title} {self._finished(event) if event.state == 'ready' else bar}"
+        self._write("\r" + text[:width].ljust(width))
         self._open = True
 
     def _log(self, event: Progress) -> None:
         """A line for each step, and for each large package: a log file needs no more."""
         text = _words(event) if event.state in ("prepare", "check", "compile") else f"{event.state} {event.message}"
-        if event.state == "ready":
-            text = self._finished(event).partition(" ")[2]
-        if text != self._last and (event.state != "download" or time.monotonic() - self._last_time > 2):
-            self._last, self._last_time = text, time.monotonic()
-            self._stream.write(f"{self._title} {text}\n")
-            self._stream.flush()
+        text = self._finished(event) if event.state == "ready" else text
+        if text != self._last:
+            self._last = text
+            self._write(f"{self._title} {text}\n")
+
+    def _write(self, text: str) -> None:
+        self._last_time = time.monotonic()
+        self._stream.write(text)
+        self._stream.flush()
 
     def _finished(self, event: Progress) -> str:
         elapsed = time.monotonic() - self._started
-        return f"{self._title} {event.message}" + (f" ({duration(elapsed)})" if elapsed >= 1 else "")
+        return event.message + (f" ({duration(elapsed)})" if elapsed >= 1 else "")
 
 
 def _words(event: Progress) -> str:

@@ -57,8 +57,12 @@ class Animation:
         )
 
     @classmethod
-    def read(cls, path: Path, subject: Subject) -> Animation:
+    def read(cls, path: Path, subject: Subject, *, hold_last: bool = False) -> Animation:
         """Read and check a file that an artist may have made.
+
+        Args:
+            hold_last: what reaches beyond the subject's footage lies over its last frame, as when the video was processed
+                again and is shorter now; else it is an error.
 
         Raises:
             WorkspaceError: arrays missing, of the wrong shape, or naming frames that the subject's footage lacks.
@@ -77,6 +81,8 @@ class Animation:
             ) from error
         if not 0 < len(poses) == len(blendshapes) == len(plate) or poses.shape[1:] != (4, 4):
             raise WorkspaceError(f"{path}: its arrays differ in length: export it again.")
+        if hold_last:
+            plate = np.minimum(plate, subject.frames - 1)
         outside = np.flatnonzero((plate < 0) | (plate >= subject.frames))
         if len(outside):
             raise WorkspaceError(

@@ -260,13 +260,13 @@ class Workspace:
             self.subject.fps,
         )
 
-    def animation(self, path: Path) -> Animation:
-        """An `animation.npz` of this subject.
+    def animation(self, path: Path, *, hold_last: bool = False) -> Animation:
+        """An `animation.npz` of this subject; `hold_last` as `Animation.read` has it.
 
         Raises:
             WorkspaceError: it is missing, damaged, or of another subject.
         """
-        return Animation.read(path, self.subject)
+        return Animation.read(path, self.subject, hold_last=hold_last)
 
     def face_mesh(self) -> FaceMesh:
         """The face that Blender shows.

@@ -11,6 +11,7 @@ from ...backend.workspace.store import Workspace
 from ..client.errors import BackendError
 from ..properties import SyncTalkSettings, settings_of
 from ..scene import paths, rig
+from ..scene.errors import SceneError
 
 
 def workspace_of(settings: SyncTalkSettings) -> Path:
@@ -59,7 +60,7 @@ def subject_in(scene: bpy.types.Scene) -> tuple[rig.Rig, Workspace, Animation]:
     """The rig of `scene`, its workspace, and the animation that was imported last.
 
     Raises:
-        SceneError: there is no rig.
+        SceneError: there is no rig, or the animation's audio is missing.
         WorkspaceError: files of its workspace are missing or damaged.
     """
     found = rig.require_rig(scene)
@@ -73,13 +74,27 @@ def animation_of(found: rig.Rig, workspace: Workspace) -> Animation:
     Where the head was that of the footage, poses and lens are those of the newest track, which training refines.
 
     Raises:
+        SceneError: the animation's audio is missing.
         WorkspaceError: files are missing or damaged.
     """
     track = workspace.head_track()
     if not found.animation:
         return workspace.footage_animation(track)
-    animation = workspace.animation(Path(found.animation))
+    animation = read_animation(workspace, Path(found.animation))
     return animation.on_track(track) if found.collection.get(rig.ON_TRACK, True) else animation
+
+
+def read_animation(workspace: Workspace, path: Path) -> Animation:
+    """An `animation.npz` with its audio; a frame beyond a clip that has become shorter lies over its last one.
+
+    Raises:
+        SceneError: its audio is missing: Blender would add a silent strip without an error.
+        WorkspaceError: the file is missing or damaged.
+    """
+    animation = workspace.animation(path, hold_last=True)
+    if animation.audio is not None and not animation.audio.exists():
+        raise SceneError(f"{animation.audio}, the audio of {path.name}, is missing: speak again.")
+    return animation
 
 
 def other_camera_in_words(scene: bpy.types.Scene, found: rig.Rig) -> str:

@@ -11,7 +11,7 @@ from ..job import Job, Request, Work
 from ..properties import settings_of
 from ..scene import importer, paths, rig, shapes
 from ..steps import Step
-from .common import require_rig_of, scene_of, workspace_of
+from .common import read_animation, require_rig_of, scene_of, workspace_of
 
 
 def speak_job(scene: bpy.types.Scene) -> Job:
@@ -38,7 +38,7 @@ def import_animation(scene: bpy.types.Scene, path: str | Path, *, workspace: Pat
         One sentence on shapes that the face has lost; empty where it has all.
 
     Raises:
-        SceneError: the scene holds no such head, or the head is linked from another file.
+        SceneError: the scene holds no such head, it is linked from another file, or the audio is missing.
         WorkspaceError: the file is damaged.
     """
     if workspace is None:
@@ -47,7 +47,7 @@ def import_animation(scene: bpy.types.Scene, path: str | Path, *, workspace: Pat
     else:
         opened = Workspace.open_processed(workspace)
         found = require_rig_of(scene, opened)
-    animation = opened.animation(Path(path))
+    animation = read_animation(opened, Path(path))
     importer.import_animation(scene, found, opened, animation)
     found.collection[rig.ON_TRACK] = animation.is_on_track(opened.head_track())
     paths.keep_animation(found.collection, Path(path))

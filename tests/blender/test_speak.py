@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 
 import bpy
+import numpy as np
 import pytest
 
 NEUTRAL = {"strength": 1.0, "smoothing_ms": 0.0, "offset_ms": 0.0, "close_in_silence": False}
@@ -54,6 +56,45 @@ def test_a_script_asks_for_the_same_and_its_next_call_starts_from_the_defaults(k
     assert asked(root) == {"workspace": str(root), "audio": str(audio), **CHOSEN}
     kit.part("api").speak(audio)
     assert asked(root) == {"workspace": str(root), "audio": str(audio), **NEUTRAL}
+
+
+MISSING = r"speech\.wav, the audio of animation\.npz, is missing: speak again\."
+
+
+def test_speech_whose_audio_is_missing_is_not_keyed(kit, root, audio):
+    (root / "renders" / "speech" / "speech.wav").unlink()
+    with pytest.raises(kit.part("client.errors").BackendError, match=MISSING):
+        kit.part("api").speak(audio)
+    with pytest.raises(kit.part("scene.errors").SceneError, match=MISSING):
+        kit.part("work.speak").import_animation(kit.scene, root / "renders" / "speech" / "animation.npz")
+    assert kit.part("scene.rig").require_rig(kit.scene).animation is None
+
+
+def test_audio_that_has_gone_missing_is_reported_by_composite_bake_and_training(kit, root, audio):
+    api, runtime = kit.part("api"), kit.part("jobs").runtime
+    api.speak(audio)
+    (root / "renders" / "speech" / "speech.wav").unlink()
+    for step in (api.composite, api.bake):
+        with pytest.raises(kit.part("client.errors").BackendError, match=MISSING):
+            step()
+    api.train()
+    (warning,) = runtime.warnings[kit.part("steps").Step.TRAIN]
+    assert re.search(MISSING, warning)
+
+
+def test_speech_that_reaches_beyond_a_clip_that_is_shorter_now_lies_over_its_last_frame(kit, root):
+    """The video was processed again, cut, after the speech was made."""
+    speech = root / "renders" / "speech" / "animation.npz"
+    arrays = dict(np.load(speech))
+    beyond = arrays["plate_frame"] + 5
+    np.savez(speech, **arrays | {"plate_frame": beyond})
+    assert beyond.max() == 16
+    kit.part("work.speak").import_animation(kit.scene, speech)
+    found, workspace, animation = kit.part("work.common").subject_in(kit.scene)
+    np.testing.assert_array_equal(animation.plate_frame, np.minimum(beyond, workspace.subject.frames - 1))
+    kit.part("work.composite").compose(kit.scene, found, workspace, animation)
+    with pytest.raises(kit.record("store").WorkspaceError, match="lies over footage frame 12"):
+        workspace.animation(speech)
 
 
 def test_the_panel_offers_every_control(kit):

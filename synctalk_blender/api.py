@@ -10,7 +10,8 @@
 
 Each call returns when its work is done, also in background mode; `progress` is called many times a second with the `Job`
 (`title`, `text`, `fraction`, `eta_s`), and without it lines are printed. Each call works on the given scene, else on the
-current one. Errors are one sentence: `BackendError` or `SceneError`.
+current one. Errors are one sentence, `BackendError` or `SceneError`; their `kind` names the cause: `scene`, `workspace`,
+`media` and those of docs/protocol.md and docs/blender.md.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from .client.shared import close_shared_backend, shared_backend
 from .job import Job
 from .properties import settings_of
 from .scene import output, rig
-from .scene.errors import SceneError
+from .scene.errors import SceneError, SyncTalkError
 from .work import track
 from .work.composite import bake_job, composite_job
 from .work.speak import speak_job
@@ -108,10 +109,16 @@ def import_tracking(
 
     Args:
         setup, start_frame: as `process` has them.
+
+    Raises:
+        SceneError: the rig is linked from another file; or, of kind `workspace`, the workspace is not tracked or damaged.
     """
     scene = _scene(scene)
     settings_of(scene).workspace = _absolute(workspace)
-    found, text = track.import_tracking(scene, setup=setup, start_frame=start_frame)
+    try:
+        found, text = track.import_tracking(scene, setup=setup, start_frame=start_frame)
+    except SyncTalkError as error:
+        raise SceneError(str(error), error.kind) from error
     _print(text)
     return found
 

@@ -11,7 +11,7 @@ class SceneError(SyncTalkError):
     """One sentence: what is wrong in the scene, where, and what to do.
 
     Attributes:
-        kind: `scene`, or `cancelled`.
+        kind: `scene`, `cancelled`, or the kind of what a workspace's files caused.
     """
 
     def __init__(self, message: str, kind: str = "scene") -> None:

@@ -127,6 +127,22 @@ def test_a_script_says_it_by_arguments_and_reads_what_was_changed(kit, root, sho
     assert kit.scene.camera == rig.camera
 
 
+@pytest.mark.parametrize("fault", ["missing", "not processed", "a damaged subject", "a damaged track"])
+def test_a_script_catches_what_is_wrong_with_a_workspace_by_the_api_s_own_errors(kit, root, fault):
+    api = kit.part("api")
+    if fault == "missing":
+        root = root / "elsewhere"
+    elif fault == "not processed":
+        (root / "subject.json").write_text('{"format": 1}')
+    else:
+        (root / ("subject.json" if fault == "a damaged subject" else "tracking.npz")).write_text("no")
+    with pytest.raises((api.BackendError, api.SceneError)) as caught:
+        api.import_tracking(root)
+    assert caught.value.kind == "workspace"
+    with pytest.raises((api.BackendError, api.SceneError)):
+        api.composite()
+
+
 def test_importing_again_leaves_the_artist_s_settings(kit, root):
     kit.import_tracking(root)
     kit.scene.render.resolution_x, kit.scene.render.resolution_percentage = 1920, 50

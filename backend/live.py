@@ -67,7 +67,7 @@ class LiveHead:
         self._loaded: tuple[Any, ...] = ()
         """The workspace, its newest checkpoint and that file's stamp when the renderer was made."""
         self._watched: tuple[Any, ...] = ()
-        """The workspace, and the stamp of its folder of checkpoints when that was last listed."""
+        """The workspace, and the stamps of what a saved checkpoint changes, when the checkpoints were last listed."""
 
     def render(self, frame: FrameOptions, reporter: Reporter) -> FrameResult:
         """Render scene-linear RGBA, premultiplied, bottom row first, into the shared memory.
@@ -88,9 +88,10 @@ class LiveHead:
         return FrameResult(frame.width, frame.height, (time.perf_counter() - started) * 1e3)
 
     def _current(self, root: Path, reporter: Reporter) -> Renderer:
-        """The renderer of the newest checkpoint. While the folder of checkpoints is unchanged this costs one stat call."""
+        """The renderer of the newest checkpoint. While that is unchanged this costs two stat calls."""
         folder = root / "checkpoints"
-        watched = (root, _stamp(folder))
+        # Some file systems do not stamp a folder when a file in it is replaced; config.json is written with every checkpoint.
+        watched = (root, _stamp(folder), _stamp(folder / "config.json"))
         if self._renderer is not None and watched == self._watched and watched[1] is not None:
             return self._renderer
         workspace = Workspace.open(root)

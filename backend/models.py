@@ -274,6 +274,8 @@ def _download(model: Model, path: Path, reporter: Reporter | None) -> None:
                 reporter.progress(f"fetch {model.name}", done, total or max(model.about or 0, done + 1), "bytes")
         if length and length.isdigit() and done < int(length):
             raise _unreachable(model, f"the connection ended after {done:,} of {int(length):,} bytes")
+        if reporter is not None and total is None:
+            reporter.progress(f"fetch {model.name}", done, done, "bytes")
 
 
 def _unreachable(model: Model, reason: object) -> ModelError:

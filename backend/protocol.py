@@ -45,7 +45,7 @@ MOUTH_NAMES: tuple[str, ...] = tuple(
 
 
 class Stage(str, enum.Enum):
-    """What a job does, as `progress` notifications carry it; benchmarks and research have their own texts."""
+    """What a job does, as `progress` notifications carry it; downloads, benchmarks and research have their own texts."""
 
     MEDIA = "media"
     LANDMARKS = "landmarks"

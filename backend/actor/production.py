@@ -11,14 +11,16 @@ import numpy as np
 
 from ..errors import MediaError
 from ..media.audio import write_wav
+from ..media.audio_rates import RATE
 from ..media.encode import VideoWriter
 from ..media.synthesizer import Utterance, default_voice, synthesize
 from ..progress import Reporter
 from ..protocol import BLENDSHAPE_NAMES
 from ..workspace.files import write_arrays
+from ..workspace.subject import FPS
 from . import frames
 from .character import build_character
-from .performance import FPS, NEUTRAL_S, Performance, perform
+from .performance import NEUTRAL_S, Performance, perform
 from .render import find_blender_python, render_frames
 
 TEXT = (
@@ -29,7 +31,6 @@ DRIVE_TEXT = (
     "Now somebody else is speaking, and the same face follows. Five brown foxes jump above the wall, "
     "while the moon shows us a beautiful view."
 )
-SPEECH_RATE = 16000
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def produce(out: Path, script: Script, reporter: Reporter, blender: str | None =
         reporter.warning(f"The text takes {speech.duration_s:.1f} s and is cut at {seconds:g} s; give --seconds more.")
     speech = speech.placed(NEUTRAL_S, seconds)
     drive = synthesize(script.drive_text, script.drive_voice or default_voice(drive=True)).placed(0.15)
-    drive = drive.resampled(SPEECH_RATE)
+    drive = drive.resampled(RATE)
     acted = perform(speech, seconds, script.seed)
     count = len(acted.time_s)
 

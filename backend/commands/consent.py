@@ -38,17 +38,17 @@ def tie_consent_to_clip(workspace: Workspace, renewed: bool) -> None:
     workspace.save()
 
 
-def ask_for_consent(workspace: Workspace, reporter: Reporter) -> None:
-    """Ask a user at a terminal for the consent that is not recorded yet; elsewhere leave it as it is.
+def ask_for_consent(workspace: Workspace, reporter: Reporter) -> str:
+    """Ask a user at a terminal who gave the consent that is not recorded yet; empty where it is, or nobody can be asked.
 
     Raises:
         ConsentError: the user names nobody.
     """
     if reporter.ask is None or workspace.subject.consent.get("given"):
-        return
+        return ""
     name = reporter.ask(
         "This makes a synthetic likeness of the person shown. Who gave the permission for it? (empty: nobody)"
     )
     if not name:
         raise ConsentError("Without the person's permission no head is trained.")
-    record_consent(workspace, name)
+    return name

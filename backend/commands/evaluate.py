@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import UsageError
 from ..progress import Reporter
-from .option import option
+from .option import CheckedOptions, option
 from .process import LANDMARKERS
 from .train import readiness_in_words
 
@@ -16,7 +16,7 @@ SIZE = 256
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(CheckedOptions):
     workspace: Path | None = option("a trained head; or give --video and --reference", None, positional=True)
     size: int | None = option(f"side of the frames compared, pixels ({SIZE})", None)
     rendered: tuple[Path, ...] = option("a video made by render, to show in the report; may be given again", ())
@@ -35,6 +35,7 @@ class Options:
         Raises:
             UsageError: they do not.
         """
+        super().__post_init__()
         if self.workspace is not None:
             if unfit := self._given("video", "reference", "matte", "report"):
                 raise UsageError(f"give a workspace or --video and --reference, not both: {unfit} goes with the latter")

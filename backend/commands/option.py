@@ -11,7 +11,7 @@ from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import ProtocolError
+from ..errors import ProtocolError, UsageError
 
 _WORDS: dict[type, str] = {
     Path: "a path",
@@ -121,6 +121,22 @@ class OptionField:
 
     def _wrong(self, value: Any) -> ProtocolError:
         return ProtocolError(f"The parameter {self.name} must be {self.words}, not {value!r}.")
+
+
+class CheckedOptions:
+    """Base of options with choices: they are checked for a caller in Python too."""
+
+    def __post_init__(self) -> None:
+        """
+        Raises:
+            UsageError: a text is none of its choices.
+        """
+        declared: type = type(self)
+        for item in option_fields(declared):
+            value = getattr(self, item.name)
+            for text in value if item.several else (value,):
+                if item.choices and isinstance(text, str) and text not in item.choices:
+                    raise UsageError(f"{item.name} must be {item.words}, not {text!r}")
 
 
 @functools.cache

@@ -12,7 +12,7 @@ from ..progress import Reporter
 from ..protocol import Stage
 from ..workspace.subject import STAGES
 from .consent import HELP, record_consent, tie_consent_to_clip
-from .option import option
+from .option import CheckedOptions, option
 
 if TYPE_CHECKING:
     from ..workspace.store import Workspace
@@ -31,7 +31,7 @@ _STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(CheckedOptions):
     video: Path | None = option("the clip; may be left out to resume a workspace", None, positional=True)
     workspace: Path = option("folder of the subject")
     stage: str | None = option("this stage alone; the ones before it must be done", None, choices=STAGES)

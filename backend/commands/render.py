@@ -8,11 +8,11 @@ from pathlib import Path
 
 from ..progress import Reporter
 from . import speak
-from .option import option
+from .option import CheckedOptions, option
 
 
 @dataclass(frozen=True)
-class Options(speak.Delivery):
+class Options(speak.Delivery, CheckedOptions):
     workspace: Path = option("a workspace with a trained head", positional=True)
     out: Path = option("a path ending in .mp4, or a folder")
     audio: Path | None = option("what to speak; without it and --directions the clip itself is reproduced", None)

@@ -6,21 +6,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import WorkspaceError
+from ..errors import ConsentError
 from ..progress import Reporter
 from ..protocol import Stage
 from .consent import HELP, ask_for_consent, record_consent
-from .option import option
+from .option import CheckedOptions, option
 
 if TYPE_CHECKING:
     from ..training.presets import Preset
     from ..workspace.store import Workspace
 
+PRESET_NAMES = ("preview", "standard", "paper")
+
 
 @dataclass(frozen=True)
-class Options:
+class Options(CheckedOptions):
     workspace: Path = option("a processed workspace", positional=True)
-    preset: str = option("preview, standard or paper", "preview")
+    preset: str = option("the recipe (docs/training.md)", "preview", choices=PRESET_NAMES)
     minutes: float | None = option("training time; what an earlier run took is part of it (the preset's own)", None)
     steps: int | None = option("this many steps instead of a time: the same result on any machine", None)
     further: bool = option("after a complete training, train for so much longer on top of it", False)
@@ -53,13 +55,15 @@ def run(options: Options, reporter: Reporter) -> Result:
     from ..training.train import train
     from ..workspace.store import Workspace
 
-    if options.preset not in PRESETS:
-        raise WorkspaceError(f"There is no preset {options.preset}: choose one of {', '.join(PRESETS)}.")
     workspace = Workspace.open(options.workspace)
+    consent = options.consent or ask_for_consent(workspace, reporter)  # unlocked: an answer may take its time
+    clip = workspace.subject.source_sha256
     with workspace.locked():
-        if options.consent:
-            record_consent(workspace, options.consent)
-        ask_for_consent(workspace, reporter)
+        workspace.subject = Workspace.open(options.workspace).subject
+        if workspace.subject.source_sha256 != clip:
+            raise ConsentError(f"{workspace.root} has another clip now: run train again.")
+        if consent:
+            record_consent(workspace, consent)
         preset = PRESETS[options.preset].changed(list(options.set))
         reporter.plan(*_plan(workspace, preset, options))
         trained = train(

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..media.audio import read_audio
+from ..media.audio_rates import DELIVERY_RATE
 from ..media.encode import SYNTHETIC_MARK, FrameWriter, VideoWriter
 from ..media.guard import guarded
 from ..portrait_sync.blend import over
@@ -21,8 +22,6 @@ from ..workspace.camera import Camera
 from ..workspace.files import key_of, write_json
 from ..workspace.store import Workspace
 from .footage import Footage, output_size
-
-AUDIO_RATE = 48000
 
 
 @dataclass(frozen=True)
@@ -84,4 +83,4 @@ class Shot:
         path = audio or self.animation.audio
         if path is None or not (audio or path.exists()):
             return None
-        return guarded(read_audio, path, AUDIO_RATE, reporter=reporter, about=path), AUDIO_RATE
+        return guarded(read_audio, path, DELIVERY_RATE, reporter=reporter, about=path), DELIVERY_RATE

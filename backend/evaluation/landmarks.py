@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from ..head_sync.landmarks import LANDMARKS, FaceLandmarker, open_landmarker
+from ..head_sync.landmarks import FaceLandmarker, open_landmarker
+from ..workspace.landmarks import COUNT
 
 
 @contextlib.contextmanager
@@ -29,7 +30,7 @@ def lip_reader(landmarker: str = "auto") -> Iterator[tuple[FaceLandmarker, Calla
     def read(image: np.ndarray) -> np.ndarray:
         faces = opened.detect(np.ascontiguousarray(image))
         if not faces:
-            return np.full((LANDMARKS, 2), np.nan, np.float32)
+            return np.full((COUNT, 2), np.nan, np.float32)
         return max(faces, key=lambda face: face.size_px).points_px
 
     try:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..media.audio import RATE, read_audio
+from ..media.audio import read_audio
+from ..media.audio_rates import RATE
 from ..media.decode import FrameReader
 from ..workspace.landmarks import LIPS
 from ..workspace.subject import FPS

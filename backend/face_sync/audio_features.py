@@ -15,7 +15,8 @@ from functools import cache
 import numpy as np
 import scipy.fft
 
-RATE = 16000
+from ..media.audio_rates import RATE
+
 HOP = 160
 WINDOW = 400
 FFT = 512

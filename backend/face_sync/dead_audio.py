@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..media.audio_rates import RATE
 from ..workspace.intervals import intervals
-from .audio_features import RATE
 
 LEAST_S = 1.0
 """Shorter silences are pauses."""

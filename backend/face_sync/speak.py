@@ -9,7 +9,8 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from ..errors import FaceError, SyncTalkError
-from ..media.audio import RATE, audio_blocks, convert_speech, workspace_audio, write_wav
+from ..media.audio import audio_blocks, convert_speech, workspace_audio, write_wav
+from ..media.audio_rates import DELIVERY_RATE, RATE
 from ..media.guard import guarded, guarded_items
 from ..progress import Reporter
 from ..protocol import BLENDSHAPE_NAMES, Stage
@@ -21,7 +22,6 @@ from . import speech
 from .audio_features import FrameFeatures
 
 STAGE = Stage.SPEAK
-AUDIO_RATE = 48000
 TURN_WINDOW_S = 2.0
 """How far from the ends of the footage playback may reverse, to find a moment at which the head is still."""
 
@@ -76,9 +76,9 @@ def speak(
     else:
         source = Path(audio)
         length = guarded(
-            convert_speech, source, speech_path, AUDIO_RATE, reporter=reporter, about=source, folders=(out_dir,)
+            convert_speech, source, speech_path, DELIVERY_RATE, reporter=reporter, about=source, folders=(out_dir,)
         )
-        frames = math.ceil(round(length / AUDIO_RATE * FPS, 3))
+        frames = math.ceil(round(length / DELIVERY_RATE * FPS, 3))
         plate_frame = footage_path(track.head_to_camera, track.valid, track.blendshapes, frames)
         reporter.progress(STAGE, 1, 3, "steps", "mouth from the audio")
         blocks = guarded_items(audio_blocks, source, RATE, reporter=reporter, about=source)

@@ -15,10 +15,9 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from ..errors import FaceError
-from ..workspace.landmarks import RIGID, RIGID_WEIGHTS
+from ..workspace.landmarks import COUNT, RIGID, RIGID_WEIGHTS
 from ..workspace.poses import rotation_exp, similarity, skew
 
-LANDMARKS = 478
 NOSE_TIP = 4
 
 NORMAL_SIGMA_M = 0.0015
@@ -167,8 +166,8 @@ class FaceModel:
             FaceError: the model cannot be aligned to the landmarks.
         """
         observed = np.asarray(average_face, np.float64)
-        if observed.shape != (LANDMARKS, 3) or not np.isfinite(observed).all():
-            raise FaceError(f"The face to fit must be {LANDMARKS} finite landmarks; this one is {observed.shape}.")
+        if observed.shape != (COUNT, 3) or not np.isfinite(observed).all():
+            raise FaceError(f"The face to fit must be {COUNT} finite landmarks; this one is {observed.shape}.")
         thinned = self._thinned()
         found = [thinned._descend(start, observed, ROUGH_ROUNDS) for start in thinned._starts(observed)]
         state = min(found, key=lambda descent: descent.cost).state
@@ -261,7 +260,7 @@ class FaceModel:
 
     def _fitted(self, descent: _Descent, observed: np.ndarray) -> FittedShape:
         state = descent.state
-        pairs = self._pairs(descent.tree, state, observed, np.arange(LANDMARKS))
+        pairs = self._pairs(descent.tree, state, observed, np.arange(COUNT))
         face_like = all(1 / MAX_SCALE_RATIO < ratio < MAX_SCALE_RATIO for ratio in (state.scale, state.relief))
         if pairs.median_m > FIT_M or not face_like:
             raise FaceError(

@@ -24,7 +24,8 @@ import numpy as np
 from scipy.io import loadmat
 
 from ..errors import ModelError
-from .face_model import LANDMARKS, FaceModel
+from ..workspace.landmarks import COUNT
+from .face_model import FaceModel
 
 HEIGHT_M = (0.1, 0.6)
 """Least and greatest height of a face model."""
@@ -123,7 +124,7 @@ def _why_unusable(mean: np.ndarray, basis: np.ndarray, deviations: np.ndarray) -
     sizes = mean.size, basis.shape, deviations.size
     if basis.shape != (mean.size, deviations.size) or mean.size % 3 or not deviations.size:
         return "the sizes {}, {} and {} of mean, components and deviations disagree".format(*sizes)
-    if mean.size // 3 < LANDMARKS:
+    if mean.size // 3 < COUNT:
         return f"{mean.size // 3} vertices are too few"
     if not all(np.isfinite(array).all() for array in (mean, basis, deviations)) or (deviations < 0).any():
         return "some of its numbers are not finite"

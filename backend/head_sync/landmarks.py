@@ -19,7 +19,6 @@ from ..media.native_log import quiet_native_libraries
 from ..protocol import BLENDSHAPE_NAMES
 from ..workspace.shapes import Float
 
-LANDMARKS = 478
 TASK_FILE = "face_landmarker.task"
 MAX_FACES = 3
 """Faces searched in an image: a second one must not replace the one that is tracked."""

@@ -16,9 +16,10 @@ from ..progress import Reporter
 from ..protocol import BLENDSHAPE_NAMES, Stage
 from ..workspace.files import key_of, read_arrays, write_arrays
 from ..workspace.intervals import intervals
+from ..workspace.landmarks import COUNT
 from ..workspace.shapes import Bool, Float
 from ..workspace.store import Workspace
-from .landmarks import LANDMARKS, Face, FaceLandmarker, choose_face, landmarker_source, open_landmarker
+from .landmarks import Face, FaceLandmarker, choose_face, landmarker_source, open_landmarker
 
 STAGE = Stage.LANDMARKS
 VERSION = 2
@@ -44,8 +45,8 @@ class Landmarks:
     @classmethod
     def empty(cls, frames: int, source: str) -> Landmarks:
         return cls(
-            np.zeros((frames, LANDMARKS, 2), np.float32),
-            np.zeros((frames, LANDMARKS), np.float32),
+            np.zeros((frames, COUNT, 2), np.float32),
+            np.zeros((frames, COUNT), np.float32),
             np.zeros(frames, bool),
             np.zeros((frames if source == "task" else 0, len(BLENDSHAPE_NAMES)), np.float32),
             source,

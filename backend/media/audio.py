@@ -19,12 +19,12 @@ from ..workspace.store import Workspace
 from ..workspace.subject import AudioPiece
 from .audio_choice import choose_audio
 from .audio_frames import samples_of
+from .audio_rates import RATE
 from .audio_timeline import aligned
 from .decode import probe
 from .source import decoded, open_media
 from .timeline import timeline_of
 
-RATE = 16000
 SILENCE = 10 ** (-55 / 20)
 """Audio that stays below -55 dBFS at its loudest holds no speech that stands above the noise."""
 

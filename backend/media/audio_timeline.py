@@ -8,8 +8,8 @@ import numpy as np
 import soxr
 
 from ..workspace.subject import AudioPiece
+from .audio_rates import RATE
 
-RATE = 16000
 _FINER = 8
 """Between samples is read from audio of so many times the rate, where a straight line is 60 dB below what it joins."""
 

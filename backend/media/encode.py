@@ -17,6 +17,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 from ..errors import MediaError, SyncTalkError
 from ..workspace.files import atomic_path
 from ..workspace.subject import FPS
+from .audio_rates import DELIVERY_RATE
 from .source import ffmpeg_name
 
 SYNTHETIC_MARK = "Synthetic likeness made with SyncTalk"
@@ -198,7 +199,7 @@ def _for_aac(samples: np.ndarray, rate: int) -> tuple[np.ndarray, int]:
     samples = np.asarray(samples, np.float32)
     samples = samples[:, None] if samples.ndim == 1 else samples[:, :2]
     if rate not in _AAC_RATES:
-        samples, rate = soxr.resample(samples, rate, 48000), 48000
+        samples, rate = soxr.resample(samples, rate, DELIVERY_RATE), DELIVERY_RATE
     return np.clip(samples.T, -1, 1), rate
 
 

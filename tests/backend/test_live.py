@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+from backend import live
 from backend.commands.option import from_params
 from backend.errors import ProtocolError, WorkspaceError
 from backend.live import FrameOptions, LiveHead
@@ -96,6 +97,23 @@ def test_a_newer_checkpoint_is_loaded_even_under_the_same_name(params, trained, 
     shutil.copy(newest, trained / "checkpoints" / ".copy")
     (trained / "checkpoints" / ".copy").replace(newest)
     draw(head, params)
+    assert len(loads) == 2
+
+
+def test_a_newer_checkpoint_is_seen_where_a_folder_keeps_its_stamp(params, trained, monkeypatch):
+    """As on FAT and some network drives: replacing a file leaves its folder's time of change."""
+    loads, stamp = [], live._stamp
+    monkeypatch.setattr(live, "_load", lambda workspace, reporter: loads.append(workspace.root) or Blank())
+    monkeypatch.setattr(live, "_stamp", lambda path: (0,) if path.name == "checkpoints" else stamp(path))
+    head = LiveHead()
+    for name in (None, "config.json"):
+        if name:
+            newest = max((trained / "checkpoints").glob("step_*.safetensors"))
+            for path in (newest, trained / "checkpoints" / name):  # as a checkpoint is saved
+                shutil.copy(path, trained / ".copy")
+                (trained / ".copy").replace(path)
+        draw(head, params)
+        draw(head, params)
     assert len(loads) == 2
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -58,6 +59,14 @@ def model(server, monkeypatch, tmp_path) -> models.Model:
 
 def leftovers() -> list[str]:
     return [path.name for path in models.user_folder().glob(".*")]
+
+
+def test_a_download_of_unknown_length_ends_complete(model, server, monkeypatch):
+    monkeypatch.setattr(models, "MODELS", (replace(model, size=None),))
+    server.answer = (200, {}, CONTENT)
+    seen = []
+    models.fetch("tiny", Reporter(lambda event: seen.append((event.done, event.total)), interval_s=0))
+    assert seen[-1] == (len(CONTENT), len(CONTENT))
 
 
 def test_a_fetched_model_is_found_and_not_fetched_again(model, server):
@@ -125,8 +134,6 @@ def test_a_failed_download_is_a_sentence_and_leaves_nothing(model, server, answe
 
 
 def test_an_unreachable_host_names_the_address_and_the_folder(model, server, monkeypatch):
-    from dataclasses import replace
-
     monkeypatch.setattr(models, "MODELS", (replace(model, address="http://127.0.0.1:9/tiny.task"),))
     with pytest.raises(errors.ModelError, match=r"download http://127\.0\.0\.1:9/tiny\.task yourself into .*models"):
         models.fetch("tiny")
@@ -140,8 +147,6 @@ def test_a_cancelled_download_leaves_nothing(model):
 
 
 def test_a_narrower_licence_must_be_agreed_to(model, monkeypatch):
-    from dataclasses import replace
-
     monkeypatch.setattr(models, "MODELS", (replace(model, licence="CC-BY-NC-4.0", licence_opt_in=True),))
     with pytest.raises(errors.ModelError, match="licence of its own .*--accept-licence"):
         models.fetch("tiny")

@@ -14,7 +14,8 @@ from typing import Any
 import psutil
 
 from ...errors import SyncTalkError
-from ...media.audio import RATE, read_audio, write_wav
+from ...media.audio import read_audio, write_wav
+from ...media.audio_rates import RATE
 from ...progress import Reporter
 from ...workspace.store import Workspace
 

@@ -13,7 +13,8 @@ from ...face_sync.audio_offset import CONFIDENT, estimate_offset_ms
 from ...face_sync.encoders import present
 from ...face_sync.lip_measures import opening_of
 from ...face_sync.research.lip_probe import TRAINING_SHARE, ProbeClip, agreement, encoder_table, summary
-from ...media.audio import RATE, read_audio
+from ...media.audio import read_audio
+from ...media.audio_rates import RATE
 from ...progress import Reporter
 from ...workspace.landmarks import LEFT, RIGHT
 from ...workspace.store import Workspace

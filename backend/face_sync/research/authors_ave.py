@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ... import models
 from ...errors import ModelError
-from ..audio_features import RATE
+from ...media.audio_rates import RATE
 from ..encoders.sample_window import FRAME, SampleWindow
 from .published_weights import read_weights
 

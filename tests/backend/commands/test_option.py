@@ -13,9 +13,9 @@ import pytest
 
 from backend import server
 from backend.cli import main
-from backend.commands import VERBS, option
+from backend.commands import VERBS, evaluate, option, process, render, train
 from backend.commands.option import from_params, option_fields, to_json
-from backend.errors import ProtocolError
+from backend.errors import ProtocolError, UsageError
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,27 @@ def test_params_become_options():
 def test_params_of_the_wrong_kind_are_one_sentence(params, sentence):
     with pytest.raises(ProtocolError, match=sentence):
         from_params(Options, params, "job")
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (lambda: process.Options(workspace=Path("/w"), stage="nose"), "stage must be one of media, landmarks"),
+        (lambda: process.Options(workspace=Path("/w"), landmarker="none"), "landmarker must be one of auto"),
+        (lambda: process.Options(workspace=Path("/w"), audio_offset_ms="late"), "must be a number or one of auto"),
+        (lambda: train.Options(workspace=Path("/w"), preset="best"), "preset must be one of preview, standard, paper"),
+        (lambda: render.Options(workspace=Path("/w"), out=Path("/o"), split="train"), "split must be one of test"),
+        (lambda: evaluate.Options(workspace=Path("/w"), landmarks="none"), "landmarks must be one of auto"),
+    ],
+)
+def test_a_text_that_is_none_of_the_choices_is_one_sentence_in_python_too(options, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        options()
+
+
+def test_choices_allow_what_an_option_may_be_besides():
+    found = process.Options(workspace=Path("/w"), audio_offset_ms=40.0)
+    assert (found.stage, found.audio_offset_ms) == (None, 40.0)
 
 
 def test_a_result_is_json():

@@ -167,7 +167,7 @@ def test_a_workspace_without_a_timeline_opens_as_before(tmp_path, face, shapes):
 @pytest.mark.slow
 def test_a_known_drift_of_a_real_clip_is_recovered(shared):
     """Measured figures: docs/face-sync.md."""
-    from backend.head_sync.landmarks import LANDMARKS, choose_face, open_landmarker
+    from backend.head_sync.landmarks import choose_face, open_landmarker
     from backend.media.audio import clip_audio
     from backend.media.decode import FrameReader
     from backend.workspace.landmarks import lip_opening
@@ -178,7 +178,7 @@ def test_a_known_drift_of_a_real_clip_is_recovered(shared):
         for _, image in reader:
             face = choose_face(landmarker.detect(image), last)
             last = face or last
-            points.append(np.full((LANDMARKS, 2), np.nan) if face is None else face.points_px)
+            points.append(np.full((478, 2), np.nan) if face is None else face.points_px)
     opening = lip_opening(np.array(points))
     sound = np.concatenate(list(clip_audio(path, reader.info.start_s, len(points) / FPS)))
     seconds, none = len(points) / FPS, np.zeros(len(points), bool)

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from backend.errors import MediaError
-from backend.media.audio import RATE, check_clip_audio, loudness, read_audio
+from backend.media.audio import check_clip_audio, loudness, read_audio
 from backend.media.audio_choice import choose_audio
+from backend.media.audio_rates import RATE
 
 SECONDS = 6.0
 

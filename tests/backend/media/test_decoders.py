@@ -6,8 +6,9 @@ import av
 import numpy as np
 import pytest
 
-from backend.media.audio import RATE, clip_audio
+from backend.media.audio import clip_audio
 from backend.media.audio_frames import samples_of
+from backend.media.audio_rates import RATE
 from backend.media.decoders import decoder_of
 from backend.media.source import decoded, open_media
 from backend.media.timeline import timeline_of

@@ -11,12 +11,12 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from ....errors import MediaError, SyncTalkError
-from ....head_sync.landmarks import LANDMARKS, FaceLandmarker, choose_face, open_landmarker
+from ....head_sync.landmarks import FaceLandmarker, choose_face, open_landmarker
 from ....media.audio import check_speech, clip_audio
 from ....media.decode import FrameReader
 from ....progress import Reporter
 from ....workspace.arrays import filled
-from ....workspace.landmarks import lip_opening
+from ....workspace.landmarks import COUNT, lip_opening
 from ....workspace.subject import FPS
 from ...audio_features import frame_features
 from ...audio_offset import CONFIDENT, NOTABLE_MS, estimate_offset_ms
@@ -100,7 +100,7 @@ def read_clip(path: Path, landmarker: FaceLandmarker) -> tuple[Item, float]:
     for _, image in reader:
         face = choose_face(landmarker.detect(image), last)
         last = face or last
-        points.append(np.full((LANDMARKS, 2), np.nan) if face is None else face.points_px)
+        points.append(np.full((COUNT, 2), np.nan) if face is None else face.points_px)
     if not points:
         raise MediaError(f"No frame of {path} can be decoded: convert it to H.264 in an MP4 file.")
     anchors = np.array(points)[:, list(ANCHORS)]

@@ -16,12 +16,13 @@ import numpy as np
 from scipy.signal import fftconvolve, resample_poly
 
 from ....errors import AudioError
+from ....media.audio_rates import RATE
 from ....media.synthesizer import SILENCES, SynthesizerError, Utterance, synthesize
 from ....progress import Reporter
 from ....protocol import BLENDSHAPE_NAMES
 from ....workspace.subject import FPS
 from ....workspace.visemes import mouth_curves, visemes_of
-from ...audio_features import RATE, frame_features
+from ...audio_features import frame_features
 from .prepared import GENERATED, Item, write_item
 
 PART_S = 300

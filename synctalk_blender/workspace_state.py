@@ -10,7 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..backend.workspace.subject import FORMAT, STAGES, subject_id
+from ..backend.workspace import SyncTalkError
+from ..backend.workspace.checkpoint_index import checkpoint_paths
+from ..backend.workspace.store import Workspace
+from ..backend.workspace.subject import STAGES
 
 
 @dataclass(frozen=True)
@@ -105,40 +108,35 @@ def read_workspace(root: Path) -> WorkspaceState:
     """State of the workspace at `root`, read now."""
     path = root / "subject.json"
     try:
-        subject = json.loads(path.read_text(encoding="utf-8"))
-        found = int(subject["format"])
-        if found > FORMAT:
-            return WorkspaceState(
-                problem=f"{root} was made by a newer SyncTalk (format {found}): update the add-on, or choose another."
-            )
-        consent = subject.get("consent") or {}
-        given = bool(consent.get("given"))
-        trained = _trained(root / "checkpoints")
+        if not path.exists():
+            return WorkspaceState()
+        subject = Workspace.open(root).subject
+        consent = subject.consent if subject.consent.get("given") else {}
         return WorkspaceState(
             exists=True,
-            id=subject_id(subject),
-            source=str(subject.get("source", "")),
-            frames=int(subject.get("frames", 0)),
-            fps=float(subject.get("fps", 25.0)),
-            duration_s=float(subject.get("duration_s", 0.0)),
-            audio_offset_ms=float(subject.get("audio_offset_ms", 0.0)),
-            consent_by=str(consent.get("by", "")) if given else "",
-            consent_when=str(consent.get("when", "")) if given else "",
-            stages={name: str(stage.get("state", "")) for name, stage in subject.get("stages", {}).items()},
-            **trained,
+            id=subject.id,
+            source=subject.source,
+            frames=int(subject.frames),
+            fps=float(subject.fps),
+            duration_s=float(subject.duration_s),
+            audio_offset_ms=float(subject.audio_offset_ms),
+            consent_by=str(consent.get("by", "")),
+            consent_when=str(consent.get("when", "")),
+            stages={name: str(stage.get("state", "")) for name, stage in subject.stages.items()},
+            **_trained(root / "checkpoints"),
         )
-    except (FileNotFoundError, NotADirectoryError):
-        return WorkspaceState()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except SyncTalkError as error:
+        return WorkspaceState(problem=str(error))
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         return WorkspaceState(problem=f"{path} cannot be read ({error}): restore it, or choose another workspace.")
 
 
 def _trained(folder: Path) -> dict[str, Any]:
     # config.json describes the newest checkpoint, but only a checkpoint file is a head.
-    steps = [int(path.stem[5:]) for path in folder.glob("step_*.safetensors") if path.stem[5:].isdigit()]
-    if not steps:
+    checkpoints = checkpoint_paths(folder)
+    if not checkpoints:
         return {}
-    found: dict[str, Any] = {"trained_step": max(steps)}
+    found: dict[str, Any] = {"trained_step": int(checkpoints[0].stem.removeprefix("step_"))}
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         found["trained_preset"] = str(config.get("preset", ""))

@@ -124,6 +124,7 @@ class Subject:
             "source_size": (width, height),
             "crop": Crop(**crop) if crop else None,
             "corrections": FrameCorrections.of(value.get("corrections") or {}),
+            "consent": value.get("consent") or {},
             "audio_timeline": [AudioPiece(**piece) for piece in value.get("audio_timeline") or []],
         }
         return cls(**value)

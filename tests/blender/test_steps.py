@@ -110,6 +110,30 @@ def test_a_workspace_says_what_it_holds(states, tmp_path):
     assert (state.trained_step, state.trained_preset, state.trained_psnr) == (300, "preview", 31.5)
 
 
+def test_a_state_is_what_the_workspace_s_own_record_holds(states, import_part, tmp_path):
+    """A consent of null, no id, a checkpoint's name that no training writes: one reader for the panels and all else."""
+    record = {"format": 1, "name": "anna.synctalk", "source_sha256": "ab", "consent": None, "crop": None}
+    (tmp_path / "subject.json").write_text(json.dumps(record))
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "step_9.safetensors").touch()
+    state = states.read_workspace(tmp_path)
+    assert state.exists and not state.problem
+    opened = import_part("backend.workspace.store").Workspace.open(tmp_path)
+    assert (state.id, state.fps, state.consent_by) == (opened.subject.id, opened.subject.fps, "")
+    assert state.trained_step == 0
+
+
+@pytest.mark.parametrize(
+    "record", ['{"format": 1, "crop": {"x": 0}}', '{"format": 1, "corrections": {"bars_px": [1]}}']
+)
+def test_the_panels_report_a_damaged_workspace_as_every_step_does(states, import_part, tmp_path, record):
+    (tmp_path / "subject.json").write_text(record)
+    store = import_part("backend.workspace.store")
+    with pytest.raises(store.WorkspaceError) as caught:
+        store.Workspace.open(tmp_path)
+    assert states.read_workspace(tmp_path).problem == str(caught.value)
+
+
 def head(mouth, eyes, step=600, advice="About 5 more minutes of training should bring the mouth to “moves”."):
     part = {"gain": 0.8, "correlation": 0.9, "clip_range": 0.1}
     kept = {"step": step, "advice": advice, "mouth": {"grade": mouth, **part}, "eyes": {"grade": eyes, **part}}

@@ -19,10 +19,39 @@ _OFFLINE = re.compile(
     r"|Connection broken|certificate verify failed|SSLError|HTTP error 5\d\d|5\d\d Server Error"
 )
 _FULL = re.compile(r"No space left on device|Errno 28|not enough space on the disk|\(os error 112\)")
-_IN_USE = re.compile(r"\[WinError (?:5|32)\]|(?<!output error )\(os error (?:5|32)\)")
-_READ_ONLY = re.compile(r"Read-only file system|Permission denied")
-_MISMATCH = re.compile(r"Hash mismatch for `([^`]+)`|(\S+) from .*\n\s+Expected sha256")
-_NOT_OFFERED = re.compile(r"you require ([\w.+-]+==[^\s,]+)|satisfies the requirement ([^\s(;]+)")
+
+_KNOWN: tuple[tuple[re.Pattern[str], type[InstallError], str], ...] = (
+    (
+        re.compile(r"\[WinError (?:5|32)\]|(?<!output error )\(os error (?:5|32)\)"),
+        DiskError,
+        "A file in {folder} is in use or write-protected: close every other Blender that runs SyncTalk, and run the same "
+        "command again (see {log}).",
+    ),
+    (
+        re.compile(r"Read-only file system|Permission denied"),
+        DiskError,
+        "{folder} cannot be written to: change its permissions and run the same command again.",
+    ),
+    (
+        re.compile(r"Hash mismatch for `([^`]+)`|(\S+) from .*\n\s+Expected sha256"),
+        PackageError,
+        "The checksum of {package} does not match (damaged download, or another file on the index): try again, or set "
+        "PIP_INDEX_URL to another index (see {log}).",
+    ),
+    (
+        _OFFLINE,
+        NetworkError,
+        "{host} cannot be reached: check the network connection and the proxy (HTTPS_PROXY) and run the same command "
+        "again. Finished downloads are kept (see {log}).",
+    ),
+    (
+        re.compile(r"you require ([\w.+-]+==[^\s,]+)|satisfies the requirement ([^\s(;]+)"),
+        PackageError,
+        "{host} has no {package} for this Python and platform: check PIP_INDEX_URL, PIP_NO_INDEX and pip's configuration "
+        "file, and run the same command again (see {log}).",
+    ),
+)
+"""What is searched for, in this order; the group that matched is the package."""
 
 
 def failure(
@@ -34,30 +63,11 @@ def failure(
     if full:
         in_cache = cache is not None and str(cache) in full and str(log.parent) not in full
         return DiskError(disk.full(cache if cache and in_cache else log.parent))
-    if _IN_USE.search(text):
-        return DiskError(
-            f"A file in {log.parent} is in use or may not be written: close every other Blender that runs SyncTalk, and run "
-            f"the same command again (see {log})."
-        )
-    if _READ_ONLY.search(text):
-        return DiskError(f"{log.parent} cannot be written to: change its permissions and run the same command again.")
-    mismatch = _MISMATCH.search(text)
-    if mismatch:
-        return PackageError(
-            f"{mismatch[1] or mismatch[2]} arrived with another checksum than the lock file's: the download was damaged or "
-            f"the index serves another file; try again, or set PIP_INDEX_URL to another index (see {log})."
-        )
-    if _OFFLINE.search(text):
-        return NetworkError(
-            f"{host[0].upper()}{host[1:]} cannot be reached: check the network connection and the proxy (HTTPS_PROXY) "
-            f"and run the same command again, finished downloads are kept (see {log})."
-        )
-    missing = _NOT_OFFERED.search(text)
-    if missing:
-        return PackageError(
-            f"{missing[1] or missing[2]} is not offered for this Python and platform by {host} as pip is configured: check "
-            f"PIP_INDEX_URL, PIP_NO_INDEX and pip's configuration file, and run the same command again (see {log})."
-        )
+    for pattern, kind, sentence in _KNOWN:
+        if found := pattern.search(text):
+            package = next(filter(None, found.groups()), "")
+            values = {"folder": log.parent, "log": log, "host": host[0].upper() + host[1:], "package": package}
+            return kind(sentence.format(**values))
     reported = [line.strip() for line in lines if line.strip().lower().startswith(("error:", "cause:"))]
     reason = ": ".join(line.partition(":")[2].strip().rstrip(".") for line in reported[:3]) or "uv failed"
     # What uv had begun to put in place may be half there: no `PackageError`, after which an environment is kept.

@@ -33,7 +33,6 @@ def _types(root: Path, python: Path) -> int:
         shutil.copy(root / "__init__.py", package)
         for room in _TYPED_ROOMS:
             shutil.copytree(root / room, package / room, ignore=shutil.ignore_patterns("__pycache__", "sample"))
-        options = ["--config-file", root / "pyproject.toml", "--cache-dir", root / ".mypy_cache", "-p", "synctalk"]
-        return subprocess.run(
-            [python, "-m", "mypy", *options], cwd=folder, env=child_environment(), check=False
-        ).returncode
+        command: list[str | Path] = [python, "-m", "mypy", "--package", "synctalk"]
+        command += ["--config-file", root / "pyproject.toml", "--cache-dir", root / ".mypy_cache"]
+        return subprocess.run(command, cwd=folder, env=child_environment(), check=False).returncode

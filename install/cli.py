@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +15,8 @@ from .errors import Cancelled, InstallError
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENTS = ROOT / ".venvs"
+
+_Verb = Callable[[argparse.Namespace], int]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,31 +46,30 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
     device = argparse.ArgumentParser(add_help=False)
     device.add_argument(
-        "--device", choices=backend_environment.DEVICES, help="what torch runs on (default: cuda if there)"
+        "--device", choices=backend_environment.DEVICES, help="what torch runs on (default: cuda if available)"
     )
-    device.add_argument("--python", type=Path, metavar="FILE", help="the Python to make the backend's environment with")
-
+    device.add_argument("--python", type=Path, metavar="FILE", help="the Python for the backend's environment")
     parser = argparse.ArgumentParser(prog="python3 install", description="Install, try and test SyncTalk for Blender.")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
 
-    demo_verb = verbs.add_parser("demo", parents=[common, device], help="make the environments and run every step once")
+    def verb(name: str, run: _Verb, description: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        made = verbs.add_parser(name, parents=[common, *parents], help=description)
+        made.set_defaults(run=run)
+        return made
+
+    demo_verb = verb("demo", _demo, "make the environments and run every step once", device)
     demo_verb.add_argument("--video", type=Path, help="a clip of one person (default: the embedded synthetic speaker)")
     demo_verb.add_argument("--audio", type=Path, help="the new words (default: the embedded second sentence)")
-    demo_verb.add_argument(
-        "--out", type=Path, default=Path("demo"), help="folder for the results (default: %(default)s)"
-    )
+    _out(demo_verb, "folder for the results", Path("demo"))
     demo_verb.add_argument("--minutes", type=float, help="training time (default: 2, or 6 for a clip of your own)")
     demo_verb.add_argument(
         "--consent", metavar="NAME", help="who agreed to a synthetic likeness of the person; recorded"
     )
-    demo_verb.set_defaults(run=_demo)
 
-    test = verbs.add_parser(
-        "test",
-        parents=[common, device],
-        help="make the environments and run the tests",
-        epilog="Paths and pytest's options choose tests. --quick leaves out what processes clips or trains heads; --slow and "
-        "--gui run what takes minutes or needs a windowed Blender too.",
+    test = verb("test", _test, "make the environments and run the tests", device)
+    test.epilog = (
+        "Paths and pytest's options select tests. --quick omits tests that process clips or train heads; "
+        "--slow and --gui add those that take minutes or need a windowed Blender."
     )
     test.add_argument(
         "--blender",
@@ -78,41 +79,26 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
         metavar="VERSION",
         help=f"Blender versions to test in, of {', '.join(blender_environment.VERSIONS)} (default: %(default)s)",
     )
-    test.set_defaults(run=_test)
 
-    backend = verbs.add_parser("backend", parents=[common, device], help="make the backend's environment")
+    backend = verb("backend", _backend, "make the backend's environment", device)
     backend.add_argument("--root", type=Path, default=ENVIRONMENTS, help="folder to make it in (default: %(default)s)")
-    backend.set_defaults(run=_backend)
-
-    models = verbs.add_parser("models", parents=[common], help="list or fetch the weights a user may download")
-    models.set_defaults(run=_models)
+    models = verb("models", _models, "list or fetch optional weights")
     if list(arguments[:1]) == ["models"]:  # its verbs are the backend's, which no other verb needs
         _backend_cli().add_verbs(models, import_module("backend.commands").VERBS["models"].verbs, arguments[1:])
-
-    zipped = verbs.add_parser("extension", parents=[common], help="build and validate the extension's zip")
-    zipped.add_argument("--out", type=Path, default=ROOT / "dist", help="folder for the zip (default: %(default)s)")
-    zipped.set_defaults(run=_extension)
-
-    check = verbs.add_parser(
-        "check", parents=[common], help="for developers: ruff and mypy, in an environment of theirs"
-    )
-    check.set_defaults(run=_check)
-
-    docs = verbs.add_parser("docs", parents=[common], help="for developers: pages of the API, from docstrings")
-    docs.add_argument(
-        "--out", type=Path, default=ROOT / "dist" / "api", help="folder for the pages (default: %(default)s)"
-    )
-    docs.set_defaults(run=_docs)
-
-    lock = verbs.add_parser("lock", parents=[common], help="for developers: resolve the lock files again")
+    _out(verb("extension", _extension, "build and validate the extension's zip"), "folder for the zip", ROOT / "dist")
+    verb("check", _check, "for developers: ruff and mypy, in a separate environment")
+    docs = verb("docs", _docs, "for developers: pages of the API, from docstrings")
+    _out(docs, "folder for the pages", ROOT / "dist" / "api")
+    lock = verb("lock", _lock, "for developers: resolve the lock files again")
     lock.add_argument("names", nargs="*", help="lock files, such as backend (default: all)")
-    lock.set_defaults(run=_lock)
-
-    remove = verbs.add_parser("remove", parents=[common], help="delete the environments and the built zips")
+    remove = verb("remove", _remove, "delete the environments and the built zips")
     remove.add_argument("--yes", action="store_true", help="do not ask")
     remove.add_argument("--user", action="store_true", help="also delete what Blender's Install button made")
-    remove.set_defaults(run=_remove)
     return parser
+
+
+def _out(parser: argparse.ArgumentParser, what: str, default: Path) -> None:
+    parser.add_argument("--out", type=Path, default=default, help=f"{what} (default: %(default)s)")
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -58,8 +58,8 @@ def _draw_process(ui: StepUi) -> None:
         hello = backend.hello
         device = f", on {backend.device}" if backend.device else ""
         ui.info(f"SyncTalk {hello['backend']}, PyTorch {hello['torch'] or 'missing'}{device}")
-        if backend.device_error:
-            ui.text(backend.device_error, "ERROR")
+        if ui.facts.device_error and not jobs.runtime.errors:
+            ui.text(ui.facts.device_error, "ERROR")
     elif alive:
         ui.text("Starting…")
     elif ui.facts.backend_error and not jobs.runtime.errors:

@@ -28,6 +28,7 @@ def facts(scene: bpy.types.Scene) -> Facts:
         backend_alive=backend is not None and backend.alive,
         backend_answered=backend is not None and backend.alive and backend.hello is not None,
         backend_error=str(backend.error) if backend is not None and backend.error else "",
+        device_error=backend.device_error if backend is not None and backend.alive else "",
         video=settings.video,
         video_exists=_is_file(settings.video),
         workspace=settings.workspace,

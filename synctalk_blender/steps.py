@@ -44,6 +44,8 @@ class Facts:
     backend_alive: bool = False
     backend_answered: bool = False
     backend_error: str = ""
+    device_error: str = ""
+    """Why a backend that runs can neither train nor render."""
     video: str = ""
     video_exists: bool = False
     workspace: str = ""
@@ -157,6 +159,8 @@ def incomplete(step: Step, facts: Facts) -> str:
 
 
 def _backend(facts: Facts) -> tuple[bool, str]:
+    if facts.backend == "ready" and facts.device_error:
+        return False, "Not working"
     if facts.backend == "ready":
         return True, "Running" if facts.backend_answered else "Starting" if facts.backend_alive else "Installed"
     words = {"absent": "Not installed", "incomplete": "Incomplete", "outdated": "Outdated"}

@@ -82,6 +82,14 @@ def test_a_failed_step_says_so_until_it_is_tried_again(steps, journey):
     assert status.is_next
 
 
+def test_a_backend_without_pytorch_is_the_next_thing_to_repair(steps, journey):
+    facts = dataclasses.replace(journey[3][0], backend_alive=True, backend_answered=True)
+    assert steps.statuses(facts)[steps.Step.BACKEND].word == "Running"
+    broken = steps.statuses(dataclasses.replace(facts, device_error="PyTorch cannot be loaded."))
+    assert broken[steps.Step.BACKEND].word == "Not working"
+    assert [step for step, status in broken.items() if status.is_next] == [steps.Step.BACKEND]
+
+
 def test_a_workspace_says_what_it_holds(states, tmp_path):
     assert states.read_workspace(tmp_path) == states.WorkspaceState()
     subject = {

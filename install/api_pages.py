@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from . import checkout
-from .process import child_environment
+from .process import call, child_environment
 
 
 def run(root: Path, environments: Path, out: Path) -> int:
@@ -16,9 +16,8 @@ def run(root: Path, environments: Path, out: Path) -> int:
     out.mkdir(parents=True, exist_ok=True)
     rooms = sorted(path.parent.name for path in (root / "backend").glob("*/__init__.py"))
     for room in rooms:
-        command: list[str | Path] = [python.with_name("griffe2md"), f"backend.{room}", "--output", out / f"{room}.md"]
-        status = subprocess.run(command, cwd=root, env=environment, stderr=subprocess.DEVNULL, check=False).returncode
-        if status:
+        command = [python.with_name("griffe2md"), f"backend.{room}", "--output", out / f"{room}.md"]
+        if status := call(command, environment, cwd=root, stderr=subprocess.DEVNULL).returncode:
             return status
     heading = "# API\n\nMade by `python3 install docs` from the docstrings.\n\n"
     pages = "".join(f"- [backend.{room}]({room}.md)\n" for room in rooms)

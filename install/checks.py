@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
 from . import checkout
-from .process import child_environment
+from .process import call
 
 _TYPED_ROOMS = ("backend", "install", "ops", "panels", "synctalk_blender")
 
@@ -16,9 +15,8 @@ _TYPED_ROOMS = ("backend", "install", "ops", "panels", "synctalk_blender")
 def run(root: Path, environments: Path) -> int:
     """Run ruff's linter and formatter and the type checker over the checkout; non-zero when one objects."""
     python = checkout.make_tools(environments)
-    environment = child_environment()
     statuses = [
-        subprocess.run([python, "-m", "ruff", *arguments], cwd=root, env=environment, check=False).returncode
+        call([python, "-m", "ruff", *arguments], cwd=root).returncode
         for arguments in (["check", "--quiet", "."], ["format", "--check", "--diff", "--quiet", "."])
     ]
     statuses.append(_types(root, python))
@@ -33,6 +31,6 @@ def _types(root: Path, python: Path) -> int:
         shutil.copy(root / "__init__.py", package)
         for room in _TYPED_ROOMS:
             shutil.copytree(root / room, package / room, ignore=shutil.ignore_patterns("__pycache__", "sample"))
-        command: list[str | Path] = [python, "-m", "mypy", "--package", "synctalk"]
+        command = [python, "-m", "mypy", "--package", "synctalk"]
         command += ["--config-file", root / "pyproject.toml", "--cache-dir", root / ".mypy_cache"]
-        return subprocess.run(command, cwd=folder, env=child_environment(), check=False).returncode
+        return call(command, cwd=folder).returncode

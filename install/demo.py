@@ -9,14 +9,14 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from . import checkout
 from .errors import DiskError, InstallError
-from .process import Run, child_environment
+from .process import Run, call, child_environment
 from .terminal import duration
 
 SAMPLE_VIDEO = "backend/actor/sample/speaker.mp4"
@@ -122,27 +122,26 @@ def run(root: Path, environments: Path, job: Job, device: str | None = None, pyt
     # The working folder makes `-m backend` the checkout's, so paths are made absolute before.
     video, audio, spoken = job.video.resolve(), job.audio.resolve(), out / "talking_head.mp4"
 
-    def call(verb: str, *arguments: str | Path, capture: bool = False) -> str:
-        command = [str(part) for part in (backend, "-m", "backend", verb, *arguments)]
+    def backend_verb(verb: str, *arguments: str | Path, capture: bool = False) -> str:
         pipe = subprocess.PIPE if capture else None
-        done = subprocess.run(command, cwd=root, env=child_environment(), stdout=pipe, encoding="utf-8", check=False)
+        done = call([backend, "-m", "backend", verb, *arguments], cwd=root, stdout=pipe)
         _check(verb, done.returncode)
         return done.stdout
 
     with steps.next(f"Process {job.video.name}"):
-        call("process", video, "--workspace", workspace, "--consent", job.consent)
+        backend_verb("process", video, "--workspace", workspace, "--consent", job.consent)
     with steps.next(f"Train, {job.minutes:g} minutes"):
-        call("train", workspace, "--preset", "preview", "--minutes", str(job.minutes))
+        backend_verb("train", workspace, "--preset", "preview", "--minutes", str(job.minutes))
     with steps.next(f"Speak {job.audio.name}"):
-        call("render", workspace, "--audio", audio, "--out", spoken)
+        backend_verb("render", workspace, "--audio", audio, "--out", spoken)
     with steps.next("Evaluate"):
-        figures = json.loads(call("evaluate", workspace, "--rendered", spoken, "--json", capture=True))
+        figures = json.loads(backend_verb("evaluate", workspace, "--rendered", spoken, "--json", capture=True))
         for name, value in figures.items():
             if isinstance(value, int | float):
                 print(f"  {name}: {value:.4g}")
         shutil.copyfile(workspace / "reports" / "report.html", out / "report.html")
     with steps.next("Composite in Blender"):
-        arguments: list[str | Path] = ["--workspace", workspace, "--audio", audio, "--out", out]
+        arguments = ["--workspace", workspace, "--audio", audio, "--out", out]
         _call_blender([blender, root / "examples" / "console.py", *arguments], root, backend)
     missing = [name for name in RESULTS if not (out / name).is_file()]
     if missing:
@@ -166,7 +165,7 @@ class _Steps:
         print(f"[{self._number}/{_STEPS}] {title}: {duration(time.monotonic() - started)}", flush=True)
 
 
-def _call_blender(command: Sequence[str | Path], root: Path, backend: Path) -> None:
+def _call_blender(command: Iterable[object], root: Path, backend: Path) -> None:
     """Run a script in Blender's Python, without Blender's own line for each frame it renders."""
     run = Run(command, cwd=root, environment=child_environment({"SYNCTALK_BACKEND_PYTHON": str(backend)}))
     for line in run:

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from .errors import DiskError, InstallError, PackageError
-from .process import child_environment
+from .process import call
 
 SHIPPED: tuple[str, ...] = ("__init__.py", "blender_manifest.toml", "LICENSE", "README.md")
 SHIPPED += ("backend", "install", "ops", "panels", "synctalk_blender")
@@ -81,13 +81,7 @@ def _tool(python: Path) -> Path:
 
 
 def _run(python: Path, tool: Path, *arguments: str | Path) -> None:
-    done = subprocess.run(
-        [str(part) for part in (python, "-I", tool, *arguments)],
-        capture_output=True,
-        text=True,
-        env=child_environment(),
-        check=False,
-    )
+    done = call([python, "-I", tool, *arguments], capture_output=True)
     if done.returncode:
         printed = " ".join((done.stdout + done.stderr).split())
         raise PackageError(

@@ -7,19 +7,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from . import disk, interpreters, platforms, system_libraries, torch_wheel, uv, wheel_paths
-from .environment import (
-    LOG,
-    MARKER,
-    UNPACKED,
-    EnvironmentSpec,
-    fingerprint,
-    needs_packages,
-    python_of,
-    python_runs,
-    read_marker,
-    write_marker,
-)
+from . import disk, environment, interpreters, platforms, system_libraries, torch_wheel, uv, wheel_paths
+from .environment import EnvironmentSpec
 from .errors import DiskError, NetworkError, PackageError
 from .interpreters import Interpreter
 from .process import Run, child_environment
@@ -35,7 +24,7 @@ class Installation:
     def __init__(self, spec: EnvironmentSpec, cancelled: IsCancelled | None, lock_descriptor: int) -> None:
         self.spec = spec
         self.folder = spec.folder
-        self.python = python_of(spec.folder)
+        self.python = environment.python_of(spec.folder)
         self.device = spec.device or ("cpu" if spec.torch else None)
         self.cancelled = cancelled
         self.inherited = (lock_descriptor,)
@@ -53,21 +42,21 @@ class Installation:
         self.total = self.packages + self.spec.last_step_parts
         self._check_path(base)
         marker = {
-            "fingerprint": fingerprint(self.spec, base.version[:2]),
+            "fingerprint": environment.fingerprint(self.spec, base.version[:2]),
             "python": f"{base.version[0]}.{base.version[1]}",
             "device": self.device,
         }
-        if needs_packages(self.spec) or kept is None:
-            self.bytes_installed = int(self.lock.download_size * UNPACKED) + torch_installed
+        if environment.needs_packages(self.spec) or kept is None:
+            self.bytes_installed = int(self.lock.download_size * environment.UNPACKED) + torch_installed
             disk.check_space(self.folder, self.bytes_total + self.bytes_installed, "choose another folder")
             yield self._event("prepare", f"{self.packages} packages, {megabytes(self.bytes_total)} to download")
             if self.spec.system_libraries:
                 yield from system_libraries.ensure(self.spec.system_libraries, base.executable, self.cancelled)
             yield from self._packages(kept, base)
             # What is interrupted below is finished, not made again, also in an update, and needs no network.
-            write_marker(self.folder, {"complete": False, "packages": True, **marker})
+            environment.write_marker(self.folder, {"complete": False, "packages": True, **marker})
         yield from self._last_step()
-        write_marker(self.folder, {"complete": True, **marker})
+        environment.write_marker(self.folder, {"complete": True, **marker})
         yield self._event("ready", "complete", self.total, self.bytes_total)
 
     def _kept_python(self) -> Interpreter | None:
@@ -76,9 +65,9 @@ class Installation:
         After an interruption old and new files of a package may be mixed, so only what is known to be clean is kept:
         uv's cache makes the rest cheap.
         """
-        marker = read_marker(self.folder)
+        marker = environment.read_marker(self.folder)
         clean = any(marker.get(name) for name in ("complete", "packages", "clean"))
-        if not clean or not python_runs(self.folder):
+        if not clean or not environment.python_runs(self.folder):
             return None
         present = interpreters.probe(self.python)
         if present is None or not present.suits(self.spec.versions):
@@ -95,7 +84,7 @@ class Installation:
 
     def _check_foreign_files(self) -> None:
         """Refuse a folder that holds what `install` did not put there: making the environment would delete it."""
-        if (self.folder / MARKER).is_file() or not self.folder.is_dir():
+        if (self.folder / environment.MARKER).is_file() or not self.folder.is_dir():
             return
         held = sorted(entry.name for entry in self.folder.iterdir())
         if held:
@@ -120,9 +109,9 @@ class Installation:
         if not disk.is_same(program.cache, self.folder):  # uv unpacks into its cache, and has to copy from there
             disk.check_space(program.cache, self.bytes_installed, "move uv's cache with UV_CACHE_DIR")
         self.folder.mkdir(exist_ok=True)
-        before = read_marker(self.folder)
+        before = environment.read_marker(self.folder)
         begun = {"complete": False, "updating": any(before.get(n) for n in ("complete", "packages", "updating"))}
-        write_marker(self.folder, begun)
+        environment.write_marker(self.folder, begun)
         if kept is None:
             yield self._event("prepare", f"virtual environment in {self.folder}")
             self._clear()
@@ -133,7 +122,7 @@ class Installation:
                 yield from self._install_torch(program, self.device)
         except (NetworkError, PackageError):
             # uv ended by itself, before it put anything in place: nothing is mixed, even in an update.
-            write_marker(self.folder, {**begun, "clean": True})
+            environment.write_marker(self.folder, {**begun, "clean": True})
             raise
         yield from self._check_imports()
 
@@ -142,7 +131,7 @@ class Installation:
         for entry in self.folder.iterdir():
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)
-            elif entry.name != MARKER:
+            elif entry.name != environment.MARKER:
                 entry.unlink()
 
     def _install_lock(self, program: uv.Uv) -> Iterator[Progress]:
@@ -174,7 +163,7 @@ class Installation:
         if not modules:
             return
         yield self._event("check", f"importing {modules}", self.packages, self.bytes_total)
-        command: list[str | Path] = [self.python, "-I", "-X", "utf8", "-c", f"import {modules}"]
+        command = [self.python, "-I", "-X", "utf8", "-c", f"import {modules}"]
         run = Run(command, cancelled=self.cancelled, inherited=self.inherited)
         if run.finish():
             raise PackageError(
@@ -191,14 +180,15 @@ class Installation:
             environment=child_environment({"PYTHONNOUSERSITE": "1", "PYTHONUTF8": "1"}),
             inherited=self.inherited,
             cwd=self.spec.last_step_folder,
-            log=self.folder / LOG,
+            log=self.folder / environment.LOG,
         )
         for line in run:
             if part := _PART.match(line or ""):
                 finished = self.packages + min(int(part[1]) - 1, self.spec.last_step_parts)
                 yield self._event("compile", f"compiling kernels: {part[2]}", finished, self.bytes_total)
         if run.status:
-            message = f"the kernels could not be compiled now (see {self.folder / LOG}): the first image compiles them"
+            log = self.folder / environment.LOG
+            message = f"the kernels could not be compiled now (see {log}): the first image will compile them"
             yield self._event("compile", message, self.total, self.bytes_total)
 
     def _event(self, state: str, message: str, done: int = 0, bytes_done: int = 0) -> Progress:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import PythonError
-from .process import child_environment
+from .process import call
 
 _PROBE = """
 import importlib.util, json, struct, sys, sysconfig
@@ -94,15 +94,9 @@ def find(
 def probe(executable: str | Path) -> Interpreter | None:
     """Ask `executable` what it is; None when it is no Python or does not run."""
     try:
-        done = subprocess.run(
-            [str(executable), "-I", "-c", _PROBE],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=20,
-            env=child_environment(),
-            check=True,
-        )
-        found = json.loads(done.stdout.decode("utf-8").strip().splitlines()[-1])
+        command = [executable, "-I", "-c", _PROBE]
+        done = call(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=True)
+        found = json.loads(done.stdout.strip().splitlines()[-1])
     except (OSError, subprocess.SubprocessError, ValueError, IndexError):
         return None
     standard = found["implementation"] == "cpython" and found["bits"] == 64

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +43,15 @@ def child_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return {**kept, "PIP_USER": "0", **(extra or {})}
 
 
+def call(
+    command: Iterable[object], environment: Mapping[str, str] | None = None, **settings: Any
+) -> subprocess.CompletedProcess[str]:
+    """`subprocess.run` with UTF-8 in `environment`, else in `child_environment()`; a failure is left to the caller."""
+    variables = child_environment() if environment is None else environment
+    settings = {"encoding": "utf-8", "errors": "replace", "check": False, **settings}
+    return subprocess.run([str(part) for part in command], env=variables, **settings)
+
+
 @dataclass
 class Run:
     """One run of a command. Iterating starts it and gives each line of its output, None when it prints nothing for 0.1 s.
@@ -61,7 +70,7 @@ class Run:
         OSError: the command could not be started.
     """
 
-    command: Sequence[str | Path]
+    command: Iterable[object]
     cancelled: IsCancelled | None = None
     environment: Mapping[str, str] | None = None
     inherited: Sequence[int] = ()

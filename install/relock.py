@@ -6,7 +6,6 @@ Wheels only: nothing is ever compiled on a user's machine. Neither the index nor
 from __future__ import annotations
 
 import os
-import subprocess
 import tempfile
 import urllib.request
 from collections import defaultdict
@@ -18,6 +17,7 @@ from typing import Any
 
 from . import backend_environment, blender_environment, locks, uv, wheel_paths
 from .errors import PackageError
+from .process import call
 
 _OMITTED = ("jax", "jaxlib", "ml-dtypes", "opt-einsum", "sentencepiece")
 """Packages that MediaPipe 0.10 names but uses only to convert language models: 350 MB that no part of this runs."""
@@ -115,8 +115,7 @@ def _size(wheel: dict[str, Any]) -> int:
 
 
 def _call(command: Sequence[str | Path], text: str) -> str:
-    variables = uv.variables({})
-    done = subprocess.run(command, input=text, capture_output=True, encoding="utf-8", env=variables, check=False)
+    done = call(command, uv.variables({}), input=text, capture_output=True)
     if done.returncode:
         raise PackageError(f"uv cannot resolve the packages: {done.stderr.strip()}")
     return done.stdout

@@ -10,14 +10,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from .errors import SystemLibraryError
-from .process import Run, child_environment
+from .process import Run, call, child_environment
 from .progress import IsCancelled, Progress
 
 _OPENCV = {"libGL.so.1": "libgl1", "libgthread-2.0.so.0": "libglib2.0-0"}
@@ -59,8 +58,7 @@ def missing(user: str, python: Path) -> list[str]:
     """
     if sys.platform != "linux":
         return []
-    command = [str(python), "-I", "-c", _PROBE, json.dumps(sorted(NEEDED[user]))]
-    done = subprocess.run(command, capture_output=True, text=True, env=child_environment(), check=False)
+    done = call([python, "-I", "-c", _PROBE, json.dumps(sorted(NEEDED[user]))], capture_output=True)
     return json.loads(done.stdout) if done.returncode == 0 else []
 
 

@@ -10,7 +10,6 @@ import ast
 import os
 import re
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +19,7 @@ from pathlib import Path
 from . import disk, environment, folder_lock, locks
 from .errors import DiskError, InstallError, NetworkError, PackageError, PythonError
 from .failures import failure
-from .process import Run, child_environment
+from .process import Run, call, child_environment
 from .progress import IsCancelled, Progress
 
 FOLDER = "synctalk-uv"
@@ -105,8 +104,7 @@ def _pip(folder: Path) -> list[str | Path]:
 
 def pip_settings(folder: Path) -> dict[str, str]:
     """pip's settings by name ("index-url", "find-links"), from its files and PIP_ variables as pip merges them."""
-    command = [*_pip(folder), "config", "list"]
-    done = subprocess.run(command, env=child_environment(), capture_output=True, encoding="utf-8", check=False)
+    done = call([*_pip(folder), "config", "list"], capture_output=True)
     sections: dict[str, dict[str, str]] = {"global": {}, "install": {}, ":env:": {}}
     for line in done.stdout.splitlines():
         name, _, value = line.partition("=")
@@ -194,10 +192,8 @@ class Uv:
         self._settings = pip_settings(root / FOLDER)
         self._environment = variables(self._settings)
         self._cancelled, self._inherited = cancelled, inherited
-        done = subprocess.run(
-            [self._executable, "cache", "dir"], env=self._environment, capture_output=True, check=False
-        )
-        self.cache = Path(done.stdout.decode("utf-8", "replace").strip())
+        done = call([self._executable, "cache", "dir"], self._environment, capture_output=True)
+        self.cache = Path(done.stdout.strip())
 
     def make_environment(self, base: Path) -> None:
         """`uv venv`; files that are there stay.

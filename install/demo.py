@@ -114,10 +114,9 @@ def run(root: Path, environments: Path, job: Job, device: str | None = None, pyt
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DiskError(f"{out} cannot be written to ({error.strerror}): choose another folder with --out.") from error
-    steps = _Steps()
-    with steps.next("Backend environment"):
+    with _step(1, "Backend environment"):
         backend = checkout.make_backend(environments, device, python)
-    with steps.next("Blender environment"):
+    with _step(2, "Blender environment"):
         blender = checkout.make_blender(environments)
     # The working folder makes `-m backend` the checkout's, so paths are made absolute before.
     video, audio, spoken = job.video.resolve(), job.audio.resolve(), out / "talking_head.mp4"
@@ -128,19 +127,19 @@ def run(root: Path, environments: Path, job: Job, device: str | None = None, pyt
         _check(verb, done.returncode)
         return done.stdout
 
-    with steps.next(f"Process {job.video.name}"):
+    with _step(3, f"Process {job.video.name}"):
         backend_verb("process", video, "--workspace", workspace, "--consent", job.consent)
-    with steps.next(f"Train, {job.minutes:g} minutes"):
+    with _step(4, f"Train, {job.minutes:g} minutes"):
         backend_verb("train", workspace, "--preset", "preview", "--minutes", str(job.minutes))
-    with steps.next(f"Speak {job.audio.name}"):
+    with _step(5, f"Speak {job.audio.name}"):
         backend_verb("render", workspace, "--audio", audio, "--out", spoken)
-    with steps.next("Evaluate"):
+    with _step(6, "Evaluate"):
         figures = json.loads(backend_verb("evaluate", workspace, "--rendered", spoken, "--json", capture=True))
         for name, value in figures.items():
             if isinstance(value, int | float):
                 print(f"  {name}: {value:.4g}")
         shutil.copyfile(workspace / "reports" / "report.html", out / "report.html")
-    with steps.next("Composite in Blender"):
+    with _step(7, "Composite in Blender"):
         arguments = ["--workspace", workspace, "--audio", audio, "--out", out]
         _call_blender([blender, root / "examples" / "console.py", *arguments], root, backend)
     missing = [name for name in RESULTS if not (out / name).is_file()]
@@ -150,19 +149,14 @@ def run(root: Path, environments: Path, job: Job, device: str | None = None, pyt
     return 0
 
 
-class _Steps:
-    """Numbered headings, each followed by the time its step took."""
-
-    def __init__(self) -> None:
-        self._number = 0
-
-    @contextmanager
-    def next(self, title: str) -> Iterator[None]:
-        self._number += 1
-        print(f"\n[{self._number}/{_STEPS}] {title}", flush=True)
-        started = time.monotonic()
-        yield
-        print(f"[{self._number}/{_STEPS}] {title}: {duration(time.monotonic() - started)}", flush=True)
+@contextmanager
+def _step(number: int, title: str) -> Iterator[None]:
+    """A numbered heading before, and the time it took after."""
+    heading = f"[{number}/{_STEPS}] {title}"
+    print(f"\n{heading}", flush=True)
+    started = time.monotonic()
+    yield
+    print(f"{heading}: {duration(time.monotonic() - started)}", flush=True)
 
 
 def _call_blender(command: Iterable[object], root: Path, backend: Path) -> None:

@@ -12,18 +12,13 @@ from . import backend_environment, environment
 from .errors import DiskError
 
 
-def made(root: Path, environments: Path) -> list[Path]:
-    """The folders that `remove` deletes: environments with our marker, and the zips' folder."""
-    return [*_marked(environments), *(folder for folder in (root / "dist",) if folder.is_dir())]
-
-
 def _marked(folder: Path) -> list[Path]:
     return sorted(marker.parent for marker in folder.glob(f"*/{environment.MARKER}"))
 
 
 def run(root: Path, environments: Path, yes: bool, user: bool = False) -> int:
     """Name what goes, ask unless `yes`, and delete it; with `user` also the environment that Blender's button made."""
-    folders = made(root, environments)
+    folders = [*_marked(environments), *filter(Path.is_dir, [root / "dist"])]
     users = _marked(backend_environment.user_root())
     if user:
         folders += users

@@ -8,7 +8,6 @@ from ..media.audio import read_audio
 from ..media.audio_timeline import offsets_ms
 from ..progress import Reporter
 from ..protocol import Stage
-from ..workspace.camera import Camera
 from ..workspace.face_mesh import FaceMesh
 from ..workspace.files import key_of, read_arrays, write_arrays
 from ..workspace.head_track import HeadTrack
@@ -52,11 +51,11 @@ def run(workspace: Workspace, reporter: Reporter, audio_offset_ms: float | str |
     steps = 4 + SPEECH_STEPS
     reporter.progress(STAGE, 0, steps, "steps", "reading the tracking")
     landmarks = read_arrays(workspace.root / "landmarks.npz")
-    head = read_arrays(workspace.root / "head_sync.npz")
-    valid = head["valid"].astype(bool)
+    head = workspace.pose_track()
+    valid, cuts = head.valid, head.cuts
     frames = len(valid)
     points = landmarks["landmarks_px"].astype(np.float32)
-    view = blendshapes.View(head["head_to_camera"], float(head["focal_px"]), head["principal_px"])
+    view = blendshapes.View(head.head_to_camera, head.camera.focal_px, head.principal_px)
 
     reporter.progress(STAGE, 1, steps, "steps", "audio offset")
     audio = read_audio(workspace.audio_path)
@@ -64,7 +63,6 @@ def run(workspace: Workspace, reporter: Reporter, audio_offset_ms: float | str |
     opening = lip_measures(points, view, valid & training)["opening"]
     dead_s = find_dead_audio(workspace, audio, opening, reporter)
     opening = np.where(heard_frames(frames, subject.fps, dead_s), opening, np.nan)
-    cuts = head["cuts"].astype(bool) if "cuts" in head else np.zeros(frames, bool)
     settle_offsets(workspace, audio_offset_ms, audio, opening, cuts, reporter)
     pieces = subject.audio_timeline or [AudioPiece(0.0, subject.audio_offset_ms)]
     heard = heard_frames(frames, subject.fps, dead_s, offsets_ms(pieces, np.arange(frames) / subject.fps))
@@ -74,23 +72,22 @@ def run(workspace: Workspace, reporter: Reporter, audio_offset_ms: float | str |
     workspace.stage_begins(STAGE, stage_key)
 
     reporter.progress(STAGE, 2, steps, "steps", "blendshapes")
-    face = calibration.neutral_face(head["face_head_m"], points, view, valid & training)
+    face = calibration.neutral_face(head.face_head_m, points, view, valid & training)
     shapes = blendshape_basis.displacements(face)
     scores = landmarks["scores"] if len(landmarks["scores"]) else None
     coefficients = blendshapes.capture(points, view, face, shapes, valid, scores)
-    principal = head["principal_px"]
     HeadTrack(
-        Camera(subject.size, subject.size, view.focal_px, (float(principal[0]), float(principal[1]))),
-        head["head_to_camera"],
+        head.camera,
+        head.head_to_camera,
         valid,
         points,
         coefficients,
         face,
-        head["points_head_m"],
-        head["points_px"],
-        head["points_seen"],
+        head.points_head_m,
+        head.points_px,
+        head.points_seen,
         cuts,
-        head["reprojection_px"],
+        head.reprojection_px,
         subject.stages["head_sync"]["key"],
     ).write(workspace.tracking_path, subject.fps)
 

@@ -12,8 +12,10 @@ from ..errors import FaceError, MediaError, ModelError
 from ..media.guard import guarded
 from ..progress import Reporter
 from ..protocol import Stage
-from ..workspace.files import key_of, write_arrays
+from ..workspace.camera import Camera
+from ..workspace.files import key_of
 from ..workspace.images import read_image
+from ..workspace.pose_track import PoseTrack
 from ..workspace.shapes import Float, UInt8
 from ..workspace.store import Workspace
 from ..workspace.subject import Crop, Subject
@@ -65,7 +67,7 @@ def run(
         if face_model and face_model.exists()
         else str(face_model),
     )
-    path = workspace.root / "head_sync.npz"
+    path = workspace.pose_track_path
     if workspace.stage_is_done(STAGE, key) and path.exists():
         return
     model = _read_face_model(face_model) if face_model else None
@@ -86,22 +88,19 @@ def run(
     reporter.info(
         f"Focal length {focal.px:.0f} px of {subject.size} (likely {focal.low_px:.0f} to {focal.high_px:.0f})."
     )
-    write_arrays(
-        path,
+    PoseTrack(
+        camera=Camera(subject.size, subject.size, focal.px, (float(principal[0]), float(principal[1]))),
         head_to_camera=motion.poses,
-        focal_px=focal.px,
-        principal_px=principal,
+        valid=motion.known,
+        cuts=cuts,
         face_head_m=motion.face,
+        surface_head_m=result.surface_head_m,
         points_head_m=result.points_head_m,
         points_px=result.points_px,
         points_seen=result.seen,
-        surface_head_m=result.surface_head_m,
         reprojection_px=result.reprojection_px,
-        valid=motion.known,
-        cuts=cuts,
-        focal_low_px=focal.low_px,
-        focal_high_px=focal.high_px,
-    )
+        focal_range_px=(focal.low_px, focal.high_px),
+    ).write(path)
     workspace.stage_ends(STAGE, key)
 
 

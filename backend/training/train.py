@@ -14,7 +14,7 @@ from ..progress import Reporter, format_duration
 from ..protocol import Stage
 from ..renderer.kernels import get_kernel
 from ..renderer.render import Renderer
-from ..workspace.files import key_of, read_arrays
+from ..workspace.files import key_of
 from ..workspace.store import Workspace
 from . import checkpoints
 from .conditions import LipSource, heard_frames
@@ -102,15 +102,15 @@ class Trainer:
         self.objective = Objective(preset, self.kernel, self.device, self.conditions, len(self.training_frames))
         self.pool = FramePool(workspace, self.tracking, self.training_frames, preset.size)
         # Not tracking.npz's: a training of an earlier version has refined those.
-        tracked = read_arrays(workspace.root / "head_sync.npz")
-        self.poses = tracked["head_to_camera"].copy()
+        tracked = workspace.pose_track()
+        self.poses = tracked.head_to_camera
         self.step, self.elapsed_s, self.refined, self.skipped, self.rate_scale = 0, 0.0, 0, 0.0, 1.0
         self.complete = False
         self._saved = 0.0  # time of the last checkpoint
         self._since = 0  # step of the last refinement: a plateau before it may be due to the poses
         self.camera = self.tracking.camera.scaled(self.pool.size, self.pool.size)
         self.monitor = Monitor(workspace, self.training_frames, validation_frames, self.camera)
-        self.set_focal(float(tracked["focal_px"]))
+        self.set_focal(tracked.camera.focal_px)
         checkpoint = checkpoints.load_newest(workspace, reporter)
         if checkpoint is not None and checkpoint.state.get("made_by") != self._made_by():
             checkpoint = None  # of other poses or another recipe

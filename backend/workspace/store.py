@@ -22,6 +22,7 @@ from .face_mesh import FaceMesh
 from .files import PROCESS_AGAIN, lock_file, write_json
 from .head_track import HeadTrack
 from .images import read_image
+from .pose_track import PoseTrack
 from .subject import FORMAT, Subject
 
 
@@ -164,6 +165,10 @@ class Workspace:
         return self.root / "tracking.npz"
 
     @property
+    def pose_track_path(self) -> Path:
+        return self.root / "head_sync.npz"
+
+    @property
     def face_mesh_path(self) -> Path:
         return self.root / "face_mesh.npz"
 
@@ -245,6 +250,14 @@ class Workspace:
         if not track.head_sync:  # The key of the stage may be newer than the track: that of an unfinished run.
             track = dataclasses.replace(track, head_sync=str(self.subject.stages.get("head_sync", {}).get("key", "")))
         return track.refined_by(newest_track(self.checkpoints)) if refined else track
+
+    def pose_track(self) -> PoseTrack:
+        """The poses as `head_sync` found them, with their camera.
+
+        Raises:
+            WorkspaceError: the head was not tracked, or the file is damaged.
+        """
+        return PoseTrack.read(self.pose_track_path, self.subject.size)
 
     def footage_animation(self, track: HeadTrack | None = None) -> Animation:
         """The footage's own motion, with the clip's audio where there is any; on `head_track()` unless given."""

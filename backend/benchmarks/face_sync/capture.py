@@ -13,6 +13,7 @@ from ...progress import Reporter
 from ...protocol import BLENDSHAPE_NAMES
 from ...workspace.arrays import correlation
 from ...workspace.files import read_arrays
+from ...workspace.pose_track import PoseTrack
 from ...workspace.store import Workspace
 
 MOVED = 0.2
@@ -36,7 +37,7 @@ def measure(workspaces: list[Workspace], work: Path, reporter: Reporter) -> dict
     found: dict[str, Any] = {"task": {}}
     for done, workspace in enumerate(workspaces):
         reporter.progress("capture", done, len(workspaces), "clips", workspace.root.name)
-        landmarks, head = read_arrays(workspace.root / "landmarks.npz"), read_arrays(workspace.root / "head_sync.npz")
+        landmarks, head = read_arrays(workspace.root / "landmarks.npz"), workspace.pose_track()
         scores = landmarks["scores"] if len(landmarks["scores"]) else None
         if workspace.root.name == "sample":
             found["truth"] = {
@@ -45,7 +46,7 @@ def measure(workspaces: list[Workspace], work: Path, reporter: Reporter) -> dict
                 if name == "without scores" or prior is not None
             }
         if scores is not None:
-            valid = head["valid"].astype(bool)
+            valid = head.valid
             alone = captured(landmarks, head, None)[valid]
             found["task"][workspace.root.name] = {
                 "scores": _together(alone, scores[valid], scores[valid]),
@@ -55,11 +56,11 @@ def measure(workspaces: list[Workspace], work: Path, reporter: Reporter) -> dict
     return found
 
 
-def captured(landmarks: dict[str, np.ndarray], head: dict[str, np.ndarray], scores: np.ndarray | None) -> np.ndarray:
+def captured(landmarks: dict[str, np.ndarray], head: PoseTrack, scores: np.ndarray | None) -> np.ndarray:
     """(N, 52) by the solver, with or without the landmarker's scores."""
-    view = blendshapes.View(head["head_to_camera"], float(head["focal_px"]), head["principal_px"])
-    points, valid = landmarks["landmarks_px"].astype(np.float32), head["valid"].astype(bool)
-    face = calibration.neutral_face(head["face_head_m"], points, view, valid)
+    view = blendshapes.View(head.head_to_camera, head.camera.focal_px, head.principal_px)
+    points, valid = landmarks["landmarks_px"].astype(np.float32), head.valid
+    face = calibration.neutral_face(head.face_head_m, points, view, valid)
     return blendshapes.capture(points, view, face, blendshape_basis.displacements(face), valid, scores)
 
 

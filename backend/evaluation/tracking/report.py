@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from ...head_sync.stage import STAGE, TRACKING_SHARE
 from ...progress import Reporter
-from ...workspace.files import atomic_path, read_arrays
+from ...workspace.files import atomic_path
 from ...workspace.images import write_image
 from ...workspace.store import Workspace
 from .. import chart_svg, charts
@@ -34,7 +34,7 @@ def write_head_sync_report(workspace: Workspace, reporter: Reporter) -> list[Pat
         StorageError: the disk is full or the place is read-only.
         Cancelled: files that were finished stay.
     """
-    tracking = workspace.root / "head_sync.npz"
+    tracking = workspace.pose_track_path
     files = [workspace.reports / "head_sync" / name for name in (VIDEO, POSES, POINTS)]
     video_path, poses_path, points_path = files
     # The video is written last: it alone shows how old the files are.
@@ -43,7 +43,7 @@ def write_head_sync_report(workspace: Workspace, reporter: Reporter) -> list[Pat
         and video_path.stat().st_mtime_ns > tracking.stat().st_mtime_ns
     ):
         return files
-    tracked = Tracked.of(read_arrays(tracking), workspace.subject.fps)
+    tracked = Tracked.of(workspace.pose_track(), workspace.subject.fps)
     frames = tracked.frames
 
     def on_frame(done: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,6 +11,7 @@ import numpy as np
 from ...head_sync.head_points_choice import HEAD_OUTLINE_M
 from ...workspace.camera import PIXEL_CENTRE
 from ...workspace.intervals import intervals
+from ...workspace.pose_track import PoseTrack
 from ...workspace.poses import project, rotation_log
 
 Box = tuple[float, float, float, float]
@@ -50,24 +50,23 @@ class Tracked:
     focal_range_px: tuple[float, float]
 
     @classmethod
-    def of(cls, arrays: Mapping[str, np.ndarray], fps: float) -> Tracked:
-        """From the arrays of `head_sync.npz`."""
-        poses = arrays["head_to_camera"].astype(np.float64)
-        finite = np.isfinite(poses).all((1, 2))
+    def of(cls, track: PoseTrack, fps: float) -> Tracked:
+        """From `head_sync.npz`."""
+        finite = np.isfinite(track.head_to_camera).all((1, 2))
         return cls(
             fps=fps,
-            poses=poses,
-            focal_px=float(arrays["focal_px"]),
-            principal_px=arrays["principal_px"].astype(np.float64),
-            face_head_m=arrays["face_head_m"].astype(np.float64),
-            surface_head_m=arrays["surface_head_m"].astype(np.float64),
-            points_head_m=arrays["points_head_m"].astype(np.float64),
-            points_px=arrays["points_px"],
-            seen=arrays["points_seen"].astype(bool),
-            reprojection_px=arrays["reprojection_px"].astype(np.float64),
-            valid=arrays["valid"].astype(bool) & finite,
-            cuts=arrays["cuts"].astype(bool),
-            focal_range_px=(float(arrays["focal_low_px"]), float(arrays["focal_high_px"])),
+            poses=track.head_to_camera,
+            focal_px=track.camera.focal_px,
+            principal_px=track.principal_px,
+            face_head_m=track.face_head_m,
+            surface_head_m=track.surface_head_m,
+            points_head_m=track.points_head_m,
+            points_px=track.points_px,
+            seen=track.points_seen,
+            reprojection_px=track.reprojection_px,
+            valid=track.valid & finite,
+            cuts=track.cuts,
+            focal_range_px=track.focal_range_px,
         )
 
     @property

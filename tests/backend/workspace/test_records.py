@@ -15,6 +15,7 @@ from backend.workspace.camera import Camera
 from backend.workspace.face_mesh import FaceMesh
 from backend.workspace.files import read_arrays, write_arrays
 from backend.workspace.head_track import HeadTrack
+from backend.workspace.pose_track import PoseTrack
 from backend.workspace.poses import rotation_exp
 from backend.workspace.store import Workspace
 from backend.workspace.subject import Crop
@@ -149,6 +150,22 @@ def test_a_track_keeps_its_refined_poses_while_the_head_is_tracked_again(workspa
     assert workspace.head_track().camera.focal_px == 900.0
     make_track(FRAMES, size=100, head_sync="tracked again").write(workspace.tracking_path, 25.0)
     assert workspace.head_track().camera.focal_px == 500.0
+
+
+def test_the_tracker_s_poses_are_read_as_they_were_written_with_their_camera(workspace):
+    track = make_track(FRAMES, size=100)
+    written = PoseTrack(
+        track.camera, track.head_to_camera, track.valid, np.arange(FRAMES) == 3, track.face_head_m, np.ones((7, 3)),
+        track.points_head_m, track.points_px, track.points_seen, track.reprojection_px, (450.0, 560.0),
+    )  # fmt: skip
+    written.write(workspace.pose_track_path)
+    read = workspace.pose_track()
+    for item in fields(PoseTrack):
+        np.testing.assert_equal(getattr(read, item.name), getattr(written, item.name), item.name)
+    arrays = read_arrays(workspace.pose_track_path)
+    write_arrays(workspace.pose_track_path, **{name: value for name, value in arrays.items() if name != "valid"})
+    with pytest.raises(WorkspaceError, match=r"head_sync\.npz is incomplete \('valid'\)"):
+        workspace.pose_track()
 
 
 def test_an_animation_is_read_as_it_was_written_and_follows_a_newer_track(workspace):

@@ -24,7 +24,7 @@ from backend.head_sync.stage import TRACKING_SHARE
 from backend.media.encode import SYNTHETIC_MARK
 from backend.progress import Reporter
 from backend.workspace.camera import PIXEL_CENTRE
-from backend.workspace.files import read_arrays, write_arrays
+from backend.workspace.files import write_arrays
 from backend.workspace.images import read_image, write_image
 from backend.workspace.landmarks import RIGID
 from backend.workspace.poses import project, step_poses
@@ -56,7 +56,7 @@ class Clip:
 
     @property
     def tracked(self) -> Tracked:
-        return Tracked.of(read_arrays(self.workspace.root / "head_sync.npz"), 25.0)
+        return Tracked.of(self.workspace.pose_track(), 25.0)
 
     def grey(self, frame: int) -> np.ndarray:
         return cv2.cvtColor(self.workspace.read_frame(frame), cv2.COLOR_RGB2GRAY)

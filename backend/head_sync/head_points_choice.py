@@ -10,7 +10,7 @@ from scipy.interpolate import RBFInterpolator
 
 from ..workspace.camera import PIXEL_CENTRE
 from ..workspace.landmarks import LEFT_BROW, LEFT_EYE, LOWER_FACE, RIGHT_BROW, RIGHT_EYE, RIGID, UPPER_FACE
-from ..workspace.poses import project, rotation_log, to_camera
+from ..workspace.poses import project, rotation_log, to_camera, to_pixels
 from ..workspace.shapes import Bool, Float, UInt8
 from .head_motion_tracker import HeadMotion
 from .shapes import Frames, Marks, PerFrame, Poses, Principal
@@ -210,7 +210,7 @@ def lift_to_head(
     Beyond the face the surface is extrapolated, back to the plane of the ears at most.
     """
     camera = to_camera(pose[None], surface)[0]
-    at = focal * camera[:, :2] / camera[:, 2:] + principal
+    at = to_pixels(camera, focal, principal)
     depth = RBFInterpolator(at, camera[:, 2], kernel="thin_plate_spline", smoothing=10.0)(pixels)
     rays = np.concatenate([(pixels - principal) / focal, np.ones((len(pixels), 1))], 1)
     into_head = pose[:3, 2]

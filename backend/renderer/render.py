@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..workspace.camera import Camera, project
+from ..workspace.camera import Camera
 from ..workspace.shapes import Float, Int
 from .field import Field
 from .kernels import Kernel, get_kernel
@@ -86,7 +86,7 @@ class Renderer:
 
     def bounds(self, camera: Camera, head_to_camera: Float[np.ndarray, "4 4"]) -> tuple[int, int, int, int]:
         """x0, y0, x1, y1 of the part of the image that the head's box covers."""
-        pixels, distance = project(camera, np.asarray(head_to_camera, np.float64), self.corners_m())
+        pixels, distance = camera.project(np.asarray(head_to_camera, np.float64), self.corners_m())
         if distance.min() <= 0.01:  # the camera is in or behind the head's box: every pixel may hit it
             return 0, 0, camera.width, camera.height
         size = (camera.width, camera.height)

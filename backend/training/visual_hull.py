@@ -6,7 +6,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.interpolate import LinearNDInterpolator, NearestNDInterpolator
 
-from ..workspace.camera import Camera, project
+from ..workspace.camera import Camera
 
 SEARCH_SIZE_M = 0.5
 """Side of the cube around the head's origin in which the head is searched."""
@@ -64,7 +64,7 @@ def visual_hull(
         # A cell counts when any of it may be seen: dilate the matte by half a cell's size in the image.
         radius = max(2, int(np.ceil(side / cells * camera.focal_px / max(pose[2, 3], 0.1) * 0.75)))
         matte = ndimage.maximum_filter(alpha, 2 * radius + 1) > 12
-        pixels, depth = project(camera, pose, points)
+        pixels, depth = camera.project(pose, points)
         column, row = np.floor(pixels[:, 0]).astype(int), np.floor(pixels[:, 1]).astype(int)
         visible = (depth > 0) & (column >= 0) & (row >= 0) & (column < camera.width) & (row < camera.height)
         seen += visible

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .poses import to_camera, to_pixels
 from .shapes import Float
 from .subject import Subject
 
@@ -59,11 +60,9 @@ class Camera:
         principal = ((x - crop.x) / scale, (y - crop.y) / scale)
         return Camera(subject.size, subject.size, self.focal_px / scale, principal)
 
-
-def project(
-    camera: Camera, head_to_camera: Float[np.ndarray, "4 4"], points_m: Float[np.ndarray, "*n 3"]
-) -> tuple[Float[np.ndarray, "*n 2"], Float[np.ndarray, "*n"]]:
-    """Pixels and depths in metres of points in the head's frame."""
-    points = points_m @ head_to_camera[:3, :3].T + head_to_camera[:3, 3]
-    depth = points[..., 2]
-    return points[..., :2] / depth[..., None] * camera.focal_px + np.asarray(camera.principal_px), depth
+    def project(
+        self, head_to_camera: Float[np.ndarray, "4 4"], points_m: Float[np.ndarray, "n 3"]
+    ) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, " n"]]:
+        """Pixels and depths in metres of points in the head's frame."""
+        points = to_camera(head_to_camera[None], points_m)[0]
+        return to_pixels(points, self.focal_px, np.array(self.principal_px)), points[:, 2]

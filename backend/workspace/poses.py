@@ -36,6 +36,13 @@ def to_camera(poses: Float[np.ndarray, "n 4 4"], points: Float[np.ndarray, "*bat
     return points @ poses[:, :3, :3].transpose(0, 2, 1) + poses[:, None, :3, 3]
 
 
+def to_pixels(
+    points: Float[np.ndarray, "*batch 3"], focal: float, principal: Float[np.ndarray, " 2"]
+) -> Float[np.ndarray, "*batch 2"]:
+    """Pixels of points in the camera: the perspective division, with square pixels."""
+    return focal * points[..., :2] / points[..., 2:] + principal
+
+
 def project(
     poses: Float[np.ndarray, "n 4 4"],
     points: Float[np.ndarray, "*batch p 3"],
@@ -43,8 +50,7 @@ def project(
     principal: Float[np.ndarray, " 2"],
 ) -> Float[np.ndarray, "n p 2"]:
     """Pixels of head points under poses: Eq. 6's projection with square pixels."""
-    camera = to_camera(poses, points)
-    return focal * camera[..., :2] / camera[..., 2:] + principal
+    return to_pixels(to_camera(poses, points), focal, principal)
 
 
 def make_poses(

@@ -15,7 +15,7 @@ from backend.renderer.kernels import Kernel, Samples, get_kernel
 from backend.renderer.rays import pixel_rays
 from backend.renderer.render import Renderer
 from backend.renderer.triplane import TriplaneLayout
-from backend.workspace.camera import Camera, project
+from backend.workspace.camera import Camera
 
 
 def small_field(seed: int = 0) -> Field:
@@ -98,7 +98,7 @@ def test_depth_and_attention_say_where_the_head_is_and_what_moves_it():
     with torch.no_grad():
         field.density_out.bias[0] = 8.0  # a solid ball of 0.105 m about the origin
     image = Renderer(field).render(CAMERA, POSE, np.zeros(52, np.float32))
-    u, v = (int(value) for value in project(CAMERA, POSE, np.zeros((1, 3)))[0][0])
+    u, v = (int(value) for value in CAMERA.project(POSE, np.zeros((1, 3)))[0][0])
     distance = float(np.linalg.norm(POSE[:3, 3]))
     assert image.depth_m[v, u] == pytest.approx(distance - 0.105, abs=0.02)
     assert image.depth_m[0, 0] == 0
@@ -122,7 +122,7 @@ def test_a_crop_is_a_part_of_the_image():
 def test_rays_and_projection_are_inverse():
     u, v = np.array([3.5, 40.0]), np.array([7.25, 12.0])
     origins, directions = pixel_rays(CAMERA, POSE, u, v)
-    pixels, depth = project(CAMERA, POSE, origins + 0.8 * directions)
+    pixels, depth = CAMERA.project(POSE, origins + 0.8 * directions)
     np.testing.assert_allclose(pixels, np.stack([u, v], 1), atol=1e-3)
     assert (depth > 0).all()
 

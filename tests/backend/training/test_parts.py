@@ -15,7 +15,7 @@ from backend.training.monitor import EvalRecord, Monitor, validation_split
 from backend.training.occupancy import Occupancy, without_gaps
 from backend.training.pose_refinement import Refined, focal_step, move, refine_pose
 from backend.training.regions import expression_region, eye_regions, lip_region
-from backend.workspace.camera import Camera, project
+from backend.workspace.camera import Camera
 from backend.workspace.landmarks import LIPS
 from backend.workspace.store import Workspace
 
@@ -171,7 +171,7 @@ def test_a_pose_is_found_again_by_alignment(trained):
     found = refine_pose(renderer, camera, away, blendshapes, made, regions, np.random.default_rng(0), 40_000, 8)
 
     def off_px(other: np.ndarray) -> float:
-        there, here = (project(camera, each, tracking.face_head_m)[0] for each in (other, pose))
+        there, here = (camera.project(each, tracking.face_head_m)[0] for each in (other, pose))
         return float(np.linalg.norm(there - here, axis=1).mean())
 
     assert off_px(found.pose) < 0.4 * off_px(away)

@@ -140,8 +140,8 @@ def _load(workspace: Workspace, reporter: Reporter) -> Renderer:
     head = load_for_rendering(workspace, reporter)
     if head.lips.inputs:
         raise WorkspaceError(
-            "The lips of this head follow audio alone and no slider: render it with the backend's render, or train it "
-            "with lips=shape to direct it here."
+            "This head's lips follow audio, not sliders: render it with the backend, or train it with "
+            "lips=shape to direct it here."
         )
     return Renderer(head.field())
 

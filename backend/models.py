@@ -156,7 +156,7 @@ def record(name: str) -> Model:
         if name in (model.name, model.file):
             return model
     known = ", ".join(model.name for model in MODELS)
-    raise ModelError(f"There is no model named {name}: take one of {known}.")
+    raise ModelError(f"There is no model named {name}: choose one of {known}.")
 
 
 def folders() -> list[Path]:
@@ -214,8 +214,8 @@ def fetch(name: str, reporter: Reporter | None = None, accept_licence: bool = Fa
         return present
     if model.licence_opt_in and not accept_licence:
         raise ModelError(
-            f"{model.name} has a licence of its own ({model.licence}): read it at {model.address} and, if you agree, "
-            "fetch it again with --accept-licence."
+            f"{model.name} has its own licence ({model.licence}): read it at {model.address} and, if you "
+            "agree, fetch it again with --accept-licence."
         )
     folder = folders()[0]
     path = folder / model.file
@@ -224,7 +224,7 @@ def fetch(name: str, reporter: Reporter | None = None, accept_licence: bool = Fa
         folder.mkdir(parents=True, exist_ok=True)
         needed = model.size or model.about or 0
         if shutil.disk_usage(folder).free < needed:
-            raise StorageError(f"{folder} has too little space for {model.file} ({needed:,} bytes): free some.")
+            raise StorageError(f"{folder} has too little space for {model.file} ({needed:,} bytes): free some space.")
         _download(model, temporary, reporter)
         _check(model, temporary, remember=False)
         os.replace(temporary, path)
@@ -299,7 +299,7 @@ def _check(model: Model, path: Path, remember: bool = True) -> None:
     if remembered.get(str(path)) == [*stamp, model.sha256]:
         return
     if _sha256(path) != model.sha256:
-        raise ModelError(f"{path} is not {model.file} as it was published (its checksum differs): {advice}.")
+        raise ModelError(f"{path} is not the published {model.file} (its checksum differs): {advice}.")
     if remember:
         _remember({**remembered, str(path): [*stamp, model.sha256]})
 

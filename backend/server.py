@@ -135,7 +135,7 @@ class Server:
     def _accept_frame(self, job: _Job) -> None:
         with self._frame_ready:
             if self._frame is not None:
-                self._fail(self._frame, Cancelled("A newer frame was asked for."))
+                self._fail(self._frame, Cancelled("A newer frame was requested."))
             self._frame = job
             self._frame_ready.notify()
 
@@ -213,7 +213,7 @@ class Server:
         trace = "".join(traceback.format_exception(error))
         print(trace, file=sys.stderr, flush=True)
         sentence = (
-            f"The backend met an internal error ({type(error).__name__}: {error}): please report it with the log."
+            f"The backend had an internal error ({type(error).__name__}: {error}): please report it with the log."
         )
         self._send(protocol.error_response(job.id, protocol.INTERNAL_ERROR, sentence, kind="error", traceback=trace))
 
@@ -273,8 +273,8 @@ def _frame(head: Any, job: _Job, reporter: Reporter) -> dict[str, Any]:
 def _hello(options: _HelloOptions) -> dict[str, Any]:
     if options.protocol != protocol.VERSION:
         raise ProtocolError(
-            f"Blender's side speaks protocol {options.protocol}, this backend {protocol.VERSION}: install the "
-            "backend again from the Backend panel."
+            f"The add-on uses protocol {options.protocol} and this backend {protocol.VERSION}: install the "
+            "backend again in the Backend panel."
         )
     return {
         "protocol": protocol.VERSION,

@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return options.run(options)
     except KeyboardInterrupt:
-        print("\nStopped: what is finished stays, and the same command resumes from there.", file=sys.stderr)
+        print("\nStopped. Run the same command to continue.", file=sys.stderr)
         return 130
     except Exception as error:
         if options.debug:

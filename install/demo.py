@@ -80,7 +80,7 @@ def job(
         filled = Job(video, audio, consent, minutes or CLIP_MINUTES, out)
     for path in (filled.video, filled.audio):
         if not path.is_file():
-            raise DemoError(f"{path} is not there: give another file.")
+            raise DemoError(f"{path} does not exist: give another file.")
     return filled
 
 
@@ -96,7 +96,7 @@ def _ask_consent(video: Path) -> str:
         return f"{getpass.getuser()}, who ran the demo on this clip"
     name = input(f"{statement}\nType your name to confirm, or nothing to stop: ").strip()
     if not name:
-        raise DemoError("Nobody has confirmed that the person shown agrees: nothing was made of the clip.")
+        raise DemoError("Consent is needed: run the demo again with --consent NAME.")
     return name
 
 
@@ -144,7 +144,7 @@ def run(root: Path, environments: Path, job: Job, device: str | None = None, pyt
         _call_blender([blender, root / "examples" / "console.py", *arguments], root, backend)
     missing = [name for name in RESULTS if not (out / name).is_file()]
     if missing:
-        raise DemoError(f"The demo ended without {', '.join(missing)} in {out}: see what its steps reported above.")
+        raise DemoError(f"The demo ended without {', '.join(missing)} in {out}: see the output above.")
     print(f"\nFinished in {duration(time.monotonic() - started)}:", *(out / name for name in RESULTS), sep="\n  ")
     return 0
 
@@ -170,6 +170,4 @@ def _call_blender(command: Iterable[object], root: Path, backend: Path) -> None:
 
 def _check(step: str, status: int) -> None:
     if status:
-        raise DemoError(
-            f"The demo stopped at {step} (status {status}): correct what it reports above and run it again."
-        )
+        raise DemoError(f"The demo stopped at {step} (status {status}): correct the error above and run it again.")

@@ -173,7 +173,8 @@ def remove(folder: Path) -> None:
         (folder.parent / f".{folder.name}.lock").unlink(missing_ok=True)
     except OSError as error:
         raise DiskError(
-            f"{error.filename or folder} cannot be deleted ({error.strerror}): end what still uses it and try again."
+            f"{error.filename or folder} cannot be deleted ({error.strerror}): close programs that use it "
+            "and try again."
         ) from error
 
 

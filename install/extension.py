@@ -23,7 +23,7 @@ def version(root: Path) -> str:
     """The extension's version, as the manifest has it."""
     found = re.search(r'^version = "([^"]+)"$', (root / "blender_manifest.toml").read_text("utf-8"), re.MULTILINE)
     if found is None:
-        raise PackageError(f"{root / 'blender_manifest.toml'} names no version: add one.")
+        raise PackageError(f"{root / 'blender_manifest.toml'} has no version: add one.")
     return found[1]
 
 
@@ -84,6 +84,4 @@ def _run(python: Path, tool: Path, *arguments: str | Path) -> None:
     done = call([python, "-I", tool, *arguments], capture_output=True)
     if done.returncode:
         printed = " ".join((done.stdout + done.stderr).split())
-        raise PackageError(
-            f"Blender's `extension {arguments[0]}` rejects the extension ({printed}): correct what it names."
-        )
+        raise PackageError(f"Blender's `extension {arguments[0]}` rejects the extension ({printed}): correct that.")

@@ -28,7 +28,9 @@ def held(path: Path, wait_s: float = 10.0) -> Iterator[int]:
         deadline = time.monotonic() + wait_s
         while not _try_lock(descriptor):
             if time.monotonic() >= deadline:
-                raise BusyError(f"Another installation is at work in {path.parent}: wait for its end and try again.")
+                raise BusyError(
+                    f"Another installation is running in {path.parent}: wait until it finishes and try again."
+                )
             time.sleep(0.2)
         yield descriptor
     finally:

@@ -150,7 +150,7 @@ def _advice(versions: Sequence[tuple[int, int]], preferred: Path | None, purpose
     if preferred is not None and met:
         return f"{met[0]} does not suit {purpose}, which needs {wanted} (64-bit CPython): choose another one."
     if preferred is not None:
-        return f"{preferred} is not a Python that runs: choose another one; {purpose} needs {wanted}."
+        return f"{preferred} is not a working Python: choose another one; {purpose} needs {wanted}."
     unsuitable = f"; {met[0]} does not suit" if met else ""
     return (
         f"{purpose[0].upper()}{purpose[1:]} needs {wanted}, and none was found{unsuitable}: install Python "

@@ -72,8 +72,10 @@ def read(environment: str, python: tuple[int, int], folder: Path = FOLDER, platf
         if not line or line.startswith("#") or not belongs(line, environment):
             continue
         if not PIN.fullmatch(line):
-            raise PackageError(f"{path} line {number} is not a locked package: check the file out again.")
+            raise PackageError(f"{path} is damaged at line {number}: restore it (git checkout {path}).")
         pins.append(line)
     if sizes is None:
-        raise PackageError(f"{path} has no packages for Python {wanted[2]}: take a version that it lists.")
+        raise PackageError(
+            f"Python {wanted[2]} is not supported by {path.name}: use a version that it lists (--python)."
+        )
     return Lock("\n".join(pins) + "\n", int(sizes["packages"]), int(sizes["bytes"]), int(sizes["longest"] or 0))

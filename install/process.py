@@ -96,7 +96,7 @@ class Run:
         try:
             while True:
                 if self.cancelled is not None and self.cancelled():
-                    raise Cancelled("Cancelled: what is installed so far stays, and the next run resumes from there.")
+                    raise Cancelled("Cancelled: what is installed so far is kept, and the next run resumes from there.")
                 try:
                     line = printed.get(timeout=HEARTBEAT_S)
                 except queue.Empty:

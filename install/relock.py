@@ -117,5 +117,5 @@ def _size(wheel: dict[str, Any]) -> int:
 def _call(command: Sequence[str | Path], text: str) -> str:
     done = call(command, uv.variables({}), input=text, capture_output=True)
     if done.returncode:
-        raise PackageError(f"uv cannot resolve the packages: {done.stderr.strip()}")
+        raise PackageError(f"uv cannot resolve the packages ({done.stderr.strip()}): correct install/locks/*.in.")
     return done.stdout

@@ -23,7 +23,7 @@ def run(root: Path, environments: Path, yes: bool, user: bool = False) -> int:
     if user:
         folders += users
     elif users:
-        print(f"{users[0]}, which Blender's Install button made, stays: --user deletes it as well.")
+        print(f"{users[0]}, which Blender's Install button made, is kept: --user deletes it as well.")
     if not folders:
         print("There is nothing to remove.")
         return 0
@@ -41,7 +41,7 @@ def run(root: Path, environments: Path, yes: bool, user: bool = False) -> int:
 
 def _agreed() -> bool:
     if not sys.stdin.isatty():
-        print("Say --yes to delete them without a question.")
+        print("Add --yes to delete them without a question.")
         return False
     return input("Delete them? [y/N] ").strip().lower() in ("y", "yes")
 

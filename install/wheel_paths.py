@@ -31,9 +31,10 @@ def check(folder: PurePath, inside: Iterable[int]) -> None:
     over = len(str(folder)) + _SITE_PACKAGES + max(inside) - WINDOWS_LIMIT
     if over > 0:
         raise PathError(
-            f"{folder} is {over} characters too long: Windows takes paths of {WINDOWS_LIMIT}, and the packages' own reach "
-            f"{WINDOWS_LIMIT + over} in it. Choose a folder of at most {len(str(folder)) - over} characters (the add-on's "
-            "preferences; --root in a terminal), or turn on long paths in Windows, and try again."
+            f"{folder} is {over} characters too long: Windows allows paths of {WINDOWS_LIMIT}, and the "
+            f"packages need {WINDOWS_LIMIT + over}. Choose a folder of at most {len(str(folder)) - over} "
+            "characters (in the add-on's preferences, or --root in a terminal), or turn on long paths in "
+            "Windows, and try again."
         )
 
 
@@ -41,6 +42,7 @@ def check_letters(folder: PurePath) -> None:
     """Raise `PathError` where `folder` has letters beyond ASCII, for a Windows whose code page is not UTF-8."""
     if not str(folder).isascii():
         raise PathError(
-            f"{folder} has letters that MediaPipe cannot open on Windows: choose a folder of plain letters A to Z, such as "
-            "C:\\SyncTalk (the add-on's preferences; --root in a terminal), and try again."
+            f"{folder} has letters that MediaPipe cannot open on Windows: choose a folder with only the "
+            "letters A to Z, such as C:\\SyncTalk (in the add-on's preferences, or --root in a terminal), "
+            "and try again."
         )

@@ -40,7 +40,7 @@ class SYNCTALK_OT_install_backend(JobOperator, bpy.types.Operator):
 class SYNCTALK_OT_remove_backend(JobOperator, bpy.types.Operator):
     bl_idname = "synctalk.remove_backend"
     bl_label = "Remove"
-    bl_description = "Delete the installed backend. Your clips, heads and models stay"
+    bl_description = "Delete the installed backend. Your clips, heads and models are kept"
     step = Step.BACKEND
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
@@ -97,7 +97,7 @@ class SYNCTALK_OT_cancel(bpy.types.Operator):
     def poll(cls, _context: bpy.types.Context) -> bool:
         job = jobs.runtime.job
         if job is None or job.cancelling:
-            cls.poll_message_set("Nothing is running" if job is None else "It stops as soon as it can")
+            cls.poll_message_set("Nothing is running" if job is None else "Stopping…")
             return False
         return True
 

@@ -13,7 +13,7 @@ from .common import JobOperator
 class SYNCTALK_OT_composite(JobOperator, bpy.types.Operator):
     bl_idname = "synctalk.composite"
     bl_label = "Build Composite"
-    bl_description = "Render with SyncTalk and composite the head over the footage with nodes. Your own nodes stay"
+    bl_description = "Render with SyncTalk and composite the head over the footage with nodes. Your own nodes are kept"
     step = Step.COMPOSITE
 
     def job(self, context: bpy.types.Context) -> Job:

@@ -14,7 +14,8 @@ class SYNCTALK_OT_speak(JobOperator, bpy.types.Operator):
     bl_idname = "synctalk.speak"
     bl_label = "Speak"
     bl_description = (
-        "Turn the audio into mouth movement: keyframes on the face and a strip in the sequencer. Your own edits stay"
+        "Turn the audio into mouth movement: keyframes on the face and a strip in the sequencer. Your own "
+        "edits are kept"
     )
     step = Step.SPEAK
 

@@ -18,8 +18,8 @@ from ..synctalk_blender.work import track
 from .common import JobOperator, Result
 
 _ITEMS = (
-    ("AUTO", "Automatic", "Set up a new scene for the clip, and keep any other as it is"),
-    ("KEEP", "Keep This Scene", "Resolution, frame rate, frame range, camera and colours stay as they are"),
+    ("AUTO", "Automatic", "Set up a new scene for the clip; leave any other unchanged"),
+    ("KEEP", "Keep This Scene", "Resolution, frame rate, frame range, camera and colours are not changed"),
     ("SETUP", "Set Up for the Clip", "Resolution, frame rate, frame range, camera and colours are set to the clip's"),
 )
 _EFFECTS = {name: text for name, _label, text in _ITEMS}
@@ -101,7 +101,9 @@ class SYNCTALK_OT_process(SceneChoice, JobOperator, bpy.types.Operator):
 class SYNCTALK_OT_import_tracking(SceneChoice, bpy.types.Operator):
     bl_idname = "synctalk.import_tracking"
     bl_label = "Send to Scene"
-    bl_description = "Create or update the camera, head, face mesh and keyframes from the tracking. Your own edits stay"
+    bl_description = (
+        "Create or update the camera, head, face mesh and keyframes from the tracking. Your own edits are kept"
+    )
     bl_options = {"REGISTER", "UNDO"}
 
     @classmethod
@@ -125,7 +127,7 @@ class SYNCTALK_OT_import_tracking(SceneChoice, bpy.types.Operator):
 class SYNCTALK_OT_use_camera(bpy.types.Operator):
     bl_idname = "synctalk.use_camera"
     bl_label = "Use Tracked Camera"
-    bl_description = "Make the tracked camera the active one, so that the head lines up with the footage"
+    bl_description = "Make the tracked camera the active one, to align the head with the footage"
     bl_options = {"REGISTER", "UNDO"}
 
     @classmethod

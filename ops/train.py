@@ -13,7 +13,7 @@ from .common import JobOperator
 class SYNCTALK_OT_train(JobOperator, bpy.types.Operator):
     bl_idname = "synctalk.train"
     bl_label = "Train"
-    bl_description = "Train the neural head on the tracked clip. Training again continues from where it stopped"
+    bl_description = "Train the neural head on the tracked clip. Training again resumes from where it stopped"
     step = Step.TRAIN
 
     def job(self, context: bpy.types.Context) -> Job:
@@ -23,7 +23,7 @@ class SYNCTALK_OT_train(JobOperator, bpy.types.Operator):
 class SYNCTALK_OT_measure(JobOperator, bpy.types.Operator):
     bl_idname = "synctalk.measure"
     bl_label = "Measure"
-    bl_description = "Render frames of the trained head and track them: do its mouth and eyes move?"
+    bl_description = "Render frames of the trained head and track them, to see whether its mouth and eyes move"
     step = Step.TRAIN
 
     def job(self, context: bpy.types.Context) -> Job:

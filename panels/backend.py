@@ -16,7 +16,7 @@ from .text import label_lines
 _INSTALL = {
     "absent": ("Install", "SyncTalk trains and renders in a separate program, the backend. It is installed once."),
     "incomplete": ("Resume Installation", "The last installation was interrupted; it resumes where it stopped."),
-    "outdated": ("Update", "This version of the add-on needs other packages than those installed."),
+    "outdated": ("Update", "This version of the add-on needs different packages from those installed."),
 }
 """By the state of the environment: the button's text, and the sentence above it."""
 

@@ -49,7 +49,7 @@ def _draw_consent(ui: StepUi, box: bpy.types.UILayout) -> None:
     if ui.settings.consent_given:
         box.prop(ui.settings, "consent_by", text="", placeholder="Who gave it")
     else:
-        ui.text("Without it the clip can be tracked, but no head can be trained.", layout=box, dim=True)
+        ui.text("Without permission the clip can be tracked, but no head can be trained.", layout=box, dim=True)
 
 
 CLASSES = (SYNCTALK_PT_subject,)

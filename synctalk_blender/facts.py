@@ -70,7 +70,7 @@ def head_problem(scene: bpy.types.Scene, found: rig.Rig) -> str:
     keyed, now = found.collection.get(rig.RATE), scene_setup.fps_of(scene)
     if keyed is not None and abs(keyed - now) > 1e-3:
         again = "Speak Again" if found.animation else "Send to Scene"
-        return f"The head is keyed for {keyed:.5g} frames a second and the scene runs at {now:.5g}: press {again}."
+        return f"The head is keyed at {keyed:.5g} frames a second, but the scene runs at {now:.5g}: press {again}."
     return ""
 
 

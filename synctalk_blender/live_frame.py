@@ -56,7 +56,7 @@ class SharedImage:
             with contextlib.suppress(OSError):
                 self.path.unlink()
             raise BackendError(
-                f"There is no room for an image of {self.size >> 20} MiB in {self.path.parent} ({error.strerror}): "
+                f"No space for an image of {self.size >> 20} MiB in {self.path.parent} ({error.strerror}): "
                 "free some space, or render a smaller image.",
                 "storage",
             ) from error
@@ -147,8 +147,9 @@ class FrameRequest:
             width, height = result["width"], result["height"]
             if not (0 < width <= self.frame.pinhole.width and 0 < height <= self.frame.pinhole.height):
                 raise BackendError(
-                    f"The backend sent an image of {width} x {height} pixels where {self.frame.pinhole.width} x "
-                    f"{self.frame.pinhole.height} was asked for: install the backend again in the Backend panel.",
+                    f"The backend sent an image of {width} x {height} pixels instead of "
+                    f"{self.frame.pinhole.width} x {self.frame.pinhole.height}: install the backend again "
+                    "in the Backend panel.",
                     "nonsense",
                 )
             return self._memory.pixels(width, height), float(result.get("ms", 0.0))

@@ -29,19 +29,19 @@ class SyncTalkPreferences(bpy.types.AddonPreferences):
 
     backend_python: bpy.props.StringProperty(
         name="Custom Python",
-        description="A Python that has the backend's packages; when empty, the one that Install creates",
+        description="A Python with the backend's packages; when empty, the one that Install creates",
         subtype="FILE_PATH",
     )
     device: bpy.props.EnumProperty(
         name="Device",
-        description="What the backend trains and renders on; decides which packages Install downloads",
+        description="Device for training and rendering; decides which packages Install downloads",
         items=_DEVICES,
         default=0,
     )
 
     backend_folder: bpy.props.StringProperty(
         name="Backend Folder",
-        description="The folder that Install puts the backend into; when empty, this user's SyncTalk folder, shared by all "
+        description="Folder that Install uses for the backend; when empty, this user's SyncTalk folder, shared by all "
         "versions of Blender",
         subtype="DIR_PATH",
         update=_make_absolute,

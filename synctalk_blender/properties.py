@@ -99,7 +99,7 @@ class Delivery:
 
     strength: bpy.props.FloatProperty(
         name="Strength",
-        description="How far the mouth moves: 0 keeps it still, below 1 mumbles, above 1 exaggerates",
+        description="How far the mouth moves: 0 is still, below 1 mumbles, above 1 exaggerates",
         default=1.0,
         min=0.0,
         soft_max=2.0,
@@ -123,7 +123,7 @@ class Delivery:
     )
     close_in_silence: bpy.props.BoolProperty(
         name="Close in Silence",
-        description="Close the mouth in pauses, where it otherwise rests as this person's does",
+        description="Close the mouth in pauses instead of leaving it in this person's resting pose",
         default=False,
     )
 
@@ -166,7 +166,7 @@ class SyncTalkSettings(Delivery, bpy.types.PropertyGroup):
     # Track
     audio_delay: bpy.props.EnumProperty(
         name="Audio Delay",
-        description="What to do when the clip's audio is late against its video",
+        description="What to do when the clip's audio is delayed against its video",
         items=_AUDIO_DELAYS,
         default="AUTO",
     )

@@ -231,7 +231,7 @@ def head_lines(state: WorkspaceState) -> list[str]:
     if not state.trained_step:
         return []
     if ready is None:
-        return ["Not measured: whether mouth and eyes move is unknown. Measure it, or train further."]
+        return ["Mouth and eyes are not measured yet. Press Measure, or train further."]
     lines = [
         _part_line("Mouth", "opens", ready.mouth, ready.mouth_gain),
         _part_line("Eyes", "close", ready.eyes, ready.eyes_gain),

@@ -45,7 +45,7 @@ def find_blender_python(given: str | None = None) -> str:
             return str(Path(found).absolute())  # the studio runs in another folder
     where = given or "the Blender environment (.venvs/blender)"
     raise BlenderError(
-        f"No Python with bpy is found at {where}: run `python3 install demo` once, or name it with --blender PYTHON."
+        f"No Python with bpy is in {where}: run `python3 install demo` once, or name one with --blender PYTHON."
     )
 
 
@@ -139,6 +139,7 @@ def _run(blender: str, job: Path, count: int, done: int, reporter: Reporter) -> 
         lines = [line for line in words if line]
         print("\n".join(lines), file=sys.stderr)
         raise BlenderError(
-            f"Blender stopped at frame {done} of {count} ({lines[-1] if lines else f'exit status {status}'}): "
-            "see its output above; finished frames are kept, and the same command resumes from there."
+            f"Blender stopped at frame {done} of {count} "
+            f"({lines[-1] if lines else f'exit status {status}'}): see its output above. Finished frames "
+            "are kept; run the same command to continue."
         )

@@ -56,9 +56,9 @@ VERBS = {
     "models": Verb(
         "weights: list, fetch, path",
         verbs={
-            "list": Verb("what there is, what it is for, and which are on this machine", "commands.models.list"),
-            "fetch": Verb("download models that are not there yet", "commands.models.fetch"),
-            "path": Verb("where a model is, or the folders that are searched for all", "commands.models.path"),
+            "list": Verb("all models, their purpose, and which are on this machine", "commands.models.list"),
+            "fetch": Verb("download missing models", "commands.models.fetch"),
+            "path": Verb("the file of a model, or the folders that are searched", "commands.models.path"),
         },
     ),
     "bench": Verb(
@@ -70,7 +70,7 @@ VERBS = {
                 stops_at_once=True,
             ),
             "head-sync": Verb(
-                "Head-Sync: exactness, shake, stillness and cost of poses by the methods there are",
+                "Head-Sync: exactness, shake, stillness and cost of poses, by method",
                 "benchmarks.head_sync.benchmark",
                 stops_at_once=True,
             ),
@@ -80,7 +80,7 @@ VERBS = {
                 stops_at_once=True,
             ),
             "renderer": Verb(
-                "milliseconds a frame by kernel and part, beside plain PyTorch and the machine's own rate",
+                "milliseconds a frame by kernel and part, compared with plain PyTorch and the machine's own rate",
                 "benchmarks.renderer",
                 stops_at_once=True,
             ),

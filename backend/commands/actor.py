@@ -19,12 +19,12 @@ class Options:
     voice: str | None = option("a flite voice (awb, kal16, rms, slt) or an espeak-ng voice (flite's rms)", None)
     drive_text: str | None = option("what the other voice says in drive.wav (the embedded sample's text)", None)
     drive_voice: str | None = option("its voice (flite's slt)", None)
-    seconds: float = option("length of the clip", 10.0)
+    seconds: float = option("length of the clip, seconds", 10.0)
     size: int = option("side of the frames, pixels", 512)
-    seed: int = option("of head motion, blinks and hair", 7)
-    samples: int = option("light paths a pixel", 8)
+    seed: int = option("random seed of head motion, blinks and hair", 7)
+    samples: int = option("render samples a pixel", 8)
     blender: str | None = option("a Python that can import bpy (.venvs/blender)", None, metavar="PYTHON")
-    keep_frames: bool = option("leave the frames and the character in OUT", False)
+    keep_frames: bool = option("keep the frames and the character in OUT", False)
 
 
 def run(options: Options, reporter: Reporter) -> dict[str, Any]:

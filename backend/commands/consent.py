@@ -47,8 +47,8 @@ def ask_for_consent(workspace: Workspace, reporter: Reporter) -> str:
     if reporter.ask is None or workspace.subject.consent.get("given"):
         return ""
     name = reporter.ask(
-        "This makes a synthetic likeness of the person shown. Who gave the permission for it? (empty: nobody)"
+        "This makes a synthetic likeness of the person shown. Who gave the permission for it? (empty to stop)"
     )
     if not name:
-        raise ConsentError("Without the person's permission no head is trained.")
+        raise ConsentError("A head can only be trained with the person's permission.")
     return name

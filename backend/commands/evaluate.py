@@ -38,11 +38,13 @@ class Options(CheckedOptions):
         super().__post_init__()
         if self.workspace is not None:
             if unfit := self._given("video", "reference", "matte", "report"):
-                raise UsageError(f"give a workspace or --video and --reference, not both: {unfit} goes with the latter")
+                raise UsageError(
+                    f"give a workspace or --video and --reference, not both: {unfit} belongs to the latter"
+                )
         elif self.video is None or self.reference is None:
             raise UsageError("give a workspace, or --video and --reference")
         elif unfit := self._given("size", "rendered", "no_report"):
-            raise UsageError(f"{unfit} goes with a workspace only")
+            raise UsageError(f"{unfit} needs a workspace")
 
     def _given(self, *names: str) -> str | None:
         """The first of these options that was given, as it is typed."""

@@ -34,7 +34,7 @@ _STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
 class Options(CheckedOptions):
     video: Path | None = option("the clip; may be left out to resume a workspace", None, positional=True)
     workspace: Path = option("folder of the subject")
-    stage: str | None = option("this stage alone; the ones before it must be done", None, choices=STAGES)
+    stage: str | None = option("run this stage only; the ones before it must be done", None, choices=STAGES)
     size: int = option("largest side of the working frame, pixels; a smaller face crop keeps its own size", 512)
     landmarker: str = option(
         "which landmark model: task (face_landmarker.task must be present), mesh (in the mediapipe package) or auto",
@@ -43,7 +43,7 @@ class Options(CheckedOptions):
         choices=LANDMARKERS,
     )
     keypoints: str = option(
-        "head points: corners, or the third of those whose optical flow bends most or least",
+        "head points: corners, or the third whose optical flow bends most or least",
         "corners",
         choices=KEYPOINTS,
     )
@@ -52,8 +52,8 @@ class Options(CheckedOptions):
     )
     face_model: Path | None = option("a Basel Face Model file (.mat, .h5) for the face's relief", None)
     audio_offset_ms: float | str | None = option(
-        "how late the audio runs: milliseconds; auto corrects what is measured (as the first run without this option "
-        "does), measure only reports it",
+        "how late the audio is: milliseconds; auto measures and corrects it (the default of the first "
+        "run), measure only reports it",
         None,
         flag="--audio-offset",
         metavar="MS",

@@ -14,10 +14,10 @@ from .option import option
 class Delivery:
     """How the audio is spoken."""
 
-    strength: float = option("of the mouth's motion about its rest", 1.0)
-    smoothing_ms: float = option("width of a filter over the mouth's motion", 0.0)
-    offset_ms: float = option("how late the new audio runs", 0.0)
-    close_in_silence: bool = option("shut the lips in pauses", False)
+    strength: float = option("scale of the mouth's motion: 0 still, 1 natural", 1.0)
+    smoothing_ms: float = option("smoothing of the mouth's motion, width in ms", 0.0)
+    offset_ms: float = option("shift of the mouth against the audio, in ms; positive is earlier", 0.0)
+    close_in_silence: bool = option("close the lips in pauses", False)
 
     @classmethod
     def of(cls, options: Delivery) -> Delivery:

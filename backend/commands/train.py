@@ -23,10 +23,10 @@ PRESET_NAMES = ("preview", "standard", "paper")
 class Options(CheckedOptions):
     workspace: Path = option("a processed workspace", positional=True)
     preset: str = option("the recipe (docs/training.md)", "preview", choices=PRESET_NAMES)
-    minutes: float | None = option("training time; what an earlier run took is part of it (the preset's own)", None)
-    steps: int | None = option("this many steps instead of a time: the same result on any machine", None)
-    further: bool = option("after a complete training, train for so much longer on top of it", False)
-    seed: int = option("of the rays and the first weights", 0)
+    minutes: float | None = option("training time in minutes, including earlier runs (default: the preset's)", None)
+    steps: int | None = option("number of steps instead of a time: the same result on any machine", None)
+    further: bool = option("after a complete training, train for this much longer", False)
+    seed: int = option("random seed of rays and initial weights", 0)
     set: tuple[str, ...] = option(
         "change a field of the preset (docs/training.md lists them); may be given again", (), metavar="NAME=VALUE"
     )

@@ -168,7 +168,9 @@ def evaluate(pairs: Iterable[Pair], landmarks: str = "auto") -> Evaluation:
             before = pair
         source = landmarker.source
     if before is None:
-        raise WorkspaceError("There are no frames to compare: no held-out frame shows a face, so give a longer clip.")
+        raise WorkspaceError(
+            "There are no frames to compare, because no held-out frame shows a face: give a longer clip."
+        )
     columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     return Evaluation(
         index=np.array(indices),

@@ -61,7 +61,7 @@ def evaluate_videos(
 
     evaluation = evaluate(pairs(), landmarks)
     if mattes is not None and not inside:
-        raise MediaError(f"{mattes} holds no matte of a frame that was compared: number them as the frames are.")
+        raise MediaError(f"{mattes} holds no matte of a compared frame: give mattes the numbers of their frames.")
     return evaluation
 
 
@@ -131,5 +131,5 @@ def _same_size(index: int, one: np.ndarray, one_of: Path, other: np.ndarray, oth
     if one.shape[:2] != other.shape[:2]:
         raise MediaError(
             f"Frame {index} of {one_of} has {one.shape[1]} x {one.shape[0]} pixels, that of {other_of} "
-            f"{other.shape[1]} x {other.shape[0]}: render at the size of what you compare with."
+            f"{other.shape[1]} x {other.shape[0]}: render both at one size."
         )

@@ -65,7 +65,7 @@ def settle_offsets(
     subject.audio_timeline = []
     subject.audio_offset_ms = float(round(found.offset_ms)) if found.sure else 0.0
     if not found.sure:
-        reporter.warning(f"The audio offset of {name} cannot be measured from the lips: the audio is used as it is.")
+        reporter.warning(f"The audio offset of {name} cannot be measured from the lips: the audio is not shifted.")
     elif abs(found.offset_ms) < _IN_SYNC_MS:
         reporter.info(f"The audio of {name} is in sync.")
     else:
@@ -73,8 +73,8 @@ def settle_offsets(
     if found.uneven_ms is not None:
         low, high = found.uneven_ms
         reporter.warning(
-            f"The audio offset of {name} varies from {_late(low)} to {_late(high)} without a pattern: only the mean is "
-            "corrected, so align the audio in an editor, or process the takes one by one."
+            f"The audio offset of {name} varies from {_late(low)} to {_late(high)} without a pattern: only "
+            "the mean is corrected. Align the audio in an editor, or process the takes one by one."
         )
 
 
@@ -99,8 +99,8 @@ def _report_pieces(name: str, found: OffsetTimeline, duration_s: float, reporter
     if found.unsure_s:
         places = ", ".join(f"{start:.1f} s to {end:.1f} s" for start, end in found.unsure_s)
         reporter.warning(
-            f"The audio offset of {name} from {places} cannot be measured: that of the neighbouring take is used. If the "
-            "head's speech is off, cut these seconds out."
+            f"The audio offset of {name} from {places} cannot be measured: the neighbouring take's is used. "
+            "If the head speaks out of sync, cut these seconds out."
         )
 
 
@@ -118,8 +118,8 @@ def _report_difference(workspace: Workspace, found: OffsetTimeline, reporter: Re
     if found.pieces:
         late = f"{late} at the start and {_late(float(seen[-1]))} at the end"
     reporter.warning(
-        f"The audio of {_name(workspace)} is {late}: run process again with --audio-offset auto to correct it, as "
-        "speech trained on shifted audio is wrong."
+        f"The audio of {_name(workspace)} is {late}, which makes the lips wrong: run process again with "
+        "--audio-offset auto to correct it."
     )
 
 

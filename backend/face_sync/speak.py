@@ -60,7 +60,7 @@ def speak(
         WorkspaceError, ModelError: the workspace is not processed, or damaged.
     """
     if not (math.isfinite(strength) and math.isfinite(smoothing_ms) and math.isfinite(offset_ms)) or smoothing_ms < 0:
-        raise SyncTalkError("Strength, smoothing and offset must be finite numbers, and smoothing not below 0.")
+        raise SyncTalkError("Strength, smoothing and offset must be numbers, and smoothing 0 or more.")
     reporter = reporter or Reporter()
     workspace.require("face_sync")
     track = workspace.head_track()
@@ -117,7 +117,7 @@ def footage_path(head_to_camera: np.ndarray, valid: np.ndarray, blendshapes: np.
     """
     tracked = intervals(np.asarray(valid, bool))
     if not tracked:
-        raise FaceError("The head was tracked in no frame of the footage: process a clip that shows the face.")
+        raise FaceError("No frame of this clip has a tracked head: process a clip that shows the face.")
     start, stop = max(tracked, key=lambda interval: interval[1] - interval[0])
     if frames <= stop - start:
         return np.arange(start, start + frames)

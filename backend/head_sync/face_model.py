@@ -163,11 +163,12 @@ class FaceModel:
             average_face: (478, 3) metres, by `head_motion_tracker.average_shape`.
 
         Raises:
-            FaceError: the model cannot be aligned to the landmarks.
+            FaceError: the model does not fit the landmarks.
+            ValueError: not (478, 3), or not finite.
         """
         observed = np.asarray(average_face, np.float64)
         if observed.shape != (COUNT, 3) or not np.isfinite(observed).all():
-            raise FaceError(f"The face to fit must be {COUNT} finite landmarks; this one is {observed.shape}.")
+            raise ValueError(f"The face to fit must be {COUNT} finite landmarks; this one is {observed.shape}.")
         thinned = self._thinned()
         found = [thinned._descend(start, observed, ROUGH_ROUNDS) for start in thinned._starts(observed)]
         state = min(found, key=lambda descent: descent.cost).state

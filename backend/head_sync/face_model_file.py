@@ -59,15 +59,15 @@ def _read_mat(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     try:
         arrays = loadmat(path, variable_names=_MAT_ARRAYS)
     except NotImplementedError as error:
-        raise ModelError(f"{path} is a MATLAB 7.3 file, and only older kinds are read: save it with -v7.") from error
+        raise ModelError(f"{path} is a MATLAB 7.3 file, which cannot be read: save it with -v7.") from error
     except Exception as error:
         raise ModelError(
-            f"{path} is damaged or no MATLAB file of a Basel Face Model 2009: copy 01_MorphableModel.mat again."
+            f"{path} is not a valid Basel Face Model 2009 file: download 01_MorphableModel.mat again."
         ) from error
     found = [arrays[name] for name in _MAT_ARRAYS if _is_numeric(arrays.get(name))]
     if len(found) < len(_MAT_ARRAYS):
         missing = [name for name in _MAT_ARRAYS if not _is_numeric(arrays.get(name))]
-        raise ModelError(f"{path} holds no {', '.join(missing)}: give the Basel Face Model's 01_MorphableModel.mat.")
+        raise ModelError(f"{path} has no {', '.join(missing)}: give the Basel Face Model's 01_MorphableModel.mat.")
     mean, basis, deviations = found
     return mean, basis, deviations
 
@@ -77,8 +77,8 @@ def _read_h5(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         import h5py
     except ImportError as error:
         raise ModelError(
-            f"Reading {path} needs h5py: install it into the backend's environment (pip install h5py), or give the Basel "
-            "Face Model 2009's 01_MorphableModel.mat."
+            f"Reading {path} needs h5py: install it into the backend's environment (pip install h5py), or "
+            "give the 2009 model's 01_MorphableModel.mat."
         ) from error
     try:
         with h5py.File(path, "r") as file:
@@ -86,10 +86,10 @@ def _read_h5(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             mean, basis, variance = (np.array(model[name]) for name in ("mean", "pcaBasis", "pcaVariance"))
     except Exception as error:
         raise ModelError(
-            f"{path} is damaged or no Basel Face Model 2017 or 2019: copy model2017-1_bfm_nomouth.h5 or its like again."
+            f"{path} is not a valid Basel Face Model 2017 or 2019 file: download model2017-1_bfm_nomouth.h5 again."
         ) from error
     if not _is_numeric(variance) or not (variance >= 0).all():
-        raise ModelError(f"{path} is no face model: a variance is negative; copy it again.")
+        raise ModelError(f"{path} is damaged (negative variance): download it again.")
     return mean, basis, np.sqrt(variance)
 
 
@@ -113,9 +113,7 @@ def _checked(path: Path, mean: np.ndarray, basis: np.ndarray, deviations: np.nda
             why = f"its strongest component moves the face by {1000 * reach:.3g} mm"
         else:
             return FaceModel(vertices, modes, deviations)
-    raise ModelError(
-        f"{path} is no usable face model: {why}; give the Basel Face Model as the university hands it out."
-    )
+    raise ModelError(f"{path} cannot be used: {why}. Use the original file from the University of Basel.")
 
 
 def _why_unusable(mean: np.ndarray, basis: np.ndarray, deviations: np.ndarray) -> str:

@@ -85,15 +85,15 @@ def landmarker_source(kind: str = "auto") -> str:
         ModelError: the requested one is missing.
     """
     if kind not in ("auto", "task", "mesh"):
-        raise ModelError(f"The landmarker {kind!r} does not exist: choose task, mesh or auto.")
+        raise ModelError(f"There is no landmarker {kind!r}: choose task, mesh or auto.")
     if kind != "mesh" and _find_task() is not None:
         return "task"
     if kind == "task":
         raise ModelError(f"{TASK_FILE} is missing: fetch it with `python -m backend models fetch {TASK_FILE}`.")
     if not _has_mesh():
         raise ModelError(
-            "This version of mediapipe carries no face mesh of its own and needs a file: "
-            f"fetch it with `python -m backend models fetch {TASK_FILE}`, or install mediapipe 0.10.21."
+            "This version of MediaPipe has no built-in face mesh: run `python -m backend models fetch "
+            f"{TASK_FILE}`, or install mediapipe 0.10.21."
         )
     return "mesh"
 

@@ -223,6 +223,7 @@ def _describe_gaps(detected: Bool[np.ndarray, " n"], fps: float) -> str:
     begin, end = max(gaps, key=lambda gap: gap[1] - gap[0])
     others = f" and {len(gaps) - 1} shorter gaps" if len(gaps) > 1 else ""
     return (
-        f"The face is lost in {int((~detected).sum())} of {len(detected)} frames, longest from {begin / fps:.1f} s to "
-        f"{end / fps:.1f} s{others}: these frames are bridged and left out of training."
+        f"The face is lost in {int((~detected).sum())} of {len(detected)} frames, longest from "
+        f"{begin / fps:.1f} s to {end / fps:.1f} s{others}: these frames are interpolated and left out of "
+        "training."
     )

@@ -77,7 +77,8 @@ def run(
     if detected.sum() < MIN_FRAMES:
         raise FaceError(
             f"The face is seen in only {int(detected.sum())} of {len(detected)} frames of "
-            f"{subject.source or workspace.root}, and {MIN_FRAMES} are needed: choose a video that shows it longer."
+            f"{subject.source or workspace.root}, at least {MIN_FRAMES} are needed: choose a video that "
+            "shows it longer."
         )
     principal = principal_px(subject)
     cuts = find_cuts(landmarks.points_px, detected)
@@ -154,7 +155,7 @@ def _read_face_model(path: Path) -> FaceModel:
     try:
         return guarded(read_face_model, path, about=path)
     except MediaError as error:
-        raise ModelError(f"The face model {path} is damaged: copy it again.") from error
+        raise ModelError(f"The face model {path} is damaged: download it again.") from error
 
 
 def read_grey(path: Path) -> UInt8[np.ndarray, "h w"]:

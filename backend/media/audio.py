@@ -159,10 +159,7 @@ def check_clip_audio(source: Path) -> str:
     if not loud:
         raise AudioError(f"No audio of {source} can be decoded: convert the clip to H.264 and AAC.")
     if max(loud) < SILENCE:
-        raise AudioError(
-            f"{source} is silent ({_decibels(max(loud))}): SyncTalk trains the lips on speech, so give a clip in "
-            "which the person is heard."
-        )
+        raise AudioError(f"{source} is silent ({_decibels(max(loud))}): give a clip in which the person speaks.")
     choice = choose_audio(source)
     return choice.note if choice else ""
 

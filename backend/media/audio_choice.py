@@ -189,7 +189,7 @@ def _choice(path: Path, changed_ns: int, size: int) -> AudioChoice | None:
         notes.append((one.seconds, note))
     note = max(notes)[1]
     if len(indices) > 1 and any(_strength(found) > 0 or found is heard[track] for found in heard):
-        others = "" if track == default else f", as track {names[default]} holds no speech that could be heard"
+        others = "" if track == default else f", as track {names[default]} has no audible speech"
         note = f"audio track {names[track]} is used{others}" + (f"; {note}" if note else "")
     return AudioChoice(indices[track], channels, note and f"{path}: {note}.")
 
@@ -237,15 +237,15 @@ def _channels(heard: Heard) -> tuple[tuple[int, ...], str]:
     if count == 1:
         return (0,), ""
     if count > 2:
-        return (best,), f"audio channel {best + 1} of {count} is used, where speech is strongest"
+        return (best,), f"audio channel {best + 1} of {count}, with the strongest speech, is used"
     other = 1 - best
     if heard.correlation(0, 1) < _OPPOSITE:
-        note = f"its two audio channels cancel each other (opposite polarity), so number {best + 1} is used alone"
+        note = f"its two audio channels cancel each other (opposite polarity), so only channel {best + 1} is used"
         return (best,), note
     if heard.speech_like[best] and not heard.speech_like[other]:
         kind = "is silent" if heard.level[other] < QUIET else "holds no speech"
-        return (best,), f"audio channel {other + 1} {kind}, so number {best + 1} is used alone"
+        return (best,), f"audio channel {other + 1} {kind}, so only channel {best + 1} is used"
     power = np.diag(heard.covariance)
     if power[other] < _WEAKER**2 * power[best]:
-        return (best,), f"audio channel {other + 1} is much quieter, so number {best + 1} is used alone"
+        return (best,), f"audio channel {other + 1} is much quieter, so only channel {best + 1} is used"
     return (0, 1), ""

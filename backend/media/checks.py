@@ -174,7 +174,7 @@ def check_clip(info: ClipInfo, survey: Survey, reporter: Reporter) -> None:
 
 def _too_short(path: Path, duration_s: float) -> None:
     raise MediaError(
-        f"{path} lasts {duration_s:.1f} s: give at least {MIN_CLIP_S:.0f} s, better a minute or more, of speech."
+        f"{path} lasts {duration_s:.1f} s: give at least {MIN_CLIP_S:.0f} s of speech, better a minute or more."
     )
 
 
@@ -187,8 +187,8 @@ def check_complete(info: ClipInfo, survey: Survey, reporter: Reporter) -> None:
     missing_s = info.duration_s - survey.end_s
     if missing_s > max(0.5, 0.02 * info.duration_s):
         raise MediaError(
-            f"{info.path} is cut off: it should last {info.duration_s:.1f} s but its video ends at {survey.end_s:.1f} "
-            "s, so copy it again from where it was recorded, or export the readable part as a new clip."
+            f"{info.path} is cut off: it should last {info.duration_s:.1f} s but its video ends at "
+            f"{survey.end_s:.1f} s. Copy it again, or export the readable part as a new clip."
         )
     if missing_s > _LOSS_S:
         reporter.warning(
@@ -230,13 +230,13 @@ def _check_alone(path: Path, survey: Survey, reporter: Reporter) -> None:
     large, small = (times if len(times) > 1 else [] for times in (times_s[True], times_s[False]))
     if large:
         raise FaceError(
-            f"Two faces are seen in {path} from {large[0]:.1f} s (frame {round(large[0] * FPS)}): only one person may "
-            "be seen, so crop or cut the clip to one of them."
+            f"Two faces are seen in {path} from {large[0]:.1f} s (frame {round(large[0] * FPS)}): crop or "
+            "cut the clip to one person."
         )
     if small:
         reporter.warning(
-            f"A small face is seen in the background of {path} at {small[0]:.1f} s: the large one is followed, but "
-            "keep other people out of the frame where you can."
+            f"A small face is seen in the background of {path} at {small[0]:.1f} s: the large one is used. "
+            "Keep other people out of the frame."
         )
 
 
@@ -246,12 +246,12 @@ def _check_still_faces(path: Path, survey: Survey, reporter: Reporter) -> None:
     time_s, person, image = max(survey.still, key=lambda one: one[2].height / one[1].height)
     if image.height > _STILL_FACE * person.height:
         raise FaceError(
-            f"A face that never moves, as on a poster, is seen in {path} at {time_s:.1f} s (frame {round(time_s * FPS)}) "
-            "and is as large as the person: crop the clip to the person."
+            f"A still face (a poster?) in {path} at {time_s:.1f} s (frame {round(time_s * FPS)}) is as "
+            "large as the person: crop the clip to the person."
         )
     reporter.warning(
-        f"A face that never moves, as on a poster, is seen in the background of {path} at {time_s:.1f} s: the person who "
-        "moves is followed, but keep other faces out of the frame where you can."
+        f"A still face (a poster?) is in the background of {path} at {time_s:.1f} s: the person who moves "
+        "is used. Keep other faces out of the frame."
     )
 
 
@@ -259,8 +259,8 @@ def _check_large(path: Path, survey: Survey) -> None:
     tall = float(np.median([found[0].height for found in survey.faces if found]))
     if tall < MIN_FACE_PX:
         raise FaceError(
-            f"The face in {path} is only {tall:.0f} pixels tall: give a clip in which it has at least {MIN_FACE_PX} "
-            "pixels, better 200."
+            f"The face in {path} is only {tall:.0f} pixels tall: give a clip in which it has at least "
+            f"{MIN_FACE_PX} pixels, better 200."
         )
 
 

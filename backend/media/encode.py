@@ -61,7 +61,7 @@ class VideoWriter:
     ) -> None:
         self.path = Path(path)
         if self.path.suffix.lower() not in _SUFFIXES:
-            raise MediaError(f"{self.path} is not a video file name: end it in .mp4, .mov or .mkv.")
+            raise MediaError(f"{self.path} is not a video file name: use .mp4, .mov or .mkv.")
         if min(width, height) < 2 or max(width, height) > 8192:
             raise MediaError(f"A video of {width} x {height} pixels cannot be written: choose sides from 2 to 8192.")
         self.width, self.height = width, height
@@ -157,7 +157,9 @@ class VideoWriter:
 
     def _finish(self) -> None:
         if self.frames == 0:
-            raise MediaError(f"{self.path} would have no frames: give audio of at least one frame's length.")
+            raise MediaError(
+                f"{self.path} would have no frames because the audio is shorter than one: give longer audio."
+            )
         self._send_audio(until_s=float("inf") if self._audio is None else self._audio[0].shape[1] / self._audio[1])
         self._container.mux(self._video.encode(None))
         if self._audio_stream is not None:

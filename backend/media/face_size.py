@@ -38,16 +38,14 @@ def report_face_size(info: ClipInfo, survey: Survey, crop: Crop, side: int, repo
     advice = []
     if moves:
         reach = np.percentile(survey.boxes[:, 2], 98) - np.percentile(survey.boxes[:, 0], 2)
-        what += f", because the person moves over {reach:.0f} of {info.width} pixels and the frame holds all places"
+        what += f": the person moves over {reach:.0f} of {info.width} pixels, and the frame covers them all"
         advice += _shorter(info, survey, side)
     wanted = min(math.ceil(WANTED_PX * crop.size / tall), int(crop.size), LARGEST_SIDE) // MULTIPLE * MULTIPLE
     larger, larger_side = choose_crop(survey.boxes, info.width, info.height, wanted)
     if (gained := tall * larger_side / larger.size) > 1.2 * face:
-        advice.append(
-            f"process with --size {wanted} for a face of {gained:.0f} pixels, which takes more time and memory"
-        )
+        advice.append(f"process with --size {wanted} for a face of {gained:.0f} pixels (takes more time and memory)")
     advice = advice or ["record closer"]
-    reporter.warning(f"{what}, so lips and eyes stay coarse: {', or '.join(advice)}.")
+    reporter.warning(f"{what}. Lips and eyes will lack detail: {', or '.join(advice)}.")
 
 
 def _shorter(info: ClipInfo, survey: Survey, side: int) -> list[str]:
@@ -66,7 +64,7 @@ def _shorter(info: ClipInfo, survey: Survey, side: int) -> list[str]:
     part = boxes[best[0] : best[1] + 1]
     crop, part_side = choose_crop(part, info.width, info.height, side)
     face = _median_height(part) * part_side / crop.size
-    return [f"cut the clip to {start_s:.1f} s to {end_s:.1f} s, where the face gets {face:.0f} pixels"]
+    return [f"cut the clip to {start_s:.1f} s to {end_s:.1f} s for a face of {face:.0f} pixels"]
 
 
 def _stays(boxes: np.ndarray) -> bool:

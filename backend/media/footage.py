@@ -51,11 +51,11 @@ def write_footage(workspace: Workspace, reporter: Reporter) -> Path:
     if first == subject.frames:
         return folder / "%06d.jpg"
     if not source.exists():
-        raise MediaError(f"{source} is no longer there: put the clip back, because the head is composited over it.")
+        raise MediaError(f"{source} is missing: restore it to that place.")
     job = (source, subject.corrections, paths, first)
     written = guarded(write_images, *job, reporter=reporter, about=source, folders=(workspace.root,))
     if written < subject.frames:
-        raise MediaError(f"{source} ends at frame {written}, {subject.frames} were tracked: process it again.")
+        raise MediaError(f"{source} ends at frame {written}, but {subject.frames} were tracked: process it again.")
     return folder / "%06d.jpg"
 
 

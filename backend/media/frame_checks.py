@@ -59,31 +59,25 @@ def report_frames(info: ClipInfo, survey: Survey, reporter: Reporter) -> None:
     if info.corrections.rotate_deg:
         turn = {90: "by 90 degrees clockwise", 180: "by 180 degrees", 270: "by 90 degrees counterclockwise"}
         reporter.warning(
-            f"The person in {info.path} is not upright, because the file's rotation flag is missing or wrong: all frames "
-            f"are rotated {turn[info.corrections.rotate_deg]}."
+            f"The rotation flag of {info.path} is wrong or missing: all frames were rotated "
+            f"{turn[info.corrections.rotate_deg]}."
         )
     if info.corrections.ignore_alpha:
-        reporter.warning(
-            f"The alpha channel of {info.path} is empty and would hide everything: it is ignored; export the clip "
-            "without alpha."
-        )
+        reporter.warning(f"The alpha channel of {info.path} is empty and is ignored: export the clip without alpha.")
     elif survey.transparent:
         kind, other = "straight", "dark, export with straight (unmatted) alpha"
         if info.corrections.premultiplied:
             kind, other = "premultiplied (matted with black)", "bright, export with straight (unmatted) alpha"
-        reporter.warning(
-            f"{info.path} has an alpha channel: it is used, as {kind} alpha, as the person's matte, and the background "
-            f"becomes a neutral grey; if edges look {other}."
-        )
+        reporter.warning(f"The alpha channel ({kind}) of {info.path} is used as the matte. If edges look {other}.")
     if survey.holes_s and not info.corrections.ignore_alpha:
         reporter.warning(
-            f"The alpha channel of {info.path} has holes in the face near {times(survey.holes_s)}, which become grey: "
-            "close them in the key and export the clip again."
+            f"The alpha channel of {info.path} has holes in the face near {times(survey.holes_s)}: close "
+            "them in the key and export the clip again."
         )
     if (light := float(np.median(survey.light or [255.0]))) < DARK:
         reporter.warning(
-            f"The face in {info.path} is very dark ({light:.0f} of 255 in the middle of the face): its details are lost "
-            "in noise, so light the face, or brighten the clip before its export, from the camera's own file."
+            f"The face in {info.path} is very dark ({light:.0f} of 255): light it better, or brighten the "
+            "original footage."
         )
     _report_bars(info, survey, reporter)
     _report_fields(info, survey, reporter)
@@ -97,8 +91,8 @@ def _report_bars(info: ClipInfo, survey: Survey, reporter: Reporter) -> None:
     )
     if bars:
         reporter.warning(
-            f"{info.path} has bars, {' and '.join(bars)}, which are cut off: {info.width - 2 * beside} x "
-            f"{info.height - 2 * above} pixels are used, so give the clip without bars if it was recorded larger."
+            f"{info.path} has bars, {' and '.join(bars)}: they are cut off, and {info.width - 2 * beside} x "
+            f"{info.height - 2 * above} pixels are used. If a larger original exists, use that."
         )
 
 
@@ -115,8 +109,8 @@ def _report_fields(info: ClipInfo, survey: Survey, reporter: Reporter) -> None:
         )
     elif survey.pairs.doubted_s and not survey.damaged_s:  # Damage looks like combs.
         reporter.warning(
-            f"Some frames of {info.path} may be interlaced, near {times(survey.pairs.doubted_s)}, too few to be sure: "
-            "they are used unchanged, so deinterlace the clip first if they show combs."
+            f"{info.path} may be interlaced near {times(survey.pairs.doubted_s)}: if you see comb lines, "
+            "deinterlace the clip first."
         )
 
 
@@ -129,9 +123,8 @@ def _report_rate(info: ClipInfo, survey: Survey, reporter: Reporter) -> None:
         return
     stated = "" if info.fps < LOW_RATE else f", though it states {info.fps:.4g}"
     reporter.warning(
-        f"{info.path} has only {rate:.3g} different frames a second{stated}: {1 - rate / FPS:.0%} of the working frames "
-        f"repeat the one before, the mouth is up to {1000 / rate:.0f} ms late and fast lip shapes are missed, so "
-        "record with 25 frames a second or more; webcams drop their rate in a dim room."
+        f"{info.path} has only {rate:.3g} different frames a second{stated}: fast lip motion is lost. "
+        "Record at 25 frames a second or more, in good light."
     )
 
 
@@ -140,8 +133,8 @@ def report_times(info: ClipInfo, survey: Survey, reporter: Reporter) -> None:
     restarts = [splice.at_s - info.start_s for splice in info.splices if splice.to_s < splice.from_s]
     if restarts:
         reporter.warning(
-            f"The time stamps of {info.path} restart at {times(restarts)}, as in joined files: each part was moved "
-            "to the end of the part before it."
+            f"The time stamps of {info.path} restart at {times(restarts)} (joined files?): the parts were "
+            "put one after another."
         )
     for splice in info.splices:
         if splice.to_s >= splice.from_s:
@@ -153,7 +146,7 @@ def report_times(info: ClipInfo, survey: Survey, reporter: Reporter) -> None:
         held = ", ".join(f"{start_s:.1f} s to {end_s:.1f} s" for start_s, end_s in survey.held_s[:3])
         more = f" and {len(survey.held_s) - 3} more times" if len(survey.held_s) > 3 else ""
         reporter.warning(
-            f"{info.path} holds one frame from {held}{more}: cut these intervals out if the person speaks there."
+            f"The video freezes in {info.path} from {held}{more}: cut these parts out if the person speaks in them."
         )
 
 

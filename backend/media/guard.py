@@ -199,10 +199,10 @@ def _death(code: int, was_ready: bool, position: Path, about: Path | None) -> Sy
         return SyncTalkError(f"The process that reads media could not start ({how}): install the backend again.")
     if how == "SIGKILL":
         return MediaError(
-            f"Reading {path}{near} was stopped by the system (SIGKILL), as when memory runs out: close other programs, or "
-            f"{_CONVERT} of a smaller size."
+            f"Reading {path}{near} was stopped (SIGKILL), probably because memory ran out: close other "
+            f"programs, or {_CONVERT} of a smaller size."
         )
-    return MediaError(f"{path} cannot be read{near}: its decoder ended the process ({how}), so {_CONVERT}.")
+    return MediaError(f"{path} cannot be read{near}: its decoder crashed ({how}), so {_CONVERT}.")
 
 
 def _remove_temporary(folders: Sequence[Path], pid: int) -> None:

@@ -75,7 +75,7 @@ def check_file(path: Path) -> None:
         raise MediaError(f"{path} is empty (0 bytes): {_COPY_AGAIN}.")
     if _looks_like_text(head):
         raise MediaError(
-            f"{path} is a text file, not a video or audio file, whatever its name says: choose another file."
+            f"{path} is a text file, not a video or audio file, despite its name: choose a video or audio file."
         )
 
 
@@ -188,12 +188,10 @@ def _why_not_media(path: Path) -> str:
         head = file.read(_HEAD_BYTES)
     if head[4:8] in (b"ftyp", b"mdat", b"wide", b"free") and not _has_box(path, b"moov"):
         return (
-            f"{path} is cut off: its index (moov) is missing, as after an interrupted recording or copy: "
-            f"{_COPY_AGAIN}, or record it again."
+            f"{path} is cut off: its index (moov) is missing, probably after an interrupted recording or "
+            f"copy. {_COPY_AGAIN[0].upper()}{_COPY_AGAIN[1:]}, or record it again."
         )
-    return (
-        f"{path} is not a video or audio file that can be read: convert it to H.264 in an MP4 file, or {_COPY_AGAIN}."
-    )
+    return f"{path} is not a readable video or audio file: convert it to H.264 in an MP4 file, or {_COPY_AGAIN}."
 
 
 def _looks_like_text(head: bytes) -> bool:

@@ -54,7 +54,7 @@ def run(workspace: Workspace, reporter: Reporter, video: Path | None = None, siz
     video = _video(workspace, video)
     limit = _side_limit(size)
     if not video.exists() and workspace.stage_state(STAGE) == "done" and _is_complete(workspace):
-        reporter.info(f"{video} is no longer there: continuing with the frames made from it.")
+        reporter.info(f"{video} is missing: its frames are already made and are used.")
         return
     check_file(video)
     digest = sha256_of(video)
@@ -208,7 +208,7 @@ def _write_frames(workspace: Workspace, info: ClipInfo, reporter: Reporter) -> N
             pool.shutdown(cancel_futures=True)
     if index < subject.frames:
         raise MediaError(
-            f"{info.path} changed while it was read, frame {index} of {subject.frames} is missing: process it again."
+            f"{info.path} changed while it was read (frame {index} of {subject.frames} is missing): process it again."
         )
     reporter.progress(STAGE, _total(subject.frames), _total(subject.frames), "frames", "writing frames")
 

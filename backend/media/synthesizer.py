@@ -135,7 +135,7 @@ def _flite(text: str, voice: str) -> Utterance:
     rows = [(label, start, end) for (label, end), (_, start) in zip(ends, [("", 0.0), *ends], strict=False)]
     if not rows or abs(rows[-1][2] - len(samples) / rate) > 0.1:
         raise SynthesizerError(
-            "flite gave no phoneme times that fit its audio: choose a voice of espeak-ng (--voice en-us)."
+            "flite gave no phoneme times that match its audio: choose a voice of espeak-ng (--voice en-us)."
         )
     return _utterance(samples, rate, rows)
 
@@ -166,8 +166,8 @@ def _espeak_library() -> ctypes.CDLL:
         return ctypes.CDLL(name)
     except OSError as error:
         raise SynthesizerError(
-            "espeak-ng is not installed, and speech with phoneme times is made with it: install the package espeak-ng "
-            "(or name its library in the variable SYNCTALK_ESPEAK)."
+            "espeak-ng is not installed: install the package espeak-ng, or name its library in the "
+            "variable SYNCTALK_ESPEAK."
         ) from error
 
 

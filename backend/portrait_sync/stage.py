@@ -131,9 +131,9 @@ def _each(work: Callable[[int], None], indices: list[int], report: Callable[[int
 def _describe_motion(workspace: Workspace, share: float) -> str:
     side = workspace.subject.size
     return (
-        f"The camera moves in {workspace.subject.source or workspace.root}: its background moves by {share * side:.0f} of "
-        f"the frame's {side} pixels over the clip, so background and plate are blurred and the head's pose includes the "
-        "camera's motion: record from a tripod, or stabilize the clip first."
+        f"The camera moves in {workspace.subject.source or workspace.root}: the background moves by "
+        f"{share * side:.0f} of {side} pixels, which blurs background and plate and adds the camera's "
+        "motion to the head's. Record from a tripod, or stabilize the clip first."
     )
 
 

@@ -99,7 +99,11 @@ def load_newest(workspace: Workspace, reporter: Reporter | None = None) -> Check
                 return Checkpoint(path, {name: file.get_tensor(name) for name in file.keys()}, state)  # noqa: SIM118
         except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
             if reporter:
-                instead = f"{before.name} is used instead" if before else "there is none before it to resume from"
+                instead = (
+                    f"{before.name} is used instead"
+                    if before
+                    else "no older checkpoint exists, so training starts again"
+                )
                 reporter.warning(f"{path} is damaged ({error}): {instead}.")
     return None
 

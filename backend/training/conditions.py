@@ -72,8 +72,8 @@ class LipSource:
         path = animation.audio
         if path is None or not path.exists():
             raise WorkspaceError(
-                "The lips of this head follow audio alone, and the animation names none: render it with --audio, or train "
-                "the head with lips=shape."
+                "This head needs audio and the animation has none: render with --audio, or train the head "
+                "with lips=shape."
             )
         audio = guarded_items(audio_blocks, path, about=path)
         features = _features(workspace, self.name, audio, animation.frames, animation.audio_offset_ms)

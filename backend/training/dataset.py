@@ -131,8 +131,8 @@ class FramePool:
         """
         if len(frames) < MINIMUM_FRAMES:
             raise WorkspaceError(
-                f"{workspace.root}: only {len(frames)} frames show the face well enough to train on, "
-                f"{MINIMUM_FRAMES} are needed: give a longer clip in which the face stays in view."
+                f"{workspace.root}: only {len(frames)} frames show the face well enough to train on, at "
+                f"least {MINIMUM_FRAMES} are needed. Give a longer clip in which the face stays in view."
             )
         self.size = min(size, workspace.subject.size)
         self.held: deque[Frame] = deque()

@@ -15,8 +15,8 @@ MIN_GAIN = 0.05
 """Smallest improvement of the gain, in the longest time proposed, that is called one."""
 
 _NOT_SHOWN = {
-    "mouth": "The clip hardly opens the mouth, so no head can learn it: use a clip in which the person speaks.",
-    "eyes": "The clip shows no blink, so the eyes cannot learn to close: use a clip with a few blinks.",
+    "mouth": "The mouth hardly opens in the clip, so it cannot be trained: use a clip in which the person speaks.",
+    "eyes": "The clip has no blink, so closed eyes cannot be trained: use a clip with a few blinks.",
 }
 
 

@@ -73,7 +73,7 @@ class Preset:
         for name in names:
             if name not in UPPER_FACE:
                 known = ", ".join((*groups, *UPPER_FACE))
-                raise WorkspaceError(f"No blendshape {name!r} drives the upper face: choose of {known}.")
+                raise WorkspaceError(f"No blendshape {name!r} drives the upper face: choose from {known}.")
         return names
 
     def changed(self, changes: list[str]) -> Preset:
@@ -88,7 +88,7 @@ class Preset:
         for change in changes:
             name, _, text = change.partition("=")
             if name not in names:
-                raise WorkspaceError(f"A preset has no {name or 'such field'}: choose one of {', '.join(names)}.")
+                raise WorkspaceError(f"There is no preset field {name or change!r}: choose one of {', '.join(names)}.")
             try:
                 if kinds[name] is bool:
                     values[name] = {"true": True, "false": False}[text.lower()]
@@ -97,9 +97,14 @@ class Preset:
                 else:
                     values[name] = tuple(float(part) for part in text.split(",") if part)
             except (KeyError, ValueError) as error:
-                raise WorkspaceError(f"{text!r} is no value for {name} of a preset.") from error
+                raise WorkspaceError(
+                    f"{text!r} is not a valid value of {name}: give "
+                    f"{_KINDS_IN_WORDS.get(kinds[name], 'numbers separated by commas')}."
+                ) from error
         return replace(self, **values)
 
+
+_KINDS_IN_WORDS: dict[object, str] = {bool: "true or false", int: "a whole number", float: "a number"}
 
 PRESETS = {
     "preview": Preset("preview", minutes=8.0, size=256),

@@ -121,7 +121,7 @@ def measure(workspace: Workspace, reporter: Reporter) -> Readiness | None:
                     for frames in (plan.mouth, plan.eyes)
                 )
     except ModelError as error:
-        reporter.warning(f"Whether mouth and eyes of the head move could not be measured: {error}")
+        reporter.warning(f"Mouth and eyes could not be measured: {error}")
         return None
     reporter.progress(Stage.READINESS, RENDERED, RENDERED)
     rendered, sliders = rendered[:FRAMES], rendered[FRAMES:]

@@ -29,8 +29,8 @@ def recover(trainer: Trainer, error: Diverged, times: int) -> None:
     checkpoint = checkpoints.load_newest(trainer.workspace, trainer.reporter)
     if checkpoint is None or times > MAX_RECOVERIES:
         raise SyncTalkError(
-            f"Training diverged at step {trainer.step} ({error}): run train again; if it happens again, look for "
-            "broken frames in reports/training.png and report it with the clip's size and length."
+            f"Training diverged at step {trainer.step} ({error}): run train again. If it recurs, check "
+            "reports/training.png for broken frames, and report it with the clip's size and length."
         ) from error
     step = trainer.step
     trainer.restore(checkpoint)
@@ -38,5 +38,5 @@ def recover(trainer: Trainer, error: Diverged, times: int) -> None:
     trainer.rate_scale *= 0.5
     trainer.reseed(times)
     trainer.reporter.warning(
-        f"Training diverged at step {step} ({error}): it resumes from step {trainer.step} at half the rate."
+        f"Training diverged at step {step} ({error}): it resumes from step {trainer.step} at half the learning rate."
     )

@@ -41,7 +41,7 @@ def refine_track(trainer: Trainer) -> bool:
         refined.append(found)
         needed_s = (time.monotonic() - began) / done * len(frames)
         if done == TRIAL_FRAMES and trainer.limit_steps is None and needed_s > MAX_TIME_SHARE * trainer.limit_s:
-            trainer.reporter.info("Poses are not refined: that would take too much of so short a training.")
+            trainer.reporter.info("Poses are not refined: the training is too short for it.")
             return False
         trainer.reporter.progress(Stage.POSES, done, len(frames))
     change = float(np.exp(np.clip(focal_step(refined, FOCAL_SIGMA), -FOCAL_SIGMA, FOCAL_SIGMA)))

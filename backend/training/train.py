@@ -64,8 +64,7 @@ def train(
     workspace.require("media", "landmarks", "head_sync", "face_sync", "portrait_sync")
     if not workspace.subject.consent.get("given"):
         raise ConsentError(
-            f"{workspace.root}: nobody has confirmed that the person shown agrees to a synthetic likeness: record it "
-            "with process --consent NAME (or in the Subject panel) before training."
+            f"{workspace.root}: consent is not recorded. Run process with --consent NAME, or fill in the Subject panel."
         )
     minutes = minutes if minutes is not None else preset.minutes
     with Trainer(workspace, preset, reporter, minutes, seed, device, steps) as trainer:
@@ -345,7 +344,7 @@ class Trainer:
         all_refined = self.refined == len(self.preset.refinements)
         if all_refined and not self.skipped and self.share < ANNEAL and self.monitor.has_plateaued(self._since):
             self.skipped = ANNEAL - self.share  # only the final annealing is left
-            self.reporter.info(f"The validation frames gain nothing more at step {self.step}: training ends early.")
+            self.reporter.info(f"The validation frames stopped improving at step {self.step}: training ends early.")
 
     def _refine_if_due(self) -> None:
         if self.refined == len(self.preset.refinements) or self.share < self.preset.refinements[self.refined]:

@@ -86,12 +86,12 @@ class Animation:
         outside = np.flatnonzero((plate < 0) | (plate >= subject.frames))
         if len(outside):
             raise WorkspaceError(
-                f"{path}: frame {outside[0]} lies over footage frame {plate[outside[0]]}, the clip has "
+                f"{path}: frame {outside[0]} uses footage frame {plate[outside[0]]}, but the clip has "
                 f"{subject.frames}: export it again from this workspace."
             )
         bad = np.flatnonzero(~np.isfinite(poses).all((1, 2)) | ~np.isfinite(blendshapes).all(1))
         if len(bad):
-            raise WorkspaceError(f"{path}: frame {bad[0]} holds numbers that are not finite: export it again.")
+            raise WorkspaceError(f"{path}: frame {bad[0]} has invalid numbers (NaN or infinity): export it again.")
         if not (math.isfinite(focal) and focal > 0):
             raise WorkspaceError(f"{path} has a focal length of {focal}: export it again.")
         audio = path.with_name(str(arrays["audio"])) if str(arrays.get("audio", "")) else None

@@ -171,4 +171,4 @@ def _signal_in_words(number: int) -> str:
         name = signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
-    return f"{name}, {'out of memory or killed by somebody' if name == 'SIGKILL' else 'it crashed'}"
+    return f"{name}, {'out of memory or killed' if name == 'SIGKILL' else 'it crashed'}"

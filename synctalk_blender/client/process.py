@@ -124,9 +124,7 @@ class BackendProcess:
         try:
             line = protocol.encode(protocol.request(pending.id, method, params or {}))
         except (TypeError, ValueError) as error:
-            raise BackendError(
-                f"“{method}” was asked with values that cannot be sent ({error}): check them."
-            ) from error
+            raise BackendError(f"“{method}” has an invalid value ({error}): report this as a bug.") from error
         with self._lock:
             if self._end is not None:
                 raise self._end.again()
@@ -170,8 +168,8 @@ class BackendProcess:
             logger.error("the backend wrote %r: %s", line[:200], error)
             self._finish(
                 BackendError(
-                    f"The backend answered nonsense ({shortened(str(error))}) and was ended: try again; "
-                    "if it stays so, install the backend again in the Backend panel.",
+                    f"The backend sent an invalid reply ({shortened(str(error))}) and was stopped: try "
+                    "again; if it recurs, install the backend again in the Backend panel.",
                     "nonsense",
                 )
             )
@@ -227,7 +225,7 @@ class BackendProcess:
         with self._lock:
             pending = self._pending.get(request_id)
             if pending is None and request_id not in self._abandoned:
-                raise protocol.MessageError(f"an answer to request {request_id}, which was not asked")
+                raise protocol.MessageError(f"an answer to the unknown request {request_id}")
             self._abandoned.discard(request_id)
         if pending is None:
             return
@@ -251,8 +249,8 @@ class BackendProcess:
         if hello["protocol"] != protocol.VERSION:
             self._finish(
                 BackendError(
-                    f"The backend speaks protocol {hello['protocol']}, this add-on {protocol.VERSION}: "
-                    "install the backend again in the Backend panel so that both are of one version.",
+                    f"Backend and add-on have different versions (protocol {hello['protocol']} and "
+                    f"{protocol.VERSION}): install the backend again in the Backend panel.",
                     "protocol",
                 )
             )
@@ -265,11 +263,11 @@ class BackendProcess:
             starting = self._watchdog.is_starting(list(self._pending.values()))
         how = self._child.exit_in_words()
         if how is None:
-            message = "The backend closed its output and was ended: try again; finished work is kept."
+            message = "The backend closed its output and was stopped: try again; finished work is kept."
         elif starting:
             message = f"The backend ended unexpectedly ({how}) while starting: install it again in the Backend panel."
         else:
-            message = f"The backend ended unexpectedly ({how}): try again; it is restarted, and finished work is kept."
+            message = f"The backend ended unexpectedly ({how}): try again, which restarts it; finished work is kept."
         return BackendError(message, "died")
 
     def _finish(self, error: BackendError, *, kill: bool = True) -> None:

@@ -56,7 +56,7 @@ class Watchdog:
             pending.ticks_since_cancel += pending.cancelling
             if pending.ticks_since_cancel * TICK_S > self._limits.cancel_grace_s:
                 return BackendError(
-                    "Cancelled: the backend did not stop by itself and was ended. Finished work is kept.", "cancelled"
+                    "Cancelled. The backend did not respond and was stopped; finished work is kept.", "cancelled"
                 )
         self._silent_ticks += bool(waiting)
         starting = self.is_starting(waiting)
@@ -67,6 +67,6 @@ class Watchdog:
             message = f"The backend did not start within {limit_s:.0f} s: try again, or install it again."
         else:
             message = (
-                f"The backend has not answered for {limit_s:.0f} s and was ended: try again; finished work is kept."
+                f"The backend has not answered for {limit_s:.0f} s and was stopped: try again; finished work is kept."
             )
         return BackendError(message, "hangs")

@@ -80,8 +80,8 @@ class RigWalk:
         pinhole = camera.camera_intrinsics(self._scene, lens, *self._subject.frame_size)
         if self._pinhole is not None and not _is_same(self._pinhole, pinhole):
             raise SceneError(
-                f"The lens of “{lens.name}” changes at frame {frame}, and baked frames have one focal length: "
-                "take its keyframes off, or render with the engine SyncTalk instead."
+                f"The lens of “{lens.name}” changes at frame {frame}, but baked frames have one focal "
+                "length: remove its keyframes, or render with the engine SyncTalk instead."
             )
         self._pinhole = pinhole
         self._directions.append(rig.read_rig(self._rig, depsgraph, rig.world_matrix(lens)))

@@ -52,14 +52,13 @@ def camera_intrinsics(scene: bpy.types.Scene, camera: bpy.types.Object, width: i
     """
     if camera.type != "CAMERA":
         raise SceneError(
-            f"The scene's camera “{camera.name}” is no camera but of the kind {camera.type.lower()}: "
-            "choose a camera in the Scene properties."
+            f"“{camera.name}” ({camera.type.lower()}) is not a camera: choose a camera in the Scene properties."
         )
     data = camera.data
     if data.type != "PERSP":
         raise SceneError(
-            f"The camera “{camera.name}” is {_KINDS.get(data.type, data.type.lower())}, which the head cannot be rendered with: "
-            "set its type to Perspective."
+            f"The camera “{camera.name}” is {_KINDS.get(data.type, data.type.lower())}, but the head needs "
+            "perspective: set its type to Perspective."
         )
     stretch = scene.render.pixel_aspect_y / scene.render.pixel_aspect_x
     square_height = height * stretch

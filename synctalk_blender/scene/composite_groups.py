@@ -63,7 +63,7 @@ def _build_edge(tree: nodes.Tree, source: nodes.Node, target: nodes.Node) -> Non
     """
     nodes.add_input(tree, "Head", "Color")
     nodes.add_input(tree, "Softness", "Float", 1.0, (0.0, 50.0), tip="How far the outline is blurred, in pixels")
-    nodes.add_input(tree, "Shrink", "Float", 0.0, (0.0, 1.0), tip="Takes the outline in by up to the softness")
+    nodes.add_input(tree, "Shrink", "Float", 0.0, (0.0, 1.0), tip="Contracts the outline by up to the softness")
     nodes.add_output(tree)
     head, shrink = source.outputs["Head"], source.outputs["Shrink"]
     soft = nodes.blur(tree, head, source.outputs["Softness"])

@@ -104,7 +104,7 @@ def _show_footage(tree: nodes.Tree, workspace: Workspace, plate_frame: np.ndarra
     subject, pattern = workspace.subject, workspace.footage
     if pattern is None:
         raise SceneError(
-            f"{workspace.root} holds a part of the frame only, its full footage is missing: press Build Composite again."
+            f"The full footage is missing in {workspace.root}: press Rebuild Composite in the Composite panel."
         )
     shown = {"footage": pattern, "plate": workspace.root / "plate" / "%06d.jpg"}
     curves, frames = [], np.empty(0)

@@ -114,7 +114,7 @@ def _place_start(scene: bpy.types.Scene, found: rig.Rig, start_frame: int | None
         start_frame = FIRST_FRAME if found.collection.get(rig.SETS_SCENE, True) else scene.frame_start
     found.collection[rig.START] = start_frame
     found.collection.id_properties_ui(rig.START).update(
-        description="The frame that the head's movement begins at; press Send to Scene or Speak Again after changing it"
+        description="First frame of the head's movement; press Send to Scene or Speak Again after changing it"
     )
 
 

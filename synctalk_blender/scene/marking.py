@@ -106,7 +106,7 @@ def _mark_video(scene: bpy.types.Scene, *_arguments: object) -> None:
 def _try(add: Callable[[Path, str], bool], path: Path, text: str) -> None:
     try:
         if not add(path, text):
-            logger.warning("%s has no place for the note that it is synthetic", path)
+            logger.warning("%s cannot hold the note that it is synthetic", path)
     except (OSError, struct.error) as error:
         logger.warning("the note that %s is synthetic could not be written: %s", path, error)
 
@@ -133,7 +133,7 @@ def missing_note(scene: bpy.types.Scene) -> str:
     if name not in _WITHOUT_NOTE:
         return ""
     better = "MPEG-4, QuickTime, Matroska, WebM, AVI or Ogg" if is_video else "PNG, JPEG, OpenEXR, TIFF or WebP"
-    return f"{name} files have no place for the note that they are synthetic. These have: {better}."
+    return f"{name} files cannot hold the note that they are synthetic. These can: {better}."
 
 
 def register() -> None:

@@ -156,7 +156,7 @@ def require_rig(scene: bpy.types.Scene) -> Rig:
     if broken:
         raise SceneError(lost_in_words(scene, broken[0]))
     if rig is None:
-        raise SceneError(f"The scene “{scene.name}” holds no SyncTalk head: import one with Track, Send to Scene.")
+        raise SceneError(f"The scene “{scene.name}” has no SyncTalk head: press Send to Scene in the Track panel.")
     return rig
 
 
@@ -165,7 +165,10 @@ def lost_in_words(scene: bpy.types.Scene, collection: bpy.types.Collection) -> s
     missing = missing_parts(scene, collection)
     if not missing:
         return ""
-    return f"“{collection.name}” has lost its {' and '.join(missing)}: press Send to Scene in the Track panel to make it again."
+    return (
+        f"“{collection.name}” has lost its {' and '.join(missing)}: press Send to Scene in the Track panel to "
+        "restore it."
+    )
 
 
 def read_rig(rig: Rig, depsgraph: bpy.types.Depsgraph, camera_to_world: np.ndarray | None = None) -> Directions:
@@ -183,7 +186,9 @@ def read_rig(rig: Rig, depsgraph: bpy.types.Depsgraph, camera_to_world: np.ndarr
     pose = coordinates.head_to_camera(world_matrix(control), camera_to_world)
     keys = rig.face.data.shape_keys
     if keys is None:
-        raise SceneError(f"The face mesh “{rig.face.name}” has lost its shape keys: import the head again.")
+        raise SceneError(
+            f"The face mesh “{rig.face.name}” has lost its shape keys: press Send to Scene in the Track panel."
+        )
     _evaluated(rig.face, depsgraph)
     return Directions(pose, shapes.values(keys, keys.evaluated_get(depsgraph)) + shapes.offsets(control))
 

@@ -64,9 +64,9 @@ def _refuse_linked(scene: bpy.types.Scene, collection: bpy.types.Collection | No
         library = item.library or (item.override_library and item.override_library.reference.library)
         if library:
             raise SceneError(
-                f"“{item.name}” is linked from {Path(bpy.path.abspath(library.filepath)).name}, and what is imported into it "
-                "would be lost when this file is opened again: import in that file, or make the head local first "
-                "(select its objects, then Object, Relations, Make Local, All)."
+                f"“{item.name}” is linked from {Path(bpy.path.abspath(library.filepath)).name}: import the "
+                "tracking there, or make the head local (select its objects, then Object, Relations, Make "
+                "Local, All)."
             )
 
 

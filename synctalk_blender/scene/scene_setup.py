@@ -80,4 +80,4 @@ def settings(scene: bpy.types.Scene) -> dict[str, str]:
 def changes(before: dict[str, str], after: dict[str, str]) -> str:
     """What of the settings is no longer as it was, as one sentence; empty when nothing is."""
     parts = [f"{name} {before[name]} → {after[name]}" for name in before if before[name] != after[name]]
-    return f"Changed in the scene (undo takes it back): {'; '.join(parts)}." if parts else ""
+    return f"Changed in the scene (undo reverts it): {'; '.join(parts)}." if parts else ""

@@ -36,9 +36,7 @@ def lost_in_words(face: bpy.types.Object) -> str:
     if not missing:
         return ""
     names = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
-    return (
-        f"The face “{face.name}” has no shape key {names}, which does not move: press Send to Scene to make it again."
-    )
+    return f"The face “{face.name}” lacks the shape key {names}: press Send to Scene in the Track panel to restore it."
 
 
 def values(keys: bpy.types.Key, evaluated: bpy.types.Key) -> np.ndarray:

@@ -71,7 +71,7 @@ def fetch_model_job(name: str) -> Job:
         require_online("Downloading a model")
         yield Request("models.fetch", {"names": [name]})
         runtime.models = yield Request("models.list")
-        return f"The model {name} is downloaded: the next tracking uses it."
+        return f"The model {name} was downloaded: the next tracking uses it."
 
     return Job(Step.BACKEND, f"Downloading {name}", work())
 
@@ -92,7 +92,7 @@ def require_online(what: str) -> None:
     if bpy.app.online_access:
         return
     if bpy.app.online_access_override:
-        way = "Blender was started with --offline-mode: start it without"
+        way = "Blender was started with --offline-mode: restart it without"
     else:
         way = "allow it with “Allow Online Access” here, or in Preferences, System, Network"
     raise BackendError(f"{what} needs the internet: {way}.", "offline")

@@ -38,7 +38,7 @@ def scene_of(workspace: Path) -> bpy.types.Scene:
         if root is not None and paths.same_place(root, workspace):
             return scene
     raise BackendError(
-        f"Finished, but no scene of this file works on {workspace.name}: choose that workspace, then Send to Scene.",
+        f"Finished. No scene uses {workspace.name}: select it as the workspace and press Send to Scene.",
         "scene",
     )
 
@@ -101,4 +101,4 @@ def other_camera_in_words(scene: bpy.types.Scene, found: rig.Rig) -> str:
     """One sentence where the scene looks through another camera than the head's own; else empty."""
     if scene.camera is None or scene.camera == found.camera:
         return ""
-    return f"The scene looks through “{scene.camera.name}”: “{found.camera.name}” is the camera that sees the footage."
+    return f"The scene's camera is “{scene.camera.name}”: “{found.camera.name}” is the one that matches the footage."

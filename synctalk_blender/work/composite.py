@@ -63,10 +63,12 @@ def bake_job(scene: bpy.types.Scene, folder: Path) -> Job:
         target: bpy.types.Scene | None = bpy.data.scenes.get(name)
         if target is None:
             raise BackendError(
-                f"The frames are in {folder}, but the scene “{name}” is no longer in this file.", "scene"
+                f"The frames are in {folder}, but the scene “{name}” is no longer in this file: open the "
+                "file that has it and press Bake Head again.",
+                "scene",
             )
         compose(target, *subject_in(target), frames=folder)
-        return f"{len(shown)} frames of the head are in {folder}; the composite takes them from there."
+        return f"{len(shown)} frames of the head are in {folder}; the composite uses them."
 
     return Job(Step.COMPOSITE, "Baking", work(), BAKE_STAGES)
 
@@ -101,4 +103,4 @@ def _view_transform_in_words(scene: bpy.types.Scene) -> str:
     transform = scene.view_settings.view_transform
     if transform in ("Standard", "Raw"):
         return ""
-    return f"The view transform {transform} changes the footage's colours: “Standard” shows them unchanged."
+    return f"The view transform {transform} changes the footage's colours: choose “Standard” to keep them."

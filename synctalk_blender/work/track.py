@@ -115,5 +115,5 @@ def _changes(scene: bpy.types.Scene, found: rig.Rig, before: dict[str, str], los
     texts.append(other_camera_in_words(scene, found))
     others = [item.name for item in rig.rigs_of(scene) if item != found]
     if others:
-        texts.append(f"“{found.name}” is the head that is rendered now, not “{others[0]}”.")
+        texts.append(f"“{found.name}” is rendered now instead of “{others[0]}”.")
     return " ".join(text for text in texts if text)

@@ -19,7 +19,7 @@ from .common import animation_of, workspace_of
 from .track import process_params
 
 STAGES: dict[str, str] = {
-    Stage.KERNELS: "Preparing (once on a computer: half a minute)",
+    Stage.KERNELS: "Preparing (half a minute, only once on this computer)",
     Stage.READINESS: "Measuring mouth and eyes",
 }
 """Readable names of stages of `train`."""

@@ -57,7 +57,7 @@ def test_training_without_consent_is_refused(backend, processed):
     subject = json.loads((processed / "subject.json").read_text())
     (processed / "subject.json").write_text(json.dumps({**subject, "consent": {}}))
     done = backend("train", processed, stdin=subprocess.DEVNULL)
-    assert done.returncode == 1 and "nobody has confirmed" in done.stderr
+    assert done.returncode == 1 and "consent is not recorded" in done.stderr
 
 
 def test_evaluate_prints_the_papers_figures_as_json(backend, trained):
@@ -115,7 +115,7 @@ def test_held_out_frames_in_a_folder_have_the_figures_of_their_workspace(backend
 def test_videos_of_different_sizes_are_reported(backend, tmp_path, sample, short_clip):
     done = backend("evaluate", "--video", short_clip, "--reference", sample / "speaker.mp4")
     assert done.returncode == 1
-    assert "256 x 256 pixels" in done.stderr and "render at the size of what you compare with" in done.stderr
+    assert "256 x 256 pixels" in done.stderr and "render both at one size" in done.stderr
 
 
 def test_held_out_frames_are_written_as_they_are_compared(backend, trained, tmp_path):
@@ -153,4 +153,4 @@ def test_directions_of_another_clip_are_refused(backend, trained, tmp_path):
         principal_px=np.array([128.0, 128.0]), fps=25.0, frame_time_s=np.array([0, 0.04]), audio="",
     )  # fmt: skip
     done = backend("render", trained, "--directions", directions, "--out", tmp_path / "frames")
-    assert done.returncode == 1 and "lies over footage frame 100000" in done.stderr
+    assert done.returncode == 1 and "uses footage frame 100000" in done.stderr

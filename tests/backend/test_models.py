@@ -148,13 +148,13 @@ def test_a_cancelled_download_leaves_nothing(model):
 
 def test_a_narrower_licence_must_be_agreed_to(model, monkeypatch):
     monkeypatch.setattr(models, "MODELS", (replace(model, licence="CC-BY-NC-4.0", licence_opt_in=True),))
-    with pytest.raises(errors.ModelError, match="licence of its own .*--accept-licence"):
+    with pytest.raises(errors.ModelError, match="its own licence .*--accept-licence"):
         models.fetch("tiny")
     assert models.fetch("tiny", accept_licence=True).exists()
 
 
 def test_an_unknown_name_lists_the_known_ones(model):
-    with pytest.raises(errors.ModelError, match="no model named large: take one of tiny"):
+    with pytest.raises(errors.ModelError, match="no model named large: choose one of tiny"):
         models.find("large")
 
 

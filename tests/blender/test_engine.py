@@ -170,7 +170,7 @@ def test_a_scene_without_a_head_says_how_to_get_one(kit, client):
     kit.scene.collection.objects.link(lens)
     kit.scene.camera = lens
     kit.scene.render.engine = "SYNCTALK"
-    fails(kit, "holds no SyncTalk head")
+    fails(kit, "has no SyncTalk head")
 
 
 def test_a_face_disabled_in_renders_is_named_in_the_message(kit, rig):
@@ -202,7 +202,7 @@ def test_a_frame_that_a_viewport_pushed_out_is_asked_for_again(kit, rig, monkeyp
     engine, client = kit.part("engine"), kit.part("client.shared")
     import bpy
 
-    answers = iter([client.BackendError("A newer frame was asked for.", "cancelled"), (np.ones((2, 2, 4)), 1.0)])
+    answers = iter([client.BackendError("A newer frame was requested.", "cancelled"), (np.ones((2, 2, 4)), 1.0)])
 
     class Request:
         stage = ""
@@ -245,7 +245,7 @@ def test_an_empty_for_a_camera_is_named_in_the_message(kit, rig):
     empty = bpy.data.objects.new("no lens", None)
     kit.scene.collection.objects.link(empty)
     kit.scene.camera = empty
-    fails(kit, "“no lens” is no camera but of the kind empty: choose a camera")
+    fails(kit, "“no lens” (empty) is not a camera: choose a camera")
 
 
 def test_a_defect_of_the_add_on_ends_the_render_as_well(kit, rig, monkeypatch):

@@ -140,11 +140,11 @@ def test_a_format_without_a_place_for_the_note_says_so(kit):
         image.file_format = name
         assert marking.missing_note(kit.scene) == ""
     image.file_format = "BMP"
-    assert "BMP files have no place for the note" in marking.missing_note(kit.scene)
+    assert "BMP files cannot hold the note" in marking.missing_note(kit.scene)
     kit.part("scene.output").set_video(kit.scene, kit.tmp_path / "video.mp4")
     assert marking.missing_note(kit.scene) == ""
     kit.scene.render.ffmpeg.format = "MPEG2"
-    assert "MPEG2 files have no place" in marking.missing_note(kit.scene)
+    assert "MPEG2 files cannot hold" in marking.missing_note(kit.scene)
 
 
 def test_blender_s_output_panel_says_so_too_for_a_scene_with_a_head(kit):

@@ -108,7 +108,7 @@ def test_a_rate_that_was_changed_since_is_said_and_the_composite_keys_again(kit,
     assert not kit.part("facts").head_problem(kit.scene, rig)
     kit.scene.render.fps = 30
     kit.scene.render.fps_base = 1.0
-    assert "keyed for 25 frames a second and the scene runs at 30" in kit.part("facts").head_problem(kit.scene, rig)
+    assert "keyed at 25 frames a second, but the scene runs at 30" in kit.part("facts").head_problem(kit.scene, rig)
     work = kit.part("work.composite")
     work.compose(kit.scene, *work.subject_in(kit.scene))
     assert not kit.part("facts").head_problem(kit.scene, rig)

@@ -60,7 +60,7 @@ def test_a_shot_that_is_kept_is_reported_where_the_head_is(kit, root, shot):
     bpy.ops.synctalk.import_tracking()
     (note,) = kit.part("jobs").runtime.notes.values()
     assert "keeps its size (1920 × 1080), rate (24 fps) and range; the head begins at frame 1001." in note
-    assert "The scene looks through “shot camera”: “anna camera” is the camera that sees the footage." in note
+    assert "The scene's camera is “shot camera”: “anna camera” is the one that matches the footage." in note
     assert kit.part("facts").facts(kit.scene).other_camera
     assert bpy.ops.synctalk.use_camera() == {"FINISHED"}
     assert kit.scene.camera.name == "anna camera"
@@ -205,7 +205,7 @@ class TestDialog:
             "1920 × 1080, 24 fps, frames 1001 to 1200",
             "KEEP",
             "SETUP",
-            "Resolution, frame rate, frame range, camera and colours stay as they are",
+            "Resolution, frame rate, frame range, camera and colours are not changed",
             "start_frame",
         ]
         bpy.ops.synctalk.import_tracking()

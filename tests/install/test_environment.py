@@ -248,7 +248,7 @@ def test_ctrl_c_says_that_the_next_run_resumes(root):
     child.send_signal(signal.SIGINT)
     _, printed = child.communicate(timeout=20)
     assert child.returncode == 130
-    assert printed.strip() == "Stopped: what is finished stays, and the same command resumes from there."
+    assert printed.strip() == "Stopped. Run the same command to continue."
 
 
 def test_two_installations_into_one_folder_do_not_meet(begun, monkeypatch):

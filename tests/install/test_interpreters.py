@@ -57,7 +57,7 @@ def test_no_suitable_python_names_the_one_to_install():
 
 
 def test_a_file_that_is_no_python_is_refused(tmp_path):
-    with pytest.raises(errors.PythonError, match="is not a Python that runs: choose another one"):
+    with pytest.raises(errors.PythonError, match="is not a working Python: choose another one"):
         interpreters.find([(3, 11)], preferred=tmp_path / "nothing", purpose="the test")
 
 

@@ -73,7 +73,7 @@ def test_seconds_are_shown_as_people_read_them():
 
 def test_the_demo_refuses_a_file_that_is_not_there(tmp_path, capsys):
     assert cli.main(["demo", "--video", str(tmp_path / "none.mp4"), "--out", str(tmp_path / "out")]) == 1
-    assert capsys.readouterr().err.strip() == f"{tmp_path / 'none.mp4'} is not there: give another file."
+    assert capsys.readouterr().err.strip() == f"{tmp_path / 'none.mp4'} does not exist: give another file."
 
 
 def test_the_demos_sample_and_a_clip_of_ones_own_have_separate_folders(root, tmp_path):
@@ -93,6 +93,6 @@ def test_the_demo_asks_on_a_terminal_whether_the_person_agrees(root, tmp_path, m
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("builtins.input", lambda prompt: next(answers) if "me.mp4 agrees" in prompt else "?")
     assert demo.job(root, clip, clip, tmp_path / "out").consent == "A. Person"
-    with pytest.raises(demo.DemoError, match="Nobody has confirmed"):
+    with pytest.raises(demo.DemoError, match="Consent is needed"):
         demo.job(root, clip, clip, tmp_path / "out")
     assert demo.job(root, clip, clip, tmp_path / "out", consent="B. Person").consent == "B. Person"

@@ -102,7 +102,7 @@ def test_nothing_is_made_where_the_paths_do_not_fit_unless_long_ones_are_on(spec
         list(environment.install(spec))
         assert environment.state(spec) == "ready"
         return
-    with pytest.raises(errors.PathError, match="too long: Windows takes paths of 259"):
+    with pytest.raises(errors.PathError, match="too long: Windows allows paths of 259"):
         list(environment.install(spec))
     assert environment.state(spec) == "absent" and not spec.folder.exists()
 

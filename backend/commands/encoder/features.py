@@ -14,7 +14,7 @@ class Options:
     source: Path = option("an audio file or a video", positional=True, metavar="AUDIO_OR_VIDEO")
     out: Path = option("features (N, D) and fps", metavar="F.npz")
     encoder: str = option("boxed, log-mel, ave, hubert, wav2vec2 or a .safetensors file", "boxed")
-    offset_ms: float = option("how late the audio runs", 0.0)
+    offset_ms: float = option("how late the audio is, in ms", 0.0)
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,13 @@ class Options:
     clips: Path | None = option(
         "a folder of talking clips, searched recursively (LRS2 too)", None, positional=True, metavar="DIR"
     )
-    generate: float = option("speech to generate and train on", 0.0, metavar="HOURS")
+    generate: float = option("hours of speech to generate and train on", 0.0, metavar="HOURS")
     out: Path = option("the weights; a report beside them", metavar="F.safetensors")
-    prepared: Path | None = option("folder of what is prepared once (OUT's name with .prepared)", None)
+    prepared: Path | None = option("cache folder of prepared clips (default: OUT's name with .prepared)", None)
     initial: str | None = option("begin with the embedded encoder (boxed) or a file, not with random weights", None)
-    steps: int = option("of training, over all processes", 4000)
+    steps: int = option("training steps, over all processes", 4000)
     batch: int = option("windows a step and process", 24)
-    seed: int = option("of the weights and the batches", 0)
+    seed: int = option("random seed of weights and batches", 0)
 
 
 def run(options: Options, reporter: Reporter) -> dict[str, Any] | None:

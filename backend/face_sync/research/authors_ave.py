@@ -176,7 +176,7 @@ def open_encoder(name: str) -> Ave:
     if path is None:
         file = models.folders()[0] / models.record(MODEL).file
         raise ModelError(
-            f"The encoder {name} needs the authors' weights, which are for non-commercial use: if you agree to that, run "
+            f"The encoder {name} needs the authors' weights, for non-commercial use only: if you agree, run "
             f"{_FETCH}, or save the file as {file}."
         )
     return Ave(path)

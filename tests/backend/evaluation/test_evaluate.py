@@ -205,7 +205,7 @@ def test_mattes_give_the_figures_of_the_head(tmp_path, images):
     figures = evaluate_videos(tmp_path / "a", tmp_path / "b", tmp_path / "mattes").figures
     assert figures["psnr_head"] == 100 and figures["psnr"] < 40
     write_image(tmp_path / "far" / "000100_head.png", head_matte()[..., None].repeat(3, axis=2))
-    with pytest.raises(MediaError, match="holds no matte of a frame"):
+    with pytest.raises(MediaError, match="holds no matte of a compared frame"):
         evaluate_videos(tmp_path / "a", tmp_path / "b", tmp_path / "far")
     with pytest.raises(MediaError, match="holds no mattes"):
         evaluate_videos(tmp_path / "a", tmp_path / "b", tmp_path)

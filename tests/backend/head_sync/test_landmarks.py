@@ -130,7 +130,7 @@ def test_a_missing_task_file_says_how_to_get_it(monkeypatch):
     with pytest.raises(ModelError, match="models fetch"):
         open_landmarker("task")
     monkeypatch.setattr(landmarks, "_has_mesh", lambda: False)
-    with pytest.raises(ModelError, match="carries no face mesh"):
+    with pytest.raises(ModelError, match="no built-in face mesh"):
         open_landmarker("auto")
 
 

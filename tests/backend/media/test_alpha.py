@@ -137,8 +137,7 @@ def keyed(tmp_path, clips, speaker_frames) -> Path:
 def test_alpha_is_kept_beside_the_frames_and_reported(tmp_path, keyed, speaker_frames):
     workspace, warnings = process(tmp_path / "ws", keyed)
     assert warnings == [
-        "CLIP has an alpha channel: it is used, as straight alpha, as the person's matte, and the background becomes a "
-        "neutral grey; if edges look dark, export with straight (unmatted) alpha."
+        "The alpha channel (straight) of CLIP is used as the matte. If edges look dark, export with straight (unmatted) alpha."
     ]
     assert len(list((workspace.root / "alpha").iterdir())) == 80
     assert np.abs(workspace.read_alpha(10).astype(int) - oval(256)).max() <= 5
@@ -195,9 +194,7 @@ def test_an_alpha_that_was_never_filled_in_is_ignored_and_reported(tmp_path, cli
         audio=(clips.speech_like(3.2), 16000),
     )
     workspace, warnings = process(tmp_path / "ws", path)
-    assert warnings == [
-        "The alpha channel of CLIP is empty and would hide everything: it is ignored; export the clip without alpha."
-    ]
+    assert warnings == ["The alpha channel of CLIP is empty and is ignored: export the clip without alpha."]
     assert np.abs(workspace.read_frame(10).astype(int) - speaker_frames[10]).mean() < 3
 
 

@@ -81,7 +81,7 @@ def test_a_channel_without_speech_is_left_out(tmp_path, voice, make, place):
     channels = [make(voice), voice] if place else [voice, make(voice)]
     path = write_wave(tmp_path / "two.wav", *channels)
     assert correlation(read_audio(path), voice) > 0.99
-    assert f"so number {place + 1} is used alone" in choose_audio(path).note
+    assert f"so only channel {place + 1} is used" in choose_audio(path).note
 
 
 @pytest.mark.parametrize("place", range(4))

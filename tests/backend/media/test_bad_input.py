@@ -74,8 +74,7 @@ def test_two_faces(tmp_path, clips, speaker_frames, audio):
     frame = int(text.split("(frame ")[1].split(")")[0])
     assert 40 <= frame <= 75, "the other appears in frame 40; once a second the image is searched thoroughly"
     assert text == (
-        f"Two faces are seen in a.mp4 from {frame / 25:.1f} s (frame {frame}): only one person may be seen, so crop or "
-        "cut the clip to one of them."
+        f"Two faces are seen in a.mp4 from {frame / 25:.1f} s (frame {frame}): crop or cut the clip to one person."
     )
 
 
@@ -126,8 +125,7 @@ def test_no_audio_track(tmp_path, clips, speaker_frames):
 def test_silent_audio(tmp_path, clips, speaker_frames):
     path = clips.make(tmp_path / "a.mp4", speaker_frames[:80], audio=(np.zeros(51200, np.float32), 16000))
     assert refused(AudioError, tmp_path / "ws", path) == (
-        "a.mp4 is silent (no signal at all): SyncTalk trains the lips on speech, so give a clip in which the person "
-        "is heard."
+        "a.mp4 is silent (no signal at all): give a clip in which the person speaks."
     )
 
 
@@ -155,22 +153,22 @@ def test_a_renamed_text_file(tmp_path, text):
     path = tmp_path / "a.mp4"
     path.write_text(text, encoding="utf-8")
     assert refused(MediaError, tmp_path / "ws", path) == (
-        "a.mp4 is a text file, not a video or audio file, whatever its name says: choose another file."
+        "a.mp4 is a text file, not a video or audio file, despite its name: choose a video or audio file."
     )
 
 
 def test_a_file_of_rubbish(tmp_path):
     path = tmp_path / "a.mp4"
     path.write_bytes(np.random.default_rng(0).integers(0, 255, 5000, np.uint8).tobytes())
-    assert "a.mp4 is not a video or audio file that can be read" in refused(MediaError, tmp_path / "ws", path)
+    assert "a.mp4 is not a readable video or audio file" in refused(MediaError, tmp_path / "ws", path)
 
 
 def test_a_file_cut_off_before_its_index(tmp_path, clips, speaker_frames, audio):
     path = clips.make(tmp_path / "a.mp4", speaker_frames, audio=audio)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     assert refused(MediaError, tmp_path / "ws", path) == (
-        "a.mp4 is cut off: its index (moov) is missing, as after an interrupted recording or copy: copy it again from "
-        "where it was recorded, or record it again."
+        "a.mp4 is cut off: its index (moov) is missing, probably after an interrupted recording or copy. Copy it "
+        "again from where it was recorded, or record it again."
     )
 
 
@@ -185,7 +183,7 @@ def test_a_file_cut_off_after_its_index(tmp_path, clips, speaker_frames, audio):
     text = refused(MediaError, tmp_path / "ws", path)
     assert text.startswith("a.mp4 is cut off: it should last 4.0 s but its video ends at ")
     assert 1.0 < float(text.split("ends at ")[1].split(" s")[0]) < 3.5
-    assert text.endswith("copy it again from where it was recorded, or export the readable part as a new clip.")
+    assert text.endswith("Copy it again, or export the readable part as a new clip.")
 
 
 def test_damage_in_the_middle_is_reported(tmp_path, clips, speaker_frames, audio):
@@ -206,7 +204,7 @@ def test_damage_in_the_middle_is_reported(tmp_path, clips, speaker_frames, audio
 def test_a_one_second_clip(tmp_path, clips, speaker_frames):
     path = clips.make(tmp_path / "a.mp4", speaker_frames[:25], audio=(clips.speech_like(1.0), 16000))
     assert refused(MediaError, tmp_path / "ws", path) == (
-        "a.mp4 lasts 1.0 s: give at least 3 s, better a minute or more, of speech."
+        "a.mp4 lasts 1.0 s: give at least 3 s of speech, better a minute or more."
     )
 
 

@@ -80,8 +80,8 @@ def test_frames_crop_and_footage_are_those_of_the_image_without_bars(tmp_path, c
     assert 48 <= bar <= 51
     height = 384 - 2 * bar
     assert warnings == [
-        f"CLIP has bars, {bar} pixels high above and below, which are cut off: 512 x {height} pixels are used, so give "
-        "the clip without bars if it was recorded larger."
+        f"CLIP has bars, {bar} pixels high above and below: they are cut off, and 512 x {height} pixels are used. If a "
+        "larger original exists, use that."
     ]
     assert workspace.subject.source_size == (512, height)
     wanted = letterboxed(speaker_frames[10])[bar : bar + height]

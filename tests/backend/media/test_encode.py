@@ -109,7 +109,7 @@ def test_a_video_is_complete_or_not_there(tmp_path):
 
 
 def test_names_and_sizes_that_cannot_be_written_are_refused(tmp_path):
-    with pytest.raises(MediaError, match=r"is not a video file name: end it in \.mp4"):
+    with pytest.raises(MediaError, match=r"is not a video file name: use \.mp4"):
         VideoWriter(tmp_path / "a.txt", 64, 64)
     with pytest.raises(MediaError, match=r"10000 x 64 pixels cannot be written"):
         VideoWriter(tmp_path / "a.mp4", 10000, 64)

@@ -58,9 +58,9 @@ def test_another_clip_begins_again(cropped, tmp_path, clips):
 
 def test_a_clip_that_is_gone_or_shorter_is_reported(cropped, tmp_path, clips):
     cropped.subject.frames = 60
-    with pytest.raises(MediaError, match=r"clip\.mp4 ends at frame 34, 60 were tracked: process it again"):
+    with pytest.raises(MediaError, match=r"clip\.mp4 ends at frame 34, but 60 were tracked: process it again"):
         write_footage(cropped, Reporter())
     (tmp_path / "clip.mp4").unlink()
-    with pytest.raises(MediaError, match=r"clip\.mp4 is no longer there: put the clip back"):
+    with pytest.raises(MediaError, match=r"clip\.mp4 is missing: restore it"):
         write_footage(cropped, Reporter())
     assert np.all(read_image(cropped.root / "footage" / "000000.jpg").shape == (64, 64, 3))

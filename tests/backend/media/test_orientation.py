@@ -86,8 +86,7 @@ def test_a_lying_person_is_turned_in_frames_and_footage_and_it_is_reported(tmp_p
     path = clips.make(tmp_path / "a.mp4", stored, audio=(clips.speech_like(3.2), 16000))
     workspace, warnings = process(tmp_path / "ws", path)
     assert warnings == [
-        f"The person in {path} is not upright, because the file's rotation flag is missing or wrong: all frames are "
-        "rotated by 90 degrees clockwise."
+        f"The rotation flag of {path} is wrong or missing: all frames were rotated by 90 degrees clockwise."
     ]
     subject = workspace.subject
     assert subject.source_size == (480, 320), "as it is shown"
@@ -105,7 +104,7 @@ def test_a_wrong_rotation_flag_is_corrected(tmp_path, clips, speaker_frames):
         tmp_path / "a.mp4", speaker_frames[:80], rotation=(90, False, False), audio=(clips.speech_like(3.2), 16000)
     )
     workspace, warnings = process(tmp_path / "ws", path)
-    assert "is not upright" in warnings[0]
+    assert "rotation flag" in warnings[0]
     assert np.abs(workspace.read_frame(10).astype(int) - speaker_frames[10]).mean() < 4
 
 

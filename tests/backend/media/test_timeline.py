@@ -179,8 +179,8 @@ def test_joined_transport_streams_lose_nothing(tmp_path, clips, lengths, bframes
     assert times_s == pytest.approx([0.2, 1.0, second_s + 0.2, second_s + 1.0], abs=0.03 if rate > 8000 else 0.1)
     (warning,) = warned(joined)
     assert warning == (
-        f"The time stamps of joined.ts restart at {lengths[0] / 25:.1f} s, as in joined files: each part was moved "
-        "to the end of the part before it."
+        f"The time stamps of joined.ts restart at {lengths[0] / 25:.1f} s (joined files?): the parts were "
+        "put one after another."
     )
 
 
@@ -234,7 +234,7 @@ def test_an_image_that_stays_while_the_audio_resumes_is_held_and_reported(tmp_pa
     assert numbers(path, clips) == [*range(49), *[49] * 51, *range(50, 100)]
     assert heard_s(path, clips) == pytest.approx([1.0, 3.0, 5.0], abs=0.07)
     (warning,) = warned(path)
-    assert warning.startswith("clip.mkv holds one frame from 2.0 s to 4.0 s: cut")
+    assert warning.startswith("The video freezes in clip.mkv from 2.0 s to 4.0 s: cut")
 
 
 def test_a_last_image_that_stays_is_held_and_reported(tmp_path, clips):
@@ -250,7 +250,7 @@ def test_a_last_image_that_stays_is_held_and_reported(tmp_path, clips):
             out.mux(packet)
     assert numbers(tmp_path / "clip.mp4", clips) == [*range(59), *[59] * 41]
     (warning,) = warned(tmp_path / "clip.mp4")
-    assert warning.startswith("clip.mp4 holds one frame from 2.4 s to 4.0 s: cut")
+    assert warning.startswith("The video freezes in clip.mp4 from 2.4 s to 4.0 s: cut")
 
 
 def test_time_stamps_that_step_back_a_little_hide_no_frame(tmp_path, clips):

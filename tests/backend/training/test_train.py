@@ -132,7 +132,7 @@ def test_a_number_that_is_none_sends_training_back_to_its_checkpoint_at_half_the
             made.field.colour_out.bias.fill_(float("nan"))
         result = made.run()
     assert result.step == 30 and np.isfinite(result.psnr)
-    assert any("diverged at step 10" in text and "half the rate" in text for text in logged)
+    assert any("diverged at step 10" in text and "half the learning rate" in text for text in logged)
     assert made.rate_scale == 0.5
 
 

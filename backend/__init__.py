@@ -1,4 +1,4 @@
-"""The SyncTalk backend: all that needs PyTorch, in a process of its own. Nothing below this folder imports bpy."""
+"""The SyncTalk backend: all that needs PyTorch, in a separate process. Nothing below this folder imports bpy."""
 
 import os
 

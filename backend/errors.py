@@ -67,7 +67,7 @@ class UsageError(ProtocolError):
 
 
 class Cancelled(SyncTalkError):
-    """The user asked to stop. What was finished before stays, and the next run resumes from it."""
+    """The user asked to stop. Finished work is kept, and the next run resumes from it."""
 
     kind = "cancelled"
 

@@ -21,7 +21,7 @@ from .protocol import Stage
 KEPT_RUNS = 5
 """Runs of a stage that are kept: their median is not moved by one in which the computer was busy."""
 RECENT_S = 15.0
-"""The present pace is that of about so many seconds."""
+"""Window of the current pace, seconds."""
 PRIOR_S = 3.0
 """A job begins at the pace of earlier runs, which counts as much as these seconds."""
 KNOWN_SHARE, KNOWN_S = 0.08, 5.0
@@ -168,8 +168,8 @@ class Estimator:
         """Announce the stages to come, in order, with their sizes; a plan replaces the one before.
 
         Args:
-            units: of each stage, such as its frames; None for as many as the first stage to come will have.
-            clock: the stage that lasts as many seconds as it has units, whatever the computer does.
+            units: of each stage, such as its frames; None for as many as the first of them has.
+            clock: the stage that lasts as many seconds as it has units, on any computer.
         """
         self._units, self._clock, self._planned = dict(units), clock, True
 

@@ -109,7 +109,7 @@ def prepare(imported: threading.Event) -> None:
     """Import what the first frame needs, then read the kernels, or compile them where the installation did not.
 
     Args:
-        imported: set when nothing more is imported; threads that import the same packages at once may see half of one.
+        imported: set when nothing more is imported; concurrent imports of the same packages may see a partial one.
     """
     import torch
 
@@ -147,7 +147,7 @@ def _load(workspace: Workspace, reporter: Reporter) -> Renderer:
 
 
 def _stamp(path: Path) -> tuple[int, ...] | None:
-    """Changes when the file is replaced, or the folder's entries are; None where there is nothing."""
+    """Changes when the file or the folder's entries are replaced; None if there is none."""
     try:
         status = path.stat()
     except OSError:

@@ -1,6 +1,6 @@
-"""Weights that the project does not carry: what each is for, where it is searched for, and its download on request.
+"""Weights that the project does not ship: what each is for, where it is searched for, and its download on request.
 
-Standard library only, so that the add-on and `python3 install` can use it as well as the stages. Nothing is downloaded
+Standard library only, so the add-on and `python3 install` can use it too. Nothing is downloaded
 unless `fetch` is called, and a stage that finds no file has a way without it.
 """
 
@@ -150,7 +150,7 @@ def record(name: str) -> Model:
     """The record of the model `name`, which may also be its file's name.
 
     Raises:
-        ModelError: there is none of that name.
+        ModelError: no model has that name.
     """
     for model in MODELS:
         if name in (model.name, model.file):
@@ -179,11 +179,11 @@ def user_folder() -> Path:
 def find(name: str) -> Path | None:
     """The file of the model `name`, or None when no folder holds it.
 
-    The checksum is computed once for each file and remembered by its size and time of change, so that a stage may call
-    this as often as it likes.
+    The checksum is computed once for each file and remembered by its size and time of change, so calling this often is
+    cheap.
 
     Raises:
-        ModelError: the file is there and is not the one that was published (cut off, or something else).
+        ModelError: the file differs from the published one.
     """
     model = record(name)
     for folder in folders():
@@ -236,7 +236,7 @@ def fetch(name: str, reporter: Reporter | None = None, accept_licence: bool = Fa
 
 
 def describe() -> list[dict[str, Any]]:
-    """Every model's record as plain values; `bytes` may be None (unknown), `fault` says why a file is no use."""
+    """Every model's record as plain values; `bytes` may be None (unknown), `fault` is why a file cannot be used."""
     rows = []
     for model in MODELS:
         path, fault = None, None
@@ -333,5 +333,5 @@ def _remember(checked: dict[str, list[object]]) -> None:
         temporary.write_text(json.dumps(checked, indent=1), "utf-8")
         os.replace(temporary, path)
     except OSError:
-        # A home that cannot be written to costs the checksum's time at the next start, and nothing else.
+        # Without a writable home the checksum is computed again at the next start.
         temporary.unlink(missing_ok=True)

@@ -45,7 +45,7 @@ class Reporter:
         on_preview: called with the path of an image that shows the state of the work.
         cancelled: polled at every progress call; True raises `Cancelled`.
         history: what stages took before on this computer; of this job alone when None.
-        ask: puts a question to a user at a terminal and returns the answer; None where nobody can be asked.
+        ask: puts a question to a user at a terminal and returns the answer; None without a terminal.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Reporter:
         """Announce the job's stages, in order, with their sizes, so that the time left is that of the complete job.
 
         Args:
-            units: of each stage, such as its frames; None for as many as the first stage to come will have.
+            units: of each stage, such as its frames; None for as many as the first of them has.
             clock: the stage that lasts as many seconds as it has units.
         """
         self._estimator.plan(units, clock)
@@ -103,7 +103,7 @@ class Reporter:
             raise Cancelled(f"Cancelled{during}: run the same command again to resume from here.")
 
     def info(self, text: str) -> None:
-        """Report something worth knowing."""
+        """Report information."""
         if self._on_log:
             self._on_log("info", text)
 

@@ -99,7 +99,7 @@ def request(request_id: int, method: str, params: dict[str, Any]) -> dict[str, A
 
 
 def notification(method: str, params: dict[str, Any]) -> dict[str, Any]:
-    """A message that wants no answer: progress, log, preview, cancel."""
+    """A message that needs no response: progress, log, preview, cancel."""
     return {"jsonrpc": "2.0", "method": method, "params": params}
 
 

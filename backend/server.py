@@ -1,7 +1,7 @@
 """`serve`: JSON-RPC for Blender over stdin and stdout (docs/protocol.md). Transport alone: the commands do the work.
 
 This thread reads requests and answers the quick ones; others run long jobs one after the other, render the newest
-`frame` request, and import PyTorch. Stdout belongs to the messages: whatever a library prints goes to stderr.
+`frame` request, and import PyTorch. Stdout is for messages only: what a library prints goes to stderr.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class Server:
             self._accept_frame(job)
         elif job.method == "hello":
             self._answer(job, lambda: _hello(from_params(_HelloOptions, job.params, job.method)))
-        elif job.method == "device":  # on a thread of its own: it waits for PyTorch
+        elif job.method == "device":  # on a separate thread: it waits for PyTorch
             threading.Thread(target=self._answer, args=(job, self._device), daemon=True).start()
         elif job.method == "models.list":
             command = _verb(job.method).load()
@@ -203,7 +203,7 @@ class Server:
     def _answer(self, job: _Job, work: Callable[[], Any]) -> None:
         try:
             self._send(protocol.response(job.id, work()))
-        except Exception as error:  # noqa: BLE001 (whatever went wrong is this request's answer)
+        except Exception as error:  # noqa: BLE001 (the error is this request's response)
             self._fail(job, error)
 
     def _fail(self, job: _Job, error: Exception) -> None:
@@ -224,7 +224,7 @@ class Server:
                 self._writer.write(data)
                 self._writer.flush()
             except (BrokenPipeError, ValueError, OSError):
-                self._closing = True  # Blender is gone
+                self._closing = True  # Blender has exited
 
 
 class _Preparation:

@@ -1,5 +1,4 @@
-"""`python3 install VERB`, or `python -m install VERB`: understood by every Python, so that an old one is turned away
-in words."""
+"""`python3 install VERB`, or `python -m install VERB`: runs on every Python, to reject an old one with a message."""
 
 import sys
 

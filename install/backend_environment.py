@@ -1,6 +1,6 @@
 """The backend's environment: torch, MediaPipe and the rest, in `<root>/backend`. No `bpy` here.
 
-The command line puts it under `.venvs` of the checkout, the add-on into `user_root()`, or wherever the user wants it:
+The command line puts it under `.venvs` of the checkout, the add-on into `user_root()` or a folder of choice:
 
     from .install import backend_environment as environment
 
@@ -31,7 +31,7 @@ PYTHON_VERSIONS = ((3, 10), (3, 11), (3, 12), (3, 13), (3, 14))
 """The Python versions that torch, MediaPipe and numba have wheels for and that the lock covers."""
 
 BEST_PYTHON_VERSIONS = ((3, 10), (3, 11), (3, 12))
-"""Those whose MediaPipe carries a face mesh, so that nothing but packages has to be downloaded."""
+"""Those whose MediaPipe carries a face mesh, so only packages are downloaded."""
 
 
 def user_root() -> Path:

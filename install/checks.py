@@ -24,7 +24,7 @@ def run(root: Path, environments: Path) -> int:
 
 
 def _types(root: Path, python: Path) -> int:
-    """mypy over a copy: the checkout is itself the extension's package, whatever its folder is called."""
+    """mypy over a copy: the checkout is itself the extension's package, under any folder name."""
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder, "synctalk")
         package.mkdir()

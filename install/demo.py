@@ -55,7 +55,7 @@ class Job:
 
     @property
     def workspace(self) -> Path:
-        """The subject's folder: one for each clip, so that a second demo into the same folder mixes nothing."""
+        """The subject's folder: one for each clip, so a second demo in the same folder does not mix them."""
         return self.out / f"workspace-{self.video.stem}"
 
 
@@ -85,7 +85,7 @@ def job(
 
 
 def _ask_consent(video: Path) -> str:
-    """Who agreed to a likeness of the person in `video`: asked on a terminal; elsewhere it is whoever runs this.
+    """Who agreed to a likeness of the person in `video`: asked on a terminal; elsewhere it is the user who runs this.
 
     Raises:
         DemoError: the answer was empty.

@@ -149,7 +149,7 @@ def install(spec: EnvironmentSpec, *, cancelled: IsCancelled | None = None) -> I
         yield Progress("ready", "complete", 1, 1, 1, 1)
         return
     try:
-        # On Windows this mode means: nobody else may put a file in, wherever the folder is. Elsewhere users may share.
+        # On Windows this mode denies write access to all others, in any folder. Elsewhere users may share.
         mode = 0o700 if sys.platform == "win32" else 0o777
         spec.folder.parent.mkdir(mode, parents=True, exist_ok=True)
         with folder_lock.held(spec.folder.parent / f".{spec.folder.name}.lock") as descriptor:
@@ -197,7 +197,7 @@ def python_runs(folder: Path) -> bool:
 
 
 def read_marker(folder: Path) -> dict[str, Any]:
-    """What the marker in `folder` holds; nothing where there is none or it is damaged."""
+    """The marker in `folder`; empty if it is missing or damaged."""
     try:
         marker = json.loads((folder / MARKER).read_text("utf-8"))
     except (OSError, ValueError):

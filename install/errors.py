@@ -55,6 +55,6 @@ class BusyError(InstallError):
 
 
 class Cancelled(InstallError):
-    """The user asked to stop. What was installed before stays, and the next run resumes from it."""
+    """The user asked to stop. What is installed so far is kept, and the next run resumes from it."""
 
     kind = "cancelled"

@@ -17,7 +17,7 @@ def held(path: Path, wait_s: float = 10.0) -> Iterator[int]:
     """Hold the lock file `path` and give its descriptor.
 
     The operating system releases it when its last holder ends, so a killed installation leaves no stale lock; a child
-    that inherits the descriptor keeps it held, so that nobody installs into a folder where an orphaned pip still works.
+    that inherits the descriptor keeps it held, so nothing is installed into a folder where an orphaned pip still runs.
 
     Raises:
         BusyError: another process holds it for longer than `wait_s` seconds.

@@ -121,13 +121,13 @@ class Installation:
             if self.spec.torch and self.device:
                 yield from self._install_torch(program, self.device)
         except (NetworkError, PackageError):
-            # uv ended by itself, before it put anything in place: nothing is mixed, even in an update.
+            # uv failed before it installed anything: nothing is mixed, even in an update.
             environment.write_marker(self.folder, {**begun, "clean": True})
             raise
         yield from self._check_imports()
 
     def _clear(self) -> None:
-        """Empty the folder but for its marker, which shows whose it is at any moment."""
+        """Empty the folder except for its marker, which always identifies it."""
         for entry in self.folder.iterdir():
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)

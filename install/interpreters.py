@@ -39,8 +39,8 @@ class Interpreter:
     """What a Python reports of itself.
 
     Attributes:
-        standard: the build that packages have wheels for, and not the Microsoft Store's: what that one writes to the
-            user's folder for data goes to another place, where Blender does not see it.
+        standard: the build that packages have wheels for, not the Microsoft Store's, which redirects its data folder to
+            a place Blender does not see.
         long_paths: whether it takes paths beyond Windows' limit of 260; true elsewhere.
         all_letters: whether its packages open paths with any letters, also those that open files by narrow strings of
             UTF-8, as MediaPipe does; true outside Windows, and there where the system's code page is UTF-8.

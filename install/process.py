@@ -19,7 +19,7 @@ from .errors import Cancelled
 from .progress import IsCancelled
 
 HEARTBEAT_S = 0.1
-"""How often `Run` comes back to its caller when the child prints nothing."""
+"""How often `Run` returns to its caller while the child prints nothing."""
 
 _GRACE_S = 5.0
 _UNWANTED = {"VIRTUAL_ENV", "__PYVENV_LAUNCHER__"}
@@ -30,7 +30,7 @@ _KEPT_OF_UV = re.compile(
 
 
 def child_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This process's environment without what would change another Python or send packages somewhere else.
+    """This process's environment without variables that affect another Python or redirect packages.
 
     Blender and virtual environments set PYTHON* variables that make a foreign interpreter load the wrong library.
     """

@@ -1,6 +1,7 @@
 """`python3 install lock`: resolve `locks/*.in` again for all platforms and Python versions, with uv.
 
-Wheels only: nothing is ever compiled on a user's machine. Neither the index nor a path of this machine reaches the files.
+Wheels only: nothing is ever compiled on a user's machine. The files contain neither the index nor a path of this
+machine.
 """
 
 from __future__ import annotations

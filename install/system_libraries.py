@@ -74,7 +74,7 @@ def ensure(user: str, python: Path, cancelled: IsCancelled | None = None) -> Ite
     packages = sorted({NEEDED[user][name] for name in absent})
     if can_install():
         event = Progress("prepare", f"system libraries: {' '.join(packages)}")
-        # Package lists are fetched only when the ones at hand do not do: most machines have them.
+        # Package lists are fetched only if the existing ones are not enough.
         if not (yield from _apt(["install", "-y", "--no-install-recommends", *packages], event, cancelled)):
             yield from _apt(["update"], event, cancelled)
             yield from _apt(["install", "-y", "--no-install-recommends", *packages], event, cancelled)

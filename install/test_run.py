@@ -1,4 +1,4 @@
-"""`python3 install test`: each room's tests in the environment the room lives in, and one closing line for all.
+"""`python3 install test`: each room's tests in its environment, and one closing line for all.
 
 The backend's tests are shared out over the processor's cores (pytest-xdist) and Blender's run beside them. What each room
 prints is shown after what the room before it printed.
@@ -65,7 +65,7 @@ def run(
             interpreter = checkout.make_blender(environments, version)
             blender.append(_Room(f"Blender {version}", root, interpreter, [*options, *blender_paths]))
     rooms = [*backend, *blender]
-    # Whatever needs the machine to itself leaves nothing to run beside it.
+    # Exclusive tests run alone.
     for queued in [rooms] if _has(options, _EXCLUSIVE) else [backend, blender]:
         threading.Thread(target=_run_in_turn, args=(queued,), daemon=True).start()
     try:

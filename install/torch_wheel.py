@@ -42,7 +42,7 @@ class Source:
         requirement: "torch==2.13.0+cpu".
         arguments: uv's further arguments.
         host: for messages.
-        local: only what is on this machine already; its failure is no error as long as another source is left.
+        local: only what is on this machine already; its failure is not an error while another source is left.
     """
 
     requirement: str

@@ -1,7 +1,7 @@
 """uv, which makes the environments and fills them: pip fetches its pinned wheel into a folder beside them.
 
-uv reads none of pip's settings. They are handed on to it, for a machine may have torch in a local folder, or be allowed
-to reach its company's index alone.
+uv reads none of pip's settings. They are passed on, as a machine may have torch in a local folder, or reach only its
+company's index.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def lock() -> locks.Lock:
 
 
 def is_there(root: Path) -> bool:
-    """Whether `root` has the uv that this version wants."""
+    """Whether `root` has the uv that this version needs."""
     folder = root / FOLDER
     current = environment.read_marker(folder).get("uv") == lock().sha256
     return current and executable(root).exists() and environment.python_runs(folder)

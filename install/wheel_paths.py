@@ -1,4 +1,4 @@
-"""Whether the paths of an installation suit Windows, known before anything is downloaded.
+"""Whether the paths of an installation suit Windows, checked before any download.
 
 Windows takes paths of 259 characters, unless long paths are turned on. How far packages reach is in the lock.
 """

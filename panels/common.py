@@ -93,7 +93,7 @@ class StepUi:
         for warning in jobs.runtime.warnings.get(self.step, []):
             self.text(warning, "INFO", layout=self.layout.box())
         note = jobs.runtime.notes.get(self.step)
-        if note and (self.step is not Step.BACKEND or self.facts.backend_answered):  # one of a dead backend is over
+        if note and (self.step is not Step.BACKEND or self.facts.backend_answered):  # drop notes of an ended backend
             self.text(note, dim=True)
 
 

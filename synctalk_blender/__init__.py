@@ -1,6 +1,6 @@
 """What the add-on knows: the backend's process, the jobs, the properties, and what the scene holds of a talking head.
 
-Operators and panels are thin; whatever a script could want is here and is called by both.
+Operators and panels are thin; what a script could need is here, and both call it.
 """
 
 EXTENSION_ID = __package__.rpartition(".")[0]

@@ -40,7 +40,7 @@ _registered_here = False
 
 
 def connect(*, timeout_s: float = 180.0) -> dict[str, Any]:
-    """Start the backend if it is not running, and register the add-on's classes if nobody has.
+    """Start the backend if it is not running, and register the add-on's classes if needed.
 
     Returns:
         The backend's `hello` and `device`: its version, Python's, torch's, the device (docs/protocol.md).
@@ -79,8 +79,8 @@ def process(
     """Track the video into the workspace, resuming where it was stopped, and put the result into the scene.
 
     Args:
-        consent_by: who gave the permission to make a synthetic likeness of the person shown; empty when nobody did, and
-            then no head can be trained.
+        consent_by: who gave the permission to make a synthetic likeness of the person shown; empty if nobody did; then
+            no head can be trained.
         audio_offset_ms: how late the clip's audio is: `auto` corrects the measured delay, None only reports it.
         setup: give the scene the clip's resolution, rate, range, colours and camera (True), or keep the scene's (False);
             when absent, only a new scene is set up. Changes are printed.

@@ -91,7 +91,7 @@ class SyncTalkRenderEngine(bpy.types.RenderEngine):
             except BackendError as error:
                 if error.kind != "cancelled" or self.test_break():
                     raise
-                # A viewport asked for a frame meanwhile and took this one's place in the queue.
+                # A viewport's request took this one's place in the queue.
                 request = FrameRequest(shared_backend(), frame)
 
     # -- viewport ---------------------------------------------------------------------------------------------------

@@ -63,7 +63,7 @@ def _problem_of(scene: bpy.types.Scene, root: Path, subject_id: str, found: rig.
 
 
 def head_problem(scene: bpy.types.Scene, found: rig.Rig) -> str:
-    """What the head in the scene has lost, or no longer matches, as one sentence; empty when nothing."""
+    """One sentence on what the head in the scene lacks or no longer matches; else empty."""
     lost = shapes.lost_in_words(found.face)
     if lost:
         return lost

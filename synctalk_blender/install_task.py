@@ -41,7 +41,7 @@ class InstallTask:
                 self._python = create(root, device, report=self._report, cancelled=self._cancelled.is_set)
                 if former is not None and former != root:
                     self.removed = backend_environment.remove_unfinished(former)
-            except Exception as error:  # noqa: BLE001 (given to whoever asks for the result)
+            except Exception as error:  # noqa: BLE001 (raised where the result is read)
                 self._error = error
 
         self._thread = threading.Thread(target=work, name="synctalk install", daemon=True)

@@ -90,13 +90,13 @@ def set_note(step: Step, text: str) -> None:
 
 
 def forget_messages() -> None:
-    """Another file was opened: the messages about the last one are over. A running job runs on."""
+    """Another file was opened: messages about the last one are dropped. A running job runs on."""
     for messages in (runtime.errors, runtime.notes, runtime.warnings):
         messages.clear()
 
 
 def forget_notes() -> None:
-    """Something was undone or redone: what the notes say about the scene may no longer be so."""
+    """Something was undone or redone: notes about the scene may be outdated."""
     for step in (Step.TRACK, Step.SPEAK, Step.COMPOSITE):
         set_note(step, "")
 

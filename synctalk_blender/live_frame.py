@@ -1,6 +1,7 @@
 """Images of the head through shared memory: the backend writes into a file that Blender created and mapped.
 
-The file lies in `/dev/shm` where there is one, so that it never reaches a disk. Blender owns it: it is removed when Blender
+The file lies in `/dev/shm` where there is one, so that it is never written to disk. Blender owns it: it is removed when
+Blender
 ends, and those that a killed Blender left are removed by the next. No `bpy` here.
 """
 
@@ -35,7 +36,7 @@ class SharedImage:
     """A file of at least `size` bytes, mapped into memory.
 
     Raises:
-        BackendError: of kind `storage`, when there is no room for it.
+        BackendError: of kind `storage`, when there is no space for it.
     """
 
     def __init__(self, size: int) -> None:
@@ -125,7 +126,7 @@ class FrameRequest:
             raise
 
     def poll(self) -> bool:
-        """Whether the answer has come, good or bad."""
+        """Whether a response or an error has arrived."""
         return self._pending.poll()
 
     @property

@@ -62,7 +62,7 @@ class Facts:
     heads: int = 0
     """How many heads the scene holds."""
     head_problem: str = ""
-    """One sentence on what the head in the scene has lost, or no longer fits; empty when nothing."""
+    """One sentence on what the head in the scene lacks or no longer matches; else empty."""
     other_camera: bool = False
     """The scene looks through another camera than the head's own."""
     running: str = ""
@@ -213,7 +213,7 @@ _PROGRESS: dict[Step, Callable[[Facts], tuple[bool, str]]] = {
 
 
 def _shortcoming(step: Step, facts: Facts) -> str:
-    """What the head lacks for the step, in two or three words; empty when nothing is known to be missing."""
+    """What the head lacks for the step, in two or three words; else empty."""
     ready = facts.state.readiness
     if step not in (Step.TRAIN, Step.SPEAK, Step.COMPOSITE) or not facts.state.trained_step:
         return ""

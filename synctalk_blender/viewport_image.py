@@ -32,7 +32,7 @@ class Place:
     width: float
     height: float
     is_camera_frame: bool
-    """The image fills the camera's frame, wherever the artist pans and zooms it to; else it fills the region."""
+    """The image fills the camera's frame, at any pan and zoom; else it fills the region."""
 
 
 class Viewport:
@@ -45,7 +45,7 @@ class Viewport:
         self.message = ""
         """What the backend does before it can draw."""
         self.failure = ""
-        """Why there is no image of what is wanted."""
+        """Why the requested image is missing."""
         self._card: tuple[tuple[str, int, int], gpu.types.GPUTexture] | None = None
         self._texture: gpu.types.GPUTexture | None = None
         self._texture_fills_frame = False
@@ -57,7 +57,7 @@ class Viewport:
         """What the current or last request is for; at full size."""
         self._asked_for_frame = False
         self._is_settled = False
-        """Whether what is wanted is shown, or has failed: there is nothing more to request."""
+        """Whether the requested image is shown or has failed."""
         self._ms_a_pixel: float | None = None
 
     def image(self, frame: HeadFrame, place: Place) -> gpu.types.GPUTexture | None:
@@ -104,7 +104,7 @@ class Viewport:
         try:
             pixels, ms = request.take()
         except BackendError as error:
-            if error.kind != "cancelled":  # else a render took its place, and it is asked for again
+            if error.kind != "cancelled":  # else a render took its place, and it is requested again
                 self.failure, self._is_settled = (str(error) if is_wanted else ""), is_wanted
             return
         self.message = self.failure = ""

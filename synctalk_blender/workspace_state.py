@@ -52,7 +52,7 @@ class WorkspaceState:
     problem: str = ""
     """One sentence when subject.json cannot be used."""
     id: str = ""
-    """Lasting id of the subject; empty where there is no workspace."""
+    """Persistent id of the subject; empty where there is no workspace."""
     source: str = ""
     frames: int = 0
     fps: float = 25.0

@@ -24,7 +24,7 @@ def head_weight(points: np.ndarray) -> np.ndarray:
 
 
 def asymmetric(points: np.ndarray) -> np.ndarray:
-    """Points (N,3) mm, moved by about a millimetre so that the face's halves differ, as everybody's do."""
+    """Points (N,3) mm, moved by about a millimetre so that the face's halves differ, as in real faces."""
 
     def spot(centre, sigma):
         return np.exp(-0.5 * (((points - np.array(centre)) / sigma) ** 2).sum(1))

@@ -126,7 +126,7 @@ def perform(utterance: Utterance, seconds: float, seed: int) -> Performance:
     for accent in accents:
         pitch += rng.uniform(1.0, 2.8) * _bump(time, accent + 0.04, 0.18, 0.42)
     limits = np.array([PITCH_LIMIT_DEG, YAW_LIMIT_DEG, ROLL_LIMIT_DEG])
-    # A soft limit: a hard one would stop the head dead.
+    # A soft limit: a hard one would stop the head abruptly.
     euler = limits * np.tanh(np.stack([pitch, yaw, roll], 1) / limits) * ease[:, None]
     shift = np.stack([_wander(time, periods, rng) for periods in ((6.7, 3.9), (5.9, 3.3), (7.3, 4.3))], 1)
     shift *= ease[:, None] * np.array([0.006, 0.004, 0.008])

@@ -168,7 +168,7 @@ def kept(name: str, options: PageOptions, result: Result, text: str) -> Result:
         text: the benchmark's tables, as a terminal shows them.
 
     Raises:
-        SyncTalkError: this is no checkout: there is no folder docs/.
+        SyncTalkError: not a checkout (no folder docs/).
     """
     if options.write:
         if not DOCS.is_dir():

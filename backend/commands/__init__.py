@@ -20,7 +20,7 @@ class Verb:
     module: str = ""
     verbs: Mapping[str, Verb] = field(default_factory=dict)
     stops_at_once: bool = False
-    """Ctrl-C ends it where it is: it has nothing to save."""
+    """Ctrl-C stops it at once, as it has nothing to save."""
 
     def load(self) -> ModuleType:
         """The module, imported when it is needed."""

@@ -28,7 +28,7 @@ class Options:
 
 
 def run(options: Options, reporter: Reporter) -> dict[str, Any]:
-    """Make the clip; the result is what its record says, and how long it took.
+    """Make the clip; the result is its record and the time taken.
 
     Raises:
         SyncTalkError: a speech program or Blender is missing, or failed.

@@ -42,7 +42,7 @@ def ask_for_consent(workspace: Workspace, reporter: Reporter) -> str:
     """Ask a user at a terminal who gave the consent that is not recorded yet; empty where it is, or nobody can be asked.
 
     Raises:
-        ConsentError: the user names nobody.
+        ConsentError: the user gives no name.
     """
     if reporter.ask is None or workspace.subject.consent.get("given"):
         return ""

@@ -47,7 +47,7 @@ class Options(CheckedOptions):
             raise UsageError(f"{unfit} needs a workspace")
 
     def _given(self, *names: str) -> str | None:
-        """The first of these options that was given, as it is typed."""
+        """The flag of the first of these options that was given."""
         given = (name for name in names if getattr(self, name) not in (None, False, ()))
         return next((f"--{name.replace('_', '-')}" for name in given), None)
 

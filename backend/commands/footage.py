@@ -22,7 +22,7 @@ class Result:
 
 
 def run(options: Options, reporter: Reporter) -> Result:
-    """Write the frames that are not there yet."""
+    """Write the missing frames."""
     from ..media.footage import write_footage
     from ..workspace.store import Workspace
 

@@ -173,7 +173,7 @@ def from_params(options: type, params: dict[str, Any], method: str) -> Any:
 
 
 def to_json(value: Any) -> Any:
-    """A command's result as JSON has it: dataclasses become objects, paths texts."""
+    """A command's result as JSON: dataclasses become objects, paths strings."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {item.name: to_json(getattr(value, item.name)) for item in dataclasses.fields(value)}
     if isinstance(value, dict):

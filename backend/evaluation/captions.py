@@ -11,7 +11,7 @@ import numpy as np
 def draw_text(
     image: np.ndarray, text: str, place: tuple[int, int], colour: tuple[int, int, int], size: int = 13
 ) -> int:
-    """Write into (H, W, 3) uint8, in place; what would lie outside is left out.
+    """Write into (H, W, 3) uint8, in place, clipped at the borders.
 
     Args:
         place: x of the left end and y of the baseline, pixels.

@@ -25,7 +25,7 @@ _numbers = itertools.count()
 
 
 def standalone(svg: str) -> str:
-    """A plot as a file of its own, on the page's ground: light, and dark in a browser whose reader prefers that.
+    """A plot as a separate file, on the page's background: light, or dark if the browser prefers that.
 
     Not every viewer of SVG knows variables, so its colours are literal, and a dark set overrides them.
     """

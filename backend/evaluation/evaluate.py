@@ -19,10 +19,10 @@ from .metrics import border_band, change_error, landmark_distance, ms_ssim, psnr
 _MATTE_INSIDE = 127
 _MOUTH_MARGIN = 0.35
 _KEPT_CANDIDATES = 48
-"""More frames than a report shows, so that the ones it shows can be spread over the clip whatever its length."""
+"""More frames than a report shows, to spread those it shows over a clip of any length."""
 _WORST = 6
 _WORST_APART = int(FPS / 2)
-"""Frames between two of the worst, so that one bad moment does not fill the list."""
+"""Frames between two of the worst, to keep one bad moment from filling the list."""
 
 
 class Pair(Protocol):

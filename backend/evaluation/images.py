@@ -17,7 +17,7 @@ DIFFERENCE_GAIN = 4
 
 _MAP_SIDE = 420
 _SCALE_STEP = 4
-"""The scale of an error map ends at a multiple of so many grey levels."""
+"""The scale of an error map ends at a multiple of this many grey levels."""
 
 
 def data_address(image: np.ndarray, side: int = 320, quality: int = 88) -> str:

@@ -13,11 +13,11 @@ from ..workspace.landmarks import COUNT
 
 @contextlib.contextmanager
 def lip_reader(landmarker: str = "auto") -> Iterator[tuple[FaceLandmarker, Callable[[np.ndarray], np.ndarray]]]:
-    """A landmarker of its own for one run of frames, and the function (H, W, 3) uint8 -> (478, 2) pixels.
+    """A separate landmarker for one run of frames, and the function (H, W, 3) uint8 -> (478, 2) pixels.
 
     Args:
         landmarker: `task`, `mesh`, or `auto` for the task where its file is, else the mesh inside the mediapipe package.
-            The task reads lips more truly (docs/evaluation.md), and figures of the two are not to be compared.
+            The task reads lips more accurately (docs/evaluation.md), and figures of the two are not to be compared.
 
     Yields:
         The landmarker, whose `source` names it, and the function, which gives NaN where no face is found.

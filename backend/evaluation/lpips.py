@@ -25,8 +25,8 @@ class Lpips(nn.Module):
     """Learned perceptual distance (Zhang et al. 2018, LPIPS v0.1) on the convolutions of AlexNet.
 
     d(x, y) = Σ_l mean over places of w_l · (x̂_l − ŷ_l)², where x̂_l are the features of layer l, of length 1 at each
-    place, and w_l ≥ 0 the learned weights of its channels. 0 for equal images; about 0.1 for what looks alike side
-    by side, 0.5 and more for another image.
+    place, and w_l ≥ 0 the learned weights of its channels. 0 for equal images; about 0.1 for images that look the same
+    side by side, 0.5 and more for another image.
 
     The weights are frozen and gradients pass to the images: it serves as a training loss as well as a figure.
     """

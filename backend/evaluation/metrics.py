@@ -134,7 +134,7 @@ def change_error(
     truth_before: np.ndarray,
     mask: np.ndarray | None = None,
 ) -> float:
-    """How differently from the truth an image changes from one frame to the next, 0 when it changes alike.
+    """How differently from the truth an image changes from one frame to the next, 0 when it changes equally.
 
     mean |(P_t − P_{t−1}) − (T_t − T_{t−1})| over pixels and channels, in grey levels of 255. A constant error
     (a wrong colour, a blur on skin at rest) counts nothing; flicker, swimming and motion of another size do. The

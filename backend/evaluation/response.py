@@ -35,7 +35,7 @@ class Response:
 
     Attributes:
         grade: one of `GRADES`.
-        gain: slope of the rendered opening over the person's, 1 when both open alike; None where nothing was found.
+        gain: slope of the rendered opening over the person's, 1 when both open equally; None where nothing was found.
         correlation: of both, in [-1, 1]; None likewise.
         clip_range: how far the opening goes in the clip (mouth: in distances between the eyes' outer corners; eyes: in
             widths of the eye).

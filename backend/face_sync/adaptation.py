@@ -50,7 +50,7 @@ def fit(
         mouth: (N, M) the tracked mouth coefficients, in the order of `MOUTH_NAMES`.
         valid: (N,) bool, frames whose tracking can be trusted; None for all.
         shapes: (M, 478, 3) the mouth's shape keys: errors then count by how far they move the lips; None weights all
-            coefficients alike.
+            coefficients equally.
         on_step: called with the share done, in [0, 1]; may raise to stop.
     """
     features = np.ascontiguousarray(features, np.float32)

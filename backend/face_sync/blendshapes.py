@@ -132,7 +132,7 @@ _GAZE_PAIRS = [
 
 def _pairs() -> list[tuple[int, int, float]]:
     """Coefficients that go together, with the standard deviation of their difference: the two sides of a face move
-    nearly alike, and both eyes look at the same point."""
+    almost equally, and both eyes look at the same point."""
     pairs = []
     for name in BLENDSHAPE_NAMES:
         if not name.endswith("Left") or name in ("jawLeft", "mouthLeft"):
@@ -220,8 +220,8 @@ def _measurements() -> np.ndarray:
 
 
 def reprojection(face: np.ndarray, landmarks_px: np.ndarray, view: View) -> tuple[np.ndarray, np.ndarray]:
-    """Residuals (N, 478, 2) of the landmarks against `face`, metres across the view axis, so near and far heads weigh
-    alike; and their derivatives (N, 478, 2, 3) by the points of the face, at constant depth."""
+    """Residuals (N, 478, 2) of the landmarks against `face`, metres across the view axis, so near and far heads have
+    equal weight; and their derivatives (N, 478, 2, 3) by the points of the face, at constant depth."""
     in_camera = to_camera(view.head_to_camera, face)
     depth = in_camera[..., 2:]
     expected = in_camera[..., :2] / depth

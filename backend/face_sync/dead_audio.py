@@ -55,7 +55,7 @@ def dead_intervals(audio: np.ndarray, mouth_opening: np.ndarray, fps: float = 25
 
 
 def heard_frames(frames: int, fps: float, dead_s: np.ndarray, offset_ms: np.ndarray | float = 0.0) -> np.ndarray:
-    """(frames,) bool: those whose audio is alive.
+    """(frames,) bool: those with audio.
 
     Args:
         dead_s: (S, 2) of `dead_intervals`. offset_ms: (frames,) or one, how late the audio runs.

@@ -24,7 +24,7 @@ SPREAD_MS = 80.0
 
 _WINDOW_S, _SHORT_WINDOW_S, _WINDOWS = 12.0, 6.0, 60
 _WINDOW_CONFIDENT = 0.15
-"""Enough for one of many windows or for a take whose halves agree: on all clips at hand windows of 6 s and more with that
+"""Enough for one of many windows or for a take whose halves agree: on all test clips, windows of 6 s and more with that
 confidence lie within 35 ms of their clip's offset."""
 
 _INLIER_MS = 40.0

@@ -55,12 +55,12 @@ def adam_bundle_adjust(
 ) -> Bundle:
     """Points alone with the poses held (Eq. 7), then points and poses together (Eq. 8), by Adam over all frames.
 
-    Adam's step is about its learning rate whatever the gradient's size. So each kind of unknown has its own rate, such
+    Adam's step is about its learning rate for any size of the gradient. So each kind of unknown has its own rate, such
     that a step of any moves the projection by about `rate_px`:
 
     - a point, and a head across the image: `rate_px` · depth / focal metres;
     - a head's rotation: that over the head's radius, radians, about the mean of the points; about the head frame's
-      origin in the neck rotation and translation would look alike;
+      origin in the neck rotation and translation would be indistinguishable;
     - a head's depth: that times depth over radius, metres, for an approaching head grows only by the ratio of the two.
 
     With one core and 1,779 frames of 1,000 points, a quarter seen, a step takes 27 ms, 10 s in total; torch 2.13's

@@ -24,7 +24,7 @@ NORMAL_SIGMA_M = 0.0015
 """Standard deviation of an averaged landmark across the skin."""
 
 ALONG_SIGMA_M = 0.02
-"""And along it: nearness says nothing of this direction; this only keeps a step from sliding away. With 5 mm, landmarks
+"""And along it: the nearest place does not constrain this direction; this only limits the step. With 5 mm, landmarks
 stayed at their first vertices."""
 
 TIP_SIGMA_M = 0.003
@@ -43,7 +43,7 @@ FIT_M = 0.005
 """Median distance beyond which the model does not fit."""
 
 MAX_SCALE_RATIO = 1.6
-"""A size or relief beyond this or its inverse is no face: anything fits once it is flat."""
+"""Limit of size and relief (and its inverse): beyond it the model is not a face, as anything fits once it is flat."""
 
 DEPTH_FLOOR_M = 0.001
 """Least standard deviation of depth: the model's own resolution."""

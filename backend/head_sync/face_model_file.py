@@ -1,11 +1,11 @@
-"""Reads a Basel Face Model, a morphable face model that a user may have. None is shipped: the University of Basel hands it
-out to those who take its licence (https://faces.dmi.unibas.ch/bfm/).
+"""Reads a Basel Face Model, a morphable face model that a user may have. None is shipped: the University of Basel gives
+it to those who accept its licence (https://faces.dmi.unibas.ch/bfm/).
 
 A face is `mean + basis @ (deviations * coefficients)` with coefficients of unit normal distribution:
 
 - BFM 2009 (P. Paysan, R. Knothe, B. Amberg, S. Romdhani, T. Vetter, "A 3D Face Model for Pose and Illumination Invariant
   Face Recognition", AVSS 2009), `01_MorphableModel.mat`: `shapeMU` (3V, 1) the mean, `shapePC` (3V, K) orthonormal
-  components, `shapeEV` (K, 1) their *standard deviations*, whatever the name says; micrometres.
+  components, `shapeEV` (K, 1) their *standard deviations*, despite the name; micrometres.
 - BFM 2017 and 2019 (T. Gerig, A. Morel-Forster, C. Blumer, B. Egger, M. Lüthi, S. Schönborn, T. Vetter, "Morphable Face
   Models - An Open Framework", FG 2018), `.h5`: `shape/model/mean` (3V), `shape/model/pcaBasis` (3V, K) orthonormal,
   `shape/model/pcaVariance` (K) variances; millimetres. The expression model in the same file is not used: the fitted

@@ -29,7 +29,7 @@ FOCAL_CANDIDATES = np.geomspace(0.5, 2.0, 7)
 """Multiples of the expected focal length that the search of Eq. 5 tries."""
 
 INDEPENDENT_FRAMES = 20
-"""Independent observations that the search's landmarks are worth together. The network sees faces nearly without
+"""Effective number of independent observations of the search's landmarks. The network sees faces nearly without
 perspective, which biases the search: on a rendered head it was wrong by 25 % when every frame counted."""
 
 LANDMARK_SIGMA = 0.012
@@ -126,8 +126,8 @@ def search_focal(
 ) -> FocalChoice:
     """Eq. 5: the focal length with which poses and shape, estimated for it, explain the landmarks best.
 
-    The landmarks of a frame err together, so they count as few observations; where they do not decide the expectation
-    does.
+    The landmarks of a frame have correlated errors, so they count as few observations; where they do not decide the
+    expectation does.
     """
     candidates = expected * FOCAL_CANDIDATES
     error = []
@@ -165,7 +165,7 @@ def average_shape(landmarks_px: Marks, depth: Depths, detected: Frames, frames: 
         aligned = scale[:, None, None] * faces @ rotation.transpose(0, 2, 1) + shift[:, None]
         shape = np.median(aligned, axis=0)
         shape -= shape[RIGID].mean(0)
-    scale, rotation, _ = head_frame(shape)  # upright, so that every subject's search starts alike
+    scale, rotation, _ = head_frame(shape)  # upright, so every subject's search starts the same way
     shape = scale * shape @ rotation.T
     return shape - shape[RIGID].mean(0)
 
@@ -230,7 +230,8 @@ def _bundle(
     iterations: int = 15,
 ) -> Bundle:
     poses = refine_poses(points_px, weights, prior.mean, poses, focal, principal)
-    # The landmarks of a frame err together: as independent ones they would bend the shape to their common error.
+    # The landmarks of a frame have correlated errors: as independent ones they would bend the shape to their common
+    # error.
     weights = weights * min(1.0, np.sqrt(30 / len(poses)))
     return bundle_adjust(points_px, weights, prior.mean, poses, focal, principal, prior, iterations=iterations)
 

@@ -1,6 +1,7 @@
 """Head points tracker: texture of the skull, tracked from several reference frames by optical flow.
 
-Landmarks are detected again in each frame and shake with the network's errors. Patches of skin that are matched with one
+Landmarks are detected again in each frame and jitter with the network's errors. Patches of skin that are matched with
+one
 reference image do not: every frame is compared with the references directly, never by way of its neighbours, so nothing
 drifts and nothing crosses a cut. Each frame is first aligned to the reference by the affine map that the two poses from
 landmarks predict, which leaves the flow a few pixels to find.

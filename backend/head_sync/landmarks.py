@@ -101,7 +101,7 @@ def landmarker_source(kind: str = "auto") -> str:
 def choose_face(faces: list[Face], last: Face | None) -> Face | None:
     """The face to track: first the largest, then the nearest to `last`.
 
-    A face more than its own size away, or of less than half or more than twice the size, is another person's.
+    A face more than its own size away, or of less than half or more than twice the size, is another person.
     """
     if last is None:
         return max(faces, key=lambda face: face.size_px, default=None)

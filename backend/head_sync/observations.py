@@ -21,18 +21,19 @@ MIN_SIGMA, MAX_SIGMA = 0.003, 0.012
 point beyond the second is not of the skull."""
 
 LANDMARK_WEIGHT = 0.15
-"""Of landmarks beside head points: the landmarks of a frame err together (an open mouth turns the face by degrees),
-but over the clip they hold the head's shape."""
+"""Of landmarks beside head points: the landmarks of a frame have correlated errors (an open mouth turns the face by
+degrees), but over the clip they hold the head's shape."""
 
 SKIN_SIGMA_SCALE = 1.5
-"""Skin slides over the skull by more than its residuals show, for all of it slides together; hair and ears do not."""
+"""Skin slides over the skull by more than its residuals show, because all of it slides together; hair and ears do
+not."""
 
 OUTER_SIGMA_M = 0.02
 """Prior of hair and ears about the extrapolated surface of the face."""
 
 SHAPE_PRIOR_POINTS, REFERENCE_ROTATION_RMS_DEG, MIN_SHAPE_PRIOR_POINTS = 100, 6.0, 60
-"""Independent points that the prior of the shape is worth in a clip whose head turns by 6 degrees (root mean square), and
-at least. A deeper relief looks like smaller rotations (the bas-relief ambiguity); foreshortening of a turned face
+"""Effective number of independent points of the shape prior in a clip whose head turns by 6 degrees (root mean square),
+and at least. A deeper relief looks like smaller rotations (the bas-relief ambiguity); foreshortening of a turned face
 separates them and grows with the square of the rotation, so the prior's weight falls with the fourth power. With a
 constant weight two real clips with little rotation got faces twice as deep as human ones."""
 
@@ -109,7 +110,7 @@ def skin_scale(on_face: Bool[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
 
 
 def shape_prior_points(poses: Poses) -> float:
-    """Independent points that the shape's prior is worth beside what the rotations of the head reveal of it."""
+    """Effective number of independent points of the shape prior, given the rotations of the head."""
     rotation = poses[:, :3, :3]
     turns = rotation_log(rotation @ Rotation.from_matrix(rotation).mean().as_matrix().T)[:, :2]
     rms_deg = float(np.degrees(np.sqrt((turns**2).sum(1).mean())))

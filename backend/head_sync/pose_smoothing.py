@@ -54,7 +54,7 @@ def smooth_poses(poses: Poses, known: Frames, cuts: Frames, information: PerFram
         known: measured; gaps of up to `MAX_GAP` frames are filled with the most probable path, longer ones are bridged
             (`bridge_poses`).
         cuts: frames that begin a new shot; nothing is smoothed across.
-        information: precision of each frame relative to the median one; None: all alike.
+        information: precision of each frame relative to the median one; None: all equal.
     """
     measured, known = known, known | _short_gaps(known, cuts)
     poses = bridge_poses(poses, measured)

@@ -29,7 +29,7 @@ _LEAST_SHARE = 0.001
 
 
 def has_alpha(frame: av.VideoFrame) -> bool:
-    """Whether the frame's format has an alpha channel, whatever is in it."""
+    """Whether the frame's format has an alpha channel, even an empty one."""
     return any(component.is_alpha for component in frame.format.components)
 
 

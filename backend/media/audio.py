@@ -26,7 +26,7 @@ from .source import decoded, open_media
 from .timeline import timeline_of
 
 SILENCE = 10 ** (-55 / 20)
-"""Audio that stays below -55 dBFS at its loudest holds no speech that stands above the noise."""
+"""Audio that stays below -55 dBFS at its loudest has no speech above the noise."""
 
 MIN_SPEECH_S = 0.3
 
@@ -55,7 +55,7 @@ def read_audio(path: str | os.PathLike, rate: int = RATE) -> np.ndarray:
 
 
 def audio_blocks(path: str | os.PathLike, rate: int = RATE) -> Iterator[np.ndarray]:
-    """`read_audio` block by block, for audio that is too long to hold; raises what it raises, on the way."""
+    """`read_audio` block by block, for audio that is too long to hold; same exceptions, during iteration."""
     path, empty = Path(path), True
     for _, samples in _resampled(path, rate):
         empty = False
@@ -65,7 +65,7 @@ def audio_blocks(path: str | os.PathLike, rate: int = RATE) -> Iterator[np.ndarr
 
 
 def check_speech(samples: np.ndarray, rate: int = RATE, name: object = "The audio") -> None:
-    """Refuse audio that nobody could speak.
+    """Reject audio without usable speech.
 
     Args:
         samples: (samples,) float32 in [-1, 1].

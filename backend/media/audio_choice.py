@@ -35,7 +35,7 @@ _SYLLABLES_HZ = (2.0, 8.0)
 _SPEECH_BAND_HZ = (250.0, 3500.0)
 _OPPOSITE = -0.5
 _WEAKER = 0.1
-"""A channel of less than this share (-20 dB) of another's amplitude adds nothing to their mean but halves it."""
+"""A channel of less than this share (-20 dB) of another's amplitude only halves their mean."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Decoded audio frames as arrays, by the count of their channels alone.
 
-A file's channel *layout* is never asked for: naming some layouts raises, reading others ends the process (PyAV 18.1),
+A file's channel *layout* is never asked for: naming some layouts raises, reading others crashes the process (PyAV
+18.1),
 and the loudspeaker of a channel does not show on which channel the person is heard.
 """
 
@@ -19,7 +20,7 @@ def samples_of(frame: av.AudioFrame) -> np.ndarray:
         (channels, samples) float32, full scale at 1.
 
     Raises:
-        ValueError: a format of no known kind, or fewer bytes than its channels need.
+        ValueError: an unknown format, or fewer bytes than its channels need.
     """
     name = frame.format.name
     planar = name.endswith("p")

@@ -11,7 +11,7 @@ from ..workspace.subject import AudioPiece
 from .audio_rates import RATE
 
 _FINER = 8
-"""Between samples is read from audio of so many times the rate, where a straight line is 60 dB below what it joins."""
+"""Oversampling for reading between samples: linear interpolation is then 60 dB below the signal."""
 
 _BLOCK_S = 10.0
 _MARGIN_S = 0.05

@@ -21,7 +21,7 @@ _AROUND = 12
 
 
 class BarMeter:
-    """Looks for two straight edges, alike on both sides, which stay all the time and have no detail beyond."""
+    """Looks for two straight edges, symmetric, constant over the clip, and uniform outside."""
 
     def __init__(self) -> None:
         self._steps: list[np.ndarray] = []

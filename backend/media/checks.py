@@ -20,15 +20,15 @@ from .frame_pairs import PairMeter
 from .still_faces import StillFaces
 
 EVERY = 5
-"""One frame in so many is searched for faces: 5 a second."""
+"""One frame in this many is searched for faces: 5 a second."""
 
 MIN_CLIP_S = 3.0
 MIN_FACE_PX = 48
 SECOND_FACE = 0.25
-"""A second face of at least this share of the main one's height is another person, not somebody in the background."""
+"""A second face of at least this share of the main one's height is another person, not one in the background."""
 
 AWAY_S = 1.0
-"""A face that is away for so long is worth a warning."""
+"""A face missing for this long gives a warning, seconds."""
 
 _LOSS_S = 0.2
 """Video that is missing for longer is reported."""
@@ -39,7 +39,7 @@ _STILL_FACE = 0.8
 """A photograph of a face of more than this share of the person's height could be taken for the person."""
 
 _THOROUGH_EVERY = 5
-"""One search in so many goes over tiles too, for a head that is small and for other people: one a second."""
+"""One search in this many covers tiles too, for a head that is small and for other people: one a second."""
 
 
 @dataclass
@@ -265,7 +265,7 @@ def _check_large(path: Path, survey: Survey) -> None:
 
 
 def times(times_s: list[float]) -> str:
-    """Some of the times in words: the first three, and how many more."""
+    """The first three times as text, and how many more."""
     shown = ", ".join(f"{time_s:.1f} s" for time_s in sorted({round(max(time_s, 0), 1) for time_s in times_s})[:3])
     return shown + (f" and {len(times_s) - 3} more places" if len(times_s) > 3 else "")
 

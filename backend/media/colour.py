@@ -20,7 +20,7 @@ _MATRICES = {
 """By ITU-T H.273's matrix coefficients; what is not here is unknown, or no Y'CbCr."""
 
 _NEVER_ASKS_THE_FILE = ("dnxhd", "vp8", "libvpx")
-"""Decoders of FFmpeg that mark all frames alike, BT.709 or BT.601: the container knows better."""
+"""Decoders of FFmpeg that mark all frames BT.709 or all BT.601: the container's tag is used."""
 
 _ALWAYS_709 = ("prores", "dnxhd")
 """Written by editors, which do not change the matrix with the size."""

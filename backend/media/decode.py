@@ -33,7 +33,7 @@ _TIME_TOLERANCE_S = 0.001
 
 @dataclass(frozen=True)
 class ClipInfo:
-    """What a clip states of itself, and what its first frame shows.
+    """What a clip states, and what its first frame shows.
 
     Attributes:
         width, height: of the image as it is shown: upright, with square pixels.

@@ -1,4 +1,4 @@
-"""Decoders that PyAV would not choose: where a track's own gives less than the file holds, or ends the process."""
+"""Decoders that PyAV would not choose: where the track's own loses data or crashes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PLAIN_PCM = re.compile(r"pcm_(?:[suf](\d+)(?:[lb]e)?|alaw|mulaw)")
 
 
 def decoder_of(stream: av.VideoStream | av.AudioStream) -> av.CodecContext:
-    """What decodes a track's packets: its own decoder but for WebM with alpha, and PCM.
+    """What decodes a track's packets: its own decoder except for WebM with alpha, and PCM.
 
     PCM gets one that knows how many channels there are and not what they mean: from the channel layouts that
     cameras and editors write into MOV, PyAV 18.1 makes frames that corrupt the memory of the process.

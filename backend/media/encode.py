@@ -21,7 +21,7 @@ from .audio_rates import DELIVERY_RATE
 from .source import ffmpeg_name
 
 SYNTHETIC_MARK = "Synthetic likeness made with SyncTalk"
-"""Metadata of everything that shows a likeness: it is no recording."""
+"""Metadata that marks every likeness as synthetic."""
 
 _SUFFIXES = (".mp4", ".mov", ".mkv")
 _AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
@@ -29,7 +29,7 @@ _CONVERSION = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation
 
 
 class VideoWriter:
-    """Writes H.264 (4:2:0, BT.709) with AAC audio; a context manager that leaves a complete video or none.
+    """Writes H.264 (4:2:0, BT.709) with AAC audio; a context manager; the video is complete or absent.
 
     Audio and video start together: the encoder's priming samples lie before time 0 and the file says so. A size with
     an odd side is made even by repeating the last row or column, which 4:2:0 needs.
@@ -197,7 +197,7 @@ class FrameWriter:
 
 
 def _for_aac(samples: np.ndarray, rate: int) -> tuple[np.ndarray, int]:
-    """Samples as (channels, N) float32 at a rate that AAC knows."""
+    """Samples as (channels, N) float32 at a rate that AAC supports."""
     samples = np.asarray(samples, np.float32)
     samples = samples[:, None] if samples.ndim == 1 else samples[:, :2]
     if rate not in _AAC_RATES:

@@ -24,7 +24,7 @@ LEAST_MOVING_PX = 120
 LARGEST_SIDE = 4096
 
 _STAYS = 0.75
-"""A part of the clip is worth naming where the face takes this much of the share that a person who stays would have."""
+"""Threshold for suggesting a part of the clip: the face takes this much of the share of a person who stays."""
 
 
 def report_face_size(info: ClipInfo, survey: Survey, crop: Crop, side: int, reporter: Reporter) -> None:

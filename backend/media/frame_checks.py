@@ -17,7 +17,7 @@ from .decode import ClipInfo, FrameReader
 from .orientation import SAMPLE_S, find_rotation
 
 ALPHA_SAMPLES = 5
-"""An alpha channel that is empty in so many frames, a second apart, was never filled in."""
+"""An alpha channel that is empty in this many frames, a second apart, was never filled in."""
 
 DARK = 40.0
 """8-bit level of the face; 99 and more in eight clips, of dark and of fair skin."""

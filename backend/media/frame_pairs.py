@@ -8,10 +8,10 @@ import av
 import numpy as np
 
 BURST_S = 1.0
-"""Neighbours are compared for so long at a time: in bursts, for a pattern of repeated frames has a period."""
+"""Length of a comparison burst: a pattern of repeated frames has a period."""
 
 BURSTS = 24
-"""Of a long clip so many bursts, spread over it, are compared: what they cost does not grow with its length."""
+"""Number of bursts, spread over the clip: the cost does not grow with its length."""
 
 _COLUMNS = 2
 """Every second column will do: combs are made of rows."""

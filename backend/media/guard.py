@@ -1,4 +1,4 @@
-"""Reading media that others made in a process of its own: decoders written in C can end the process that they run in.
+"""Read user media in a subprocess: native decoders can crash it.
 
 `guarded` runs a function of a module there. Its progress, warnings, result, errors and the cancel request pass through
 pipes; when the process dies, one sentence names which file, near which time, and what to do.
@@ -29,7 +29,7 @@ from ..progress import Progress, Reporter
 from . import read_position
 
 CANCEL_GRACE_S = 5.0
-"""A cancelled reader has so long to leave its files complete before it is killed."""
+"""Grace period of a cancelled reader to complete its files before it is killed, seconds."""
 
 _POLL_S = 0.1
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
@@ -159,7 +159,7 @@ class _Child:
         return self._process.wait()
 
     def stop(self) -> None:
-        """End the process, whatever it does."""
+        """Kill the process."""
         self._process.kill()
         self._process.wait()
         while self._thread.is_alive():  # it may wait for room in the queue
@@ -246,15 +246,15 @@ def _serve() -> None:
             result = None
         send("result", result)
     except BrokenPipeError:
-        pass  # nobody listens any more
-    except Exception as error:  # noqa: BLE001 (whatever went wrong is the parent's to report)
+        pass  # the parent closed the pipe
+    except Exception as error:  # noqa: BLE001 (the parent reports it)
         send("error", _portable(error))
     # Threads of a decoder may sit in native code; everything on disk is complete, so exit at once.
     os._exit(0)
 
 
 def _portable(error: Exception) -> tuple[Exception | None, str, str]:
-    """An exception as it is raised again elsewhere, or None for one that is not ours; its words; its traceback."""
+    """An exception as it is raised again elsewhere, or None if it is not a SyncTalk error; its text; its traceback."""
     trace = "".join(traceback.format_exception(error))
     if isinstance(error, SyncTalkError):
         return type(error)(str(error)), "", trace
@@ -266,7 +266,7 @@ def _portable(error: Exception) -> tuple[Exception | None, str, str]:
 def _watch(reader: BinaryIO, cancelled: threading.Event) -> None:
     while reader.read(1):
         cancelled.set()
-    os._exit(1)  # the parent is gone: nobody wants the rest
+    os._exit(1)  # the parent has exited
 
 
 def _reporter(send: Callable[[str, Any], None], cancelled: threading.Event) -> Reporter:
@@ -283,7 +283,7 @@ def _reporter(send: Callable[[str, Any], None], cancelled: threading.Event) -> R
 
 
 def _prepare_to_die() -> None:
-    """No dump of gigabytes, no dialog of the system, when a decoder ends this process; and none outlives its parent."""
+    """Disable core dumps and crash dialogs, and end this process with its parent."""
     if sys.platform == "win32":
         import ctypes
 

@@ -21,7 +21,7 @@ def progressive(
 ) -> Iterator[av.VideoFrame]:
     """Frames without combs: bwdif removes them from those that are flagged as interlaced.
 
-    Every frame's own flag counts, for a file may change from one kind to the other. What comes before the first
+    Each frame's flag counts, as a file may mix both kinds. What comes before the first
     interlaced frame does not pass through the filter: a progressive clip costs nothing.
 
     Args:

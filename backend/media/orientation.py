@@ -9,13 +9,13 @@ import numpy as np
 from .faces import face_finder
 
 SAMPLE_S = 1.0
-"""Time between two frames that are asked."""
+"""Interval between sampled frames, seconds."""
 
 SAMPLES = 12
-"""Frames with a face, at most, that are asked."""
+"""Largest number of sampled frames with a face."""
 
 LONGEST_S = 60.0
-"""No face in any direction for so long: the image stays as it is."""
+"""Search limit without a face, seconds: the image is not rotated then."""
 
 UPRIGHT = 0.9
 """BlazeFace scores upright faces 0.90 to 0.97; the same turned by 90 degrees 0.57 to 0.92, by 180 at most 0.79."""

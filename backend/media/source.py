@@ -29,8 +29,8 @@ def open_media(path: str | os.PathLike) -> Iterator[av.container.InputContainer]
     """Open a media file for reading.
 
     Raises:
-        MediaError: missing, a folder, unreadable, empty, cut off before its index, or no media file at all; and whatever
-            is raised within the block that is no error of ours, as one sentence.
+        MediaError: missing, a folder, unreadable, empty, cut off before its index, or no media file at all; and any
+            other exception of the block, as one sentence.
     """
     path = Path(path)
     check_file(path)
@@ -45,7 +45,7 @@ def open_media(path: str | os.PathLike) -> Iterator[av.container.InputContainer]
             yield container
         except (SyncTalkError, GeneratorExit):
             raise
-        except Exception as error:  # Of odd files PyAV, FFmpeg and NumPy raise a dozen kinds, which no list holds.
+        except Exception as error:  # Odd files make PyAV, FFmpeg and NumPy raise a dozen kinds.
             raise MediaError(
                 f"{path} cannot be read{near(name)} ({type(error).__name__}: {' '.join(str(error).split())}): convert it "
                 "to H.264 and AAC in an MP4 file."
@@ -108,7 +108,7 @@ def audio_stream(container: av.container.InputContainer) -> av.AudioStream | Non
 
 
 def rate_of(stream: av.VideoStream) -> Fraction:
-    """Frames a second, 25 where the file states none; a rate that was rounded on the way is the one that was meant.
+    """Frames a second, 25 where the file states none; rounded rates are snapped to the nominal one.
 
     Matroska keeps a frame's length in nanoseconds: 60000/1001 comes back as 19001/317.
     """
@@ -118,7 +118,7 @@ def rate_of(stream: av.VideoStream) -> Fraction:
 
 
 def same_rate(one: float | Fraction, other: float | Fraction) -> bool:
-    """Whether two frame rates are the same but for rounding; 24 and 24000/1001 are not."""
+    """Whether two frame rates are equal up to rounding; 24 and 24000/1001 are not."""
     return abs(float(one) - float(other)) <= 1e-4 * float(other)
 
 

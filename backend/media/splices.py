@@ -1,4 +1,4 @@
-"""Time stamps that start again or leap over a pause, corrected for all tracks of a file alike."""
+"""Time stamps that restart or jump, corrected equally for all tracks of a file."""
 
 from __future__ import annotations
 

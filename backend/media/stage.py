@@ -68,7 +68,7 @@ def run(workspace: Workspace, reporter: Reporter, video: Path | None = None, siz
         raise AudioError(f"{video} has no audio: SyncTalk trains the lips on speech, so give a clip with audio.")
 
     if not _is_begun(workspace, key):
-        # All checks come before the first change: a clip that is refused costs nothing that was there before.
+        # All checks come before the first change: a rejected clip deletes nothing.
         if note := check_clip_audio(video):
             reporter.warning(note)
         info, survey = _surveyed(info, reporter)
@@ -79,7 +79,7 @@ def run(workspace: Workspace, reporter: Reporter, video: Path | None = None, siz
         subject.duration_s = subject.frames / FPS
         subject.crop, subject.size = choose_crop(survey.boxes, info.width, info.height, limit)
         report_face_size(info, survey, subject.crop, subject.size, reporter)
-        # What another clip, or another size, left goes before subject.json changes: a kill between leaves no mixture.
+        # Files of another clip or size are deleted before subject.json changes, so a kill leaves no mixture.
         workspace.audio_path.unlink(missing_ok=True)
         for folder in ("frames", "alpha"):
             shutil.rmtree(workspace.root / folder, ignore_errors=True)
@@ -95,7 +95,7 @@ def run(workspace: Workspace, reporter: Reporter, video: Path | None = None, siz
 
 
 def run_in(root: Path, video: Path | None, size: int, reporter: Reporter) -> None:
-    """`run` on the workspace at `root`: what a reader process is asked for, while its parent holds the lock."""
+    """`run` on the workspace at `root`: called in a reader process while its parent holds the lock."""
     run(Workspace.open(root), reporter, video, size)
 
 

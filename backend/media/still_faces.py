@@ -50,7 +50,7 @@ class StillFaces:
             place.patches.append(cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY))
 
     def still(self, face: Face) -> bool:
-        """Whether a face is one of those that never move, by its place; to be asked once all samples are taken."""
+        """Whether a face is one of those that never move, by its place; valid once all samples are taken."""
         place = next((place for place in self._places if len(distinct([place.face, face])) == 1), None)
         return place is not None and place.still
 
@@ -58,7 +58,7 @@ class StillFaces:
 def _change(patches: list[np.ndarray]) -> float:
     """Mean difference to the median, of a quarter of the samples at least; without changes of light.
 
-    Somebody may pass before it.
+    It may be occluded briefly.
     """
     shown = np.stack(patches).astype(np.float32)
     shown -= shown.mean(axis=(1, 2), keepdims=True)

@@ -2,7 +2,7 @@
 
 Two synthesizers are supported. flite's voices (`awb`, `kal16`, `rms`, `slt`) are made from recordings and are more
 human; its segment times come from the utterance itself (`-psdur`). Any other voice name goes to espeak-ng through its
-library, whose phoneme events are true to about 10 ms.
+library, with phoneme events accurate to about 10 ms.
 """
 
 from __future__ import annotations

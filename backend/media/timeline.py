@@ -1,4 +1,4 @@
-"""One clock for the video and the audio of a clip, whatever its time stamps do.
+"""One clock for the video and the audio of a clip, even with inconsistent time stamps.
 
 The packets of a clip are listed once, undecoded. From that list come the time of each frame, the length of the video
 track, and the corrections (`splices`) that keep video and audio together where the time stamps start again.

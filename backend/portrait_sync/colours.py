@@ -63,7 +63,7 @@ class SubjectColours:
     def tables(self) -> ColourTables:
         """Bayes' rule with equal priors; zero everywhere for a class that was never seen."""
         hair, face, neck, clothing = (_density(count) for count in self._counts)
-        floor = 1e-6  # a colour that was never seen is nobody's
+        floor = 1e-6  # unseen colours get no class
         return ColourTables(
             hair=(hair / (hair + np.maximum(np.maximum(face, neck), clothing) + floor)).astype(np.float32),
             scalp=(hair / (hair + face + floor)).astype(np.float32),

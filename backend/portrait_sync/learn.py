@@ -180,7 +180,7 @@ def hanging_hair(hair: np.ndarray, skin: np.ndarray, clothing: np.ndarray, perso
     """
     across, down = map_axes()
     result = smoothstep(0.3, 0.6, hair)
-    # Beyond the ears nothing but hair belongs to a person at this height, whatever its colour.
+    # Beyond the ears, at this height, only hair belongs to a person, in any colour.
     beyond = smoothstep(0.48, 0.58, np.abs(across))[None] * smoothstep(0.3, 0.7, person)
     first = int(np.searchsorted(down, LOBES))
     result[:first] = np.maximum(result[:first], beyond[:first])

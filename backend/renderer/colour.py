@@ -19,7 +19,7 @@ def to_scene_linear(rgba: np.ndarray) -> np.ndarray:
 
 
 def to_straight_uint8(rgba: np.ndarray) -> np.ndarray:
-    """Premultiplied display-encoded (H, W, 4) float32 to straight 8-bit RGBA, as PNG wants it."""
+    """Premultiplied display-encoded (H, W, 4) float32 to straight 8-bit RGBA, as PNG stores it."""
     alpha = rgba[..., 3:]
     straight = np.concatenate([rgba[..., :3] / np.maximum(alpha, 1e-6), alpha], -1)
     return (np.clip(straight, 0, 1) * 255 + 0.5).astype(np.uint8)

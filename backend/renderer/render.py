@@ -36,7 +36,7 @@ class RenderedHead:
 
 
 class Renderer:
-    """Renders a field. Keeps nothing between frames but the field, so it may be shared by threads that take turns."""
+    """Renders a field. Keeps nothing between frames but the field, so threads may share it in turns."""
 
     def __init__(self, field: Field, kernel: Kernel | None = None) -> None:
         self.field = field.eval()
@@ -110,7 +110,7 @@ class Renderer:
     def render_batch(
         self, camera: Camera, heads_to_camera: Iterable[np.ndarray], blendshapes: Iterable[np.ndarray]
     ) -> Iterator[RenderedHead]:
-        """Frame after frame, each as it is asked for; memory does not grow with their number."""
+        """Frames one by one, on request; memory does not grow with their number."""
         for pose, values in zip(heads_to_camera, blendshapes, strict=True):
             yield self.render(camera, pose, values)
 

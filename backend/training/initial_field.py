@@ -1,4 +1,4 @@
-"""The field a training begins with: its box and occupied cells from the visual hull, its regions from the face."""
+"""The initial field of a training: its box and occupied cells from the visual hull, its regions from the face."""
 
 from __future__ import annotations
 

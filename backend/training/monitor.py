@@ -146,7 +146,7 @@ class Monitor:
         return bool(early) and max(late) < max(early) + _GAIN_DB
 
     def has_collapsed(self) -> bool:
-        """Whether the head has become far worse than it was: the rates were too high for it."""
+        """Whether the head has become far worse than before: the learning rates were too high."""
         values = [record.psnr_train for record in self.records]
         return bool(values) and values[-1] < max(values) - _COLLAPSE_DB
 

@@ -12,7 +12,7 @@ PROPOSED = (2, 5, 10, 20)
 """Minutes of more training that may be proposed."""
 SHORT_CLIP_S = 60.0
 MIN_GAIN = 0.05
-"""Smallest improvement of the gain, in the longest time proposed, that is called one."""
+"""Smallest increase of the gain, in the longest time proposed, that counts as an improvement."""
 
 _NOT_SHOWN = {
     "mouth": "The mouth hardly opens in the clip, so it cannot be trained: use a clip in which the person speaks.",

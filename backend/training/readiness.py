@@ -1,8 +1,8 @@
 """Whether a trained head is ready: rendered frames are tracked and compared with those of the clip.
 
-PSNR does not say it: a head whose mouth never opens reaches 28 dB. Frames of the clip give the motion that is asked for
-(most shut to most open mouth, shut to open eyes), other, mostly held-out frames the pose, so that what is measured is the
-head's answer to its blendshapes and not a frame it knows by heart. `checkpoints/readiness.json` is written here alone.
+PSNR does not show this: a head whose mouth never opens reaches 28 dB. Frames of the clip give the motion that is asked
+for (most shut to most open mouth, shut to open eyes), other, mostly held-out frames the pose, so that what is measured
+is the head's answer to its blendshapes and not a memorised frame. `checkpoints/readiness.json` is written here alone.
 """
 
 from __future__ import annotations

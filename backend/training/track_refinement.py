@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from .train import Trainer
 
 MAX_TIME_SHARE, TRIAL_FRAMES = 0.25, 12
-"""Refinement is skipped where, by its first so many frames, it would take more than this share of the training time."""
+"""Refinement is skipped where, measured on its first frames, it would take more than this share of the training
+time."""
 FOCAL_SIGMA = 0.1
 """Expected relative error of the tracked focal length, and the largest correction."""
 

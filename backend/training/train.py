@@ -95,7 +95,7 @@ class Trainer:
         self.lips = LipSource.of_clip(workspace, preset.lips)
         self.conditions = self.lips.clip_conditions(workspace, self.tracking.blendshapes)
         usable = self.tracking.valid[: workspace.subject.first_test_frame]
-        if self.lips.inputs:  # Lips that follow the audio learn nothing where it is dead.
+        if self.lips.inputs:  # Lips that follow audio cannot be trained on silent audio.
             usable = usable & heard_frames(workspace)[: len(usable)]
         self.training_frames, validation_frames = validation_split(np.flatnonzero(usable))
         self.objective = Objective(preset, self.kernel, self.device, self.conditions, len(self.training_frames))

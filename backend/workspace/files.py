@@ -1,4 +1,4 @@
-"""Complete files: written to a temporary name and renamed, so that a kill at any moment leaves the old file or the new one."""
+"""Complete files: written to a temporary name and renamed, so a kill leaves the old file or the new one."""
 
 from __future__ import annotations
 

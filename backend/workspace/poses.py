@@ -78,7 +78,7 @@ def similarity(
     """Least-squares similarities target ≈ scale · source @ rotationᵀ + shift, batched (Umeyama 1991).
 
     Args:
-        weights: of the points, not all 0; None: all alike.
+        weights: of the points, not all 0; None: all equal.
 
     Returns:
         scale, rotation, shift.

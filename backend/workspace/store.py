@@ -117,7 +117,7 @@ class Workspace:
                 raise WorkspaceError(
                     f"{self.root} is in use by another SyncTalk process: wait for it, or stop it, and try again."
                 ) from error
-            for stale in self.root.rglob(".*.tmp-*"):  # left by a killed run; nobody else can be writing now
+            for stale in self.root.rglob(".*.tmp-*"):  # left by a killed run; the lock excludes other writers
                 with contextlib.suppress(OSError):
                     stale.unlink()
             yield

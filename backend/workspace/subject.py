@@ -37,7 +37,7 @@ class Crop:
 
 @dataclass(frozen=True)
 class FrameCorrections:
-    """What the clip's file does not say of its frames and was measured: all who read the clip apply it.
+    """Measured properties that the clip's file does not state: every reader of the clip applies them.
 
     Attributes:
         rotate_deg: clockwise, after the file's own rotation: 0, 90, 180 or 270.
@@ -68,7 +68,7 @@ AS_STORED = FrameCorrections()
 
 @dataclass(frozen=True)
 class AudioPiece:
-    """A part of a clip with an audio offset of its own: a take, or a recording whose clock drifts.
+    """A part of a clip with a separate audio offset: a take, or a recording whose clock drifts.
 
     What belongs to the frame at time t, from `start_s` to the next piece, is heard at
     t + (offset_ms + drift_ms_per_s * (t - start_s)) / 1000.
@@ -105,7 +105,7 @@ class Subject:
     stages: dict[str, dict[str, Any]] = field(default_factory=dict)
     format: int = FORMAT
     id: str = ""
-    """Lasting name of the subject, by which Blender finds its head in a scene wherever the folder lies."""
+    """Persistent id of the subject, by which Blender finds its head in a scene after the folder moves."""
 
     @classmethod
     def of(cls, record: dict[str, Any]) -> Subject:
@@ -154,7 +154,7 @@ class Subject:
 
     @property
     def frame_size(self) -> tuple[int, int]:
-        """Width and height of the source frame, less its last column or row where odd: video wants even sides."""
+        """Width and height of the source frame, less its last column or row where odd: encoders need even sides."""
         width, height = self.source_size
         return width - width % 2, height - height % 2
 
@@ -170,7 +170,7 @@ class Subject:
 
 
 def subject_id(record: dict[str, Any]) -> str:
-    """The lasting id of a subject, by the contents of its `subject.json`: moved or renamed, a workspace keeps it.
+    """The persistent id of a subject, from its `subject.json`: a moved or renamed workspace keeps it.
 
     Workspaces from before there were ids have one that follows from their clip and name.
     """

@@ -1,7 +1,7 @@
-"""What the client accepts from the backend: each message is checked once, here, so nobody behind needs to doubt it.
+"""What the client accepts from the backend: each message is checked once, here, and callers can rely on it.
 
-Keys that are not named are let through (a newer backend may say more); a named key of another type is nonsense, which
-ends the backend (docs/protocol.md). No `bpy` here.
+Keys that are not named are let through (a newer backend may send more); a named key of another type is invalid, and the
+backend is stopped (docs/protocol.md). No `bpy` here.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from .errors import BackendError, shortened
 
 
 class Child:
-    """A child process of which nothing blocks the caller.
+    """A child process that never blocks the caller.
 
     Args:
         command: program and arguments.
@@ -93,7 +93,7 @@ class Child:
         if not self.wait(5.0):
             return None
         code = self._process.returncode
-        if code < 0:  # killed in the middle of something: its last line would say nothing about that
+        if code < 0:  # killed in the middle of something: its last line does not explain that
             return _signal_in_words(-code)
         self._stderr_thread.join(1.0)
         words = f": {shortened(self._stderr_tail[-1])}" if self._stderr_tail else ""

@@ -59,7 +59,7 @@ class BackendProcess:
         self._pending: dict[int, Pending] = {}
         self._abandoned: set[int] = set()
         self._end: BackendError | None = None
-        # Bounded, so that a backend that talks while nobody pumps cannot fill the memory.
+        # Bounded, so the backend cannot fill the memory while nothing reads.
         self._inbox: collections.deque[tuple[Callback, dict[str, Any]]] = collections.deque(maxlen=1000)
         self._stopped = threading.Event()
         self._watchdog = Watchdog(limits)
@@ -80,7 +80,7 @@ class BackendProcess:
 
     @property
     def error(self) -> BackendError | None:
-        """Why it is no longer alive; None while it is, and after `close`."""
+        """Why it ended; None while it runs, and after `close`."""
         return self._end if self._end is not None and self._end.kind != "closed" else None
 
     @property
@@ -159,7 +159,7 @@ class BackendProcess:
     def _take_line(self, line: bytes) -> bool:
         self._watchdog.heard()
         if self._end is not None:
-            return True  # closing: what it still writes is no longer asked for
+            return True  # closing: its output is ignored
         try:
             if len(line) > protocol.MAX_LINE_BYTES:
                 raise protocol.MessageError("a line without end")

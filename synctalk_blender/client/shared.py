@@ -58,8 +58,8 @@ def shared_backend(*, user_asked: bool = True) -> BackendProcess:
     """The one backend of this Blender, started when there is none; returns at once, before it has answered anything.
 
     Args:
-        user_asked: whether somebody did something that wants the backend. A redraw passes False: it does not restart a
-            backend that has died (which may well die again), but raises the reason of its death.
+        user_asked: whether a user action needs it. A redraw passes False: it does not restart a
+            backend that has died (which may fail again), but raises the reason of its death.
 
     Raises:
         BackendError: it is not installed, cannot be started, or (`user_asked` False) has died.
@@ -81,7 +81,7 @@ def shared_backend(*, user_asked: bool = True) -> BackendProcess:
 
 
 def running_backend() -> BackendProcess | None:
-    """The shared backend if there is one, dead or alive; starts nothing."""
+    """The shared backend if there is one, running or ended; starts nothing."""
     return _shared
 
 

@@ -26,7 +26,7 @@ class Limits:
 
 
 class Watchdog:
-    """Counts silence in ticks instead of reading a clock: a computer that slept is no backend that hung."""
+    """Counts silence in ticks instead of reading a clock: a computer that slept is not a hung backend."""
 
     def __init__(self, limits: Limits) -> None:
         self._has_spoken = False

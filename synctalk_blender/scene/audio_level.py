@@ -1,8 +1,9 @@
-"""Speech leaves Blender as loud as its file, whatever channels the scene's output has.
+"""Speech leaves Blender as loud as its file, for any channel layout of the scene's output.
 
 Blender spreads a mono signal over the two channels of a stereo output with the same power: each gets 0.7071 of it. And it adds
 the channels of a stereo signal for a mono output: a voice in both becomes twice as loud. A driver on the strip's volume
-takes both back; its expression is a simple one, which runs without any permission for scripts (measured: docs/scene.md).
+compensates for both; its expression is a simple one, which runs without any permission for scripts (measured:
+docs/scene.md).
 """
 
 from __future__ import annotations

@@ -24,10 +24,10 @@ def lay_strip(
     timing: Timing,
     moved: float = 0.0,
 ) -> None:
-    """Give the subject's strip the audio of `animation`; strips of the artist's own stay.
+    """Give the subject's strip the audio of `animation`; the artist's own strips are kept.
 
-    The strip keeps its channel, level, fades and the place that the artist has moved it to. One that was left where it
-    was goes along with the mouth.
+    The strip keeps its channel, level, fades and the place that the artist has moved it to. One that was not moved
+    follows the mouth.
 
     Args:
         moved: how far the artist has moved the mouth's keyframes, frames.

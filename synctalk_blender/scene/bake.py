@@ -23,7 +23,7 @@ _SLICE_S = 0.05
 
 
 class RigWalk:
-    """Reads the rig at every frame, a few at each `poll`, so that a long shot can be cancelled and Blender stays awake.
+    """Reads the rig at every frame, a few at each `poll`, so a long shot can be cancelled and Blender stays responsive.
 
     A job waits for it as for a request to the backend.
 
@@ -57,7 +57,7 @@ class RigWalk:
         return True
 
     def result(self) -> tuple[list[Directions], Camera]:
-        """What the rig says at each frame, and the camera in pixels of the scene's full image.
+        """The rig's values at each frame, and the camera in pixels of the scene's full image.
 
         Raises:
             SceneError: the rig cannot be read, or the camera's lens is animated.

@@ -19,7 +19,7 @@ _KINDS = {"ORTHO": "orthographic", "PANO": "panoramic"}
 def set_pinhole(camera: bpy.types.Camera, pinhole: Camera) -> None:
     """Make `camera` see what the pinhole sees.
 
-    The sensor is fitted horizontally whatever the image's aspect: a render of another height shows more or less above
+    The sensor is fitted horizontally for any aspect of the image: a render of another height shows more or less above
     and below, at the same scale.
     """
     x, y = pinhole.principal_px

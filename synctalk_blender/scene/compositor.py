@@ -1,4 +1,4 @@
-"""The node tree that lays the head over the footage.
+"""The node tree that composites the head over the footage.
 
     Footage ──────────┐
     Clean plate ──────┴─> in its place ──> at the render's size ──┐

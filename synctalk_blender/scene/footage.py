@@ -1,11 +1,12 @@
 """Image sequences of a workspace in Blender: behind the camera, and as image nodes.
 
-Blender shows one file of a movie or sequence for each scene frame, whatever the source's frame rate, and reads the rotation
-flag of a video only in some versions. The workspace's own images are upright and what was tracked; so they are shown, and
-never the source video. Where the scene has another frame rate, each of its frames shows the image that is nearest in time.
+Blender shows one file of a movie or sequence for each scene frame, regardless of the source's frame rate, and reads the
+rotation flag of a video only in some versions. The workspace's own images are upright and what was tracked; so they are
+shown, and never the source video. Where the scene has another frame rate, each of its frames shows the image that is
+nearest in time.
 
-When the audio is longer than the footage, the footage runs there and back again. A sequence cannot be re-ordered, but its
-offset can be animated: frame by frame, it names the image that lies beneath.
+When the audio is longer than the footage, the footage plays forwards and backwards. A sequence cannot be re-ordered,
+but its offset can be animated: frame by frame, it names the image that lies beneath.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def load_sequence(pattern: Path, subject: Subject, role: str, *, is_data: bool =
     """The image sequence whose files are named by `pattern` (`…/%06d.jpg`), from 000000.
 
     One that is loaded already, also from where the workspace lay before, is read again, as its files may have been written
-    again. It bears the subject's name and `role`, for files are called the same in every workspace.
+    again. It has the subject's name and `role`, for files are called the same in every workspace.
 
     Raises:
         SceneError: its first file is missing.
@@ -130,7 +131,7 @@ def key_order(
     first_frame: int,
     count: int,
 ) -> None:
-    """Key offsets of sequences on `owner`, below whatever the artist has keyed there; without frames, take them back."""
+    """Key offsets of sequences on `owner`, below the artist's own keys; without frames, remove them."""
     action = keyframes.find_base_action(owner, "footage order")
     if not len(frames):
         if action is not None:

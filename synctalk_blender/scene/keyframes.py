@@ -78,7 +78,7 @@ def _curves_of(action: bpy.types.Action) -> Any:
 
 
 def every_curve(action: bpy.types.Action) -> list[bpy.types.FCurve]:
-    """All F-curves of an action that may be an artist's, whatever its slots and layers."""
+    """All F-curves of an action that may be an artist's, in all its slots and layers."""
     if not HAS_SLOTS:
         return list(action.fcurves)
     strips = [strip for layer in action.layers for strip in layer.strips if strip.type == "KEYFRAME"]
@@ -88,8 +88,8 @@ def every_curve(action: bpy.types.Action) -> list[bpy.types.FCurve]:
 def lay_below(owner: bpy.types.ID, action: bpy.types.Action, frames: np.ndarray, rest: bool = False) -> float:
     """Put `action` into an NLA track of its own, below the active action, as long as from the first to the last of `frames`.
 
-    Called again after `action` has changed, it corrects the strip's length and leaves everything else alone, also where the
-    artist has moved or stretched the strip to.
+    Called again after `action` has changed, it corrects the strip's length and keeps everything else, also where the
+    artist has moved or stretched the strip.
 
     Args:
         rest: lay a track of zeros below it, which is what remains where the artist mutes or fades the strip.

@@ -1,4 +1,4 @@
-"""Rendered output says that it is synthetic: in the files' metadata, not burnt into the image."""
+"""Rendered output is marked as synthetic: in the files' metadata, not burnt into the image."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _mark_image(scene: bpy.types.Scene, *_arguments: object) -> None:
 
 @persistent
 def _mark_video(scene: bpy.types.Scene, *_arguments: object) -> None:
-    """Blender writes the note into most images, but not into MP4 and AVI files: a comment says it there."""
+    """Blender writes the note into most images, but not into MP4 and AVI files: a comment is added there."""
     render = scene.render
     if scene.get(PROPERTY) is None or render.image_settings.file_format != "FFMPEG":
         return
@@ -126,7 +126,7 @@ _WITHOUT_NOTE = {
 
 
 def missing_note(scene: bpy.types.Scene) -> str:
-    """One sentence where the format that the scene renders to cannot say that it is synthetic; else empty."""
+    """One sentence if the scene's output format cannot hold the note; else empty."""
     settings = scene.render.image_settings
     is_video = settings.file_format == "FFMPEG"
     name = scene.render.ffmpeg.format if is_video else settings.file_format

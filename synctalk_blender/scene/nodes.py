@@ -165,7 +165,7 @@ def mix(tree: Tree, factor: Socket, a: Socket, b: Socket) -> Socket:
         inputs, output = list(node.inputs), node.outputs[0]
     for socket, value in zip(inputs, (factor, a, b), strict=True):
         tree.links.new(value, socket)
-    # Up to 4.5 the result has the alpha of `a`; the same sum in words of numbers serves all versions.
+    # Up to 4.5 the result has the alpha of `a`; the same sum in math nodes works in all versions.
     alpha_a, alpha_b = alpha_of(tree, a), alpha_of(tree, b)
     change = math(tree, "MULTIPLY", factor, math(tree, "SUBTRACT", alpha_b, alpha_a))
     return set_alpha(tree, output, math(tree, "ADD", alpha_a, change), replace=True)
@@ -193,7 +193,7 @@ def scale(tree: Tree, image: Socket, x: Socket | float, y: Socket | float) -> So
 
 
 def clear_render(tree: Tree) -> Socket:
-    """Nothing, at the size of what is rendered: the one thing that a mask without an input has of itself, to the pixel."""
+    """An empty image of exactly the rendered size, as from a mask without an input."""
     mask = tree.nodes.new("CompositorNodeBoxMask")
     return set_alpha(tree, mask.outputs[0], 0.0, replace=False)
 

@@ -40,8 +40,8 @@ def set_images(scene: bpy.types.Scene, folder: Path) -> None:
 
 
 def video_by_default(scene: bpy.types.Scene, name: str, beside: Path) -> None:
-    """Have animation renders write a video with the scene's audio, where nobody has chosen an output: Blender's own choice is
-    silent images in the system's temporary folder. A chosen output stays.
+    """Have animation renders write a video with the scene's audio, where no output was chosen: Blender's own choice is
+    silent images in the system's temporary folder. A chosen output is kept.
 
     Args:
         name: of the subject; the video is `NAME composite.mp4`, numbered where there is such a file already.

@@ -1,4 +1,4 @@
-"""Paths that a .blend keeps: relative to the file where the artist's preferences say so, so that a project can be moved.
+"""Paths that a .blend keeps: relative to the file where the artist's preferences say so, so a project can be moved.
 
 Blender rewrites the paths that it knows itself (images, audio) when a file is saved elsewhere. Ours are text to it: the
 handlers here rewrite them for the place that the file is saved to.
@@ -21,7 +21,7 @@ SETTINGS = ("video", "workspace", "speech", "bake_folder")
 WORKSPACE, ANIMATION = "synctalk_workspace", "synctalk_animation"
 """On a rig's collection: the workspace, and the animation that was imported last, from the workspace on where it lies in it."""
 SUBJECT = "synctalk_subject"
-"""On everything that belongs to one subject: its lasting id, whatever the thing is called and wherever the workspace lies."""
+"""On everything of one subject: its persistent id, independent of names and paths."""
 _KNOWN_AT = "synctalk_workspace_at"
 """On a rig's collection: where the workspace was when that was last known. A head that is appended to a file elsewhere brings
 a path that is relative to the file it comes from."""
@@ -36,7 +36,7 @@ def stored(path: str | Path, blend: str | None = None, *, always: bool = False) 
 
     Args:
         blend: path of the .blend; the current file's when absent.
-        always: whatever the preference says.
+        always: regardless of the preference.
     """
     path = str(path)
     blend = bpy.data.filepath if blend is None else blend
@@ -71,7 +71,8 @@ _ids: dict[Path, tuple[int, str]] = {}
 
 
 def id_at(workspace: Path) -> str:
-    """The lasting id of the subject in `workspace`, empty where there is none; read again only when its file has changed."""
+    """The persistent id of the subject in `workspace`, empty where there is none; read again only when its file has
+    changed."""
     path = workspace / "subject.json"
     try:
         changed = path.stat().st_mtime_ns

@@ -1,4 +1,5 @@
-"""What has the footage's size stays where the engine renders the head, whatever the scene's size, aspect, pixels and region are.
+"""What has the footage's size stays where the engine renders the head, for any size, aspect, pixels and region of the
+scene.
 
 Drivers read the scene's output settings, by simple expressions, which run without any permission for scripts. The footage's
 width fills the render's, as the imported camera sees it; above and below more or less is shown.

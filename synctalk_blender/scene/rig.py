@@ -1,4 +1,4 @@
-"""The rig of a talking head: which objects it is made of, and what they say at a frame.
+"""The rig of a talking head: its objects, and their values at a frame.
 
 Objects are found by a custom property, never by name, so an artist may rename and regroup them. Values are read from
 the evaluated scene, so that keyframes, drivers, constraints, parents and NLA layers all count.
@@ -30,7 +30,7 @@ SETS_SCENE = "synctalk_sets_scene"
 ON_TRACK = "synctalk_on_track"
 """On the collection: whether the imported poses are those of the footage's frames beneath, and so follow its track."""
 PARTS = ("camera", "head", "control", "face")
-"""The roles of the objects without which there is no rig."""
+"""The roles of the objects that every rig needs."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,13 @@ class Rig:
 
     @property
     def name(self) -> str:
-        """The subject's name, as the collection bears it."""
+        """The subject's name, from the collection's name."""
         return self.collection.name.removeprefix("SyncTalk ")
 
 
 def collections_of(scene: bpy.types.Scene) -> list[bpy.types.Collection]:
-    """The collections of `scene` that an import made, whole or not; that of the head which is rendered comes first."""
+    """The collections of `scene` that an import made, complete or not; that of the head which is rendered comes
+    first."""
     active = scene.get(ACTIVE)
     found = [collection for collection in scene.collection.children_recursive if collection.get(ROLE) == "collection"]
     # Earlier versions kept the path of the workspace.
@@ -172,7 +173,7 @@ def lost_in_words(scene: bpy.types.Scene, collection: bpy.types.Collection) -> s
 
 
 def read_rig(rig: Rig, depsgraph: bpy.types.Depsgraph, camera_to_world: np.ndarray | None = None) -> Directions:
-    """What `rig` says at the frame that `depsgraph` is evaluated at.
+    """The values of `rig` at the frame that `depsgraph` is evaluated at.
 
     Args:
         camera_to_world: (4, 4) of the viewpoint; the rig's own camera when absent.

@@ -42,7 +42,7 @@ def ensure_rig(scene: bpy.types.Scene, workspace: Workspace) -> rig.Rig:
     for item in (collection, *parts.values()):
         item[rig.SUBJECT] = subject.id
         if item.get(rig.ROLE) in ("camera", "face"):
-            # Of a deleted object the data lies about until the file is closed, with the artist's edits: see _kept_data.
+            # A deleted object's data stays in memory until the file is closed, with the artist's edits: see _kept_data.
             item.data[rig.SUBJECT], item.data[rig.ROLE] = subject.id, item[rig.ROLE]
     shapes.make_offsets(parts["control"])
     paths.keep_workspace(collection, workspace.root)

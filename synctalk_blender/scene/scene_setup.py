@@ -15,7 +15,7 @@ _FACTORY_RANGE = (1, 250)
 
 
 def content(scene: bpy.types.Scene) -> list[str]:
-    """What `scene` holds or is set to beyond a new file, in words; empty for a fresh one."""
+    """How `scene` differs from a new file, as text; empty for a fresh one."""
     found = []
     own = [item for item in scene.objects if not item.get(rig.ROLE) and not _is_startup(item)]
     if own:
@@ -78,6 +78,6 @@ def settings(scene: bpy.types.Scene) -> dict[str, str]:
 
 
 def changes(before: dict[str, str], after: dict[str, str]) -> str:
-    """What of the settings is no longer as it was, as one sentence; empty when nothing is."""
+    """The changed settings as one sentence; empty when none changed."""
     parts = [f"{name} {before[name]} → {after[name]}" for name in before if before[name] != after[name]]
     return f"Changed in the scene (undo reverts it): {'; '.join(parts)}." if parts else ""

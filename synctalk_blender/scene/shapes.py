@@ -51,7 +51,7 @@ def values(keys: bpy.types.Key, evaluated: bpy.types.Key) -> np.ndarray:
 
 
 def make_offsets(control: bpy.types.Object) -> None:
-    """Give the control a property for each shape, which adds to its key: for drivers, and for whoever wants a slider."""
+    """Give the control a property for each shape, which adds to its key: for drivers and as a slider."""
     for name in BLENDSHAPE_NAMES:
         if control.get(name) is not None:
             continue

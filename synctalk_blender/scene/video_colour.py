@@ -1,6 +1,6 @@
 """Colour tags for MP4 and MOV videos that Blender writes without them, so that players show the colours that were rendered.
 
-Measured (docs/scene.md): up to 4.3 every codec is coded with the matrix of BT.601, whatever the size, and not tagged, and
+Measured (docs/scene.md): up to 4.3 every codec is coded with the matrix of BT.601, for any size, and not tagged, and
 players take BT.709 for large images. From 4.5 on videos are BT.709, and tagged, but for the frames of ProRes. Boxes are those of
 ISO/IEC 14496-12 and the QuickTime File Format; ProRes frame headers those of SMPTE RDD 36. No `bpy`.
 """
@@ -24,7 +24,7 @@ _WAY = (b"mdia", b"minf", b"stbl")
 def tag_colours(path: Path) -> None:
     """Tag the video's video with the primaries and transfer of BT.709, and the matrix that Blender coded it with.
 
-    Tags that say something are kept. A video whose index is not its last box is left alone.
+    Existing tags are kept. A video whose index is not its last box is left alone.
     """
     with open(path, "rb") as file:
         is_quicktime = file.read(12)[8:] == b"qt  "

@@ -72,7 +72,7 @@ def import_tracking(
         setup, start_frame: as `importer.import_subject` has them.
 
     Returns:
-        The rig, and what was changed in the scene or left as it was, in words; empty where there is nothing to report.
+        The rig, and the changes to the scene as text; empty where there is nothing to report.
 
     Raises:
         SceneError: the rig is linked from another file.

@@ -1,1 +1,1 @@
-"""Stages and renders the actor inside Blender's Python, a process of its own; see `__main__`."""
+"""Stages and renders the actor inside Blender's Python, a separate process; see `__main__`."""

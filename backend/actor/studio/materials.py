@@ -75,7 +75,7 @@ def skin_material(rest: bool) -> bpy.types.Material:
 
 
 def cornea_material() -> bpy.types.Material:
-    """Clear but for its reflections: cheaper and cleaner than refraction, and the catchlight is what is seen."""
+    """Clear except for its reflections: cheaper and cleaner than refraction, and the catchlight is what is seen."""
     shader = Shader("cornea")
     mix = shader.node("MixShader")
     fresnel = shader.node("Fresnel")

@@ -30,7 +30,7 @@ from ...workspace.landmarks import LIPS, lip_opening
 from ...workspace.store import Workspace
 
 CLOSES_WITHIN = 5
-"""Frames, 0.2 s, within which lips that shall close in silence are to be shut."""
+"""Frames, 0.2 s, within which lips must close in silence."""
 
 CLOSED, OPEN = 0.15, 0.25
 """Shares of the speaking range: the real lips are closed below the first, and drawn ones still count below the second."""

@@ -46,7 +46,7 @@ class Clip:
         return read_grey(self.workspace.frame_path(frame % self.workspace.subject.frames))
 
     def repeated(self, frames: int) -> Clip:
-        """The clip repeated to so many frames."""
+        """The clip repeated to that many frames."""
         marks, turn = self.landmarks, np.arange(frames) % self.frames
         landmarks = replace(
             marks, points_px=marks.points_px[turn], depth=marks.depth[turn], detected=marks.detected[turn], done=frames

@@ -1,1 +1,1 @@
-"""`models list|fetch|path`: the weights' verbs, for `python -m backend` and `python3 install` alike."""
+"""`models list|fetch|path`: the weights' verbs, for both `python -m backend` and `python3 install`."""

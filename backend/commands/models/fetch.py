@@ -1,4 +1,4 @@
-"""`models fetch`: download models that are not there yet."""
+"""`models fetch`: download missing models."""
 
 from __future__ import annotations
 

@@ -37,8 +37,7 @@ def training_section(workspace: Workspace) -> dict[str, Any] | None:
 def training_log(workspace: Workspace) -> list[dict[str, float]]:
     """`minutes`, `validation` and `trained` (decibels, NaN where not measured) of each line of `checkpoints/log.jsonl`.
 
-    An older line has `psnr_head` for `psnr_validation`. One that cannot be read, or holds no measurement, is passed
-    over.
+    An older line has `psnr_head` for `psnr_validation`. Unreadable lines and those without a measurement are skipped.
     """
     found = []
     path = workspace.checkpoints / "log.jsonl"

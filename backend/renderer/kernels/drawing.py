@@ -1,4 +1,4 @@
-"""Drawing a frame, compiled: each thread takes every so many-th block of rays, marches, shades and composites them."""
+"""Drawing a frame, compiled: each thread takes every n-th block of rays, marches, shades and composites them."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ GATE_HIDDEN = 16
 DENSEST_EXPONENT = 11.0
 """Density is exp of a number no larger than this."""
 STEEPEST_DENSITY = 3e4
-"""Bound of density's own derivative, so that one dense sample cannot blow a step up."""
+"""Bound of density's own derivative, which keeps one dense sample from dominating a step."""
 OPAQUE = 1e-3
 """A ray with less transmittance than this is finished."""
 

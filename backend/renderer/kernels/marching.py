@@ -184,7 +184,7 @@ def march_between(origin, direction, occupied, unit_step, jitter, near, far, pla
     n, most = 0, places.shape[0]
     while k <= last and n < most:
         of = np.float32(k)
-        # Inside the cube but for rounding, so cutting the fraction off is the floor.
+        # Inside the cube up to rounding, so cutting the fraction off is the floor.
         i = max(min(np.int32(x0 + of * dx), top), np.int32(0))
         j = max(min(np.int32(y0 + of * dy), top), np.int32(0))
         m = max(min(np.int32(z0 + of * dz), top), np.int32(0))

@@ -17,7 +17,7 @@ from .tile import encoding_arrays, pack_networks
 from .tile_gradients import Grads, transposed_weights, zero_grads
 from .vectors import has_bfloat16
 
-_NUMBA_LOCK = threading.RLock()  # Numba's simplest threading layer ends the process when two threads enter it at once
+_NUMBA_LOCK = threading.RLock()  # Numba's simplest threading layer crashes when two threads enter it at once
 
 
 class _Shade(torch.autograd.Function):
@@ -52,7 +52,7 @@ class _Shade(torch.autograd.Function):
 
 
 def _by_weight(sums: Grads, features: int, hidden: int) -> list[torch.Tensor]:
-    """Gradients in the order of `Networks`' fields, but for the regions."""
+    """Gradients in the order of `Networks`' fields, except the regions."""
     grads = Grads(*(part.sum(0) for part in sums))
     return [
         torch.from_numpy(part.copy())

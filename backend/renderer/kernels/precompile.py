@@ -22,7 +22,8 @@ _RAYS, _HIDDEN, _CELLS = 8, 8, 16
 
 
 def precompile(began: Callable[[str], None] = lambda name: None, kernel: Kernel | None = None) -> None:
-    """Compile or read all that drawing and training call. It draws no random number, as a training may run beside it.
+    """Compile or read all that drawing and training call. It draws no random numbers, as a training may run
+    concurrently.
 
     Args:
         began: called with the name of each of the `PARTS`, before it.

@@ -1,4 +1,4 @@
-"""Shading many samples, compiled, forward and backward: each thread takes every so many-th tile.
+"""Shading many samples, compiled, forward and backward: each thread takes every n-th tile.
 
 A thread keeps its own sums of gradients, so no two threads write the same number; the tables' gradient is summed one table
 per thread.

@@ -102,7 +102,7 @@ def pack_networks(networks: Networks, bfloat16: bool) -> PackedNetworks:
 
 @njit(nogil=True, error_model="numpy")
 def scratch(features, hidden, like):
-    """Buffers for a field of so many features and hidden units; operands take the type of the matrix `like`."""
+    """Buffers for a field with this many features and hidden units; operands take the type of the matrix `like`."""
     widest = max(features + 1, hidden + _VIEW_ROWS, hidden + GATE_HIDDEN)
     return Scratch(
         np.zeros((3, TILE), np.float32),
@@ -164,7 +164,7 @@ def encode(encoding, buffers):
     tables, resolutions, planes = encoding.tables, encoding.resolutions, encoding.planes
     points, out, vertices, values = buffers.points, buffers.encoding, buffers.vertices, buffers.values
     levels, size = resolutions.shape[0], tables.shape[1]
-    mask, prime = np.int32(size - 1), np.int32(-1640531535)  # 2654435761 as a signed number: products wrap alike
+    mask, prime = np.int32(size - 1), np.int32(-1640531535)  # 2654435761 as a signed number: products wrap equally
     across, down = values[4], values[5]
     for column in range(3 * levels):
         table = tables[column]

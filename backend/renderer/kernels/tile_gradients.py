@@ -21,8 +21,7 @@ class TransposedWeights(NamedTuple):
 
 
 class Grads(NamedTuple):
-    """Sums of gradients, with a leading axis of threads outside the compiled code; matrices are a tile wide, whatever
-    they hold."""
+    """Sums of gradients, with a leading axis of threads outside the compiled code; all matrices are a tile wide."""
 
     first_weight: np.ndarray
     hidden_weight: np.ndarray
@@ -95,7 +94,7 @@ def grads_of(grads, thread):
 
 @njit(nogil=True, error_model="numpy")
 def grad_scratch(features, hidden):
-    """Buffers for a field of so many features and hidden units."""
+    """Buffers for a field with this many features and hidden units."""
     return GradScratch(
         np.zeros((hidden + GATE_HIDDEN, TILE), np.float32),
         np.zeros((hidden + GATE_HIDDEN, TILE), np.float32),

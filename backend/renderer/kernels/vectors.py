@@ -42,7 +42,7 @@ _HALVES, _PAIRS = ir.VectorType(_BFloat(), _LANES), ir.VectorType(_BFloat(), 2 *
 
 
 def _features() -> dict[str, bool]:
-    """What the processor that Numba compiles for has; nothing special where that is not the one at hand."""
+    """What the processor that Numba compiles for has; empty where that is not this processor."""
     if config.CPU_NAME and llvm.get_host_cpu_name() != config.CPU_NAME:
         return {}
     return dict(llvm.get_host_cpu_features())

@@ -67,7 +67,8 @@ def spread_of(items: list[Item]) -> np.ndarray:
 
 
 def _augmented(windows: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
-    """(n, C, S, S) float32 in [-1, 1]; with `rng` mirrored, brighter or darker and shifted a little, all alike."""
+    """(n, C, S, S) float32 in [-1, 1]; with `rng` mirrored, brighter or darker and shifted a little, all in the same
+    way."""
     images = windows.astype(np.float32) / 127.5 - 1
     if rng is None:
         return images

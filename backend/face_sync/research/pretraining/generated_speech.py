@@ -47,7 +47,7 @@ CURVES = (
     "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthSmileLeft", "mouthStretchLeft", "mouthUpperUpLeft",
     "tongueOut",
 )  # fmt: skip
-"""Curves that speech moves; left and right are alike here."""
+"""Curves that speech moves; left and right are equal here."""
 
 OPENING_MM = {
     "jawOpen": 18.0, "mouthFunnel": 7.4, "mouthLowerDownLeft": 4.4, "mouthPressLeft": -1.4, "mouthPucker": -2.0,

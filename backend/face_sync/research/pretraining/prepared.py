@@ -22,7 +22,7 @@ CONTEXT = 2
 """Neighbouring frames on either side in a face window: five in all, 0.2 s, as in SyncNet."""
 
 HELD_OUT = 11
-"""One recording in so many is held out; of a single clip, its last such part."""
+"""One recording in this many is held out; of a single clip, its last such part."""
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,8 @@ def speak(
         strength: of the mouth's motion about its resting pose; 0 keeps it at rest, 1 is the subject's own.
         speech_gain: factor on the mouth's motion for new audio; compensates a head that opens its lips too little.
         smoothing_ms: full width at half maximum of a Gaussian over the mouth's motion; 0 for none.
-        offset_ms: delay of the new audio: the mouth at t speaks the audio at t + `offset_ms`.
+        offset_ms: shift of the mouth against the audio, positive is earlier: the mouth at t speaks the audio at t +
+            `offset_ms`.
         close_in_silence: shut the lips in pauses, where they otherwise rest as this subject's do.
 
     Returns:

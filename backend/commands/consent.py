@@ -39,7 +39,7 @@ def tie_consent_to_clip(workspace: Workspace, renewed: bool) -> None:
 
 
 def ask_for_consent(workspace: Workspace, reporter: Reporter) -> str:
-    """Ask a user at a terminal who gave the consent that is not recorded yet; empty where it is, or nobody can be asked.
+    """Ask at a terminal who gave the consent that is not recorded yet; empty where it is recorded, or without a terminal.
 
     Raises:
         ConsentError: the user gives no name.

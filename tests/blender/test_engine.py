@@ -245,7 +245,7 @@ def test_an_empty_for_a_camera_is_named_in_the_message(kit, rig):
     empty = bpy.data.objects.new("no lens", None)
     kit.scene.collection.objects.link(empty)
     kit.scene.camera = empty
-    fails(kit, "“no lens” (empty) is not a camera: choose a camera")
+    fails(kit, r"“no lens” \(empty\) is not a camera: choose a camera")
 
 
 def test_a_defect_of_the_add_on_ends_the_render_as_well(kit, rig, monkeypatch):

@@ -170,7 +170,7 @@ def test_the_composite_says_what_a_kept_shot_does_to_the_footage(kit, root, shot
     api.import_tracking(root)
     api.composite()
     told = jobs.runtime.notes[steps.Step.COMPOSITE]
-    assert "looks through “shot camera”" in told
+    assert "The scene's camera is “shot camera”" in told
     assert "Filmic changes the footage's colours" in told
     api.import_tracking(root, setup=True)
     api.composite()

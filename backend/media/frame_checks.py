@@ -67,7 +67,7 @@ def report_frames(info: ClipInfo, survey: Survey, reporter: Reporter) -> None:
     elif survey.transparent:
         kind, other = "straight", "dark, export with straight (unmatted) alpha"
         if info.corrections.premultiplied:
-            kind, other = "premultiplied (matted with black)", "bright, export with straight (unmatted) alpha"
+            kind, other = "premultiplied, matted with black", "bright, export with straight (unmatted) alpha"
         reporter.warning(f"The alpha channel ({kind}) of {info.path} is used as the matte. If edges look {other}.")
     if survey.holes_s and not info.corrections.ignore_alpha:
         reporter.warning(

@@ -165,7 +165,7 @@ def test_colours_that_are_multiplied_by_alpha_are_measured_and_not_multiplied_ag
         audio=(clips.speech_like(3.2), 16000),
     )
     workspace, warnings = process(tmp_path / "ws", path)
-    assert "as premultiplied (matted with black) alpha" in warnings[0]
+    assert "(premultiplied, matted with black)" in warnings[0]
     assert np.abs(workspace.read_frame(10) - over_grey(speaker_frames[10], alpha)).mean() < 2
 
     # Straight alpha over black hidden colours, and a dark person, are not mistaken for it.

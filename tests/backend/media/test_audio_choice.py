@@ -90,7 +90,7 @@ def test_of_a_cameras_four_sockets_the_one_with_the_microphone_is_heard(tmp_path
     channels = [*others[:place], voice, *others[place:]]
     path = write_wave(tmp_path / "four.wav", *channels)
     assert correlation(read_audio(path), voice) > 0.99
-    assert f"audio channel {place + 1} of 4 is used" in choose_audio(path).note
+    assert f"audio channel {place + 1} of 4, with the strongest speech, is used" in choose_audio(path).note
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_of_two_tracks_the_one_with_speech_is_taken_and_named(tmp_path, clips, v
     path = two_tracks(tmp_path / "screen.mkv", clips, 0 * voice, voice, ("Desktop", "Mic"))
     assert correlation(read_audio(path)[400:], voice[400:]) > 0.9
     note = check_clip_audio(path)
-    assert "audio track 2 of 2 (“Mic”) is used, as track 1 of 2 (“Desktop”) holds no speech" in note
+    assert "audio track 2 of 2 (“Mic”) is used, as track 1 of 2 (“Desktop”) has no audible speech" in note
     path = two_tracks(tmp_path / "hum.mkv", clips, hum(), voice)
     assert "audio track 2 of 2 is used" in check_clip_audio(path)
 

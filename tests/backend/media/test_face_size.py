@@ -56,7 +56,9 @@ def test_a_person_who_walks_across_is_reported_and_the_larger_size_helps():
 def test_the_part_in_which_the_person_stays_is_named():
     centres = np.concatenate([np.linspace(200, 1000, 20), np.full(25, 1000.0)])
     text, face = warning(look_of(centres, 170), 1280, 720, 512)
-    start, end, promised = re.search(r"cut the clip to ([\d.]+) s to ([\d.]+) s, .* gets (\d+) pixels", text).groups()
+    start, end, promised = re.search(
+        r"cut the clip to ([\d.]+) s to ([\d.]+) s for a face of (\d+) pixels", text
+    ).groups()
     assert 2.0 <= float(start) <= 4.0
     assert float(end) == pytest.approx(8.8)
     part = look_of(centres[round(float(start) * 5) :], 170)

@@ -128,7 +128,9 @@ def test_a_file_that_is_cut_off_is_found_by_its_own_length(tmp_path, clips, suff
     images = (np.random.default_rng(index).integers(0, 255, (64, 64, 3), np.uint8) for index in range(100))
     path = clips.make(tmp_path / f"clip{suffix}", images, audio=audio)
     path.write_bytes(path.read_bytes()[: round(path.stat().st_size * kept)])
-    with pytest.raises(MediaError, match=r"is cut off: it should last [45]\.\d s but its video ends at \d\.\d s, so"):
+    with pytest.raises(
+        MediaError, match=r"is cut off: it should last [45]\.\d s but its video ends at \d\.\d s\. Copy"
+    ):
         warned(path)
 
 

@@ -162,7 +162,7 @@ def test_a_clip_that_is_gone_after_its_frames_were_made_is_not_missed(tmp_path, 
     path.unlink()
     reported = []
     process(tmp_path / "ws", path, Reporter(on_log=lambda level, text: reported.append(text)))
-    assert "is no longer there" in reported[0]
+    assert "is missing: its frames" in reported[0]
 
 
 def test_a_small_head_is_cropped_and_its_place_kept(tmp_path, clips, speaker_frames):

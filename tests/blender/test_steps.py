@@ -199,7 +199,7 @@ def test_a_head_that_was_not_measured_is_shown_as_such(steps, trained):
         found = steps.statuses(facts)
         assert found[steps.Step.TRAIN].word == "Not measured"
         assert found[steps.Step.SPEAK].word == "Keyed"
-        assert "Not measured" in steps.head_lines(facts.state)[0]
+        assert "not measured yet" in steps.head_lines(facts.state)[0]
         assert "not measured" in steps.composite_line(facts.state)
 
 

@@ -137,7 +137,9 @@ def test_the_state_of_the_steps_is_read_from_the_workspace_of_a_loaded_file(part
     assert parts.facts.facts(bpy.context.scene).state.tracked
 
 
-@pytest.mark.parametrize(("fault", "word"), [("exit", "GPU fell off"), ("text", "invalid reply"), ("defect", "division")])
+@pytest.mark.parametrize(
+    ("fault", "word"), [("exit", "GPU fell off"), ("text", "invalid reply"), ("defect", "division")]
+)
 def test_a_failing_backend_is_a_sentence_in_the_panel_and_the_next_press_works(parts, scene, fault, word, capfd):
     def work():
         yield parts.job.Request("train", {"fault": fault})

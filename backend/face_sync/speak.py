@@ -61,7 +61,7 @@ def speak(
         WorkspaceError, ModelError: the workspace is not processed, or damaged.
     """
     if not (math.isfinite(strength) and math.isfinite(smoothing_ms) and math.isfinite(offset_ms)) or smoothing_ms < 0:
-        raise SyncTalkError("Strength, smoothing and offset must be numbers, and smoothing 0 or more.")
+        raise SyncTalkError("Strength, smoothing and offset must be finite numbers, and smoothing 0 or more.")
     reporter = reporter or Reporter()
     workspace.require("face_sync")
     track = workspace.head_track()

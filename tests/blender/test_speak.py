@@ -93,7 +93,7 @@ def test_speech_that_reaches_beyond_a_clip_that_is_shorter_now_lies_over_its_las
     found, workspace, animation = kit.part("work.common").subject_in(kit.scene)
     np.testing.assert_array_equal(animation.plate_frame, np.minimum(beyond, workspace.subject.frames - 1))
     kit.part("work.composite").compose(kit.scene, found, workspace, animation)
-    with pytest.raises(kit.record("store").WorkspaceError, match="lies over footage frame 12"):
+    with pytest.raises(kit.record("store").WorkspaceError, match="uses footage frame 12"):
         workspace.animation(speech)
 
 

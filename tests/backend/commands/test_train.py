@@ -57,5 +57,5 @@ def test_consent_to_one_clip_is_not_recorded_for_another(workspace):
 
 
 def test_nobody_named_is_no_consent(workspace):
-    with pytest.raises(ConsentError, match="no head is trained"):
+    with pytest.raises(ConsentError, match="can only be trained with the person"):
         train.run(train.Options(workspace=workspace.root), Reporter(ask=lambda question: ""))

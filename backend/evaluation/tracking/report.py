@@ -66,7 +66,7 @@ def pose_curves(tracked: Tracked) -> str:
     In the camera's axes, x right, y down, z forward: pitch turns about x, yaw about y, roll about z.
     """
     known = tracked.finite
-    poses = np.where(known[:, None, None], tracked.poses, np.eye(4))
+    poses = np.where(known[:, None, None], tracked.head_to_camera, np.eye(4))
     yaw, pitch, roll = Rotation.from_matrix(poses[:, :3, :3]).as_euler("YXZ", degrees=True).T
     place = (poses[:, :3, 3] - np.median(poses[tracked.valid, :3, 3], axis=0)) * 1000
     error = np.where(tracked.valid, tracked.reprojection_px, np.nan)
@@ -76,7 +76,7 @@ def pose_curves(tracked: Tracked) -> str:
         return np.where(known, values, np.nan)[::every], colour, name
 
     low, high = tracked.focal_range_px
-    heading = f"Focal length {tracked.focal_px:.0f} px, likely {low:.0f} to {high:.0f} px"
+    heading = f"Focal length {tracked.camera.focal_px:.0f} px, likely {low:.0f} to {high:.0f} px"
     heading += f".  Reprojection error: median {np.nanmedian(error):.2f} px, at most {np.nanmax(error):.2f} px."
     if not tracked.valid.all():
         heading += "  Shaded: bridged."

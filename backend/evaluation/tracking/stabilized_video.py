@@ -67,10 +67,10 @@ class _Panels:
         # Frames far larger than the panels are read at half or a quarter of their size, which costs less.
         step = min((box[2] - box[0]) / PANEL[1] for box in (self._footage, window))
         self.divisor = 4 if step >= 4 else 2 if step >= 2 else 1
-        self._focal = tracked.focal_px / self.divisor
+        self._focal = tracked.camera.focal_px / self.divisor
         self._principal = tracked.principal_px / self.divisor
         self._cut, window = reduced(self._footage, self.divisor), reduced(window, self.divisor)
-        pose = tracked.poses[reference]
+        pose = tracked.head_to_camera[reference]
         self._view = StabilizedView(
             pose, tracked.surface_head_m, self._focal, self._principal, size // self.divisor, window=window, shape=PANEL
         )
@@ -94,7 +94,7 @@ class _Panels:
         if tracked.finite[frame]:
             at, _, error = tracked.point_errors(frame)
             _dots(footage, in_cut_out(at, self._footage, PANEL), error_colours(error))
-            still[:] = self._view.take(image, tracked.poses[frame], NEUTRAL, cv2.INTER_LINEAR)
+            still[:] = self._view.take(image, tracked.head_to_camera[frame], NEUTRAL, cv2.INTER_LINEAR)
         still[self._crosses] = still[self._crosses] // 3 + 170
         self._caption(canvas, frame)
         return canvas

@@ -27,56 +27,25 @@ _SCALE = np.array([(45, 212, 232), (255, 221, 64), (255, 52, 40)], np.float64)
 
 
 @dataclass(frozen=True)
-class Tracked:
-    """N frames and K points, pixels of the working frame, metres.
-
-    poses: (N, 4, 4). principal_px: (2). face_head_m: (478, 3). surface_head_m: (M, 3), points of the face's surface.
-    points_head_m: (K, 3). points_px: (N, K, 2). seen: (N, K) bool. reprojection_px: (N). valid: (N) bool, else bridged.
-    cuts: (N) bool, frames that begin a shot. focal_range_px: likely lowest and highest.
-    """
+class Tracked(PoseTrack):
+    """A `PoseTrack` of N frames and K points as the report shows it: `valid` frames have a pose, the others are bridged."""
 
     fps: float
-    poses: np.ndarray
-    focal_px: float
-    principal_px: np.ndarray
-    face_head_m: np.ndarray
-    surface_head_m: np.ndarray
-    points_head_m: np.ndarray
-    points_px: np.ndarray
-    seen: np.ndarray
-    reprojection_px: np.ndarray
-    valid: np.ndarray
-    cuts: np.ndarray
-    focal_range_px: tuple[float, float]
 
     @classmethod
     def of(cls, track: PoseTrack, fps: float) -> Tracked:
-        """From `head_sync.npz`."""
+        """The track of a clip with `fps` frames a second."""
         finite = np.isfinite(track.head_to_camera).all((1, 2))
-        return cls(
-            fps=fps,
-            poses=track.head_to_camera,
-            focal_px=track.camera.focal_px,
-            principal_px=track.principal_px,
-            face_head_m=track.face_head_m,
-            surface_head_m=track.surface_head_m,
-            points_head_m=track.points_head_m,
-            points_px=track.points_px,
-            seen=track.points_seen,
-            reprojection_px=track.reprojection_px,
-            valid=track.valid & finite,
-            cuts=track.cuts,
-            focal_range_px=track.focal_range_px,
-        )
+        return cls(**{**vars(track), "valid": track.valid & finite}, fps=fps)
 
     @property
     def frames(self) -> int:
-        return len(self.poses)
+        return len(self.head_to_camera)
 
     @cached_property
     def finite(self) -> np.ndarray:
         """(N) bool: frames with a pose."""
-        return np.isfinite(self.poses).all((1, 2))
+        return np.isfinite(self.head_to_camera).all((1, 2))
 
     def bridged_runs(self) -> list[tuple[int, int]]:
         """Runs of frames [start, end) whose pose is interpolated."""
@@ -85,22 +54,24 @@ class Tracked:
     def median_frame(self) -> int:
         """The valid frame whose rotation and distance are nearest the clip's medians: a reference."""
         frames = np.flatnonzero(self.valid)
-        turns = rotation_log(self.poses[frames, :3, :3])
-        away = self.poses[frames, 2, 3]
+        turns = rotation_log(self.head_to_camera[frames, :3, :3])
+        away = self.head_to_camera[frames, 2, 3]
         off = np.linalg.norm(turns - np.median(turns, axis=0), axis=1) + np.abs(np.log(away / np.median(away)))
         return int(frames[np.argmin(off)])
 
     def head_box(self, frames: np.ndarray) -> Box:
         """Bounding box of the head in `frames`, pixels."""
         around = np.concatenate([self.face_head_m, HEAD_OUTLINE_M])
-        at = project(self.poses[frames], around, self.focal_px, self.principal_px)
+        at = project(self.head_to_camera[frames], around, self.camera.focal_px, self.principal_px)
         return *at.min((0, 1)), *at.max((0, 1))
 
     def point_errors(self, frame: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The points that `frame` sees, tracked (M, 2) and reprojected (M, 2), and their distance (M)."""
-        seen = self.seen[frame]
+        seen = self.points_seen[frame]
         tracked = self.points_px[frame, seen].astype(np.float64)
-        put = project(self.poses[frame][None], self.points_head_m[seen], self.focal_px, self.principal_px)[0]
+        put = project(
+            self.head_to_camera[frame][None], self.points_head_m[seen], self.camera.focal_px, self.principal_px
+        )[0]
         return tracked, put, np.linalg.norm(put - tracked, axis=1)
 
 

@@ -5,13 +5,12 @@ docs/workspace.md is the reference of the files; the backend alone writes them.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..backend.workspace import SyncTalkError
-from ..backend.workspace.checkpoint_index import checkpoint_paths
+from ..backend.workspace.checkpoint_index import checkpoint_paths, readiness_of, training_config
 from ..backend.workspace.store import Workspace
 from ..backend.workspace.subject import STAGES
 
@@ -137,26 +136,25 @@ def _trained(folder: Path) -> dict[str, Any]:
     if not checkpoints:
         return {}
     found: dict[str, Any] = {"trained_step": int(checkpoints[0].stem.removeprefix("step_"))}
+    config = training_config(folder)
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         found["trained_preset"] = str(config.get("preset", ""))
         psnr = config.get("psnr")
         found["trained_psnr"] = float(psnr) if psnr is not None else None
         found["trained_minutes"] = float(config.get("elapsed_s", 0.0)) / 60
-    except (OSError, ValueError, AttributeError, TypeError):
+    except (ValueError, TypeError):
         pass  # the figures are for show; the head can be used without them
-    found["readiness"] = _readiness(folder, found["trained_step"])
+    found["readiness"] = _readiness(readiness_of(folder, found["trained_step"]))
     return found
 
 
-def _readiness(folder: Path, step: int) -> Readiness | None:
+def _readiness(kept: dict[str, Any] | None) -> Readiness | None:
+    if kept is None:
+        return None
     try:
-        kept = json.loads((folder / "readiness.json").read_text(encoding="utf-8"))
-        if int(kept["step"]) != step:
-            return None  # of an earlier checkpoint
         mouth, eyes = kept["mouth"], kept["eyes"]
         return Readiness(str(mouth["grade"]), str(eyes["grade"]), _gain(mouth), _gain(eyes), advice=str(kept["advice"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -187,18 +186,12 @@ def _plan(workspace: Workspace, stages: tuple[str, ...], footage: bool, reporter
 
 
 def _trained(workspace: Workspace) -> dict[str, Any] | None:
-    try:
-        state = json.loads((workspace.checkpoints / "config.json").read_text(encoding="utf-8"))
-        found = {name: state[name] for name in ("step", "preset", "psnr")}
-        return {**found, "minutes": state["elapsed_s"] / 60, "readiness": _readiness(workspace, state["step"])}
-    except (OSError, ValueError, KeyError):
-        return None
+    from ..workspace.checkpoint_index import readiness_of, training_config
 
-
-def _readiness(workspace: Workspace, step: int) -> dict[str, Any] | None:
-    """What `training.readiness` measured of the checkpoint at `step`; None where it was not."""
+    config = training_config(workspace.checkpoints)
     try:
-        kept = json.loads((workspace.checkpoints / "readiness.json").read_text(encoding="utf-8"))
-        return kept if kept["step"] == step else None
-    except (OSError, ValueError, KeyError, TypeError):
+        found = {name: config[name] for name in ("step", "preset", "psnr")}
+        readiness = readiness_of(workspace.checkpoints, config["step"])
+        return {**found, "minutes": config["elapsed_s"] / 60, "readiness": readiness}
+    except KeyError:
         return None

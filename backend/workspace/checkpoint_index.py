@@ -1,4 +1,4 @@
-"""The checkpoints of a head: their files, and what is read of them without torch: the refined track.
+"""The checkpoints of a head: their files, and what is read of them without torch: the refined track, what was measured.
 
 A safetensors file is 8 bytes of header length, a JSON header, then the tensors' bytes, little-endian.
 """
@@ -70,3 +70,22 @@ def read_track(path: Path) -> RefinedTrack:
         file.seek(8 + length + begin)
         values = np.frombuffer(file.read(end - begin), _KINDS[poses["dtype"]]).reshape(poses["shape"])
     return RefinedTrack(values.astype(np.float64), float(state["focal_px"]), str(state.get("head_sync", "")))
+
+
+def training_config(folder: Path) -> dict[str, Any]:
+    """`config.json`, which describes the newest checkpoint; empty where it is missing or damaged."""
+    return _read_object(folder / "config.json")
+
+
+def readiness_of(folder: Path, step: int) -> dict[str, Any] | None:
+    """What `training.readiness` measured of the checkpoint at `step`; None where it did not, or measured another."""
+    kept = _read_object(folder / "readiness.json")
+    return kept if kept.get("step") == step else None
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -13,6 +13,7 @@ import numpy as np
 from ... import __version__
 from ...media.encode import SYNTHETIC_MARK
 from ...progress import format_duration
+from ...workspace.checkpoint_index import training_config
 from ...workspace.files import atomic_path
 from ...workspace.store import Workspace
 from ...workspace.subject import FPS, STAGES
@@ -22,7 +23,7 @@ from ..speech_video import Speech
 from .comparison import AudioDriven, audio_driven_section, comparison_section
 from .speech import speech_section
 from .tracking import head_sync_section, tracking_section
-from .training import training_config, training_log, training_section
+from .training import training_log, training_section
 
 _COMPARISON_MARK = "Comparison with a synthetic likeness"
 """Unlike the mark of SyncTalk's own videos: what is compared may come from another system."""
@@ -172,7 +173,7 @@ def _facts(workspace: Workspace) -> list[tuple[str, str]]:
     if subject.audio_timeline:
         late = f"{subject.audio_offset_ms:.0f} ms late on average, corrected along the clip"
     facts.append(("Audio", late))
-    trained = training_config(workspace)
+    trained = training_config(workspace.checkpoints)
     if trained:
         minutes = training_log(workspace)[-1]["minutes"] if training_log(workspace) else None
         spent = f", {minutes:.1f} min of training" if minutes is not None else ""

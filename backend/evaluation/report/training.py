@@ -60,10 +60,3 @@ def _finite(value: float | str | None) -> float:
     """A number of a file, NaN for none and for what is not finite."""
     number = math.nan if value is None else float(value)
     return number if math.isfinite(number) else math.nan
-
-
-def training_config(workspace: Workspace) -> dict[str, Any]:
-    try:
-        return json.loads((workspace.checkpoints / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}

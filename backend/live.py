@@ -20,7 +20,7 @@ from .workspace.checkpoint_index import checkpoint_paths
 from .workspace.store import Workspace
 
 if TYPE_CHECKING:
-    from .renderer.render import Renderer
+    from .renderer.field.renderer import FieldRenderer
 
 MAX_SIDE = 16384
 
@@ -63,7 +63,7 @@ class LiveHead:
     """Keeps the head of the last workspace loaded, and loads it again when there is a newer checkpoint."""
 
     def __init__(self) -> None:
-        self._renderer: Renderer | None = None
+        self._renderer: FieldRenderer | None = None
         self._loaded: tuple[Any, ...] = ()
         """The workspace, its newest checkpoint and that file's stamp when the renderer was made."""
         self._watched: tuple[Any, ...] = ()
@@ -87,7 +87,7 @@ class LiveHead:
         _write_shared(frame.memory, np.ascontiguousarray(rgba[::-1], np.float32))
         return FrameResult(frame.width, frame.height, (time.perf_counter() - started) * 1e3)
 
-    def _current(self, root: Path, reporter: Reporter) -> Renderer:
+    def _current(self, root: Path, reporter: Reporter) -> FieldRenderer:
         """The renderer of the newest checkpoint. While that is unchanged this costs two stat calls."""
         folder = root / "checkpoints"
         # Some file systems do not stamp a folder when a file in it is replaced; config.json is written with every checkpoint.
@@ -113,7 +113,8 @@ def prepare(imported: threading.Event) -> None:
     """
     import torch
 
-    from .renderer.kernels import get_kernel, precompile
+    from .renderer import precompile
+    from .renderer.field.kernels import get_kernel
     from .training import checkpoints  # noqa: F401 (the first frame imports it as well)
 
     kernel = get_kernel()
@@ -126,15 +127,15 @@ def device() -> dict[str, str]:
     """The device that heads are rendered on, and the kernel that does it."""
     import torch
 
-    from .renderer.kernels import get_kernel
+    from .renderer.field.kernels import get_kernel
 
     kind = "cuda" if torch.cuda.is_available() else "cpu"
     name = torch.cuda.get_device_name() if kind == "cuda" else kind
     return {"device": name, "kernel": get_kernel(device=kind).name}
 
 
-def _load(workspace: Workspace, reporter: Reporter) -> Renderer:
-    from .renderer.render import Renderer
+def _load(workspace: Workspace, reporter: Reporter) -> FieldRenderer:
+    from .renderer.field.renderer import FieldRenderer
     from .training.checkpoints import load_for_rendering
 
     head = load_for_rendering(workspace, reporter)
@@ -143,7 +144,7 @@ def _load(workspace: Workspace, reporter: Reporter) -> Renderer:
             "This head's lips follow audio, not sliders: render it with the backend, or train it with "
             "lips=shape to direct it here."
         )
-    return Renderer(head.field())
+    return FieldRenderer(head.field())
 
 
 def _stamp(path: Path) -> tuple[int, ...] | None:

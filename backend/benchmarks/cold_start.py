@@ -15,7 +15,7 @@ import numpy as np
 import psutil
 
 from .. import protocol
-from ..renderer.kernels.kernel_cache import FOLDER_VARIABLE
+from ..renderer.kernel_cache import FOLDER_VARIABLE
 from ..workspace.store import Workspace
 
 

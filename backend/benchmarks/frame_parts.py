@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from numba import njit, prange
 
-from ..renderer.kernels import marching
-from ..renderer.kernels.drawing import RAY_BLOCK
-from ..renderer.kernels.interface import Networks
-from ..renderer.kernels.numba_kernel import NumbaKernel
-from ..renderer.kernels.tile import encode, encoding_arrays, forward, pack_networks, scratch
-from ..renderer.kernels.vectors import TILE
-from ..renderer.rays import image_rays
-from ..renderer.render import Renderer
+from ..renderer.field.kernels import marching
+from ..renderer.field.kernels.drawing import RAY_BLOCK
+from ..renderer.field.kernels.interface import Networks
+from ..renderer.field.kernels.numba_kernel import NumbaKernel
+from ..renderer.field.kernels.tile import encode, encoding_arrays, forward, pack_networks, scratch
+from ..renderer.field.kernels.vectors import TILE
+from ..renderer.field.rays import image_rays
+from ..renderer.field.renderer import FieldRenderer
 from ..workspace.camera import Camera
 from ..workspace.head_track import HeadTrack
 
@@ -64,7 +64,12 @@ def _shade_only(threads, positions, encoding, networks, with_networks):
 
 
 def parts_of_a_frame(
-    renderer: Renderer, kernel: NumbaKernel, camera: Camera, tracking: HeadTrack, frame: int, rates: dict[str, float]
+    renderer: FieldRenderer,
+    kernel: NumbaKernel,
+    camera: Camera,
+    tracking: HeadTrack,
+    frame: int,
+    rates: dict[str, float],
 ) -> dict[str, Any]:
     """Samples of one frame, its parts in milliseconds, and the least its networks can take at the measured rate."""
     field, pose = renderer.field, tracking.head_to_camera[frame]

@@ -19,7 +19,7 @@ from ..face_sync.speech import MOUTH_INDEX
 from ..portrait_sync.blend import over
 from ..progress import Reporter
 from ..protocol import BLENDSHAPE_NAMES
-from ..renderer.render import Renderer
+from ..renderer.field.renderer import FieldRenderer
 from ..training import checkpoints
 from ..workspace.arrays import correlation, ridge
 from ..workspace.head_track import HeadTrack
@@ -48,7 +48,7 @@ def run(options: Options, reporter: Reporter) -> dict[str, Any]:
 def _head(workspace: Workspace, audio: Path, reporter: Reporter) -> dict[str, Any]:
     graded = measure.run(measure.Options(workspace=workspace.root), reporter).readiness
     checkpoint, tracking = checkpoints.load_for_rendering(workspace), workspace.head_track()
-    renderer = Renderer(checkpoint.field())
+    renderer = FieldRenderer(checkpoint.field())
     with tempfile.TemporaryDirectory() as folder:
         spoken = speak.run(speak.Options(workspace=workspace.root, audio=audio, out=Path(folder)), Reporter())
         animation = workspace.animation(spoken.animation)
@@ -86,7 +86,7 @@ def _openings_asked_for(tracking: HeadTrack, blendshapes: np.ndarray) -> np.ndar
 def _blink(
     workspace: Workspace,
     tracking: HeadTrack,
-    renderer: Renderer,
+    renderer: FieldRenderer,
     checkpoint: checkpoints.Checkpoint,
     graded: dict[str, Any] | None,
 ) -> float:

@@ -20,12 +20,12 @@ import torch
 from ..commands import train
 from ..commands.option import option
 from ..progress import Reporter
-from ..renderer import plain
-from ..renderer.field import Field
-from ..renderer.kernels import Kernel, get_kernel
-from ..renderer.kernels.numba_kernel import NumbaKernel
-from ..renderer.kernels.vectors import has_bfloat16
-from ..renderer.render import Renderer
+from ..renderer.field import plain
+from ..renderer.field.field import Field
+from ..renderer.field.kernels import Kernel, get_kernel
+from ..renderer.field.kernels.numba_kernel import NumbaKernel
+from ..renderer.field.kernels.vectors import has_bfloat16
+from ..renderer.field.renderer import FieldRenderer
 from ..training import checkpoints
 from ..workspace.camera import Camera
 from ..workspace.head_track import HeadTrack
@@ -91,7 +91,7 @@ def _measure(workspace: Workspace, reporter: Reporter) -> dict[str, Any]:
         for name, kernel in kernels.items():
             reporter.progress("timing", done, len(SIZES) * len(kernels), "rows")
             done += 1
-            renderer = Renderer(field.to("cuda") if "GPU" in name else field.to("cpu"), kernel)
+            renderer = FieldRenderer(field.to("cuda") if "GPU" in name else field.to("cpu"), kernel)
             ms = median_ms(partial(_draw, renderer, camera, tracking), frames, times=3)
             row: dict[str, Any] = {"ms": ms, "ratio": plain_ms / ms}
             if isinstance(kernel, NumbaKernel):
@@ -131,7 +131,7 @@ def _references(workspace: Workspace) -> dict[str, dict[str, Any]]:
 
 def _time_references(root: Path, sizes: list[int]) -> dict[str, dict[str, Any]]:
     field, tracking, frames = _what_is_drawn(Workspace.open(root), Reporter())
-    renderer = Renderer(field, get_kernel("torch"))
+    renderer = FieldRenderer(field, get_kernel("torch"))
     table: dict[str, dict[str, Any]] = {"plain PyTorch": {}, "torch": {}}
     for size in sizes:
         camera, few = tracking.camera.scaled(size, size), frames[: 3 if size < 1024 else 1]
@@ -141,7 +141,7 @@ def _time_references(root: Path, sizes: list[int]) -> dict[str, dict[str, Any]]:
     return table
 
 
-def _draw(renderer: Renderer, camera: Camera, tracking: HeadTrack, frame: int) -> None:
+def _draw(renderer: FieldRenderer, camera: Camera, tracking: HeadTrack, frame: int) -> None:
     renderer.render(camera, tracking.head_to_camera[frame], tracking.blendshapes[frame])
 
 
@@ -158,7 +158,7 @@ def _rate(dtype: torch.dtype) -> float:
 
 def _draw_plain(field: Field, camera: Camera, tracking: HeadTrack, frame: int) -> None:
     """All pixels that the head's box covers, as for the kernels."""
-    renderer = Renderer(field, get_kernel("torch"))
+    renderer = FieldRenderer(field, get_kernel("torch"))
     x0, y0, x1, y1 = renderer.bounds(camera, tracking.head_to_camera[frame])
     rows, columns = np.mgrid[y0:y1, x0:x1] + 0.5
     plain.render_rays(

@@ -15,7 +15,7 @@ from ..portrait_sync.blend import over
 from ..progress import Reporter
 from ..protocol import Stage
 from ..renderer.colour import to_straight_uint8
-from ..renderer.render import Renderer
+from ..renderer.field.renderer import FieldRenderer
 from ..training.checkpoints import Checkpoint
 from ..workspace.animation import Animation
 from ..workspace.camera import Camera
@@ -53,7 +53,9 @@ class Shot:
         """A video over the footage, with `audio` in place of the animation's own."""
         width, height = self.camera.width, self.camera.height
         footage, samples = Footage(self.workspace, width, height, reporter), self._samples(audio, reporter)
-        rendered = Renderer(self.head.field()).render_batch(self.camera, self.animation.head_to_camera, self.conditions)
+        rendered = FieldRenderer(self.head.field()).render_batch(
+            self.camera, self.animation.head_to_camera, self.conditions
+        )
         with VideoWriter(out, width, height, fps=self.animation.fps, audio=samples) as video:
             for index, image in enumerate(rendered):
                 reporter.progress(Stage.RENDERING, index, self.frames)
@@ -71,7 +73,7 @@ class Shot:
             for old in out.glob("[0-9]" * 6 + ".png"):
                 old.unlink()
             write_json(marker, {"key": key, "frames": self.frames, "note": SYNTHETIC_MARK})
-        renderer, writer = Renderer(self.head.field()), FrameWriter(out)
+        renderer, writer = FieldRenderer(self.head.field()), FrameWriter(out)
         for index in range(self.frames):
             if not writer.path(index).exists():
                 rgba = renderer.render(self.camera, poses[index], self.conditions[index]).rgba

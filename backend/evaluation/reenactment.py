@@ -15,7 +15,7 @@ from ..media.audio import audio_blocks
 from ..portrait_sync.blend import over
 from ..progress import Reporter
 from ..protocol import Stage
-from ..renderer.render import Renderer
+from ..renderer.field.renderer import FieldRenderer
 from ..training import checkpoints, lip_gain
 from ..workspace.images import write_image
 from ..workspace.store import Workspace
@@ -69,7 +69,7 @@ def self_reenactment(
     tracking = workspace.head_track()
     blendshapes = tracking.blendshapes if blendshapes is None else blendshapes
     conditions = checkpoint.lips.clip_conditions(workspace, blendshapes)
-    renderer = Renderer(checkpoint.field())
+    renderer = FieldRenderer(checkpoint.field())
     size = size or workspace.subject.size
     camera = tracking.camera.scaled(size, size)
     frames = frames[tracking.valid[frames]]

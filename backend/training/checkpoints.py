@@ -14,7 +14,7 @@ from safetensors.torch import save as to_bytes
 
 from ..errors import WorkspaceError
 from ..progress import Reporter
-from ..renderer.field import Field, FieldConfig
+from ..renderer.field.field import Field, FieldConfig
 from ..workspace.checkpoint_index import checkpoint_paths
 from ..workspace.files import atomic_path, write_json
 from ..workspace.store import Workspace

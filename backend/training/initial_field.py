@@ -7,8 +7,8 @@ from itertools import islice
 import numpy as np
 import torch
 
-from ..renderer.field import Field, FieldConfig
-from ..renderer.triplane import TriplaneLayout
+from ..renderer.field.field import Field, FieldConfig
+from ..renderer.field.triplane import TriplaneLayout
 from ..workspace.camera import Camera
 from . import visual_hull
 from .dataset import FramePool

@@ -9,9 +9,10 @@ import torch
 
 from ..evaluation.lpips import Lpips
 from ..protocol import BLENDSHAPE_NAMES
-from ..renderer.field import BLENDSHAPE_GAIN, Field
-from ..renderer.kernels import Kernel
-from ..renderer.rays import pixel_rays
+from ..renderer.field.field import Field
+from ..renderer.field.kernels import Kernel
+from ..renderer.field.rays import pixel_rays
+from ..renderer.regions import BLENDSHAPE_GAIN
 from ..workspace.camera import Camera
 from .dataset import Rays
 from .losses import DISTORTION_WEIGHT, colour_loss, structural_loss

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ..renderer.field import Field
+from ..renderer.field.field import Field
 
 SCHEDULE = ((600, 16), (2000, 32), (5000, 128), (1 << 60, 256))
 """(until step, steps between updates of the grid)."""

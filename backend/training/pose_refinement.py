@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from ..renderer.field import Region, region_weight
-from ..renderer.render import Renderer
+from ..renderer.field.renderer import FieldRenderer
+from ..renderer.regions import Region, region_weight
 from ..workspace.camera import Camera
 from .dataset import Frame
 
@@ -46,7 +46,7 @@ class Refined:
 
 
 def refine_pose(
-    renderer: Renderer,
+    renderer: FieldRenderer,
     camera: Camera,
     pose: np.ndarray,
     blendshapes: np.ndarray,

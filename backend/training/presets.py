@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, get_type_hints
 
 from ..errors import WorkspaceError
-from ..renderer.field import PAPER_EXPRESSION, UPPER_FACE
+from ..renderer.regions import PAPER_EXPRESSION, UPPER_FACE
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from ..head_sync.landmarks import landmarker_source
 from ..portrait_sync.blend import over
 from ..progress import Reporter
 from ..protocol import BLENDSHAPE_NAMES, Stage
-from ..renderer.field import UPPER_FACE
-from ..renderer.render import Renderer
+from ..renderer.field.renderer import FieldRenderer
+from ..renderer.regions import UPPER_FACE
 from ..workspace.files import read_arrays, write_json
 from ..workspace.head_track import HeadTrack
 from ..workspace.landmarks import eye_opening, lip_opening
@@ -163,7 +163,7 @@ def _rendered(
     """The head in each pose with each mouth and eyes, then with the blink sliders at 0 and 1 in turn, over the pose's own
     background: (SIZE, SIZE, 3) uint8."""
     own = checkpoint.lips.clip_conditions(workspace, tracking.blendshapes)
-    renderer = Renderer(checkpoint.field())
+    renderer = FieldRenderer(checkpoint.field())
     camera = tracking.camera.scaled(SIZE, SIZE)
     lips = np.concatenate([MOUTH_INDEX, np.arange(len(BLENDSHAPE_NAMES), own.shape[1])])
     asked = []

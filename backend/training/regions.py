@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..renderer.field import Region
+from ..renderer.regions import Region
 
 EVERYWHERE = Region((0.0, 0.0, 0.0), (100.0, 100.0, 100.0), 1.0)
 """No region: for training without gated conditions."""

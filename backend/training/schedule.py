@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import time
 
-from ..renderer.field import Field
-from ..renderer.kernels import Grid
+from ..renderer.field.field import Field
+from ..renderer.field.kernels import Grid
 
 EVALUATION_SECONDS, EVALUATION_SHARE = 5.0, 0.05
 """Seconds between two evaluations; more where evaluating would take more than this share of the time."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..protocol import Stage
-from ..renderer.render import Renderer
+from ..renderer.field.renderer import FieldRenderer
 from .dataset import read_frame
 from .pose_refinement import Refined, focal_step, refine_pose
 from .regions import eye_regions, lip_region
@@ -26,7 +26,7 @@ FOCAL_SIGMA = 0.1
 def refine_track(trainer: Trainer) -> bool:
     """Align every valid frame, the test frames too (a pose is a measurement, not trained), then correct the focal length;
     depths follow it. False, with the track unchanged, where that would take too long."""
-    renderer = Renderer(trainer.field, trainer.kernel)
+    renderer = FieldRenderer(trainer.field, trainer.kernel)
     face = trainer.tracking.face_head_m
     regions = (lip_region(face), *eye_regions(face))
     held = {frame.index: frame for frame in trainer.pool.held}

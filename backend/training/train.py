@@ -12,8 +12,8 @@ import torch
 from ..errors import ConsentError
 from ..progress import Reporter, format_duration
 from ..protocol import Stage
-from ..renderer.kernels import get_kernel
-from ..renderer.render import Renderer
+from ..renderer.field.kernels import get_kernel
+from ..renderer.field.renderer import FieldRenderer
 from ..workspace.files import key_of
 from ..workspace.store import Workspace
 from . import checkpoints
@@ -285,7 +285,7 @@ class Trainer:
         self._batch_loss().loss.backward()
         self.optimiser.zero_grad(set_to_none=True)
         frame = self.training_frames[0]
-        Renderer(self.field, self.kernel).render(self.camera, self.poses[frame], self.conditions[frame])
+        FieldRenderer(self.field, self.kernel).render(self.camera, self.poses[frame], self.conditions[frame])
         self.field.train()
         self.reseed()
         self.reporter.progress(Stage.KERNELS, 1, 1, "kernels")
@@ -326,7 +326,7 @@ class Trainer:
 
     def evaluate(self, steps_per_s: float) -> None:
         """Measure training and validation frames, and show the preview."""
-        renderer = Renderer(self.field, self.kernel)
+        renderer = FieldRenderer(self.field, self.kernel)
         self.monitor.evaluate(renderer, self.poses, self.conditions, self.step, self.elapsed_s / 60, steps_per_s)
         self.field.train()
         self.reporter.preview(str(self.monitor.preview))

@@ -13,8 +13,12 @@ from jaxtyping import install_import_hook
 
 from tests.backend import shape_check
 
-# Shapes in signatures are checked at each call. Before anything of these rooms is imported.
-plain = ("field", "plain", "rays", "render", "kernels.interface", "kernels.torch_kernel")  # not what Numba compiles
+# Shapes in signatures are checked at each call, but for what Numba compiles. Before anything of these rooms is imported.
+plain = (
+    "regions", "field.field", "field.plain", "field.rays", "field.renderer", "field.kernels.interface",
+    "field.kernels.torch_kernel", "gaussians.head", "gaussians.renderer", "gaussians.kernels.interface",
+    "gaussians.kernels.torch_kernel",
+)  # fmt: skip
 checked = ["backend.head_sync", "backend.workspace", *(f"backend.renderer.{name}" for name in plain)]
 install_import_hook(checked, f"{shape_check.__name__}.checked")
 

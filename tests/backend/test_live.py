@@ -14,7 +14,7 @@ from backend.errors import ProtocolError, WorkspaceError
 from backend.live import FrameOptions, LiveHead
 from backend.progress import Reporter
 from backend.renderer.colour import to_scene_linear
-from backend.renderer.render import Renderer
+from backend.renderer.field.renderer import FieldRenderer
 from backend.training.checkpoints import load_for_rendering
 from backend.workspace.camera import Camera
 from backend.workspace.store import Workspace
@@ -75,7 +75,7 @@ def test_a_frame_of_an_unchanged_workspace_reads_nothing_of_it(params, opened):
 def test_frames_have_blenders_row_order_and_are_linear(params):
     draw(LiveHead(), params)
     found = np.fromfile(params["memory"], np.float32).reshape(SIZE, SIZE, 4)
-    renderer = Renderer(load_for_rendering(Workspace.open(params["workspace"])).field())
+    renderer = FieldRenderer(load_for_rendering(Workspace.open(params["workspace"])).field())
     camera = Camera(SIZE, SIZE, params["focal_px"], tuple(params["principal_px"]))
     pose, blendshapes = np.array(params["head_to_camera"]).reshape(4, 4), np.array(params["blendshapes"], np.float32)
     truth = to_scene_linear(renderer.render(camera, pose, blendshapes).rgba)

@@ -163,7 +163,7 @@ def test_serve_has_the_kernels_before_an_image_is_asked_for(root):
     pytest.importorskip("numba")
     code = (
         "import threading; from backend import live; imported = threading.Event(); live.prepare(imported)\n"
-        "from backend.renderer.kernels import drawing\n"
+        "from backend.renderer.field.kernels import drawing\n"
         "print(imported.is_set(), len(drawing.draw.signatures))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)

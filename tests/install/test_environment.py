@@ -496,8 +496,8 @@ def test_a_last_step_that_fails_leaves_a_ready_environment_and_says_so(begun, wh
 def test_the_backends_last_step_compiles_the_kernels(root):
     spec = backend_environment.spec(Path(), "cpu")
     assert spec.last_step_folder == root
-    parts = (root / "backend/renderer/kernels/precompile.py").read_text("utf-8")
-    assert spec.last_step[-1] == "backend.renderer.kernels.precompile" and f"PARTS = {spec.last_step_parts}\n" in parts
+    parts = (root / "backend/renderer/precompile.py").read_text("utf-8")
+    assert spec.last_step[-1] == "backend.renderer.precompile" and f"PARTS = {spec.last_step_parts}\n" in parts
 
 
 def test_packages_are_counted_while_their_folders_come_and_go(tmp_path):

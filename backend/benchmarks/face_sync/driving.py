@@ -20,8 +20,8 @@ from ...face_sync.speech import SpeechModel
 from ...media.audio import audio_blocks
 from ...progress import Reporter
 from ...protocol import BLENDSHAPE_NAMES
-from ...renderer.field import Region, region_weight
-from ...renderer.render import Renderer
+from ...renderer.field.renderer import FieldRenderer
+from ...renderer.regions import Region, region_weight
 from ...training import checkpoints
 from ...workspace.head_track import HeadTrack
 from ...workspace.images import write_image
@@ -146,7 +146,7 @@ def _disentanglement(workspace: Workspace, tracking: HeadTrack) -> dict[str, dic
     field = head.field()
     if head.lips.inputs:
         return {}
-    renderer = Renderer(field)
+    renderer = FieldRenderer(field)
     valid = np.flatnonzero(tracking.valid)
     typical = tracking.blendshapes[valid]
     middle = np.median(typical, axis=0)

@@ -14,13 +14,14 @@ import pytest
 
 pytest.importorskip("numba")
 
-from backend.renderer.kernels import kernel_cache
+from backend.renderer import kernel_cache
 
 pytestmark = pytest.mark.long
 
 SMALL = """
 import numpy as np
-from backend.renderer.kernels import kernel_cache, marching
+from backend.renderer import kernel_cache
+from backend.renderer.field.kernels import marching
 occupied = np.ones((4, 4, 4), np.uint8)
 print(float(marching.fade_at(occupied, 1, 1, 0, np.float32(1.5), np.float32(1.5), np.float32(0.125))))
 print(kernel_cache.compiled_now)
@@ -77,7 +78,7 @@ def test_another_place_and_another_home_find_the_same_kernels(root, kernels, tmp
 
 def test_a_change_in_a_file_that_is_inlined_elsewhere_compiles_again(root, kernels, tmp_path):
     place = unpacked(root, tmp_path / "changed")
-    interface = place / "backend/renderer/kernels/interface.py"
+    interface = place / "backend/renderer/field/kernels/interface.py"
     text = interface.read_text("utf-8")
     assert "FADE_CELLS = 0.5\n" in text
     interface.write_text(text.replace("FADE_CELLS = 0.5\n", "FADE_CELLS = 0.25\n"), "utf-8")
@@ -159,7 +160,8 @@ def test_the_key_covers_every_source_that_compiled_code_reads():
 
 SIGNATURES = """
 import json
-from backend.renderer.kernels import compositing, drawing, kernel_cache, marching, shading, tile, tile_gradients
+from backend.renderer import kernel_cache
+    from backend.renderer.field.kernels import compositing, drawing, marching, shading, tile, tile_gradients
 found = {}
 for module in (compositing, drawing, marching, shading, tile, tile_gradients):
     for name, value in vars(module).items():
@@ -174,7 +176,7 @@ import numpy as np
 from pathlib import Path
 from backend.commands import train
 from backend.progress import Reporter
-from backend.renderer.render import Renderer
+from backend.renderer.field.renderer import FieldRenderer
 from backend.training.checkpoints import load_for_rendering
 from backend.workspace.store import Workspace
 root = Path(sys.argv[1])
@@ -182,7 +184,7 @@ train.run(train.Options(workspace=root, steps=352), Reporter())
 workspace = Workspace.open(root)
 tracking = workspace.head_track()
 head = load_for_rendering(workspace, Reporter()).field()
-Renderer(head).render(tracking.camera.scaled(48, 48), tracking.head_to_camera[5], tracking.blendshapes[5])
+FieldRenderer(head).render(tracking.camera.scaled(48, 48), tracking.head_to_camera[5], tracking.blendshapes[5])
 """
 
 
@@ -193,7 +195,7 @@ def test_what_training_and_rendering_call_is_compiled_by_the_installation(root, 
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout.splitlines()[-1])
 
-    compiled = signatures("from backend.renderer.kernels.precompile import precompile\nprecompile()\n")
+    compiled = signatures("from backend.renderer.precompile import precompile\nprecompile()\n")
     called = signatures(TRAIN_AND_DRAW, trained)
     assert sum(map(len, called.values())) == 8
     for name, given in called.items():

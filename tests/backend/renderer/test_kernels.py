@@ -8,8 +8,8 @@ import sys
 import pytest
 import torch
 
-from backend.renderer.kernels import get_kernel
-from backend.renderer.kernels.interface import (
+from backend.renderer.field.kernels import get_kernel
+from backend.renderer.field.kernels.interface import (
     GATE_HIDDEN,
     SPHERICAL_HARMONICS,
     Grid,
@@ -17,12 +17,12 @@ from backend.renderer.kernels.interface import (
     Samples,
     empty_block_distance,
 )
-from backend.renderer.triplane import TriplaneLayout
+from backend.renderer.field.triplane import TriplaneLayout
 
 pytest.importorskip("numba")
 
-from backend.renderer.kernels.numba_kernel import NumbaKernel
-from backend.renderer.kernels.vectors import has_bfloat16
+from backend.renderer.field.kernels.numba_kernel import NumbaKernel
+from backend.renderer.field.kernels.vectors import has_bfloat16
 
 ORACLE, COMPILED = get_kernel("torch"), get_kernel("numba")
 BFLOAT16 = pytest.mark.skipif(not has_bfloat16(), reason="this processor does not multiply bfloat16")

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from backend.renderer.field import Field, FieldConfig
-from backend.renderer.kernels import get_kernel
-from backend.renderer.render import Renderer
+from backend.renderer.field.field import Field, FieldConfig
+from backend.renderer.field.kernels import get_kernel
+from backend.renderer.field.renderer import FieldRenderer
 from backend.workspace.camera import Camera
 
 CONFIG = {
@@ -73,7 +73,7 @@ def test_a_head_of_the_first_version_renders_to_the_same_pixels(name):
     field.load_state_dict(old_tensors())
     field.set_occupied(field.occupied)
     pose = np.array([[1, 0, 0, 0.01], [0, 1, 0, -0.01], [0, 0, 1, 0.9], [0, 0, 0, 1]], float)
-    image = Renderer(field, get_kernel(name)).render(
+    image = FieldRenderer(field, get_kernel(name)).render(
         Camera(48, 48, 120.0, (24.0, 24.0)), pose, np.full(52, 0.2, np.float32)
     )
     found = np.concatenate([image.rgba[::6, 24], image.depth_m[::6, 24, None]], 1)

@@ -8,13 +8,14 @@ import pytest
 import torch
 from jaxtyping import TypeCheckError
 
-from backend.renderer import plain
 from backend.renderer.colour import to_scene_linear, to_straight_uint8
-from backend.renderer.field import Field, FieldConfig, Region
-from backend.renderer.kernels import Kernel, Samples, get_kernel
-from backend.renderer.rays import pixel_rays
-from backend.renderer.render import Renderer
-from backend.renderer.triplane import TriplaneLayout
+from backend.renderer.field import plain
+from backend.renderer.field.field import Field, FieldConfig
+from backend.renderer.field.kernels import Kernel, Samples, get_kernel
+from backend.renderer.field.rays import pixel_rays
+from backend.renderer.field.renderer import FieldRenderer
+from backend.renderer.field.triplane import TriplaneLayout
+from backend.renderer.regions import Region
 from backend.workspace.camera import Camera
 
 
@@ -33,7 +34,7 @@ def small_field(seed: int = 0) -> Field:
 
 
 def compiled_kernel(bfloat16: bool) -> Kernel:
-    from backend.renderer.kernels.numba_kernel import NumbaKernel
+    from backend.renderer.field.kernels.numba_kernel import NumbaKernel
 
     return NumbaKernel(bfloat16=bfloat16)
 
@@ -72,7 +73,7 @@ def test_the_plain_image_shows_the_same_head():
         field.density_out.bias[0] = 2.0  # a mist, in which the places of samples matter little
         field.tables.mul_(0.1)
     field.set_occupied(torch.ones(32, 32, 32))
-    image = Renderer(field).render(CAMERA, POSE, blendshapes).rgba
+    image = FieldRenderer(field).render(CAMERA, POSE, blendshapes).rgba
     v, u = np.mgrid[0 : CAMERA.height, 0 : CAMERA.width] + 0.5
     seen = plain.render_rays(field, CAMERA, POSE, blendshapes, u.ravel(), v.ravel()).numpy()
     difference = np.abs(seen.reshape(image.shape) - image)
@@ -84,9 +85,9 @@ def test_the_plain_image_shows_the_same_head():
 def test_one_checkpoint_renders_alike_with_every_kernel():
     pytest.importorskip("numba")
     field, blendshapes = small_field(), np.full(52, 0.3, np.float32)
-    oracle = Renderer(field, get_kernel("torch")).render(CAMERA, POSE, blendshapes)
+    oracle = FieldRenderer(field, get_kernel("torch")).render(CAMERA, POSE, blendshapes)
     for kernel in (get_kernel("numba"), compiled_kernel(bfloat16=False)):
-        image = Renderer(field, kernel).render(CAMERA, POSE, blendshapes)
+        image = FieldRenderer(field, kernel).render(CAMERA, POSE, blendshapes)
         assert np.abs(image.rgba - oracle.rgba).max() < 1 / 255
         assert np.abs(image.depth_m - oracle.depth_m).max() < 1e-3
         assert np.abs(image.attention - oracle.attention).max() < 1 / 255
@@ -97,7 +98,7 @@ def test_depth_and_attention_say_where_the_head_is_and_what_moves_it():
     field = small_field()
     with torch.no_grad():
         field.density_out.bias[0] = 8.0  # a solid ball of 0.105 m about the origin
-    image = Renderer(field).render(CAMERA, POSE, np.zeros(52, np.float32))
+    image = FieldRenderer(field).render(CAMERA, POSE, np.zeros(52, np.float32))
     u, v = (int(value) for value in CAMERA.project(POSE, np.zeros((1, 3)))[0][0])
     distance = float(np.linalg.norm(POSE[:3, 3]))
     assert image.depth_m[v, u] == pytest.approx(distance - 0.105, abs=0.02)
@@ -109,7 +110,7 @@ def test_depth_and_attention_say_where_the_head_is_and_what_moves_it():
 
 
 def test_a_crop_is_a_part_of_the_image():
-    renderer, blendshapes = Renderer(small_field()), np.full(52, 0.3, np.float32)
+    renderer, blendshapes = FieldRenderer(small_field()), np.full(52, 0.3, np.float32)
     whole = renderer.render(CAMERA, POSE, blendshapes)
     part = renderer.render(CAMERA, POSE, blendshapes, crop=(10, 6, 30, 21))
     np.testing.assert_allclose(part.rgba, whole.rgba[6:27, 10:40], atol=1e-4)
@@ -128,7 +129,7 @@ def test_rays_and_projection_are_inverse():
 
 
 def test_single_pixels_are_those_of_the_image():
-    renderer, blendshapes = Renderer(small_field()), np.zeros(52, np.float32)
+    renderer, blendshapes = FieldRenderer(small_field()), np.zeros(52, np.float32)
     whole = renderer.render(CAMERA, POSE, blendshapes)
     rgba, depth = renderer.render_rays(CAMERA, POSE, blendshapes, np.array([24.5]), np.array([20.5]))
     np.testing.assert_allclose(rgba[0], whole.rgba[20, 24], atol=1e-5)
@@ -139,7 +140,7 @@ def test_the_image_is_continuous_in_the_pose(kernel):
     """Blender holds poses in single precision: what that changes must not be seen."""
     field = small_field()
     field.set_occupied(torch.rand(32, 32, 32, generator=torch.Generator().manual_seed(3)) > 0.6)  # all borders
-    renderer, blendshapes = Renderer(field, kernel), np.zeros(52, np.float32)
+    renderer, blendshapes = FieldRenderer(field, kernel), np.zeros(52, np.float32)
     camera = CAMERA.scaled(192, 160)
     still = renderer.render(camera, POSE, blendshapes).rgba
     assert (still[..., 3] > 0.05).mean() > 0.2
@@ -157,7 +158,9 @@ def test_a_long_ray_lacks_no_sample(kernel):
     with torch.no_grad():  # the same everywhere: 12 a metre
         field.density_out.weight[0] = 0
         field.density_out.bias[0] = np.log(12)
-    seen, _ = Renderer(field, kernel).render_rays(CAMERA, POSE, np.zeros(52, np.float32), *np.array([[26.0], [19.0]]))
+    seen, _ = FieldRenderer(field, kernel).render_rays(
+        CAMERA, POSE, np.zeros(52, np.float32), *np.array([[26.0], [19.0]])
+    )
     # Density fades out over half a cell, 0.0047 m, at both faces.
     assert seen[0, 3] == pytest.approx(1 - np.exp(-12 * (0.3 - 0.0047)), abs=2e-3)
 
@@ -170,7 +173,7 @@ def test_a_configuration_outlives_json_and_what_older_versions_kept_in_it():
 
 
 def test_turning_the_head_turns_the_image():
-    renderer, blendshapes = Renderer(small_field()), np.zeros(52, np.float32)
+    renderer, blendshapes = FieldRenderer(small_field()), np.zeros(52, np.float32)
     moved = POSE.copy()
     moved[0, 3] += 0.05
     before, after = (renderer.render(CAMERA, pose, blendshapes).rgba[..., 3] for pose in (POSE, moved))
@@ -182,7 +185,7 @@ def test_turning_the_head_turns_the_image():
 def test_a_head_outside_the_view_is_an_empty_image():
     away = POSE.copy()
     away[0, 3] = 50
-    assert Renderer(small_field()).render(CAMERA, away, np.zeros(52, np.float32)).rgba.max() == 0
+    assert FieldRenderer(small_field()).render(CAMERA, away, np.zeros(52, np.float32)).rgba.max() == 0
 
 
 def test_scene_linear_colour_encodes_back_to_what_it_was():

@@ -9,7 +9,7 @@ from backend.commands import evaluate, render, speak, train
 from backend.errors import ModelError, WorkspaceError
 from backend.progress import Reporter
 from backend.protocol import BLENDSHAPE_NAMES
-from backend.renderer.field import PAPER_EXPRESSION, UPPER_FACE
+from backend.renderer.regions import PAPER_EXPRESSION, UPPER_FACE
 from backend.training import checkpoints
 from backend.training.conditions import LipSource
 from backend.training.presets import PRESETS

@@ -6,8 +6,8 @@ import torch
 
 from backend.portrait_sync.foreground import foreground_colour
 from backend.progress import Reporter
-from backend.renderer.field import region_weight
-from backend.renderer.render import Renderer
+from backend.renderer.field.renderer import FieldRenderer
+from backend.renderer.regions import region_weight
 from backend.training import checkpoints, dataset
 from backend.training.dataset import FramePool, read_frame
 from backend.training.losses import colour_loss, structural_loss
@@ -157,7 +157,7 @@ def test_a_pose_is_found_again_by_alignment(trained):
     """The truth is the head's own rendering, so the pose that made it is known."""
     workspace = Workspace.open(trained)
     head = checkpoints.load_for_rendering(workspace)
-    tracking, renderer = workspace.head_track(), Renderer(head.field())
+    tracking, renderer = workspace.head_track(), FieldRenderer(head.field())
     camera: Camera = tracking.camera
     index = int(np.flatnonzero(tracking.valid)[5])
     frame = read_frame(workspace, tracking, index, workspace.subject.size)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...kernel_cache import njit, prange
 from .interface import BLOCK_CELLS, FADE_CELLS
-from .kernel_cache import njit, prange
 
 
 @njit(fastmath=True, nogil=True, error_model="numpy", inline="always")

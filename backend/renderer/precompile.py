@@ -1,4 +1,4 @@
-"""Compile every kernel before the first image and the first training step: `python -m backend.renderer.kernels.precompile`.
+"""Compile every kernel before the first image and the first training step: `python -m backend.renderer.precompile`.
 
 The last step of installing the backend. It draws and trains a field of a few cells, with the argument types of a real one;
 kernels that are on disk are only read. It prints a line as each part begins, `K of N: NAME`; an interrupted run resumes, as
@@ -12,9 +12,9 @@ from collections.abc import Callable
 
 import torch
 
-from ..triplane import TriplaneLayout
-from . import Kernel, get_kernel
-from .interface import GATE_HIDDEN, SPHERICAL_HARMONICS, Grid, Networks, empty_block_distance
+from .field.kernels import Kernel, get_kernel
+from .field.kernels.interface import GATE_HIDDEN, SPHERICAL_HARMONICS, Grid, Networks, empty_block_distance
+from .field.triplane import TriplaneLayout
 
 PARTS = 4
 _LAYOUT = TriplaneLayout(2, log2_table_size=8, base_resolution=4, finest_resolution=16)

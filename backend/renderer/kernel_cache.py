@@ -36,7 +36,12 @@ _ENVIRONMENT_MARKER = "synctalk-environment.json"  # install/environment.py writ
 _DIGEST_BYTES = 32
 _UNUSED_S = 60 * 24 * 3600.0
 _HERE = Path(__file__).resolve().parent
-SOURCES = (*sorted(_HERE.glob("*.py")), _HERE.parent / "triplane.py", _HERE.parents[1] / "workspace" / "shapes.py")
+SOURCES = (
+    *sorted(_HERE.glob("*/kernels/*.py")),
+    _HERE / "field" / "triplane.py",
+    _HERE / "kernel_cache.py",
+    _HERE.parent / "workspace" / "shapes.py",
+)
 """Every file of ours that compiled kernels and their constants come from, or that those files import."""
 
 compiled_now = 0

@@ -9,36 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..protocol import BLENDSHAPE_NAMES, MOUTH_NAMES
-from ..workspace.shapes import Float
+from ...protocol import BLENDSHAPE_NAMES
+from ...workspace.shapes import Float
+from ..regions import BLENDSHAPE_GAIN, LIP_INDICES, UPPER_FACE, Region
 from .kernels.interface import GATE_HIDDEN, SPHERICAL_HARMONICS, Grid, Networks, empty_block_distance
 from .triplane import TriplaneLayout
-
-LIP_INDICES = tuple(BLENDSHAPE_NAMES.index(name) for name in MOUTH_NAMES)
-PAPER_EXPRESSION = (
-    "browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight", "eyeBlinkLeft",
-    "eyeBlinkRight",
-)  # fmt: skip
-"""The seven that drive the upper face in the paper: brows, forehead, lids."""
-
-UPPER_FACE = tuple(name for name in BLENDSHAPE_NAMES if name.startswith(("brow", "eye")))
-"""All of the rig's, with gaze, squint and wide eyes."""
-
-BLENDSHAPE_GAIN = 8.0
-"""Blendshapes of speech vary by 0.02 to 0.2: scaled to the size of the networks' other inputs, or lips would be learned
-last (docs/benchmarks.md)."""
-
-
-@dataclass(frozen=True)
-class Region:
-    """A soft ellipsoid in the head frame: 1 inside, 0 beyond, the border `softness_m` wide.
-
-    With 8 mm, a blink still moved the lips (docs/benchmarks.md).
-    """
-
-    centre_m: tuple[float, float, float]
-    radii_m: tuple[float, float, float]
-    softness_m: float = 0.005
 
 
 @dataclass(frozen=True)
@@ -86,13 +61,6 @@ class FieldConfig:
             if name in value:
                 value[name] = tuple(value[name])
         return cls(**value)
-
-
-def region_weight(positions_m: Float[Tensor, "points 3"], region: Region) -> Float[Tensor, " points"]:
-    """How far `region` reaches to points in the head frame, metres: in [0, 1]."""
-    centre, radii = positions_m.new_tensor(region.centre_m), positions_m.new_tensor(region.radii_m)
-    distance = ((positions_m - centre) / radii).norm(dim=1) - 1  # in radii
-    return torch.sigmoid(-distance * (float(radii.min()) / region.softness_m))
 
 
 def _in_cube(region: Region, config: FieldConfig) -> list[float]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from ..workspace.camera import Camera
-from ..workspace.shapes import Float, Int
+from ...workspace.camera import Camera
+from ...workspace.shapes import Float, Int
+from ..head import RenderedHead
 from .field import Field
 from .kernels import Kernel, get_kernel
 from .rays import image_rays
@@ -20,22 +20,7 @@ _MIN_ALPHA = 0.05
 """A ray with less alpha has no depth."""
 
 
-@dataclass
-class RenderedHead:
-    """A rendered head.
-
-    Attributes:
-        rgba: premultiplied, display-encoded.
-        depth_m: distance from the camera along the ray, metres; 0 for a miss.
-        attention: premultiplied attention to lips and to expression (Eq. 4), in [0, alpha].
-    """
-
-    rgba: Float[np.ndarray, "height width 4"]
-    depth_m: Float[np.ndarray, "height width"]
-    attention: Float[np.ndarray, "height width 2"]
-
-
-class Renderer:
+class FieldRenderer:
     """Renders a field. Keeps nothing between frames but the field, so threads may share it in turns."""
 
     def __init__(self, field: Field, kernel: Kernel | None = None) -> None:

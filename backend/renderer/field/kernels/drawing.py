@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...kernel_cache import njit, prange
 from .interface import OPAQUE, Grid
-from .kernel_cache import njit, prange
 from .marching import BLOCK_RADIUS, fade_at, march_between, occupied_blocks, reach
 from .tile import exponential, forward, harmonics, scratch
 from .vectors import TILE

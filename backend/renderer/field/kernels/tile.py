@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from ...kernel_cache import njit
 from ..triplane import PLANES, TriplaneLayout
 from .interface import DENSEST_EXPONENT, GATE_HIDDEN, SPHERICAL_HARMONICS, Networks
-from .kernel_cache import njit
 from .vectors import TILE, dense, float_of_bits, gather, put
 
 _VIEW_ROWS = SPHERICAL_HARMONICS + 1  # bfloat16 operands hold two rows each

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ...workspace.shapes import Float, Int
+from ....workspace.shapes import Float, Int
 from ..triplane import HASH_PRIME, PLANES, TriplaneLayout
 from .interface import DENSEST_EXPONENT, FADE_CELLS, STEEPEST_DENSITY, Grid, Networks, Samples
 

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..workspace.camera import Camera
-from ..workspace.shapes import Float
-from .field import Field, region_weight
+from ...workspace.camera import Camera
+from ...workspace.shapes import Float
+from ..regions import region_weight
+from .field import Field
 from .kernels.torch_kernel import encode, spherical_harmonics
 from .rays import image_rays
 

@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ...workspace.shapes import Float, Int, UInt8
+from ....workspace.shapes import Float, Int, UInt8
 from ..triplane import TriplaneLayout
 
 FADE_CELLS = 0.5

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..workspace.camera import Camera
-from ..workspace.shapes import Float
+from ...workspace.camera import Camera
+from ...workspace.shapes import Float
 
 
 def pixel_rays(

@@ -1,0 +1,53 @@
+"""What every head can do, however it is represented: conditions, camera and pose to an image with depth and mattes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from ..workspace.camera import Camera
+from ..workspace.shapes import Float
+
+
+@dataclass
+class RenderedHead:
+    """A rendered head.
+
+    Attributes:
+        rgba: premultiplied, display-encoded.
+        depth_m: distance from the camera along the ray, metres; 0 for a miss.
+        attention: premultiplied attention to lips and to expression (Eq. 4), in [0, alpha].
+    """
+
+    rgba: Float[np.ndarray, "height width 4"]
+    depth_m: Float[np.ndarray, "height width"]
+    attention: Float[np.ndarray, "height width 2"]
+
+
+class HeadRenderer(Protocol):
+    """Renders one head."""
+
+    def render(
+        self,
+        camera: Camera,
+        head_to_camera: Float[np.ndarray, "4 4"],
+        blendshapes: Float[np.ndarray, " conditions"],
+        crop: tuple[int, int, int, int] | None = None,
+    ) -> RenderedHead:
+        """The head alone, without background.
+
+        Args:
+            head_to_camera: metres, OpenCV camera.
+            blendshapes: the 52 of `protocol.BLENDSHAPE_NAMES`, then the features of audio where those drive the lips.
+            crop: x, y, width, height of the part of the image to draw; all of it when None.
+        """
+        ...
+
+    def render_batch(
+        self, camera: Camera, heads_to_camera: Iterable[np.ndarray], blendshapes: Iterable[np.ndarray]
+    ) -> Iterator[RenderedHead]:
+        """Frames one by one, on request; memory does not grow with their number."""
+        ...

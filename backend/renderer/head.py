@@ -19,12 +19,14 @@ class RenderedHead:
     Attributes:
         rgba: premultiplied, display-encoded.
         depth_m: distance from the camera along the ray, metres; 0 for a miss.
-        attention: premultiplied attention to lips and to expression (Eq. 4), in [0, alpha].
+        attention: premultiplied attention to lips and to expression (Eq. 4), in [0, alpha]; of a field alone.
+        mattes: premultiplied shares of mouth, hair and skin, in [0, alpha]; of Gaussians alone.
     """
 
     rgba: Float[np.ndarray, "height width 4"]
-    depth_m: Float[np.ndarray, "height width"]
-    attention: Float[np.ndarray, "height width 2"]
+    depth_m: Float[np.ndarray, "height width"] | None = None
+    attention: Float[np.ndarray, "height width 2"] | None = None
+    mattes: Float[np.ndarray, "height width 3"] | None = None
 
 
 class HeadRenderer(Protocol):
@@ -36,6 +38,7 @@ class HeadRenderer(Protocol):
         head_to_camera: Float[np.ndarray, "4 4"],
         blendshapes: Float[np.ndarray, " conditions"],
         crop: tuple[int, int, int, int] | None = None,
+        passes: bool = False,
     ) -> RenderedHead:
         """The head alone, without background.
 
@@ -43,6 +46,7 @@ class HeadRenderer(Protocol):
             head_to_camera: metres, OpenCV camera.
             blendshapes: the 52 of `protocol.BLENDSHAPE_NAMES`, then the features of audio where those drive the lips.
             crop: x, y, width, height of the part of the image to draw; all of it when None.
+            passes: also what costs more than the image: depth, and mattes where the head has them.
         """
         ...
 

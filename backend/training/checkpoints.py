@@ -1,4 +1,4 @@
-"""Checkpoints: safetensors with the field, the optimiser and the refined poses; `config.json` rebuilds the field."""
+"""Checkpoints: safetensors with a head, its optimiser and the refined poses; `config.json` describes the newest."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ from safetensors.torch import save as to_bytes
 from ..errors import WorkspaceError
 from ..progress import Reporter
 from ..renderer.field.field import Field, FieldConfig
-from ..workspace.checkpoint_index import checkpoint_paths
+from ..renderer.field.renderer import FieldRenderer
+from ..renderer.gaussians.head import GaussianConfig, GaussianHead
+from ..renderer.gaussians.renderer import GaussianRenderer
+from ..renderer.head import HeadRenderer
+from ..workspace.checkpoint_index import AUTO, FIELD, GAUSSIANS, checkpoint_paths, head_paths
 from ..workspace.files import atomic_path, write_json
 from ..workspace.store import Workspace
 from .conditions import SHAPE, LipSource
@@ -46,6 +50,19 @@ class Checkpoint:
         """What drives the head's lips."""
         stored = self.state.get("lips", {})
         return LipSource(stored.get("name", SHAPE), tuple(stored.get("mean", ())), tuple(stored.get("scale", ())))
+
+    @property
+    def kind(self) -> str:
+        """`gaussians` or `field`."""
+        return GAUSSIANS if self.path.name.startswith(GAUSSIANS) else FIELD
+
+    def gaussians(self) -> GaussianHead:
+        """The Gaussian head this checkpoint holds."""
+        return GaussianHead.from_tensors(GaussianConfig.from_json(self.state["config"]), self.tensors)
+
+    def renderer(self) -> HeadRenderer:
+        """Of the head that this checkpoint holds."""
+        return GaussianRenderer(self.gaussians()) if self.kind == GAUSSIANS else FieldRenderer(self.field())
 
     def field(self, device: str = "cpu") -> Field:
         """The head this checkpoint holds."""
@@ -89,9 +106,10 @@ def newest_path(workspace: Workspace) -> Path | None:
     return next(iter(checkpoint_paths(workspace.checkpoints)), None)
 
 
-def load_newest(workspace: Workspace, reporter: Reporter | None = None) -> Checkpoint | None:
-    """The newest checkpoint that can be read; None when there is none. A damaged one is reported and skipped."""
-    paths = checkpoint_paths(workspace.checkpoints)
+def load_newest(workspace: Workspace, reporter: Reporter | None = None, kind: str = FIELD) -> Checkpoint | None:
+    """The newest checkpoint of a kind of head that can be read; None when there is none. A damaged one is reported and
+    skipped."""
+    paths = head_paths(workspace.checkpoints, kind)
     for path, before in itertools.zip_longest(paths, paths[1:]):
         try:
             with safe_open(path, "pt") as file:
@@ -108,13 +126,15 @@ def load_newest(workspace: Workspace, reporter: Reporter | None = None) -> Check
     return None
 
 
-def load_for_rendering(workspace: Workspace, reporter: Reporter | None = None) -> Checkpoint:
-    """The newest checkpoint.
+def load_for_rendering(workspace: Workspace, reporter: Reporter | None = None, kind: str = AUTO) -> Checkpoint:
+    """The newest checkpoint of a kind of head.
 
     Raises:
         WorkspaceError: nothing was trained.
     """
-    checkpoint = load_newest(workspace, reporter)
+    checkpoint = load_newest(workspace, reporter, kind)
+    if checkpoint is None and kind == GAUSSIANS and checkpoint_paths(workspace.checkpoints):
+        raise WorkspaceError(f"{workspace.root} has no Gaussian head yet: run train --head gaussians on it first.")
     if checkpoint is None:
         raise WorkspaceError(f"{workspace.root} has no trained head yet: run train on it first.")
     return checkpoint

@@ -1,5 +1,7 @@
 """The checkpoints of a head: their files, and what is read of them without torch: the refined track, what was measured.
 
+`step_*.safetensors` hold the field, `gaussians_*.safetensors` its Gaussian twin, each with the poses it was fitted with.
+
 A safetensors file is 8 bytes of header length, a JSON header, then the tensors' bytes, little-endian.
 """
 
@@ -10,12 +12,14 @@ import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from .shapes import Float
 
+AUTO, GAUSSIANS, FIELD = HEADS = ("auto", "gaussians", "field")
+"""Which head is meant: what fits best, the Gaussian twin, or the tri-plane field."""
 _KINDS = {"F32": "<f4", "F64": "<f8"}
 _MAX_HEADER_BYTES = 100 << 20
 """As safetensors itself has it."""
@@ -41,9 +45,37 @@ def checkpoint_paths(folder: Path) -> list[Path]:
     )
 
 
-def newest_track(folder: Path) -> RefinedTrack | None:
-    """The track of the newest checkpoint that can be read; None without one."""
-    for path in checkpoint_paths(folder):
+def gaussian_paths(folder: Path) -> list[Path]:
+    """`gaussians_*.safetensors` in the folder, the newest first."""
+    return sorted(
+        (path for path in folder.glob("gaussians_*.safetensors") if re.fullmatch(r"gaussians_\d{7,}", path.stem)),
+        reverse=True,
+    )
+
+
+def head_paths(folder: Path, kind: str = AUTO) -> list[Path]:
+    """Checkpoints that can stand for the head, the best first.
+
+    Args:
+        kind: of `HEADS`. By default Gaussians, then the field; the field first where the newest twin was measured to be
+            worse than it.
+    """
+    field, gaussians = checkpoint_paths(folder), gaussian_paths(folder)
+    if kind != AUTO:
+        return gaussians if kind == GAUSSIANS else field
+    return [*field, *gaussians] if gaussians and _is_worse(gaussians[0]) else [*gaussians, *field]
+
+
+def _is_worse(path: Path) -> bool:
+    try:
+        return _read_state(path).get("preferred") == FIELD
+    except (OSError, ValueError, KeyError, TypeError, struct.error):
+        return False  # damaged: the next one is read
+
+
+def newest_track(folder: Path, kind: str = AUTO) -> RefinedTrack | None:
+    """The track of the checkpoint that stands for the head; None without one."""
+    for path in head_paths(folder, kind):
         try:
             return read_track(path)
         except (OSError, ValueError, KeyError, TypeError, struct.error):
@@ -58,10 +90,7 @@ def read_track(path: Path) -> RefinedTrack:
         OSError, ValueError, KeyError, TypeError, struct.error: the file is missing or damaged.
     """
     with open(path, "rb") as file:
-        length = struct.unpack("<Q", file.read(8))[0]
-        if length > _MAX_HEADER_BYTES:
-            raise ValueError(f"a header of {length} bytes")
-        header: dict[str, Any] = json.loads(file.read(length))
+        length, header = _read_header(file)
         state = json.loads(header.pop("__metadata__")["state"])
         if path.stat().st_size != 8 + length + max(entry["data_offsets"][1] for entry in header.values()):
             raise ValueError("its length does not fit its header")
@@ -70,6 +99,20 @@ def read_track(path: Path) -> RefinedTrack:
         file.seek(8 + length + begin)
         values = np.frombuffer(file.read(end - begin), _KINDS[poses["dtype"]]).reshape(poses["shape"])
     return RefinedTrack(values.astype(np.float64), float(state["focal_px"]), str(state.get("head_sync", "")))
+
+
+def _read_header(file: BinaryIO) -> tuple[int, dict[str, Any]]:
+    """Its length in bytes and its content."""
+    length = struct.unpack("<Q", file.read(8))[0]
+    if length > _MAX_HEADER_BYTES:
+        raise ValueError(f"a header of {length} bytes")
+    return length, json.loads(file.read(length))
+
+
+def _read_state(path: Path) -> dict[str, Any]:
+    with open(path, "rb") as file:
+        state: dict[str, Any] = json.loads(_read_header(file)[1]["__metadata__"]["state"])
+    return state
 
 
 def training_config(folder: Path) -> dict[str, Any]:

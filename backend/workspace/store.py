@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import WorkspaceError, storage_error
 from .animation import Animation
-from .checkpoint_index import newest_track
+from .checkpoint_index import AUTO, newest_track
 from .face_mesh import FaceMesh
 from .files import PROCESS_AGAIN, lock_file, write_json
 from .head_track import HeadTrack
@@ -237,11 +237,12 @@ class Workspace:
 
     # -- records ------------------------------------------------------------------------------------------------
 
-    def head_track(self, *, refined: bool = True) -> HeadTrack:
+    def head_track(self, *, refined: bool = True, head: str = AUTO) -> HeadTrack:
         """The head's motion and its camera: as the newest checkpoint has refined them, else as tracked.
 
         Args:
             refined: False for what depends on the tracker alone, such as a stage.
+            head: of `checkpoint_index.HEADS`: whose track.
 
         Raises:
             WorkspaceError: the head was not tracked, or the file is damaged.
@@ -249,7 +250,7 @@ class Workspace:
         track = HeadTrack.read(self.tracking_path, self.subject.size)
         if not track.head_sync:  # The key of the stage may be newer than the track: that of an unfinished run.
             track = dataclasses.replace(track, head_sync=str(self.subject.stages.get("head_sync", {}).get("key", "")))
-        return track.refined_by(newest_track(self.checkpoints)) if refined else track
+        return track.refined_by(newest_track(self.checkpoints, head)) if refined else track
 
     def pose_track(self) -> PoseTrack:
         """The poses as `head_sync` found them, with their camera.

@@ -46,6 +46,7 @@ class FieldRenderer:
         head_to_camera: Float[np.ndarray, "4 4"],
         blendshapes: Float[np.ndarray, " conditions"],
         crop: tuple[int, int, int, int] | None = None,
+        passes: bool = True,
     ) -> RenderedHead:
         """The head alone, without background.
 
@@ -53,21 +54,18 @@ class FieldRenderer:
             head_to_camera: metres, OpenCV camera.
             blendshapes: the 52 of `protocol.BLENDSHAPE_NAMES`, then `FieldConfig.lip_inputs` features of audio.
             crop: x, y, width, height of the part of the image to draw; all of it when None.
+            passes: not read: depth and attention come with the image.
         """
         left, top, width, height = crop or (0, 0, camera.width, camera.height)
-        head = RenderedHead(
-            np.zeros((height, width, 4), np.float32),
-            np.zeros((height, width), np.float32),
-            np.zeros((height, width, 2), np.float32),
-        )
+        rgba = np.zeros((height, width, 4), np.float32)
+        depth_m, attention = np.zeros((height, width), np.float32), np.zeros((height, width, 2), np.float32)
         rows, columns = self.pixels(camera, head_to_camera, (left, top, width, height))
-        if not len(rows):
-            return head
-        seen, depth = self._draw(camera, head_to_camera, blendshapes, columns + left + 0.5, rows + top + 0.5)
-        head.rgba[rows, columns] = seen[:, :4]
-        head.depth_m[rows, columns] = depth
-        head.attention[rows, columns] = seen[:, 5:]
-        return head
+        if len(rows):
+            seen, depth = self._draw(camera, head_to_camera, blendshapes, columns + left + 0.5, rows + top + 0.5)
+            rgba[rows, columns] = seen[:, :4]
+            depth_m[rows, columns] = depth
+            attention[rows, columns] = seen[:, 5:]
+        return RenderedHead(rgba, depth_m, attention)
 
     def bounds(self, camera: Camera, head_to_camera: Float[np.ndarray, "4 4"]) -> tuple[int, int, int, int]:
         """x0, y0, x1, y1 of the part of the image that the head's box covers."""

@@ -161,7 +161,7 @@ def test_the_key_covers_every_source_that_compiled_code_reads():
 SIGNATURES = """
 import json
 from backend.renderer import kernel_cache
-    from backend.renderer.field.kernels import compositing, drawing, marching, shading, tile, tile_gradients
+from backend.renderer.field.kernels import compositing, drawing, marching, shading, tile, tile_gradients
 found = {}
 for module in (compositing, drawing, marching, shading, tile, tile_gradients):
     for name, value in vars(module).items():

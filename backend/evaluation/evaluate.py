@@ -13,7 +13,7 @@ from ..errors import WorkspaceError
 from ..workspace.arrays import correlation
 from ..workspace.landmarks import LIPS, lip_opening
 from ..workspace.subject import FPS
-from .landmarks import lip_reader
+from .landmarks import box_around, lip_reader
 from .metrics import border_band, change_error, landmark_distance, ms_ssim, psnr, range_ratio, ssim
 
 _MATTE_INSIDE = 127
@@ -189,7 +189,7 @@ def _quality(pair: FramePair, true_points: np.ndarray) -> dict[str, float]:
     """Figures of one frame that need no other."""
     predicted, truth = pair.predicted, pair.truth
     head = None if pair.head is None else pair.head > _MATTE_INSIDE
-    mouth = _mouth_box(true_points, (truth.shape[1], truth.shape[0]))
+    mouth = box_around(true_points[list(LIPS)], (truth.shape[1], truth.shape[0]), _MOUTH_MARGIN)
     return {
         "psnr": psnr(predicted, truth),
         "psnr_head": math.nan if head is None else psnr(predicted, truth, head),
@@ -267,18 +267,6 @@ class _KeptFrames:
             if apart and len(chosen) < _WORST:
                 chosen.append(frame)
         return chosen
-
-
-def _mouth_box(landmarks: np.ndarray, size: tuple[int, int]) -> tuple[slice, slice] | None:
-    """Rows and columns around the lips."""
-    if not np.isfinite(landmarks).all():
-        return None
-    lips = landmarks[list(LIPS)]
-    low, high = lips.min(axis=0), lips.max(axis=0)
-    margin = _MOUTH_MARGIN * (high[0] - low[0])
-    left, top = np.maximum(np.floor(low - margin), 0).astype(int)
-    right, bottom = np.minimum(np.ceil(high + margin), size).astype(int)
-    return (slice(top, bottom), slice(left, right)) if right > left and bottom > top else None
 
 
 def _mean_decibels(values: np.ndarray) -> float | None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..head_sync.landmarks import FaceLandmarker, open_landmarker
 from ..workspace.landmarks import COUNT
+from ..workspace.shapes import Float
 
 
 @contextlib.contextmanager
@@ -37,3 +38,25 @@ def lip_reader(landmarker: str = "auto") -> Iterator[tuple[FaceLandmarker, Calla
         yield opened, read
     finally:
         opened.close()
+
+
+def box_around(
+    points: Float[np.ndarray, "points 2"], size: tuple[int, int], margin: float
+) -> tuple[slice, slice] | None:
+    """Rows and columns around points in an image.
+
+    Args:
+        points: pixels.
+        size: width and height of the image.
+        margin: on each side, of the points' width.
+
+    Returns:
+        None where a point is NaN, or all of the box is outside of the image.
+    """
+    if not np.isfinite(points).all():
+        return None
+    low, high = points.min(axis=0), points.max(axis=0)
+    border = margin * (high[0] - low[0])
+    left, top = np.maximum(np.floor(low - border), 0).astype(int)
+    right, bottom = np.minimum(np.ceil(high + border), size).astype(int)
+    return (slice(top, bottom), slice(left, right)) if right > left and bottom > top else None

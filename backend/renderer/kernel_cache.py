@@ -36,9 +36,12 @@ _ENVIRONMENT_MARKER = "synctalk-environment.json"  # install/environment.py writ
 _DIGEST_BYTES = 32
 _UNUSED_S = 60 * 24 * 3600.0
 _HERE = Path(__file__).resolve().parent
+_GAUSSIANS = _HERE / "gaussians" / "kernels"
 SOURCES = (
-    *sorted(_HERE.glob("*/kernels/*.py")),
+    *sorted((_HERE / "field" / "kernels").glob("*.py")),
     _HERE / "field" / "triplane.py",
+    *sorted(path for path in _GAUSSIANS.glob("numba_*.py") if path.stem != "numba_rasteriser"),  # it only calls them
+    _GAUSSIANS / "constants.py",
     _HERE / "kernel_cache.py",
     _HERE.parent / "workspace" / "shapes.py",
 )

@@ -1,6 +1,7 @@
 """Compile every kernel before the first image and the first training step: `python -m backend.renderer.precompile`.
 
-The last step of installing the backend. It draws and trains a field of a few cells, with the argument types of a real one;
+The last step of installing the backend. It draws and trains a field of a few cells and a head of one Gaussian, with the
+argument types of real ones;
 kernels that are on disk are only read. It prints a line as each part begins, `K of N: NAME`; an interrupted run resumes, as
 each compiled function has its own file.
 """
@@ -10,13 +11,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+import numpy as np
 import torch
 
+from ..workspace.camera import Camera
 from .field.kernels import Kernel, get_kernel
 from .field.kernels.interface import GATE_HIDDEN, SPHERICAL_HARMONICS, Grid, Networks, empty_block_distance
 from .field.triplane import TriplaneLayout
+from .gaussians.kernels import View, get_rasteriser
+from .gaussians.kernels.interface import ATTRIBUTES, MATTES, ROTATION
 
-PARTS = 4
+PARTS = 6
 _LAYOUT = TriplaneLayout(2, log2_table_size=8, base_resolution=4, finest_resolution=16)
 _RAYS, _HIDDEN, _CELLS = 8, 8, 16
 
@@ -43,6 +48,10 @@ def precompile(began: Callable[[str], None] = lambda name: None, kernel: Kernel 
     rgba, _, distortion = kernel.composite(density, colour, samples, grid.step)
     began("gradients")
     (rgba.sum() + distortion.sum()).backward()
+    began("Gaussians")
+    draw_gaussians()
+    began("gradients of Gaussians")
+    draw_gaussians(trained=True)
 
 
 def draw(kernel: Kernel | None = None) -> None:
@@ -50,6 +59,18 @@ def draw(kernel: Kernel | None = None) -> None:
     kernel = kernel or get_kernel()
     with torch.no_grad():
         kernel.draw(torch.full((3,), 0.5), _directions(), _grid(), _tables(), _LAYOUT, _networks(trained=False))
+
+
+def draw_gaussians(trained: bool = False) -> None:
+    """Compile or read what an image of Gaussians calls, or what their training calls as well."""
+    rasteriser = get_rasteriser(threads=1)
+    attributes, order = np.zeros((ATTRIBUTES, 1), np.float32), np.zeros(1, np.int32)
+    attributes[ROTATION] = 1.0
+    view = View(Camera(8, 8, 8.0, (4.0, 4.0)), np.diag([0.0, 0.0, 0.0, 1.0]), 0.001)
+    image = rasteriser.draw(attributes, order, view).rgba
+    rasteriser.draw(attributes, order, view, mattes=np.zeros((len(MATTES), 1), np.float32), before=(attributes, view))
+    if trained:
+        rasteriser.backward(image)
 
 
 def _directions() -> torch.Tensor:

@@ -17,7 +17,7 @@ from tests.backend import shape_check
 plain = (
     "regions", "field.field", "field.plain", "field.rays", "field.renderer", "field.kernels.interface",
     "field.kernels.torch_kernel", "gaussians.head", "gaussians.renderer", "gaussians.kernels.interface",
-    "gaussians.kernels.torch_kernel",
+    "gaussians.kernels.torch_rasteriser",
 )  # fmt: skip
 checked = ["backend.head_sync", "backend.workspace", *(f"backend.renderer.{name}" for name in plain)]
 install_import_hook(checked, f"{shape_check.__name__}.checked")

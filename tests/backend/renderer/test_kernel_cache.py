@@ -162,8 +162,10 @@ SIGNATURES = """
 import json
 from backend.renderer import kernel_cache
 from backend.renderer.field.kernels import compositing, drawing, marching, shading, tile, tile_gradients
+from backend.renderer.gaussians.kernels import numba_bins, numba_blend, numba_unblend, numba_unproject
 found = {}
-for module in (compositing, drawing, marching, shading, tile, tile_gradients):
+gaussians = numba_bins, numba_blend, numba_unblend, numba_unproject
+for module in (compositing, drawing, marching, shading, tile, tile_gradients, *gaussians):
     for name, value in vars(module).items():
         if hasattr(value, "signatures") and value.py_func.__module__ == module.__name__:
             found[f"{module.__name__}.{name}"] = sorted(map(str, value.signatures))
@@ -188,15 +190,51 @@ FieldRenderer(head).render(tracking.camera.scaled(48, 48), tracking.head_to_came
 """
 
 
-def test_what_training_and_rendering_call_is_compiled_by_the_installation(root, trained):
-    def signatures(code: str, *arguments: object) -> dict[str, list[str]]:
-        command = [sys.executable, "-c", code + SIGNATURES, *map(str, arguments)]
-        done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=600)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout.splitlines()[-1])
+DRAW_GAUSSIANS = """
+import numpy as np
+from backend.renderer.gaussians.kernels import View, get_rasteriser
+from backend.workspace.camera import Camera
+random = np.random.default_rng(0)
+attributes, order, mattes = random.standard_normal((14, 50)), random.permutation(50), random.random((3, 50), np.float32)
+mattes.flags.writeable = False
+pose = np.eye(4)
+pose[2, 3] = 5
+view = View(Camera(20, 30, 30.0, (10.0, 15.0)), pose, 0.1)
+for threads in (1, 2):
+    rasteriser = get_rasteriser("numba", threads=threads)
+    rasteriser.draw(attributes[:, ::-1], order, view, depth=True, mattes=mattes, before=(attributes, view))
+    rasteriser.draw(attributes, order, view)
+    rasteriser.backward(random.random((30, 20, 4)))
+"""
 
-    compiled = signatures("from backend.renderer.precompile import precompile\nprecompile()\n")
-    called = signatures(TRAIN_AND_DRAW, trained)
+
+def _signatures(root: Path, code: str, *arguments: object) -> dict[str, list[str]]:
+    """What a process that ran `code` has compiled or read, by function."""
+    command = [sys.executable, "-c", code + SIGNATURES, *map(str, arguments)]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def compiled(root) -> dict[str, list[str]]:
+    """What the installation compiles."""
+    return _signatures(root, "from backend.renderer.precompile import precompile\nprecompile()\n")
+
+
+def test_what_gaussians_call_is_compiled_by_the_installation(root, compiled):
+    called = _signatures(root, DRAW_GAUSSIANS)
+    entries = "project_and_count", "place_lists", "fill_lists", "pack_passes", "blend_part", "blend_passes_part"
+    entries += "unblend_part", "unproject_part"
+    for entry in entries:
+        (given,) = (found for name, found in called.items() if name.endswith(f".{entry}"))
+        assert len(given) == 1
+    for name, given in called.items():
+        assert set(given) <= set(compiled[name]), name
+
+
+def test_what_training_and_rendering_call_is_compiled_by_the_installation(root, trained, compiled):
+    called = {name: given for name, given in _signatures(root, TRAIN_AND_DRAW, trained).items() if ".field." in name}
     assert sum(map(len, called.values())) == 8
     for name, given in called.items():
         assert set(given) <= set(compiled[name]), name

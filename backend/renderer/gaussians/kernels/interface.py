@@ -16,22 +16,42 @@ import numpy as np
 
 from ....workspace.camera import Camera
 from ....workspace.shapes import Float, Int
+from .constants import (
+    ATTRIBUTES,
+    COLOUR,
+    CUTOFF,
+    LOG_SCALE,
+    LOW_PASS_PX2,
+    MATTES,
+    MAX_ALPHA,
+    NEAR_M,
+    OPACITY,
+    OPAQUE,
+    POSITION,
+    ROTATION,
+    SLOPE_MARGIN,
+)
 
-POSITION, LOG_SCALE, ROTATION, COLOUR = slice(0, 3), slice(3, 6), slice(6, 10), slice(11, 14)
-OPACITY = 10
-ATTRIBUTES = 14
-"""Rows of attributes: position in the head frame, metres; logarithms of the standard deviations along the own axes, metres;
-rotation, a quaternion w x y z of any length; opacity, a logit; colour, display-encoded, about [0, 1]."""
-
-LOW_PASS_PX2 = 0.3
-"""Variance that a pixel adds to a projected Gaussian, in pixels² (EWA splatting, Zwicker et al. 2001; 3DGS has the same)."""
-CUTOFF = 1 / 255
-"""A Gaussian's alpha less this, and no less than 0, is blended: it ends at an ellipse without a step."""
-MAX_ALPHA = 0.99
-OPAQUE = 0.002
-"""A tile whose pixels all have less transmittance than this is finished."""
-MATTES = ("mouth", "hair", "skin")
-"""Columns of the mattes, beside the head's own, which is alpha."""
+__all__ = [
+    "ATTRIBUTES",
+    "COLOUR",
+    "CUTOFF",
+    "LOG_SCALE",
+    "LOW_PASS_PX2",
+    "MATTES",
+    "MAX_ALPHA",
+    "NEAR_M",
+    "OPACITY",
+    "OPAQUE",
+    "POSITION",
+    "ROTATION",
+    "SLOPE_MARGIN",
+    "Drawn",
+    "Gradients",
+    "Rasteriser",
+    "View",
+    "slope_limits",
+]
 
 
 @dataclass(frozen=True)
@@ -49,6 +69,13 @@ class View:
     camera: Camera
     head_to_camera: Float[np.ndarray, "4 4"]
     filter_m: float
+
+
+def slope_limits(camera: Camera) -> tuple[float, float]:
+    """The largest |x/z| and |y/z| in the projection's Jacobian: `SLOPE_MARGIN` times the field of view, 90° at least."""
+    sides = zip(camera.principal_px, (camera.width, camera.height), strict=True)
+    x, y = (max(abs(centre), abs(side - centre)) / camera.focal_px for centre, side in sides)
+    return SLOPE_MARGIN * max(x, 1.0), SLOPE_MARGIN * max(y, 1.0)
 
 
 @dataclass
@@ -114,5 +141,8 @@ class Rasteriser(Protocol):
         ...
 
     def backward(self, gradient: Float[np.ndarray, "height width 4"]) -> Gradients:
-        """Gradients of the frame that was drawn last, from the loss's gradient by its premultiplied RGBA."""
+        """Gradients of the frame that was drawn last, from the loss's gradient by its premultiplied RGBA.
+
+        The attributes that it was drawn from must be unchanged. What is returned is valid until the next call.
+        """
         ...

@@ -55,6 +55,7 @@ class Stage(str, enum.Enum):
     FOOTAGE = "footage"
     LOADING = "loading frames"
     VISUAL_HULL = "building the visual hull"
+    GAUSSIANS = "placing the Gaussians"
     FOCAL_LENGTH = "choosing the focal length"
     KERNELS = "preparing the kernels"
     TRAINING = "training"

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..training.presets import Preset
     from ..workspace.store import Workspace
 
+HEADS = ("both", "field", "gaussians")
 PRESET_NAMES = ("preview", "standard", "paper")
 
 
@@ -25,6 +26,9 @@ class Options(CheckedOptions):
     preset: str = option("the recipe (docs/training.md)", "preview", choices=PRESET_NAMES)
     minutes: float | None = option("training time in minutes, including earlier runs (default: the preset's)", None)
     steps: int | None = option("number of steps instead of a time: the same result on any machine", None)
+    head: str = option(
+        "the field and its Gaussian twin, the field alone, or a twin of the field that is there", "both", choices=HEADS
+    )
     further: bool = option("after a complete training, train for this much longer", False)
     seed: int = option("random seed of rays and initial weights", 0)
     set: tuple[str, ...] = option(
@@ -67,7 +71,14 @@ def run(options: Options, reporter: Reporter) -> Result:
         preset = PRESETS[options.preset].changed(list(options.set))
         reporter.plan(*_plan(workspace, preset, options))
         trained = train(
-            workspace, preset, reporter, options.minutes, options.seed, steps=options.steps, further=options.further
+            workspace,
+            preset,
+            reporter,
+            options.minutes,
+            options.seed,
+            steps=options.steps,
+            further=options.further,
+            head=options.head,
         )
         ready = readiness.measure(workspace, reporter)
     return Result(
@@ -92,6 +103,7 @@ def readiness_in_words(readiness: dict[str, Any] | None) -> list[str]:
 def _plan(workspace: Workspace, preset: Preset, options: Options) -> tuple[dict[str, float | None], str]:
     """The stages of the training with their sizes, and the one that lasts as many seconds as it has units."""
     from ..training import dataset, focal_search, readiness
+    from ..training.gaussians import trainer
 
     if options.steps is not None:
         return {}, ""  # how long refinements between the steps take is not known: no time left is shown
@@ -101,5 +113,7 @@ def _plan(workspace: Workspace, preset: Preset, options: Options) -> tuple[dict[
     }
     if preset.focal_factors:
         units[Stage.FOCAL_LENGTH] = (1 + len(preset.focal_factors)) * focal_search.STEPS
+    if options.head != "field":
+        units[Stage.GAUSSIANS] = trainer.RENDERED
     units[Stage.TRAINING] = 60 * (preset.minutes if options.minutes is None else options.minutes)
     return units | {Stage.SAVING: 1, Stage.READINESS: readiness.RENDERED}, Stage.TRAINING

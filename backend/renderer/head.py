@@ -50,6 +50,17 @@ class HeadRenderer(Protocol):
         """
         ...
 
+    def render_rays(
+        self,
+        camera: Camera,
+        head_to_camera: Float[np.ndarray, "4 4"],
+        blendshapes: Float[np.ndarray, " conditions"],
+        u: Float[np.ndarray, " rays"],
+        v: Float[np.ndarray, " rays"],
+    ) -> tuple[Float[np.ndarray, "rays 4"], Float[np.ndarray, " rays"]]:
+        """Premultiplied RGBA and depth along the ray, metres, of the pixels whose centres are at (u, v)."""
+        ...
+
     def render_batch(
         self, camera: Camera, heads_to_camera: Iterable[np.ndarray], blendshapes: Iterable[np.ndarray]
     ) -> Iterator[RenderedHead]:

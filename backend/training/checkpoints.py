@@ -28,6 +28,9 @@ KEEP = 2
 """Checkpoints kept: the newest and, should it be damaged, the one before."""
 
 
+_PREFIXES = {FIELD: "step", GAUSSIANS: "gaussians"}
+
+
 @dataclass
 class Checkpoint:
     """A training state as read back."""
@@ -87,16 +90,28 @@ def save(
     for index, parameter in enumerate(field.parameters()):
         for name, value in optimiser.state.get(parameter, {}).items():
             tensors[f"optimiser.{index}.{name}"] = torch.as_tensor(value).contiguous()
-    tensors.update(extra)
-    tensors["poses"] = torch.from_numpy(np.ascontiguousarray(poses, np.float64))
-    state = {**state, "step": step, "config": field.config.to_json(), "focal_px": focal_px}
-    path = workspace.checkpoints / f"step_{step:07d}.safetensors"
+    return write(workspace, FIELD, tensors | extra, poses, focal_px, step, {**state, "config": field.config.to_json()})
+
+
+def write(
+    workspace: Workspace,
+    kind: str,
+    tensors: dict[str, torch.Tensor],
+    poses: np.ndarray,
+    focal_px: float,
+    step: int,
+    state: dict,
+) -> Path:
+    """Write a checkpoint of a kind of head and config.json; older ones of its kind beyond `KEEP` go."""
     tensors = {name: value.detach().cpu() for name, value in tensors.items()}
+    tensors["poses"] = torch.from_numpy(np.ascontiguousarray(poses, np.float64))
+    state = {**state, "step": step, "focal_px": focal_px, "head": kind}
+    path = workspace.checkpoints / f"{_PREFIXES[kind]}_{step:07d}.safetensors"
     with atomic_path(path) as temporary:
         # Not save_file: it does not raise OSError for a full disk, and a kill leaves its temporary file behind.
         temporary.write_bytes(to_bytes(tensors, {"state": json.dumps(state)}))
     write_json(workspace.checkpoints / "config.json", state)
-    for old in checkpoint_paths(workspace.checkpoints)[KEEP:]:
+    for old in head_paths(workspace.checkpoints, kind)[KEEP:]:
         old.unlink(missing_ok=True)
     return path
 

@@ -9,7 +9,7 @@ import numpy as np
 from ..protocol import Stage
 
 if TYPE_CHECKING:
-    from .train import Trainer
+    from .field_trainer import FieldTrainer
 
 STEPS = 500
 """Of each short training."""
@@ -17,7 +17,7 @@ MIN_GAIN_DB = 0.3
 """By which another focal length must beat the tracked one, which the tracker fitted to all of the clip."""
 
 
-def choose_focal(trainer: Trainer) -> None:
+def choose_focal(trainer: FieldTrainer) -> None:
     """Try the preset's focal lengths and set the best.
 
     Depths follow the focal length, so the head keeps its position and size in the image.
@@ -44,7 +44,7 @@ def choose_focal(trainer: Trainer) -> None:
     trainer.reporter.info(f"Focal length {focal_px * best:.0f} px gives the best images ({tried}).")
 
 
-def _set(trainer: Trainer, focal_px: float, poses: np.ndarray, factor: float) -> None:
+def _set(trainer: FieldTrainer, focal_px: float, poses: np.ndarray, factor: float) -> None:
     """The tracked focal length and poses, both scaled by `factor`, at step 0."""
     trainer.step = 0
     trainer.poses = poses.copy()

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..evaluation.metrics import psnr
 from ..portrait_sync.blend import over
-from ..renderer.field.renderer import FieldRenderer
+from ..renderer.head import HeadRenderer
 from ..workspace.camera import Camera
 from ..workspace.files import atomic_path
 from ..workspace.images import write_image
@@ -98,7 +98,7 @@ class Monitor:
         self._write()
 
     def evaluate(
-        self, renderer: FieldRenderer, poses: np.ndarray, conditions: np.ndarray, step: int, minutes: float, rate: float
+        self, renderer: HeadRenderer, poses: np.ndarray, conditions: np.ndarray, step: int, minutes: float, rate: float
     ) -> EvalRecord:
         """Measure, write the log and `reports/training.png`: truth above, prediction below."""
 

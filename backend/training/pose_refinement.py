@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from ..renderer.field.renderer import FieldRenderer
+from ..renderer.head import HeadRenderer
 from ..renderer.regions import Region, region_weight
 from ..workspace.camera import Camera
 from .dataset import Frame
@@ -46,7 +46,7 @@ class Refined:
 
 
 def refine_pose(
-    renderer: FieldRenderer,
+    renderer: HeadRenderer,
     camera: Camera,
     pose: np.ndarray,
     blendshapes: np.ndarray,

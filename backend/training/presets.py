@@ -54,6 +54,8 @@ class Preset:
     """When, as shares of the time, all poses are refined against the field."""
     focal_factors: tuple[float, ...] = ()
     """Other focal lengths, as multiples of the tracked one, that short trainings try first."""
+    field_share: float = 0.35
+    """Share of the time for the field, where its Gaussian twin follows."""
     fine: float = 0.8
     """Share of the time after which the fine stage begins (Eq. 13): patches with a perceptual term."""
     fine_patches: int = 4
@@ -123,6 +125,7 @@ PRESETS = {
         mouth_weight=1.0,
         expression="paper",
         refinements=(),
+        field_share=0.95,
         fine_weight=0.01,
     ),
 }

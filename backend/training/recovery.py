@@ -8,7 +8,8 @@ from ..errors import SyncTalkError
 from . import checkpoints
 
 if TYPE_CHECKING:
-    from .train import Trainer
+    from .field_trainer import FieldTrainer
+    from .gaussians.trainer import GaussianTrainer
 
 MAX_RECOVERIES = 3
 
@@ -17,7 +18,7 @@ class Diverged(Exception):
     """A loss or a weight is not finite, or the head has collapsed."""
 
 
-def recover(trainer: Trainer, error: Diverged, times: int) -> None:
+def recover(trainer: FieldTrainer | GaussianTrainer, error: Diverged, times: int) -> None:
     """Restore the last checkpoint and halve the rates.
 
     Args:
@@ -26,7 +27,7 @@ def recover(trainer: Trainer, error: Diverged, times: int) -> None:
     Raises:
         SyncTalkError: there is no checkpoint, or training has diverged too often.
     """
-    checkpoint = checkpoints.load_newest(trainer.workspace, trainer.reporter)
+    checkpoint = checkpoints.load_newest(trainer.workspace, trainer.reporter, trainer.kind)
     if checkpoint is None or times > MAX_RECOVERIES:
         raise SyncTalkError(
             f"Training diverged at step {trainer.step} ({error}): run train again. If it recurs, check "

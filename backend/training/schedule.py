@@ -31,6 +31,11 @@ def sampling_grid(field: Field, step: int, max_samples: int) -> Grid:
     return field.grid(max_samples=max_samples)
 
 
+def twin_steps(steps: int) -> int:
+    """Steps of the twin after so many of the field: each draws complete images."""
+    return max(1, steps // 4)
+
+
 class EvaluationTimer:
     """When the next evaluation is due, and how many steps a second were made since the last."""
 

@@ -14,7 +14,7 @@ from .pose_refinement import Refined, focal_step, refine_pose
 from .regions import eye_regions, lip_region
 
 if TYPE_CHECKING:
-    from .train import Trainer
+    from .field_trainer import FieldTrainer
 
 MAX_TIME_SHARE, TRIAL_FRAMES = 0.25, 12
 """Refinement is skipped where, measured on its first frames, it would take more than this share of the training
@@ -23,7 +23,7 @@ FOCAL_SIGMA = 0.1
 """Expected relative error of the tracked focal length, and the largest correction."""
 
 
-def refine_track(trainer: Trainer) -> bool:
+def refine_track(trainer: FieldTrainer) -> bool:
     """Align every valid frame, the test frames too (a pose is a measurement, not trained), then correct the focal length;
     depths follow it. False, with the track unchanged, where that would take too long."""
     renderer = FieldRenderer(trainer.field, trainer.kernel)

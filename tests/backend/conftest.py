@@ -84,16 +84,36 @@ def processed_once(short_clip: Path, made_once: MadeOnce) -> Path:
 
 @pytest.fixture(scope="session")
 def trained_once(processed_once: Path, made_once: MadeOnce) -> Path:
-    """A workspace with a head trained for a few seconds; tests must not change it."""
+    """A workspace with a field trained for a few seconds; tests must not change it."""
 
     def fill(folder: Path) -> None:
         from backend.commands import train
         from backend.progress import Reporter
 
         shutil.copytree(processed_once, folder / "speaker")
-        train.run(train.Options(workspace=folder / "speaker", steps=350), Reporter())
+        train.run(train.Options(workspace=folder / "speaker", steps=350, head="field"), Reporter())
 
     return made_once("trained", fill) / "speaker"
+
+
+@pytest.fixture(scope="session")
+def twin_once(trained_once: Path, made_once: MadeOnce) -> Path:
+    """That workspace with the field's Gaussian twin, trained for as long; tests must not change it."""
+
+    def fill(folder: Path) -> None:
+        from backend.commands import train
+        from backend.progress import Reporter
+
+        shutil.copytree(trained_once, folder / "speaker")
+        train.run(train.Options(workspace=folder / "speaker", steps=800, head="gaussians"), Reporter())
+
+    return made_once("twin", fill) / "speaker"
+
+
+@pytest.fixture
+def twin(twin_once: Path, tmp_path: Path) -> Path:
+    """A workspace of the test's own with both heads."""
+    return Path(shutil.copytree(twin_once, tmp_path / "speaker"))
 
 
 @pytest.fixture

@@ -44,6 +44,20 @@ class GaussianRenderer:
         assert drawn.depth is not None
         return RenderedHead(drawn.rgba, _along_rays(drawn.depth, drawn.rgba[..., 3], seen_by), mattes=drawn.mattes)
 
+    def render_rays(
+        self,
+        camera: Camera,
+        head_to_camera: Float[np.ndarray, "4 4"],
+        blendshapes: Float[np.ndarray, " conditions"],
+        u: Float[np.ndarray, " rays"],
+        v: Float[np.ndarray, " rays"],
+    ) -> tuple[Float[np.ndarray, "rays 4"], Float[np.ndarray, " rays"]]:
+        """Premultiplied RGBA and depth along the ray, metres, of the pixels whose centres are at (u, v)."""
+        head = self.render(camera, head_to_camera, blendshapes, passes=True)
+        assert head.depth_m is not None
+        rows, columns = np.floor(v).astype(int), np.floor(u).astype(int)
+        return head.rgba[rows, columns], head.depth_m[rows, columns]
+
     def render_batch(
         self, camera: Camera, heads_to_camera: Iterable[np.ndarray], blendshapes: Iterable[np.ndarray]
     ) -> Iterator[RenderedHead]:

@@ -12,8 +12,8 @@ from backend.protocol import BLENDSHAPE_NAMES
 from backend.renderer.regions import PAPER_EXPRESSION, UPPER_FACE
 from backend.training import checkpoints
 from backend.training.conditions import LipSource
+from backend.training.field_trainer import FieldTrainer
 from backend.training.presets import PRESETS
-from backend.training.train import Trainer
 from backend.workspace.files import read_arrays, write_arrays
 from backend.workspace.store import Workspace
 
@@ -86,7 +86,7 @@ def test_lips_that_follow_the_audio_learn_nothing_where_it_is_dead(processed_onc
     training = {}
     for lips in ("shape", "log-mel"):
         preset = PRESETS["preview"].changed([f"lips={lips}", "refinements="])
-        training[lips] = Trainer(workspace, preset, Reporter(), 1.0, 0, "cpu", steps=1).training_frames % 50
+        training[lips] = FieldTrainer(workspace, preset, Reporter(), 1.0, 0, "cpu", steps=1).training_frames % 50
     assert (training["log-mel"] >= 10).all()
     assert (training["shape"] < 10).any(), "a head with its lips from the frames sees all frames"
 

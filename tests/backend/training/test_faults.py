@@ -22,8 +22,8 @@ from backend.media.decode import frames
 from backend.media.encode import VideoWriter
 from backend.progress import Reporter
 from backend.training import checkpoints
+from backend.training.field_trainer import FieldTrainer
 from backend.training.presets import PRESETS
-from backend.training.train import Trainer
 from backend.workspace.checkpoint_index import checkpoint_paths
 from backend.workspace.files import read_arrays
 from backend.workspace.store import Workspace
@@ -37,8 +37,8 @@ KILL_BETWEEN_S = (6.0, 14.0)
 """After the first step of a run. A minute's training writes a checkpoint every 10 s: some runs gain one, some none."""
 
 
-def trainer(root: Path, steps: int, reporter: Reporter | None = None) -> Trainer:
-    return Trainer(Workspace.open(root), PRESETS["preview"], reporter or Reporter(), 1.0, 0, "cpu", steps)
+def trainer(root: Path, steps: int, reporter: Reporter | None = None) -> FieldTrainer:
+    return FieldTrainer(Workspace.open(root), PRESETS["preview"], reporter or Reporter(), 1.0, 0, "cpu", steps)
 
 
 def recorder() -> tuple[list[tuple[str, str]], Reporter]:

@@ -11,15 +11,16 @@ from backend.commands import process, speak
 from backend.errors import SyncTalkError, WorkspaceError
 from backend.progress import Reporter
 from backend.training import checkpoints, objective
+from backend.training.field_trainer import FieldTrainer
 from backend.training.presets import PRESETS
 from backend.training.schedule import ANNEAL
-from backend.training.train import Trainer, train
+from backend.training.train import train
 from backend.workspace.files import read_arrays
 from backend.workspace.store import Workspace
 
 
-def trainer(root, steps: int, seed: int = 0, reporter: Reporter | None = None) -> Trainer:
-    return Trainer(Workspace.open(root), PRESETS["preview"], reporter or Reporter(), 1.0, seed, "cpu", steps)
+def trainer(root, steps: int, seed: int = 0, reporter: Reporter | None = None) -> FieldTrainer:
+    return FieldTrainer(Workspace.open(root), PRESETS["preview"], reporter or Reporter(), 1.0, seed, "cpu", steps)
 
 
 @pytest.fixture
@@ -81,7 +82,7 @@ def test_a_resumed_training_has_everything_it_had(trained):
 
 def test_another_recipe_begins_again(trained):
     preset = PRESETS["preview"].changed(["levels=8", "refinements="])
-    with Trainer(Workspace.open(trained), preset, Reporter(), 1.0, 0, "cpu", 10) as made:
+    with FieldTrainer(Workspace.open(trained), preset, Reporter(), 1.0, 0, "cpu", 10) as made:
         assert made.step == 0 and made.field.config.layout.levels == 8
 
 
@@ -157,7 +158,7 @@ def test_training_ends_early_when_the_validation_frames_gain_nothing(untrained, 
 
 def test_the_fine_stage_draws_patches_and_lowers_its_own_loss(untrained):
     preset = PRESETS["preview"].changed(["fine=0", "fine_weight=0.1"])
-    with Trainer(Workspace.open(untrained), preset, Reporter(), 1.0, 0, "cpu", 400) as made:
+    with FieldTrainer(Workspace.open(untrained), preset, Reporter(), 1.0, 0, "cpu", 400) as made:
         made.objective.lpips = None
         losses = []
         perceptual = made.objective._perceptual
@@ -174,7 +175,7 @@ def test_a_step_weighs_the_mouth_as_its_preset_says_and_less_in_a_short_clip(unt
     monkeypatch.setattr(objective, "colour_loss", lambda *arguments: given.append(arguments) or loss(*arguments))
     for changes in ([], ["mouth_weight=3"]):
         preset = PRESETS["preview"].changed(changes)
-        with Trainer(Workspace.open(untrained), preset, Reporter(), 1.0, 0, "cpu", 400) as made:
+        with FieldTrainer(Workspace.open(untrained), preset, Reporter(), 1.0, 0, "cpu", 400) as made:
             made.train_step()
     short = len(made.training_frames) / objective.FULL_MOUTH_WEIGHT_FRAMES
     assert [weight for *_, weight in given] == [1 + (PRESETS["preview"].mouth_weight - 1) * short, 1 + 2 * short]

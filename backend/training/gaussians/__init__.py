@@ -1,0 +1,1 @@
+"""Training of a head's Gaussian twin: it begins on the field's surface and is fitted to the footage."""

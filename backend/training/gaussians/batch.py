@@ -1,0 +1,127 @@
+"""Gradients of a batch of images, drawn on two threads: each draws images of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...renderer.gaussians.head import GaussianHead
+from ...renderer.gaussians.kernels.image_loss import loss_gradient
+from ...renderer.gaussians.kernels.interface import ATTRIBUTES, COLOUR, Rasteriser, View
+from .images import Target
+
+THREADS = 2
+
+
+@dataclass
+class BatchGradients:
+    """Of the images of a batch.
+
+    Attributes:
+        loss: mean squared error of the pixels in their crops.
+        frames: (B, 14, N) by each image's attributes.
+        pose: (B, 6) as `Gradients.pose`.
+        lip_codes, expression_codes: with their graph.
+        view: (B, 2).
+    """
+
+    loss: float
+    frames: Tensor
+    pose: np.ndarray
+    lip_codes: Tensor
+    expression_codes: Tensor
+    view: Tensor
+
+
+class BatchDrawer:
+    """Draws batches and keeps what density control needs: each Gaussian's largest weight and the sum of its pulls."""
+
+    def __init__(self, make_rasteriser: Callable[[], Rasteriser], mouth_weight: float) -> None:
+        self._rasterisers = [make_rasteriser() for _ in range(THREADS)]
+        self._pool = ThreadPoolExecutor(THREADS)
+        self._gradients = [np.zeros((1, 1, 4), np.float32) for _ in range(THREADS)]
+        self._mouth_weight = np.float32(mouth_weight)
+        self.weight, self.pull = np.zeros(0, np.float32), np.zeros(0, np.float32)
+        self._parts: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def close(self) -> None:
+        self._pool.shutdown()
+
+    def forget(self, count: int) -> None:
+        """Begin to count for `count` Gaussians."""
+        self._parts = [(np.zeros(count, np.float32), np.zeros(count, np.float32)) for _ in range(THREADS)]
+
+    def weight_and_pull(self) -> tuple[np.ndarray, np.ndarray]:
+        """Since `forget`: the largest sum of weights in an image, and the sum of pulls, of each Gaussian."""
+        weights, pulls = zip(*self._parts, strict=True)
+        return np.maximum.reduce(weights), np.sum(pulls, 0)
+
+    def each(self, *work: Callable[[], Tensor | None]) -> list[Tensor | None]:
+        """Run on the threads."""
+        return [future.result() for future in [self._pool.submit(task) for task in work]]
+
+    def gradients(
+        self, head: GaussianHead, targets: Sequence[Target], views: Sequence[View], conditions: np.ndarray
+    ) -> BatchGradients:
+        """Draw every target's view and compare.
+
+        Args:
+            conditions: (B, C).
+        """
+        lip_codes, expression_codes = head.codes(torch.from_numpy(conditions))
+        direction = head.view(np.stack([view.head_to_camera for view in views]))
+        given = lip_codes.detach(), expression_codes.detach(), direction
+        order = head.order.numpy()
+        frames = torch.empty(len(targets), ATTRIBUTES, head.count)
+        pose = np.zeros((len(targets), 6), np.float32)
+
+        def share(thread: int) -> float:
+            mine = slice(thread, None, THREADS)
+            attributes = head.deformed(*(values[mine] for values in given)).numpy()
+            total = 0.0
+            for place, index in enumerate(range(thread, len(targets), THREADS)):
+                total += self._one(
+                    thread, attributes[place], order, views[index], targets[index], frames[index].numpy()
+                )
+                pose[index] = self._pose[thread]
+            return total
+
+        self._pose = [np.zeros(6, np.float32) for _ in range(THREADS)]
+        total = sum(future.result() for future in [self._pool.submit(share, thread) for thread in range(THREADS)])
+        pixels = 3 * sum(target.alpha.size for target in targets)
+        return BatchGradients(total / pixels, frames, pose, lip_codes, expression_codes, direction)
+
+    def _one(
+        self, thread: int, attributes: np.ndarray, order: np.ndarray, view: View, target: Target, out: np.ndarray
+    ) -> float:
+        rasteriser = self._rasterisers[thread]
+        rgba = rasteriser.draw(attributes, order, view).rgba
+        if self._gradients[thread].shape != rgba.shape:
+            self._gradients[thread] = np.zeros(rgba.shape, np.float32)
+        by_image = self._gradients[thread]
+        loss = loss_gradient(
+            rgba,
+            target.colour,
+            target.alpha,
+            target.x0,
+            target.y0,
+            target.mouth,
+            self._mouth_weight,
+            np.float32(1),
+            by_image,
+        )
+        found = rasteriser.backward(by_image)
+        out[:] = found.attributes
+        colour, by_colour = attributes[COLOUR], out[COLOUR]
+        by_colour[((colour <= 0) & (by_colour > 0)) | ((colour >= 1) & (by_colour < 0))] = 0  # it ends there
+        self._pose[thread] = found.pose.copy()
+        if target.frame >= 0:
+            weight, pull = self._parts[thread]
+            np.maximum(weight, found.weight, out=weight)
+            pull += found.pull
+        return float(loss)

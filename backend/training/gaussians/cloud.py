@@ -1,0 +1,142 @@
+"""Where the Gaussians begin: points on the surface that the trained field shows, coloured by it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from ...protocol import BLENDSHAPE_NAMES
+from ...renderer.field.renderer import FieldRenderer
+from ...workspace.camera import Camera
+from ...workspace.shapes import Float, Int
+
+VIEWS, OPEN_MOUTHS = 24, 12
+"""Frames whose poses the field is rendered from, and those with the most open mouth, for what is inside."""
+RENDERINGS = VIEWS + OPEN_MOUTHS
+RENDERED_SIZE = 256
+MIN_ALPHA = 0.7
+"""Below, a ray's depth is a mixture of what is behind one another."""
+INSIDE_MOUTH_M = 0.004
+"""Behind the lips' middle from which a point belongs to the mouth's inside."""
+FINE_CELL = 0.6
+"""Spacing at mouth and eyes, in spacings elsewhere."""
+EYE_RADIUS_M = 0.022
+_JAW_OPEN = BLENDSHAPE_NAMES.index("jawOpen")
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """Points in the head frame, metres, with colours in [0, 1] and the mean distance to the nearest three."""
+
+    points_m: Float[np.ndarray, "n 3"]
+    colours: Float[np.ndarray, "n 3"]
+    spacing_m: Float[np.ndarray, " n"]
+
+
+def field_cloud(
+    renderer: FieldRenderer,
+    camera: Camera,
+    poses: Float[np.ndarray, "frames 4 4"],
+    conditions: Float[np.ndarray, "frames conditions"],
+    frames: Int[np.ndarray, " used"],
+    face_head_m: Float[np.ndarray, "478 3"],
+    count: int,
+    rendered: Callable[[], None],
+) -> Cloud:
+    """About `count` points, denser at mouth and eyes.
+
+    Args:
+        frames: the training frames.
+        rendered: called after each of the `RENDERINGS`.
+    """
+    camera = camera.resized(RENDERED_SIZE / max(camera.width, camera.height))
+    mean = conditions[frames].mean(0)
+    by_jaw = frames[np.argsort(-conditions[frames, _JAW_OPEN], kind="stable")]
+    open_mouths = by_jaw[: 5 * OPEN_MOUTHS : 5]
+    views = [(index, mean, False) for index in spread_poses(poses, frames, VIEWS)]
+    views += [(int(index), conditions[index], True) for index in open_mouths]
+    mouth = Mouth.of(face_head_m)
+    points, colours = [], []
+    for index, values, inside in views:
+        seen, colour = _surface(renderer, camera, poses[index], values)
+        kept = mouth.inside(seen) if inside else np.ones(len(seen), bool)
+        points.append(seen[kept])
+        colours.append(colour[kept])
+        rendered()
+    all_points, all_colours = np.concatenate(points), np.concatenate(colours)
+    chosen = _thinned(all_points, _is_fine(all_points, face_head_m, mouth), count)
+    chosen_points = all_points[chosen].astype(np.float32)
+    distances, _ = cKDTree(chosen_points).query(chosen_points, k=4)
+    return Cloud(chosen_points, all_colours[chosen].astype(np.float32), distances[:, 1:].mean(1).astype(np.float32))
+
+
+def spread_poses(poses: Float[np.ndarray, "frames 4 4"], frames: Int[np.ndarray, " used"], count: int) -> list[int]:
+    """Frames far from one another in rotation: the most central, then always the farthest from those chosen."""
+    rotations = poses[frames, :3, :3].reshape(len(frames), 9)
+    chosen = [int(((rotations - rotations.mean(0)) ** 2).sum(1).argmin())]
+    distance = ((rotations - rotations[chosen[0]]) ** 2).sum(1)
+    while len(chosen) < min(count, len(frames)):
+        chosen.append(int(distance.argmax()))
+        distance = np.minimum(distance, ((rotations - rotations[chosen[-1]]) ** 2).sum(1))
+    return [int(frames[place]) for place in chosen]
+
+
+@dataclass(frozen=True)
+class Mouth:
+    """Where the lips are, in the head frame, metres."""
+
+    centre_m: np.ndarray
+    width_m: float
+
+    @classmethod
+    def of(cls, face_head_m: np.ndarray) -> Mouth:
+        return cls(face_head_m[[13, 14]].mean(0), float(np.linalg.norm(face_head_m[61] - face_head_m[291])))
+
+    def inside(self, points: np.ndarray) -> np.ndarray:
+        """Which points are behind the lips: teeth, tongue, the dark behind them."""
+        offset = points - self.centre_m
+        beside, above = np.abs(offset[:, 0]) < 0.45 * self.width_m, np.abs(offset[:, 1]) < 0.4 * self.width_m
+        return beside & above & (offset[:, 2] > INSIDE_MOUTH_M)
+
+
+def _surface(
+    renderer: FieldRenderer, camera: Camera, pose: np.ndarray, values: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Points in the head frame and straight colours of the opaque pixels."""
+    head = renderer.render(camera, pose, values, passes=True)
+    assert head.depth_m is not None
+    alpha = head.rgba[..., 3]
+    rows, columns = np.nonzero((alpha > MIN_ALPHA) & (head.depth_m > 0))
+    x = (columns + 0.5 - camera.principal_px[0]) / camera.focal_px
+    y = (rows + 0.5 - camera.principal_px[1]) / camera.focal_px
+    rays = np.stack([x, y, np.ones_like(x)], 1)
+    seen = rays / np.linalg.norm(rays, axis=1, keepdims=True) * head.depth_m[rows, columns, None]
+    return (seen - pose[:3, 3]) @ pose[:3, :3], head.rgba[rows, columns, :3] / alpha[rows, columns, None]
+
+
+def _is_fine(points: np.ndarray, face_head_m: np.ndarray, mouth: Mouth) -> np.ndarray:
+    at_mouth = np.linalg.norm((points - mouth.centre_m) / (1, 0.7, 1.5), axis=1) < 0.75 * mouth.width_m
+    eyes = [face_head_m[[outer, inner]].mean(0) for outer, inner in ((33, 133), (362, 263))]
+    return at_mouth | np.any([np.linalg.norm(points - eye, axis=1) < EYE_RADIUS_M for eye in eyes], 0)
+
+
+def _thinned(points: np.ndarray, fine: np.ndarray, count: int) -> np.ndarray:
+    """Indices of one random point a cell, of cells of the size that leaves about `count`."""
+    order = np.random.default_rng(0).permutation(len(points))
+    points, fine, low_corner = points[order], fine[order], points.min(0)
+
+    def one_a_cell(cell: float) -> np.ndarray:
+        size = np.where(fine, cell * FINE_CELL, cell)[:, None]
+        cells = np.floor((points - low_corner) / size).astype(np.int64)
+        keys = ((cells[:, 0] << 40) | (cells[:, 1] << 20) | cells[:, 2]) * 2 + fine
+        _, first = np.unique(keys, return_index=True)
+        return first
+
+    low, high = 0.0005, 0.01
+    for _ in range(8):
+        cell = (low * high) ** 0.5
+        low, high = (cell, high) if len(one_a_cell(cell)) > count else (low, cell)
+    return order[one_a_cell(high)]

@@ -1,0 +1,161 @@
+"""Fitting a Gaussian head: batches of images, density, smoothing, poses. No files, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from ...protocol import BLENDSHAPE_NAMES
+from ...renderer.gaussians.head import GaussianHead
+from ...renderer.gaussians.kernels.interface import Rasteriser, View
+from ...renderer.regions import BLENDSHAPE_GAIN
+from ...workspace.camera import Camera
+from ...workspace.shapes import Float
+from ..dataset import FramePool
+from . import density, smoothing
+from .batch import BatchDrawer
+from .images import Target, frame_target
+from .optimiser import GaussianOptimiser
+from .poses import START_STEPS, PoseFit
+from .start import blending_order
+
+BATCH = 8
+"""Images of a step."""
+ORDER_STEPS = 250
+"""Steps between two changes of the order of blending, in the first part of the training."""
+ORDER_SHARE = 0.7
+"""Share of the training after which the order stays."""
+
+
+class GaussianFit:
+    """A head, and everything that is fitted with it.
+
+    Args:
+        poses: of all frames of the clip, (F, 4, 4).
+        conditions: of all frames, (F, C).
+        camera: of the training frames.
+        extra: renderings of the field; one of them is in each batch.
+    """
+
+    def __init__(
+        self,
+        head: GaussianHead,
+        pool: FramePool,
+        poses: Float[np.ndarray, "frames 4 4"],
+        conditions: Float[np.ndarray, "frames conditions"],
+        camera: Camera,
+        extra: Sequence[Target],
+        mouth_weight: float,
+        noise: float,
+        make_rasteriser: Callable[[], Rasteriser],
+        seed: int,
+    ) -> None:
+        self.head, self.camera, self.extra = head, camera, extra
+        self._pool, self._start_poses, self._conditions = pool, poses, conditions
+        self._noise = np.full(conditions.shape[1], noise * BLENDSHAPE_GAIN, np.float32)
+        self._noise[: len(BLENDSHAPE_NAMES)] = noise
+        self.optimiser = GaussianOptimiser(head)
+        self.pose_fit = PoseFit(len(poses))
+        self.drawer = BatchDrawer(make_rasteriser, mouth_weight)
+        self.drawer.forget(head.count)
+        self._smoother = smoothing.MotionSmoother(head)
+        self._targets: dict[int, Target] = {}
+        self.steps = 0
+        self._seed = seed
+        self.reseed()
+
+    def reseed(self, *more: int) -> None:
+        """A resumed run draws other images than those it began with."""
+        self._rng = np.random.default_rng([self._seed, self.steps, *more])
+
+    @property
+    def poses(self) -> Float[np.ndarray, "frames 4 4"]:
+        """Of all frames, as fitted."""
+        return self.pose_fit.moved(self._start_poses)
+
+    def step(self, share: float, scale: float = 1.0) -> float:
+        """One batch.
+
+        Args:
+            share: of the training that is done, 0 to 1.
+            scale: of all rates.
+
+        Returns:
+            Mean squared error of the batch's pixels.
+        """
+        chosen = [self._pool.held[i] for i in self._rng.integers(0, len(self._pool.held), BATCH - bool(self.extra))]
+        targets = [self._target(frame) for frame in chosen]
+        if self.extra:
+            targets.append(self.extra[self._rng.integers(0, len(self.extra))])
+        views = [self._view(target) for target in targets]
+        conditions = np.stack([self._values(target) for target in targets])
+        batch = self.drawer.gradients(self.head, targets, views, conditions)
+        lips, expressions = batch.lip_codes.detach(), batch.expression_codes.detach()
+        by_codes = self.drawer.each(
+            lambda: self.optimiser.lip_gradients(batch.frames, lips),
+            lambda: self.optimiser.other_gradients(batch.frames, expressions, batch.view),
+        )
+        self.optimiser.step(share, scale, [batch.lip_codes, batch.expression_codes], by_codes)
+        if self.steps > START_STEPS:
+            for target, gradient in zip(targets, batch.pose, strict=True):
+                if target.frame >= 0:
+                    self.pose_fit.step(target.frame, gradient, share)
+        if self.steps % smoothing.EVERY_STEPS == 0:
+            self.drawer.each(
+                lambda: self._smoother.lips(self.head),
+                lambda: self._smoother.expressions(self.head),
+            )
+        self.steps += 1
+        if self.steps % ORDER_STEPS == 0 and share < ORDER_SHARE:
+            self.renew_order()
+        return batch.loss
+
+    def try_step(self) -> None:
+        """Draw a batch and discard it, which compiles the kernels."""
+        target = self._target(self._pool.held[0])
+        arguments = [target] * 2, [self._view(target)] * 2, np.stack([self._values(target)] * 2)
+        self.drawer.gradients(self.head, *arguments)
+        self.drawer.forget(self.head.count)
+        self.reseed()
+
+    def place(self, poses: Float[np.ndarray, "frames 4 4"]) -> None:
+        """Take over the poses of all frames."""
+        self._start_poses = poses
+        self.pose_fit.motion[:] = 0
+
+    def renew_order(self) -> None:
+        """Order by where the Gaussians are now."""
+        frames = [frame.index for frame in self._pool.held]
+        self.head.order = blending_order(self.head, self.poses[frames])
+
+    def change_density(self, target: int) -> tuple[int, int]:
+        """Remove what no image shows, and split towards `target` Gaussians: how many went and came."""
+        before = self.head.count
+        change = density.refit(self.head, *self.drawer.weight_and_pull(), target)
+        came = int(change.fresh.sum())
+        self.optimiser.resize(change)
+        self.drawer.forget(self.head.count)
+        self._smoother = smoothing.MotionSmoother(self.head)
+        self.renew_order()
+        return before - (self.head.count - came), came
+
+    def _target(self, frame) -> Target:
+        if frame.index not in self._targets:
+            self._targets[frame.index] = frame_target(frame)
+        return self._targets[frame.index]
+
+    def _view(self, target: Target) -> View:
+        if target.head_to_camera is not None:
+            pose = target.head_to_camera
+        else:
+            moved = PoseFit(1)
+            moved.motion[0] = self.pose_fit.motion[target.frame]
+            pose = moved.moved(self._start_poses[target.frame : target.frame + 1])[0]
+        return View(self.camera, pose, self.head.config.filter_m)
+
+    def _values(self, target: Target) -> np.ndarray:
+        if target.conditions is not None:
+            return target.conditions
+        noise = self._noise * self._rng.normal(size=len(self._noise)).astype(np.float32)
+        return self._conditions[target.frame].astype(np.float32) + noise

@@ -1,0 +1,94 @@
+"""What the Gaussians are fitted to: the training frames, and renderings of the field where the clip shows nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...protocol import BLENDSHAPE_NAMES
+from ...renderer.head import HeadRenderer
+from ...workspace.camera import Camera
+from ...workspace.poses import rotation_exp
+from ...workspace.shapes import Float, Int, UInt8
+from ..dataset import Frame
+from .cloud import spread_poses
+
+YAW_DEG, PITCH_DEG = 28.0, 18.0
+"""How far the field is rendered about the clip's central pose."""
+MAX_SHAPE = 1.3
+"""How far a blendshape alone is asked for."""
+SINGLE_SHAPES = 0.6
+"""Share of the renderings with single blendshapes; the others have those of a frame."""
+_NO_BOX = np.zeros(4, np.int32)
+
+
+@dataclass(frozen=True)
+class Target:
+    """An image to fit, cropped to the head.
+
+    Attributes:
+        colour, alpha: straight, display-encoded; the matte.
+        x0, y0: corner of the crop in the image, pixels.
+        mouth: x0, y0, x1, y1 in the image, where errors weigh more; empty where they do not.
+        frame: in the clip; -1 for a rendering of the field.
+        head_to_camera, conditions: of a rendering; those of a frame are the clip's.
+    """
+
+    colour: UInt8[np.ndarray, "height width 3"]
+    alpha: UInt8[np.ndarray, "height width"]
+    x0: int
+    y0: int
+    mouth: Int[np.ndarray, " 4"]
+    frame: int = -1
+    head_to_camera: Float[np.ndarray, "4 4"] | None = None
+    conditions: Float[np.ndarray, " conditions"] | None = None
+
+
+def frame_target(frame: Frame) -> Target:
+    """A training frame."""
+    mouth = frame.boxes[1].round().astype(np.int32) + np.array([frame.x0, frame.y0] * 2, np.int32)
+    return Target(frame.colour, frame.alpha, frame.x0, frame.y0, mouth, frame.index)
+
+
+def field_targets(
+    field: HeadRenderer,
+    camera: Camera,
+    poses: Float[np.ndarray, "frames 4 4"],
+    conditions: Float[np.ndarray, "frames conditions"],
+    frames: Int[np.ndarray, " used"],
+    count: int,
+    rng: np.random.Generator,
+) -> Iterator[Target]:
+    """Renderings of the field in poses and with shapes that the clip may never show: what a director may ask for.
+
+    The field is smoother there than Gaussians that are left to themselves, whose depth and colour no frame constrains.
+    """
+    central = poses[spread_poses(poses, frames, 1)[0]]
+    shapes = len(BLENDSHAPE_NAMES)
+    mean = conditions[frames].mean(0)
+    for _ in range(count):
+        pitch, yaw = np.radians(rng.uniform(-1, 1, 2) * (PITCH_DEG, YAW_DEG))
+        pose = central.copy()
+        pose[:3, :3] = central[:3, :3] @ rotation_exp(np.array([0, yaw, 0.0])) @ rotation_exp(np.array([pitch, 0, 0.0]))
+        if rng.random() < SINGLE_SHAPES:
+            values = mean.copy()
+            chosen = rng.integers(0, shapes, rng.integers(1, 3))
+            values[chosen] = rng.uniform(-0.3, MAX_SHAPE, len(chosen))
+        else:
+            values = conditions[rng.choice(frames)].copy()
+        yield _rendering(field, camera, pose, values)
+
+
+def _rendering(field: HeadRenderer, camera: Camera, pose: np.ndarray, values: np.ndarray) -> Target:
+    rgba = field.render(camera, pose, values).rgba
+    alpha = (np.clip(rgba[..., 3], 0, 1) * 255).round().astype(np.uint8)
+    rows, columns = np.flatnonzero((alpha > 2).any(1)), np.flatnonzero((alpha > 2).any(0))
+    if not len(rows):
+        rows, columns = np.array([0]), np.array([0])
+    y0, y1, x0, x1 = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+    rgba, alpha = rgba[y0:y1, x0:x1], alpha[y0:y1, x0:x1]
+    straight = rgba[..., :3] / np.maximum(rgba[..., 3:], 1e-3)
+    colour = (np.clip(straight, 0, 1) * 255).round().astype(np.uint8)
+    return Target(colour, alpha, x0, y0, _NO_BOX, -1, pose, values.astype(np.float32))

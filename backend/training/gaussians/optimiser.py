@@ -1,0 +1,202 @@
+"""Adam on the attributes and bases of a Gaussian head, each kind at its own rate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...renderer.gaussians.head import DRIVEN, GaussianHead
+from ...renderer.gaussians.kernels.interface import COLOUR, LOG_SCALE, OPACITY, POSITION, ROTATION
+from ...workspace.shapes import Float
+from .density import Refit
+
+RATES = {"position": 1e-4, "log_scale": 1e-2, "rotation": 1e-2, "opacity": 4e-2, "colour": 5e-3}
+"""Adam's rates at the start: metres, logarithms, quaternion units, logits, colour."""
+BASIS_RATE, VIEW_RATE = 0.2, 0.2
+"""Of bases, in rates of what they drive."""
+NETWORK_RATE, LINEAR_RATE = 2e-3, 5e-4
+"""Of the code networks."""
+FINAL_RATE, FINAL_NETWORK_RATE = 0.05, 0.1
+"""Rates fall to this share, exponentially."""
+MIN_SCALE_M, MAX_SCALE_M = 3e-4, 0.012
+"""Standard deviations stay between: thinner ones become coloured grain in poses that no frame shows."""
+_BASES = {"position": slice(0, 3), "opacity": slice(3, 4), "colour": slice(4, 7)}
+"""Rows of bases by what they drive."""
+
+
+@dataclass
+class _Kept:
+    """One parameter: a view of the head's memory."""
+
+    owner: str
+    rows: slice
+    tensor: torch.nn.Parameter
+    rate: float
+
+
+class GaussianOptimiser:
+    """Holds views of a head's tensors; `resize` where their number changes."""
+
+    def __init__(self, head: GaussianHead) -> None:
+        self.head = head
+        self._attach({})
+
+    def _attach(self, states: dict[tuple[str, int], dict[str, Tensor]]) -> None:
+        head = self.head
+        base_rows = {
+            "position": POSITION,
+            "log_scale": LOG_SCALE,
+            "rotation": ROTATION,
+            "opacity": slice(OPACITY, OPACITY + 1),
+            "colour": COLOUR,
+        }
+        kept = [_Kept("base", rows, _view(head.base, rows), RATES[name]) for name, rows in base_rows.items()]
+        for owner in ("lip_bases", "expression_bases"):
+            bases = getattr(head, owner)
+            kept += [_Kept(owner, rows, _view(bases, rows), RATES[name] * BASIS_RATE) for name, rows in _BASES.items()]
+        kept.append(_Kept("view_bases", slice(0, 3), _view(head.view_bases, slice(0, 3)), RATES["colour"] * VIEW_RATE))
+        self._kept = [entry for entry in kept if entry.tensor.numel()]
+        groups = [{"params": [entry.tensor], "lr": entry.rate} for entry in self._kept]
+        self._adam = torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-12, fused=True)
+        for entry in self._kept:
+            state = states.get((entry.owner, entry.rows.start))
+            if state is not None:
+                self._adam.state[entry.tensor] = state
+        if not hasattr(self, "_networks"):
+            codes = (head.lip_code, head.expression_code)
+            self._networks = torch.optim.Adam(
+                [
+                    {"params": [p for code in codes for p in code.network.parameters()], "lr": NETWORK_RATE},
+                    {"params": [code.linear for code in codes], "lr": LINEAR_RATE},
+                ],
+                betas=(0.9, 0.99),
+                eps=1e-12,
+            )
+
+    # -- a step -----------------------------------------------------------------------------------------------------
+
+    def lip_gradients(self, frames: Float[Tensor, "frames 14 n"], codes: Float[Tensor, "frames lip"]) -> Tensor | None:
+        """Gradients of the lip bases from those of each frame's attributes; returns those by the codes."""
+        return self._by_bases("lip_bases", frames[:, :, : self.head.lips], codes)
+
+    def other_gradients(
+        self,
+        frames: Float[Tensor, "frames 14 n"],
+        codes: Float[Tensor, "frames expression"],
+        view: Float[Tensor, "frames 2"],
+    ) -> Tensor | None:
+        """As `lip_gradients` for the expression bases; also gradients of the view's bases and of the base attributes."""
+        total = frames.sum(0)
+        for entry in self._kept:
+            if entry.owner == "base":
+                entry.tensor.grad = total[entry.rows]
+            elif entry.owner == "view_bases":
+                entry.tensor.grad = (view.T @ frames[:, COLOUR].movedim(0, 1)).contiguous()
+        first = self.head.lips
+        return self._by_bases("expression_bases", frames[:, :, first : first + self.head.expressions], codes)
+
+    def _by_bases(self, owner: str, frames: Tensor, codes: Tensor) -> Tensor | None:
+        by_codes = None
+        rows = {0: slice(0, 3), 3: slice(OPACITY, OPACITY + 1), 4: COLOUR}
+        for entry in self._kept:
+            if entry.owner != owner:
+                continue
+            by_row = frames[:, rows[entry.rows.start]].movedim(1, 0)  # (rows, frames, n)
+            entry.tensor.grad = codes.T @ by_row
+            part = (by_row @ entry.tensor.detach().mT).sum(0)
+            by_codes = part if by_codes is None else by_codes + part
+        return by_codes
+
+    def step(self, share: float, scale: float, codes: list[Tensor], by_codes: list[Tensor | None]) -> None:
+        """Move everything by the gradients that were given.
+
+        Args:
+            share: of the training that is done, 0 to 1.
+            scale: of all rates.
+            codes, by_codes: the codes with their graph, and the gradients by them.
+        """
+        used = [(code, by) for code, by in zip(codes, by_codes, strict=True) if by is not None]
+        self._networks.zero_grad(set_to_none=True)
+        if used:
+            torch.autograd.backward([code for code, _ in used], [by for _, by in used])
+        for group, rate in zip(self._networks.param_groups, (NETWORK_RATE, LINEAR_RATE), strict=True):
+            group["lr"] = rate * FINAL_NETWORK_RATE**share * scale
+        for group, entry in zip(self._adam.param_groups, self._kept, strict=True):
+            group["lr"] = entry.rate * FINAL_RATE**share * scale
+        self._networks.step()
+        self._adam.step()
+        self.head.base[LOG_SCALE].clamp_(float(np.log(MIN_SCALE_M)), float(np.log(MAX_SCALE_M)))
+
+    # -- density, files ---------------------------------------------------------------------------------------------
+
+    def resize(self, change: Refit) -> None:
+        """Take over the Gaussians of a `Refit`, with what Adam knows of them."""
+        head = self.head
+        source = torch.from_numpy(change.source)
+        fresh = torch.from_numpy(change.fresh)
+        lips = int((source < head.lips).sum())
+        expressions = int((source < head.lips + head.expressions).sum()) - lips
+        places = {
+            "base": source,
+            "view_bases": source,
+            "lip_bases": source[:lips],
+            "expression_bases": source[lips : lips + expressions] - head.lips,
+        }
+        states = {}
+        for entry in self._kept:
+            state = self._adam.state.get(entry.tensor)
+            if state:
+                moments = {key: state[key][..., places[entry.owner]] for key in ("exp_avg", "exp_avg_sq")}
+                if entry.owner == "base":  # both halves of a split begin with half of what was known
+                    for value in moments.values():
+                        value[..., fresh] *= 0.5
+                states[entry.owner, entry.rows.start] = {"step": state["step"], **moments}
+        head.base = torch.from_numpy(change.base)
+        for owner in ("view_bases", "lip_bases", "expression_bases"):
+            setattr(head, owner, getattr(head, owner)[..., places[owner]].contiguous())
+        head.mattes = head.mattes[:, source].contiguous()
+        self._attach(states)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """By name, for a file: the bases in full precision, and Adam's state."""
+        result = {f"full.{name}": getattr(self.head, name) for name in ("lip_bases", "expression_bases", "view_bases")}
+        for entry in self._kept:
+            for key, value in self._adam.state.get(entry.tensor, {}).items():
+                result[f"adam.{entry.owner}.{entry.rows.start}.{key}"] = torch.as_tensor(value)
+        for index, parameter in enumerate(_parameters(self._networks)):
+            for key, value in self._networks.state.get(parameter, {}).items():
+                result[f"networks.{index}.{key}"] = torch.as_tensor(value)
+        return {name: value.detach().contiguous() for name, value in result.items()}
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """What `tensors` gave; a head whose training is complete has none, and Adam begins again."""
+        for name in ("lip_bases", "expression_bases", "view_bases"):
+            if f"full.{name}" in tensors:
+                setattr(self.head, name, tensors[f"full.{name}"].clone())
+        states: dict[tuple[str, int], dict[str, Tensor]] = {}
+        for name, value in tensors.items():
+            if name.startswith("adam."):
+                _, owner, row, key = name.split(".")
+                states.setdefault((owner, int(row)), {})[key] = value.clone()
+        self._attach(states)
+        for index, parameter in enumerate(_parameters(self._networks)):
+            prefix = f"networks.{index}."
+            found = {
+                key.removeprefix(prefix): value.clone() for key, value in tensors.items() if key.startswith(prefix)
+            }
+            if found:
+                self._networks.state[parameter] = found
+
+
+def _view(tensor: Tensor, rows: slice) -> torch.nn.Parameter:
+    return torch.nn.Parameter(tensor[rows])
+
+
+def _parameters(optimiser: torch.optim.Optimizer) -> list[Tensor]:
+    return [parameter for group in optimiser.param_groups for parameter in group["params"]]
+
+
+assert len(DRIVEN) == max(rows.stop for rows in _BASES.values())

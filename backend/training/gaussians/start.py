@@ -1,0 +1,76 @@
+"""An untrained Gaussian head on a cloud of points: its groups, what they belong to, the order in which it is blended."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from ...renderer.field.field import FieldConfig
+from ...renderer.gaussians.head import GaussianConfig, GaussianHead, view_directions
+from ...renderer.gaussians.kernels.interface import ATTRIBUTES, COLOUR, LOG_SCALE, LOW_PASS_PX2, OPACITY, POSITION
+from ...renderer.regions import region_weight
+from ...workspace.camera import Camera
+from ...workspace.shapes import Float, Int
+from .cloud import Cloud
+
+START_OPACITY, START_SCALE = 0.6, 0.6
+"""Opacity, and standard deviation in spacings."""
+MIN_GATE = 0.02
+"""Weight of a region (Eq. 4) from which its codes drive a Gaussian."""
+MIN_VIEW_SCALE = 0.03
+"""Least standard deviation of the direction of view: a clip whose head never turns shows nothing of it."""
+
+
+def start_head(
+    cloud: Cloud,
+    field: FieldConfig,
+    camera: Camera,
+    poses: Float[np.ndarray, "used 4 4"],
+    conditions: Float[np.ndarray, "used conditions"],
+    seed: int,
+) -> GaussianHead:
+    """A head that is not trained yet.
+
+    Args:
+        camera: of the training frames.
+        poses, conditions: of the training frames.
+    """
+    points = torch.from_numpy(cloud.points_m)
+    lip, expression = (region_weight(points, region) for region in (field.lip_region, field.expression_region))
+    group = torch.where(torch.maximum(lip, expression) < MIN_GATE, 2, torch.where(lip >= expression, 0, 1)).numpy()
+    place = np.argsort(group, kind="stable")
+    count = len(place)
+    base = np.zeros((ATTRIBUTES, count), np.float32)
+    base[POSITION] = cloud.points_m[place].T
+    base[LOG_SCALE] = np.log(np.clip(cloud.spacing_m[place], 3e-4, 6e-3) * START_SCALE)
+    base[6] = 1
+    base[6:10] += 0.01 * np.random.default_rng(seed).normal(size=(4, count))
+    base[OPACITY] = np.log(START_OPACITY / (1 - START_OPACITY))
+    base[COLOUR] = cloud.colours[place].T
+    directions = view_directions(poses)
+    config = GaussianConfig(
+        lip_region=field.lip_region,
+        expression_region=field.expression_region,
+        blendshape_centre=field.blendshape_centre,
+        expression=field.expression,
+        lip_inputs=field.lip_inputs,
+        filter_m=float(np.sqrt(LOW_PASS_PX2) * np.median(poses[:, 2, 3]) / camera.focal_px),
+        view_mean=tuple(directions.mean(0).tolist()),
+        view_scale=tuple(np.maximum(directions.std(0), MIN_VIEW_SCALE).tolist()),
+    )
+    torch.manual_seed(seed)
+    head = GaussianHead(config, torch.from_numpy(base), int((group == 0).sum()), int((group == 1).sum()))
+    with torch.no_grad():
+        lips, expressions = head.inputs(torch.from_numpy(np.asarray(conditions, np.float32)))
+    head.lip_code.start(lips)
+    head.expression_code.start(expressions)
+    head.order = blending_order(head, poses)
+    return head
+
+
+def blending_order(head: GaussianHead, poses: Float[np.ndarray, "used 4 4"]) -> Int[torch.Tensor, " n"]:
+    """By the distance from the clip's mean camera, the nearest first."""
+    rotation, translation = poses[:, :3, :3], poses[:, :3, 3]
+    camera = -np.einsum("nji,nj->ni", rotation, translation).mean(0)
+    distance = np.linalg.norm(head.neutral()[POSITION].T - camera, axis=1)
+    return torch.from_numpy(np.argsort(distance, kind="stable").astype(np.int32))

@@ -1,0 +1,296 @@
+"""The training loop of a head's Gaussian twin: after the field, in the same run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
+
+from ...protocol import Stage
+from ...renderer.field.renderer import FieldRenderer
+from ...renderer.gaussians.head import GaussianConfig, GaussianHead
+from ...renderer.gaussians.kernels import get_rasteriser
+from ...renderer.gaussians.renderer import GaussianRenderer
+from ...workspace.checkpoint_index import FIELD, GAUSSIANS
+from .. import checkpoints
+from ..dataset import read_frame
+from ..pose_refinement import refine_pose
+from ..recovery import Diverged, recover
+from ..regions import eye_regions, lip_region
+from ..schedule import CHECKPOINT_SECONDS, EvaluationTimer
+from . import mattes
+from .cloud import RENDERINGS, field_cloud
+from .fit import GaussianFit
+from .images import field_targets
+from .start import start_head
+
+if TYPE_CHECKING:
+    from ..field_trainer import FieldTrainer
+
+START_COUNT, MAX_COUNT = 12_000, 18_000
+"""Gaussians at the start and at most. More are slower to train and show no more (docs/gaussians.md)."""
+DENSITY_SHARES = (0.15, 0.3, 0.45, 0.6)
+"""When, as shares of the time, Gaussians are removed and split."""
+MOUTH_WEIGHT = 0.5
+"""Of the field's weight for errors at the mouth."""
+FIELD_IMAGES = 48
+"""Renderings of the field beside the frames."""
+RENDERED = RENDERINGS + FIELD_IMAGES
+"""Images of the field that are rendered before the first step."""
+ALIGN_SHARE = 0.93
+"""When the poses of frames that are not trained on are aligned with the head."""
+ALIGN_STEPS = 3
+WORSE_DB = 0.1
+"""A twin that is worse than the field by more than this on the validation frames does not stand for the head."""
+
+
+class GaussianTrainer:
+    """State of the twin's training.
+
+    Args:
+        field: a trained field with its frames, cameras and monitor.
+        limit_s: of this training; `limit_steps` instead where it is given.
+    """
+
+    kind = GAUSSIANS
+
+    def __init__(self, field: FieldTrainer, limit_s: float, limit_steps: int | None) -> None:
+        self.field, self.workspace, self.reporter = field, field.workspace, field.reporter
+        self.pool, self.monitor, self.seed = field.pool, field.monitor, field.seed
+        self.limit_s, self.limit_steps = max(limit_s, 1e-3), limit_steps
+        self.elapsed_s, self.rate_scale, self.complete, self.aligned = 0.0, 1.0, False, False
+        self.refits = 0
+        self.first_step = field.step
+        self._field_psnr = field.psnr
+        checkpoint = checkpoints.load_newest(self.workspace, self.reporter, GAUSSIANS)
+        if checkpoint is not None and checkpoint.state.get("made_by") != field.made_by():
+            checkpoint = None
+        self._renderings = 0 if checkpoint is None else RENDERINGS
+        if checkpoint is None:
+            self.begin()
+        else:
+            self.restore(checkpoint)
+            self.reporter.info(f"The Gaussians resume from step {self.step}.")
+
+    # -- state ------------------------------------------------------------------------------------------------------
+
+    @property
+    def step(self) -> int:
+        """The field's steps and its own."""
+        return self.first_step + self.fit.steps
+
+    @property
+    def psnr(self) -> float:
+        """Of the validation frames at the last evaluation."""
+        return self.monitor.records[-1].psnr_validation if self.monitor.records else 0.0
+
+    @property
+    def share(self) -> float:
+        """How much of the training is done, 0 to 1 and above."""
+        if self.limit_steps is not None:
+            return self.fit.steps / max(self.limit_steps, 1)
+        return self.elapsed_s / self.limit_s
+
+    def begin(self) -> None:
+        """Gaussians on the field's surface."""
+        began, field = time.monotonic(), self.field
+        frames, renderer = field.training_frames, FieldRenderer(field.field, field.kernel)
+        camera, poses, conditions = field.camera, field.poses, field.conditions
+        face = field.tracking.face_head_m
+        cloud = field_cloud(renderer, camera, poses, conditions, frames, face, START_COUNT, self._rendered)
+        config = field.field.config
+        head = start_head(cloud, config, camera, poses[frames], conditions[frames], self.seed)
+        self._make_fit(head, poses)
+        self.elapsed_s = time.monotonic() - began
+
+    def _make_fit(self, head: GaussianHead, poses: np.ndarray) -> None:
+        field = self.field
+        renderer = FieldRenderer(field.field, field.kernel)
+        rng = np.random.default_rng(self.seed)
+        arguments = field.camera, poses, field.conditions, field.training_frames, FIELD_IMAGES, rng
+        extra = []
+        for target in field_targets(renderer, *arguments):
+            extra.append(target)
+            self._rendered()
+        weight = 1 + (field.objective.mouth_weight - 1) * MOUTH_WEIGHT
+        noise = field.preset.blendshape_noise
+        self.fit = GaussianFit(
+            head, self.pool, poses, field.conditions, field.camera, extra, weight, noise, _one_thread, self.seed
+        )
+
+    def _rendered(self) -> None:
+        """Report one more rendering of the field."""
+        self._renderings += 1
+        self.reporter.progress(Stage.GAUSSIANS, self._renderings, RENDERED, "images")
+
+    def restore(self, checkpoint: checkpoints.Checkpoint) -> None:
+        """Everything as it was when the checkpoint was saved."""
+        state = checkpoint.state
+        head = GaussianHead.from_tensors(GaussianConfig.from_json(state["config"]), checkpoint.tensors)
+        self._make_fit(head, checkpoint.head_to_camera.copy())
+        self.fit.optimiser.restore(checkpoint.tensors)
+        self.elapsed_s, self.rate_scale = state["elapsed_s"], state.get("slower", 1.0)
+        self.complete, self.refits, self.aligned = state["complete"], state["refits"], state["aligned"]
+        self.fit.steps = state["own_steps"]
+        self.first_step = state["step"] - state["own_steps"]
+        self.fit.reseed()
+
+    def reseed(self, *more: int) -> None:
+        """A resumed run draws other images."""
+        self.fit.reseed(*more)
+
+    def extend(self) -> None:
+        """Count the limit from here."""
+        self.limit_s += self.elapsed_s
+        self.limit_steps = None if self.limit_steps is None else self.limit_steps + self.fit.steps
+        self.complete = self.aligned = False
+
+    def save(self) -> Path:
+        """Write a checkpoint; a complete one leaves out what only further training needs."""
+        self._saved = time.monotonic()
+        tensors = self.fit.head.tensors()
+        if not self.complete:
+            tensors |= self.fit.optimiser.tensors()
+        worse = bool(self._field_psnr) and self.psnr < self._field_psnr - WORSE_DB
+        state = {
+            **self.field.state(),
+            "complete": self.complete,
+            "elapsed_s": self.elapsed_s,
+            "refits": self.refits,
+            "aligned": self.aligned,
+            "own_steps": self.fit.steps,
+            "slower": self.rate_scale,
+            "psnr": self.psnr,
+            "psnr_field": self._field_psnr,
+            "preferred": FIELD if worse else GAUSSIANS,
+            "config": self.fit.head.config.to_json(),
+        }
+        focal_px = self.field.tracking.camera.focal_px
+        return checkpoints.write(self.workspace, GAUSSIANS, tensors, self.fit.poses, focal_px, self.step, state)
+
+    # -- the loop ---------------------------------------------------------------------------------------------------
+
+    def run(self) -> Path:
+        """Train until the time is used up, or until the validation frames gain nothing more."""
+        with _one_library_thread():
+            if self.share < 1:
+                self._prepare()
+            self._saved, timer, recoveries = time.monotonic(), EvaluationTimer(self.step), 0
+            self._started = time.monotonic() - self.elapsed_s
+            self._since = self.step
+            while self.share < 1:
+                try:
+                    self._advance(timer)
+                except Diverged as error:
+                    recoveries += 1
+                    recover(self, error, recoveries)
+                    self._started = time.monotonic() - self.elapsed_s
+            self._report_progress()
+            self.reporter.progress(Stage.SAVING, 0, 1, "heads")
+            if not self.complete:
+                self.fit.head.mattes = mattes.shares(self.fit.head, self.workspace, self.field, self.fit.poses)
+            self.evaluate(timer.steps_per_s(self.step))
+            self.complete = True
+            path = self.save()
+            self.reporter.progress(Stage.SAVING, 1, 1, "heads")
+            self.fit.drawer.close()
+            return path
+
+    def _advance(self, timer: EvaluationTimer) -> None:
+        """One step, and what is due after it.
+
+        Raises:
+            Diverged: the loss is not finite.
+        """
+        share = min(self.share, 1.0)
+        if not np.isfinite(self.fit.step(share, self.rate_scale)):
+            raise Diverged("the loss is not finite")
+        self.pool.advance(self.step)
+        self.elapsed_s = time.monotonic() - self._started
+        if self.refits < len(DENSITY_SHARES) and share >= DENSITY_SHARES[self.refits]:
+            self.fit.change_density(MAX_COUNT)
+            self.refits += 1
+        if not self.aligned and share >= ALIGN_SHARE:
+            self._align()
+        if timer.is_due():
+            began = time.monotonic()
+            self.evaluate(timer.steps_per_s(self.step))
+            timer.ended(self.step, time.monotonic() - began)
+            if self.monitor.has_collapsed():
+                raise Diverged("the head has collapsed")
+        if time.monotonic() - self._saved > min(CHECKPOINT_SECONDS, self.limit_s / 3):
+            self.save()
+        if self.fit.steps % 5 == 0 and self.share < 1:
+            self._report_progress()
+
+    def _prepare(self) -> None:
+        """Compile the kernels before the clock starts."""
+        self.reporter.progress(Stage.KERNELS, 0, 1, "kernels", "the first time on a computer takes half a minute")
+        self.fit.try_step()
+        self.reporter.progress(Stage.KERNELS, 1, 1, "kernels")
+
+    def _align(self) -> None:
+        """Align the frames that are not trained on, as those that are were fitted along; a pose is a measurement."""
+        face = self.field.tracking.face_head_m
+        regions = (lip_region(face), *eye_regions(face))
+        valid = np.flatnonzero(self.field.tracking.valid)
+        frames = np.setdiff1d(valid, self.field.training_frames)
+        poses, renderers = self.fit.poses, [GaussianRenderer(self.fit.head, _one_thread()) for _ in range(2)]
+
+        def align(thread: int) -> None:
+            for index in frames[thread::2].tolist():
+                frame = read_frame(self.workspace, self.field.tracking, index, self.pool.size)
+                rng = np.random.default_rng([self.seed, index])
+                values = self.field.conditions[index]
+                found = refine_pose(
+                    renderers[thread],
+                    self.field.camera,
+                    poses[index],
+                    values,
+                    frame,
+                    regions,
+                    rng,
+                    iterations=ALIGN_STEPS,
+                )
+                poses[index] = found.pose
+
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(align, range(2)))
+        self.fit.place(poses)
+        self.aligned = True
+        self.elapsed_s = time.monotonic() - self._started
+
+    def _report_progress(self) -> None:
+        message = f"{self.fit.head.count:,} Gaussians, step {self.step}, PSNR {self.psnr:.1f} dB"
+        message += self.monitor.pace(self.step, time.monotonic())
+        self.field.report_progress(min(self.share, 1.0), self.fit.steps, message)
+
+    def evaluate(self, steps_per_s: float) -> None:
+        """Measure training and validation frames, and show the preview."""
+        renderer, field = GaussianRenderer(self.fit.head), self.field
+        minutes = (field.elapsed_s + self.elapsed_s) / 60
+        self.monitor.evaluate(renderer, self.fit.poses, field.conditions, self.step, minutes, steps_per_s)
+        self.reporter.preview(str(self.monitor.preview))
+
+
+def _one_thread():
+    return get_rasteriser(threads=1)
+
+
+@contextmanager
+def _one_library_thread() -> Iterator[None]:
+    """The drawing threads take all cores: those of torch and BLAS would wait for one another (up to eighty times slower)."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1, "blas"):
+            yield
+    finally:
+        torch.set_num_threads(before)

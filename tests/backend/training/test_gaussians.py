@@ -1,0 +1,237 @@
+"""The Gaussian twin is trained after the field, on its surface, to the footage; it resumes, and its poses are its own."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from backend.commands import train
+from backend.errors import Cancelled, WorkspaceError
+from backend.evaluation.metrics import psnr
+from backend.portrait_sync.blend import over
+from backend.progress import Reporter
+from backend.renderer.gaussians.kernels.image_loss import loss_gradient
+from backend.renderer.gaussians.kernels.interface import LOG_SCALE, POSITION
+from backend.training import checkpoints
+from backend.training.dataset import FramePool
+from backend.training.gaussians import density, trainer
+from backend.training.gaussians.optimiser import MIN_SCALE_M, GaussianOptimiser
+from backend.training.gaussians.poses import PoseFit
+from backend.training.gaussians.smoothing import MotionSmoother
+from backend.training.gaussians.start import blending_order
+from backend.workspace.checkpoint_index import FIELD, GAUSSIANS, head_paths
+from backend.workspace.store import Workspace
+from tests.backend.made_up_gaussians import made_up_gaussians
+
+
+def head_psnr(workspace: Workspace, kind: str) -> float:
+    """Decibels of some validation frames."""
+    checkpoint = checkpoints.load_for_rendering(workspace, kind=kind)
+    track, renderer = workspace.head_track(head=kind), checkpoint.renderer()
+    values = []
+    for index in range(40, 44):
+        rgba = renderer.render(track.camera, track.head_to_camera[index], track.blendshapes[index]).rgba
+        truth, matte = workspace.read_frame(index), workspace.read_matte(index)[..., 0] > 127
+        values.append(psnr(over(rgba, workspace.read_plate(index)), truth, matte))
+    return float(np.mean(values))
+
+
+def test_the_twin_is_nearer_to_the_footage_than_the_field_it_began_from(twin_once):
+    workspace = Workspace.open(twin_once)
+    assert head_psnr(workspace, GAUSSIANS) > head_psnr(workspace, FIELD) + 0.5
+
+
+def test_the_twin_stands_for_the_head_with_its_own_poses(twin_once):
+    workspace = Workspace.open(twin_once)
+    head = checkpoints.load_for_rendering(workspace)
+    assert head.kind == GAUSSIANS and head_paths(workspace.checkpoints)[0] == head.path
+    np.testing.assert_array_equal(workspace.head_track().head_to_camera, head.head_to_camera)
+    own, fields = head.head_to_camera, checkpoints.load_newest(workspace).head_to_camera
+    valid = workspace.head_track().valid
+    moved = np.linalg.norm(own[valid, :3, 3] - fields[valid, :3, 3], axis=1)
+    assert 1e-6 < moved.max() < 0.01  # aligned, and still the same head
+
+
+def test_a_complete_twin_is_small_and_names_itself_synthetic(twin_once):
+    head = checkpoints.load_for_rendering(Workspace.open(twin_once))
+    assert head.path.stat().st_size < 6e6
+    assert "synthetic" in head.state["synthetic"] and head.state["complete"]
+    assert not any(name.startswith("adam.") for name in head.tensors)
+
+
+def test_a_twin_that_was_measured_to_be_worse_does_not_stand_for_the_head(twin):
+    workspace = Workspace.open(twin)
+    head = checkpoints.load_for_rendering(workspace)
+    tensors = {name: value for name, value in head.tensors.items() if name != "poses"}
+    state = head.state | {"preferred": FIELD}
+    checkpoints.write(workspace, GAUSSIANS, tensors, head.head_to_camera, head.focal_px, head.state["step"] + 1, state)
+    assert checkpoints.load_for_rendering(workspace).kind == FIELD
+    assert checkpoints.load_for_rendering(workspace, kind=GAUSSIANS).kind == GAUSSIANS
+
+
+def test_a_cancelled_training_of_the_twin_resumes_where_it_stopped(trained, monkeypatch):
+    monkeypatch.setattr(trainer, "CHECKPOINT_SECONDS", 0.0)
+    stopped = []
+
+    class Stop(Reporter):
+        def progress(self, stage, done, total, *rest):
+            super().progress(stage, done, total, *rest)
+            if list((trained / "checkpoints").glob("gaussians_*")):
+                stopped.append(done)
+                raise Cancelled("stopped")
+
+    options = train.Options(workspace=trained, steps=120, head="gaussians")
+    with pytest.raises(Cancelled):
+        train.run(options, Stop())
+    assert stopped
+    kept = checkpoints.load_newest(Workspace.open(trained), kind=GAUSSIANS)
+    assert not kept.state["complete"] and kept.state["own_steps"] > 0
+    messages = []
+
+    class Told(Reporter):
+        def info(self, text):
+            messages.append(text)
+
+    train.run(options, Told())
+    assert any("resume" in text for text in messages)
+    done = checkpoints.load_newest(Workspace.open(trained), kind=GAUSSIANS)
+    assert done.state["complete"] and done.state["own_steps"] == 30
+
+
+def test_a_twin_without_a_field_is_one_clear_sentence(processed):
+    with pytest.raises(WorkspaceError, match="run train --head both first"):
+        train.run(train.Options(workspace=processed, steps=10, head="gaussians"), Reporter())
+    with pytest.raises(WorkspaceError, match="train --head gaussians"):
+        shutil.copytree(processed, processed.parent / "other")
+        (processed / "checkpoints" / "step_0000001.safetensors").write_bytes(b"x")
+        checkpoints.load_for_rendering(Workspace.open(processed), kind=GAUSSIANS)
+
+
+def test_the_report_of_the_newest_head_is_the_twins(twin_once):
+    config = json.loads((twin_once / "checkpoints" / "config.json").read_text("utf-8"))
+    assert config["head"] == GAUSSIANS and config["psnr"] > config["psnr_field"]
+
+
+# -- parts ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_loss_is_the_expected_error_over_any_background():
+    rng = np.random.default_rng(0)
+    image = rng.random((6, 5, 4), np.float32)
+    colour, alpha = rng.integers(0, 256, (4, 3, 3), np.uint8), rng.integers(0, 256, (4, 3), np.uint8)
+    gradient, box = np.zeros_like(image), np.zeros(4, np.int32)
+    one = np.float32(1)
+    loss = loss_gradient(image, colour, alpha, 1, 2, box, one, one, gradient)
+    true_alpha, true = np.zeros((6, 5, 1)), np.zeros((6, 5, 3))
+    true_alpha[2:6, 1:4, 0] = alpha / 255
+    true[2:6, 1:4] = colour / 255 * true_alpha[2:6, 1:4]
+    background = (np.arange(2000) + 0.5) / 2000
+    d, e = image[..., :3] - true, image[..., 3:] - true_alpha
+    expected = np.mean((d[..., None] - e[..., None] * background) ** 2, -1).sum()
+    assert loss == pytest.approx(expected, rel=1e-4)
+    step = 1e-2
+    for place in ((3, 2, 1), (0, 0, 3), (4, 3, 3)):
+        moved = [image.copy(), image.copy()]
+        moved[0][place] += step
+        moved[1][place] -= step
+        up, down = (loss_gradient(i, colour, alpha, 1, 2, box, one, one, np.zeros_like(i)) for i in moved)
+        assert gradient[place] == pytest.approx((up - down) / (2 * step), abs=2e-3)
+
+
+def test_errors_at_the_mouth_weigh_more():
+    image = np.full((4, 4, 4), 0.5, np.float32)
+    nothing = np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1), np.uint8)
+    gradient = np.zeros_like(image)
+    loss_gradient(image, *nothing, 0, 0, np.array([0, 0, 2, 4], np.int32), np.float32(3), np.float32(1), gradient)
+    np.testing.assert_allclose(gradient[:, :2], 3 * gradient[:, 2:], rtol=1e-6)
+
+
+def test_density_removes_what_is_never_seen_and_splits_what_is_pulled_along_its_longest_axis():
+    head = made_up_gaussians(300)
+    weight = np.ones(300, np.float32)
+    weight[10:20] = 0
+    pull = np.zeros(300, np.float32)
+    pull[200] = 5
+    head.base[LOG_SCALE, 200] = torch.log(torch.tensor([0.001, 0.004, 0.001]))
+    change = density.refit(head, weight, pull, 291)
+    assert len(change.source) == 291 and not np.isin(np.arange(10, 20), change.source).any()
+    assert change.source[change.fresh].tolist() == [200]
+    halves = np.flatnonzero(change.source == 200)
+    middle = change.base[POSITION][:, halves].mean(1)
+    np.testing.assert_allclose(middle, head.base[POSITION, 200], atol=1e-6)
+    assert np.exp(change.base[LOG_SCALE][1, halves]).max() < 0.003
+    group = np.searchsorted([head.lips, head.lips + head.expressions], change.source, side="right")
+    assert (np.diff(group) >= 0).all()
+
+
+def test_a_change_of_density_keeps_bases_and_moments_with_their_gaussians():
+    head = made_up_gaussians(300)
+    optimiser = GaussianOptimiser(head)
+    frames = torch.randn(2, 14, 300)
+    codes, view = torch.randn(2, head.config.lip_codes), torch.randn(2, 2)
+    expression = torch.randn(2, head.config.expression_codes)
+    optimiser.lip_gradients(frames, codes)
+    optimiser.other_gradients(frames, expression, view)
+    optimiser.step(0.0, 1.0, [], [])
+    bases, lips = head.lip_bases.clone(), head.lips
+    moments = optimiser.tensors()["adam.base.0.exp_avg"].clone()
+    weight = np.ones(300, np.float32)
+    weight[[1, 250]] = 0
+    change = density.refit(head, weight, np.zeros(300, np.float32), 0)
+    optimiser.resize(change)
+    kept = torch.from_numpy(change.source)
+    torch.testing.assert_close(head.lip_bases, bases[..., kept[kept < lips]])
+    torch.testing.assert_close(optimiser.tensors()["adam.base.0.exp_avg"], moments[:, kept])
+    assert head.count == 298 and len(head.mattes[0]) == 298
+
+
+def test_gaussians_never_get_thinner_than_what_grain_begins_with():
+    head = made_up_gaussians(300)
+    optimiser = GaussianOptimiser(head)
+    head.base[LOG_SCALE] = -20
+    optimiser.other_gradients(torch.zeros(1, 14, 300), torch.zeros(1, head.config.expression_codes), torch.zeros(1, 2))
+    optimiser.step(0.0, 1.0, [], [])
+    assert float(head.base[LOG_SCALE].exp().min()) == pytest.approx(MIN_SCALE_M, rel=1e-4)
+
+
+def test_smoothing_draws_a_single_motion_to_its_neighbours_and_leaves_a_common_one():
+    head = made_up_gaussians(300)
+    head.lip_bases[:] = 0
+    head.lip_bases[0] = 1e-3
+    head.lip_bases[1, 0, 5] = 1e-3
+    MotionSmoother(head).lips(head)
+    torch.testing.assert_close(head.lip_bases[0], torch.full_like(head.lip_bases[0], 1e-3))
+    assert 0 < float(head.lip_bases[1, 0, 5]) < 1e-3
+
+
+def test_poses_move_against_their_gradient_and_only_those_that_were_drawn():
+    fit = PoseFit(3)
+    for _ in range(10):
+        fit.step(1, np.array([1, 0, 0, 0, 0, -1.0]), 0.0)
+        fit.step(2, np.full(6, np.nan), 0.0)
+    assert not fit.motion[[0, 2]].any() and fit.motion[1, 0] < 0 < fit.motion[1, 5]
+    poses = fit.moved(np.tile(np.eye(4), (3, 1, 1)))
+    np.testing.assert_allclose(poses[1, :3, :3] @ poses[1, :3, :3].T, np.eye(3), atol=1e-12)
+
+
+def test_the_order_of_blending_is_by_distance_from_the_mean_camera():
+    head = made_up_gaussians(300)
+    pose = np.eye(4)
+    pose[2, 3] = 0.6
+    order = blending_order(head, pose[None]).numpy()
+    place = head.neutral()[POSITION]
+    distance = np.linalg.norm(place - np.array([[0], [0], [-0.6]]), axis=0)[order]
+    assert sorted(order.tolist()) == list(range(300)) and (np.diff(distance) >= 0).all()
+
+
+def test_the_training_holds_no_second_copy_of_the_frames(trained):
+    """Targets are views of the pool's frames."""
+    from backend.training.gaussians.images import frame_target
+
+    workspace = Workspace.open(trained)
+    with FramePool(workspace, workspace.head_track(), np.arange(30), 64) as pool:
+        pool.begin(Reporter())
+        frame = pool.held[0]
+        assert frame_target(frame).colour is frame.colour

@@ -35,6 +35,7 @@ VERBS = {
     "measure": Verb("measure whether mouth and eyes of the trained head move", "commands.measure"),
     "speak": Verb("turn speech into an animation of the head (docs/animation.md)", "commands.speak"),
     "render": Verb("render a video (OUT.mp4) or a folder of RGBA frames", "commands.render"),
+    "export": Verb("the head for other programs: 3DGS PLY, glTF or USD (docs/export.md)", "commands.export"),
     "footage": Verb("write the complete source frames, for a compositor", "commands.footage"),
     "evaluate": Verb(
         "the paper's metrics, on the held-out last 1/11 of a clip or on any video and its reference",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import ConsentError
 from ..progress import Reporter
 from ..workspace.checkpoint_index import FIELD, GAUSSIANS
 from ..workspace.store import Workspace
@@ -52,10 +51,7 @@ def train(
         WorkspaceError: preprocessing is missing, or too few frames show the face.
     """
     workspace.require("media", "landmarks", "head_sync", "face_sync", "portrait_sync")
-    if not workspace.subject.consent.get("given"):
-        raise ConsentError(
-            f"{workspace.root}: consent is not recorded. Run process with --consent NAME, or fill in the Subject panel."
-        )
+    workspace.require_consent()
     minutes = minutes if minutes is not None else preset.minutes
     field_share = {BOTH: preset.field_share, FIELD: 1.0, GAUSSIANS: 0.0}[head]
     arguments = workspace, preset, reporter, minutes, seed, device, steps, field_share

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import WorkspaceError, storage_error
+from ..errors import ConsentError, WorkspaceError, storage_error
 from .animation import Animation
 from .checkpoint_index import AUTO, newest_track
 from .face_mesh import FaceMesh
@@ -234,6 +234,13 @@ class Workspace:
                 raise WorkspaceError(
                     f"{self.root}: the stage {name} is not finished: run process on this workspace first."
                 )
+
+    def require_consent(self) -> None:
+        """Raise `ConsentError` unless the consent of the person shown is recorded."""
+        if not self.subject.consent.get("given"):
+            raise ConsentError(
+                f"{self.root}: consent is not recorded. Run process with --consent NAME, or fill in the Subject panel."
+            )
 
     # -- records ------------------------------------------------------------------------------------------------
 

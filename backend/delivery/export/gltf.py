@@ -1,0 +1,132 @@
+"""glTF 2.0 binary: Gaussians by KHR_gaussian_splatting, the face mesh with its shape keys as morph targets.
+
+The extension was a release candidate of the Khronos Group (July 2026 text): kernel `ellipse`, rotations x y z w, linear scales
+and opacities, spherical harmonics of degree 0. Readers without it show coloured points.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ... import __version__
+from ...media.encode import SYNTHETIC_MARK
+from ...protocol import BLENDSHAPE_NAMES
+from ...workspace.arrays import decode_srgb
+from ...workspace.face_mesh import FaceMesh
+from ...workspace.files import atomic_path
+from .splats import Splats
+
+EXTENSION = "KHR_gaussian_splatting"
+_FLOAT, _UINT32 = 5126, 5125
+_ARRAY, _ELEMENTS = 34962, 34963
+_POINTS = 0
+_KINDS = {1: "SCALAR", 3: "VEC3", 4: "VEC4"}
+
+
+def write_glb(path: Path, name: str, splats: Splats | None, face: FaceMesh | None) -> None:
+    """Write the file, atomically.
+
+    Args:
+        name: of the node above both.
+        splats: upright (`Splats.upright`).
+        face: upright. Beside Gaussians its material is invisible: it lies in them, and is there to be driven, not to be seen.
+    """
+    buffer = _Buffer()
+    meshes, materials = [], []
+    if splats is not None:
+        meshes.append({"name": "gaussians", "primitives": [_gaussians(buffer, splats)]})
+    if face is not None:
+        meshes.append(_face(buffer, face))
+    if splats is not None and face is not None:
+        invisible = {"baseColorFactor": [0.1, 0.85, 0.75, 0.0], "metallicFactor": 0.0}
+        materials.append({"name": "guide (invisible)", "pbrMetallicRoughness": invisible, "alphaMode": "BLEND"})
+        meshes[1]["primitives"][0]["material"] = 0
+    nodes = [{"name": mesh["name"], "mesh": index} for index, mesh in enumerate(meshes)]
+    tree: dict[str, Any] = {
+        "asset": {
+            "version": "2.0",
+            "generator": f"SyncTalk for Blender {__version__}",
+            "copyright": SYNTHETIC_MARK,
+            "extras": {"note": SYNTHETIC_MARK},
+        },
+        "scene": 0,
+        "scenes": [{"nodes": [len(nodes)]}],
+        "nodes": [*nodes, {"name": name, "children": list(range(len(nodes)))}],
+        "meshes": meshes,
+        **({"materials": materials} if materials else {}),
+        **({"extensionsUsed": [EXTENSION]} if splats is not None else {}),
+        **buffer.tree(),
+    }
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(_container(tree, buffer.content))
+
+
+def _gaussians(buffer: _Buffer, splats: Splats) -> dict[str, Any]:
+    w, x, y, z = splats.rotations.T
+    fallback = np.column_stack([decode_srgb(splats.colours), splats.opacities])
+    attributes = {
+        "POSITION": buffer.add(splats.positions_m, bounds=True),
+        "COLOR_0": buffer.add(fallback),
+        f"{EXTENSION}:ROTATION": buffer.add(np.stack([x, y, z, w], 1)),
+        f"{EXTENSION}:SCALE": buffer.add(splats.scales_m),
+        f"{EXTENSION}:OPACITY": buffer.add(splats.opacities[:, None]),
+        f"{EXTENSION}:SH_DEGREE_0_COEF_0": buffer.add(splats.sh_degree_0),
+    }
+    kernel = {"kernel": "ellipse", "colorSpace": "srgb_rec709_display"}
+    return {"attributes": attributes, "mode": _POINTS, "extensions": {EXTENSION: kernel}}
+
+
+def _face(buffer: _Buffer, face: FaceMesh) -> dict[str, Any]:
+    primitive = {
+        "attributes": {"POSITION": buffer.add(face.vertices_m, bounds=True)},
+        "indices": buffer.add_triangles(face.triangles),
+        "targets": [{"POSITION": buffer.add(shape, bounds=True)} for shape in face.shape_keys],
+    }
+    names = list(BLENDSHAPE_NAMES)
+    return {"name": "face", "primitives": [primitive], "weights": [0.0] * len(names), "extras": {"targetNames": names}}
+
+
+class _Buffer:
+    """The binary part, with the views and accessors that describe it."""
+
+    def __init__(self) -> None:
+        self.content = bytearray()
+        self._views: list[dict[str, Any]] = []
+        self._accessors: list[dict[str, Any]] = []
+
+    def add(self, values: np.ndarray, bounds: bool = False) -> int:
+        """The accessor of (n, 1, 3 or 4) floats; positions state their bounds."""
+        floats = np.ascontiguousarray(values, "<f4")
+        extent = {"min": floats.min(0).tolist(), "max": floats.max(0).tolist()} if bounds else {}
+        return self._add(floats.tobytes(), _ARRAY, _FLOAT, len(floats), _KINDS[floats.shape[1]], extent)
+
+    def add_triangles(self, triangles: np.ndarray) -> int:
+        """The accessor of a mesh's corners."""
+        indices = np.ascontiguousarray(triangles, "<u4")
+        return self._add(indices.tobytes(), _ELEMENTS, _UINT32, indices.size, "SCALAR", {})
+
+    def tree(self) -> dict[str, Any]:
+        """What the JSON part says of the binary one."""
+        buffers = [{"byteLength": len(self.content)}]
+        return {"buffers": buffers, "bufferViews": self._views, "accessors": self._accessors}
+
+    def _add(self, content: bytes, target: int, component: int, count: int, kind: str, extent: dict[str, Any]) -> int:
+        view = {"buffer": 0, "byteOffset": len(self.content), "byteLength": len(content), "target": target}
+        self.content += content  # of four-byte numbers: always aligned
+        self._views.append(view)
+        accessor = {"bufferView": len(self._views) - 1, "componentType": component, "count": count, "type": kind}
+        self._accessors.append({**accessor, **extent})
+        return len(self._accessors) - 1
+
+
+def _container(tree: dict[str, Any], content: bytearray) -> bytes:
+    """A GLB: a header and two chunks, the JSON padded with spaces to four bytes."""
+    text = json.dumps(tree, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 4)
+    chunks = struct.pack("<I4s", len(text), b"JSON") + text + struct.pack("<I4s", len(content), b"BIN\0") + content
+    return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks

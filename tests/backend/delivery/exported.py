@@ -53,7 +53,7 @@ def made_up_face() -> FaceMesh:
     z = -0.11 * np.sqrt(1 - (x / 0.08) ** 2 - ((y + 0.025) / 0.12) ** 2)
     index = np.arange(99).reshape(11, 9)
     a, b, c, d = index[:-1, :-1].ravel(), index[:-1, 1:].ravel(), index[1:, 1:].ravel(), index[1:, :-1].ravel()
-    triangles = np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, d], 1)])
+    triangles = np.concatenate([np.stack([a, c, b], 1), np.stack([a, d, c], 1)])
     shapes = np.zeros((len(BLENDSHAPE_NAMES), 99, 3))
     shapes[np.arange(52), np.arange(52) + 3] = 0.001 * np.arange(1, 53)[:, None] * np.array([0.1, 0.2, -0.05])
     shapes[_JAW] = np.where(y[:, None] > 0.01, [0, 0.01, 0], 0)

@@ -25,6 +25,11 @@ EXTENSION = "KHR_gaussian_splatting"
 _FLOAT, _UINT32 = 5126, 5125
 _ARRAY, _ELEMENTS = 34962, 34963
 _POINTS = 0
+_INVISIBLE = {
+    "name": "guide (invisible)",
+    "pbrMetallicRoughness": {"baseColorFactor": [0.1, 0.85, 0.75, 0.0], "metallicFactor": 0.0},
+    "alphaMode": "BLEND",
+}
 _KINDS = {1: "SCALAR", 3: "VEC3", 4: "VEC4"}
 
 
@@ -37,15 +42,12 @@ def write_glb(path: Path, name: str, splats: Splats | None, face: FaceMesh | Non
         face: upright. Beside Gaussians its material is invisible: it lies in them, and is there to be driven, not to be seen.
     """
     buffer = _Buffer()
-    meshes, materials = [], []
+    meshes: list[dict[str, Any]] = []
+    hidden = splats is not None
     if splats is not None:
         meshes.append({"name": "gaussians", "primitives": [_gaussians(buffer, splats)]})
     if face is not None:
-        meshes.append(_face(buffer, face))
-    if splats is not None and face is not None:
-        invisible = {"baseColorFactor": [0.1, 0.85, 0.75, 0.0], "metallicFactor": 0.0}
-        materials.append({"name": "guide (invisible)", "pbrMetallicRoughness": invisible, "alphaMode": "BLEND"})
-        meshes[1]["primitives"][0]["material"] = 0
+        meshes.append(_face(buffer, face, {"material": 0} if hidden else {}))
     nodes = [{"name": mesh["name"], "mesh": index} for index, mesh in enumerate(meshes)]
     tree: dict[str, Any] = {
         "asset": {
@@ -58,7 +60,7 @@ def write_glb(path: Path, name: str, splats: Splats | None, face: FaceMesh | Non
         "scenes": [{"nodes": [len(nodes)]}],
         "nodes": [*nodes, {"name": name, "children": list(range(len(nodes)))}],
         "meshes": meshes,
-        **({"materials": materials} if materials else {}),
+        **({"materials": [_INVISIBLE]} if hidden and face is not None else {}),
         **({"extensionsUsed": [EXTENSION]} if splats is not None else {}),
         **buffer.tree(),
     }
@@ -81,11 +83,12 @@ def _gaussians(buffer: _Buffer, splats: Splats) -> dict[str, Any]:
     return {"attributes": attributes, "mode": _POINTS, "extensions": {EXTENSION: kernel}}
 
 
-def _face(buffer: _Buffer, face: FaceMesh) -> dict[str, Any]:
+def _face(buffer: _Buffer, face: FaceMesh, material: dict[str, Any]) -> dict[str, Any]:
     primitive = {
         "attributes": {"POSITION": buffer.add(face.vertices_m, bounds=True)},
         "indices": buffer.add_triangles(face.triangles),
         "targets": [{"POSITION": buffer.add(shape, bounds=True)} for shape in face.shape_keys],
+        **material,
     }
     names = list(BLENDSHAPE_NAMES)
     return {"name": "face", "primitives": [primitive], "weights": [0.0] * len(names), "extras": {"targetNames": names}}

@@ -61,7 +61,7 @@ def test_a_file_holds_the_gaussians_to_float_precision(files, name):
 @pytest.mark.parametrize("name", FILES)
 def test_the_exported_gaussians_draw_the_neutral_image(files, name):
     """Drawn as 3DGS has it, turned, from another program's axes: handedness, rotations, filter and opacity all count."""
-    head, camera = made_up_gaussians(), Camera(192, 192, 460.0, (96.0, 96.0))
+    head, camera = made_up_gaussians(), Camera(160, 160, 400.0, (80.0, 80.0))
     angle = np.radians(20)
     pose = np.eye(4)
     pose[:3, :3] = [[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]]

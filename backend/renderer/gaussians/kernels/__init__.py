@@ -8,19 +8,21 @@ from .interface import Drawn, Gradients, Rasteriser, View
 
 __all__ = ["RASTERISERS", "Drawn", "Gradients", "Rasteriser", "View", "get_rasteriser"]
 
-RASTERISERS = ("torch", "numba")
+RASTERISERS = ("torch", "numba", "gsplat")
 
 
 def get_rasteriser(name: str = "auto", device: str = "cpu", threads: int | None = None) -> Rasteriser:
-    """The rasteriser called `name`: `torch` (any device, the oracle of the tests), `numba` (CPU) or `auto`.
+    """The rasteriser called `name`: `torch` (any device, the oracle of the tests), `numba` (CPU),
+    `gsplat` (CUDA) or `auto`.
 
-    `auto` takes numba on the CPU where it imports, else torch.
+    `auto` takes numba on the CPU and gsplat on CUDA where they are installed, else torch.
 
     Args:
         threads: for one image, of numba; the number of processors when None.
     """
     if name == "auto":
-        name = "numba" if device == "cpu" and importlib.util.find_spec("numba") else "torch"
+        wanted = "numba" if device == "cpu" else "gsplat" if device.startswith("cuda") else "torch"
+        name = wanted if importlib.util.find_spec(wanted) else "torch"
     if name == "numba":
         from .numba_rasteriser import NumbaRasteriser
 
@@ -29,4 +31,8 @@ def get_rasteriser(name: str = "auto", device: str = "cpu", threads: int | None 
         from .torch_rasteriser import TorchRasteriser
 
         return TorchRasteriser(device)
+    if name == "gsplat":
+        from .gsplat_rasteriser import GsplatRasteriser
+
+        return GsplatRasteriser(device if device != "cpu" else "cuda")
     raise ValueError(f"unknown rasteriser {name!r}: choose {', '.join(RASTERISERS)} or auto")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...kernel_cache import njit
+from .constants import ATTRIBUTES
 from .numba_buffers import (
     BLOCK,
     CENTRE_X,
@@ -42,32 +43,40 @@ def project_and_count(part, parts, attributes, order, lens, packed, tiles):
     counts[:] = 0
     total = order.shape[0]
     begin, end = part * total // parts, (part + 1) * total // parts
-    block, out = np.empty((14, BLOCK), np.float32), np.empty((PROJECTED, BLOCK), np.float32)
+    block, out = np.empty(ATTRIBUTES * BLOCK, np.float32), np.empty(PROJECTED * BLOCK, np.float32)
     used = 0
     for first in range(begin, end, BLOCK):
         count = min(BLOCK, end - first)
-        gather(attributes, order, first, count, block)
+        gather(attributes, ATTRIBUTES, order, first, count, block)
         project(block, count, lens, out)
         for n in range(count):
             i = first + n
             for k in range(10):
-                packed[i, k] = out[k, n]
+                packed[i, k] = out[k * BLOCK + n]
             used = _count(i, n, out, columns, rows, counts, spans, boxes, used)
     return used
 
 
 @njit(**OPTIONS)
-def gather(attributes, order, first, count, block):
-    """Rows of `attributes` of `count` Gaussians from the place `first` of `order`, side by side."""
-    for row in range(block.shape[0]):
+def gather(attributes, rows, order, first, count, block):
+    """The first `rows` of `attributes` of `count` Gaussians from the place `first` of `order` into `block` (rows x BLOCK).
+
+    Blocks are flat: between rows whose distance is a constant, LLVM knows that nothing overlaps.
+    """
+    for row in range(rows):
         for n in range(count):
-            block[row, n] = attributes[row, order[first + n]]
+            block[row * BLOCK + n] = attributes[row, order[first + n]]
 
 
 @njit(**OPTIONS)
 def _count(i, n, out, columns, rows, counts, spans, boxes, used):
     """Count one Gaussian in its tiles; returns the number of spans in use."""
-    x, y, radius_x, radius_y = out[CENTRE_X, n], out[CENTRE_Y, n], out[RADIUS_X, n], out[RADIUS_Y, n]
+    x, y, radius_x, radius_y = (
+        out[CENTRE_X * BLOCK + n],
+        out[CENTRE_Y * BLOCK + n],
+        out[RADIUS_X * BLOCK + n],
+        out[RADIUS_Y * BLOCK + n],
+    )
     left, right = _between(x - radius_x, columns), _between(x + radius_x + _SIDE, columns)
     top, bottom = _between(y - radius_y, rows), _between(y + radius_y + _SIDE, rows)
     if radius_x <= F(0.0) or right <= left or bottom <= top:
@@ -76,7 +85,12 @@ def _count(i, n, out, columns, rows, counts, spans, boxes, used):
     boxes[i, 0], boxes[i, 1] = top, bottom
     fits = used + bottom - top <= spans.shape[0]
     if fits:
-        xx, xy, yy, reach = out[FORM_XX, n], out[FORM_XY, n], out[FORM_YY, n], out[LOG2_OPACITY, n] - LOG2_CUTOFF
+        xx, xy, yy, reach = (
+            out[FORM_XX * BLOCK + n],
+            out[FORM_XY * BLOCK + n],
+            out[FORM_YY * BLOCK + n],
+            out[LOG2_OPACITY * BLOCK + n] - LOG2_CUTOFF,
+        )
         tight = right - left > 1 and bottom - top > 1
         turn = F(-0.5) * xy / yy * radius_x  # height of the ellipse's rightmost point
         for row in range(top, bottom):
@@ -112,17 +126,17 @@ def pack_passes(part, parts, order, mattes, before, lens, packed):
     total = order.shape[0]
     has_mattes, has_motion = mattes.shape[1] == total, before.shape[1] == total
     begin, end = part * total // parts, (part + 1) * total // parts
-    block, centres = np.empty((3, BLOCK), np.float32), np.empty((2, BLOCK), np.float32)
+    block, centres = np.empty(3 * BLOCK, np.float32), np.empty(2 * BLOCK, np.float32)
     for first in range(begin, end, BLOCK):
         count = min(BLOCK, end - first)
         if has_motion:
-            gather(before, order, first, count, block)
+            gather(before, 3, order, first, count, block)
             project_centres(block, count, lens, centres)
         for i in range(first, first + count):
             for k in range(3):
                 packed[i, MOUTH + k] = mattes[k, order[i]] if has_mattes else F(0.0)
             for k in range(2):
-                moved = packed[i, CENTRE_X + k] - centres[k, i - first] if has_motion else F(0.0)
+                moved = packed[i, CENTRE_X + k] - centres[k * BLOCK + i - first] if has_motion else F(0.0)
                 packed[i, MOVED_X + k] = moved if abs(moved) < F(1e7) else F(0.0)
 
 

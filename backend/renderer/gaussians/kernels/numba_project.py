@@ -7,6 +7,7 @@ import numpy as np
 from ...kernel_cache import njit
 from .constants import CUTOFF, LOW_PASS_PX2, MAX_VARIANCE_PX2, NEAR_M
 from .numba_buffers import (
+    BLOCK,
     BLUE,
     CENTRE_X,
     CENTRE_Y,
@@ -34,7 +35,7 @@ _MAX_COLOUR = F(1e6)
 
 @njit(**OPTIONS)
 def project(block, count, lens, out):
-    """Project the first `count` Gaussians of `block` (14, BLOCK) into `out` (PROJECTED, BLOCK).
+    """Project the first `count` Gaussians of `block` (ATTRIBUTES x BLOCK) into `out` (PROJECTED x BLOCK).
 
     What is not finite, behind or too near the camera, or too faint, gets radii of 0; all that is written is finite.
     """
@@ -46,7 +47,7 @@ def project(block, count, lens, out):
     r20, r21, r22 = rotation[2, 0], rotation[2, 1], rotation[2, 2]
     shift_x, shift_y, shift_z = shift[0], shift[1], shift[2]
     for n in range(count):
-        x, y, z = block[0, n], block[1, n], block[2, n]
+        x, y, z = block[0 * BLOCK + n], block[1 * BLOCK + n], block[2 * BLOCK + n]
         depth = r20 * x + r21 * y + r22 * z + shift_z
         ahead = depth > NEAR
         depth = depth if ahead else F(1.0)
@@ -63,10 +64,14 @@ def project(block, count, lens, out):
         j10, j11, j12 = (
             scale * (r10 - bounded_y * r20), scale * (r11 - bounded_y * r21), scale * (r12 - bounded_y * r22),
         )  # fmt: skip
-        qw, qx, qy, qz = block[6, n], block[7, n], block[8, n], block[9, n]
+        qw, qx, qy, qz = block[6 * BLOCK + n], block[7 * BLOCK + n], block[8 * BLOCK + n], block[9 * BLOCK + n]
         over_length = F(1.0) / np.sqrt(qw * qw + qx * qx + qy * qy + qz * qz)
         qw, qx, qy, qz = qw * over_length, qx * over_length, qy * over_length, qz * over_length
-        size_x, size_y, size_z = exp2(block[3, n] * LOG2E), exp2(block[4, n] * LOG2E), exp2(block[5, n] * LOG2E)
+        size_x, size_y, size_z = (
+            exp2(block[3 * BLOCK + n] * LOG2E),
+            exp2(block[4 * BLOCK + n] * LOG2E),
+            exp2(block[5 * BLOCK + n] * LOG2E),
+        )
         # the Gaussian's own axes in the head frame, as long as its standard deviations, 3 x 3
         m00 = (F(1.0) - F(2.0) * (qy * qy + qz * qz)) * size_x
         m01 = F(2.0) * (qx * qy - qw * qz) * size_y
@@ -97,10 +102,10 @@ def project(block, count, lens, out):
         after = max(own + variance * (xx + yy) + variance * variance, TINY)
         xx, yy = xx + variance, yy + variance
         fade = min((depth - NEAR) * (F(1.0) / NEAR), F(1.0))
-        opacity = max(sigmoid(block[10, n]) * fade, F(1e-20))
+        opacity = max(sigmoid(block[10 * BLOCK + n]) * fade, F(1e-20))
         log2_opacity = log2(opacity) + F(0.5) * log2(before / after)
         place_x, place_y = focal * slope_x + centre_x, focal * slope_y + centre_y
-        red, green, blue = block[11, n], block[12, n], block[13, n]
+        red, green, blue = block[11 * BLOCK + n], block[12 * BLOCK + n], block[13 * BLOCK + n]
         # Comparisons with NaN are false; & and not `and`, so that the loop has no branches.
         drawn = ahead & (abs(place_x) < _MAX_PLACE) & (abs(place_y) < _MAX_PLACE)
         drawn &= (xx < _MAX_VARIANCE) & (yy < _MAX_VARIANCE) & (abs(xy) < _MAX_VARIANCE)
@@ -108,23 +113,23 @@ def project(block, count, lens, out):
         drawn &= (abs(red) < _MAX_COLOUR) & (abs(green) < _MAX_COLOUR) & (abs(blue) < _MAX_COLOUR)
         reach = F(2.0) / LOG2E * max(log2_opacity - LOG2_CUTOFF, F(0.0))
         over_determinant = F(1.0) / after
-        out[CENTRE_X, n] = place_x if drawn else F(0.0)
-        out[CENTRE_Y, n] = place_y if drawn else F(0.0)
-        out[FORM_XX, n] = F(-0.5) * LOG2E * yy * over_determinant if drawn else F(-1.0)
-        out[FORM_XY, n] = LOG2E * xy * over_determinant if drawn else F(0.0)
-        out[FORM_YY, n] = F(-0.5) * LOG2E * xx * over_determinant if drawn else F(-1.0)
-        out[LOG2_OPACITY, n] = log2_opacity if drawn else LOG2_CUTOFF
-        out[RED, n] = red if drawn else F(0.0)
-        out[GREEN, n] = green if drawn else F(0.0)
-        out[BLUE, n] = blue if drawn else F(0.0)
-        out[DEPTH, n] = depth
-        out[RADIUS_X, n] = np.sqrt(reach * xx) if drawn else F(0.0)
-        out[RADIUS_Y, n] = np.sqrt(reach * yy) if drawn else F(0.0)
+        out[CENTRE_X * BLOCK + n] = place_x if drawn else F(0.0)
+        out[CENTRE_Y * BLOCK + n] = place_y if drawn else F(0.0)
+        out[FORM_XX * BLOCK + n] = F(-0.5) * LOG2E * yy * over_determinant if drawn else F(-1.0)
+        out[FORM_XY * BLOCK + n] = LOG2E * xy * over_determinant if drawn else F(0.0)
+        out[FORM_YY * BLOCK + n] = F(-0.5) * LOG2E * xx * over_determinant if drawn else F(-1.0)
+        out[LOG2_OPACITY * BLOCK + n] = log2_opacity if drawn else LOG2_CUTOFF
+        out[RED * BLOCK + n] = red if drawn else F(0.0)
+        out[GREEN * BLOCK + n] = green if drawn else F(0.0)
+        out[BLUE * BLOCK + n] = blue if drawn else F(0.0)
+        out[DEPTH * BLOCK + n] = depth
+        out[RADIUS_X * BLOCK + n] = np.sqrt(reach * xx) if drawn else F(0.0)
+        out[RADIUS_Y * BLOCK + n] = np.sqrt(reach * yy) if drawn else F(0.0)
 
 
 @njit(**OPTIONS)
 def project_centres(block, count, lens, out):
-    """Pixels (2, BLOCK) of the first `count` centres of `block` (3, BLOCK); those too near or not finite get NaN."""
+    """Pixels (2 x BLOCK) of the first `count` centres of `block` (3 x BLOCK); those too near or not finite get NaN."""
     focal, centre_x, centre_y = lens.focal_px, lens.principal_x, lens.principal_y
     rotation, shift = lens.rotation, lens.shift
     r00, r01, r02 = rotation[0, 0], rotation[0, 1], rotation[0, 2]
@@ -132,8 +137,8 @@ def project_centres(block, count, lens, out):
     r20, r21, r22 = rotation[2, 0], rotation[2, 1], rotation[2, 2]
     shift_x, shift_y, shift_z = shift[0], shift[1], shift[2]
     for n in range(count):
-        x, y, z = block[0, n], block[1, n], block[2, n]
+        x, y, z = block[0 * BLOCK + n], block[1 * BLOCK + n], block[2 * BLOCK + n]
         depth = r20 * x + r21 * y + r22 * z + shift_z
         over_z = F(1.0) / depth if depth > NEAR else F(np.nan)
-        out[0, n] = focal * (r00 * x + r01 * y + r02 * z + shift_x) * over_z + centre_x
-        out[1, n] = focal * (r10 * x + r11 * y + r12 * z + shift_y) * over_z + centre_y
+        out[0 * BLOCK + n] = focal * (r00 * x + r01 * y + r02 * z + shift_x) * over_z + centre_x
+        out[1 * BLOCK + n] = focal * (r10 * x + r11 * y + r12 * z + shift_y) * over_z + centre_y

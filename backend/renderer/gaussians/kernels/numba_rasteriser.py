@@ -73,9 +73,9 @@ class NumbaRasteriser:
         self._in_parts(blend_passes_part, *given, passes)
         return Drawn(
             self._image,
-            depth=passes[..., 0] if depth else None,
-            mattes=passes[..., 1:4] if mattes is not None else None,
-            motion=passes[..., 4:6] if before is not None else None,
+            depth=passes[0] if depth else None,
+            mattes=np.moveaxis(passes[1:4], 0, 2) if mattes is not None else None,
+            motion=np.moveaxis(passes[4:], 0, 2) if before is not None else None,
         )
 
     def backward(self, gradient: Float[np.ndarray, "height width 4"]) -> Gradients:
@@ -130,7 +130,7 @@ class NumbaRasteriser:
     def _clean_passes(self) -> np.ndarray:
         """The passes' buffer, in which the tiles that are not drawn are empty."""
         if self._passes is None:
-            self._passes = np.zeros((*self._size, PASSES), np.float32)
+            self._passes = np.zeros((PASSES, *self._size), np.float32)
         elif not self._passes_painted:
             self._passes.fill(0.0)
         self._passes_painted = True

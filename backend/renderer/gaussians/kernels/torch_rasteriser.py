@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
+from ....workspace.camera import Camera
 from ....workspace.shapes import Float, Int
 from .constants import MAX_VARIANCE_PX2
 from .interface import (
@@ -25,6 +28,8 @@ from .interface import (
 
 _PIXELS_AT_ONCE = 4096
 
+Blend = Callable[..., tuple[torch.Tensor, torch.Tensor]]
+
 
 class TorchRasteriser:
     """See `interface.Rasteriser`. Every Gaussian is blended into every pixel: for small images.
@@ -35,6 +40,7 @@ class TorchRasteriser:
     name = "torch"
 
     def __init__(self, device: str = "cpu", dtype: torch.dtype = torch.float32) -> None:
+        self.blend: Blend = blend_everywhere
         self.device, self.dtype = device, dtype
         self._leaves: tuple[torch.Tensor, ...] | None = None
 
@@ -62,7 +68,7 @@ class TorchRasteriser:
             earlier, _ = project_centres(self._tensor(before[0]), self._tensor(before[1].head_to_camera), before[1])
             values.append(torch.nan_to_num(centres - earlier, 0.0, 0.0, 0.0))
         offsets = torch.zeros_like(centres, requires_grad=True)
-        image, weights = rasterise(given, rank, pose, view, torch.cat(values), offsets)
+        image, weights = rasterise(given, rank, pose, view, torch.cat(values), self.blend, offsets)
         self._leaves = image, weights, given, motion, offsets
         parts = iter(torch.split(image.detach(), [4, *(len(value) for value in values[2:])], dim=2))
         arrays = (part.float().cpu().numpy() for part in parts)
@@ -112,11 +118,13 @@ def rasterise(
     pose: Float[torch.Tensor, "4 4"],
     view: View,
     values: Float[torch.Tensor, "channels n"],
+    blend: Blend,
     offsets: Float[torch.Tensor, "2 n"] | None = None,
 ) -> tuple[Float[torch.Tensor, "height width channels"], Float[torch.Tensor, " n"]]:
     """`values` of the Gaussians blended front to back in `order`, and the sum of each Gaussian's weights in the image.
 
     Args:
+        blend: as `blend_everywhere`.
         offsets: pixels, added to the projected centres: zeros, for gradients by these.
     """
     with torch.no_grad():  # the gradients of what is not drawn would be NaN
@@ -127,21 +135,32 @@ def rasterise(
     covariance, opacity, centres = _project(attributes[:, kept], pose, view)
     if offsets is not None:
         centres = centres + offsets[:, kept]
+    image, of_kept = blend(covariance, opacity, centres, values[:, kept], view.camera)
+    return image, values.new_zeros(attributes.shape[1]).index_add(0, kept, of_kept)
+
+
+def blend_everywhere(
+    covariance: Float[torch.Tensor, "n 2 2"],
+    opacity: Float[torch.Tensor, " n"],
+    centres: Float[torch.Tensor, "2 n"],
+    values: Float[torch.Tensor, "channels n"],
+    camera: Camera,
+) -> tuple[Float[torch.Tensor, "height width channels"], Float[torch.Tensor, " n"]]:
+    """Blend each Gaussian, the nearest first, into each pixel; also the sum of each one's weights."""
     form = torch.linalg.inv(covariance)
-    count = view.camera.height * view.camera.width
-    weights = values.new_zeros(attributes.shape[1])
-    parts = []
+    count = camera.height * camera.width
+    parts, weights = [], torch.zeros_like(opacity)
     for begin in range(0, count, _PIXELS_AT_ONCE):
         pixel = torch.arange(begin, min(begin + _PIXELS_AT_ONCE, count), device=values.device)
-        place = torch.stack([pixel % view.camera.width, pixel // view.camera.width]) + 0.5
+        place = torch.stack([pixel % camera.width, pixel // camera.width]) + 0.5
         x, y = place[:, :, None] - centres[:, None]
         distance = form[:, 0, 0] * x * x + 2 * form[:, 0, 1] * x * y + form[:, 1, 1] * y * y
         alpha = ((opacity * torch.exp(-0.5 * distance)).clamp(max=MAX_ALPHA) - CUTOFF).clamp(min=0)
         passed = torch.cumprod(1 - alpha, 1)
         weight = alpha * torch.cat([torch.ones_like(passed[:, :1]), passed[:, :-1]], 1)
-        weights = weights.index_add(0, kept, weight.sum(0))
-        parts.append(weight @ values[:, kept].T)
-    return torch.cat(parts).reshape(view.camera.height, view.camera.width, -1), weights
+        weights = weights + weight.sum(0)
+        parts.append(weight @ values.T)
+    return torch.cat(parts).reshape(camera.height, camera.width, -1), weights
 
 
 def _project(

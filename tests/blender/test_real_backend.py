@@ -25,19 +25,6 @@ FRAMES = 2
 
 
 @pytest.fixture(scope="module")
-def python() -> Path:
-    """The backend's Python."""
-    named = os.environ.get("SYNCTALK_BACKEND_PYTHON")
-    places = (
-        [Path(named)] if named else [ROOT / ".venvs/backend/bin/python", ROOT / ".venvs/backend/Scripts/python.exe"]
-    )
-    found = next((place for place in places if place.exists()), None)
-    if found is None:
-        pytest.skip("needs the backend's environment: python3 install backend")
-    return found
-
-
-@pytest.fixture(scope="module")
 def run(python):
     """Run a verb of the backend's command line; its JSON."""
 

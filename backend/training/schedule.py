@@ -17,9 +17,9 @@ ANNEAL = 0.85
 """Share of the time from which the learning rates fall to a hundredth."""
 
 
-def rate_decay(share: float) -> float:
-    """The learning rates' factor after this share of the time: a tenth at the end, and from `ANNEAL` another tenth."""
-    decay: float = 0.1**share
+def rate_decay(share: float, final: float = 0.1) -> float:
+    """The learning rates' factor after this share of the time: `final` at the end, and from `ANNEAL` another tenth."""
+    decay: float = final**share
     return decay if share < ANNEAL else decay * ((1 - share) / (1 - ANNEAL) * 0.9 + 0.1)
 
 

@@ -33,8 +33,17 @@ class Refit:
     base: Float[np.ndarray, "14 n"]
 
 
-def refit(head: GaussianHead, weight: Float[np.ndarray, " old"], pull: Float[np.ndarray, " old"], target: int) -> Refit:
+def refit(
+    head: GaussianHead,
+    weight: Float[np.ndarray, " old"],
+    pull: Float[np.ndarray, " old"],
+    target: int,
+    camera_m: Float[np.ndarray, " 3"],
+) -> Refit:
     """Remove and split.
+
+    In memory the Gaussians of a group are then in the order of their distance from `camera_m`, in which they are drawn: a
+    rasteriser reads neighbours.
 
     Args:
         weight: largest sum of weights of each Gaussian in an image since the last change.
@@ -50,7 +59,7 @@ def refit(head: GaussianHead, weight: Float[np.ndarray, " old"], pull: Float[np.
     fresh = np.arange(len(source)) >= len(kept)
     new_base = np.concatenate([base[:, kept], children], 1)
     group = np.searchsorted([head.lips, head.lips + head.expressions], source, side="right")
-    place = np.argsort(group, kind="stable")
+    place = np.lexsort([np.linalg.norm(new_base[POSITION].T - camera_m, axis=1), group])
     return Refit(source[place], fresh[place], np.ascontiguousarray(new_base[:, place]))
 
 

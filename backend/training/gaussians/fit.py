@@ -12,16 +12,20 @@ from ...renderer.gaussians.kernels.interface import Rasteriser, View
 from ...renderer.regions import BLENDSHAPE_GAIN
 from ...workspace.camera import Camera
 from ...workspace.shapes import Float
-from ..dataset import FramePool
+from ..dataset import Frame, FramePool
 from . import density, smoothing
 from .batch import BatchDrawer
-from .images import Target, frame_target
+from .images import Target, frame_target, reduced
 from .optimiser import GaussianOptimiser
 from .poses import START_STEPS, PoseFit
-from .start import blending_order
+from .start import blending_order, mean_camera
 
 BATCH = 8
 """Images of a step."""
+FINE_SIZE = 512
+COARSE_SHARES = (0.12, 0.3)
+"""Until these shares of the training, images of 512² and more are drawn at a quarter, then at half the size; smaller ones at half
+the size until the first."""
 ORDER_STEPS = 250
 """Steps between two changes of the order of blending, in the first part of the training."""
 ORDER_SHARE = 0.7
@@ -60,7 +64,8 @@ class GaussianFit:
         self.drawer = BatchDrawer(make_rasteriser, mouth_weight)
         self.drawer.forget(head.count)
         self._smoother = smoothing.MotionSmoother(head)
-        self._targets: dict[int, Target] = {}
+        self._reduced: dict[object, Target] = {}
+        self._kept_factor = 1
         self.steps = 0
         self._seed = seed
         self.reseed()
@@ -85,10 +90,13 @@ class GaussianFit:
             Mean squared error of the batch's pixels.
         """
         chosen = [self._pool.held[i] for i in self._rng.integers(0, len(self._pool.held), BATCH - bool(self.extra))]
-        targets = [self._target(frame) for frame in chosen]
+        factor = self._factor(share)
+        targets = [self._target(frame, factor) for frame in chosen]
         if self.extra:
-            targets.append(self.extra[self._rng.integers(0, len(self.extra))])
-        views = [self._view(target) for target in targets]
+            number = int(self._rng.integers(0, len(self.extra)))
+            targets.append(self._kept((number, "field"), self.extra[number], factor))
+        camera = self.camera if factor == 1 else self.camera.resized(1 / factor)
+        views = [self._view(target, camera) for target in targets]
         conditions = np.stack([self._values(target) for target in targets])
         batch = self.drawer.gradients(self.head, targets, views, conditions)
         lips, expressions = batch.lip_codes.detach(), batch.expression_codes.detach()
@@ -114,7 +122,7 @@ class GaussianFit:
     def try_step(self) -> None:
         """Draw a batch and discard it, which compiles the kernels."""
         target = self._target(self._pool.held[0])
-        arguments = [target] * 2, [self._view(target)] * 2, np.stack([self._values(target)] * 2)
+        arguments = [target] * 2, [self._view(target, self.camera)] * 2, np.stack([self._values(target)] * 2)
         self.drawer.gradients(self.head, *arguments)
         self.drawer.forget(self.head.count)
         self.reseed()
@@ -126,13 +134,15 @@ class GaussianFit:
 
     def renew_order(self) -> None:
         """Order by where the Gaussians are now."""
-        frames = [frame.index for frame in self._pool.held]
-        self.head.order = blending_order(self.head, self.poses[frames])
+        self.head.order = blending_order(self.head, self._mean_camera())
+
+    def _mean_camera(self) -> Float[np.ndarray, " 3"]:
+        return mean_camera(self.poses[[frame.index for frame in self._pool.held]])
 
     def change_density(self, target: int) -> tuple[int, int]:
         """Remove what no image shows, and split towards `target` Gaussians: how many went and came."""
         before = self.head.count
-        change = density.refit(self.head, *self.drawer.weight_and_pull(), target)
+        change = density.refit(self.head, *self.drawer.weight_and_pull(), target, self._mean_camera())
         came = int(change.fresh.sum())
         self.optimiser.resize(change)
         self.drawer.forget(self.head.count)
@@ -140,19 +150,34 @@ class GaussianFit:
         self.renew_order()
         return before - (self.head.count - came), came
 
-    def _target(self, frame) -> Target:
-        if frame.index not in self._targets:
-            self._targets[frame.index] = frame_target(frame)
-        return self._targets[frame.index]
+    def _factor(self, share: float) -> int:
+        """How many times fewer pixels a side are drawn."""
+        first, second = COARSE_SHARES
+        if self.camera.width >= FINE_SIZE:
+            return 4 if share < first else 2 if share < second else 1
+        return 2 if share < first else 1
 
-    def _view(self, target: Target) -> View:
+    def _target(self, frame: Frame, factor: int = 1) -> Target:
+        return self._kept((frame.index, "frame"), frame_target(frame), factor)
+
+    def _kept(self, key: object, target: Target, factor: int) -> Target:
+        """Reduced once; what a coarser part of the training kept goes when the next one begins."""
+        if factor == 1:
+            return target
+        if factor != self._kept_factor:
+            self._reduced, self._kept_factor = {}, factor
+        if key not in self._reduced:
+            self._reduced[key] = reduced(target, factor)
+        return self._reduced[key]
+
+    def _view(self, target: Target, camera: Camera) -> View:
         if target.head_to_camera is not None:
             pose = target.head_to_camera
         else:
             moved = PoseFit(1)
             moved.motion[0] = self.pose_fit.motion[target.frame]
             pose = moved.moved(self._start_poses[target.frame : target.frame + 1])[0]
-        return View(self.camera, pose, self.head.config.filter_m)
+        return View(camera, pose, self.head.config.filter_m)
 
     def _values(self, target: Target) -> np.ndarray:
         if target.conditions is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -50,6 +50,30 @@ def frame_target(frame: Frame) -> Target:
     """A training frame."""
     mouth = frame.boxes[1].round().astype(np.int32) + np.array([frame.x0, frame.y0] * 2, np.int32)
     return Target(frame.colour, frame.alpha, frame.x0, frame.y0, mouth, frame.index)
+
+
+def reduced(target: Target, factor: int) -> Target:
+    """The same image with `factor` times fewer pixels a side, averaged premultiplied."""
+    if factor == 1:
+        return target
+    left, top = target.x0 % factor, target.y0 % factor
+    height, width = target.alpha.shape
+    padding = ((top, -(top + height) % factor), (left, -(left + width) % factor))
+    alpha = np.pad(target.alpha, padding).astype(np.float32)
+    colour = np.pad(target.colour, (*padding, (0, 0))).astype(np.float32) * alpha[..., None]
+    rows, columns = alpha.shape[0] // factor, alpha.shape[1] // factor
+    small_alpha = alpha.reshape(rows, factor, columns, factor).mean((1, 3))
+    small_colour = (
+        colour.reshape(rows, factor, columns, factor, 3).mean((1, 3)) / np.maximum(small_alpha, 1e-3)[..., None]
+    )
+    return replace(
+        target,
+        colour=np.clip(small_colour + 0.5, 0, 255).astype(np.uint8),
+        alpha=(small_alpha + 0.5).astype(np.uint8),
+        x0=(target.x0 - left) // factor,
+        y0=(target.y0 - top) // factor,
+        mouth=(target.mouth / factor).round().astype(np.int32),
+    )
 
 
 def field_targets(

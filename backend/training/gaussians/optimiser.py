@@ -11,6 +11,7 @@ from torch import Tensor
 from ...renderer.gaussians.head import DRIVEN, GaussianHead
 from ...renderer.gaussians.kernels.interface import COLOUR, LOG_SCALE, OPACITY, POSITION, ROTATION
 from ...workspace.shapes import Float
+from ..schedule import rate_decay
 from .density import Refit
 
 RATES = {"position": 1e-4, "log_scale": 1e-2, "rotation": 1e-2, "opacity": 4e-2, "colour": 5e-3}
@@ -20,7 +21,7 @@ BASIS_RATE, VIEW_RATE = 0.2, 0.2
 NETWORK_RATE, LINEAR_RATE = 2e-3, 5e-4
 """Of the code networks."""
 FINAL_RATE, FINAL_NETWORK_RATE = 0.05, 0.1
-"""Rates fall to this share, exponentially."""
+"""Rates fall to this share, exponentially, and in the last part to a tenth of it (`schedule.rate_decay`)."""
 MIN_SCALE_M, MAX_SCALE_M = 3e-4, 0.012
 """Standard deviations stay between: thinner ones become coloured grain in poses that no frame shows."""
 _BASES = {"position": slice(0, 3), "opacity": slice(3, 4), "colour": slice(4, 7)}
@@ -123,9 +124,9 @@ class GaussianOptimiser:
         if used:
             torch.autograd.backward([code for code, _ in used], [by for _, by in used])
         for group, rate in zip(self._networks.param_groups, (NETWORK_RATE, LINEAR_RATE), strict=True):
-            group["lr"] = rate * FINAL_NETWORK_RATE**share * scale
+            group["lr"] = rate * rate_decay(share, FINAL_NETWORK_RATE) * scale
         for group, entry in zip(self._adam.param_groups, self._kept, strict=True):
-            group["lr"] = entry.rate * FINAL_RATE**share * scale
+            group["lr"] = entry.rate * rate_decay(share, FINAL_RATE) * scale
         self._networks.step()
         self._adam.step()
         self.head.base[LOG_SCALE].clamp_(float(np.log(MIN_SCALE_M)), float(np.log(MAX_SCALE_M)))

@@ -64,13 +64,17 @@ def start_head(
         lips, expressions = head.inputs(torch.from_numpy(np.asarray(conditions, np.float32)))
     head.lip_code.start(lips)
     head.expression_code.start(expressions)
-    head.order = blending_order(head, poses)
+    head.order = blending_order(head, mean_camera(poses))
     return head
 
 
-def blending_order(head: GaussianHead, poses: Float[np.ndarray, "used 4 4"]) -> Int[torch.Tensor, " n"]:
+def mean_camera(poses: Float[np.ndarray, "used 4 4"]) -> Float[np.ndarray, " 3"]:
+    """Where the camera is in the head frame, metres."""
+    mean: np.ndarray = -np.einsum("nji,nj->ni", poses[:, :3, :3], poses[:, :3, 3]).mean(0)
+    return mean
+
+
+def blending_order(head: GaussianHead, camera_m: Float[np.ndarray, " 3"]) -> Int[torch.Tensor, " n"]:
     """By the distance from the clip's mean camera, the nearest first."""
-    rotation, translation = poses[:, :3, :3], poses[:, :3, 3]
-    camera = -np.einsum("nji,nj->ni", rotation, translation).mean(0)
-    distance = np.linalg.norm(head.neutral()[POSITION].T - camera, axis=1)
+    distance = np.linalg.norm(head.neutral()[POSITION].T - camera_m, axis=1)
     return torch.from_numpy(np.argsort(distance, kind="stable").astype(np.int32))

@@ -20,10 +20,12 @@ from backend.training.gaussians import density, trainer
 from backend.training.gaussians.optimiser import MIN_SCALE_M, GaussianOptimiser
 from backend.training.gaussians.poses import PoseFit
 from backend.training.gaussians.smoothing import MotionSmoother
-from backend.training.gaussians.start import blending_order
+from backend.training.gaussians.start import blending_order, mean_camera
 from backend.workspace.checkpoint_index import FIELD, GAUSSIANS, head_paths
 from backend.workspace.store import Workspace
 from tests.backend.made_up_gaussians import made_up_gaussians
+
+CAMERA = np.array([0.0, 0.0, -0.6])
 
 
 def head_psnr(workspace: Workspace, kind: str) -> float:
@@ -155,7 +157,7 @@ def test_density_removes_what_is_never_seen_and_splits_what_is_pulled_along_its_
     pull = np.zeros(300, np.float32)
     pull[200] = 5
     head.base[LOG_SCALE, 200] = torch.log(torch.tensor([0.001, 0.004, 0.001]))
-    change = density.refit(head, weight, pull, 291)
+    change = density.refit(head, weight, pull, 291, CAMERA)
     assert len(change.source) == 291 and not np.isin(np.arange(10, 20), change.source).any()
     assert change.source[change.fresh].tolist() == [200]
     halves = np.flatnonzero(change.source == 200)
@@ -179,7 +181,7 @@ def test_a_change_of_density_keeps_bases_and_moments_with_their_gaussians():
     moments = optimiser.tensors()["adam.base.0.exp_avg"].clone()
     weight = np.ones(300, np.float32)
     weight[[1, 250]] = 0
-    change = density.refit(head, weight, np.zeros(300, np.float32), 0)
+    change = density.refit(head, weight, np.zeros(300, np.float32), 0, CAMERA)
     optimiser.resize(change)
     kept = torch.from_numpy(change.source)
     torch.testing.assert_close(head.lip_bases, bases[..., kept[kept < lips]])
@@ -220,7 +222,7 @@ def test_the_order_of_blending_is_by_distance_from_the_mean_camera():
     head = made_up_gaussians(300)
     pose = np.eye(4)
     pose[2, 3] = 0.6
-    order = blending_order(head, pose[None]).numpy()
+    order = blending_order(head, mean_camera(pose[None])).numpy()
     place = head.neutral()[POSITION]
     distance = np.linalg.norm(place - np.array([[0], [0], [-0.6]]), axis=0)[order]
     assert sorted(order.tolist()) == list(range(300)) and (np.diff(distance) >= 0).all()

@@ -165,6 +165,8 @@ class FieldTrainer:
         """Where the training is complete, count the limit from here."""
         if self.complete or self.share >= 1:
             self.limit_s += self.elapsed_s
+            self.total_s += self.elapsed_s
+            self.total_steps = None if self.total_steps is None else self.total_steps + self.step
             self.limit_steps = None if self.limit_steps is None else self.limit_steps + self.step
             self.skipped = 0.0
 
@@ -251,17 +253,10 @@ class FieldTrainer:
             message += f", PSNR {self.psnr:.1f} dB"
         message += self.monitor.pace(self.step, time.monotonic())
         done = min(self.share, 1) * (self.limit_s if self.limit_steps is None else self.limit_steps)
-        self._show(done, message)
+        self.show_progress(done, message)
 
-    def report_progress(self, share: float, steps: int, message: str) -> None:
-        """Of the twin's training, which follows."""
-        if self.limit_steps is None:
-            rest = max(self.total_s - self.elapsed_s, 0)
-            self._show(self.total_s - rest * (1 - share), message)
-        else:
-            self._show(self.limit_steps + steps, message)
-
-    def _show(self, done: float, message: str) -> None:
+    def show_progress(self, done: float, message: str) -> None:
+        """How far the training of the field and its twin is: seconds, or steps where those are given."""
         total, unit = (self.total_s, "s") if self.total_steps is None else (self.total_steps, "steps")
         self.reporter.progress(Stage.TRAINING, min(done, total), total, unit, message)
 

@@ -270,7 +270,12 @@ class GaussianTrainer:
     def _report_progress(self) -> None:
         message = f"{self.fit.head.count:,} Gaussians, step {self.step}, PSNR {self.psnr:.1f} dB"
         message += self.monitor.pace(self.step, time.monotonic())
-        self.field.report_progress(min(self.share, 1.0), self.fit.steps, message)
+        left = 1 - min(self.share, 1.0)
+        field = self.field
+        if field.total_steps is None:
+            field.show_progress(field.total_s - self.limit_s * left, message)
+        else:
+            field.show_progress(field.total_steps - (self.limit_steps or 0) * left, message)
 
     def evaluate(self, steps_per_s: float) -> None:
         """Measure training and validation frames, and show the preview."""

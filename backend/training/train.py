@@ -62,14 +62,14 @@ def train(
             path = trainer.run()
         if head == FIELD:
             return TrainResult(trainer.step, trainer.elapsed_s / 60, trainer.psnr, path)
-        return _train_twin(trainer, head, further)
+        return _train_twin(trainer, head, steps, further)
 
 
-def _train_twin(trainer: FieldTrainer, head: str, further: bool) -> TrainResult:
+def _train_twin(trainer: FieldTrainer, head: str, steps: int | None, further: bool) -> TrainResult:
     """The twin of a trained field, in what is left of the time."""
     elapsed_s = trainer.elapsed_s if head == BOTH else 0.0
-    limit_steps = None if trainer.limit_steps is None else twin_steps(trainer.limit_steps)
-    twin = GaussianTrainer(trainer, trainer.total_s - elapsed_s, limit_steps)
+    twin_limit = None if steps is None else twin_steps(steps)
+    twin = GaussianTrainer(trainer, trainer.total_s - elapsed_s, twin_limit)
     if further and twin.complete:
         twin.extend()
     path = twin.run()

@@ -31,6 +31,7 @@ class NumbaRasteriser:
         self.threads = threads or min(os.cpu_count() or 1, 8)
         self._pool = ThreadPoolExecutor(self.threads - 1) if self.threads > 1 else None
         self._size, self._count = (0, 0), -1
+        self._tiles: Tiles
         self._passes: np.ndarray | None = None
         self._passes_painted = False
         self._lists = np.empty(1 << 16, np.int32)
@@ -150,8 +151,10 @@ class NumbaRasteriser:
 def lens_of(view: View) -> Lens:
     """A view as the kernels read it."""
     camera, pose = view.camera, np.asarray(view.head_to_camera, np.float32)
-    numbers = camera.focal_px, *camera.principal_px, *slope_limits(camera), view.filter_m
-    return Lens(*map(np.float32, numbers), pose[:3, :3].copy(), pose[:3, 3].copy())
+    (x, y), (limit_x, limit_y) = camera.principal_px, slope_limits(camera)
+    numbers = camera.focal_px, x, y, limit_x, limit_y, view.filter_m
+    focal, x, y, limit_x, limit_y, filter_m = map(np.float32, numbers)
+    return Lens(focal, x, y, limit_x, limit_y, filter_m, pose[:3, :3].copy(), pose[:3, 3].copy())
 
 
 def _checked(order: np.ndarray, count: int) -> np.ndarray:

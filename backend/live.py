@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import os
 import threading
 import time
 from dataclasses import dataclass
@@ -11,16 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .commands.head import head_option
 from .commands.option import option
 from .errors import ProtocolError, WorkspaceError
 from .progress import Reporter
-from .protocol import BLENDSHAPE_NAMES
+from .protocol import BLENDSHAPE_NAMES, HEADS
 from .workspace.camera import Camera
-from .workspace.checkpoint_index import checkpoint_paths
+from .workspace.checkpoint_index import head_paths
 from .workspace.store import Workspace
 
 if TYPE_CHECKING:
-    from .renderer.field.renderer import FieldRenderer
+    from .renderer.head import HeadRenderer
 
 MAX_SIDE = 16384
 
@@ -37,6 +39,7 @@ class FrameOptions:
     head_to_camera: tuple[float, ...] = option("16 numbers, row-major, OpenCV camera, metres")
     blendshapes: tuple[float, ...] = option("52 numbers in the order of protocol.BLENDSHAPE_NAMES")
     memory: Path = option("a file that Blender made and maps")
+    head: str = head_option()
 
     def __post_init__(self) -> None:
         """Check sizes.
@@ -60,14 +63,16 @@ class FrameResult:
 
 
 class LiveHead:
-    """Keeps the head of the last workspace loaded, and loads it again when there is a newer checkpoint."""
+    """Keeps the heads that were asked of the last workspace loaded, and loads one again when it has a newer checkpoint."""
 
     def __init__(self) -> None:
-        self._renderer: FieldRenderer | None = None
-        self._loaded: tuple[Any, ...] = ()
-        """The workspace, its newest checkpoint and that file's stamp when the renderer was made."""
-        self._watched: tuple[Any, ...] = ()
-        """The workspace, and the stamps of what a saved checkpoint changes, when the checkpoints were last listed."""
+        self._renderers: dict[tuple[Any, ...], HeadRenderer] = {}
+        """By a checkpoint and its stamp when it was loaded."""
+        self._newest: dict[str, Path | None] = {}
+        """The checkpoint of each of `HEADS` when they were last listed."""
+        self._watched: dict[Path, Any] = {}
+        """Stamps of what a saved checkpoint changes, and of the newest checkpoints, then."""
+        self._memory = _Memory()
 
     def render(self, frame: FrameOptions, reporter: Reporter) -> FrameResult:
         """Render scene-linear RGBA, premultiplied, bottom row first, into the shared memory.
@@ -76,33 +81,66 @@ class LiveHead:
             WorkspaceError: there is no trained head, or none that blendshapes drive.
             ProtocolError: the memory cannot be written to.
         """
-        from .renderer.colour import to_scene_linear
+        from .renderer.scene_linear import write_scene_linear
 
         started = time.perf_counter()
         principal = (frame.principal_px[0], frame.principal_px[1])
         camera = Camera(frame.width, frame.height, frame.focal_px, principal)
         pose = np.array(frame.head_to_camera).reshape(4, 4)
-        renderer = self._current(frame.workspace, reporter)
-        rgba = to_scene_linear(renderer.render(camera, pose, np.array(frame.blendshapes, np.float32)).rgba)
-        _write_shared(frame.memory, np.ascontiguousarray(rgba[::-1], np.float32))
+        renderer = self._current(frame.workspace, frame.head, reporter)
+        rgba = renderer.render(camera, pose, np.array(frame.blendshapes, np.float32)).rgba
+        write_scene_linear(np.ascontiguousarray(rgba), self._memory.pixels(frame.memory, frame.height, frame.width))
         return FrameResult(frame.width, frame.height, (time.perf_counter() - started) * 1e3)
 
-    def _current(self, root: Path, reporter: Reporter) -> FieldRenderer:
-        """The renderer of the newest checkpoint. While that is unchanged this costs two stat calls."""
+    def _current(self, root: Path, head: str, reporter: Reporter) -> HeadRenderer:
+        """The renderer of a head's newest checkpoint. While those are unchanged this costs a few stat calls."""
         folder = root / "checkpoints"
-        # Some file systems do not stamp a folder when a file in it is replaced; config.json is written with every checkpoint.
-        watched = (root, _stamp(folder), _stamp(folder / "config.json"))
-        if self._renderer is not None and watched == self._watched and watched[1] is not None:
-            return self._renderer
-        workspace = Workspace.open(root)
-        newest = next(iter(checkpoint_paths(folder)), None)
-        if newest is None:
-            raise WorkspaceError(f"{root} has no trained head yet: train it first.")
-        found = (root, newest, _stamp(newest))
-        if self._renderer is None or found != self._loaded:
-            self._renderer = _load(workspace, reporter)
-        self._loaded, self._watched = found, watched
-        return self._renderer
+        if folder not in self._watched or any(_stamp(path) != stamp for path, stamp in self._watched.items()):
+            # Some file systems do not stamp a folder when a file in it is replaced; config.json is written with every checkpoint.
+            watched = {path: _stamp(path) for path in (folder, folder / "config.json")}
+            self._newest = {kind: next(iter(head_paths(folder, kind)), None) for kind in HEADS}
+            self._watched = watched | {path: _stamp(path) for path in self._newest.values() if path is not None}
+            kept = [(path, self._watched[path]) for path in self._newest.values() if path is not None]
+            self._renderers = {key: renderer for key, renderer in self._renderers.items() if key in kept}
+        path = self._newest[head]
+        key = (path, self._watched[path]) if path is not None else ()
+        if key not in self._renderers:
+            self._renderers[key] = _load(Workspace.open(root), head, reporter)
+        return self._renderers[key]
+
+
+class _Memory:
+    """The files that Blender maps, kept mapped: to map one of 512² costs more than to fill it."""
+
+    _KEPT = 0 if os.name == "nt" else 2
+    """As many as Blender keeps; on Windows none, where a file that is mapped cannot be removed."""
+
+    def __init__(self) -> None:
+        self._mapped: dict[Path, tuple[tuple[int, int], np.ndarray]] = {}
+        """Each with the number and the size of the file that is mapped, the last used at the end."""
+
+    def pixels(self, path: Path, height: int, width: int) -> np.ndarray:
+        """The beginning of a file as (height, width, 4) float32.
+
+        Raises:
+            ProtocolError: the file is missing or too small.
+        """
+        count = height * width * 4 * np.dtype(np.float32).itemsize
+        try:
+            status = path.stat()
+            found = (status.st_ino, status.st_size)
+            mapped = self._mapped.pop(path, None)
+            if mapped is None or mapped[0] != found:
+                with open(path, "r+b") as file:
+                    mapped = found, np.frombuffer(mmap.mmap(file.fileno(), 0), np.uint8)
+        except (OSError, ValueError) as error:
+            raise ProtocolError(f"The shared memory {path} cannot be written to ({error}).") from error
+        if len(mapped[1]) < count:
+            raise ProtocolError(f"{path} holds {len(mapped[1])} bytes, the frame needs {count}.")
+        self._mapped[path] = mapped
+        while len(self._mapped) > self._KEPT:
+            del self._mapped[next(iter(self._mapped))]
+        return mapped[1][:count].view(np.float32).reshape(height, width, 4)
 
 
 def prepare(imported: threading.Event) -> None:
@@ -119,6 +157,8 @@ def prepare(imported: threading.Event) -> None:
 
     kernel = get_kernel()
     imported.set()
+    precompile.show()
+    precompile.draw_gaussians()
     if not torch.cuda.is_available() and kernel.name == "numba":
         precompile.draw(kernel)
 
@@ -134,17 +174,16 @@ def device() -> dict[str, str]:
     return {"device": name, "kernel": get_kernel(device=kind).name}
 
 
-def _load(workspace: Workspace, reporter: Reporter) -> FieldRenderer:
-    from .renderer.field.renderer import FieldRenderer
+def _load(workspace: Workspace, head: str, reporter: Reporter) -> HeadRenderer:
     from .training.checkpoints import load_for_rendering
 
-    head = load_for_rendering(workspace, reporter)
-    if head.lips.inputs:
+    found = load_for_rendering(workspace, reporter, head)
+    if found.lips.inputs:
         raise WorkspaceError(
             "This head's lips follow audio, not sliders: render it with the backend, or train it with "
             "lips=shape to direct it here."
         )
-    return FieldRenderer(head.field())
+    return found.renderer()
 
 
 def _stamp(path: Path) -> tuple[int, ...] | None:
@@ -154,13 +193,3 @@ def _stamp(path: Path) -> tuple[int, ...] | None:
     except OSError:
         return None
     return status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size
-
-
-def _write_shared(path: Path, pixels: np.ndarray) -> None:
-    try:
-        with open(path, "r+b") as file, mmap.mmap(file.fileno(), 0) as memory:
-            if len(memory) < pixels.nbytes:
-                raise ProtocolError(f"{path} holds {len(memory)} bytes, the frame needs {pixels.nbytes}.")
-            memory[: pixels.nbytes] = pixels.tobytes()
-    except (OSError, ValueError) as error:
-        raise ProtocolError(f"The shared memory {path} cannot be written to ({error}).") from error

@@ -20,6 +20,9 @@ INTERNAL_ERROR = -32603
 USER_ERROR = -32000
 """A `SyncTalkError`: `message` is a sentence for the user, `data.kind` its class."""
 
+AUTO, GAUSSIANS, FIELD = HEADS = ("auto", "gaussians", "field")
+"""Which head is meant: what fits best, the Gaussian twin, or the tri-plane field."""
+
 MAX_LINE_BYTES = 16 * 1024 * 1024
 """A longer line is nonsense: the reader drops the connection instead of filling memory."""
 

@@ -26,7 +26,7 @@ class SYNCTALK_PT_track(StepPanel, bpy.types.Panel):
     def draw_step(self, ui: StepUi) -> None:
         state = ui.facts.state
         if ui.facts.heads > 1:
-            ui.layout.prop(ui.settings, "head", text="", icon="USER")
+            ui.layout.prop(ui.settings, "active_head", text="", icon="USER")
         if state.tracked:
             delay = f", audio {state.audio_offset_ms:+.0f} ms" if abs(state.audio_offset_ms) >= 1 else ""
             ui.info(f"{state.frames} frames, {state.duration_s:.1f} s{delay}")

@@ -18,6 +18,7 @@ from . import lettering, live_frame, viewport_drawing, viewport_image
 from .client.errors import BackendError
 from .client.shared import shared_backend
 from .live_frame import FrameRequest, HeadFrame
+from .properties import settings_of
 from .scene import camera as cameras
 from .scene import colour, compositor, marking, rig
 from .scene.errors import SceneError, SyncTalkError
@@ -145,7 +146,8 @@ def wanted_frame(depsgraph: bpy.types.Depsgraph) -> HeadFrame:
     if (width, height) != (full_width, full_height):
         aspect = pinhole.height / full_height
         pinhole = pinhole.cropped(x, round(y * aspect), width, max(1, round(height * aspect)))
-    return HeadFrame(str(found.workspace), pinhole, rig.read_rig(found, depsgraph, rig.world_matrix(camera)))
+    directions = rig.read_rig(found, depsgraph, rig.world_matrix(camera))
+    return HeadFrame(str(found.workspace), pinhole, directions, settings_of(scene.original).head)
 
 
 def _sentence(error: Exception) -> str:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..backend.protocol import AUTO
 from ..backend.workspace.camera import Camera
 from .client.errors import BackendError
 from .client.pending import Pending
@@ -82,17 +83,18 @@ def shared_folder() -> Path:
 
 @dataclass(frozen=True)
 class HeadFrame:
-    """What to ask for: a subject's head as `directions` have it, seen by `pinhole`."""
+    """What to ask for: a subject's head as `directions` have it, seen by `pinhole`; `head` is of `protocol.HEADS`."""
 
     workspace: str
     pinhole: Camera
     directions: Directions
+    head: str = AUTO
 
     def is_same_as(self, other: HeadFrame | None) -> bool:
         """Whether both give the same image."""
         return (
             other is not None
-            and (self.workspace, self.pinhole) == (other.workspace, other.pinhole)
+            and (self.workspace, self.head, self.pinhole) == (other.workspace, other.head, other.pinhole)
             and np.array_equal(self.directions.head_to_camera, other.directions.head_to_camera)
             and np.array_equal(self.directions.blendshapes, other.directions.blendshapes)
         )
@@ -118,6 +120,7 @@ class FrameRequest:
             "head_to_camera": frame.directions.head_to_camera.ravel().tolist(),
             "blendshapes": frame.directions.blendshapes.tolist(),
             "memory": str(self._memory.path),
+            "head": frame.head,
         }
         try:
             self._pending = backend.submit("frame", params)

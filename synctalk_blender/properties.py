@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import bpy
 
+from ..backend.protocol import AUTO, FIELD, GAUSSIANS
 from . import workspace_state
 from .scene import paths, rig
 
@@ -24,6 +25,16 @@ _PRESETS = (
     ("preview", "Preview", "A usable head in two to eight minutes, also without a GPU"),
     ("standard", "Standard", "Sharper, at the footage's full resolution; half an hour, also without a GPU"),
     ("paper", "Paper", "The settings of the SyncTalk paper, for comparison; hours"),
+)
+
+_KINDS = (
+    (AUTO, "Automatic", "Gaussians where the head has them, unless they were measured to be worse than the field"),
+    (GAUSSIANS, "Gaussians", "Sharper, and fast enough to scrub through: the head as thousands of soft, coloured dots"),
+    (
+        FIELD,
+        "Field",
+        "The head as it is trained first: softer and slower, but steadier beyond the clip's own views and expressions",
+    ),
 )
 
 
@@ -50,6 +61,13 @@ def _workspace_chosen(settings: SyncTalkSettings, _context: bpy.types.Context) -
     found = rig.find_rig(scene, root, workspace_state.workspace_state(root).id)
     if found is not None:
         rig.use_workspace(scene, found, root)
+
+
+def _head_chosen(settings: SyncTalkSettings, _context: bpy.types.Context) -> None:
+    """Draw the other head, in the poses that it was fitted with."""
+    from .work.follow import follow_head
+
+    follow_head(_scene_of(settings))
 
 
 _head_items: list[tuple[str, str, str, int]] = []  # Blender keeps no reference to an enum's strings
@@ -146,8 +164,8 @@ class SyncTalkSettings(Delivery, bpy.types.PropertyGroup):
         update=_workspace_chosen,
         **_PATH,
     )
-    head: bpy.props.EnumProperty(
-        name="Head",
+    active_head: bpy.props.EnumProperty(
+        name="Active Head",
         description="Which of this scene's heads is rendered and edited",
         items=_heads,
         get=_get_head,
@@ -205,6 +223,12 @@ class SyncTalkSettings(Delivery, bpy.types.PropertyGroup):
         **_PATH,
     )
     # Composite
+    head: bpy.props.EnumProperty(
+        name="Head",
+        description="What the head is drawn with, in the viewport, in renders and when baked",
+        items=_KINDS,
+        update=_head_chosen,
+    )
     bake_folder: bpy.props.StringProperty(
         name="Bake Folder",
         description="The folder for the baked frames; when empty, one in the workspace",

@@ -14,6 +14,7 @@ from . import lettering, viewport_drawing, views
 from .client.errors import BackendError
 from .client.shared import shared_backend
 from .live_frame import FrameRequest, HeadFrame
+from .properties import settings_of
 from .scene import camera as cameras
 from .scene import colour, rig, view
 from .scene.directions import Directions
@@ -50,7 +51,7 @@ class Viewport:
         self._texture: gpu.types.GPUTexture | None = None
         self._texture_fills_frame = False
         self._wanted: HeadFrame | None = None
-        self._head_version = 0.0
+        self._head_version: tuple[float, ...] = ()
         self._is_moving = False
         self._request: FrameRequest | None = None
         self._asked: HeadFrame | None = None
@@ -127,7 +128,7 @@ def seen_by_region(context: bpy.types.Context, depsgraph: bpy.types.Depsgraph) -
     """What the region shows of the head, and where in it."""
     scene, region, region_view = depsgraph.scene, context.region, context.region_data
     found = rig.require_rig(scene.original)
-    workspace = str(found.workspace)
+    workspace, head = str(found.workspace), settings_of(scene.original).head
     lens = _camera_of(context, scene)
     if region_view.view_perspective == "CAMERA" and lens is not None and lens.type == "CAMERA":
         camera = lens.evaluated_get(depsgraph)
@@ -142,13 +143,13 @@ def seen_by_region(context: bpy.types.Context, depsgraph: bpy.types.Depsgraph) -
         full = cameras.camera_intrinsics(scene, camera, *cameras.render_size(scene))
         pinhole = full.resized(min(1.0, max(width, 1.0) / full.width))
         directions = rig.read_rig(found, depsgraph, viewpoint)
-        return HeadFrame(workspace, pinhole, directions), Place(x, y, width, height, True)
+        return HeadFrame(workspace, pinhole, directions, head), Place(x, y, width, height, True)
     window_matrix = np.array(region_view.window_matrix)
     pinhole = view.view_pinhole(window_matrix, region.width, region.height)
     directions = rig.read_rig(found, depsgraph, np.linalg.inv(np.array(region_view.view_matrix, np.float64)))
     if view.is_orthographic(window_matrix):
         directions = Directions(view.far_away(directions.head_to_camera), directions.blendshapes)
-    return HeadFrame(workspace, pinhole, directions), Place(0.0, 0.0, region.width, region.height, False)
+    return HeadFrame(workspace, pinhole, directions, head), Place(0.0, 0.0, region.width, region.height, False)
 
 
 def footage_is_shown(context: bpy.types.Context) -> bool:
@@ -171,12 +172,13 @@ def _space(context: bpy.types.Context) -> bpy.types.SpaceView3D:
     return cast("bpy.types.SpaceView3D", context.space_data)
 
 
-def _head_version(workspace: str) -> float:
-    """Changes when training has written a better head."""
+def _head_version(workspace: str) -> tuple[float, ...]:
+    """Changes when training has written a better head, of either kind."""
+    folder = Path(workspace) / "checkpoints"
     try:
-        return (Path(workspace) / "checkpoints" / "config.json").stat().st_mtime
+        return folder.stat().st_mtime, (folder / "config.json").stat().st_mtime
     except OSError:
-        return 0.0
+        return ()
 
 
 def _watch(request: FrameRequest) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..backend.workspace import SyncTalkError
-from ..backend.workspace.checkpoint_index import checkpoint_paths, readiness_of, training_config
+from ..backend.workspace.checkpoint_index import head_paths, readiness_of, step_of, training_config
 from ..backend.workspace.store import Workspace
 from ..backend.workspace.subject import STAGES
 
@@ -88,7 +88,7 @@ def workspace_state(root: Path | None) -> WorkspaceState:
     if root is None:
         return WorkspaceState()
     # Every write of the backend is a rename, which changes these.
-    files = ("subject.json", "checkpoints", "checkpoints/readiness.json")
+    files = ("subject.json", "checkpoints", "checkpoints/readiness.json", "checkpoints/readiness_gaussians.json")
     signature = (root, *(_signature(root / name) for name in files))
     if _cache[0] != signature:
         _cache = (signature, read_workspace(root))
@@ -132,10 +132,10 @@ def read_workspace(root: Path) -> WorkspaceState:
 
 def _trained(folder: Path) -> dict[str, Any]:
     # config.json describes the newest checkpoint, but only a checkpoint file is a head.
-    checkpoints = checkpoint_paths(folder)
+    checkpoints = head_paths(folder)
     if not checkpoints:
         return {}
-    found: dict[str, Any] = {"trained_step": int(checkpoints[0].stem.removeprefix("step_"))}
+    found: dict[str, Any] = {"trained_step": step_of(checkpoints[0])}
     config = training_config(folder)
     try:
         found["trained_preset"] = str(config.get("preset", ""))
@@ -144,7 +144,7 @@ def _trained(folder: Path) -> dict[str, Any]:
         found["trained_minutes"] = float(config.get("elapsed_s", 0.0)) / 60
     except (ValueError, TypeError):
         pass  # the figures are for show; the head can be used without them
-    found["readiness"] = _readiness(readiness_of(folder, found["trained_step"]))
+    found["readiness"] = _readiness(readiness_of(folder))
     return found
 
 

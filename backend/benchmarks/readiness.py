@@ -12,16 +12,18 @@ import cv2
 import numpy as np
 
 from ..commands import measure, speak
-from ..commands.option import option
+from ..commands.head import head_option
+from ..commands.option import CheckedOptions, option
 from ..evaluation.landmarks import lip_reader
 from ..evaluation.response import motion_range
 from ..face_sync.speech import MOUTH_INDEX
 from ..portrait_sync.blend import over
 from ..progress import Reporter
 from ..protocol import BLENDSHAPE_NAMES
-from ..renderer.field.renderer import FieldRenderer
+from ..renderer.head import HeadRenderer
 from ..training import checkpoints
 from ..workspace.arrays import correlation, ridge
+from ..workspace.checkpoint_index import FIELD
 from ..workspace.head_track import HeadTrack
 from ..workspace.landmarks import eye_opening, lip_opening
 from ..workspace.store import Workspace
@@ -34,23 +36,26 @@ _BLINK = [BLENDSHAPE_NAMES.index(name) for name in ("eyeBlinkLeft", "eyeBlinkRig
 
 
 @dataclass(frozen=True)
-class Options(pages.PageOptions):
+class Options(pages.PageOptions, CheckedOptions):
     workspace: tuple[Path, ...] = option("trained heads; each is measured again", nargs="+")
     audio: Path = option("new speech")
+    head: str = head_option()
 
 
 def run(options: Options, reporter: Reporter) -> dict[str, Any]:
     """The figures of docs/benchmarks.md."""
-    result = {"heads": [_head(Workspace.open(root), options.audio, reporter) for root in options.workspace]}
+    result = {"heads": [_head(Workspace.open(root), options, reporter) for root in options.workspace]}
     return pages.kept("readiness", options, result, in_words(result))
 
 
-def _head(workspace: Workspace, audio: Path, reporter: Reporter) -> dict[str, Any]:
-    graded = measure.run(measure.Options(workspace=workspace.root), reporter).readiness
-    checkpoint, tracking = checkpoints.load_for_rendering(workspace), workspace.head_track()
-    renderer = FieldRenderer(checkpoint.field())
+def _head(workspace: Workspace, options: Options, reporter: Reporter) -> dict[str, Any]:
+    checkpoint = checkpoints.load_for_rendering(workspace, reporter, options.head)
+    kind, renderer = checkpoint.kind, checkpoint.renderer()
+    graded = measure.run(measure.Options(workspace=workspace.root, head=kind), reporter).readiness
+    tracking = workspace.head_track(head=kind)
     with tempfile.TemporaryDirectory() as folder:
-        spoken = speak.run(speak.Options(workspace=workspace.root, audio=audio, out=Path(folder)), Reporter())
+        asked_for = speak.Options(workspace=workspace.root, audio=options.audio, out=Path(folder), head=kind)
+        spoken = speak.run(asked_for, Reporter())
         animation = workspace.animation(spoken.animation)
         conditions = checkpoint.lips.animation_conditions(workspace, animation)
     frames = np.arange(0, len(conditions), EVERY)
@@ -66,6 +71,7 @@ def _head(workspace: Workspace, audio: Path, reporter: Reporter) -> dict[str, An
     seen = np.isfinite(mouth)
     return {
         "workspace": workspace.root.name,
+        "head": kind,
         "step": graded["step"] if graded else checkpoint.state["step"],
         "readiness": graded,
         "speech_gain": float(np.polyfit(asked[seen], mouth[seen], 1)[0]) if seen.sum() > 2 else None,
@@ -86,7 +92,7 @@ def _openings_asked_for(tracking: HeadTrack, blendshapes: np.ndarray) -> np.ndar
 def _blink(
     workspace: Workspace,
     tracking: HeadTrack,
-    renderer: FieldRenderer,
+    renderer: HeadRenderer,
     checkpoint: checkpoints.Checkpoint,
     graded: dict[str, Any] | None,
 ) -> float:
@@ -129,9 +135,8 @@ def in_words(result: dict[str, Any]) -> str:
     for head in result["heads"]:
         parts = [_graded(head["readiness"], name) for name in ("mouth", "eyes")]
         speech = f"{_number(head['speech_gain'])}, {_number(head['speech_correlation'])}"
-        lines.append(
-            f"| {head['workspace']} | {head['step']:,} | {parts[0]} | {speech} | {parts[1]} | {_number(head['blink'])} |"
-        )
+        name = f"{head['workspace']} ({head.get('head', FIELD)})"
+        lines.append(f"| {name} | {head['step']:,} | {parts[0]} | {speech} | {parts[1]} | {_number(head['blink'])} |")
     return "\n".join(lines)
 
 

@@ -28,6 +28,7 @@ from ..renderer.field.kernels.vectors import has_bfloat16
 from ..renderer.field.renderer import FieldRenderer
 from ..training import checkpoints
 from ..workspace.camera import Camera
+from ..workspace.checkpoint_index import FIELD
 from ..workspace.head_track import HeadTrack
 from ..workspace.store import Workspace
 from . import pages, subject
@@ -112,11 +113,11 @@ def _measure(workspace: Workspace, reporter: Reporter) -> dict[str, Any]:
 
 def _what_is_drawn(workspace: Workspace, reporter: Reporter) -> tuple[Field, HeadTrack, np.ndarray]:
     """The head, its tracking, and held-out frames."""
-    tracking = workspace.head_track()
+    tracking = workspace.head_track(head=FIELD)
     valid = np.flatnonzero(tracking.valid)
     valid = valid[valid >= workspace.subject.first_test_frame]
     frames = valid[np.linspace(0, len(valid) - 1, FRAMES).astype(int)]
-    return checkpoints.load_for_rendering(workspace, reporter).field(), tracking, frames
+    return checkpoints.load_for_rendering(workspace, reporter, FIELD).field(), tracking, frames
 
 
 def _references(workspace: Workspace) -> dict[str, dict[str, Any]]:

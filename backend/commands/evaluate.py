@@ -8,6 +8,8 @@ from typing import Any
 
 from ..errors import UsageError
 from ..progress import Reporter
+from ..protocol import AUTO
+from .head import head_option
 from .option import CheckedOptions, option
 from .process import LANDMARKERS
 from .train import readiness_in_words
@@ -19,6 +21,7 @@ SIZE = 256
 class Options(CheckedOptions):
     workspace: Path | None = option("a trained head; or give --video and --reference", None, positional=True)
     size: int | None = option(f"side of the frames compared, pixels ({SIZE})", None)
+    head: str = head_option()
     rendered: tuple[Path, ...] = option("a video made by render, to show in the report; may be given again", ())
     no_report: bool = option("figures only, no reports/report.html", False)
     video: Path | None = option("a video or a folder of frames of any system, instead of a workspace", None)
@@ -43,20 +46,21 @@ class Options(CheckedOptions):
                 )
         elif self.video is None or self.reference is None:
             raise UsageError("give a workspace, or --video and --reference")
-        elif unfit := self._given("size", "rendered", "no_report"):
+        elif unfit := self._given("size", "head", "rendered", "no_report"):
             raise UsageError(f"{unfit} needs a workspace")
 
     def _given(self, *names: str) -> str | None:
         """The flag of the first of these options that was given."""
-        given = (name for name in names if getattr(self, name) not in (None, False, ()))
+        given = (name for name in names if getattr(self, name) not in (None, False, (), AUTO))
         return next((f"--{name.replace('_', '-')}" for name in given), None)
 
 
 def run(options: Options, reporter: Reporter) -> dict[str, Any]:
     """The figures, by name; `report` is the page that was written.
 
-    Of a head, `readiness` is what `training.readiness` measured now, and `audio_driven` the figures of the same frames with
-    their lips driven by their own audio; a head whose lips follow audio alone lacks it: its figures are those.
+    Of a workspace, `head` is the kind of head that was drawn, `readiness` what `training.readiness` measured of it now, and
+    `audio_driven` the figures of the same frames with their lips driven by their own audio; a head whose lips follow audio
+    alone lacks it: its figures are those.
 
     Raises:
         SyncTalkError: a video or the workspace cannot be used.
@@ -93,14 +97,16 @@ def _of_workspace(options: Options, reporter: Reporter) -> dict[str, Any]:
     workspace, size = Workspace.open(options.workspace), SIZE if options.size is None else options.size
     workspace.require("portrait_sync")
     reporter.plan({})  # how many parts follow is not known yet: no time left is shown rather than the first part's
-    ready = readiness.measure(workspace, reporter)
-    evaluation = evaluate(test_frames(workspace, size, reporter), options.landmarks)
+    head = checkpoints.load_for_rendering(workspace, reporter, options.head)
+    ready = readiness.measure(workspace, reporter, head.kind)
+    evaluation = evaluate(test_frames(workspace, size, reporter, head.kind), options.landmarks)
     figures, audio_driven = evaluation.figures, None
+    figures["head"] = head.kind
     figures["readiness"] = None if ready is None else ready.to_json()
-    if checkpoints.load_for_rendering(workspace, reporter).lips.name == SHAPE:
+    if head.lips.name == SHAPE:
         kinds = strip.moments(evaluation)
         kept: dict[int, Any] = {}
-        pairs = strip.keeping(audio_driven_test_frames(workspace, size, reporter), kinds, kept)
+        pairs = strip.keeping(audio_driven_test_frames(workspace, size, reporter, head.kind), kinds, kept)
         spoken = evaluate(pairs, options.landmarks)
         figures["audio_driven"] = spoken.figures
         audio_driven = spoken, strip.strip(evaluation, kinds, kept)
@@ -110,9 +116,8 @@ def _of_workspace(options: Options, reporter: Reporter) -> dict[str, Any]:
 
         page = workspace.reports / "report.html"
         speeches = [guarded(Speech.of_video, video, reporter=reporter, about=video) for video in options.rendered]
-        figures["report"] = str(
-            write_report(workspace, page, evaluation, speeches, audio_driven and AudioDriven(*audio_driven))
-        )
+        spoken_too = audio_driven and AudioDriven(*audio_driven)
+        figures["report"] = str(write_report(workspace, page, evaluation, speeches, spoken_too, head.kind))
     return figures
 
 

@@ -1,4 +1,4 @@
-"""`measure`: whether mouth and eyes of the newest checkpoint move; see `training.readiness`."""
+"""`measure`: whether mouth and eyes of the head that is drawn move; see `training.readiness`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from typing import Any
 
 from ..progress import Reporter
 from ..protocol import Stage
-from .option import option
+from .head import head_option
+from .option import CheckedOptions, option
 from .train import readiness_in_words
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(CheckedOptions):
     workspace: Path = option("a workspace with a trained head", positional=True)
+    head: str = head_option()
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ def run(options: Options, reporter: Reporter) -> Result:
     workspace = Workspace.open(options.workspace)
     with workspace.locked():
         reporter.plan({Stage.READINESS: readiness.RENDERED})
-        ready = readiness.measure(workspace, reporter)
+        ready = readiness.measure(workspace, reporter, options.head)
     return Result(None if ready is None else ready.to_json())
 
 

@@ -191,7 +191,7 @@ def _trained(workspace: Workspace) -> dict[str, Any] | None:
     config = training_config(workspace.checkpoints)
     try:
         found = {name: config[name] for name in ("step", "preset", "psnr")}
-        readiness = readiness_of(workspace.checkpoints, config["step"])
+        readiness = readiness_of(workspace.checkpoints)
         return {**found, "minutes": config["elapsed_s"] / 60, "readiness": readiness}
     except KeyError:
         return None

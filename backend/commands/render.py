@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..progress import Reporter
 from . import speak
+from .head import head_option
 from .option import CheckedOptions, option
 
 
@@ -19,6 +20,7 @@ class Options(speak.Delivery, CheckedOptions):
     directions: Path | None = option("an animation.npz with an artist's edits (docs/animation.md)", None)
     split: str | None = option("the held-out frames instead, as they would be compared", None, choices=("test",))
     size: int | None = option("longer side of the frames, pixels (the footage's own)", None)
+    head: str = head_option()
 
 
 @dataclass(frozen=True)
@@ -43,13 +45,13 @@ def run(options: Options, reporter: Reporter) -> Result:
     workspace = Workspace.open(options.workspace)
     if options.split:
         side = options.size or workspace.subject.size
-        return Result(options.out, write_test_frames(workspace, options.out, side, reporter), side, side)
+        return Result(options.out, write_test_frames(workspace, options.out, side, reporter, options.head), side, side)
     workspace.require("portrait_sync")
-    head = checkpoints.load_for_rendering(workspace, reporter)
+    head = checkpoints.load_for_rendering(workspace, reporter, options.head)
     directions = options.directions
     if directions is None:
         delivery = dataclasses.asdict(speak.Delivery.of(options))
-        spoken = speak.Options(workspace=options.workspace, audio=options.audio, **delivery)
+        spoken = speak.Options(workspace=options.workspace, audio=options.audio, head=head.kind, **delivery)
         directions = speak.run(spoken, reporter).animation
     shot = Shot.of(workspace, head, workspace.animation(directions), options.size)
     if options.out.suffix.lower() == ".mp4":

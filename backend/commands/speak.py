@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..progress import Reporter
-from .option import option
+from .head import head_option
+from .option import CheckedOptions, option
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,11 @@ class Delivery:
 
 
 @dataclass(frozen=True)
-class Options(Delivery):
+class Options(Delivery, CheckedOptions):
     workspace: Path = option("a processed workspace", positional=True)
     audio: Path | None = option("what to speak; without it the clip itself is reproduced", None)
     out: Path | None = option("folder of the animation (renders/NAME in the workspace)", None)
+    head: str = head_option()
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ def run(options: Options, reporter: Reporter) -> Result:
     workspace.require("media", "landmarks", "head_sync", "face_sync")
     folder = options.out or workspace.renders / (options.audio.stem if options.audio else "reproduction")
     delivery = dataclasses.asdict(Delivery.of(options))
-    path = speak(workspace, options.audio, folder, speech_gain=speech_gain(workspace), reporter=reporter, **delivery)
+    gain = speech_gain(workspace, options.head)
+    path = speak(workspace, options.audio, folder, head=options.head, speech_gain=gain, reporter=reporter, **delivery)
     spoken = workspace.animation(path)
     return Result(path, spoken.frames, spoken.frames / spoken.fps, path.with_name("speech.wav"))

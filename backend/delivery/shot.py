@@ -15,7 +15,6 @@ from ..portrait_sync.blend import over
 from ..progress import Reporter
 from ..protocol import Stage
 from ..renderer.colour import to_straight_uint8
-from ..renderer.field.renderer import FieldRenderer
 from ..training.checkpoints import Checkpoint
 from ..workspace.animation import Animation
 from ..workspace.camera import Camera
@@ -53,9 +52,7 @@ class Shot:
         """A video over the footage, with `audio` in place of the animation's own."""
         width, height = self.camera.width, self.camera.height
         footage, samples = Footage(self.workspace, width, height, reporter), self._samples(audio, reporter)
-        rendered = FieldRenderer(self.head.field()).render_batch(
-            self.camera, self.animation.head_to_camera, self.conditions
-        )
+        rendered = self.head.renderer().render_batch(self.camera, self.animation.head_to_camera, self.conditions)
         with VideoWriter(out, width, height, fps=self.animation.fps, audio=samples) as video:
             for index, image in enumerate(rendered):
                 reporter.progress(Stage.RENDERING, index, self.frames)
@@ -73,7 +70,7 @@ class Shot:
             for old in out.glob("[0-9]" * 6 + ".png"):
                 old.unlink()
             write_json(marker, {"key": key, "frames": self.frames, "note": SYNTHETIC_MARK})
-        renderer, writer = FieldRenderer(self.head.field()), FrameWriter(out)
+        renderer, writer = self.head.renderer(), FrameWriter(out)
         for index in range(self.frames):
             if not writer.path(index).exists():
                 rgba = renderer.render(self.camera, poses[index], self.conditions[index]).rgba

@@ -15,8 +15,8 @@ from ..media.audio import audio_blocks
 from ..portrait_sync.blend import over
 from ..progress import Reporter
 from ..protocol import Stage
-from ..renderer.field.renderer import FieldRenderer
 from ..training import checkpoints, lip_gain
+from ..workspace.checkpoint_index import AUTO
 from ..workspace.images import write_image
 from ..workspace.store import Workspace
 
@@ -32,23 +32,26 @@ class RenderedPair:
     rgba: np.ndarray
 
 
-def test_frames(workspace: Workspace, size: int | None, reporter: Reporter) -> Iterator[RenderedPair]:
+def test_frames(workspace: Workspace, size: int | None, reporter: Reporter, head: str = AUTO) -> Iterator[RenderedPair]:
     """The last 1/11 of the clip by self-reenactment: the training never used the pixels of these frames."""
-    return self_reenactment(workspace, size, reporter, _test_indices(workspace))
+    return self_reenactment(workspace, size, reporter, _test_indices(workspace), head=head)
 
 
-def audio_driven_test_frames(workspace: Workspace, size: int | None, reporter: Reporter) -> Iterator[RenderedPair]:
+def audio_driven_test_frames(
+    workspace: Workspace, size: int | None, reporter: Reporter, head: str = AUTO
+) -> Iterator[RenderedPair]:
     """As `test_frames`, the mouth driven by the frames' own audio, which the speech model was not fitted to."""
-    return self_reenactment(workspace, size, reporter, _test_indices(workspace), audio_driven_blendshapes(workspace))
+    blendshapes = audio_driven_blendshapes(workspace, head)
+    return self_reenactment(workspace, size, reporter, _test_indices(workspace), blendshapes, head)
 
 
-def audio_driven_blendshapes(workspace: Workspace) -> np.ndarray:
+def audio_driven_blendshapes(workspace: Workspace, head: str = AUTO) -> np.ndarray:
     """(N, 52) float32: the clip's blendshapes, those of the mouth as the speech model predicts them from its audio."""
     path, offset_ms = workspace.aligned_audio
     features = FrameFeatures(audio_blocks(path), workspace.subject.frames, offset_ms)
     model = speech.SpeechModel.load(workspace.root / "speech.safetensors")
     blendshapes = workspace.head_track().blendshapes.copy()
-    blendshapes[:, speech.MOUTH_INDEX] = speech.predict(model, features, lip_gain.speech_gain(workspace))
+    blendshapes[:, speech.MOUTH_INDEX] = speech.predict(model, features, lip_gain.speech_gain(workspace, head))
     return blendshapes
 
 
@@ -58,18 +61,20 @@ def self_reenactment(
     reporter: Reporter,
     frames: np.ndarray,
     blendshapes: np.ndarray | None = None,
+    head: str = AUTO,
 ) -> Iterator[RenderedPair]:
     """Frames rendered with their own tracked pose and blendshapes over their own plate; untracked ones are left out.
 
     Args:
         size: side of the frames; the working frame's own when None.
         blendshapes: (N, 52) of the clip's frames, in place of the tracked ones.
+        head: of `checkpoint_index.HEADS`: which one renders them, in its own poses.
     """
-    checkpoint = checkpoints.load_for_rendering(workspace, reporter)
-    tracking = workspace.head_track()
+    checkpoint = checkpoints.load_for_rendering(workspace, reporter, head)
+    tracking = workspace.head_track(head=checkpoint.kind)
     blendshapes = tracking.blendshapes if blendshapes is None else blendshapes
     conditions = checkpoint.lips.clip_conditions(workspace, blendshapes)
-    renderer = FieldRenderer(checkpoint.field())
+    renderer = checkpoint.renderer()
     size = size or workspace.subject.size
     camera = tracking.camera.scaled(size, size)
     frames = frames[tracking.valid[frames]]
@@ -77,15 +82,15 @@ def self_reenactment(
         rgba = renderer.render(camera, tracking.head_to_camera[index], conditions[index]).rgba
         plate = resized(workspace.read_plate(index), (size, size))
         truth = resized(workspace.read_frame(index), (size, size))
-        head = resized(np.ascontiguousarray(workspace.read_matte(index)[..., 0]), (size, size))
-        yield RenderedPair(index, over(rgba, plate), truth, head, rgba)
+        matte = resized(np.ascontiguousarray(workspace.read_matte(index)[..., 0]), (size, size))
+        yield RenderedPair(index, over(rgba, plate), truth, matte, rgba.copy())  # the renderer draws the next into it
         reporter.progress(Stage.COMPARING, done, len(frames))
 
 
-def write_test_frames(workspace: Workspace, out: Path, size: int, reporter: Reporter) -> int:
+def write_test_frames(workspace: Workspace, out: Path, size: int, reporter: Reporter, head: str = AUTO) -> int:
     """Write the held-out frames as they are compared: `%06d.png`, `%06d_truth.png`, `%06d_head.png`; returns how many."""
     count = 0
-    for pair in test_frames(workspace, size, reporter):
+    for pair in test_frames(workspace, size, reporter, head):
         write_image(out / f"{pair.index:06d}.png", pair.predicted)
         write_image(out / f"{pair.index:06d}_truth.png", pair.truth)
         write_image(out / f"{pair.index:06d}_head.png", np.repeat(pair.head[..., None], 3, 2))

@@ -15,6 +15,7 @@ from ..media.guard import guarded, guarded_items
 from ..progress import Reporter
 from ..protocol import BLENDSHAPE_NAMES, Stage
 from ..workspace.animation import Animation
+from ..workspace.checkpoint_index import AUTO
 from ..workspace.intervals import intervals
 from ..workspace.store import Workspace
 from ..workspace.subject import FPS
@@ -31,6 +32,7 @@ def speak(
     audio: Path | None,
     out_dir: Path,
     *,
+    head: str = AUTO,
     strength: float = 1.0,
     speech_gain: float = 1.0,
     smoothing_ms: float = 0.0,
@@ -46,6 +48,7 @@ def speak(
     Args:
         workspace: processed up to `face_sync`.
         audio: an audio or video file of any length, rate and layout; None repeats the clip itself as tracked.
+        head: of `checkpoint_index.HEADS`: whose poses.
         strength: of the mouth's motion about its resting pose; 0 keeps it at rest, 1 is the subject's own.
         speech_gain: factor on the mouth's motion for new audio; compensates a head that opens its lips too little.
         smoothing_ms: full width at half maximum of a Gaussian over the mouth's motion; 0 for none.
@@ -64,7 +67,7 @@ def speak(
         raise SyncTalkError("Strength, smoothing and offset must be finite numbers, and smoothing 0 or more.")
     reporter = reporter or Reporter()
     workspace.require("face_sync")
-    track = workspace.head_track()
+    track = workspace.head_track(head=head)
     model = speech.SpeechModel.load(workspace.root / "speech.safetensors")
     reporter.progress(STAGE, 0, 3, "steps", "reading the audio")
     speech_path = out_dir / "speech.wav"

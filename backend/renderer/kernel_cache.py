@@ -43,6 +43,7 @@ SOURCES = (
     *sorted(path for path in _GAUSSIANS.glob("numba_*.py") if path.stem != "numba_rasteriser"),  # it only calls them
     _GAUSSIANS / "constants.py",
     _HERE / "kernel_cache.py",
+    _HERE / "scene_linear.py",
     _HERE.parent / "workspace" / "shapes.py",
 )
 """Every file of ours that compiled kernels and their constants come from, or that those files import."""

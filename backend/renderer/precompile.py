@@ -20,6 +20,7 @@ from .field.kernels.interface import GATE_HIDDEN, SPHERICAL_HARMONICS, Grid, Net
 from .field.triplane import TriplaneLayout
 from .gaussians.kernels import View, get_rasteriser
 from .gaussians.kernels.interface import ATTRIBUTES, MATTES, ROTATION
+from .scene_linear import write_scene_linear
 
 PARTS = 6
 _LAYOUT = TriplaneLayout(2, log2_table_size=8, base_resolution=4, finest_resolution=16)
@@ -38,6 +39,7 @@ def precompile(began: Callable[[str], None] = lambda name: None, kernel: Kernel 
     if kernel.name != "numba":
         return
     began("rendering")
+    show()
     draw(kernel)
     began("marching")
     directions, grid = _directions(), _grid()
@@ -71,6 +73,12 @@ def draw_gaussians(trained: bool = False) -> None:
     rasteriser.draw(attributes, order, view, mattes=np.zeros((len(MATTES), 1), np.float32), before=(attributes, view))
     if trained:
         rasteriser.backward(image)
+
+
+def show() -> None:
+    """Compile or read what turns an image into Blender's."""
+    image = np.zeros((1, 1, 4), np.float32)
+    write_scene_linear(image, np.empty_like(image))
 
 
 def _directions() -> torch.Tensor:

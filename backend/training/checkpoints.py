@@ -19,7 +19,8 @@ from ..renderer.field.renderer import FieldRenderer
 from ..renderer.gaussians.head import GaussianConfig, GaussianHead
 from ..renderer.gaussians.renderer import GaussianRenderer
 from ..renderer.head import HeadRenderer
-from ..workspace.checkpoint_index import AUTO, FIELD, GAUSSIANS, checkpoint_paths, head_paths
+from ..renderer.regions import Region
+from ..workspace.checkpoint_index import AUTO, FIELD, GAUSSIANS, checkpoint_paths, head_paths, kind_of
 from ..workspace.files import atomic_path, write_json
 from ..workspace.store import Workspace
 from .conditions import SHAPE, LipSource
@@ -57,11 +58,17 @@ class Checkpoint:
     @property
     def kind(self) -> str:
         """`gaussians` or `field`."""
-        return GAUSSIANS if self.path.name.startswith(GAUSSIANS) else FIELD
+        return kind_of(self.path)
 
     def gaussians(self) -> GaussianHead:
         """The Gaussian head this checkpoint holds."""
         return GaussianHead.from_tensors(GaussianConfig.from_json(self.state["config"]), self.tensors)
+
+    def regions(self) -> tuple[Region, Region]:
+        """Where lips and where expression move the head."""
+        kind = GaussianConfig if self.kind == GAUSSIANS else FieldConfig
+        config = kind.from_json(self.state["config"])
+        return config.lip_region, config.expression_region
 
     def renderer(self) -> HeadRenderer:
         """Of the head that this checkpoint holds."""

@@ -2,7 +2,8 @@
 
 PSNR does not show this: a head whose mouth never opens reaches 28 dB. Frames of the clip give the motion that is asked
 for (most shut to most open mouth, shut to open eyes), other, mostly held-out frames the pose, so that what is measured
-is the head's answer to its blendshapes and not a memorised frame. `checkpoints/readiness.json` is written here alone.
+is the head's answer to its blendshapes and not a memorised frame. `checkpoints/readiness.json`, and that of the Gaussian twin
+beside it, are written here alone.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from ..head_sync.landmarks import landmarker_source
 from ..portrait_sync.blend import over
 from ..progress import Reporter
 from ..protocol import BLENDSHAPE_NAMES, Stage
-from ..renderer.field.renderer import FieldRenderer
 from ..renderer.regions import UPPER_FACE
+from ..workspace.checkpoint_index import AUTO, readiness_path
 from ..workspace.files import read_arrays, write_json
 from ..workspace.head_track import HeadTrack
 from ..workspace.landmarks import eye_opening, lip_opening
@@ -38,7 +39,6 @@ FRAMES, BASES = 32, 4
 SIZE = 256
 """Side of the rendered frames, pixels: gains read at 512 differ by 0.03 at most and cost three times as much."""
 
-_FILE = "readiness.json"
 RENDERED = FRAMES + 2 * BASES
 _BLINK_INDEX = np.array([BLENDSHAPE_NAMES.index(name) for name in ("eyeBlinkLeft", "eyeBlinkRight")])
 _UPPER_INDEX = np.array([BLENDSHAPE_NAMES.index(name) for name in UPPER_FACE])
@@ -50,6 +50,7 @@ class Readiness:
 
     Attributes:
         checkpoint: its file's name.
+        head: `gaussians` or `field`.
         step, minutes: how far it was trained.
         mouth, eyes: their responses.
         advice: what more training will do, or what the clip lacks; sentences for the user.
@@ -57,6 +58,7 @@ class Readiness:
     """
 
     checkpoint: str
+    head: str
     step: int
     minutes: float
     mouth: Response
@@ -96,8 +98,11 @@ def plan_frames(tracking: HeadTrack, first_test_frame: int) -> Plan:
     return Plan(np.repeat(bases, FRAMES // BASES), rng.permutation(mouth), rng.permutation(eyes))
 
 
-def measure(workspace: Workspace, reporter: Reporter) -> Readiness | None:
-    """Measure the newest checkpoint and keep the result; also how far its lips open, for `lip_gain`.
+def measure(workspace: Workspace, reporter: Reporter, head: str = AUTO) -> Readiness | None:
+    """Measure the newest checkpoint of a head and keep the result; also how far its lips open, for `lip_gain`.
+
+    Args:
+        head: of `checkpoint_index.HEADS`.
 
     Returns:
         None, with a warning, where no landmarker is installed.
@@ -106,8 +111,8 @@ def measure(workspace: Workspace, reporter: Reporter) -> Readiness | None:
         WorkspaceError: nothing was trained.
         Cancelled: the checkpoint stays, not measured.
     """
-    checkpoint = checkpoints.load_for_rendering(workspace, reporter)
-    tracking = workspace.head_track()
+    checkpoint = checkpoints.load_for_rendering(workspace, reporter, head)
+    tracking = workspace.head_track(head=checkpoint.kind)
     plan = plan_frames(tracking, workspace.subject.first_test_frame)
     tracked_by = str(read_arrays(workspace.root / "landmarks.npz")["source"])
     real_mouth, real_eyes = tracking.landmarks_px[plan.mouth], tracking.landmarks_px[plan.eyes]
@@ -131,10 +136,11 @@ def measure(workspace: Workspace, reporter: Reporter) -> Readiness | None:
     eyes = response(eye_opening(rendered), eye_opening(real_eyes), blink_range, EYES)
     at_0, at_1 = eye_opening(sliders).reshape(BASES, 2).T
     eyes = eyes.with_slider(float(np.mean(at_0 - at_1)) / max(blink_range, 1e-6), EYES)
-    minutes = float(checkpoint.state["elapsed_s"]) / 60
+    minutes = float(checkpoint.state.get("elapsed_s", 0.0)) / 60
     plateaued = float(checkpoint.state.get("skipped", 0.0)) > 0
     found = Readiness(
         checkpoint.path.name,
+        checkpoint.kind,
         int(checkpoint.state["step"]),
         round(minutes, 2),
         mouth,
@@ -142,9 +148,9 @@ def measure(workspace: Workspace, reporter: Reporter) -> Readiness | None:
         outlook(mouth, eyes, minutes, workspace.subject.duration_s, plateaued),
         source,
     )
-    write_json(workspace.checkpoints / _FILE, found.to_json())
+    write_json(readiness_path(workspace.checkpoints, checkpoint.kind), found.to_json())
     reporter.info(summary(found))
-    write_lip_range(workspace, _finite(range_ratio(lip_opening(rendered), lip_opening(real_mouth))))
+    write_lip_range(workspace, checkpoint.path, _finite(range_ratio(lip_opening(rendered), lip_opening(real_mouth))))
     return found
 
 
@@ -163,7 +169,7 @@ def _rendered(
     """The head in each pose with each mouth and eyes, then with the blink sliders at 0 and 1 in turn, over the pose's own
     background: (SIZE, SIZE, 3) uint8."""
     own = checkpoint.lips.clip_conditions(workspace, tracking.blendshapes)
-    renderer = FieldRenderer(checkpoint.field())
+    renderer = checkpoint.renderer()
     camera = tracking.camera.scaled(SIZE, SIZE)
     lips = np.concatenate([MOUTH_INDEX, np.arange(len(BLENDSHAPE_NAMES), own.shape[1])])
     asked = []

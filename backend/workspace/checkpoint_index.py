@@ -16,10 +16,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from ..protocol import AUTO, FIELD, GAUSSIANS
+from ..protocol import HEADS as HEADS
 from .shapes import Float
 
-AUTO, GAUSSIANS, FIELD = HEADS = ("auto", "gaussians", "field")
-"""Which head is meant: what fits best, the Gaussian twin, or the tri-plane field."""
 _KINDS = {"F32": "<f4", "F64": "<f8"}
 _MAX_HEADER_BYTES = 100 << 20
 """As safetensors itself has it."""
@@ -51,6 +51,16 @@ def gaussian_paths(folder: Path) -> list[Path]:
         (path for path in folder.glob("gaussians_*.safetensors") if re.fullmatch(r"gaussians_\d{7,}", path.stem)),
         reverse=True,
     )
+
+
+def kind_of(path: Path) -> str:
+    """`gaussians` or `field`, by a checkpoint's name."""
+    return GAUSSIANS if path.name.startswith(GAUSSIANS) else FIELD
+
+
+def step_of(path: Path) -> int:
+    """How many steps a checkpoint was trained for, by its name."""
+    return int(path.stem.rpartition("_")[2])
 
 
 def head_paths(folder: Path, kind: str = AUTO) -> list[Path]:
@@ -120,10 +130,19 @@ def training_config(folder: Path) -> dict[str, Any]:
     return _read_object(folder / "config.json")
 
 
-def readiness_of(folder: Path, step: int) -> dict[str, Any] | None:
-    """What `training.readiness` measured of the checkpoint at `step`; None where it did not, or measured another."""
-    kept = _read_object(folder / "readiness.json")
-    return kept if kept.get("step") == step else None
+def readiness_path(folder: Path, kind: str) -> Path:
+    """The file with what `training.readiness` measured of a kind of head."""
+    return folder / ("readiness.json" if kind == FIELD else f"readiness_{kind}.json")
+
+
+def readiness_of(folder: Path, head: str = AUTO) -> dict[str, Any] | None:
+    """What `training.readiness` measured of a head's newest checkpoint; None where it did not, or measured another."""
+    for path in head_paths(folder, head)[:1]:
+        kind = kind_of(path)
+        kept = _read_object(readiness_path(folder, kind))
+        if kept.get("head", FIELD) == kind and kept.get("step") == step_of(path):  # earlier versions wrote no `head`
+            return kept
+    return None
 
 
 def _read_object(path: Path) -> dict[str, Any]:

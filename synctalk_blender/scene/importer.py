@@ -11,7 +11,7 @@ from typing import cast
 import bpy
 import numpy as np
 
-from ...backend.protocol import BLENDSHAPE_NAMES
+from ...backend.protocol import AUTO, BLENDSHAPE_NAMES
 from ...backend.workspace.animation import Animation
 from ...backend.workspace.camera import Camera
 from ...backend.workspace.face_mesh import FaceMesh
@@ -46,6 +46,7 @@ def import_subject(
     *,
     setup: bool | None = None,
     start_frame: int | None = None,
+    head: str = AUTO,
 ) -> rig.Rig:
     """Make or renew the rig of a workspace in `scene`, moved as the footage; the engine renders it from now on.
 
@@ -54,12 +55,13 @@ def import_subject(
             absent, a fresh scene is set up for a new head, and any other is left as it is.
         start_frame: the scene frame that the clip's first frame lies at; when absent, where it lies already, else frame 1
             of a scene that is set up, and the first frame of one that is left as it is.
+        head: whose poses, of `protocol.HEADS`.
 
     Raises:
         SceneError: the rig is linked from another file, or no frame has a pose.
         WorkspaceError: the workspace is not tracked, or its files are damaged.
     """
-    subject, face_mesh, track = workspace.subject, workspace.face_mesh(), workspace.head_track()
+    subject, face_mesh, track = workspace.subject, workspace.face_mesh(), workspace.head_track(head=head)
     is_fresh = not scene_setup.content(scene)
     is_new = rig.find_collection(scene, workspace.root, subject.id) is None
     found = rig_build.ensure_rig(scene, workspace)

@@ -65,19 +65,20 @@ def subject_in(scene: bpy.types.Scene) -> tuple[rig.Rig, Workspace, Animation]:
     """
     found = rig.require_rig(scene)
     workspace = Workspace.open_processed(found.workspace)
-    return found, workspace, animation_of(found, workspace)
+    return found, workspace, animation_of(scene, found, workspace)
 
 
-def animation_of(found: rig.Rig, workspace: Workspace) -> Animation:
+def animation_of(scene: bpy.types.Scene, found: rig.Rig, workspace: Workspace) -> Animation:
     """What moves `found`: the footage's own movement, or what was imported last.
 
-    Where the head was that of the footage, poses and lens are those of the newest track, which training refines.
+    Where the head was that of the footage, poses and lens are those of the newest track, which training refines: that of the
+    head which `scene` draws.
 
     Raises:
         SceneError: the animation's audio is missing.
         WorkspaceError: files are missing or damaged.
     """
-    track = workspace.head_track()
+    track = workspace.head_track(head=settings_of(scene).head)
     if not found.animation:
         return workspace.footage_animation(track)
     animation = read_animation(workspace, Path(found.animation))

@@ -34,7 +34,7 @@ def composite_job(scene: bpy.types.Scene) -> Job:
         target.render.engine = cast(Any, SyncTalkRenderEngine.bl_idname)  # the stubs name Blender's own engines
         opened = Workspace.open_processed(workspace)
         found = require_rig_of(target, opened)
-        compose(target, found, opened, animation_of(found, opened))
+        compose(target, found, opened, animation_of(target, found, opened))
         views.show_composite(target)
         advice = [other_camera_in_words(target, found), _view_transform_in_words(target)]
         return " ".join(text for text in ("The composite is built: render an image or the animation.", *advice) if text)
@@ -59,7 +59,9 @@ def bake_job(scene: bpy.types.Scene, folder: Path) -> Job:
             folder / "directions.npz", directions, pinhole, workspace.subject, shown, timing.scene_fps
         )
         yield from write_footage(workspace.root)
-        yield Request("render", {"workspace": str(workspace.root), "out": str(folder), "directions": str(path)})
+        head = settings_of(scene).head
+        out = {"out": str(folder), "directions": str(path)}
+        yield Request("render", {"workspace": str(workspace.root), "head": head, **out})
         target: bpy.types.Scene | None = bpy.data.scenes.get(name)
         if target is None:
             raise BackendError(

@@ -18,7 +18,8 @@ def speak_job(scene: bpy.types.Scene) -> Job:
     """Turn the scene's speech into keyframes and a strip in the sequencer."""
     settings = settings_of(scene)
     workspace = workspace_of(settings)
-    params = {"workspace": str(workspace), "audio": bpy.path.abspath(settings.speech), **settings.delivery()}
+    audio = bpy.path.abspath(settings.speech)
+    params = {"workspace": str(workspace), "audio": audio, "head": settings.head, **settings.delivery()}
 
     def work() -> Work:
         spoken = yield Request("speak", params)
@@ -49,6 +50,6 @@ def import_animation(scene: bpy.types.Scene, path: str | Path, *, workspace: Pat
         found = require_rig_of(scene, opened)
     animation = read_animation(opened, Path(path))
     importer.import_animation(scene, found, opened, animation)
-    found.collection[rig.ON_TRACK] = animation.is_on_track(opened.head_track())
+    found.collection[rig.ON_TRACK] = animation.is_on_track(opened.head_track(head=settings_of(scene).head))
     paths.keep_animation(found.collection, Path(path))
     return shapes.lost_in_words(found.face)

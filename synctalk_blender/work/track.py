@@ -82,7 +82,9 @@ def import_tracking(
     before = scene_setup.settings(scene)
     there = rig.find_collection(scene, workspace.root, workspace.subject.id)
     lost = [] if there is None else rig.missing_parts(scene, there)
-    found = importer.import_subject(scene, workspace, setup=setup, start_frame=start_frame)
+    found = importer.import_subject(
+        scene, workspace, setup=setup, start_frame=start_frame, head=settings_of(scene).head
+    )
     found.collection.pop(rig.ANIMATION, None)
     if there is None and scene.camera == found.camera:
         views.look_through_camera(scene)

@@ -23,6 +23,7 @@ checked = ["backend.head_sync", "backend.workspace", *(f"backend.renderer.{name}
 install_import_hook(checked, f"{shape_check.__name__}.checked")
 
 from tests.backend.made_up_head import MadeUp, make_face, make_motion, make_observed
+from tests.backend.made_up_twin import write_made_up_twin
 
 SECONDS = 4
 
@@ -126,6 +127,13 @@ def processed(processed_once: Path, tmp_path: Path) -> Path:
 def trained(trained_once: Path, tmp_path: Path) -> Path:
     """A trained workspace of the test's own."""
     return Path(shutil.copytree(trained_once, tmp_path / "speaker"))
+
+
+@pytest.fixture
+def made_up_twin(trained: Path) -> Path:
+    """As `trained`, with a Gaussian twin beside the field; its poses are 1 cm further away."""
+    write_made_up_twin(trained)
+    return trained
 
 
 @pytest.fixture(scope="session")

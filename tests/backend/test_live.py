@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,9 +16,12 @@ from backend.live import FrameOptions, LiveHead
 from backend.progress import Reporter
 from backend.renderer.colour import to_scene_linear
 from backend.renderer.field.renderer import FieldRenderer
+from backend.renderer.scene_linear import write_scene_linear
 from backend.training.checkpoints import load_for_rendering
+from backend.workspace.arrays import encode_srgb
 from backend.workspace.camera import Camera
 from backend.workspace.store import Workspace
+from tests.backend.made_up_twin import write_made_up_twin
 
 SIZE = 32
 
@@ -78,13 +82,46 @@ def test_frames_have_blenders_row_order_and_are_linear(params):
     renderer = FieldRenderer(load_for_rendering(Workspace.open(params["workspace"])).field())
     camera = Camera(SIZE, SIZE, params["focal_px"], tuple(params["principal_px"]))
     pose, blendshapes = np.array(params["head_to_camera"]).reshape(4, 4), np.array(params["blendshapes"], np.float32)
-    truth = to_scene_linear(renderer.render(camera, pose, blendshapes).rgba)
-    np.testing.assert_allclose(found, truth[::-1], atol=1e-6)
+    truth = to_scene_linear(renderer.render(camera, pose, blendshapes).rgba)[::-1]
+    assert truth[..., 3].max() > 0.9
+    np.testing.assert_array_equal(found[..., 3], truth[..., 3])
+    np.testing.assert_allclose(displayed(found), displayed(truth), atol=1 / 255)
+
+
+def displayed(linear):
+    """Premultiplied scene-linear RGBA as a display's straight code values in [0, 1]."""
+    return encode_srgb(np.clip(linear[..., :3] / np.maximum(linear[..., 3:], 1e-6), 0, 1))
+
+
+@pytest.mark.parametrize("alpha", [1e-4, 0.3, 1.0])
+def test_every_code_value_is_linear_to_a_small_part_of_its_step(alpha):
+    codes = np.linspace(0, 1, 2551, dtype=np.float32)
+    image = np.zeros((2, 2600, 4), np.float32)
+    image[0, 30:2581] = np.stack([codes * alpha] * 3 + [np.full_like(codes, alpha)], -1)
+    found = np.full_like(image, np.nan)
+    write_scene_linear(image, found)
+    np.testing.assert_allclose(displayed(found[1, 30:2581])[:, 0], codes, atol=0.02 / 255)
+    assert not found[0].any() and not found[1, :30].any() and not found[1, 2581:].any()
+
+
+def test_memory_that_blender_made_again_under_the_same_name_gets_the_next_frame(params, tmp_path):
+    head, path = LiveHead(), Path(params["memory"])
+    draw(head, params)
+    first = path.read_bytes()
+    path.rename(tmp_path / "gone")
+    with pytest.raises(ProtocolError, match="cannot be written to"):
+        draw(head, params)
+    path.write_bytes(b"\0" * len(first))
+    draw(head, params)
+    assert path.read_bytes() == first
+    path.write_bytes(b"")
+    with pytest.raises(ProtocolError):
+        draw(head, params)
 
 
 def test_a_newer_checkpoint_is_loaded_even_under_the_same_name(params, trained, monkeypatch):
     loads = []
-    monkeypatch.setattr("backend.live._load", lambda workspace, reporter: loads.append(workspace.root) or Blank())
+    monkeypatch.setattr("backend.live._load", lambda workspace, head, reporter: loads.append(workspace.root) or Blank())
     head = LiveHead()
     draw(head, params)
     draw(head, params)
@@ -103,7 +140,7 @@ def test_a_newer_checkpoint_is_loaded_even_under_the_same_name(params, trained, 
 def test_a_newer_checkpoint_is_seen_where_a_folder_keeps_its_stamp(params, trained, monkeypatch):
     """As on FAT and some network drives: replacing a file leaves its folder's time of change."""
     loads, stamp = [], live._stamp
-    monkeypatch.setattr(live, "_load", lambda workspace, reporter: loads.append(workspace.root) or Blank())
+    monkeypatch.setattr(live, "_load", lambda workspace, head, reporter: loads.append(workspace.root) or Blank())
     monkeypatch.setattr(live, "_stamp", lambda path: (0,) if path.name == "checkpoints" else stamp(path))
     head = LiveHead()
     for name in (None, "config.json"):
@@ -115,6 +152,35 @@ def test_a_newer_checkpoint_is_seen_where_a_folder_keeps_its_stamp(params, train
         draw(head, params)
         draw(head, params)
     assert len(loads) == 2
+
+
+def test_the_head_asked_for_is_drawn_and_both_stay_loaded(params, made_up_twin, monkeypatch):
+    loads = []
+    monkeypatch.setattr(live, "_load", lambda workspace, head, reporter: loads.append(head) or Blank())
+    head = LiveHead()
+    for kind in ("auto", "field", "gaussians", "field", "auto"):
+        draw(head, {**params, "head": kind})
+    draw(head, params)
+    assert loads == ["auto", "field"], "auto is the twin"
+    write_made_up_twin(made_up_twin, seed=1)
+    for kind in ("field", "gaussians", "auto"):
+        draw(head, {**params, "head": kind})
+    assert loads == ["auto", "field", "gaussians"], "a new twin leaves the field loaded"
+
+
+def test_a_twin_that_was_measured_worse_is_drawn_only_where_it_is_asked_for(params, trained, monkeypatch):
+    loads = []
+    monkeypatch.setattr(live, "_load", lambda workspace, head, reporter: loads.append(head) or Blank())
+    head = LiveHead()
+    write_made_up_twin(trained, preferred="field")
+    for kind in ("auto", "field", "gaussians"):
+        draw(head, {**params, "head": kind})
+    assert loads == ["auto", "gaussians"], "auto is the field"
+
+
+def test_a_twin_that_is_asked_for_and_missing_is_reported(params):
+    with pytest.raises(WorkspaceError, match="no Gaussian head yet"):
+        draw(LiveHead(), {**params, "head": "gaussians"})
 
 
 def test_a_head_that_is_gone_is_reported(params, trained):
@@ -134,6 +200,7 @@ def test_a_head_that_is_gone_is_reported(params, trained):
         ({"head_to_camera": ["x"] * 16}, "head_to_camera must be a list, each a number"),
         ({"origin": "top_left"}, "frame has no parameter origin"),
         ({"memory": ""}, "memory must be a path"),
+        ({"head": "mesh"}, "head must be one of auto, gaussians, field"),
     ],
 )
 def test_wrong_params_are_named(params, change, sentence):

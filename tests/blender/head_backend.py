@@ -1,8 +1,9 @@
 """A child process that answers `frame` (docs/protocol.md) with a ball for a head: `python head_backend.py [FAULT]`.
 
 The ball lies where the face is in the head frame; its colour gives the point of the head that a ray meets, and `jawOpen`
-makes it grow, so that a test can check pose, expression and camera from the image. `speak` is answered with the
-animation that the workspace holds, and its params are written beside that; `train` refines the track. Needs NumPy alone.
+makes it grow, so that a test can check pose, expression and camera from the image; a `field` is half as bright. `speak` is
+answered with the animation that the workspace holds, and its params are written beside that, those of `render` and
+`measure` into the workspace; `train` refines the track. Needs NumPy alone.
 FAULT: `dies` at the first frame, `slow` takes 3 s for one, `prepares` reports a stage before, `untrained` answers
 with an error, `huge` answers with a wrong size.
 """
@@ -44,6 +45,7 @@ def draw(params: dict) -> np.ndarray:
     image = np.zeros((height, width, 4), np.float32)
     image[..., :3] = np.clip(0.5 + 0.5 * point / radius, 0, 1) * hit[..., None]
     image[..., 3] = hit
+    image[..., :3] *= 0.5 if params.get("head") == "field" else 1.0
     return image
 
 
@@ -101,6 +103,10 @@ def main(fault: str) -> None:
             (folder / "params.json").write_text(json.dumps(params))
             result = {"animation": str(folder / "animation.npz"), "audio": str(folder / "speech.wav")}
             send({"id": request_id, "result": result | {"frames": 20, "duration_s": 0.8}})
+        elif method in ("render", "measure"):
+            Path(params["workspace"], f"{method}.json").write_text(json.dumps(params))
+            result = {"out": params["out"], "frames": 0, "width": 1, "height": 1} if method == "render" else {}
+            send({"id": request_id, "result": result | {"readiness": None}})
         elif method == "train":
             refine(Path(params["workspace"], "tracking.npz"))
             send({"id": request_id, "result": {"step": 600, "minutes": 0.1, "psnr": 30.0, "checkpoint": ""}})

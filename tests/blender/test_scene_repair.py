@@ -262,12 +262,12 @@ def test_the_head_that_renders_is_chosen_and_said(kit, root, rig, monkeypatch):
     assert "“berta” is rendered now instead of “anna”." in note
     berta = rigs.find_rig(kit.scene)
     assert (berta.name, kit.scene.camera) == ("berta", berta.camera)
-    assert settings.head == "SyncTalk berta"
-    settings.head = "SyncTalk anna"
+    assert settings.active_head == "SyncTalk berta"
+    settings.active_head = "SyncTalk anna"
     assert rigs.find_rig(kit.scene).head == rig.head
     assert (kit.scene.camera, settings.workspace) == (rig.camera, str(root))
     settings.workspace = str(berta.workspace)
-    assert (settings.head, kit.scene.camera) == ("SyncTalk berta", berta.camera)
+    assert (settings.active_head, kit.scene.camera) == ("SyncTalk berta", berta.camera)
     kit.part("jobs").forget_messages()
 
 

@@ -10,7 +10,7 @@ import bpy
 import numpy as np
 import pytest
 
-NEUTRAL = {"strength": 1.0, "smoothing_ms": 0.0, "offset_ms": 0.0, "close_in_silence": False}
+NEUTRAL = {"head": "auto", "strength": 1.0, "smoothing_ms": 0.0, "offset_ms": 0.0, "close_in_silence": False}
 CHOSEN = {"strength": 1.5, "smoothing_ms": 80.0, "offset_ms": -40.0, "close_in_silence": True}
 
 
@@ -47,13 +47,13 @@ def test_what_is_set_in_the_panel_is_asked_for_and_the_answer_is_keyed(kit, root
     for name, value in CHOSEN.items():
         setattr(kit.scene.synctalk, name, value)
     assert bpy.ops.synctalk.speak() == {"FINISHED"}
-    assert asked(root) == {"workspace": str(root), "audio": str(audio), **CHOSEN}
+    assert asked(root) == {"workspace": str(root), "audio": str(audio), **NEUTRAL, **CHOSEN}
     assert kit.scene.frame_end == 20
 
 
 def test_a_script_asks_for_the_same_and_its_next_call_starts_from_the_defaults(kit, root, audio):
     kit.part("api").speak(audio, **CHOSEN)
-    assert asked(root) == {"workspace": str(root), "audio": str(audio), **CHOSEN}
+    assert asked(root) == {"workspace": str(root), "audio": str(audio), **NEUTRAL, **CHOSEN}
     kit.part("api").speak(audio)
     assert asked(root) == {"workspace": str(root), "audio": str(audio), **NEUTRAL}
 

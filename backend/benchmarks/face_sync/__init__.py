@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...commands.option import option
+from ...commands.head import head_option
+from ...commands.option import CheckedOptions, option
 from ...errors import SyncTalkError
 from ...progress import Reporter
 from ...workspace.store import Workspace
@@ -19,10 +20,11 @@ PARTS = ("lip-space", "sync", "capture", "driving", "cost")
 
 
 @dataclass(frozen=True)
-class Options(pages.PageOptions):
+class Options(pages.PageOptions, CheckedOptions):
     clip: tuple[str, ...] = option("videos, or sample", ("sample",), nargs="+")
     workspace: Path | None = option("a workspace with a trained head, for the part driving", None)
     audio_workspace: Path | None = option("the same clip with a head trained with lips=adapted, to compare with", None)
+    head: str = head_option()
     part: tuple[str, ...] = option("only these parts", PARTS, nargs="+", choices=PARTS)
     encoder: tuple[str, ...] = option("encoders of the lip space (default: all installed)", (), nargs="+")
     size: int = option("side of the driven frames, pixels", 512)
@@ -58,7 +60,8 @@ def run(options: Options, reporter: Reporter) -> dict[str, Any]:
             else:
                 head = Workspace.open(options.workspace)
                 by_audio = Workspace.open(options.audio_workspace) if options.audio_workspace else None
-                result["driving"] = driving.measure(head, by_audio, options.size, options.out, options.speech, reporter)
+                given = options.size, options.out, options.speech, options.head
+                result["driving"] = driving.measure(head, by_audio, *given, reporter)
         if "cost" in options.part:
             result["cost"] = cost.measure(clips[0], work, reporter)
     return pages.kept("face-sync", options, result, in_words(result))

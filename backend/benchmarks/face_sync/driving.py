@@ -20,7 +20,6 @@ from ...face_sync.speech import SpeechModel
 from ...media.audio import audio_blocks
 from ...progress import Reporter
 from ...protocol import BLENDSHAPE_NAMES
-from ...renderer.field.renderer import FieldRenderer
 from ...renderer.regions import Region, region_weight
 from ...training import checkpoints
 from ...workspace.head_track import HeadTrack
@@ -53,15 +52,17 @@ def measure(
     size: int,
     out: Path | None,
     audio_files: tuple[Path, ...],
+    kind: str,
     reporter: Reporter,
 ) -> dict[str, Any]:
     """Rows of `figures` by what drives the held-out frames, pauses, and shares of energy where it should not be."""
-    tracking = head.head_track()
+    checkpoint = checkpoints.load_for_rendering(head, reporter, kind)
+    tracking = head.head_track(head=checkpoint.kind)
     model = SpeechModel.load(head.root / "speech.safetensors")
     subject = head.subject
     path, offset_ms = head.aligned_audio
     features = FrameFeatures(audio_blocks(path), subject.frames, offset_ms)
-    spoken = audio_driven_blendshapes(head)
+    spoken = audio_driven_blendshapes(head, kind)
     frames = np.arange(subject.first_test_frame, subject.frames)
     quiet = speech.pauses(features)
     rows: dict[str, Any] = {}
@@ -72,24 +73,25 @@ def measure(
     kept: dict[int, FramePair] = {}
     shown: list[Moment] = []
     for name, (workspace, blendshapes) in runs.items():
-        pairs = self_reenactment(workspace, size, reporter, frames, blendshapes)
+        pairs = self_reenactment(workspace, size, reporter, frames, blendshapes, kind)
         found = evaluate(keeping(pairs, kinds, kept) if name == "audio" else pairs)
         rows[name] = _figures(found, quiet)
         kinds = kinds or moments(found)
         shown = strip(found, kinds, kept) if name == "audio" else shown
     result = {
         "size": size,
+        "head": checkpoint.kind,
         "rows": rows,
         "pauses": _pauses(head, tracking, model, features),
-        "disentanglement": _disentanglement(head, tracking),
+        "disentanglement": _disentanglement(head, checkpoint, tracking),
     }
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         if shown:
             write_image(out / "strip.png", strip_image(shown))
         for audio in audio_files:
-            video = render.Options(workspace=head.root, out=out / f"{audio.stem}.mp4", audio=audio, size=size)
-            render.run(video, reporter)
+            video = out / f"{audio.stem}.mp4"
+            render.run(render.Options(workspace=head.root, out=video, audio=audio, size=size, head=kind), reporter)
     return result
 
 
@@ -139,14 +141,14 @@ def _pauses(
     }
 
 
-def _disentanglement(workspace: Workspace, tracking: HeadTrack) -> dict[str, dict[str, float]]:
+def _disentanglement(
+    workspace: Workspace, head: checkpoints.Checkpoint, tracking: HeadTrack
+) -> dict[str, dict[str, float]]:
     """With one driver moved over its range: shares of the changed pixels' energy outside its region, and in the other's
     organs (lips; brows and eyes)."""
-    head = checkpoints.load_for_rendering(workspace)
-    field = head.field()
     if head.lips.inputs:
         return {}
-    renderer = FieldRenderer(field)
+    renderer, (lip_region, expression_region) = head.renderer(), head.regions()
     valid = np.flatnonzero(tracking.valid)
     typical = tracking.blendshapes[valid]
     middle = np.median(typical, axis=0)
@@ -154,22 +156,23 @@ def _disentanglement(workspace: Workspace, tracking: HeadTrack) -> dict[str, dic
     pose, camera = tracking.head_to_camera[frame], tracking.camera.scaled(512, 512)
     points = tracking.landmarks_px[frame] * 512 / workspace.subject.size
     organs = {"lips": _hull(points[list(LIPS)], 0.3), "upper face": _hull(points[list(_UPPER_FACE)], 0.1)}
-    still = renderer.render(camera, pose, middle)
+    still = renderer.render(camera, pose, middle, passes=True)
     surface = _surface_m(still.depth_m, camera, pose)
+    unmoved = still.rgba.copy()  # the renderer draws the next into it
     found = {}
     for drivers, region, other in (
-        (LIP_DRIVERS, field.config.lip_region, "upper face"),
-        (EXPRESSION_DRIVERS, field.config.expression_region, "lips"),
+        (LIP_DRIVERS, lip_region, "upper face"),
+        (EXPRESSION_DRIVERS, expression_region, "lips"),
     ):
         for driver in drivers:
             columns = [BLENDSHAPE_NAMES.index(name) for name in driver.split()]
-            energy = np.zeros(still.rgba.shape[:2])
+            energy = np.zeros(unmoved.shape[:2])
             inside = _inside(surface, region)
             for share in (0.02, 0.98):
                 moved = middle.copy()
                 moved[columns] = np.quantile(typical[:, columns], share, axis=0)
-                image = renderer.render(camera, pose, moved)
-                energy += ((image.rgba - still.rgba) ** 2).sum(-1)
+                image = renderer.render(camera, pose, moved, passes=True)
+                energy += ((image.rgba - unmoved) ** 2).sum(-1)
                 # A chin that sinks moves in front of what was no head before.
                 inside |= _inside(_surface_m(image.depth_m, camera, pose), region)
             total = max(float(energy.sum()), 1e-9)

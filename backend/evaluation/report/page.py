@@ -13,7 +13,7 @@ import numpy as np
 from ... import __version__
 from ...media.encode import SYNTHETIC_MARK
 from ...progress import format_duration
-from ...workspace.checkpoint_index import training_config
+from ...workspace.checkpoint_index import FIELD, GAUSSIANS, training_config
 from ...workspace.files import atomic_path
 from ...workspace.store import Workspace
 from ...workspace.subject import FPS, STAGES
@@ -28,6 +28,8 @@ from .training import training_log, training_section
 _COMPARISON_MARK = "Comparison with a synthetic likeness"
 """Unlike the mark of SyncTalk's own videos: what is compared may come from another system."""
 
+_DRAWN_BY = {GAUSSIANS: "the head's Gaussian twin", FIELD: "the tri-plane field"}
+
 _TEMPLATE = Path(__file__).with_name("report.html.j2")
 
 
@@ -37,6 +39,7 @@ def write_report(
     evaluation: Evaluation | None = None,
     speeches: Sequence[Speech] = (),
     audio_driven: AudioDriven | None = None,
+    head: str = "",
 ) -> Path:
     """Write the report of a workspace; a part whose input is missing is left out.
 
@@ -46,6 +49,7 @@ def write_report(
         evaluation: held-out frames, from `evaluate`.
         speeches: videos that speak new words.
         audio_driven: the held-out frames once more, their lips driven by their audio.
+        head: `gaussians` or `field`, which of them drew the held-out frames.
 
     Returns:
         `out_path`.
@@ -60,7 +64,7 @@ def write_report(
         mark=SYNTHETIC_MARK,
         lead=f"A talking head trained on one clip. {consent}",
         facts_title="What was made",
-        facts=_facts(workspace),
+        facts=_facts(workspace, head),
         comparison=comparison_section(
             evaluation,
             "Held-out frames",
@@ -157,7 +161,7 @@ def _write_page(
 # -- what was made ---------------------------------------------------------------------------------------------------
 
 
-def _facts(workspace: Workspace) -> list[tuple[str, str]]:
+def _facts(workspace: Workspace, head: str) -> list[tuple[str, str]]:
     subject = workspace.subject
     crop = subject.crop
     facts = [
@@ -178,6 +182,8 @@ def _facts(workspace: Workspace) -> list[tuple[str, str]]:
         minutes = training_log(workspace)[-1]["minutes"] if training_log(workspace) else None
         spent = f", {minutes:.1f} min of training" if minutes is not None else ""
         facts.append(("Head", f"preset {trained.get('preset', '?')}, step {int(trained.get('step', 0)):,}{spent}"))
+    if head:
+        facts.append(("Drawn by", _DRAWN_BY[head]))
     facts.append(("Fingerprint", f"sha256 {subject.source_sha256[:16]}…"))
     return facts
 

@@ -20,7 +20,7 @@ BASIS_RATE, VIEW_RATE = 0.2, 0.2
 """Of bases, in rates of what they drive."""
 NETWORK_RATE, LINEAR_RATE = 2e-3, 5e-4
 """Of the code networks."""
-FINAL_RATE, FINAL_NETWORK_RATE = 0.05, 0.1
+FINAL_RATE, FINAL_NETWORK_RATE = 0.5, 0.1
 """Rates fall to this share, exponentially, and in the last part to a tenth of it (`schedule.rate_decay`)."""
 MIN_SCALE_M, MAX_SCALE_M = 3e-4, 0.012
 """Standard deviations stay between: thinner ones become coloured grain in poses that no frame shows."""

@@ -15,6 +15,7 @@ import re
 import secrets
 import tempfile
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,13 +65,15 @@ class SharedImage:
             ) from error
 
     def pixels(self, width: int, height: int) -> np.ndarray:
-        """A copy of its first (height, width, 4) float32."""
-        count = width * height * 4
-        return np.frombuffer(self._memory, np.float32, count).reshape(height, width, 4).copy()
+        """Its first (height, width, 4) float32: the memory itself, which the next request may write to."""
+        return np.frombuffer(self._memory, np.float32, width * height * 4).reshape(height, width, 4)
 
     def close(self) -> None:
         """Unmap and remove the file."""
-        self._memory.close()
+        with contextlib.suppress(
+            BufferError
+        ):  # somebody still looks at its pixels: it is unmapped with the last of them
+            self._memory.close()
         with contextlib.suppress(OSError):
             self.path.unlink()
 
@@ -132,6 +135,10 @@ class FrameRequest:
         """Whether a response or an error has arrived."""
         return self._pending.poll()
 
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for that, no longer than the time given."""
+        return self._pending.wait(timeout_s)
+
     @property
     def stage(self) -> str:
         """What the backend does before it can draw, in words; empty while it reports nothing."""
@@ -141,7 +148,14 @@ class FrameRequest:
         return ": ".join(text for text in (progress["stage"], progress["message"]) if text).capitalize()
 
     def take(self) -> tuple[np.ndarray, float]:
-        """The image (height, width, 4) float32 and its render time in milliseconds; once, after `poll` returned True.
+        """A copy of what `answer` gives."""
+        with self.answer() as (pixels, ms):
+            return pixels.copy(), ms
+
+    @contextlib.contextmanager
+    def answer(self) -> Iterator[tuple[np.ndarray, float]]:
+        """The image (height, width, 4) float32, in the shared memory itself until the `with` ends, and its render time in
+        milliseconds; once, after `poll` returned True.
 
         Raises:
             BackendError: the request failed; of kind `cancelled` when a newer one took its place.
@@ -156,7 +170,7 @@ class FrameRequest:
                     "in the Backend panel.",
                     "nonsense",
                 )
-            return self._memory.pixels(width, height), float(result.get("ms", 0.0))
+            yield self._memory.pixels(width, height), float(result.get("ms", 0.0))
         finally:
             _POOL.give_back(self._memory)
 

@@ -56,13 +56,12 @@ def draw(image: PlacedTexture, *, is_display: bool = False) -> None:
         is_display: the target holds display colours instead of scene-linear ones.
     """
     shader = _shader()
-    batch = batch_for_shader(shader, "TRI_STRIP", {"corner": ((0, 0), (1, 0), (0, 1), (1, 1))})
     shader.bind()
     shader.uniform_float("place", image.place)
     shader.uniform_bool("encode", [is_display])
     shader.uniform_sampler("image", image.texture)
     gpu.state.blend_set("ALPHA_PREMULT")
-    batch.draw(shader)
+    _square().draw(shader)
     gpu.state.blend_set("NONE")
 
 
@@ -92,6 +91,11 @@ def _draw_kept() -> None:
     image = _after_overlays.pop(bpy.context.region.as_pointer(), None)
     if image is not None:
         draw(image, is_display=True)
+
+
+@functools.cache
+def _square() -> gpu.types.GPUBatch:
+    return batch_for_shader(_shader(), "TRI_STRIP", {"corner": ((0, 0), (1, 0), (0, 1), (1, 1))})
 
 
 @functools.cache

@@ -22,6 +22,9 @@ from .scene.directions import Directions
 _LARGEST_CARD_PX = 1600
 _PREVIEW_MS = 60.0
 """How long an image may take while the artist drags or scrubs; a larger one follows when the movement stops."""
+_WAITED_FOR_MS = 25.0
+"""An image that takes no longer is waited for: it is shown in the redraw that asks for it, and Blender need not draw all twice."""
+_POLL_S = 0.005
 
 
 @dataclass(frozen=True)
@@ -65,11 +68,14 @@ class Viewport:
         """The best image to fill `place` with; requests a better one where it is not of `frame`."""
         version = _head_version(frame.workspace)
         if not frame.is_same_as(self._wanted) or version != self._head_version:
+            if self._wanted is not None and self._wanted.head != frame.head:
+                self._ms_a_pixel = None
             self._wanted, self._head_version = frame, version
             self._is_moving, self._is_settled, self.failure = True, False, ""
         self._take_answer()
         if not self._is_settled and self._request is None:
             self._ask(frame, place)
+            self._take_answer()
         return self._texture if self._texture_fills_frame == place.is_camera_frame else None
 
     def card(self, text: str, place: Place) -> gpu.types.GPUTexture:
@@ -92,7 +98,9 @@ class Viewport:
         except BackendError as error:
             self.failure, self._is_settled = str(error), True  # until something changes
             return
-        _watch(self._request)
+        expected_ms = (self._ms_a_pixel or np.inf) * asked.pinhole.width * asked.pinhole.height
+        if expected_ms > _WAITED_FOR_MS or not self._request.wait(2 * _WAITED_FOR_MS / 1000):
+            _watch(self._request)
 
     def _take_answer(self) -> None:
         if self._request is None:
@@ -103,17 +111,17 @@ class Viewport:
         request, self._request = self._request, None
         is_wanted = self._asked is not None and self._asked.is_same_as(self._wanted)
         try:
-            pixels, ms = request.take()
+            with request.answer() as (pixels, ms):
+                height, width = pixels.shape[:2]
+                texture = viewport_drawing.texture_of(colour.from_linear_rec709(pixels))
         except BackendError as error:
             if error.kind != "cancelled":  # else a render took its place, and it is requested again
                 self.failure, self._is_settled = (str(error) if is_wanted else ""), is_wanted
             return
         self.message = self.failure = ""
-        height, width = pixels.shape[:2]
         if ms > 0:
             self._ms_a_pixel = ms / (width * height)
-        pixels = colour.from_linear_rec709(pixels)
-        self._texture = viewport_drawing.texture_of(pixels)
+        self._texture = texture
         self._texture_fills_frame = self._asked_for_frame
         if is_wanted:
             # The movement has stopped: the next image is at full size, unless this one was.
@@ -188,9 +196,9 @@ def _watch(request: FrameRequest) -> None:
     def check() -> float | None:
         nonlocal stage
         if not request.poll() and request.stage == stage:
-            return 0.01
+            return _POLL_S
         stage = request.stage
         views.redraw_rendered()
-        return None if request.poll() else 0.01
+        return None if request.poll() else _POLL_S
 
-    bpy.app.timers.register(check, first_interval=0.01)
+    bpy.app.timers.register(check, first_interval=_POLL_S)

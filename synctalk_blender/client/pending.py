@@ -42,6 +42,10 @@ class Pending:
         """Whether it has ended, well or not. Notifications that came before the end can then be pumped."""
         return self._finished.is_set()
 
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until it has ended, no longer than that; whether it has."""
+        return self._finished.wait(timeout_s)
+
     def result(self, timeout_s: float | None = None) -> Any:
         """Wait for the answer.
 

@@ -16,6 +16,7 @@ from backend.renderer.gaussians.kernels.interface import LOG_SCALE, POSITION
 from backend.training import checkpoints
 from backend.training.dataset import FramePool
 from backend.training.gaussians import density, trainer
+from backend.training.gaussians.images import Target, reduced
 from backend.training.gaussians.optimiser import MIN_SCALE_M, GaussianOptimiser
 from backend.training.gaussians.poses import PoseFit
 from backend.training.gaussians.smoothing import MotionSmoother
@@ -237,3 +238,18 @@ def test_the_training_holds_no_second_copy_of_the_frames(trained):
         pool.begin(Reporter())
         frame = pool.held[0]
         assert frame_target(frame).colour is frame.colour
+
+
+def test_a_reduced_image_is_the_premultiplied_mean_at_the_same_place():
+    rng = np.random.default_rng(0)
+    colour, alpha = rng.integers(0, 256, (5, 7, 3), np.uint8), rng.integers(0, 256, (5, 7), np.uint8)
+    target = Target(colour, alpha, 3, 2, np.array([4, 2, 8, 6], np.int32), 0)
+    small = reduced(target, 2)
+    complete, wide = np.zeros((8, 12)), np.zeros((8, 12, 3))
+    complete[2:7, 3:10] = alpha / 255
+    wide[2:7, 3:10] = colour / 255 * (alpha / 255)[..., None]
+    expected = wide.reshape(4, 2, 6, 2, 3).mean((1, 3))
+    height, width = small.alpha.shape
+    drawn = small.colour / 255 * (small.alpha / 255)[..., None]
+    np.testing.assert_allclose(drawn, expected[small.y0 : small.y0 + height, small.x0 : small.x0 + width], atol=2 / 255)
+    assert (small.x0, small.y0) == (1, 1) and small.mouth.tolist() == [2, 1, 4, 3]

@@ -21,16 +21,20 @@ def draw(gaussians: Read, camera: Camera, to_camera: np.ndarray) -> np.ndarray:
     jacobian[:, 0, 0] = jacobian[:, 1, 1] = focal / z
     jacobian[:, 0, 2], jacobian[:, 1, 2] = -focal * x / z**2, -focal * y / z**2
     seen = jacobian @ to_camera[:3, :3]
-    forms = np.linalg.inv(seen @ gaussians.covariances @ seen.transpose(0, 2, 1) + 0.3 * np.eye(2))
+    shapes = seen @ gaussians.covariances @ seen.transpose(0, 2, 1) + 0.3 * np.eye(2)
+    forms, reach = np.linalg.inv(shapes), 3.4 * np.sqrt(shapes[:, [0, 1], [0, 1]])  # beyond it alpha is below 1/255
     centres = focal * points[:, :2] / z[:, None] + np.array(camera.principal_px)
-    across, down = np.meshgrid(np.arange(camera.width) + 0.5, np.arange(camera.height) + 0.5)
     image, passed = np.zeros((camera.height, camera.width, 3)), np.ones((camera.height, camera.width))
     for index in np.argsort(z, kind="stable"):
-        dx, dy = across - centres[index, 0], down - centres[index, 1]
+        left, top = np.maximum(np.floor(centres[index] - reach[index]), 0).astype(int)
+        right, bottom = np.maximum(np.ceil(centres[index] + reach[index]), 0).astype(int)
+        box = slice(top, bottom), slice(left, right)
+        dx = np.arange(camera.width)[None, box[1]] + 0.5 - centres[index, 0]
+        dy = np.arange(camera.height)[box[0], None] + 0.5 - centres[index, 1]
         form = forms[index]
         distance = form[0, 0] * dx * dx + 2 * form[0, 1] * dx * dy + form[1, 1] * dy * dy
         alpha = np.minimum(0.99, gaussians.opacities[index] * np.exp(-0.5 * distance))
         alpha = np.where(alpha < 1 / 255, 0, alpha)
-        image += (passed * alpha)[..., None] * gaussians.colours[index]
-        passed = passed * (1 - alpha)
+        image[box] += (passed[box] * alpha)[..., None] * gaussians.colours[index]
+        passed[box] *= 1 - alpha
     return np.concatenate([image, 1 - passed[..., None]], 2)

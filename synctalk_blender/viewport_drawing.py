@@ -74,7 +74,7 @@ def texture_of(pixels: np.ndarray) -> gpu.types.GPUTexture:
     """Upload (H, W, 4) float32, bottom row first."""
     height, width = pixels.shape[:2]
     buffer = gpu.types.Buffer("FLOAT", pixels.size, np.ascontiguousarray(pixels).ravel())
-    return gpu.types.GPUTexture((width, height), format="RGBA16F", data=buffer)
+    return gpu.types.GPUTexture((width, height), format="RGBA32F", data=buffer)
 
 
 def register() -> None:

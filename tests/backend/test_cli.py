@@ -21,7 +21,9 @@ def backend(root):
     return run
 
 
-@pytest.mark.parametrize("verb", ["process", "train", "render", "evaluate", "serve", "models", "actor", "encoder"])
+@pytest.mark.parametrize(
+    "verb", ["process", "train", "render", "export", "evaluate", "serve", "models", "actor", "encoder"]
+)
 def test_every_verb_explains_itself(backend, verb):
     done = backend(verb, "--help")
     assert done.returncode == 0 and "usage:" in done.stdout

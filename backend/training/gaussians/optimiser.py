@@ -14,7 +14,7 @@ from ...workspace.shapes import Float
 from ..schedule import rate_decay
 from .density import Refit
 
-RATES = {"position": 1e-4, "log_scale": 1e-2, "rotation": 1e-2, "opacity": 4e-2, "colour": 5e-3}
+RATES = {"position": 2e-4, "log_scale": 2e-2, "rotation": 2e-2, "opacity": 8e-2, "colour": 1e-2}
 """Adam's rates at the start: metres, logarithms, quaternion units, logits, colour."""
 BASIS_RATE, VIEW_RATE = 0.2, 0.2
 """Of bases, in rates of what they drive."""

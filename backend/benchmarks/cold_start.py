@@ -10,12 +10,14 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
 
 from .. import protocol
 from ..renderer.kernel_cache import FOLDER_VARIABLE
+from ..workspace.head_track import HeadTrack
 from ..workspace.store import Workspace
 
 
@@ -36,18 +38,23 @@ def cold_starts(workspace: Workspace) -> dict[str, float]:
     return {"first_time_s": first, "cached_s": again, "reinstalled_s": reinstalled, "memory_mb": memory_mb}
 
 
+def frame_params(workspace: Workspace, tracking: HeadTrack, frame: int, size: int, memory: Path) -> dict[str, Any]:
+    """The params of a `frame` request for one frame of the clip, as Blender sends them."""
+    camera = tracking.camera.scaled(size, size)
+    return {
+        "workspace": str(workspace.root), "width": size, "height": size, "focal_px": camera.focal_px,
+        "principal_px": list(camera.principal_px), "memory": str(memory),
+        "head_to_camera": tracking.head_to_camera[frame].ravel().tolist(),
+        "blendshapes": tracking.blendshapes[frame].tolist(),
+    }  # fmt: skip
+
+
 def _first_frame(workspace: Workspace, environment: dict[str, str], root: Path) -> tuple[float, float]:
     tracking = workspace.head_track()
-    camera = tracking.camera.scaled(512, 512)
     frame = int(np.flatnonzero(tracking.valid)[0])
     with tempfile.NamedTemporaryFile(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as memory:
         memory.truncate(512 * 512 * 16)
-        params = {
-            "workspace": str(workspace.root), "width": 512, "height": 512, "focal_px": camera.focal_px,
-            "principal_px": list(camera.principal_px), "memory": memory.name,
-            "head_to_camera": tracking.head_to_camera[frame].ravel().tolist(),
-            "blendshapes": tracking.blendshapes[frame].tolist(),
-        }  # fmt: skip
+        params = frame_params(workspace, tracking, frame, 512, Path(memory.name))
         begun = time.perf_counter()
         with subprocess.Popen(
             [sys.executable, "-m", "backend", "serve"],

@@ -89,6 +89,29 @@ def _renderer(result: Result) -> Iterator[Figure]:
         yield Figure("memory while rendering", start["memory_mb"], "MB", 600.0, in_index=True)
 
 
+def _gaussians(result: Result) -> Iterator[Figure]:
+    for size, row in result["frames"].items():
+        shown = size == "512"
+        ms, reference = row["gaussians"]["ms"], ("field", row["field"]["ms"])
+        yield Figure(f"a frame of Gaussians at {size}²", ms, "ms", in_index=shown, reference=reference)
+        yield Figure(f"times as fast as the field, {size}²", row["ratio"], "x", rises=True, in_index=shown)
+        yield Figure(
+            f"a live frame of Gaussians from request to answer, {size}²", row["round_trip"]["gaussians"]["ms"], "ms"
+        )
+        yield Figure(f"times of its floor, {size}²", ms / row["floor"]["floor_ms"], "x")
+    heads = result["heads"]
+    for name, key in (("head", "psnr_head"), ("mouth", "psnr_mouth"), ("worst 5 % of frames", "worst")):
+        ours, field = heads["gaussians"][key], heads["field"][key]
+        if ours is not None and field is not None:
+            name = f"held-out PSNR of Gaussians, {name}; target: the field's"
+            yield Figure(name, ours, "dB", field, rises=True, in_index=key == "psnr_head")
+    for kind in ("gaussians", "field"):
+        if grain := heads[kind]["grain"].get("chroma_rms"):
+            yield Figure(f"grain outside of the clip, 95 % of poses and shapes, {kind}", grain["p95"], "x")
+    yield Figure("largest jump of a pixel in a turn of 0.01°", heads["gaussians"]["continuity"]["jump"], "of 255")
+    yield Figure("memory while rendering Gaussians", result["memory"]["gaussians"]["rendering_mb"], "MB")
+
+
 def _training(result: Result) -> Iterator[Figure]:
     wanted = {2.0: 29.0, 10.0: 31.5}
     rows = [row for row in result["trainings"] if row["recipe"] == "gated"]
@@ -154,6 +177,7 @@ def _readiness(result: Result) -> Iterator[Figure]:
 
 FIGURES: dict[str, Callable[[Result], Iterator[Figure]]] = {
     "renderer": _renderer,
+    "gaussians": _gaussians,
     "training": _training,
     "head-sync": _head_sync,
     "face-sync": _face_sync,

@@ -1,4 +1,4 @@
-"""`bench renderer`: the cost of a frame of a trained head, by kernel and part, beside plain PyTorch."""
+"""`bench renderer`: the cost of a frame of a trained field, by kernel and part, beside plain PyTorch."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def run(options: Options, reporter: Reporter) -> dict[str, Any]:
 def _trained(clip: str, work: Path, steps: int, reporter: Reporter) -> Workspace:
     workspace = subject.processed(clip, work, reporter)
     if checkpoints.newest_path(workspace) is None:
-        train.run(train.Options(workspace=workspace.root, steps=steps), reporter)
+        train.run(train.Options(workspace=workspace.root, steps=steps, head=FIELD), reporter)
     return workspace
 
 

@@ -1,28 +1,24 @@
-"""`bench training`: quality by minutes of training, cost by the clip's length, and the effect of gated conditions."""
+"""`bench training`: the field's quality by minutes of training, cost by the clip's length, and the effect of gated conditions."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import subprocess
-import sys
 import tempfile
-import threading
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 
 from ..commands.option import option
-from ..errors import SyncTalkError
 from ..evaluation import reenactment
 from ..evaluation.evaluate import evaluate
 from ..progress import Reporter
+from ..workspace.checkpoint_index import FIELD
 from ..workspace.store import Workspace
 from . import pages, subject
+from .apart import run_apart
 
 COST_STEPS = 1200
 TRAIN_FRAMES = 60
@@ -66,11 +62,12 @@ def _training(
     source: Workspace, root: Path, preset: str, minutes: float, changes: tuple[str, ...], size: int
 ) -> dict[str, Any]:
     workspace = subject.copied(source, root)
-    arguments = ["--preset", preset, "--minutes", str(minutes), *(f"--set={change}" for change in changes)]
-    result = _train(workspace, arguments)
-    evaluation = evaluate(reenactment.test_frames(workspace, size, Reporter()))
+    recipe = ["--head", FIELD, "--preset", preset, "--minutes", str(minutes)]
+    arguments = [*recipe, *(f"--set={change}" for change in changes)]
+    result = train_apart(workspace, arguments)
+    evaluation = evaluate(reenactment.test_frames(workspace, size, Reporter(), FIELD))
     figures = evaluation.figures
-    trained = reenactment.self_reenactment(workspace, size, Reporter(), _training_frames(workspace))
+    trained = reenactment.self_reenactment(workspace, size, Reporter(), _training_frames(workspace), head=FIELD)
     gap = evaluate(trained).figures["psnr_head"] - figures["psnr_head"]
     kept = ("psnr_head", "psnr", "psnr_mouth", "psnr_edge", "ssim", "ms_ssim", "lmd_px", "lip_correlation", "lip_range")
     return {"minutes": minutes, **result, **{name: figures[name] for name in kept}, "gap": round(gap, 3)}
@@ -82,41 +79,23 @@ def _training_frames(workspace: Workspace) -> np.ndarray:
 
 def _cost(source: Workspace, root: Path, preset: str, seconds: float) -> dict[str, Any]:
     workspace = subject.repeated(source, root, seconds)
-    result = _train(
-        workspace, ["--preset", preset, "--steps", str(COST_STEPS), "--set=refinements=", "--set=focal_factors="]
+    result = train_apart(
+        workspace,
+        ["--head", FIELD, "--preset", preset, "--steps", str(COST_STEPS), "--set=refinements=", "--set=focal_factors="],
     )
     return {"seconds": seconds, "frames": workspace.subject.frames, **result}
 
 
-def _train(workspace: Workspace, arguments: list[str]) -> dict[str, Any]:
+def train_apart(workspace: Workspace, arguments: list[str]) -> dict[str, Any]:
     """Train in another process, to measure its memory."""
-    begun = time.monotonic()
-    with subprocess.Popen(
-        [sys.executable, "-m", "backend", "train", str(workspace.root), "--json", *arguments],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2],
-    ) as process:  # fmt: skip
-        peak = [0]
-        watcher = threading.Thread(target=_watch, args=(process, peak), daemon=True)
-        watcher.start()
-        out, error = process.communicate()
-    if process.returncode:
-        raise SyncTalkError(error.strip().splitlines()[-1].removeprefix("Error: ") if error.strip() else "train failed")
-    result = json.loads(out)
-    seconds = time.monotonic() - begun
+    done = run_apart("backend", "train", str(workspace.root), "--json", *arguments)
+    result = json.loads(done.out)
     return {
         "steps": result["step"],
         "steps_per_s": result["step"] / (60 * result["minutes"]),
-        "wall_s": seconds,
-        "memory_mb": peak[0] / 1e6,
+        "wall_s": done.seconds,
+        "memory_mb": done.memory_mb,
     }
-
-
-def _watch(process: subprocess.Popen, peak: list[int]) -> None:
-    with contextlib.suppress(psutil.Error):
-        watched = psutil.Process(process.pid)
-        while process.poll() is None:
-            peak[0] = max(peak[0], watched.memory_info().rss)
-            time.sleep(0.1)
 
 
 def _or_nothing(value: float | None) -> str:

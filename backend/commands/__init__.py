@@ -70,6 +70,11 @@ VERBS = {
                 "benchmarks.face_sync",
                 stops_at_once=True,
             ),
+            "gaussians": Verb(
+                "the Gaussian head beside the field: time by part and its floor, memory, faults, quality by minutes",
+                "benchmarks.gaussians",
+                stops_at_once=True,
+            ),
             "head-sync": Verb(
                 "Head-Sync: exactness, shake, stillness and cost of poses, by method",
                 "benchmarks.head_sync.benchmark",

@@ -54,13 +54,14 @@ def middle(track: HeadTrack, conditions: Float[np.ndarray, "n conditions"]) -> C
 
 def shapes_alone(base: Condition, values: Sequence[float] = SHAPE_VALUES) -> list[Condition]:
     """Each of the 52 blendshapes at each value, all else as in `base`."""
-    made = []
-    for column, name in enumerate(BLENDSHAPE_NAMES):
-        for value in values:
-            changed = base.blendshapes.copy()
-            changed[column] = value
-            made.append(replace(base, name=f"{name} {value:g}", blendshapes=changed))
-    return made
+    return [shape_alone(base, name, value) for name in BLENDSHAPE_NAMES for value in values]
+
+
+def shape_alone(base: Condition, name: str, value: float) -> Condition:
+    """One blendshape at a value, all else as in `base`."""
+    changed = base.blendshapes.copy()
+    changed[BLENDSHAPE_NAMES.index(name)] = value
+    return replace(base, name=f"{name} {value:g}", blendshapes=changed)
 
 
 def turned(

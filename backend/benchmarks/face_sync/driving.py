@@ -83,7 +83,7 @@ def measure(
         "head": checkpoint.kind,
         "rows": rows,
         "pauses": _pauses(head, tracking, model, features),
-        "disentanglement": _disentanglement(head, checkpoint, tracking),
+        "disentanglement": disentanglement(head, checkpoint, tracking),
     }
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
@@ -141,7 +141,7 @@ def _pauses(
     }
 
 
-def _disentanglement(
+def disentanglement(
     workspace: Workspace, head: checkpoints.Checkpoint, tracking: HeadTrack
 ) -> dict[str, dict[str, float]]:
     """With one driver moved over its range: shares of the changed pixels' energy outside its region, and in the other's

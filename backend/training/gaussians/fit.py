@@ -15,7 +15,7 @@ from ...workspace.shapes import Float
 from ..dataset import Frame, FramePool
 from . import density, smoothing
 from .batch import BatchDrawer
-from .images import Target, frame_target, reduced
+from .images import Target, at_depth, frame_target, reduced
 from .optimiser import GaussianOptimiser
 from .poses import START_STEPS, PoseFit
 from .start import blending_order, mean_camera
@@ -127,10 +127,12 @@ class GaussianFit:
         self.drawer.forget(self.head.count)
         self.reseed()
 
-    def place(self, poses: Float[np.ndarray, "frames 4 4"]) -> None:
-        """Take over the poses of all frames."""
-        self._start_poses = poses
-        self.pose_fit.motion[:] = 0
+    def place(self, poses: Float[np.ndarray, "frames 4 4"], camera: Camera) -> None:
+        """Take over the poses of all frames, and the camera they belong to."""
+        times = camera.focal_px / self.camera.focal_px  # another focal length shows the same from another distance
+        self.extra = [at_depth(target, times) for target in self.extra]
+        self._start_poses, self.camera = poses, camera
+        self.pose_fit = PoseFit(len(poses))
 
     def renew_order(self) -> None:
         """Order by where the Gaussians are now."""

@@ -76,6 +76,14 @@ def reduced(target: Target, factor: int) -> Target:
     )
 
 
+def at_depth(target: Target, factor: float) -> Target:
+    """The same rendering for a camera whose focal length is `factor` times as long."""
+    assert target.head_to_camera is not None
+    pose = target.head_to_camera.copy()
+    pose[2, 3] *= factor
+    return replace(target, head_to_camera=pose)
+
+
 def field_targets(
     field: HeadRenderer,
     camera: Camera,

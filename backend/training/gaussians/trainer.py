@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,11 +19,9 @@ from ...renderer.gaussians.kernels import get_rasteriser
 from ...renderer.gaussians.renderer import GaussianRenderer
 from ...workspace.checkpoint_index import FIELD, GAUSSIANS
 from .. import checkpoints
-from ..dataset import read_frame
-from ..pose_refinement import refine_pose
 from ..recovery import Diverged, recover
-from ..regions import eye_regions, lip_region
 from ..schedule import CHECKPOINT_SECONDS, EvaluationTimer
+from ..track_refinement import align_frames, with_focal
 from . import mattes
 from .cloud import RENDERINGS, field_cloud
 from .fit import GaussianFit
@@ -44,9 +41,8 @@ FIELD_IMAGES = 48
 """Renderings of the field beside the frames."""
 RENDERED = RENDERINGS + FIELD_IMAGES
 """Images of the field that are rendered before the first step."""
-ALIGN_SHARE = 0.93
-"""When the poses of frames that are not trained on are aligned with the head."""
-ALIGN_STEPS = 3
+ALIGN_SHARES = (0.35, 0.93)
+"""When all poses are aligned with the head, and when again those of frames that are not trained on."""
 WORSE_DB = 0.1
 """A twin that is worse than the field by more than this on the validation frames does not stand for the head."""
 
@@ -65,8 +61,8 @@ class GaussianTrainer:
         self.field, self.workspace, self.reporter = field, field.workspace, field.reporter
         self.pool, self.monitor, self.seed = field.pool, field.monitor, field.seed
         self.limit_s, self.limit_steps = max(limit_s, 1e-3), limit_steps
-        self.elapsed_s, self.rate_scale, self.complete, self.aligned = 0.0, 1.0, False, False
-        self.refits = 0
+        self.elapsed_s, self.rate_scale, self.complete = 0.0, 1.0, False
+        self.refits, self.aligned = 0, 0
         self.first_step = field.step
         self._field_psnr = field.psnr
         checkpoint = checkpoints.load_newest(self.workspace, self.reporter, GAUSSIANS)
@@ -107,14 +103,14 @@ class GaussianTrainer:
         cloud = field_cloud(renderer, camera, poses, conditions, frames, face, START_COUNT, self._rendered)
         config = field.field.config
         head = start_head(cloud, config, camera, poses[frames], conditions[frames], self.seed)
-        self._make_fit(head, poses)
+        self._make_fit(head)
         self.elapsed_s = time.monotonic() - began
 
-    def _make_fit(self, head: GaussianHead, poses: np.ndarray) -> None:
+    def _make_fit(self, head: GaussianHead) -> None:
         field = self.field
         renderer = FieldRenderer(field.field, field.kernel)
         rng = np.random.default_rng(self.seed)
-        arguments = field.camera, poses, field.conditions, field.training_frames, FIELD_IMAGES, rng
+        arguments = field.camera, field.poses, field.conditions, field.training_frames, FIELD_IMAGES, rng
         extra = []
         for target in field_targets(renderer, *arguments):
             extra.append(target)
@@ -122,7 +118,7 @@ class GaussianTrainer:
         weight = 1 + (field.objective.mouth_weight - 1) * MOUTH_WEIGHT
         noise = field.preset.blendshape_noise
         self.fit = GaussianFit(
-            head, self.pool, poses, field.conditions, field.camera, extra, weight, noise, _one_thread, self.seed
+            head, self.pool, field.poses, field.conditions, field.camera, extra, weight, noise, _one_thread, self.seed
         )
 
     def _rendered(self) -> None:
@@ -134,10 +130,12 @@ class GaussianTrainer:
         """Everything as it was when the checkpoint was saved."""
         state = checkpoint.state
         head = GaussianHead.from_tensors(GaussianConfig.from_json(state["config"]), checkpoint.tensors)
-        self._make_fit(head, checkpoint.head_to_camera.copy())
+        self._make_fit(head)
+        self.field.set_focal(checkpoint.focal_px)
+        self.fit.place(checkpoint.head_to_camera.copy(), self.field.camera)
         self.fit.optimiser.restore(checkpoint.tensors)
         self.elapsed_s, self.rate_scale = state["elapsed_s"], state.get("slower", 1.0)
-        self.complete, self.refits, self.aligned = state["complete"], state["refits"], state["aligned"]
+        self.complete, self.refits, self.aligned = state["complete"], state["refits"], int(state["aligned"])
         self.fit.steps = state["own_steps"]
         self.first_step = state["step"] - state["own_steps"]
         self.fit.reseed()
@@ -150,7 +148,7 @@ class GaussianTrainer:
         """Count the limit from here."""
         self.limit_s += self.elapsed_s
         self.limit_steps = None if self.limit_steps is None else self.limit_steps + self.fit.steps
-        self.complete = self.aligned = False
+        self.complete, self.aligned = False, 0
 
     def save(self) -> Path:
         """Write a checkpoint; a complete one leaves out what only further training needs."""
@@ -217,7 +215,7 @@ class GaussianTrainer:
         if self.refits < len(DENSITY_SHARES) and share >= DENSITY_SHARES[self.refits]:
             self.fit.change_density(MAX_COUNT)
             self.refits += 1
-        if not self.aligned and share >= ALIGN_SHARE:
+        if self.aligned < len(ALIGN_SHARES) and share >= ALIGN_SHARES[self.aligned]:
             self._align()
         if timer.is_due():
             began = time.monotonic()
@@ -237,34 +235,17 @@ class GaussianTrainer:
         self.reporter.progress(Stage.KERNELS, 1, 1, "kernels")
 
     def _align(self) -> None:
-        """Align the frames that are not trained on, as those that are were fitted along; a pose is a measurement."""
-        face = self.field.tracking.face_head_m
-        regions = (lip_region(face), *eye_regions(face))
-        valid = np.flatnonzero(self.field.tracking.valid)
-        frames = np.setdiff1d(valid, self.field.training_frames)
-        poses, renderers = self.fit.poses, [GaussianRenderer(self.fit.head, _one_thread()) for _ in range(2)]
-
-        def align(thread: int) -> None:
-            for index in frames[thread::2].tolist():
-                frame = read_frame(self.workspace, self.field.tracking, index, self.pool.size)
-                rng = np.random.default_rng([self.seed, index])
-                values = self.field.conditions[index]
-                found = refine_pose(
-                    renderers[thread],
-                    self.field.camera,
-                    poses[index],
-                    values,
-                    frame,
-                    regions,
-                    rng,
-                    iterations=ALIGN_STEPS,
-                )
-                poses[index] = found.pose
-
-        with ThreadPoolExecutor(2) as pool:
-            list(pool.map(align, range(2)))
-        self.fit.place(poses)
-        self.aligned = True
+        """Align all frames with the head in the middle of the training, where the time allows, and near its end those that are
+        not trained on: the poses of the others were fitted along."""
+        field, last = self.field, self.aligned == len(ALIGN_SHARES) - 1
+        valid = np.flatnonzero(field.tracking.valid)
+        frames = np.setdiff1d(valid, field.training_frames) if last else valid
+        renderers = [GaussianRenderer(self.fit.head, _one_thread()) for _ in range(2)]
+        limit_s = self.limit_s if self.limit_steps is None and not last else None
+        aligned = align_frames(field, renderers, self.fit.poses, frames, limit_s)
+        if aligned is not None:
+            self.fit.place(aligned.poses if last else with_focal(field, aligned), field.camera)
+        self.aligned += 1
         self.elapsed_s = time.monotonic() - self._started
 
     def _report_progress(self) -> None:

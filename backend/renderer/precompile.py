@@ -19,7 +19,7 @@ from .field.kernels import Kernel, get_kernel
 from .field.kernels.interface import GATE_HIDDEN, SPHERICAL_HARMONICS, Grid, Networks, empty_block_distance
 from .field.triplane import TriplaneLayout
 from .gaussians.kernels import View, get_rasteriser
-from .gaussians.kernels.interface import ATTRIBUTES, MATTES, ROTATION
+from .gaussians.kernels.interface import ATTRIBUTES, MATTES, ROTATION, HeadRasteriser
 from .scene_linear import write_scene_linear
 
 PARTS = 6
@@ -73,6 +73,11 @@ def draw_gaussians(trained: bool = False) -> None:
     rasteriser.draw(attributes, order, view, mattes=np.zeros((len(MATTES), 1), np.float32), before=(attributes, view))
     if trained:
         rasteriser.backward(image)
+    if isinstance(rasteriser, HeadRasteriser):
+        bases = np.zeros((7, 1, 1), np.float32)
+        head = rasteriser.prepare(attributes, bases, bases[:, :, :0], np.zeros((3, 2, 1), np.float32), order)
+        code = np.zeros(1, np.float32)
+        rasteriser.draw_head(head, code, code, np.zeros(2, np.float32), view)
 
 
 def show() -> None:

@@ -9,22 +9,32 @@ import numpy as np
 from ...workspace.camera import Camera
 from ...workspace.shapes import Float
 from ..head import RenderedHead
+from .frame_codes import FrameCodes
 from .head import GaussianHead
 from .kernels import get_rasteriser
-from .kernels.interface import Rasteriser, View
+from .kernels.interface import Drawn, HeadRasteriser, Rasteriser, View
 
 _MIN_ALPHA = 0.05
 """A pixel with less alpha has no depth."""
 
 
 class GaussianRenderer:
-    """Renders a Gaussian head. Frames are drawn into buffers of the rasteriser, so one thread at a time."""
+    """Renders a Gaussian head as it is when this is made: a head that is trained further needs another renderer.
+
+    Frames are drawn into buffers of the rasteriser, so one thread at a time.
+    """
 
     def __init__(self, head: GaussianHead, rasteriser: Rasteriser | None = None) -> None:
         self.head = head
         self.rasteriser = rasteriser or get_rasteriser()
         self._order = head.order.numpy()
         self._mattes = head.mattes.numpy()
+        self._rays: tuple[Camera, np.ndarray] | None = None
+        self._codes, self._prepared = FrameCodes(head), None
+        if isinstance(self.rasteriser, HeadRasteriser):
+            bases = head.base, head.lip_bases, head.expression_bases, head.view_bases
+            base, lips, expressions, seen = (tensor.detach().numpy() for tensor in bases)
+            self._prepared = self.rasteriser.prepare(base, lips, expressions, seen, self._order)
 
     def render(
         self,
@@ -37,12 +47,31 @@ class GaussianRenderer:
         """As `HeadRenderer.render`. The arrays are the rasteriser's own: valid until the next frame."""
         seen_by = camera if crop is None else camera.cropped(*crop)
         view = View(seen_by, np.asarray(head_to_camera, np.float64), self.head.config.filter_m)
-        attributes = self.head.attributes(blendshapes, view.head_to_camera)
-        if not passes:
-            return RenderedHead(self.rasteriser.draw(attributes, self._order, view).rgba)
-        drawn = self.rasteriser.draw(attributes, self._order, view, depth=True, mattes=self._mattes)
-        assert drawn.depth is not None
-        return RenderedHead(drawn.rgba, _along_rays(drawn.depth, drawn.rgba[..., 3], seen_by), mattes=drawn.mattes)
+        drawn = self._draw(view, blendshapes, passes)
+        if drawn.depth is None:
+            return RenderedHead(drawn.rgba)
+        depth_m = self._along_rays(drawn.depth, drawn.rgba[..., 3], seen_by)
+        return RenderedHead(drawn.rgba, depth_m, mattes=drawn.mattes)
+
+    def _draw(self, view: View, blendshapes: np.ndarray, passes: bool) -> Drawn:
+        mattes = self._mattes if passes else None
+        if self._prepared is None:
+            attributes = self.head.attributes(blendshapes, view.head_to_camera)
+            return self.rasteriser.draw(attributes, self._order, view, depth=passes, mattes=mattes)
+        assert isinstance(self.rasteriser, HeadRasteriser)
+        codes, towards = self._codes.codes(blendshapes), self._codes.view(view.head_to_camera)
+        return self.rasteriser.draw_head(self._prepared, *codes, towards, view, depth=passes, mattes=mattes)
+
+    def _along_rays(
+        self, depth: Float[np.ndarray, "height width"], alpha: Float[np.ndarray, "height width"], camera: Camera
+    ) -> Float[np.ndarray, "height width"]:
+        """Distance along each pixel's ray from premultiplied depth along the optical axis."""
+        if self._rays is None or self._rays[0] != camera:
+            self._rays = camera, _ray_lengths(camera)
+        distance = np.zeros_like(depth)
+        np.divide(depth, alpha, out=distance, where=alpha > _MIN_ALPHA)
+        distance *= self._rays[1]
+        return distance
 
     def render_rays(
         self,
@@ -66,11 +95,8 @@ class GaussianRenderer:
             yield self.render(camera, pose, values)
 
 
-def _along_rays(
-    depth: Float[np.ndarray, "height width"], alpha: Float[np.ndarray, "height width"], camera: Camera
-) -> Float[np.ndarray, "height width"]:
-    """Distance along each pixel's ray from premultiplied depth along the optical axis."""
+def _ray_lengths(camera: Camera) -> Float[np.ndarray, "height width"]:
+    """Of each pixel's ray, up to where its depth along the optical axis is 1."""
     x = (np.arange(camera.width, dtype=np.float32) + 0.5 - camera.principal_px[0]) / camera.focal_px
     y = (np.arange(camera.height, dtype=np.float32) + 0.5 - camera.principal_px[1]) / camera.focal_px
-    length = np.sqrt(1 + x[None] ** 2 + y[:, None] ** 2)
-    return np.where(alpha > _MIN_ALPHA, depth / np.maximum(alpha, 1e-6) * length, 0).astype(np.float32)
+    return np.sqrt(1 + x[None] ** 2 + y[:, None] ** 2).astype(np.float32)

@@ -162,9 +162,9 @@ SIGNATURES = """
 import json
 from backend.renderer import kernel_cache
 from backend.renderer.field.kernels import compositing, drawing, marching, shading, tile, tile_gradients
-from backend.renderer.gaussians.kernels import numba_bins, numba_blend, numba_unblend, numba_unproject
+from backend.renderer.gaussians.kernels import numba_bins, numba_blend, numba_driven, numba_unblend, numba_unproject
 found = {}
-gaussians = numba_bins, numba_blend, numba_unblend, numba_unproject
+gaussians = numba_bins, numba_blend, numba_driven, numba_unblend, numba_unproject
 for module in (compositing, drawing, marching, shading, tile, tile_gradients, *gaussians):
     for name, value in vars(module).items():
         if hasattr(value, "signatures") and value.py_func.__module__ == module.__name__:
@@ -205,6 +205,9 @@ for threads in (1, 2):
     rasteriser.draw(attributes[:, ::-1], order, view, depth=True, mattes=mattes, before=(attributes, view))
     rasteriser.draw(attributes, order, view)
     rasteriser.backward(random.random((30, 20, 4)))
+    bases = random.random((7, 3, 20)), random.random((7, 2, 30))
+    head = rasteriser.prepare(attributes, *bases, random.random((3, 2, 50)), order)
+    rasteriser.draw_head(head, random.random(3), random.random(2), random.random(2), view, depth=True, mattes=mattes)
 """
 
 
@@ -225,7 +228,7 @@ def compiled(root) -> dict[str, list[str]]:
 def test_what_gaussians_call_is_compiled_by_the_installation(root, compiled):
     called = _signatures(root, DRAW_GAUSSIANS)
     entries = "project_and_count", "place_lists", "fill_lists", "pack_passes", "blend_part", "blend_passes_part"
-    entries += "unblend_part", "unproject_part"
+    entries += "unblend_part", "unproject_part", "fill_axes", "drive_and_count"
     for entry in entries:
         (given,) = (found for name, found in called.items() if name.endswith(f".{entry}"))
         assert len(given) == 1

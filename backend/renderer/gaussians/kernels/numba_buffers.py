@@ -52,21 +52,22 @@ class Tiles(NamedTuple):
     """Which Gaussians each tile of an image of `columns` x `rows` tiles blends.
 
     Attributes:
-        counts: Gaussians of each tile, for each part of the Gaussians; then where each part writes next.
+        counts: for each part of the Gaussians, how many more each tile has than the one before; then where each part writes
+            next in a tile's list.
         starts: where each tile's list begins; the last entry is the number of all.
         ends: how far each tile's list was blended.
-        spans: first and last + 1 column of each row of tiles that a Gaussian touches, row after row, for each part.
-        boxes: first and last + 1 row of tiles of each Gaussian.
+        spans: for each part and each row of tiles that a Gaussian touches: first tile, last tile + 1 and the Gaussian.
+        used: spans in use, for each part.
         active: tiles to draw in this frame, with content or to be cleared of it.
         painted: tiles with content.
     """
 
     columns: int
     rows: int
-    counts: Int[np.ndarray, "parts tiles"]
+    counts: Int[np.ndarray, "parts tiles1"]
     starts: Int[np.ndarray, " tiles1"]
     ends: Int[np.ndarray, " tiles"]
-    spans: Int[np.ndarray, "parts capacity 2"]
-    boxes: Int[np.ndarray, "n 2"]
+    spans: Int[np.ndarray, "parts 3 capacity"]
+    used: Int[np.ndarray, " parts"]
     active: Int[np.ndarray, " tiles"]
     painted: UInt8[np.ndarray, " tiles"]

@@ -34,8 +34,34 @@ _MAX_COLOUR = F(1e6)
 
 
 @njit(**OPTIONS)
-def project(block, count, lens, out):
-    """Project the first `count` Gaussians of `block` (ATTRIBUTES x BLOCK) into `out` (PROJECTED x BLOCK).
+def axes_of(shapes, count, axes):
+    """The Gaussians' own axes in the head frame, as long as their standard deviations: `axes` (9 x BLOCK, 3 x 3 row by row) of
+    the first `count` Gaussians of `shapes` (7 x BLOCK: log scales and rotations)."""
+    for n in range(count):
+        qw, qx, qy, qz = shapes[3 * BLOCK + n], shapes[4 * BLOCK + n], shapes[5 * BLOCK + n], shapes[6 * BLOCK + n]
+        over_length = F(1.0) / np.sqrt(qw * qw + qx * qx + qy * qy + qz * qz)
+        qw, qx, qy, qz = qw * over_length, qx * over_length, qy * over_length, qz * over_length
+        size_x, size_y, size_z = (
+            exp2(shapes[0 * BLOCK + n] * LOG2E),
+            exp2(shapes[1 * BLOCK + n] * LOG2E),
+            exp2(shapes[2 * BLOCK + n] * LOG2E),
+        )
+        axes[0 * BLOCK + n] = (F(1.0) - F(2.0) * (qy * qy + qz * qz)) * size_x
+        axes[1 * BLOCK + n] = F(2.0) * (qx * qy - qw * qz) * size_y
+        axes[2 * BLOCK + n] = F(2.0) * (qx * qz + qw * qy) * size_z
+        axes[3 * BLOCK + n] = F(2.0) * (qx * qy + qw * qz) * size_x
+        axes[4 * BLOCK + n] = (F(1.0) - F(2.0) * (qx * qx + qz * qz)) * size_y
+        axes[5 * BLOCK + n] = F(2.0) * (qy * qz - qw * qx) * size_z
+        axes[6 * BLOCK + n] = F(2.0) * (qx * qz - qw * qy) * size_x
+        axes[7 * BLOCK + n] = F(2.0) * (qy * qz + qw * qx) * size_y
+        axes[8 * BLOCK + n] = (F(1.0) - F(2.0) * (qx * qx + qy * qy)) * size_z
+
+
+@njit(**OPTIONS)
+def project(places, looks, axes, count, lens, out):
+    """Project the first `count` Gaussians of a block into `out` (PROJECTED x BLOCK).
+
+    They come as `places` (3 x BLOCK), `looks` (4 x BLOCK: opacity and colour) and `axes` (9 x BLOCK, see `axes_of`).
 
     What is not finite, behind or too near the camera, or too faint, gets radii of 0; all that is written is finite.
     """
@@ -47,7 +73,7 @@ def project(block, count, lens, out):
     r20, r21, r22 = rotation[2, 0], rotation[2, 1], rotation[2, 2]
     shift_x, shift_y, shift_z = shift[0], shift[1], shift[2]
     for n in range(count):
-        x, y, z = block[0 * BLOCK + n], block[1 * BLOCK + n], block[2 * BLOCK + n]
+        x, y, z = places[0 * BLOCK + n], places[1 * BLOCK + n], places[2 * BLOCK + n]
         depth = r20 * x + r21 * y + r22 * z + shift_z
         ahead = depth > NEAR
         depth = depth if ahead else F(1.0)
@@ -64,24 +90,9 @@ def project(block, count, lens, out):
         j10, j11, j12 = (
             scale * (r10 - bounded_y * r20), scale * (r11 - bounded_y * r21), scale * (r12 - bounded_y * r22),
         )  # fmt: skip
-        qw, qx, qy, qz = block[6 * BLOCK + n], block[7 * BLOCK + n], block[8 * BLOCK + n], block[9 * BLOCK + n]
-        over_length = F(1.0) / np.sqrt(qw * qw + qx * qx + qy * qy + qz * qz)
-        qw, qx, qy, qz = qw * over_length, qx * over_length, qy * over_length, qz * over_length
-        size_x, size_y, size_z = (
-            exp2(block[3 * BLOCK + n] * LOG2E),
-            exp2(block[4 * BLOCK + n] * LOG2E),
-            exp2(block[5 * BLOCK + n] * LOG2E),
-        )
-        # the Gaussian's own axes in the head frame, as long as its standard deviations, 3 x 3
-        m00 = (F(1.0) - F(2.0) * (qy * qy + qz * qz)) * size_x
-        m01 = F(2.0) * (qx * qy - qw * qz) * size_y
-        m02 = F(2.0) * (qx * qz + qw * qy) * size_z
-        m10 = F(2.0) * (qx * qy + qw * qz) * size_x
-        m11 = (F(1.0) - F(2.0) * (qx * qx + qz * qz)) * size_y
-        m12 = F(2.0) * (qy * qz - qw * qx) * size_z
-        m20 = F(2.0) * (qx * qz - qw * qy) * size_x
-        m21 = F(2.0) * (qy * qz + qw * qx) * size_y
-        m22 = (F(1.0) - F(2.0) * (qx * qx + qy * qy)) * size_z
+        m00, m01, m02 = axes[0 * BLOCK + n], axes[1 * BLOCK + n], axes[2 * BLOCK + n]
+        m10, m11, m12 = axes[3 * BLOCK + n], axes[4 * BLOCK + n], axes[5 * BLOCK + n]
+        m20, m21, m22 = axes[6 * BLOCK + n], axes[7 * BLOCK + n], axes[8 * BLOCK + n]
         # those axes on the image, 2 x 3
         v00 = j00 * m00 + j01 * m10 + j02 * m20
         v01 = j00 * m01 + j01 * m11 + j02 * m21
@@ -102,10 +113,10 @@ def project(block, count, lens, out):
         after = max(own + variance * (xx + yy) + variance * variance, TINY)
         xx, yy = xx + variance, yy + variance
         fade = min((depth - NEAR) * (F(1.0) / NEAR), F(1.0))
-        opacity = max(sigmoid(block[10 * BLOCK + n]) * fade, F(1e-20))
+        opacity = max(sigmoid(looks[0 * BLOCK + n]) * fade, F(1e-20))
         log2_opacity = log2(opacity) + F(0.5) * log2(before / after)
         place_x, place_y = focal * slope_x + centre_x, focal * slope_y + centre_y
-        red, green, blue = block[11 * BLOCK + n], block[12 * BLOCK + n], block[13 * BLOCK + n]
+        red, green, blue = looks[1 * BLOCK + n], looks[2 * BLOCK + n], looks[3 * BLOCK + n]
         # Comparisons with NaN are false; & and not `and`, so that the loop has no branches.
         drawn = ahead & (abs(place_x) < _MAX_PLACE) & (abs(place_y) < _MAX_PLACE)
         drawn &= (xx < _MAX_VARIANCE) & (yy < _MAX_VARIANCE) & (abs(xy) < _MAX_VARIANCE)

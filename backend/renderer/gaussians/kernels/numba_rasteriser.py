@@ -12,8 +12,9 @@ import numpy as np
 from ....workspace.shapes import Float, Int
 from .interface import ATTRIBUTES, Drawn, Gradients, View, slope_limits
 from .numba_bins import fill_lists, pack_passes, place_lists, project_and_count
-from .numba_blend import PASSES, blend_part, blend_passes_part
+from .numba_blend import blend_part, blend_passes_part
 from .numba_buffers import PACKED, SUMS, TILE, Lens, Tiles
+from .numba_driven import PreparedHead, drive_and_count, prepare_head
 from .numba_unblend import unblend_part
 from .numba_unproject import unproject_part
 
@@ -50,39 +51,88 @@ class NumbaRasteriser:
         """See `interface.Rasteriser.draw`."""
         attributes, order = _array(attributes), _checked(order, attributes.shape[1])
         lens = lens_of(view)
-        self._fit(view.camera.height, view.camera.width, len(order))
-        rows_of_tiles = self._in_parts(project_and_count, attributes, order, lens, self._packed, self._tiles)
-        if max(rows_of_tiles) > self._tiles.spans.shape[1]:
-            spans = np.empty((self.threads, max(rows_of_tiles) * 5 // 4, 2), np.int16)
+        active = self._bin(view, len(order), project_and_count, attributes, order, lens)
+        self._drawn = attributes, order, lens, active
+        return self._blend(order, lens, depth, mattes, before)
+
+    def prepare(
+        self,
+        base: Float[np.ndarray, "14 n"],
+        lip_bases: Float[np.ndarray, "7 lip_codes lips"],
+        expression_bases: Float[np.ndarray, "7 expression_codes expressions"],
+        view_bases: Float[np.ndarray, "3 2 n"],
+        order: Int[np.ndarray, " n"],
+    ) -> PreparedHead:
+        """See `interface.HeadRasteriser.prepare`."""
+        return prepare_head(base, lip_bases, expression_bases, view_bases, _checked(order, base.shape[1]))
+
+    def draw_head(
+        self,
+        head: PreparedHead,
+        lip_codes: Float[np.ndarray, " lip_codes"],
+        expression_codes: Float[np.ndarray, " expression_codes"],
+        towards: Float[np.ndarray, " 2"],
+        view: View,
+        *,
+        depth: bool = False,
+        mattes: Float[np.ndarray, "3 n"] | None = None,
+    ) -> Drawn:
+        """See `interface.HeadRasteriser.draw_head`."""
+        lens = lens_of(view)
+        codes = _array(lip_codes), _array(expression_codes), _array(towards)
+        active = self._bin(view, len(head.order), drive_and_count, head, *codes, lens)
+        self._drawn = None, None, None, active
+        return self._blend(head.order, lens, depth, mattes)
+
+    def _bin(self, view: View, count: int, project: Callable[..., int], *arguments: Any) -> int:
+        """Project `count` Gaussians and make the tiles' lists; returns the number of tiles to draw."""
+        self._fit(view.camera.height, view.camera.width, count)
+        rows_of_tiles = self._in_parts(project, *arguments, self._packed, self._tiles)
+        if max(rows_of_tiles) > self._tiles.spans.shape[2]:
+            spans = np.empty((self.threads, 3, max(rows_of_tiles) * 5 // 4), np.int32)
             self._tiles = self._tiles._replace(spans=spans)
-            self._in_parts(project_and_count, attributes, order, lens, self._packed, self._tiles)
+            self._in_parts(project, *arguments, self._packed, self._tiles)
         total, active = place_lists(self._tiles)
         if total > len(self._lists):
             self._lists = np.empty(total * 5 // 4, np.int32)
         self._in_parts(fill_lists, self._tiles, self._lists)
-        self._drawn = attributes, order, lens, active
-        given = self._packed, self._lists, self._tiles, active, self._image
+        return active
+
+    def _blend(
+        self,
+        order: np.ndarray,
+        lens: Lens,
+        depth: bool,
+        mattes: np.ndarray | None,
+        before: tuple[np.ndarray, View] | None = None,
+    ) -> Drawn:
+        """The image, and the passes that are asked for."""
+        assert self._drawn is not None
+        given = self._packed, self._lists, self._tiles, self._drawn[-1], self._image
         if not depth and mattes is None and before is None:
             self._in_parts(blend_part, *given)
             self._passes_painted = False
             return Drawn(self._image)
-        earlier = _NO_BEFORE if before is None else _array(before[0])
-        shares = _NO_MATTES if mattes is None else _array(mattes)
-        earlier_lens = lens if before is None else lens_of(before[1])
-        self._in_parts(pack_passes, order, shares, earlier, earlier_lens, self._packed)
-        passes = self._clean_passes()
-        self._in_parts(blend_passes_part, *given, passes)
+        if mattes is not None or before is not None:
+            shares = _NO_MATTES if mattes is None else _array(mattes)
+            earlier = _NO_BEFORE if before is None else _array(before[0])
+            earlier_lens = lens if before is None else lens_of(before[1])
+            self._in_parts(pack_passes, order, shares, earlier, earlier_lens, self._packed)
+        motion_plane = 1 if mattes is None else 4
+        passes = self._clean_passes(motion_plane if before is None else motion_plane + 2)
+        self._in_parts(blend_passes_part, *given, passes, mattes is not None)
+        passes = passes[:, :, : self._size[1]]
         return Drawn(
             self._image,
             depth=passes[0] if depth else None,
             mattes=np.moveaxis(passes[1:4], 0, 2) if mattes is not None else None,
-            motion=np.moveaxis(passes[4:], 0, 2) if before is not None else None,
+            motion=np.moveaxis(passes[motion_plane:], 0, 2) if before is not None else None,
         )
 
     def backward(self, gradient: Float[np.ndarray, "height width 4"]) -> Gradients:
         """See `interface.Rasteriser.backward`."""
-        if self._drawn is None:
-            raise RuntimeError("draw a frame before its gradients are asked for")
+        if self._drawn is None or self._drawn[0] is None:
+            raise RuntimeError("draw a frame from its attributes before its gradients are asked for")
         attributes, order, lens, active = self._drawn
         if gradient.shape != self._image.shape:
             raise ValueError(f"the gradient is {gradient.shape}, the image {self._image.shape}: give one of its shape")
@@ -118,20 +168,24 @@ class NumbaRasteriser:
         self._tiles = Tiles(
             columns,
             rows,
-            counts=np.zeros((self.threads, tiles), np.int64),
+            counts=np.zeros((self.threads, tiles + 1), np.int64),
             starts=np.zeros(tiles + 1, np.int64),
             ends=np.zeros(tiles, np.int64),
-            spans=np.empty((self.threads, max(1024, 8 * count // self.threads), 2), np.int16),
-            boxes=np.zeros((count, 2), np.int32),
+            spans=np.empty((self.threads, 3, max(1024, 8 * count // self.threads)), np.int32),
+            used=np.zeros(self.threads, np.int64),
             active=np.empty(tiles, np.int32),
             painted=np.zeros(tiles, np.uint8),
         )
         self._size, self._count, self._drawn = (height, width), count, None
 
-    def _clean_passes(self) -> np.ndarray:
-        """The passes' buffer, in which the tiles that are not drawn are empty."""
-        if self._passes is None:
-            self._passes = np.zeros((PASSES, *self._size), np.float32)
+    def _clean_passes(self, planes: int) -> np.ndarray:
+        """The passes' buffer, in which the tiles that are not drawn are empty.
+
+        Its rows are a line of the cache longer than the image's: as a power of two apart they would drive one another out of it.
+        """
+        height, width = self._size
+        if self._passes is None or len(self._passes) != planes:
+            self._passes = np.zeros((planes, height, width + 16), np.float32)
         elif not self._passes_painted:
             self._passes.fill(0.0)
         self._passes_painted = True

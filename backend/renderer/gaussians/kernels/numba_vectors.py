@@ -159,54 +159,116 @@ def row_of(builder: ir.IRBuilder, packed: ir.Value, lists: ir.Value, place: ir.V
     return builder.gep(packed, [builder.mul(index, long(PACKED))])
 
 
-def _blends(columns: tuple[int, ...], together: int) -> Any:
+def _blends(columns: tuple[int, ...], together: int, keeps_weights: bool = False) -> Any:
     """The code that blends the given columns of packed Gaussians, `together` vectors of a tile at a time.
 
     It is called with the packed Gaussians, the lists, where in them to begin and end, the tile's left and top, and its state:
-    transmittance, then a row of PIXELS for each column. It returns the largest transmittance.
+    transmittance, then a row of PIXELS for each column. It returns the largest transmittance. With `keeps_weights` it is also
+    called with where to write the weights: a row of PIXELS for each Gaussian.
     """
 
-    def typed(typingctx: Any, packed: Any, lists: Any, begin: Any, end: Any, left: Any, top: Any, state: Any) -> Any:
-        def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-            _, _, begin, end, left, top, _ = args
-            kinds = signature.args
-            packed_at, lists_at, state_at = pointers(
-                context, builder, (kinds[0], kinds[1], kinds[6]), (args[0], args[1], args[6])
-            )
-            v = Vectors(builder)
-            rows, most = range(1 + len(columns)), None
-            for first in range(0, GROUPS, together):
-                groups = range(first, first + together)
-                held = {
-                    (row, group): cgutils.alloca_once_value(builder, v.load(state_at, row * PIXELS + group * LANES))
-                    for row in rows
-                    for group in groups
-                }
-                with cgutils.for_range_slice(builder, begin, end, long(1), inc=True) as (place, _):
-                    row_at = row_of(builder, packed_at, lists_at, place)
-                    footprint = Footprint(v, row_at, left, top)
-                    values = [v.all(v.number(row_at, column)) for column in columns]
-                    for group in groups:
-                        _, alpha = footprint.alpha(footprint.distance_y(group))
-                        passed = builder.load(held[0, group])
-                        weight = v.multiply(passed, alpha)
-                        builder.store(v.subtract(passed, weight), held[0, group])
-                        for row, value in enumerate(values, 1):
-                            sum_at = held[row, group]
-                            builder.store(v.multiply_add(weight, value, builder.load(sum_at)), sum_at)
-                for (row, group), at in held.items():
-                    v.store(builder.load(at), state_at, row * PIXELS + group * LANES)
-                    if row == 0:
-                        passed = builder.load(at)
-                        most = passed if most is None else v.most(most, passed)
-            return v.largest(most)
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        begin, end, left, top = args[2:6]
+        arrays = (0, 1, 6, 7) if keeps_weights else (0, 1, 6)
+        found = pointers(context, builder, [signature.args[i] for i in arrays], [args[i] for i in arrays])
+        packed_at, lists_at, state_at = found[:3]
+        v = Vectors(builder)
+        rows, most = range(1 + len(columns)), None
+        for first in range(0, GROUPS, together):
+            groups = range(first, first + together)
+            held = hold(v, state_at, rows, groups)
+            with cgutils.for_range_slice(builder, begin, end, long(1), inc=True) as (place, _):
+                row_at = row_of(builder, packed_at, lists_at, place)
+                footprint = Footprint(v, row_at, left, top)
+                values = [v.all(v.number(row_at, column)) for column in columns]
+                for group in groups:
+                    _, alpha = footprint.alpha(footprint.distance_y(group))
+                    passed = builder.load(held[0, group])
+                    weight = v.multiply(passed, alpha)
+                    builder.store(v.subtract(passed, weight), held[0, group])
+                    if keeps_weights:
+                        v.store(weight, weights_of(builder, found[3], place, begin), group * LANES)
+                    for row, value in enumerate(values, 1):
+                        sum_at = held[row, group]
+                        builder.store(v.multiply_add(weight, value, builder.load(sum_at)), sum_at)
+            release(v, state_at, held)
+            for group in groups:
+                passed = builder.load(held[0, group])
+                most = passed if most is None else v.most(most, passed)
+        return v.largest(most)
 
+    if keeps_weights:
+
+        def typed_with_weights(
+            typingctx: Any, packed: Any, lists: Any, begin: Any, end: Any, left: Any, top: Any, state: Any, weights: Any
+        ) -> Any:
+            return types.float32(packed, lists, types.int64, types.int64, left, top, state, weights), generate
+
+        return typed_with_weights
+
+    def typed(typingctx: Any, packed: Any, lists: Any, begin: Any, end: Any, left: Any, top: Any, state: Any) -> Any:
         return types.float32(packed, lists, types.int64, types.int64, left, top, state), generate
 
     return typed
 
 
-blend_colours = intrinsic(_blends((RED, GREEN, BLUE), GROUPS if has_wide_registers() else 1))
-blend_all = intrinsic(
-    _blends((RED, GREEN, BLUE, DEPTH, MOUTH, HAIR, SKIN, MOVED_X, MOVED_Y), GROUPS // 2 if has_wide_registers() else 1)
-)
+def _sums(columns: tuple[int, ...], together: int) -> Any:
+    """The code that adds the given columns of packed Gaussians times their weights in a tile's pixels, kept while blending.
+
+    It is called with the packed Gaussians, the lists, where in them to begin and end, the weights, and a row of PIXELS for
+    each column.
+    """
+
+    def typed(typingctx: Any, packed: Any, lists: Any, begin: Any, end: Any, weights: Any, sums: Any) -> Any:
+        def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+            arrays = (0, 1, 4, 5)
+            packed_at, lists_at, weights_at, sums_at = pointers(
+                context, builder, [signature.args[i] for i in arrays], [args[i] for i in arrays]
+            )
+            begin, end = args[2:4]
+            v = Vectors(builder)
+            for first in range(0, GROUPS, together):
+                groups = range(first, first + together)
+                held = hold(v, sums_at, range(len(columns)), groups)
+                with cgutils.for_range_slice(builder, begin, end, long(1), inc=True) as (place, _):
+                    row_at = row_of(builder, packed_at, lists_at, place)
+                    weight_at = weights_of(builder, weights_at, place, begin)
+                    weights = [v.load(weight_at, group * LANES) for group in groups]
+                    for row, column in enumerate(columns):
+                        value = v.all(v.number(row_at, column))
+                        for group, weight in zip(groups, weights, strict=True):
+                            sum_at = held[row, group]
+                            builder.store(v.multiply_add(weight, value, builder.load(sum_at)), sum_at)
+                release(v, sums_at, held)
+            return context.get_dummy_value()
+
+        return types.void(packed, lists, types.int64, types.int64, weights, sums), generate
+
+    return typed
+
+
+def hold(v: Vectors, state_at: ir.Value, rows: range, groups: range) -> dict[tuple[int, int], ir.Value]:
+    """Rows of PIXELS of a tile in registers, by row and group."""
+    return {
+        (row, group): cgutils.alloca_once_value(v.builder, v.load(state_at, row * PIXELS + group * LANES))
+        for row in rows
+        for group in groups
+    }
+
+
+def release(v: Vectors, state_at: ir.Value, held: dict[tuple[int, int], ir.Value]) -> None:
+    """Write them back."""
+    for (row, group), at in held.items():
+        v.store(v.builder.load(at), state_at, row * PIXELS + group * LANES)
+
+
+def weights_of(builder: ir.IRBuilder, weights: ir.Value, place: ir.Value, begin: ir.Value) -> ir.Value:
+    """Where the weights of the Gaussian at a place of the lists are, which begin with those of the place `begin`."""
+    return builder.gep(weights, [builder.mul(builder.sub(place, begin), long(PIXELS))])
+
+
+_HELD = GROUPS if has_wide_registers() else 1
+blend_colours = intrinsic(_blends((RED, GREEN, BLUE), _HELD))
+blend_colours_and_depth = intrinsic(_blends((RED, GREEN, BLUE, DEPTH), _HELD, keeps_weights=True))
+add_mattes = intrinsic(_sums((MOUTH, HAIR, SKIN), _HELD))
+add_motion = intrinsic(_sums((MOVED_X, MOVED_Y), _HELD))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
+from ...errors import WorkspaceError
 from ...protocol import BLENDSHAPE_NAMES
 from ...renderer.field.renderer import FieldRenderer
 from ...workspace.camera import Camera
@@ -24,6 +25,8 @@ INSIDE_MOUTH_M = 0.004
 FINE_CELL = 0.6
 """Spacing at mouth and eyes, in spacings elsewhere."""
 EYE_RADIUS_M = 0.022
+_MIN_POINTS = 500
+"""Fewer points are no surface of a head."""
 _JAW_OPEN = BLENDSHAPE_NAMES.index("jawOpen")
 
 
@@ -51,6 +54,9 @@ def field_cloud(
     Args:
         frames: the training frames.
         rendered: called after each of the `RENDERINGS`.
+
+    Raises:
+        WorkspaceError: the field was trained too briefly to show a surface.
     """
     camera = camera.resized(RENDERED_SIZE / max(camera.width, camera.height))
     mean = conditions[frames].mean(0)
@@ -67,6 +73,10 @@ def field_cloud(
         colours.append(colour[kept])
         rendered()
     all_points, all_colours = np.concatenate(points), np.concatenate(colours)
+    if len(all_points) < _MIN_POINTS:
+        raise WorkspaceError(
+            "The field shows no surface yet: train longer, so that its Gaussian twin can begin on one."
+        )
     chosen = _thinned(all_points, _is_fine(all_points, face_head_m, mouth), count)
     chosen_points = all_points[chosen].astype(np.float32)
     distances, _ = cKDTree(chosen_points).query(chosen_points, k=4)

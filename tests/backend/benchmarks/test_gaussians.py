@@ -65,7 +65,7 @@ def test_a_workspace_with_both_heads_is_measured_and_has_a_page(twin, small, tmp
 @pytest.mark.slow
 def test_trainings_for_the_same_minutes_are_evaluated_and_kept(twin, tmp_path):
     before = {path: path.stat().st_mtime_ns for path in twin.rglob("*") if path.is_file()}
-    given = [Workspace.open(twin)], (0.1,), "preview", 96, tmp_path
+    given = [Workspace.open(twin)], (1.0,), "preview", 96, tmp_path
     rows = trainings.trainings(*given, Reporter())
     assert [row["head"] for row in rows] == ["both", "field"]
     assert all(row["memory_mb"] > 50 and row["psnr_head"] > 5 and row["steps"] > 0 for row in rows)

@@ -13,17 +13,21 @@ from backend.portrait_sync.blend import over
 from backend.progress import Reporter
 from backend.renderer.gaussians.kernels.image_loss import loss_gradient
 from backend.renderer.gaussians.kernels.interface import LOG_SCALE, POSITION
+from backend.renderer.head import RenderedHead
 from backend.training import checkpoints
 from backend.training.dataset import FramePool
 from backend.training.gaussians import density, trainer
+from backend.training.gaussians.cloud import field_cloud
 from backend.training.gaussians.images import Target, reduced
 from backend.training.gaussians.optimiser import MIN_SCALE_M, GaussianOptimiser
 from backend.training.gaussians.poses import PoseFit
 from backend.training.gaussians.smoothing import MotionSmoother
 from backend.training.gaussians.start import blending_order, mean_camera
+from backend.workspace.camera import Camera
 from backend.workspace.checkpoint_index import FIELD, GAUSSIANS, head_paths
 from backend.workspace.store import Workspace
 from tests.backend.made_up_gaussians import made_up_gaussians
+from tests.backend.made_up_head import make_face, make_motion
 
 CAMERA = np.array([0.0, 0.0, -0.6])
 
@@ -253,3 +257,15 @@ def test_a_reduced_image_is_the_premultiplied_mean_at_the_same_place():
     drawn = small.colour / 255 * (small.alpha / 255)[..., None]
     np.testing.assert_allclose(drawn, expected[small.y0 : small.y0 + height, small.x0 : small.x0 + width], atol=2 / 255)
     assert (small.x0, small.y0) == (1, 1) and small.mouth.tolist() == [2, 1, 4, 3]
+
+
+def test_a_field_that_shows_no_surface_yet_is_refused_in_one_sentence():
+    class Empty:
+        def render(self, camera, head_to_camera, blendshapes, crop=None, passes=True):
+            image = np.zeros((camera.height, camera.width, 4), np.float32)
+            return RenderedHead(image, image[..., 0])
+
+    frames = np.arange(40)
+    given = Camera(64, 64, 100.0, (32.0, 32.0)), make_motion(40), np.zeros((40, 52), np.float32), frames, make_face()
+    with pytest.raises(WorkspaceError, match="no surface yet: train longer"):
+        field_cloud(Empty(), *given, 1000, lambda: None)

@@ -20,7 +20,7 @@ from ...renderer.gaussians.renderer import GaussianRenderer
 from ...workspace.checkpoint_index import FIELD, GAUSSIANS
 from .. import checkpoints
 from ..recovery import Diverged, recover
-from ..schedule import CHECKPOINT_SECONDS, EvaluationTimer
+from ..schedule import ANNEAL, CHECKPOINT_SECONDS, EvaluationTimer
 from ..track_refinement import align_frames, with_focal
 from . import mattes
 from .cloud import RENDERINGS, field_cloud
@@ -62,7 +62,7 @@ class GaussianTrainer:
         self.pool, self.monitor, self.seed = field.pool, field.monitor, field.seed
         self.limit_s, self.limit_steps = max(limit_s, 1e-3), limit_steps
         self.elapsed_s, self.rate_scale, self.complete = 0.0, 1.0, False
-        self.refits, self.aligned = 0, 0
+        self.refits, self.aligned, self.skipped = 0, 0, 0.0
         self.first_step = field.step
         self._field_psnr = field.psnr
         checkpoint = checkpoints.load_newest(self.workspace, self.reporter, GAUSSIANS)
@@ -90,9 +90,10 @@ class GaussianTrainer:
     @property
     def share(self) -> float:
         """How much of the training is done, 0 to 1 and above."""
-        if self.limit_steps is not None:
-            return self.fit.steps / max(self.limit_steps, 1)
-        return self.elapsed_s / self.limit_s
+        done = (
+            self.fit.steps / max(self.limit_steps, 1) if self.limit_steps is not None else self.elapsed_s / self.limit_s
+        )
+        return done + self.skipped
 
     def begin(self) -> None:
         """Gaussians on the field's surface."""
@@ -136,6 +137,7 @@ class GaussianTrainer:
         self.fit.optimiser.restore(checkpoint.tensors)
         self.elapsed_s, self.rate_scale = state["elapsed_s"], state.get("slower", 1.0)
         self.complete, self.refits, self.aligned = state["complete"], state["refits"], int(state["aligned"])
+        self.skipped = state.get("skipped", 0.0)
         self.fit.steps = state["own_steps"]
         self.first_step = state["step"] - state["own_steps"]
         self.fit.reseed()
@@ -148,7 +150,7 @@ class GaussianTrainer:
         """Count the limit from here."""
         self.limit_s += self.elapsed_s
         self.limit_steps = None if self.limit_steps is None else self.limit_steps + self.fit.steps
-        self.complete, self.aligned = False, 0
+        self.complete, self.aligned, self.skipped = False, 0, 0.0
 
     def save(self) -> Path:
         """Write a checkpoint; a complete one leaves out what only further training needs."""
@@ -163,6 +165,7 @@ class GaussianTrainer:
             "elapsed_s": self.elapsed_s,
             "refits": self.refits,
             "aligned": self.aligned,
+            "skipped": self.skipped,
             "own_steps": self.fit.steps,
             "slower": self.rate_scale,
             "psnr": self.psnr,
@@ -179,6 +182,7 @@ class GaussianTrainer:
         """Train until the time is used up, or until the validation frames gain nothing more."""
         with _one_library_thread():
             if self.share < 1:
+                self.complete = False
                 self._prepare()
             self._saved, timer, recoveries = time.monotonic(), EvaluationTimer(self.step), 0
             self._started = time.monotonic() - self.elapsed_s
@@ -223,6 +227,9 @@ class GaussianTrainer:
             timer.ended(self.step, time.monotonic() - began)
             if self.monitor.has_collapsed():
                 raise Diverged("the head has collapsed")
+            if self.refits == len(DENSITY_SHARES) and self.share < ANNEAL and self.monitor.has_plateaued(self._since):
+                self.skipped = ANNEAL - self.share  # only the final annealing is left
+                self.reporter.info(f"The validation frames stopped improving at step {self.step}: training ends early.")
         if time.monotonic() - self._saved > min(CHECKPOINT_SECONDS, self.limit_s / 3):
             self.save()
         if self.fit.steps % 5 == 0 and self.share < 1:

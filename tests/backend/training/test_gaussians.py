@@ -1,5 +1,6 @@
 """The Gaussian twin is trained after the field, on its surface, to the footage; it resumes, and its poses are its own."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -104,6 +105,19 @@ def test_a_cancelled_training_of_the_twin_resumes_where_it_stopped(trained, monk
     assert any("resume" in text for text in messages)
     done = checkpoints.load_newest(Workspace.open(trained), kind=GAUSSIANS)
     assert done.state["complete"] and done.state["own_steps"] == 30
+
+
+def test_a_twin_that_gains_nothing_more_ends_early_and_trains_longer_when_asked(trained, monkeypatch):
+    monkeypatch.setattr(trainer.EvaluationTimer, "is_due", lambda self: True)
+    monkeypatch.setattr("backend.training.monitor.Monitor.has_plateaued", lambda self, since: True)
+    options = train.Options(workspace=trained, steps=120, head="gaussians")
+    train.run(options, Reporter())
+    first = checkpoints.load_newest(Workspace.open(trained), kind=GAUSSIANS).state
+    assert first["complete"] and 15 <= first["own_steps"] < 27  # after the last change of density, less the annealing
+    monkeypatch.undo()
+    train.run(dataclasses.replace(options, steps=40, further=True), Reporter())
+    longer = checkpoints.load_newest(Workspace.open(trained), kind=GAUSSIANS).state
+    assert longer["complete"] and longer["own_steps"] == first["own_steps"] + 10
 
 
 def test_a_twin_without_a_field_is_one_clear_sentence(processed):

@@ -54,7 +54,7 @@ class Preset:
     """When, as shares of the time, all poses are refined against the field."""
     focal_factors: tuple[float, ...] = ()
     """Other focal lengths, as multiples of the tracked one, that short trainings try first."""
-    field_share: float = 0.35
+    field_share: float = 0.25
     """Share of the time for the field, where its Gaussian twin follows."""
     fine: float = 0.8
     """Share of the time after which the fine stage begins (Eq. 13): patches with a perceptual term."""

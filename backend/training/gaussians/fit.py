@@ -164,10 +164,10 @@ class GaussianFit:
 
     def _kept(self, key: object, target: Target, factor: int) -> Target:
         """Reduced once; what a coarser part of the training kept goes when the next one begins."""
-        if factor == 1:
-            return target
         if factor != self._kept_factor:
             self._reduced, self._kept_factor = {}, factor
+        if factor == 1:
+            return target
         if key not in self._reduced:
             self._reduced[key] = reduced(target, factor)
         return self._reduced[key]

@@ -9,6 +9,7 @@ from ..progress import Reporter
 from ..workspace.checkpoint_index import FIELD, GAUSSIANS
 from ..workspace.store import Workspace
 from .field_trainer import FieldTrainer
+from .gaussians.cloud import NoSurfaceError
 from .gaussians.trainer import GaussianTrainer
 from .presets import Preset
 from .schedule import twin_steps
@@ -60,9 +61,14 @@ def train(
             if further:
                 trainer.extend_if_complete()
             path = trainer.run()
-        if head == FIELD:
-            return TrainResult(trainer.step, trainer.elapsed_s / 60, trainer.psnr, path)
-        return _train_twin(trainer, head, steps, further)
+        if head != FIELD:
+            try:
+                return _train_twin(trainer, head, steps, further)
+            except NoSurfaceError as error:
+                if head == GAUSSIANS:
+                    raise
+                reporter.warning(str(error))
+        return TrainResult(trainer.step, trainer.elapsed_s / 60, trainer.psnr, path)
 
 
 def _train_twin(trainer: FieldTrainer, head: str, steps: int | None, further: bool) -> TrainResult:

@@ -154,14 +154,17 @@ def test_frames_are_the_same_only_when_everything_is(frame):
 
 
 def test_an_image_is_read_where_it_is_and_its_memory_is_used_again(live_frame, backend, frame):
-    process = backend()
+    def files() -> set[Path]:
+        return set(live_frame.shared_folder().glob(f"synctalk-frame-{os.getpid()}-*"))
+
+    process, others = backend(), files()
     for depth_m in (1.0, 1.1):
         request = live_frame.FrameRequest(process, frame(depth_m=depth_m))
         assert request.wait(10)
         with request.answer() as (pixels, ms):
             assert pixels.shape == (30, 40, 4) and pixels[..., 3].max() == 1 and ms > 0
             assert not pixels.flags.owndata
-    assert len(list(live_frame.shared_folder().glob(f"synctalk-frame-{os.getpid()}-*"))) == 1
+    assert len(files() - others) <= 1
 
 
 def test_waiting_for_an_image_ends_in_time(live_frame, backend, frame):

@@ -30,6 +30,10 @@ _MIN_POINTS = 500
 _JAW_OPEN = BLENDSHAPE_NAMES.index("jawOpen")
 
 
+class NoSurfaceError(WorkspaceError):
+    """The field was not trained long enough for a twin to begin on it."""
+
+
 @dataclass(frozen=True)
 class Cloud:
     """Points in the head frame, metres, with colours in [0, 1] and the mean distance to the nearest three."""
@@ -56,7 +60,7 @@ def field_cloud(
         rendered: called after each of the `RENDERINGS`.
 
     Raises:
-        WorkspaceError: the field was trained too briefly to show a surface.
+        NoSurfaceError: the field was trained too briefly to show a surface.
     """
     camera = camera.resized(RENDERED_SIZE / max(camera.width, camera.height))
     mean = conditions[frames].mean(0)
@@ -74,7 +78,7 @@ def field_cloud(
         rendered()
     all_points, all_colours = np.concatenate(points), np.concatenate(colours)
     if len(all_points) < _MIN_POINTS:
-        raise WorkspaceError(
+        raise NoSurfaceError(
             "The field shows no surface yet: train longer, so that its Gaussian twin can begin on one."
         )
     chosen = _thinned(all_points, _is_fine(all_points, face_head_m, mouth), count)

@@ -178,15 +178,15 @@ import numpy as np
 from pathlib import Path
 from backend.commands import train
 from backend.progress import Reporter
-from backend.renderer.field.renderer import FieldRenderer
 from backend.training.checkpoints import load_for_rendering
 from backend.workspace.store import Workspace
 root = Path(sys.argv[1])
 train.run(train.Options(workspace=root, steps=352), Reporter())
 workspace = Workspace.open(root)
 tracking = workspace.head_track()
-head = load_for_rendering(workspace, Reporter()).field()
-FieldRenderer(head).render(tracking.camera.scaled(48, 48), tracking.head_to_camera[5], tracking.blendshapes[5])
+for kind in ("field", "gaussians"):
+    renderer = load_for_rendering(workspace, Reporter(), kind).renderer()
+    renderer.render(tracking.camera.scaled(48, 48), tracking.head_to_camera[5], tracking.blendshapes[5])
 """
 
 

@@ -29,7 +29,7 @@ def head_of_audio(processed_once, tmp_path_factory):
 
 def test_a_head_of_audio_is_trained_rendered_and_has_no_mouth_to_move(head_of_audio, sample, tmp_path):
     workspace = Workspace.open(head_of_audio)
-    checkpoint = checkpoints.load_for_rendering(workspace)
+    checkpoint = checkpoints.load_for_rendering(workspace, kind="field")
     field = checkpoint.field()
     assert checkpoint.lips.name == "adapted"
     assert field.config.lip_inputs == checkpoint.lips.inputs == 5 * len(checkpoint.lips.mean)

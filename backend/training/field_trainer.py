@@ -94,7 +94,7 @@ class FieldTrainer:
         else:
             self.restore(checkpoint)
             self.reporter.info(f"Resuming from step {self.step} ({format_duration(self.elapsed_s)} of training done).")
-        self.monitor.begin(self.step)
+        self.monitor.begin(self.step, keep_later=self.complete)
 
     def __enter__(self) -> FieldTrainer:
         return self

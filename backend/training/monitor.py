@@ -78,23 +78,35 @@ class Monitor:
     records: list[EvalRecord] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self._later: list[EvalRecord] = []
         self._steps: deque[tuple[float, int]] = deque()
         self._log = self.workspace.checkpoints / "log.jsonl"
         self._references: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
         evaluated = np.linspace(0, len(self.training_frames) - 1, EVALUATED_FRAMES).astype(int)
         self._evaluated_training_frames = self.training_frames[evaluated]
 
-    def begin(self, step: int) -> None:
-        """Read the log of an earlier run up to `step`; later records belong to steps that are trained again."""
-        self.records = []
+    def begin(self, step: int, keep_later: bool = False) -> None:
+        """Read the log of an earlier run up to `step`.
+
+        Args:
+            keep_later: later records are those of the twin of a field that is complete, which `resume` takes back; else they
+                belong to steps that are trained again, and go.
+        """
+        self.records, self._later = [], []
         if step and self._log.exists():
             for line in self._log.read_text(encoding="utf-8").splitlines():
                 try:
                     record = EvalRecord(**json.loads(line))
                 except (ValueError, TypeError):
                     continue  # a line cut off, or of another version
-                if record.step <= step:
-                    self.records.append(record)
+                if record.step <= step or keep_later:
+                    (self.records if record.step <= step else self._later).append(record)
+        self._write()
+
+    def resume(self, step: int) -> None:
+        """Take back the records up to `step` that `begin` has set aside."""
+        self.records += [record for record in self._later if record.step <= step]
+        self._later = []
         self._write()
 
     def evaluate(
@@ -164,5 +176,5 @@ class Monitor:
 
     def _write(self) -> None:
         with atomic_path(self._log) as temporary:
-            text = "".join(json.dumps(vars(record)) + "\n" for record in self.records)
+            text = "".join(json.dumps(vars(record)) + "\n" for record in [*self.records, *self._later])
             temporary.write_text(text, encoding="utf-8")

@@ -68,11 +68,12 @@ class GaussianTrainer:
         checkpoint = checkpoints.load_newest(self.workspace, self.reporter, GAUSSIANS)
         if checkpoint is not None and checkpoint.state.get("made_by") != field.made_by():
             checkpoint = None
-        self._renderings = 0 if checkpoint is None else RENDERINGS
+        self._renderings = 0
         if checkpoint is None:
             self.begin()
         else:
             self.restore(checkpoint)
+            self.monitor.resume(self.step)
             self.reporter.info(f"The Gaussians resume from step {self.step}.")
 
     # -- state ------------------------------------------------------------------------------------------------------
@@ -129,7 +130,7 @@ class GaussianTrainer:
 
     def restore(self, checkpoint: checkpoints.Checkpoint) -> None:
         """Everything as it was when the checkpoint was saved."""
-        state = checkpoint.state
+        state, self._renderings = checkpoint.state, RENDERINGS
         head = GaussianHead.from_tensors(GaussianConfig.from_json(state["config"]), checkpoint.tensors)
         self._make_fit(head)
         self.field.set_focal(checkpoint.focal_px)

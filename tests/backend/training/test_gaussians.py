@@ -105,6 +105,12 @@ def test_a_cancelled_training_of_the_twin_resumes_where_it_stopped(trained, monk
     assert any("resume" in text for text in messages)
     done = checkpoints.load_newest(Workspace.open(trained), kind=GAUSSIANS)
     assert done.state["complete"] and done.state["own_steps"] == 30
+    log = (trained / "checkpoints" / "log.jsonl").read_text("utf-8")
+    train.run(options, Reporter())  # complete: measured again, and nothing of the log is lost
+    kept = [
+        json.loads(line)["step"] for line in (trained / "checkpoints" / "log.jsonl").read_text("utf-8").splitlines()
+    ]
+    assert {json.loads(line)["step"] for line in log.splitlines()} <= set(kept)
 
 
 def test_a_twin_that_gains_nothing_more_ends_early_and_trains_longer_when_asked(trained, monkeypatch):

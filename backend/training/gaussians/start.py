@@ -15,8 +15,9 @@ from .cloud import Cloud
 
 START_OPACITY, START_SCALE = 0.6, 0.6
 """Opacity, and standard deviation in spacings."""
-MIN_GATE = 0.02
-"""Weight of a region (Eq. 4) from which its codes drive a Gaussian."""
+MIN_GATE = 0.3
+"""Weight of a region (Eq. 4) from which its codes drive a Gaussian. With 0.02, half of what a brow changed was beyond its
+region."""
 MIN_VIEW_SCALE = 0.03
 """Least standard deviation of the direction of view: a clip whose head never turns shows nothing of it."""
 

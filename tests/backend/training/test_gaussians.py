@@ -12,9 +12,11 @@ from backend.errors import Cancelled, WorkspaceError
 from backend.evaluation.metrics import psnr
 from backend.portrait_sync.blend import over
 from backend.progress import Reporter
+from backend.protocol import BLENDSHAPE_NAMES
 from backend.renderer.gaussians.kernels.image_loss import loss_gradient
 from backend.renderer.gaussians.kernels.interface import LOG_SCALE, POSITION
 from backend.renderer.head import RenderedHead
+from backend.renderer.regions import region_weight
 from backend.training import checkpoints
 from backend.training.dataset import FramePool
 from backend.training.gaussians import density, trainer
@@ -139,6 +141,22 @@ def test_a_twin_that_is_asked_for_and_missing_is_one_clear_sentence(trained_once
 def test_the_report_of_the_newest_head_is_the_twins(twin_once):
     config = json.loads((twin_once / "checkpoints" / "config.json").read_text("utf-8"))
     assert config["head"] == GAUSSIANS and config["psnr"] > config["psnr_field"]
+
+
+def test_a_blink_moves_no_gaussian_beyond_the_upper_face_and_none_of_the_lips(twin_once):
+    workspace = Workspace.open(twin_once)
+    head = checkpoints.load_for_rendering(workspace).gaussians()
+    track = workspace.head_track()
+    shapes = track.blendshapes[track.valid].mean(0)
+    pose = track.head_to_camera[np.flatnonzero(track.valid)[0]]
+    still, moved = head.attributes(shapes, pose), shapes.copy()
+    moved[[BLENDSHAPE_NAMES.index(name) for name in ("eyeBlinkLeft", "eyeBlinkRight", "browInnerUp")]] = 1
+    changed = np.abs(head.attributes(moved, pose) - still).max(0) > 1e-6
+    assert changed[head.lips : head.lips + head.expressions].any()
+    assert not changed[: head.lips].any() and not changed[head.lips + head.expressions :].any()
+    driven = torch.from_numpy(head.base[POSITION, head.lips : head.lips + head.expressions].numpy().T.copy())
+    weight = region_weight(driven, head.config.expression_region)
+    assert float((weight < 0.1).float().mean()) < 0.1  # they may drift while they are trained
 
 
 # -- parts ------------------------------------------------------------------------------------------------------------

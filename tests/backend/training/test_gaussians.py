@@ -57,10 +57,16 @@ def test_the_twin_stands_for_the_head_with_its_own_poses(twin_once):
     head = checkpoints.load_for_rendering(workspace)
     assert head.kind == GAUSSIANS and head_paths(workspace.checkpoints)[0] == head.path
     np.testing.assert_array_equal(workspace.head_track().head_to_camera, head.head_to_camera)
-    own, fields = head.head_to_camera, checkpoints.load_newest(workspace).head_to_camera
-    valid = workspace.head_track().valid
-    moved = np.linalg.norm(own[valid, :3, 3] - fields[valid, :3, 3], axis=1)
-    assert 1e-6 < moved.max() < 0.01  # aligned, and still the same head
+    own, fields = workspace.head_track(head=GAUSSIANS), workspace.head_track(head=FIELD)
+    moved = [
+        np.linalg.norm(
+            own.camera.project(own.head_to_camera[index], own.face_head_m)[0]
+            - fields.camera.project(fields.head_to_camera[index], fields.face_head_m)[0],
+            axis=1,
+        ).mean()
+        for index in np.flatnonzero(own.valid)
+    ]
+    assert 1e-3 < np.median(moved) < 1.5  # pixels: aligned, and still the same head
 
 
 def test_a_complete_twin_is_small_and_names_itself_synthetic(twin_once):

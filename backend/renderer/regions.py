@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,6 +36,11 @@ class Region:
     centre_m: tuple[float, float, float]
     radii_m: tuple[float, float, float]
     softness_m: float = 0.005
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Region:
+        """As `dataclasses.asdict` gave it."""
+        return cls(tuple(value["centre_m"]), tuple(value["radii_m"]), value["softness_m"])
 
 
 def region_weight(positions_m: Float[Tensor, "points 3"], region: Region) -> Float[Tensor, " points"]:

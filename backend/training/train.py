@@ -15,7 +15,6 @@ from .presets import Preset
 from .schedule import twin_steps
 
 BOTH = "both"
-TRAINED_HEADS = (BOTH, FIELD, GAUSSIANS)
 
 
 @dataclass

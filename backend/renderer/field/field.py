@@ -55,8 +55,7 @@ class FieldConfig:
         value.pop("max_samples", None)  # in older checkpoints; it concerns training alone
         value["layout"] = TriplaneLayout(**value["layout"])
         for name in ("lip_region", "expression_region"):
-            region = value[name]
-            value[name] = Region(tuple(region["centre_m"]), tuple(region["radii_m"]), region["softness_m"])
+            value[name] = Region.from_json(value[name])
         for name in ("box_low_m", "blendshape_centre", "expression"):
             if name in value:
                 value[name] = tuple(value[name])

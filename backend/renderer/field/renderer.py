@@ -48,14 +48,7 @@ class FieldRenderer:
         crop: tuple[int, int, int, int] | None = None,
         passes: bool = True,
     ) -> RenderedHead:
-        """The head alone, without background.
-
-        Args:
-            head_to_camera: metres, OpenCV camera.
-            blendshapes: the 52 of `protocol.BLENDSHAPE_NAMES`, then `FieldConfig.lip_inputs` features of audio.
-            crop: x, y, width, height of the part of the image to draw; all of it when None.
-            passes: not read: depth and attention come with the image.
-        """
+        """As `HeadRenderer.render`; depth and attention cost nothing more and always come with the image."""
         left, top, width, height = crop or (0, 0, camera.width, camera.height)
         rgba = np.zeros((height, width, 4), np.float32)
         depth_m, attention = np.zeros((height, width), np.float32), np.zeros((height, width, 2), np.float32)

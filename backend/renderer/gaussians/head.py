@@ -58,8 +58,7 @@ class GaussianConfig:
     def from_json(cls, value: dict[str, Any]) -> GaussianConfig:
         value = dict(value)
         for name in ("lip_region", "expression_region"):
-            region = value[name]
-            value[name] = Region(tuple(region["centre_m"]), tuple(region["radii_m"]), region["softness_m"])
+            value[name] = Region.from_json(value[name])
         for name in ("blendshape_centre", "expression", "view_mean", "view_scale"):
             value[name] = tuple(value[name])
         return cls(**value)
@@ -166,7 +165,7 @@ class GaussianHead:
         view: Float[Tensor, "frames 2"],
     ) -> Float[Tensor, "frames 14 n"]:
         """Attributes of frames."""
-        frames, lips, driven = len(view), self.lips, self.lips + self.expressions
+        frames, driven = len(view), self.lips + self.expressions
         result = self.base.expand(frames, ATTRIBUTES, self.count).clone()
         moved = torch.cat(
             [lip_codes @ self.lip_bases, expression_codes @ self.expression_bases], 2
@@ -176,7 +175,6 @@ class GaussianHead:
         result[:, COLOUR, :driven] += moved[4:].movedim(0, 1)
         result[:, COLOUR] += (view @ self.view_bases).movedim(0, 1)
         result[:, COLOUR].clamp_(0, 1)
-        assert lips <= driven
         return result
 
     @torch.no_grad()

@@ -46,7 +46,6 @@ class BatchDrawer:
         self._pool = ThreadPoolExecutor(THREADS)
         self._gradients = [np.zeros((1, 1, 4), np.float32) for _ in range(THREADS)]
         self._mouth_weight = np.float32(mouth_weight)
-        self.weight, self.pull = np.zeros(0, np.float32), np.zeros(0, np.float32)
         self._parts: list[tuple[np.ndarray, np.ndarray]] = []
 
     def close(self) -> None:
@@ -85,20 +84,25 @@ class BatchDrawer:
             attributes = head.deformed(*(values[mine] for values in given)).numpy()
             total = 0.0
             for place, index in enumerate(range(thread, len(targets), THREADS)):
-                total += self._one(
-                    thread, attributes[place], order, views[index], targets[index], frames[index].numpy()
-                )
-                pose[index] = self._pose[thread]
+                out = frames[index].numpy(), pose[index]
+                total += self._one(thread, attributes[place], order, views[index], targets[index], *out)
             return total
 
-        self._pose = [np.zeros(6, np.float32) for _ in range(THREADS)]
         total = sum(future.result() for future in [self._pool.submit(share, thread) for thread in range(THREADS)])
         pixels = 3 * sum(target.alpha.size for target in targets)
         return BatchGradients(total / pixels, frames, pose, lip_codes, expression_codes, direction)
 
     def _one(
-        self, thread: int, attributes: np.ndarray, order: np.ndarray, view: View, target: Target, out: np.ndarray
+        self,
+        thread: int,
+        attributes: np.ndarray,
+        order: np.ndarray,
+        view: View,
+        target: Target,
+        out: np.ndarray,
+        pose: np.ndarray,
     ) -> float:
+        """Draw one image and write the gradients by its attributes and its pose; returns the loss."""
         rasteriser = self._rasterisers[thread]
         rgba = rasteriser.draw(attributes, order, view).rgba
         if self._gradients[thread].shape != rgba.shape:
@@ -119,7 +123,7 @@ class BatchDrawer:
         out[:] = found.attributes
         colour, by_colour = attributes[COLOUR], out[COLOUR]
         by_colour[((colour <= 0) & (by_colour > 0)) | ((colour >= 1) & (by_colour < 0))] = 0  # it ends there
-        self._pose[thread] = found.pose.copy()
+        pose[:] = found.pose
         if target.frame >= 0:
             weight, pull = self._parts[thread]
             np.maximum(weight, found.weight, out=weight)

@@ -10,6 +10,7 @@ from scipy.spatial import cKDTree
 
 from ...errors import WorkspaceError
 from ...protocol import BLENDSHAPE_NAMES
+from ...renderer.field.rays import image_rays
 from ...renderer.field.renderer import FieldRenderer
 from ...workspace.camera import Camera
 from ...workspace.shapes import Float, Int
@@ -124,11 +125,9 @@ def _surface(
     assert head.depth_m is not None
     alpha = head.rgba[..., 3]
     rows, columns = np.nonzero((alpha > MIN_ALPHA) & (head.depth_m > 0))
-    x = (columns + 0.5 - camera.principal_px[0]) / camera.focal_px
-    y = (rows + 0.5 - camera.principal_px[1]) / camera.focal_px
-    rays = np.stack([x, y, np.ones_like(x)], 1)
-    seen = rays / np.linalg.norm(rays, axis=1, keepdims=True) * head.depth_m[rows, columns, None]
-    return (seen - pose[:3, 3]) @ pose[:3, :3], head.rgba[rows, columns, :3] / alpha[rows, columns, None]
+    origin, directions = image_rays(camera, pose, columns + 0.5, rows + 0.5)
+    points = origin + directions * head.depth_m[rows, columns, None]
+    return points, head.rgba[rows, columns, :3] / alpha[rows, columns, None]
 
 
 def _is_fine(points: np.ndarray, face_head_m: np.ndarray, mouth: Mouth) -> np.ndarray:

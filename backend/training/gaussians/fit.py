@@ -176,9 +176,7 @@ class GaussianFit:
         if target.head_to_camera is not None:
             pose = target.head_to_camera
         else:
-            moved = PoseFit(1)
-            moved.motion[0] = self.pose_fit.motion[target.frame]
-            pose = moved.moved(self._start_poses[target.frame : target.frame + 1])[0]
+            pose = self.pose_fit.moved(self._start_poses[target.frame], target.frame)
         return View(camera, pose, self.head.config.filter_m)
 
     def _values(self, target: Target) -> np.ndarray:

@@ -24,8 +24,16 @@ FINAL_RATE, FINAL_NETWORK_RATE = 0.5, 0.1
 """Rates fall to this share, exponentially, and in the last part to a tenth of it (`schedule.rate_decay`)."""
 MIN_SCALE_M, MAX_SCALE_M = 3e-4, 0.012
 """Standard deviations stay between: thinner ones become coloured grain in poses that no frame shows."""
+_ATTRIBUTES = {
+    "position": POSITION,
+    "log_scale": LOG_SCALE,
+    "rotation": ROTATION,
+    "opacity": slice(OPACITY, OPACITY + 1),
+    "colour": COLOUR,
+}
+"""Rows of attributes by kind."""
 _BASES = {"position": slice(0, 3), "opacity": slice(3, 4), "colour": slice(4, 7)}
-"""Rows of bases by what they drive."""
+"""Rows of bases by the kind that they drive."""
 
 
 @dataclass
@@ -33,6 +41,7 @@ class _Kept:
     """One parameter: a view of the head's memory."""
 
     owner: str
+    kind: str
     rows: slice
     tensor: torch.nn.Parameter
     rate: float
@@ -47,18 +56,15 @@ class GaussianOptimiser:
 
     def _attach(self, states: dict[tuple[str, int], dict[str, Tensor]]) -> None:
         head = self.head
-        base_rows = {
-            "position": POSITION,
-            "log_scale": LOG_SCALE,
-            "rotation": ROTATION,
-            "opacity": slice(OPACITY, OPACITY + 1),
-            "colour": COLOUR,
-        }
-        kept = [_Kept("base", rows, _view(head.base, rows), RATES[name]) for name, rows in base_rows.items()]
+        kept = [_Kept("base", kind, rows, _view(head.base, rows), RATES[kind]) for kind, rows in _ATTRIBUTES.items()]
         for owner in ("lip_bases", "expression_bases"):
             bases = getattr(head, owner)
-            kept += [_Kept(owner, rows, _view(bases, rows), RATES[name] * BASIS_RATE) for name, rows in _BASES.items()]
-        kept.append(_Kept("view_bases", slice(0, 3), _view(head.view_bases, slice(0, 3)), RATES["colour"] * VIEW_RATE))
+            kept += [
+                _Kept(owner, kind, rows, _view(bases, rows), RATES[kind] * BASIS_RATE) for kind, rows in _BASES.items()
+            ]
+        kept.append(
+            _Kept("view_bases", "colour", slice(0, 3), _view(head.view_bases, slice(0, 3)), RATES["colour"] * VIEW_RATE)
+        )
         self._kept = [entry for entry in kept if entry.tensor.numel()]
         groups = [{"params": [entry.tensor], "lr": entry.rate} for entry in self._kept]
         self._adam = torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-12, fused=True)
@@ -101,11 +107,10 @@ class GaussianOptimiser:
 
     def _by_bases(self, owner: str, frames: Tensor, codes: Tensor) -> Tensor | None:
         by_codes = None
-        rows = {0: slice(0, 3), 3: slice(OPACITY, OPACITY + 1), 4: COLOUR}
         for entry in self._kept:
             if entry.owner != owner:
                 continue
-            by_row = frames[:, rows[entry.rows.start]].movedim(1, 0)  # (rows, frames, n)
+            by_row = frames[:, _ATTRIBUTES[entry.kind]].movedim(1, 0)  # (rows, frames, n)
             entry.tensor.grad = codes.T @ by_row
             part = (by_row @ entry.tensor.detach().mT).sum(0)
             by_codes = part if by_codes is None else by_codes + part

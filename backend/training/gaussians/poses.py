@@ -24,11 +24,13 @@ class PoseFit:
         self.motion = np.zeros((frames, 6))
         self._mean, self._square = np.zeros((frames, 6)), np.zeros((frames, 6))
 
-    def moved(self, poses: Float[np.ndarray, "frames 4 4"]) -> Float[np.ndarray, "frames 4 4"]:
-        """All poses with their motions."""
-        result = poses.copy()
-        result[:, :3, :3] = rotation_exp(self.motion[:, 3:]) @ poses[:, :3, :3]
-        result[:, :3, 3] += self.motion[:, :3]
+    def moved(
+        self, poses: Float[np.ndarray, "*frames 4 4"], frames: int | slice = slice(None)
+    ) -> Float[np.ndarray, "*frames 4 4"]:
+        """Poses with the motions of their frames: all, or one."""
+        motion, result = self.motion[frames], poses.copy()
+        result[..., :3, :3] = rotation_exp(motion[..., 3:]) @ poses[..., :3, :3]
+        result[..., :3, 3] += motion[..., :3]
         return result
 
     def step(self, frame: int, gradient: Float[np.ndarray, " 6"], share: float) -> None:

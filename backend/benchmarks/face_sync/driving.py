@@ -20,8 +20,10 @@ from ...face_sync.speech import SpeechModel
 from ...media.audio import audio_blocks
 from ...progress import Reporter
 from ...protocol import BLENDSHAPE_NAMES
+from ...renderer.field.rays import surface_points
 from ...renderer.regions import Region, region_weight
 from ...training import checkpoints
+from ...workspace.camera import Camera
 from ...workspace.head_track import HeadTrack
 from ...workspace.images import write_image
 from ...workspace.intervals import intervals
@@ -157,8 +159,8 @@ def disentanglement(
     points = tracking.landmarks_px[frame] * 512 / workspace.subject.size
     organs = {"lips": _hull(points[list(LIPS)], 0.3), "upper face": _hull(points[list(_UPPER_FACE)], 0.1)}
     still = renderer.render(camera, pose, middle, passes=True)
-    surface = _surface_m(still.depth_m, camera, pose)
-    unmoved = still.rgba.copy()  # the renderer draws the next into it
+    assert still.depth_m is not None
+    depth_m, unmoved = still.depth_m.copy(), still.rgba.copy()  # the renderer draws the next into them
     found = {}
     for drivers, region, other in (
         (LIP_DRIVERS, lip_region, "upper face"),
@@ -167,14 +169,15 @@ def disentanglement(
         for driver in drivers:
             columns = [BLENDSHAPE_NAMES.index(name) for name in driver.split()]
             energy = np.zeros(unmoved.shape[:2])
-            inside = _inside(surface, region)
+            inside = _inside(depth_m, camera, pose, region)
             for share in (0.02, 0.98):
                 moved = middle.copy()
                 moved[columns] = np.quantile(typical[:, columns], share, axis=0)
                 image = renderer.render(camera, pose, moved, passes=True)
                 energy += ((image.rgba - unmoved) ** 2).sum(-1)
+                assert image.depth_m is not None
                 # A chin that sinks moves in front of what was no head before.
-                inside |= _inside(_surface_m(image.depth_m, camera, pose), region)
+                inside |= _inside(image.depth_m, camera, pose, region)
             total = max(float(energy.sum()), 1e-9)
             found[driver] = {
                 "energy": _number(total),
@@ -184,22 +187,12 @@ def disentanglement(
     return found
 
 
-def _surface_m(depth_m: np.ndarray, camera, pose: np.ndarray) -> np.ndarray:
-    """(H, W, 3) points of the head's surface in the head frame; NaN where there is no head."""
-    rows, columns = np.mgrid[: depth_m.shape[0], : depth_m.shape[1]] + 0.5
-    x = (columns - camera.principal_px[0]) / camera.focal_px
-    y = (rows - camera.principal_px[1]) / camera.focal_px
-    depth = np.where(np.isfinite(depth_m) & (depth_m > 0), depth_m, np.nan)
-    points = np.stack([x * depth, y * depth, depth], -1)
-    return (points - pose[:3, 3]) @ pose[:3, :3]
-
-
-def _inside(surface: np.ndarray, region: Region) -> np.ndarray:
-    """(H, W) bool: where the region's weight is above a tenth, its soft border with it."""
-    known = np.isfinite(surface).all(-1)
-    inside = np.zeros(known.shape, bool)
-    weights = region_weight(torch.from_numpy(surface[known].astype(np.float32)), region).numpy()
-    inside[known] = weights > 0.1
+def _inside(depth_m: np.ndarray, camera: Camera, pose: np.ndarray, region: Region) -> np.ndarray:
+    """(H, W) bool: where the region's weight on the surface is above a tenth, its soft border with it."""
+    inside = np.zeros(depth_m.shape, bool)
+    rows, columns = np.nonzero(depth_m > 0)
+    points = surface_points(camera, pose, depth_m, rows, columns).astype(np.float32)
+    inside[rows, columns] = region_weight(torch.from_numpy(points), region).numpy() > 0.1
     return inside
 
 

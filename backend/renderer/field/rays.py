@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...workspace.camera import Camera
-from ...workspace.shapes import Float
+from ...workspace.shapes import Float, Int
 
 
 def pixel_rays(
@@ -39,3 +39,15 @@ def image_rays(
     directions = towards @ rotation.astype(np.float32)
     directions /= np.sqrt(np.einsum("ri,ri->r", towards, towards))[:, None]
     return (-translation @ rotation).astype(np.float32), directions
+
+
+def surface_points(
+    camera: Camera,
+    head_to_camera: Float[np.ndarray, "4 4"],
+    depth_m: Float[np.ndarray, "height width"],
+    rows: Int[np.ndarray, " pixels"],
+    columns: Int[np.ndarray, " pixels"],
+) -> Float[np.ndarray, "pixels 3"]:
+    """Where the surface that pixels show is in the head's frame, metres, from its distance along their rays."""
+    origin, directions = image_rays(camera, head_to_camera, columns + 0.5, rows + 0.5)
+    return origin + directions * depth_m[rows, columns, None]

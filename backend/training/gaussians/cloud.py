@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 
 from ...errors import WorkspaceError
 from ...protocol import BLENDSHAPE_NAMES
-from ...renderer.field.rays import image_rays
+from ...renderer.field.rays import surface_points
 from ...renderer.field.renderer import FieldRenderer
 from ...workspace.camera import Camera
 from ...workspace.shapes import Float, Int
@@ -125,8 +125,7 @@ def _surface(
     assert head.depth_m is not None
     alpha = head.rgba[..., 3]
     rows, columns = np.nonzero((alpha > MIN_ALPHA) & (head.depth_m > 0))
-    origin, directions = image_rays(camera, pose, columns + 0.5, rows + 0.5)
-    points = origin + directions * head.depth_m[rows, columns, None]
+    points = surface_points(camera, pose, head.depth_m, rows, columns)
     return points, head.rgba[rows, columns, :3] / alpha[rows, columns, None]
 
 

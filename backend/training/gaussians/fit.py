@@ -111,9 +111,10 @@ class GaussianFit:
                     self.pose_fit.step(target.frame, gradient, share)
         if self.steps % smoothing.EVERY_STEPS == 0:
             self.drawer.each(
-                lambda: self._smoother.lips(self.head),
-                lambda: self._smoother.expressions(self.head),
+                lambda: self._smoother.lips(self.optimiser.ungated["lip_bases"]),
+                lambda: self._smoother.expressions(self.optimiser.ungated["expression_bases"]),
             )
+            self.optimiser.renew_gates()
         self.steps += 1
         if self.steps % ORDER_STEPS == 0 and share < ORDER_SHARE:
             self.renew_order()

@@ -1,4 +1,7 @@
-"""Adam on the attributes and bases of a Gaussian head, each kind at its own rate."""
+"""Adam on the attributes and bases of a Gaussian head, each kind at its own rate.
+
+Bases are trained ungated; a head holds them times its gates (`gates`), which follow the Gaussians.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from ...renderer.gaussians.kernels.interface import COLOUR, LOG_SCALE, OPACITY, 
 from ...workspace.shapes import Float
 from ..schedule import rate_decay
 from .density import Refit
+from .gates import head_gates
 
 RATES = {"position": 2e-4, "log_scale": 2e-2, "rotation": 2e-2, "opacity": 8e-2, "colour": 1e-2}
 """Adam's rates at the start: metres, logarithms, quaternion units, logits, colour."""
@@ -34,6 +38,9 @@ _ATTRIBUTES = {
 """Rows of attributes by kind."""
 _BASES = {"position": slice(0, 3), "opacity": slice(3, 4), "colour": slice(4, 7)}
 """Rows of bases by the kind that they drive."""
+GATED = ("lip_bases", "expression_bases")
+_LEAST_GATE = 0.05
+"""Below, a finished head's bases say nothing of what they were before the gate."""
 
 
 @dataclass
@@ -48,17 +55,32 @@ class _Kept:
 
 
 class GaussianOptimiser:
-    """Holds views of a head's tensors; `resize` where their number changes."""
+    """Holds views of a head's tensors; `resize` where their number changes.
+
+    Attributes:
+        ungated: bases without their gates, by `GATED`.
+    """
 
     def __init__(self, head: GaussianHead) -> None:
         self.head = head
+        self._gates = head_gates(head)
+        self.ungated = {name: getattr(head, name) / self._gates[name].clamp_min(_LEAST_GATE) for name in GATED}
         self._attach({})
+        self._apply_gates()
+
+    def renew_gates(self) -> None:
+        """Gate the bases by where the Gaussians are now."""
+        self._gates = head_gates(self.head)
+        self._apply_gates()
+
+    def _apply_gates(self) -> None:
+        for name in GATED:
+            torch.mul(self.ungated[name], self._gates[name], out=getattr(self.head, name))
 
     def _attach(self, states: dict[tuple[str, int], dict[str, Tensor]]) -> None:
         head = self.head
         kept = [_Kept("base", kind, rows, _view(head.base, rows), RATES[kind]) for kind, rows in _ATTRIBUTES.items()]
-        for owner in ("lip_bases", "expression_bases"):
-            bases = getattr(head, owner)
+        for owner, bases in self.ungated.items():
             kept += [
                 _Kept(owner, kind, rows, _view(bases, rows), RATES[kind] * BASIS_RATE) for kind, rows in _BASES.items()
             ]
@@ -111,8 +133,8 @@ class GaussianOptimiser:
             if entry.owner != owner:
                 continue
             by_row = frames[:, _ATTRIBUTES[entry.kind]].movedim(1, 0)  # (rows, frames, n)
-            entry.tensor.grad = codes.T @ by_row
-            part = (by_row @ entry.tensor.detach().mT).sum(0)
+            entry.tensor.grad = (codes.T @ by_row) * self._gates[owner]
+            part = (by_row @ getattr(self.head, owner)[entry.rows].mT).sum(0)
             by_codes = part if by_codes is None else by_codes + part
         return by_codes
 
@@ -134,6 +156,7 @@ class GaussianOptimiser:
             group["lr"] = entry.rate * rate_decay(share, FINAL_RATE) * scale
         self._networks.step()
         self._adam.step()
+        self._apply_gates()
         self.head.base[LOG_SCALE].clamp_(float(np.log(MIN_SCALE_M)), float(np.log(MAX_SCALE_M)))
 
     # -- density, files ---------------------------------------------------------------------------------------------
@@ -161,14 +184,19 @@ class GaussianOptimiser:
                         value[..., fresh] *= 0.5
                 states[entry.owner, entry.rows.start] = {"step": state["step"], **moments}
         head.base = torch.from_numpy(change.base)
-        for owner in ("view_bases", "lip_bases", "expression_bases"):
-            setattr(head, owner, getattr(head, owner)[..., places[owner]].contiguous())
+        head.view_bases = head.view_bases[..., places["view_bases"]].contiguous()
+        for name in GATED:
+            self.ungated[name] = self.ungated[name][..., places[name]].contiguous()
+            setattr(head, name, torch.empty_like(self.ungated[name]))
         head.mattes = head.mattes[:, source].contiguous()
         self._attach(states)
+        self.renew_gates()
 
     def tensors(self) -> dict[str, Tensor]:
-        """By name, for a file: the bases in full precision, and Adam's state."""
-        result = {f"full.{name}": getattr(self.head, name) for name in ("lip_bases", "expression_bases", "view_bases")}
+        """By name, for a file: the bases in full precision and ungated, and Adam's state."""
+        result = {
+            f"full.{name}": bases for name, bases in (*self.ungated.items(), ("view_bases", self.head.view_bases))
+        }
         for entry in self._kept:
             for key, value in self._adam.state.get(entry.tensor, {}).items():
                 result[f"adam.{entry.owner}.{entry.rows.start}.{key}"] = torch.as_tensor(value)
@@ -179,15 +207,18 @@ class GaussianOptimiser:
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """What `tensors` gave; a head whose training is complete has none, and Adam begins again."""
-        for name in ("lip_bases", "expression_bases", "view_bases"):
+        for name in GATED:
             if f"full.{name}" in tensors:
-                setattr(self.head, name, tensors[f"full.{name}"].clone())
+                self.ungated[name] = tensors[f"full.{name}"].clone()
+        if "full.view_bases" in tensors:
+            self.head.view_bases = tensors["full.view_bases"].clone()
         states: dict[tuple[str, int], dict[str, Tensor]] = {}
         for name, value in tensors.items():
             if name.startswith("adam."):
                 _, owner, row, key = name.split(".")
                 states.setdefault((owner, int(row)), {})[key] = value.clone()
         self._attach(states)
+        self.renew_gates()
         for index, parameter in enumerate(_parameters(self._networks)):
             prefix = f"networks.{index}."
             found = {

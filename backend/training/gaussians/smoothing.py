@@ -29,12 +29,12 @@ class MotionSmoother:
         lips, driven = head.lips, head.lips + head.expressions
         self._neighbours = [_neighbours(place[:lips]), _neighbours(place[lips:driven])]
 
-    def lips(self, head: GaussianHead) -> None:
+    def lips(self, bases: Float[Tensor, "driven codes lips"]) -> None:
         """Smooth the lips' bases, in place."""
-        _drift(head.lip_bases, self._neighbours[0])
+        _drift(bases, self._neighbours[0])
 
-    def expressions(self, head: GaussianHead) -> None:
-        _drift(head.expression_bases, self._neighbours[1])
+    def expressions(self, bases: Float[Tensor, "driven codes expressions"]) -> None:
+        _drift(bases, self._neighbours[1])
 
 
 def _neighbours(points) -> Tensor | None:

@@ -8,16 +8,13 @@ import torch
 from ...renderer.field.field import FieldConfig
 from ...renderer.gaussians.head import GaussianConfig, GaussianHead, view_directions
 from ...renderer.gaussians.kernels.interface import ATTRIBUTES, COLOUR, LOG_SCALE, LOW_PASS_PX2, OPACITY, POSITION
-from ...renderer.regions import region_weight
 from ...workspace.camera import Camera
 from ...workspace.shapes import Float, Int
 from .cloud import Cloud
+from .gates import gates
 
 START_OPACITY, START_SCALE = 0.6, 0.6
 """Opacity, and standard deviation in spacings."""
-MIN_GATE = 0.3
-"""Weight of a region (Eq. 4) from which its codes drive a Gaussian. With 0.02, half of what a brow changed was beyond its
-region."""
 MIN_VIEW_SCALE = 0.03
 """Least standard deviation of the direction of view: a clip whose head never turns shows nothing of it."""
 
@@ -37,8 +34,8 @@ def start_head(
         poses, conditions: of the training frames.
     """
     points = torch.from_numpy(cloud.points_m)
-    lip, expression = (region_weight(points, region) for region in (field.lip_region, field.expression_region))
-    group = torch.where(torch.maximum(lip, expression) < MIN_GATE, 2, torch.where(lip >= expression, 0, 1)).numpy()
+    lip, expression = (gates(points.T, region) for region in (field.lip_region, field.expression_region))
+    group = torch.where(torch.maximum(lip, expression) <= 0, 2, torch.where(lip >= expression, 0, 1)).numpy()
     place = np.argsort(group, kind="stable")
     count = len(place)
     base = np.zeros((ATTRIBUTES, count), np.float32)

@@ -12,6 +12,7 @@ from ..protocol import BLENDSHAPE_NAMES
 from ..renderer.head import HeadRenderer, RenderedHead
 from ..workspace.camera import Camera
 from ..workspace.head_track import HeadTrack
+from ..workspace.poses import turned as turned_pose
 from ..workspace.shapes import Float, Int
 
 SHAPE_VALUES = (-0.3, 0.5, 1.0, 1.3)
@@ -73,8 +74,7 @@ def turned(
 
 def turn(base: Condition, yaw_deg: float, pitch_deg: float = 0.0) -> Condition:
     """The head of `base` turned about its own origin."""
-    pose = base.head_to_camera.copy()
-    pose[:3, :3] = pose[:3, :3] @ Rotation.from_euler("yx", (yaw_deg, pitch_deg), degrees=True).as_matrix()
+    pose = turned_pose(base.head_to_camera, yaw_deg, pitch_deg)
     return replace(base, name=f"yaw {yaw_deg:g}, pitch {pitch_deg:g}", head_to_camera=pose)
 
 

@@ -24,6 +24,14 @@ def rotation_exp(vectors: Float[np.ndarray, "*batch 3"]) -> Float[np.ndarray, "*
     return np.eye(3) + a * k + b * (k @ k)
 
 
+def turned(pose: Float[np.ndarray, "4 4"], yaw_deg: float, pitch_deg: float) -> Float[np.ndarray, "4 4"]:
+    """The head turned about its own origin: first nodded about its x axis, then turned about its y axis."""
+    result = pose.copy()
+    yaw, pitch = np.radians([yaw_deg, pitch_deg])
+    result[:3, :3] = pose[:3, :3] @ rotation_exp(np.array([0.0, yaw, 0.0])) @ rotation_exp(np.array([pitch, 0.0, 0.0]))
+    return result
+
+
 def rotation_log(matrices: Float[np.ndarray, "n 3 3"]) -> Float[np.ndarray, "n 3"]:
     """Rotation vectors, radians, of rotation matrices."""
     from scipy.spatial.transform import Rotation

@@ -36,6 +36,8 @@ SHOWN_SHAPES = (
     ("mouthClose", 1.0), ("mouthUpperUpLeft", 1.3), ("eyeBlinkLeft", 1.3), ("eyeWideLeft", 1.0), ("eyeLookOutLeft", 1.0),
     ("browInnerUp", 1.3), ("browDownLeft", 1.3), ("cheekPuff", 1.0), ("tongueOut", 1.0),
 )  # fmt: skip
+ASKED_YAWS, ASKED_PITCHES = (-12.0, 0.0, 12.0), (-10.0, 0.0, 10.0)
+"""Degrees that a director asks for."""
 SHOWN_GRAIN = 6
 """Rows of the sheet for the conditions with the most grain."""
 
@@ -92,9 +94,12 @@ def measure(
         base, frames = own[kind]
         camera = head.track.camera.scaled(size, size)
         grains[kind] = grain(head.renderer, camera, frames, [*shapes_alone(base), *turned(base)])
+        asked = grain(
+            head.renderer, camera, frames, [*shapes_alone(base, (1.0,)), *turned(base, ASKED_YAWS, ASKED_PITCHES)]
+        )
         steady = [*frames[:: max(len(frames) // STEADY_FRAMES, 1)], turn(base, 12), turn(base, -12)]
         result[kind] = figures(workspace, kind, size, Reporter()) | {
-            "grain": grains[kind].figures,
+            "grain": {"asked": asked.figures, "far": grains[kind].figures},
             "continuity": continuity(head.renderer, camera, steady).to_json(),
             "disentanglement": disentanglement(workspace, head.checkpoint, head.track),
         }

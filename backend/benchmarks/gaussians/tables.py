@@ -92,7 +92,7 @@ def _heads(result: dict[str, Any]) -> list[list[str]]:
     grain = [
         f"Most grain, {kind}: {worst['at']}, {worst['largest']:.2f}x."
         for kind in KINDS
-        if (worst := heads[kind]["grain"].get("chroma_rms"))
+        if (worst := heads[kind]["grain"]["far"].get("chroma_rms"))
     ]
     return [quality, faults, [*depth, *grain]]
 
@@ -104,11 +104,15 @@ _QUALITY = {
     "eyes": "sharpness.eyes", "hair": "sharpness.hair",
 }  # fmt: skip
 _FAULTS = {
-    "grain in chroma, median": "grain.chroma_rms.median", "95 %": "grain.chroma_rms.p95",
-    "99th percentile of detail, 95 %": "grain.chroma_p99.p95", "in luminance, 95 %": "grain.luminance_rms.p95",
-    "own frames, 95 %": "grain.chroma_rms.trained_p95", "change by 1 µm": "continuity.shift",
+    "grain in chroma, ±12° and shapes at 1: median": "grain.asked.chroma_rms.median",
+    "95 %": "grain.asked.chroma_rms.p95",
+    "in luminance, 95 %": "grain.asked.luminance_rms.p95",
+    "±25° and shapes -0.3 to 1.3: chroma, 95 %": "grain.far.chroma_rms.p95",
+    "luminance, 95 %": "grain.far.luminance_rms.p95",
+    "own frames: chroma, 95 %": "grain.far.chroma_rms.trained_p95",
+    "change by 1 µm": "continuity.shift",
     "jump at 0.01°": "continuity.jump",
-}  # fmt: skip
+}
 
 
 def _trainings(result: dict[str, Any]) -> list[str]:

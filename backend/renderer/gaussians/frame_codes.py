@@ -52,4 +52,5 @@ class _Network:
         inputs = self._gain * (conditions[self._indices] - self._centre)
         hidden = np.maximum(self._first @ inputs + self._first_bias, 0)
         codes = inputs @ self._linear + (self._last @ hidden + self._last_bias)
-        return (SATURATION * np.tanh(codes / SATURATION)).astype(np.float32)
+        length = max(float(np.sqrt(codes @ codes)), 1e-6)
+        return (codes * (SATURATION * np.tanh(length / SATURATION) / length)).astype(np.float32)

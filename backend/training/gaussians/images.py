@@ -10,7 +10,7 @@ import numpy as np
 from ...protocol import BLENDSHAPE_NAMES
 from ...renderer.head import HeadRenderer
 from ...workspace.camera import Camera
-from ...workspace.poses import rotation_exp
+from ...workspace.poses import turned
 from ...workspace.shapes import Float, Int, UInt8
 from ..dataset import Frame
 from .cloud import spread_poses
@@ -101,9 +101,8 @@ def field_targets(
     shapes = len(BLENDSHAPE_NAMES)
     mean = conditions[frames].mean(0)
     for _ in range(count):
-        pitch, yaw = np.radians(rng.uniform(-1, 1, 2) * (PITCH_DEG, YAW_DEG))
-        pose = central.copy()
-        pose[:3, :3] = central[:3, :3] @ rotation_exp(np.array([0, yaw, 0.0])) @ rotation_exp(np.array([pitch, 0, 0.0]))
+        pitch_deg, yaw_deg = rng.uniform(-1, 1, 2) * (PITCH_DEG, YAW_DEG)
+        pose = turned(central, yaw_deg, pitch_deg)
         if rng.random() < SINGLE_SHAPES:
             values = mean.copy()
             chosen = rng.integers(0, shapes, rng.integers(1, 3))

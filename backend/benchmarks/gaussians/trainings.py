@@ -22,7 +22,8 @@ TRAININGS = {"both": GAUSSIANS, "field": FIELD}
 def trainings(
     workspaces: Iterable[Workspace], minutes: Iterable[float], preset: str, size: int, work: Path, reporter: Reporter
 ) -> list[dict[str, Any]]:
-    """A row a training. Rows are kept in `work` as they are made: a run that was interrupted resumes behind the last.
+    """A row a training. Rows are kept in `work` as they are made: a run that was interrupted resumes behind the last, and rows of
+    earlier runs, of other clips or minutes, are listed as well.
 
     Args:
         workspaces: processed; they are not changed.
@@ -31,18 +32,14 @@ def trainings(
     kept = work / "trainings.json"
     rows: list[dict[str, Any]] = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else []
     wanted = [(source, amount, head) for source in workspaces for amount in minutes for head in TRAININGS]
-    chosen = []
     for done, (source, amount, head) in enumerate(wanted):
         reporter.progress("trainings", done, len(wanted), "trainings")
         key = {"clip": source.root.name, "minutes": amount, "head": head, "preset": preset, "size": size}
-        row = next((row for row in rows if key.items() <= row.items()), None)
-        if row is None:
-            row = key | _trained(source, work / "run", key)
-            rows.append(row)
+        if not any(key.items() <= row.items() for row in rows):
+            rows.append(key | _trained(source, work / "run", key))
             write_json(kept, rows)
-        chosen.append(row)
     reporter.progress("trainings", len(wanted), len(wanted), "trainings")
-    return chosen
+    return rows
 
 
 def _trained(source: Workspace, root: Path, key: dict[str, Any]) -> dict[str, Any]:

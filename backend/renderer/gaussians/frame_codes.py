@@ -7,7 +7,7 @@ import numpy as np
 from ...protocol import BLENDSHAPE_NAMES
 from ...workspace.shapes import Float
 from ..regions import BLENDSHAPE_GAIN, LIP_INDICES
-from .head import SATURATION, VIEW_LIMIT, Codes, GaussianHead, view_directions
+from .head import VIEW_LIMIT, Codes, GaussianHead, view_directions
 
 
 class FrameCodes:
@@ -43,6 +43,7 @@ class _Network:
 
     def __init__(self, codes: Codes, indices: list[int], centre: np.ndarray, gain: np.ndarray) -> None:
         self._indices, self._centre, self._gain = np.array(indices), centre[indices], gain[indices]
+        self._limit = codes.limit
         first, _, last = codes.network
         weights = codes.linear, first.weight, first.bias, last.weight, last.bias
         self._linear, *network = (weight.detach().numpy().copy() for weight in weights)
@@ -53,4 +54,4 @@ class _Network:
         hidden = np.maximum(self._first @ inputs + self._first_bias, 0)
         codes = inputs @ self._linear + (self._last @ hidden + self._last_bias)
         length = max(float(np.sqrt(codes @ codes)), 1e-6)
-        return (codes * (SATURATION * np.tanh(length / SATURATION) / length)).astype(np.float32)
+        return (codes * (self._limit * np.tanh(length / self._limit) / length)).astype(np.float32)

@@ -22,9 +22,10 @@ from .kernels.interface import ATTRIBUTES, COLOUR, MATTES, OPACITY, POSITION
 
 DRIVEN = (0, 1, 2, OPACITY, 11, 12, 13)
 """Rows of attributes that codes drive. Scale and rotation driven as well gain nothing and cost a third more memory."""
-SATURATION = 6.0
-"""Length that a frame's codes approach, in standard deviations of the clip's: in it half of the frames are within 3, one in a
-hundred beyond 6.5. With each code bounded by itself, lips pressed as in no frame reached 8 and were torn."""
+SATURATION = 1.5
+"""Length that a frame's codes approach, in standard deviations of the clip's times the root of their number: half of the frames
+are within half of it, one in a hundred beyond. With each code bounded by itself, lips pressed as in no frame went a third
+further and were torn."""
 VIEW_LIMIT = 1.5
 """The direction of view ends here, in standard deviations of the clip's."""
 
@@ -72,6 +73,7 @@ class Codes(nn.Module):
         super().__init__()
         self.linear = nn.Parameter(torch.zeros(inputs, codes))
         self.network = nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, codes))
+        self.limit = SATURATION * codes**0.5
         nn.init.zeros_(self.network[2].weight)
         nn.init.zeros_(self.network[2].bias)
 
@@ -86,8 +88,8 @@ class Codes(nn.Module):
 
     def forward(self, inputs: Float[Tensor, "frames inputs"]) -> Float[Tensor, "frames codes"]:
         codes = inputs @ self.linear + self.network(inputs)
-        length = codes.norm(dim=1, keepdim=True).clamp_min(1e-6)
-        return codes * (SATURATION * torch.tanh(length / SATURATION) / length)
+        length, limit = codes.norm(dim=1, keepdim=True).clamp_min(1e-6), self.limit
+        return codes * (limit * torch.tanh(length / limit) / length)
 
 
 class GaussianHead:
@@ -150,7 +152,7 @@ class GaussianHead:
     def codes(
         self, conditions: Float[Tensor, "frames conditions"]
     ) -> tuple[Float[Tensor, "frames lip"], Float[Tensor, "frames expression"]]:
-        """Lip and expression codes, no longer than `SATURATION` each."""
+        """Lip and expression codes, no longer than their `limit`."""
         lips, expression = self.inputs(conditions)
         return self.lip_code(lips), self.expression_code(expression)
 

@@ -43,7 +43,7 @@ class _Network:
 
     def __init__(self, codes: Codes, indices: list[int], centre: np.ndarray, gain: np.ndarray) -> None:
         self._indices, self._centre, self._gain = np.array(indices), centre[indices], gain[indices]
-        self._limit = codes.limit
+        self._limit = float(codes.limit)
         first, _, last = codes.network
         weights = codes.linear, first.weight, first.bias, last.weight, last.bias
         self._linear, *network = (weight.detach().numpy().copy() for weight in weights)
@@ -51,7 +51,7 @@ class _Network:
 
     def __call__(self, conditions: np.ndarray) -> np.ndarray:
         inputs = self._gain * (conditions[self._indices] - self._centre)
+        length = max(float(np.sqrt(inputs @ inputs)), 1e-6)
+        inputs = inputs * np.float32(self._limit * np.tanh(length / self._limit) / length)
         hidden = np.maximum(self._first @ inputs + self._first_bias, 0)
-        codes = inputs @ self._linear + (self._last @ hidden + self._last_bias)
-        length = max(float(np.sqrt(codes @ codes)), 1e-6)
-        return (codes * (self._limit * np.tanh(length / self._limit) / length)).astype(np.float32)
+        return (inputs @ self._linear + (self._last @ hidden + self._last_bias)).astype(np.float32)

@@ -17,10 +17,10 @@ from .cloud import spread_poses
 
 YAW_DEG, PITCH_DEG = 28.0, 18.0
 """How far the field is rendered about the clip's central pose."""
-MAX_SHAPE = 1.3
-"""How far a blendshape alone is asked for."""
-SINGLE_SHAPES = 0.6
-"""Share of the renderings with single blendshapes; the others have those of a frame."""
+MIN_SHAPE, LOW_SHAPE, MAX_SHAPE = -0.3, 0.4, 1.3
+"""How far a blendshape alone is asked for: mostly from `LOW_SHAPE` up."""
+NEGATIVE_SHAPES = 0.15
+"""Share that is asked for below 0."""
 _NO_BOX = np.zeros(4, np.int32)
 
 
@@ -84,6 +84,16 @@ def at_depth(target: Target, factor: float) -> Target:
     return replace(target, head_to_camera=pose)
 
 
+def sliders() -> list[tuple[str, ...]]:
+    """Blendshapes that an artist moves together: both sides of the face, or one shape in the middle."""
+    groups: dict[str, list[str]] = {}
+    for name in BLENDSHAPE_NAMES:
+        organ = name.removesuffix("Left").removesuffix("Right")
+        whole = organ in ("jaw", "mouth")  # moved to the left or to the right
+        groups.setdefault(name if whole else organ, []).append(name)
+    return [tuple(group) for group in groups.values()]
+
+
 def field_targets(
     field: HeadRenderer,
     camera: Camera,
@@ -98,15 +108,17 @@ def field_targets(
     The field is smoother there than Gaussians that are left to themselves, whose depth and colour no frame constrains.
     """
     central = poses[spread_poses(poses, frames, 1)[0]]
-    shapes = len(BLENDSHAPE_NAMES)
     mean = conditions[frames].mean(0)
-    for _ in range(count):
+    # In the clip a blink comes with lowered eyes and brows. That its slider alone shuts the eye, only the field can teach.
+    alone = [sliders()[at] for at in rng.permutation(len(sliders()))]
+    for number in range(count):
         pitch_deg, yaw_deg = rng.uniform(-1, 1, 2) * (PITCH_DEG, YAW_DEG)
         pose = turned(central, yaw_deg, pitch_deg)
-        if rng.random() < SINGLE_SHAPES:
+        if number < len(alone):
             values = mean.copy()
-            chosen = rng.integers(0, shapes, rng.integers(1, 3))
-            values[chosen] = rng.uniform(-0.3, MAX_SHAPE, len(chosen))
+            negative = rng.random() < NEGATIVE_SHAPES
+            value = rng.uniform(MIN_SHAPE, 0) if negative else rng.uniform(LOW_SHAPE, MAX_SHAPE)
+            values[[BLENDSHAPE_NAMES.index(name) for name in alone[number]]] = value
         else:
             values = conditions[rng.choice(frames)].copy()
         yield _rendering(field, camera, pose, values)

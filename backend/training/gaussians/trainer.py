@@ -37,7 +37,7 @@ DENSITY_SHARES = (0.15, 0.3, 0.45, 0.6)
 """When, as shares of the time, Gaussians are removed and split."""
 MOUTH_WEIGHT = 0.5
 """Of the field's weight for errors at the mouth."""
-FIELD_IMAGES = 48
+FIELD_IMAGES = 52
 """Renderings of the field beside the frames."""
 RENDERED = RENDERINGS + FIELD_IMAGES
 """Images of the field that are rendered before the first step."""

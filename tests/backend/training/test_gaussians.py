@@ -17,12 +17,12 @@ from backend.renderer.gaussians.head import GaussianHead
 from backend.renderer.gaussians.kernels.image_loss import loss_gradient
 from backend.renderer.gaussians.kernels.interface import LOG_SCALE, POSITION
 from backend.renderer.head import RenderedHead
-from backend.renderer.regions import region_weight
+from backend.renderer.regions import LIP_INDICES, region_weight
 from backend.training import checkpoints
 from backend.training.dataset import FramePool
 from backend.training.gaussians import density, trainer
 from backend.training.gaussians.cloud import field_cloud
-from backend.training.gaussians.images import Target, reduced
+from backend.training.gaussians.images import Target, reduced, sliders
 from backend.training.gaussians.optimiser import MIN_SCALE_M, GaussianOptimiser
 from backend.training.gaussians.poses import PoseFit
 from backend.training.gaussians.smoothing import MotionSmoother
@@ -237,6 +237,29 @@ def test_a_change_of_density_keeps_bases_and_moments_with_their_gaussians():
     torch.testing.assert_close(optimiser.ungated["lip_bases"], bases[..., kept[kept < lips]])
     torch.testing.assert_close(optimiser.tensors()["adam.base.0.exp_avg"], moments[:, kept])
     assert head.count == 298 and len(head.mattes[0]) == 298
+
+
+def test_inputs_keep_their_scale_and_saturate_as_a_whole():
+    """What hardly varies in a clip moves the head hardly; a grimace moves it a bounded way, in its own direction."""
+    head = made_up_gaussians(300)
+    codes, inputs = head.lip_code, torch.zeros(400, len(LIP_INDICES))
+    inputs[:, 0] = torch.linspace(-2, 2, 400)
+    inputs[:, 1] = 0.01 * torch.sin(torch.arange(400.0))
+    codes.start(inputs)
+    often, rarely = torch.zeros(2, len(LIP_INDICES)), torch.zeros(1, len(LIP_INDICES))
+    often[0, 0], often[1, 0], rarely[0, 1] = 1.0, 100.0, 0.01
+    with torch.no_grad():
+        usual, grimace = codes(often)
+        hardly = codes(rarely)[0]
+    assert float(hardly.norm()) < 0.02 * float(usual.norm())
+    assert 2 < float(grimace.norm() / usual.norm()) < 6, "not 100"
+    torch.testing.assert_close(grimace / grimace.norm(), usual / usual.norm())
+
+
+def test_the_field_teaches_every_slider_once():
+    assert sorted(name for group in sliders() for name in group) == sorted(BLENDSHAPE_NAMES)
+    assert ("eyeBlinkLeft", "eyeBlinkRight") in sliders() and ("jawLeft",) in sliders()
+    assert len(sliders()) < trainer.FIELD_IMAGES
 
 
 def test_codes_drive_no_gaussian_that_has_left_their_region():

@@ -67,7 +67,7 @@ MODELS = (
     Model(
         "hair_segmentation",
         "hair_segmentation.tflite",
-        "a finer edge of the hair's matte",
+        "where the hair is: loose hair is cut from neck and clothes without tears (else it is known by its colours)",
         "https://storage.googleapis.com/mediapipe-assets/hair_segmentation.tflite?generation=1661875756623461",
         780_588,
         "d2c940c4fd80edeaf38f5d7387d1b4235ee320ed120080df67c663e749e77633",

@@ -35,11 +35,15 @@ class _Face:
     axes: FaceFrame
     scale: float
     """The mask's size over the frame's."""
+    hair: np.ndarray | None
+    """(h, w) float32, of hair, by its network; None without one."""
 
     @classmethod
-    def of(cls, frame: np.ndarray, probability: np.ndarray, points: np.ndarray) -> _Face:
-        small = cv2.resize(frame, probability.shape[::-1], interpolation=cv2.INTER_AREA)
-        return cls(small, probability, points, face_frame(points), len(probability) / len(frame))
+    def of(cls, frame: np.ndarray, probability: np.ndarray, points: np.ndarray, hair: np.ndarray | None) -> _Face:
+        size = probability.shape[::-1]
+        small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+        hair = None if hair is None else cv2.resize(hair, size, interpolation=cv2.INTER_AREA)
+        return cls(small, probability, points, face_frame(points), len(probability) / len(frame), hair)
 
     def oval(self, grow: float) -> np.ndarray:
         return face_oval(self.points, self.probability.shape, self.scale, grow)
@@ -55,6 +59,7 @@ def learn_clip(
     usable: np.ndarray,
     each: Callable[[int, int], None] = lambda done, total: None,
     read_alpha: Callable[[int], np.ndarray | None] = lambda index: None,
+    segment_hair: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> ClipModel:
     """Fit the clip's model to frames spread over it.
 
@@ -65,6 +70,7 @@ def learn_clip(
         usable: (N) bool, where the landmarks are valid.
         each: called with (done, total) after each piece of work.
         read_alpha: returns the clip's alpha of frame i as (S, S) uint8, None where it has none.
+        segment_hair: a network's hair probability of a frame; without one, hair is known by its colours.
     """
     count = len(usable)
     indices = np.unique(np.linspace(0, count - 1, min(SAMPLES, count)).astype(int)).tolist()
@@ -86,12 +92,12 @@ def learn_clip(
     background, seen = masked_median(frames, hidden)
     noise = temporal_noise(frames, hidden, background)
     faces = [
-        _Face.of(frame, probability, landmarks_px[index])
+        _Face.of(frame, probability, landmarks_px[index], segment_hair(frame) if segment_hair else None)
         for frame, probability, index in zip(frames, probabilities, indices, strict=True)
         if usable[index]
     ]
     colours = learn_colours(faces)
-    hair_map = learn_hair_map(faces, colours)
+    hair_map = learn_hair_map(faces, colours) if segment_hair is None else network_hair_map(faces)
     neck = Neck.of(neck_colour(faces, colours, len(indices)), colours.skin)
     if alphas[0] is not None:  # the background of the person is known
         plain, everywhere = np.full_like(background, ALPHA_BACKGROUND), np.ones_like(seen, bool)
@@ -166,6 +172,17 @@ def learn_hair_map(faces: list[_Face], colours: ColourTables) -> np.ndarray:
     seen = person + 0.1
     hair = np.where((map_axes()[1] < LOBES)[:, None], scalp, hair) / seen
     return hanging_hair(hair, skin / seen, clothing / seen, person)
+
+
+def network_hair_map(faces: list[_Face]) -> np.ndarray:
+    """As `learn_hair_map`, by the network, which knows hanging hair from a neck of its colour and from a dark jacket."""
+    hair, person = np.zeros((2, *MAP_SHAPE), np.float32)
+    for face in faces:
+        assert face.hair is not None
+        hair += into_map(face.hair, face.axes, face.scale)
+        person += into_map(face.probability, face.axes, face.scale)
+    hair, person = (cv2.GaussianBlur(total / max(len(faces), 1), (0, 0), 1.0) for total in (hair, person))
+    return smoothstep(0.25, 0.6, hair / (person + 0.1))
 
 
 def hanging_hair(hair: np.ndarray, skin: np.ndarray, clothing: np.ndarray, person: np.ndarray) -> np.ndarray:

@@ -1,16 +1,20 @@
-"""Where the person is: the selfie segmentation network inside the mediapipe wheel (Apache-2.0)."""
+"""Where the person is, by the selfie segmentation network inside the mediapipe wheel, and where the hair, by a network that is
+an optional download (both Apache-2.0)."""
 
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import cv2
 import numpy as np
 
 from ..errors import ModelError
 from ..media.native_log import quiet_native_libraries
+from ..models import find
 
 NETWORK_SIZE = 256
+HAIR_MODEL, HAIR_SIZE = "hair_segmentation", 512
 
 
 def probability_of(alpha: np.ndarray) -> np.ndarray:
@@ -44,3 +48,37 @@ class PersonSegmenter:
                 self._local.network = SelfieSegmentation(model_selection=0)
                 self._local.network.process(np.zeros((NETWORK_SIZE, NETWORK_SIZE, 3), np.uint8))
         return self._local.network
+
+
+class HairSegmenter:
+    """Hair probability of single frames; one thread at a time."""
+
+    def __init__(self, path: Path) -> None:
+        """Of the model file.
+
+        Raises:
+            ModelError: it is no network.
+        """
+        try:
+            self._network = cv2.dnn.readNetFromTFLite(str(path))
+        except cv2.error as error:
+            raise ModelError(
+                f"{path} cannot be read as a network ({error.err}): delete it and fetch it again."
+            ) from error
+
+    @classmethod
+    def installed(cls) -> HairSegmenter | None:
+        """None where its model was not fetched (`models fetch hair_segmentation`)."""
+        path = find(HAIR_MODEL)
+        return None if path is None else cls(path)
+
+    def __call__(self, frame: np.ndarray) -> np.ndarray:
+        """Hair probability (512, 512) float32 in [0, 1] of a frame (S, S, 3) uint8 RGB."""
+        small = cv2.resize(frame, (HAIR_SIZE, HAIR_SIZE), interpolation=cv2.INTER_AREA)
+        planes = np.zeros(
+            (1, 4, HAIR_SIZE, HAIR_SIZE), np.float32
+        )  # the fourth is the mask of the frame before, in a video
+        planes[0, :3] = small.transpose(2, 0, 1) / 255.0
+        self._network.setInput(planes)
+        other, hair = self._network.forward()[0]
+        return 1.0 / (1.0 + np.exp(other - hair))

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from ..errors import WorkspaceError
+from ..models import find
 from ..progress import Reporter
 from ..protocol import Stage
 from ..workspace.files import key_of, read_arrays, write_arrays
@@ -23,7 +24,7 @@ from .colours import ColourTables, Neck
 from .frame import ClipModel, split_frame
 from .head_region import ear_lobes_px, smooth_landmarks
 from .learn import learn_clip
-from .segmenter import PersonSegmenter, probability_of
+from .segmenter import HAIR_MODEL, HairSegmenter, PersonSegmenter, probability_of
 
 STAGE = Stage.PORTRAIT_SYNC
 BACKGROUND_SHARE = 0.05
@@ -32,10 +33,12 @@ VERSION = 2  # of the algorithm: raise it when results change, and workspaces be
 
 
 def stage_key(workspace: Workspace, track: HeadTrack) -> str:
-    """What the results depend on: the frames, the landmarks (but not the poses), and the algorithm."""
+    """What the results depend on: the frames, the landmarks (but not the poses), the algorithm, and whether the hair's
+    network is there."""
     landmarks = np.ascontiguousarray(track.landmarks_px, np.float32).tobytes() + track.valid.tobytes()
     media = workspace.subject.stages.get("media", {}).get("key")
-    return key_of(STAGE, VERSION, media, hashlib.sha256(landmarks).hexdigest())
+    networks = [HAIR_MODEL] if find(HAIR_MODEL) else []
+    return key_of(STAGE, VERSION, media, hashlib.sha256(landmarks).hexdigest(), *networks)
 
 
 def run(workspace: Workspace, reporter: Reporter) -> None:
@@ -78,7 +81,8 @@ def run(workspace: Workspace, reporter: Reporter) -> None:
         def learning(done: int, total: int) -> None:
             reporter.progress(STAGE, ahead * done / total, count, message=f"background {100 * done // total} %")
 
-        model = learn_clip(workspace.read_frame, segment, landmarks, usable, learning, workspace.read_alpha)
+        read, hair = (workspace.read_frame, workspace.read_alpha), HairSegmenter.installed()
+        model = learn_clip(read[0], segment, landmarks, usable, learning, read[1], hair)
         _save_model(workspace, model, key)
     if model.camera_motion:
         reporter.warning(_describe_motion(workspace, model.camera_motion))

@@ -21,6 +21,8 @@ USER_ERROR = -32000
 """A `SyncTalkError`: `message` is a sentence for the user, `data.kind` its class."""
 
 AUTO, GAUSSIANS, FIELD = HEADS = ("auto", "gaussians", "field")
+OURS, NO_PORTRAIT = PORTRAITS = ("ours", "none")
+"""How a head is put into the footage (docs/portrait-sync.md)."""
 """Which head is meant: what fits best, the Gaussian twin, or the tri-plane field."""
 
 MAX_LINE_BYTES = 16 * 1024 * 1024

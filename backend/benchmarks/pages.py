@@ -193,6 +193,19 @@ def _readiness(result: Result) -> Iterator[Figure]:
             )
 
 
+def _portrait(result: Result) -> Iterator[Figure]:
+    for clip in result["clips"]:
+        where, ours = f"{clip['clip']}, {clip['head']}", clip["rows"]["ours"]
+        for name, value, unit in (
+            ("seam of ours, as in the footage at 1", ours["seam"]["ratio"], "x"),
+            ("seam of ours at its worst place", ours["seam"]["worst"], "x"),
+            ("frame-to-frame change of ours, as in the footage at 1", ours["steadiness"], "x"),
+            ("composing a frame by ours", ours["ms"], "ms"),
+        ):
+            if value is not None:
+                yield Figure(f"{name}, {where}", value, unit)
+
+
 FIGURES: dict[str, Callable[[Result], Iterator[Figure]]] = {
     "renderer": _renderer,
     "gaussians": _gaussians,
@@ -200,6 +213,7 @@ FIGURES: dict[str, Callable[[Result], Iterator[Figure]]] = {
     "head-sync": _head_sync,
     "face-sync": _face_sync,
     "readiness": _readiness,
+    "portrait": _portrait,
 }
 
 

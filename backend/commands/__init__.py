@@ -80,6 +80,11 @@ VERBS = {
                 "benchmarks.head_sync.benchmark",
                 stops_at_once=True,
             ),
+            "portrait": Verb(
+                "a head put into its footage in several ways: fidelity, seam, steadiness, cost, ours with each part off",
+                "benchmarks.portrait",
+                stops_at_once=True,
+            ),
             "readiness": Verb(
                 "a head's grades against new speech and the blink sliders, rendered and tracked again",
                 "benchmarks.readiness",

@@ -8,9 +8,10 @@ from typing import Any
 
 from ..errors import UsageError
 from ..progress import Reporter
-from ..protocol import AUTO
+from ..protocol import AUTO, OURS
 from .head import head_option
 from .option import CheckedOptions, option
+from .portrait import portrait_option
 from .process import LANDMARKERS
 from .train import readiness_in_words
 
@@ -22,6 +23,7 @@ class Options(CheckedOptions):
     workspace: Path | None = option("a trained head; or give --video and --reference", None, positional=True)
     size: int | None = option(f"side of the frames compared, pixels ({SIZE})", None)
     head: str = head_option()
+    portrait: str = portrait_option()
     rendered: tuple[Path, ...] = option("a video made by render, to show in the report; may be given again", ())
     no_report: bool = option("figures only, no reports/report.html", False)
     video: Path | None = option("a video or a folder of frames of any system, instead of a workspace", None)
@@ -46,21 +48,21 @@ class Options(CheckedOptions):
                 )
         elif self.video is None or self.reference is None:
             raise UsageError("give a workspace, or --video and --reference")
-        elif unfit := self._given("size", "head", "rendered", "no_report"):
+        elif unfit := self._given("size", "head", "portrait", "rendered", "no_report"):
             raise UsageError(f"{unfit} needs a workspace")
 
     def _given(self, *names: str) -> str | None:
         """The flag of the first of these options that was given."""
-        given = (name for name in names if getattr(self, name) not in (None, False, (), AUTO))
+        given = (name for name in names if getattr(self, name) not in (None, False, (), AUTO, OURS))
         return next((f"--{name.replace('_', '-')}" for name in given), None)
 
 
 def run(options: Options, reporter: Reporter) -> dict[str, Any]:
     """The figures, by name; `report` is the page that was written.
 
-    Of a workspace, `head` is the kind of head that was drawn, `readiness` what `training.readiness` measured of it now, and
-    `audio_driven` the figures of the same frames with their lips driven by their own audio; a head whose lips follow audio
-    alone lacks it: its figures are those.
+    Of a workspace, `head` is the kind of head that was drawn, `portrait` how it was put into the frames, `readiness` what
+    `training.readiness` measured of it now, and `audio_driven` the figures of the same frames with their lips driven by their own
+    audio; a head whose lips follow audio alone lacks it: its figures are those.
 
     Raises:
         SyncTalkError: a video or the workspace cannot be used.
@@ -99,14 +101,15 @@ def _of_workspace(options: Options, reporter: Reporter) -> dict[str, Any]:
     reporter.plan({})  # how many parts follow is not known yet: no time left is shown rather than the first part's
     head = checkpoints.load_for_rendering(workspace, reporter, options.head)
     ready = readiness.measure(workspace, reporter, head.kind)
-    evaluation = evaluate(test_frames(workspace, size, reporter, head.kind), options.landmarks)
+    evaluation = evaluate(test_frames(workspace, size, reporter, head.kind, options.portrait), options.landmarks)
     figures, audio_driven = evaluation.figures, None
-    figures["head"] = head.kind
+    figures["head"], figures["portrait"] = head.kind, options.portrait
     figures["readiness"] = None if ready is None else ready.to_json()
     if head.lips.name == SHAPE:
         kinds = strip.moments(evaluation)
         kept: dict[int, Any] = {}
-        pairs = strip.keeping(audio_driven_test_frames(workspace, size, reporter, head.kind), kinds, kept)
+        driven = audio_driven_test_frames(workspace, size, reporter, head.kind, options.portrait)
+        pairs = strip.keeping(driven, kinds, kept)
         spoken = evaluate(pairs, options.landmarks)
         figures["audio_driven"] = spoken.figures
         audio_driven = spoken, strip.strip(evaluation, kinds, kept)

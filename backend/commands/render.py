@@ -6,10 +6,13 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..errors import UsageError
 from ..progress import Reporter
+from ..protocol import OURS
 from . import speak
 from .head import head_option
 from .option import CheckedOptions, option
+from .portrait import portrait_option
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,23 @@ class Options(speak.Delivery, CheckedOptions):
     split: str | None = option("the held-out frames instead, as they would be compared", None, choices=("test",))
     size: int | None = option("longer side of the frames, pixels (the footage's own)", None)
     head: str = head_option()
+    portrait: str = portrait_option()
+
+    def __post_init__(self) -> None:
+        """Check that there is footage to put the head into.
+
+        Raises:
+            UsageError: RGBA frames with --portrait.
+        """
+        super().__post_init__()
+        if self.portrait != OURS and not self.split and not self._is_video:
+            raise UsageError(
+                "--portrait needs --out with a path ending in .mp4: a folder of RGBA frames has no footage"
+            )
+
+    @property
+    def _is_video(self) -> bool:
+        return self.out.suffix.lower() == ".mp4"
 
 
 @dataclass(frozen=True)
@@ -45,7 +65,8 @@ def run(options: Options, reporter: Reporter) -> Result:
     workspace = Workspace.open(options.workspace)
     if options.split:
         side = options.size or workspace.subject.size
-        return Result(options.out, write_test_frames(workspace, options.out, side, reporter, options.head), side, side)
+        count = write_test_frames(workspace, options.out, side, reporter, options.head, options.portrait)
+        return Result(options.out, count, side, side)
     workspace.require("portrait_sync")
     head = checkpoints.load_for_rendering(workspace, reporter, options.head)
     directions = options.directions
@@ -54,8 +75,8 @@ def run(options: Options, reporter: Reporter) -> Result:
         spoken = speak.Options(workspace=options.workspace, audio=options.audio, head=head.kind, **delivery)
         directions = speak.run(spoken, reporter).animation
     shot = Shot.of(workspace, head, workspace.animation(directions), options.size)
-    if options.out.suffix.lower() == ".mp4":
-        shot.write_video(options.out, options.audio if options.directions else None, reporter)
+    if options._is_video:
+        shot.write_video(options.out, options.audio if options.directions else None, reporter, options.portrait)
     else:
         shot.write_frames(options.out, reporter)
     return Result(options.out, shot.frames, shot.camera.width, shot.camera.height)

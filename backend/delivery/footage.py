@@ -1,7 +1,8 @@
-"""The footage without its head, which a rendered head is composited over."""
+"""The images of a clip that a rendered head is put into, at any size: its frames, the same without the head, its background."""
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 
 import cv2
@@ -16,18 +17,76 @@ from ..workspace.subject import Subject
 
 
 class Footage:
-    """Source frames without the head, at any size, in any order."""
+    """Of the complete source frames, in any order; a `portrait_sync.portrait.Surroundings`."""
 
     def __init__(self, workspace: Workspace, width: int, height: int, reporter: Reporter) -> None:
         self._workspace, self._size = workspace, (width, height)
         self._pattern = None if workspace.subject.is_full_frame else write_footage(workspace, reporter)
 
-    def plate(self, index: int) -> np.ndarray:
+    def frame(self, index: int) -> np.ndarray:
         """(height, width, 3) uint8."""
-        plate = self._workspace.read_plate(index)
+        return resized(self._source(index), self._size)
+
+    def plate(self, index: int) -> np.ndarray:
+        """(height, width, 3) uint8, without the head."""
+        return self._placed(self._workspace.read_plate(index), index)
+
+    def background(self, index: int) -> np.ndarray:
+        """(height, width, 3) uint8, without the person where the working frame shows it."""
+        return self._placed(self._background, index)
+
+    def to_image(self, points_px: np.ndarray) -> np.ndarray:
+        """(..., 2) pixels of the working frame in pixels of these images."""
+        subject = self._workspace.subject
+        source = points_px * subject.scale + np.array([subject.place.x, subject.place.y])
+        return source * (np.array(self._size) / np.array(subject.source_size))
+
+    @cached_property
+    def _background(self) -> np.ndarray:
+        return read_image(self._workspace.background_path)
+
+    def _source(self, index: int) -> np.ndarray:
+        return (
+            self._workspace.read_frame(index) if self._pattern is None else read_image(Path(str(self._pattern) % index))
+        )
+
+    def _placed(self, image: np.ndarray, index: int) -> np.ndarray:
+        """An image of the working frame in the source frame."""
         if self._pattern is not None:
-            plate = place(plate, self._workspace.subject.place, read_image(Path(str(self._pattern) % index)))
-        return resized(plate, self._size)
+            image = place(image, self._workspace.subject.place, self._source(index))
+        return resized(image, self._size)
+
+
+class WorkingFrames:
+    """Of the square working frames, in any order; a `portrait_sync.portrait.Surroundings`."""
+
+    def __init__(self, workspace: Workspace, side: int) -> None:
+        self._workspace, self._side = workspace, side
+
+    def frame(self, index: int) -> np.ndarray:
+        """(side, side, 3) uint8."""
+        return resized(self._workspace.read_frame(index), (self._side, self._side))
+
+    def plate(self, index: int) -> np.ndarray:
+        """(side, side, 3) uint8, without the head."""
+        return resized(self._workspace.read_plate(index), (self._side, self._side))
+
+    def background(self, index: int) -> np.ndarray:
+        """(side, side, 3) uint8, without the person."""
+        return self._background
+
+    @cached_property
+    def _background(self) -> np.ndarray:
+        return resized(read_image(self._workspace.background_path), (self._side, self._side))
+
+    def matte(self, index: int, channel: int) -> np.ndarray:
+        """(side, side) uint8: one channel of `Workspace.read_matte`."""
+        matte = np.ascontiguousarray(self._workspace.read_matte(index)[..., channel])
+        return resized(matte, (self._side, self._side))
+
+    def to_image(self, points_px: np.ndarray) -> np.ndarray:
+        """(..., 2) pixels of the working frame in pixels of these images."""
+        return points_px * (self._side / self._workspace.subject.size)
 
 
 def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -11,9 +11,9 @@ from ..media.audio import read_audio
 from ..media.audio_rates import DELIVERY_RATE
 from ..media.encode import SYNTHETIC_MARK, FrameWriter, VideoWriter
 from ..media.guard import guarded
-from ..portrait_sync.blend import over
+from ..portrait_sync.portrait import PlacedHead, open_portrait
 from ..progress import Reporter
-from ..protocol import Stage
+from ..protocol import OURS, Stage
 from ..renderer.colour import to_straight_uint8
 from ..training.checkpoints import Checkpoint
 from ..workspace.animation import Animation
@@ -48,15 +48,18 @@ class Shot:
     def frames(self) -> int:
         return self.animation.frames
 
-    def write_video(self, out: Path, audio: Path | None, reporter: Reporter) -> None:
-        """A video over the footage, with `audio` in place of the animation's own."""
+    def write_video(self, out: Path, audio: Path | None, reporter: Reporter, portrait: str = OURS) -> None:
+        """A video over the footage, with `audio` in place of the animation's own; `portrait` is of `protocol.PORTRAITS`."""
         width, height = self.camera.width, self.camera.height
         footage, samples = Footage(self.workspace, width, height, reporter), self._samples(audio, reporter)
-        rendered = self.head.renderer().render_batch(self.camera, self.animation.head_to_camera, self.conditions)
-        with VideoWriter(out, width, height, fps=self.animation.fps, audio=samples) as video:
+        composing, played = open_portrait(portrait, footage), self.animation
+        rendered = self.head.renderer().render_batch(self.camera, played.head_to_camera, self.conditions)
+        with VideoWriter(out, width, height, fps=played.fps, audio=samples) as video:
             for index, image in enumerate(rendered):
                 reporter.progress(Stage.RENDERING, index, self.frames)
-                video.write(over(image.rgba, footage.plate(int(self.animation.plate_frame[index]))))
+                pose, shapes = played.head_to_camera[index], played.blendshapes[index]
+                head = PlacedHead(image.rgba, int(played.plate_frame[index]), self.camera, pose, shapes)
+                video.write(composing.compose(head))
         reporter.progress(Stage.RENDERING, self.frames, self.frames)
 
     def write_frames(self, out: Path, reporter: Reporter) -> None:

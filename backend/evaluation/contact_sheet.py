@@ -77,6 +77,18 @@ def mouth_strip(
     return np.concatenate(lines)
 
 
+def image_sheet(
+    rows: Mapping[str, Mapping[str, UInt8[np.ndarray, "height width 3"]]],
+) -> UInt8[np.ndarray, "sheet_height sheet_width 3"]:
+    """Images of one size side by side, pixel for pixel, each under its name, and each row under its own."""
+    lines = []
+    for name, images in rows.items():
+        width = next(iter(images.values())).shape[1]
+        labelled = [np.concatenate([_label(column, width), image]) for column, image in images.items()]
+        lines += [_label(name, width * len(images)), np.concatenate(labelled, 1)]
+    return np.concatenate(lines)
+
+
 def _cut(image: np.ndarray, centre: np.ndarray, side: int) -> np.ndarray:
     left, top = np.round(centre - side / 2).astype(int)
     padded = np.pad(image, ((side, side), (side, side), (0, 0)), mode="edge")

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ..delivery.footage import resized
+from ..delivery.footage import WorkingFrames
 from ..face_sync import speech
 from ..face_sync.audio_features import FrameFeatures
 from ..media.audio import audio_blocks
-from ..portrait_sync.blend import over
+from ..portrait_sync.portrait import PlacedHead, open_portrait
 from ..progress import Reporter
-from ..protocol import Stage
+from ..protocol import OURS, Stage
 from ..training import checkpoints, lip_gain
 from ..workspace.checkpoint_index import AUTO
 from ..workspace.images import write_image
@@ -32,17 +32,19 @@ class RenderedPair:
     rgba: np.ndarray
 
 
-def test_frames(workspace: Workspace, size: int | None, reporter: Reporter, head: str = AUTO) -> Iterator[RenderedPair]:
+def test_frames(
+    workspace: Workspace, size: int | None, reporter: Reporter, head: str = AUTO, portrait: str = OURS
+) -> Iterator[RenderedPair]:
     """The last 1/11 of the clip by self-reenactment: the training never used the pixels of these frames."""
-    return self_reenactment(workspace, size, reporter, _test_indices(workspace), head=head)
+    return self_reenactment(workspace, size, reporter, test_indices(workspace), head=head, portrait=portrait)
 
 
 def audio_driven_test_frames(
-    workspace: Workspace, size: int | None, reporter: Reporter, head: str = AUTO
+    workspace: Workspace, size: int | None, reporter: Reporter, head: str = AUTO, portrait: str = OURS
 ) -> Iterator[RenderedPair]:
     """As `test_frames`, the mouth driven by the frames' own audio, which the speech model was not fitted to."""
     blendshapes = audio_driven_blendshapes(workspace, head)
-    return self_reenactment(workspace, size, reporter, _test_indices(workspace), blendshapes, head)
+    return self_reenactment(workspace, size, reporter, test_indices(workspace), blendshapes, head, portrait)
 
 
 def audio_driven_blendshapes(workspace: Workspace, head: str = AUTO) -> np.ndarray:
@@ -62,13 +64,15 @@ def self_reenactment(
     frames: np.ndarray,
     blendshapes: np.ndarray | None = None,
     head: str = AUTO,
+    portrait: str = OURS,
 ) -> Iterator[RenderedPair]:
-    """Frames rendered with their own tracked pose and blendshapes over their own plate; untracked ones are left out.
+    """Frames rendered with their own tracked pose and blendshapes in their own frame; untracked ones are left out.
 
     Args:
         size: side of the frames; the working frame's own when None.
         blendshapes: (N, 52) of the clip's frames, in place of the tracked ones.
         head: of `checkpoint_index.HEADS`: which one renders them, in its own poses.
+        portrait: of `protocol.PORTRAITS`: how it is put into the frame.
     """
     checkpoint = checkpoints.load_for_rendering(workspace, reporter, head)
     tracking = workspace.head_track(head=checkpoint.kind)
@@ -76,21 +80,24 @@ def self_reenactment(
     conditions = checkpoint.lips.clip_conditions(workspace, blendshapes)
     renderer = checkpoint.renderer()
     size = size or workspace.subject.size
-    camera = tracking.camera.scaled(size, size)
+    camera, images = tracking.camera.scaled(size, size), WorkingFrames(workspace, size)
+    composing = open_portrait(portrait, images)
     frames = frames[tracking.valid[frames]]
     for done, index in enumerate(frames.tolist(), 1):
-        rgba = renderer.render(camera, tracking.head_to_camera[index], conditions[index]).rgba
-        plate = resized(workspace.read_plate(index), (size, size))
-        truth = resized(workspace.read_frame(index), (size, size))
-        matte = resized(np.ascontiguousarray(workspace.read_matte(index)[..., 0]), (size, size))
-        yield RenderedPair(index, over(rgba, plate), truth, matte, rgba.copy())  # the renderer draws the next into it
+        pose = tracking.head_to_camera[index]
+        rgba = renderer.render(camera, pose, conditions[index]).rgba
+        predicted = composing.compose(PlacedHead(rgba, index, camera, pose, blendshapes[index]))
+        # The renderer draws the next image into its array.
+        yield RenderedPair(index, predicted, images.frame(index), images.matte(index, 0), rgba.copy())
         reporter.progress(Stage.COMPARING, done, len(frames))
 
 
-def write_test_frames(workspace: Workspace, out: Path, size: int, reporter: Reporter, head: str = AUTO) -> int:
+def write_test_frames(
+    workspace: Workspace, out: Path, size: int, reporter: Reporter, head: str = AUTO, portrait: str = OURS
+) -> int:
     """Write the held-out frames as they are compared: `%06d.png`, `%06d_truth.png`, `%06d_head.png`; returns how many."""
     count = 0
-    for pair in test_frames(workspace, size, reporter, head):
+    for pair in test_frames(workspace, size, reporter, head, portrait):
         write_image(out / f"{pair.index:06d}.png", pair.predicted)
         write_image(out / f"{pair.index:06d}_truth.png", pair.truth)
         write_image(out / f"{pair.index:06d}_head.png", np.repeat(pair.head[..., None], 3, 2))
@@ -98,5 +105,6 @@ def write_test_frames(workspace: Workspace, out: Path, size: int, reporter: Repo
     return count
 
 
-def _test_indices(workspace: Workspace) -> np.ndarray:
+def test_indices(workspace: Workspace) -> np.ndarray:
+    """Numbers of the held-out frames."""
     return np.arange(workspace.subject.first_test_frame, workspace.subject.frames)

@@ -13,7 +13,7 @@ from .colours import ColourTables, Neck, colour_bins
 from .fill import disc
 from .head_region import UNDER_CHIN, above_jaw, face_frame, face_oval, from_map
 from .matting import Bands, close_doubts, person_alpha
-from .plate import make_plate
+from .plate import ALL_PARTS, PlateParts, make_plate
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,7 @@ def split_frame(
     landmarks_px: np.ndarray | None,
     lobes_px: np.ndarray | None = None,
     alpha: np.ndarray | None = None,
+    parts: PlateParts = ALL_PARTS,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mattes and plate of a frame.
 
@@ -81,6 +82,7 @@ def split_frame(
         lobes_px: (2, 2) the ear lobes' lower ends, see `head_region.ear_lobes_px`; without it, the jaw's corners are
             used.
         alpha: see `person_and_background`.
+        parts: what is done to the plate.
 
     Returns:
         mattes (S, S, 4) uint8: head, hair, torso and neck, person; and the plate (S, S, 3) uint8.
@@ -95,7 +97,8 @@ def split_frame(
     head = person * region
     body = person - head
     axes = face_frame(landmarks_px)
-    plate = make_plate(frame, background, head, body, hair, model.neck, axes)
+    behind = background if parts.light else model.background.astype(np.float32)
+    plate = make_plate(frame, behind, head, body, hair, model.neck, axes, parts)
     return _pack(head, head * hair, body, person), plate
 
 

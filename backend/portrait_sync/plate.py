@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
@@ -20,6 +22,24 @@ SHADE = 0.12
 """How much darker the neck gets up there."""
 
 
+@dataclass(frozen=True)
+class PlateParts:
+    """What is done to a plate; a benchmark turns parts off.
+
+    Attributes:
+        neck: the neck is extended upwards behind the head; else background is behind all of it.
+        shadow: the chin's shadow on the neck is removed.
+        light: the background has the light of its frame; else that of the clip.
+    """
+
+    neck: bool = True
+    shadow: bool = True
+    light: bool = True
+
+
+ALL_PARTS = PlateParts()
+
+
 def make_plate(
     frame: np.ndarray,
     background: np.ndarray,
@@ -28,6 +48,7 @@ def make_plate(
     hair: np.ndarray,
     neck: Neck,
     axes: FaceFrame,
+    parts: PlateParts = ALL_PARTS,
 ) -> np.ndarray:
     """The frame with its head removed.
 
@@ -39,6 +60,7 @@ def make_plate(
         hair: (H, W) float32 in [0, 1], how likely a pixel is hair.
         neck: what the neck usually looks like.
         axes: the face's frame in this image.
+        parts: which are done.
 
     Returns:
         (H, W, 3) uint8. Equal to the frame away from the head.
@@ -53,7 +75,7 @@ def make_plate(
     bridge = axes.centre[1] - window[0].start
     colour, matte, ring = extend_body(frame, body, skin, hair, covered > 0, neck.colour, axes.height, bridge)
     # Only behind the head and the body: it must not show beside a narrow jaw.
-    matte = matte * smoothstep(0.5, 1.0, head + body)
+    matte = matte * smoothstep(0.5, 1.0, head + body) * float(parts.neck)
     behind = background + matte[..., None] * (colour - background)
     # Towards the background a wide margin is replaced with the head, which includes the hair's fringe. Towards the body
     # the matte's ramp is enough, as it is below the jaw where the frame shows neck and collar; but the chin's shadow on
@@ -61,7 +83,9 @@ def make_plate(
     size = covered.shape[::-1]
     wide = cv2.resize(covered, (size[0] // 2, size[1] // 2), interpolation=cv2.INTER_NEAREST)
     wide = cv2.resize(cv2.dilate(wide, disc(0.025 * axes.height)).astype(np.float32), size)
-    zone = np.maximum(wide * (1.0 - body), cv2.blur(ring, (5, 5)) * (body > 0.0))
+    zone = wide * (1.0 - body)
+    if parts.neck and parts.shadow:
+        zone = np.maximum(zone, cv2.blur(ring, (5, 5)) * (body > 0.0))
     zone = np.maximum(zone, smoothstep(0.0, 0.8, head))[..., None]
     plate[window] = np.clip(np.rint(frame + zone * (behind - frame)), 0, 255).astype(np.uint8)
     return plate

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import os
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -16,14 +14,15 @@ from ..errors import WorkspaceError
 from ..models import find
 from ..progress import Reporter
 from ..protocol import Stage
-from ..workspace.files import key_of, read_arrays, write_arrays
+from ..workspace.files import key_of
 from ..workspace.head_track import HeadTrack
-from ..workspace.images import read_image, write_image
+from ..workspace.images import write_image
 from ..workspace.store import Workspace
-from .colours import ColourTables, Neck
 from .frame import ClipModel, split_frame
 from .head_region import ear_lobes_px, smooth_landmarks
 from .learn import learn_clip
+from .model_file import model_path, read_model, write_model
+from .plate import ALL_PARTS, PlateParts
 from .segmenter import HAIR_MODEL, HairSegmenter, PersonSegmenter, probability_of
 
 STAGE = Stage.PORTRAIT_SYNC
@@ -62,13 +61,11 @@ def run(workspace: Workspace, reporter: Reporter) -> None:
             "delete it and run process again."
         )
     workspace.stage_begins(STAGE, key)
-    model = _load_model(workspace, key)
+    model = read_model(workspace, key)
     if model is None:  # not begun, or the results are of other inputs
         _clear(workspace)
 
-    landmarks, usable = smooth_landmarks(track.landmarks_px, track.valid)
-    lobes = ear_lobes_px(track.head_to_camera, track.focal_px, track.principal_px)
-    segment = PersonSegmenter()
+    splitter = FrameSplitter(workspace, track)
     missing = [
         index
         for index in range(count)
@@ -81,18 +78,13 @@ def run(workspace: Workspace, reporter: Reporter) -> None:
         def learning(done: int, total: int) -> None:
             reporter.progress(STAGE, ahead * done / total, count, message=f"background {100 * done // total} %")
 
-        read, hair = (workspace.read_frame, workspace.read_alpha), HairSegmenter.installed()
-        model = learn_clip(read[0], segment, landmarks, usable, learning, read[1], hair)
-        _save_model(workspace, model, key)
+        model = splitter.learn(learning)
+        write_model(workspace, model, key)
     if model.camera_motion:
         reporter.warning(_describe_motion(workspace, model.camera_motion))
 
     def work(index: int) -> None:
-        frame, alpha = workspace.read_frame(index), workspace.read_alpha(index)
-        probability = segment(frame) if alpha is None else probability_of(alpha)
-        points = landmarks[index] if usable[index] else None
-        ears = lobes[index] if np.isfinite(lobes[index]).all() else None
-        mattes, plate = split_frame(frame, model, probability, points, ears, alpha)
+        mattes, plate = splitter.split(index, model)
         write_image(workspace.plate_path(index), plate)
         write_image(workspace.matte_path(index), mattes)
 
@@ -102,6 +94,30 @@ def run(workspace: Workspace, reporter: Reporter) -> None:
 
     _each(work, missing, report)
     workspace.stage_ends(STAGE, key)
+
+
+class FrameSplitter:
+    """Mattes and plate of any frame of a workspace; may be used from several threads."""
+
+    def __init__(self, workspace: Workspace, track: HeadTrack) -> None:
+        self._workspace = workspace
+        self._landmarks, self._usable = smooth_landmarks(track.landmarks_px, track.valid)
+        self._lobes = ear_lobes_px(track.head_to_camera, track.focal_px, track.principal_px)
+        self._segment = PersonSegmenter()
+
+    def learn(self, progress: Callable[[int, int], None]) -> ClipModel:
+        """The model of the clip; `progress` takes how many frames are done, and of how many."""
+        read, alpha = self._workspace.read_frame, self._workspace.read_alpha
+        hair = HairSegmenter.installed()
+        return learn_clip(read, self._segment, self._landmarks, self._usable, progress, alpha, hair)
+
+    def split(self, index: int, model: ClipModel, parts: PlateParts = ALL_PARTS) -> tuple[np.ndarray, np.ndarray]:
+        """Mattes (S, S, 4) and plate (S, S, 3) of a frame, uint8, as `split_frame` makes them."""
+        frame, alpha = self._workspace.read_frame(index), self._workspace.read_alpha(index)
+        probability = self._segment(frame) if alpha is None else probability_of(alpha)
+        points = self._landmarks[index] if self._usable[index] else None
+        ears = self._lobes[index] if np.isfinite(self._lobes[index]).all() else None
+        return split_frame(frame, model, probability, points, ears, alpha, parts)
 
 
 def _each(work: Callable[[int], None], indices: list[int], report: Callable[[int], None]) -> None:
@@ -141,49 +157,11 @@ def _describe_motion(workspace: Workspace, share: float) -> str:
     )
 
 
-def _model_path(workspace: Workspace) -> Path:
-    return workspace.root / "portrait_sync.npz"
-
-
-def _save_model(workspace: Workspace, model: ClipModel, key: str) -> None:
-    write_image(workspace.background_path, model.background)
-    write_arrays(
-        _model_path(workspace),
-        key=key,
-        seen=model.seen,
-        noise=model.noise,
-        colours=np.stack([getattr(model.colours, field.name) for field in dataclasses.fields(ColourTables)]),
-        hair_map=model.hair_map,
-        neck_colour=model.neck.colour,
-        face_height=model.face_height,
-        camera_motion=model.camera_motion,
-    )
-
-
-def _load_model(workspace: Workspace, key: str) -> ClipModel | None:
-    if not (_model_path(workspace).exists() and workspace.background_path.exists()):
-        return None
-    arrays = read_arrays(_model_path(workspace))
-    if str(arrays["key"]) != key:
-        return None
-    colours = ColourTables(*arrays["colours"])
-    return ClipModel(
-        background=read_image(workspace.background_path),
-        seen=arrays["seen"],
-        noise=arrays["noise"],
-        colours=colours,
-        hair_map=arrays["hair_map"],
-        neck=Neck.of(arrays["neck_colour"], colours.skin),
-        face_height=float(arrays["face_height"]),
-        camera_motion=float(arrays.get("camera_motion", 0.0)),
-    )
-
-
 def _clear(workspace: Workspace) -> None:
     """Remove the results of other inputs: a resumed run must not mix them with its own."""
     for folder in (workspace.matte_path(0).parent, workspace.plate_path(0).parent):
         if folder.is_dir():
             for path in folder.iterdir():
                 path.unlink()
-    for path in (_model_path(workspace), workspace.background_path):
+    for path in (model_path(workspace), workspace.background_path):
         path.unlink(missing_ok=True)

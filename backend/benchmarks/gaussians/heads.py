@@ -57,13 +57,19 @@ def open_heads(workspace: Workspace, reporter: Reporter) -> dict[str, TrainedHea
     Raises:
         WorkspaceError: one of them was not trained.
     """
-    heads = {}
-    for kind in KINDS:
-        checkpoint = checkpoints.load_for_rendering(workspace, reporter, kind)
-        track = workspace.head_track(head=kind)
-        conditions = checkpoint.lips.clip_conditions(workspace, track.blendshapes)
-        heads[kind] = TrainedHead(checkpoint, checkpoint.renderer(), track, conditions)
-    return heads
+    return {kind: open_head(workspace, kind, reporter) for kind in KINDS}
+
+
+def open_head(workspace: Workspace, kind: str, reporter: Reporter) -> TrainedHead:
+    """One of them, `gaussians` or `field`.
+
+    Raises:
+        WorkspaceError: it was not trained.
+    """
+    checkpoint = checkpoints.load_for_rendering(workspace, reporter, kind)
+    track = workspace.head_track(head=kind)
+    conditions = checkpoint.lips.clip_conditions(workspace, track.blendshapes)
+    return TrainedHead(checkpoint, checkpoint.renderer(), track, conditions)
 
 
 def gaussian_renderer(heads: dict[str, TrainedHead]) -> GaussianRenderer:

@@ -1,0 +1,98 @@
+"""`bench portrait`: one rendered head put into its footage in several ways, and ours with each part off in turn."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...commands.option import CheckedOptions, option
+from ...errors import WorkspaceError
+from ...evaluation.reenactment import audio_driven_blendshapes, test_indices
+from ...progress import Reporter
+from ...training.conditions import SHAPE
+from ...workspace.checkpoint_index import FIELD, GAUSSIANS, head_paths
+from ...workspace.store import Workspace
+from .. import pages, subject
+from ..gaussians.heads import TrainedHead, open_head
+from . import sheets, tables
+from .comparison import HeldOut, measure, milliseconds
+from .rows import OUR_PORTRAIT, make_plates, portraits
+
+BOTH = "both"
+SPOKEN_ROWS = (OUR_PORTRAIT,)
+
+
+@dataclass(frozen=True)
+class Options(pages.PageOptions, CheckedOptions):
+    workspace: tuple[Path, ...] = option("trained heads", nargs="+")
+    head: str = option("which of their heads", BOTH, choices=(BOTH, GAUSSIANS, FIELD))
+    size: int = option("side of the frames compared, pixels", 256)
+    out: Path | None = option("folder for the sheets of images", None)
+
+
+def run(options: Options, reporter: Reporter) -> dict[str, Any]:
+    """The figures of docs/benchmarks/portrait.md, by clip and head.
+
+    Raises:
+        WorkspaceError: a workspace has no such head, or no held-out frame with a face.
+    """
+    clips: list[dict[str, Any]] = []
+    for root in options.workspace:
+        workspace = Workspace.open(root)
+        workspace.require("portrait_sync")
+        with tempfile.TemporaryDirectory() as work:
+            clips += _of_clip(workspace, options, Path(work), reporter)
+    result = {"machine": subject.machine(), "size": options.size, "clips": clips}
+    return pages.kept("portrait", options, result, in_words(result))
+
+
+def _of_clip(workspace: Workspace, options: Options, work: Path, reporter: Reporter) -> list[dict[str, Any]]:
+    wanted = (GAUSSIANS, FIELD) if options.head == BOTH else (options.head,)
+    kinds = [kind for kind in wanted if head_paths(workspace.checkpoints, kind)] or wanted[:1]
+    found = []
+    plates: dict[str, Path] | None = None
+    for kind in kinds:
+        head = open_head(workspace, kind, reporter)
+        held = _held_out(workspace, head, options.size, head.track.blendshapes)
+        if plates is None:
+            plates = make_plates(workspace, held.frames, work, reporter)
+        rows = portraits(workspace, options.size, plates)
+        figures, composed, evaluations = measure(held, rows, work, reporter)
+        times = milliseconds(held, portraits(workspace, options.size, plates, in_memory=True))
+        for name, row in figures.items():
+            row["ms"] = times[name]["ms"]
+        spoken = None
+        if head.checkpoint.lips.name == SHAPE:
+            driven = _held_out(workspace, head, options.size, audio_driven_blendshapes(workspace, kind))
+            spoken = measure(driven, {name: rows[name] for name in SPOKEN_ROWS}, work / "spoken", reporter)[0]
+        found.append(
+            {
+                "clip": workspace.subject.name,
+                "head": kind,
+                "frames": len(held.frames),
+                "rendering_ms": times["rendering"]["ms"],
+                "rows": figures,
+                "audio": spoken,
+            }
+        )
+        if options.out is not None:
+            sheets.write(options.out, workspace, kind, composed, evaluations)
+    return found
+
+
+def _held_out(workspace: Workspace, head: TrainedHead, size: int, blendshapes: np.ndarray) -> HeldOut:
+    frames = test_indices(workspace)
+    frames = frames[head.track.valid[frames]]
+    if not len(frames):
+        raise WorkspaceError(f"{workspace.root} has no held-out frame with a face: give a longer clip.")
+    conditions = head.checkpoint.lips.clip_conditions(workspace, blendshapes)
+    return HeldOut(workspace, head, frames, size, blendshapes, conditions)
+
+
+def in_words(result: dict[str, Any]) -> str:
+    """The figures as tables."""
+    return tables.in_words(result)

@@ -1,0 +1,113 @@
+"""The rows of `bench portrait`: ways to put one rendered head into its footage, and ours with each part off in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ...delivery.footage import WorkingFrames, resized
+from ...portrait_sync.model_file import finished_model
+from ...portrait_sync.plate import PlateParts
+from ...portrait_sync.portrait import OverPlate, Portrait, open_portrait
+from ...portrait_sync.stage import FrameSplitter
+from ...progress import Reporter
+from ...protocol import NO_PORTRAIT, OURS
+from ...workspace.images import read_image, write_image
+from ...workspace.store import Workspace
+
+ALONE = "head alone"
+OUR_PORTRAIT = "ours"
+SOFT_SHARE = 0.003
+"""Standard deviation of the softened edge, of the frame's side: 0.8 pixels at 256²."""
+WITHOUT: dict[str, PlateParts] = {
+    "ours, neck not extended": PlateParts(neck=False),
+    "ours, chin's shadow kept": PlateParts(shadow=False),
+    "ours, one light of the background": PlateParts(light=False),
+}
+"""Ours with a part of the plate off."""
+SOFT = "ours, edge softened"
+
+
+@dataclass
+class OtherPlates:
+    """A clip with other plates, by the number of the frame; made before they are shown."""
+
+    images: WorkingFrames
+    folder: Path
+    side: int
+
+    def frame(self, index: int) -> np.ndarray:
+        return self.images.frame(index)
+
+    def plate(self, index: int) -> np.ndarray:
+        return resized(read_image(self.folder / f"{index:06d}.jpg"), (self.side, self.side))
+
+    def background(self, index: int) -> np.ndarray:
+        return self.images.background(index)
+
+    def to_image(self, points_px: np.ndarray) -> np.ndarray:
+        return self.images.to_image(points_px)
+
+
+@dataclass
+class InMemory:
+    """What another clip shows, kept, so that reading files is not timed."""
+
+    of: WorkingFrames | OtherPlates
+    _kept: dict[tuple[str, int], np.ndarray] = field(default_factory=dict)
+
+    def frame(self, index: int) -> np.ndarray:
+        return self._keep("frame", index)
+
+    def plate(self, index: int) -> np.ndarray:
+        return self._keep("plate", index)
+
+    def background(self, index: int) -> np.ndarray:
+        return self._keep("background", index)
+
+    def to_image(self, points_px: np.ndarray) -> np.ndarray:
+        return self.of.to_image(points_px)
+
+    def _keep(self, kind: str, index: int) -> np.ndarray:
+        if (kind, index) not in self._kept:
+            self._kept[kind, index] = getattr(self.of, kind)(index)
+        return self._kept[kind, index]
+
+
+def make_plates(workspace: Workspace, frames: np.ndarray, work: Path, reporter: Reporter) -> dict[str, Path]:
+    """Write the plates of some frames with each part off, compressed like the workspace's own; a folder by row.
+
+    Raises:
+        WorkspaceError: the workspace has no mattes and plates of its own.
+    """
+    splitter, model = FrameSplitter(workspace, workspace.head_track(refined=False)), finished_model(workspace)
+    folders = {name: work / f"plate-{number}" for number, name in enumerate(WITHOUT)}
+    for done, index in enumerate(frames.tolist(), 1):
+        for name, folder in folders.items():
+            write_image(folder / f"{index:06d}.jpg", splitter.split(index, model, WITHOUT[name])[1])
+        reporter.progress("plates", done, len(frames), workspace.root.name)
+    return folders
+
+
+def portraits(
+    workspace: Workspace, side: int, plates: Mapping[str, Path], in_memory: bool = False
+) -> dict[str, Portrait]:
+    """Every row's portrait, by its name.
+
+    Args:
+        plates: from `make_plates`.
+        in_memory: images are read once and kept.
+    """
+    images = WorkingFrames(workspace, side)
+    surroundings = InMemory(images) if in_memory else images
+    rows: dict[str, Portrait] = {
+        ALONE: open_portrait(NO_PORTRAIT, surroundings),
+        OUR_PORTRAIT: open_portrait(OURS, surroundings),
+    }
+    for name, folder in plates.items():
+        other = OtherPlates(images, folder, side)
+        rows[name] = OverPlate(InMemory(other) if in_memory else other)
+    return rows | {SOFT: OverPlate(surroundings, SOFT_SHARE)}

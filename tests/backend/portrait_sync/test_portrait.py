@@ -1,0 +1,67 @@
+"""How a rendered head is put into its footage is chosen in one place."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from backend.portrait_sync.blend import over
+from backend.portrait_sync.frame import split_frame
+from backend.portrait_sync.plate import PlateParts
+from backend.portrait_sync.portrait import OverPlate, PlacedHead, open_portrait
+from backend.protocol import NO_PORTRAIT, OURS, PORTRAITS
+from backend.workspace.camera import Camera
+from tests.backend.portrait_sync.conftest import Scene
+
+SIDE = 256
+
+
+class Clip:
+    """The drawn scene, each image of which has a colour of its own."""
+
+    def frame(self, index: int) -> np.ndarray:
+        return np.full((SIDE, SIDE, 3), (200, index, 0), np.uint8)
+
+    def plate(self, index: int) -> np.ndarray:
+        return np.full((SIDE, SIDE, 3), (0, index, 200), np.uint8)
+
+    def background(self, index: int) -> np.ndarray:
+        return np.full((SIDE, SIDE, 3), (0, 0, 90), np.uint8)
+
+    def to_image(self, points_px: np.ndarray) -> np.ndarray:
+        return points_px
+
+
+@pytest.fixture
+def head() -> PlacedHead:
+    rgba = np.zeros((SIDE, SIDE, 4), np.float32)
+    rgba[100:150, 100:150] = (1, 1, 1, 1)
+    camera = Camera(SIDE, SIDE, 600.0, (SIDE / 2, SIDE / 2))
+    return PlacedHead(rgba, 7, camera, np.eye(4), np.zeros(52, np.float32))
+
+
+def test_ours_is_over_the_plate_of_its_frame_and_none_before_the_background(head):
+    ours, alone = (open_portrait(name, Clip()).compose(head) for name in (OURS, NO_PORTRAIT))
+    np.testing.assert_array_equal(ours, over(head.rgba, Clip().plate(7)))
+    np.testing.assert_array_equal(alone, over(head.rgba, Clip().background(7)))
+    assert set(PORTRAITS) >= {OURS, NO_PORTRAIT}
+
+
+def test_an_edge_is_softened_by_its_share_of_the_side(head):
+    soft = OverPlate(Clip(), 0.01).compose(head)
+    np.testing.assert_array_equal(soft, over(head.rgba, Clip().plate(7), 0.01 * SIDE))
+
+
+def test_each_part_of_a_plate_can_be_off(scene: Scene, model):
+    def plate(**off: bool) -> np.ndarray:
+        return split_frame(scene.frames[0], model, scene.probability[0], scene.landmarks[0], parts=PlateParts(**off))[1]
+
+    full, bare = plate().astype(int), plate(neck=False).astype(int)
+    behind = scene.head[0] > 0.99
+    differs = np.abs(full - bare).max(-1) > 20
+    assert differs[behind].mean() > 0.05, "the neck behind the head is gone"
+    clip = plate(neck=False, light=False).astype(int)
+    assert np.abs(clip - model.background)[behind].mean() < 0.5, "and the clip's background is there"
+    assert np.abs(bare - clip)[behind].mean() < 4, "about as light in this frame"
+    below = (np.abs(full - plate(shadow=False)).max(-1) > 8) & (scene.head[0] < 0.02)
+    assert below.any() and not below[: int(scene.landmarks[0, 168, 1])].any(), "the shadow is below the face"

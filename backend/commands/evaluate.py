@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import UsageError
 from ..progress import Reporter
 from ..protocol import AUTO, OURS
-from .head import head_option
+from .head import head_option, neck_option
 from .option import CheckedOptions, option
 from .portrait import portrait_option
 from .process import LANDMARKERS
@@ -24,6 +24,7 @@ class Options(CheckedOptions):
     size: int | None = option(f"side of the frames compared, pixels ({SIZE})", None)
     head: str = head_option()
     portrait: str = portrait_option()
+    fixed_neck: bool = neck_option()
     rendered: tuple[Path, ...] = option("a video made by render, to show in the report; may be given again", ())
     no_report: bool = option("figures only, no reports/report.html", False)
     video: Path | None = option("a video or a folder of frames of any system, instead of a workspace", None)
@@ -48,7 +49,7 @@ class Options(CheckedOptions):
                 )
         elif self.video is None or self.reference is None:
             raise UsageError("give a workspace, or --video and --reference")
-        elif unfit := self._given("size", "head", "portrait", "rendered", "no_report"):
+        elif unfit := self._given("size", "head", "portrait", "fixed_neck", "rendered", "no_report"):
             raise UsageError(f"{unfit} needs a workspace")
 
     def _given(self, *names: str) -> str | None:
@@ -108,7 +109,7 @@ def _of_workspace(options: Options, reporter: Reporter) -> dict[str, Any]:
     if head.lips.name == SHAPE:
         kinds = strip.moments(evaluation)
         kept: dict[int, Any] = {}
-        driven = audio_driven_test_frames(workspace, size, reporter, head.kind, options.portrait)
+        driven = audio_driven_test_frames(workspace, size, reporter, head.kind, options.portrait, options.fixed_neck)
         pairs = strip.keeping(driven, kinds, kept)
         spoken = evaluate(pairs, options.landmarks)
         figures["audio_driven"] = spoken.figures

@@ -1,4 +1,4 @@
-"""The option `head` of every command that draws one."""
+"""The options `head` and `fixed_neck` of every command that draws a head."""
 
 from __future__ import annotations
 
@@ -15,3 +15,8 @@ def head_option() -> Any:
         AUTO,
         choices=HEADS,
     )
+
+
+def neck_option() -> Any:
+    """Whether the neck follows the head: a field of `Options`."""
+    return option("leave neck, collar and hanging hair where the footage has them, however the head moves", False)

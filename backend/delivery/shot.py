@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from ..workspace.camera import Camera
 from ..workspace.files import key_of, write_json
 from ..workspace.store import Workspace
 from .footage import Footage, output_size
+from .neck import Neck, Place
 
 
 @dataclass(frozen=True)
@@ -32,17 +34,29 @@ class Shot:
     animation: Animation
     conditions: np.ndarray
     camera: Camera
+    neck: Neck | None
+    """What follows the head; None where the body stays as the footage has it."""
 
     @classmethod
-    def of(cls, workspace: Workspace, head: Checkpoint, animation: Animation, size: int | None) -> Shot:
+    def of(
+        cls, workspace: Workspace, head: Checkpoint, animation: Animation, size: int | None, fixed_neck: bool = False
+    ) -> Shot:
         """The shot with `size` as the longer side of its frames; the source's size where it is None.
+
+        Args:
+            fixed_neck: leave neck, collar and hanging hair where the footage has them.
 
         Raises:
             WorkspaceError: the head's lips follow audio, and the animation has none.
         """
         conditions = head.lips.animation_conditions(workspace, animation)
-        camera = animation.camera.to_source(workspace.subject).scaled(*output_size(workspace.subject, size))
-        return cls(workspace, head, animation, conditions, camera)
+        subject, side = workspace.subject, output_size(workspace.subject, size)
+        camera = animation.camera.to_source(subject).scaled(*side)
+        neck = None
+        if not fixed_neck:
+            track = workspace.head_track(head=head.kind)
+            neck = Neck(workspace, track)
+        return cls(workspace, head, animation, conditions, camera, neck)
 
     @property
     def frames(self) -> int:
@@ -53,20 +67,26 @@ class Shot:
         width, height = self.camera.width, self.camera.height
         footage, samples = Footage(self.workspace, width, height, reporter), self._samples(audio, reporter)
         composing, played = open_portrait(portrait, footage), self.animation
+        has_neck = portrait == OURS  # else there is no body that it could belong to
         rendered = self.head.renderer().render_batch(self.camera, played.head_to_camera, self.conditions)
         with VideoWriter(out, width, height, fps=played.fps, audio=samples) as video:
             for index, image in enumerate(rendered):
                 reporter.progress(Stage.RENDERING, index, self.frames)
-                pose, shapes = played.head_to_camera[index], played.blendshapes[index]
-                head = PlacedHead(image.rgba, int(played.plate_frame[index]), self.camera, pose, shapes)
-                video.write(composing.compose(head))
+                frame, pose, shapes = (
+                    int(played.plate_frame[index]),
+                    played.head_to_camera[index],
+                    played.blendshapes[index],
+                )
+                with self._with_neck(image.rgba, index) if has_neck else nullcontext(image.rgba) as rgba:
+                    video.write(composing.compose(PlacedHead(rgba, frame, self.camera, pose, shapes)))
         reporter.progress(Stage.RENDERING, self.frames, self.frames)
 
     def write_frames(self, out: Path, reporter: Reporter) -> None:
         """`%06d.png` with straight alpha; frames that an interrupted run of the same shot left are kept."""
         poses = self.animation.head_to_camera
         camera = (self.camera.width, self.camera.height, self.camera.focal_px)
-        key = key_of(poses.tolist(), self.conditions.tolist(), camera, str(self.head.path))
+        beneath = [] if self.neck is None else self.animation.plate_frame.tolist()
+        key = key_of(poses.tolist(), self.conditions.tolist(), camera, str(self.head.path), beneath)
         marker = out / "frames.json"
         known = marker.read_text(encoding="utf-8") if marker.exists() else ""
         if key not in known:
@@ -77,8 +97,17 @@ class Shot:
         for index in range(self.frames):
             if not writer.path(index).exists():
                 rgba = renderer.render(self.camera, poses[index], self.conditions[index]).rgba
-                writer.write(index, to_straight_uint8(rgba))
+                with self._with_neck(rgba, index) as head:
+                    writer.write(index, to_straight_uint8(head))
             reporter.progress(Stage.RENDERING, index + 1, self.frames)
+
+    def _with_neck(self, rgba: np.ndarray, index: int) -> AbstractContextManager[np.ndarray]:
+        """Frame `index` of the head with its neck."""
+        if self.neck is None:
+            return nullcontext(rgba)
+        frame, pose = int(self.animation.plate_frame[index]), self.animation.head_to_camera[index]
+        place = Place.in_source(self.workspace.subject, self.camera.width)
+        return self.neck.under(rgba, frame, self.camera, pose, self.conditions[index], place)
 
     def _samples(self, audio: Path | None, reporter: Reporter) -> tuple[np.ndarray, int] | None:
         """Samples and rate for a video: of the file given, else of the animation's, if any."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ..delivery.footage import WorkingFrames
+from ..delivery.neck import Neck, Place
 from ..face_sync import speech
 from ..face_sync.audio_features import FrameFeatures
 from ..media.audio import audio_blocks
@@ -40,11 +42,16 @@ def test_frames(
 
 
 def audio_driven_test_frames(
-    workspace: Workspace, size: int | None, reporter: Reporter, head: str = AUTO, portrait: str = OURS
+    workspace: Workspace,
+    size: int | None,
+    reporter: Reporter,
+    head: str = AUTO,
+    portrait: str = OURS,
+    fixed_neck: bool = False,
 ) -> Iterator[RenderedPair]:
     """As `test_frames`, the mouth driven by the frames' own audio, which the speech model was not fitted to."""
     blendshapes = audio_driven_blendshapes(workspace, head)
-    return self_reenactment(workspace, size, reporter, test_indices(workspace), blendshapes, head, portrait)
+    return self_reenactment(workspace, size, reporter, test_indices(workspace), blendshapes, head, portrait, fixed_neck)
 
 
 def audio_driven_blendshapes(workspace: Workspace, head: str = AUTO) -> np.ndarray:
@@ -65,6 +72,7 @@ def self_reenactment(
     blendshapes: np.ndarray | None = None,
     head: str = AUTO,
     portrait: str = OURS,
+    fixed_neck: bool = False,
 ) -> Iterator[RenderedPair]:
     """Frames rendered with their own tracked pose and blendshapes in their own frame; untracked ones are left out.
 
@@ -73,20 +81,25 @@ def self_reenactment(
         blendshapes: (N, 52) of the clip's frames, in place of the tracked ones.
         head: of `checkpoint_index.HEADS`: which one renders them, in its own poses.
         portrait: of `protocol.PORTRAITS`: how it is put into the frame.
+        fixed_neck: leave the neck where the footage has it also where `blendshapes` open the jaw otherwise.
     """
     checkpoint = checkpoints.load_for_rendering(workspace, reporter, head)
     tracking = workspace.head_track(head=checkpoint.kind)
+    # In its own pose and with its own blendshapes a head needs no other neck than the plate's.
+    neck = None if blendshapes is None or fixed_neck or portrait != OURS else Neck(workspace, tracking)
     blendshapes = tracking.blendshapes if blendshapes is None else blendshapes
     conditions = checkpoint.lips.clip_conditions(workspace, blendshapes)
     renderer = checkpoint.renderer()
     size = size or workspace.subject.size
     camera, images = tracking.camera.scaled(size, size), WorkingFrames(workspace, size)
+    place = Place(size / workspace.subject.size, 0.0, 0.0)
     composing = open_portrait(portrait, images)
     frames = frames[tracking.valid[frames]]
     for done, index in enumerate(frames.tolist(), 1):
         pose = tracking.head_to_camera[index]
         rgba = renderer.render(camera, pose, conditions[index]).rgba
-        predicted = composing.compose(PlacedHead(rgba, index, camera, pose, blendshapes[index]))
+        with neck.under(rgba, index, camera, pose, conditions[index], place) if neck else nullcontext(rgba) as shown:
+            predicted = composing.compose(PlacedHead(shown, index, camera, pose, blendshapes[index]))
         # The renderer draws the next image into its array.
         yield RenderedPair(index, predicted, images.frame(index), images.matte(index, 0), rgba.copy())
         reporter.progress(Stage.COMPARING, done, len(frames))

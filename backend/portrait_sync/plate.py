@@ -116,22 +116,12 @@ def extend_body(
         colour (H, W, 3) float32 and matte (H, W) float32 of the hidden body, the matte zero where no body is below; and
         (H, W) float32, 1 down to just below the head where the neck is extended: the place of the chin's shadow.
     """
-    height = len(head)
-    rows = np.arange(height, dtype=np.float32)[:, None]
+    matte, lowest = neck_coverage(head, body, face_height, bridge_row)
+    rows = np.arange(len(head), dtype=np.float32)[:, None]
     occupied = head.any(axis=0)
-    lowest = np.where(occupied, height - 1 - np.argmax(head[::-1], axis=0), height).astype(np.float32)
-    shadow, strip = max(1, round(SHADOW * face_height)), max(2, round(STRIP * face_height))
-
+    shadow, strip = _shadow_and_strip(face_height)
     under = slice(int(lowest.min()), None)  # no column's border is higher
     depth = rows[under] - lowest
-    visible = np.clip(height - 1 - lowest, 1, strip)
-    coverage = (body[under] * ((depth > 0) & (depth <= strip))).sum(axis=0) / visible
-    # Where the head reaches the lower edge of the image, the body is below it, unseen.
-    coverage = np.where(lowest >= height - 3, 1.0, coverage) * occupied
-    gap = np.ones((1, 2 * round(0.05 * face_height) + 1), np.uint8)
-    coverage = cv2.morphologyEx(coverage[None].astype(np.float32), cv2.MORPH_CLOSE, gap)
-    coverage = cv2.GaussianBlur(coverage, (0, 0), sigmaX=max(0.6, 0.01 * face_height))[0]
-
     weight = body[under] * ((depth > shadow) & (depth <= shadow + strip))
     bare = (weight * skin[under]).sum(axis=0) / strip
     weight = weight * np.maximum(skin, hair)[under]
@@ -143,10 +133,44 @@ def extend_body(
         mixed = mixed + gain * cv2.GaussianBlur(columns, (0, 0), sigmaX=max(0.8, spread * face_height), sigmaY=0.1)[0]
     colour = mixed[:, :3] / mixed[:, 3:]
 
-    reach = smoothstep(REACH[1], REACH[0], (rows - bridge_row) / face_height)
     shade = 1.0 - SHADE * np.clip((lowest - rows) / (0.4 * face_height), 0.0, 1.0)
     ring = ((rows <= lowest + shadow) & occupied) * smoothstep(0.3, 0.7, cv2.blur(bare[None], (5, 1)))
-    return colour * shade[..., None], coverage * reach, ring
+    return colour * shade[..., None], matte, ring
+
+
+def neck_coverage(
+    head: np.ndarray, body: np.ndarray, face_height: float, bridge_row: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where a body is behind the head: the part of `extend_body` that colours have no say in.
+
+    Args:
+        head, body, face_height, bridge_row: as `extend_body` has them.
+
+    Returns:
+        matte (H, W) float32 of the hidden body, and (W) float32, the lowest row of the head in each column, H where there
+        is none.
+    """
+    height = len(head)
+    rows = np.arange(height, dtype=np.float32)[:, None]
+    occupied = head.any(axis=0)
+    lowest = np.where(occupied, height - 1 - np.argmax(head[::-1], axis=0), height).astype(np.float32)
+    _, strip = _shadow_and_strip(face_height)
+    under = slice(int(lowest.min()), None)  # no column's border is higher
+    depth = rows[under] - lowest
+    visible = np.clip(height - 1 - lowest, 1, strip)
+    coverage = (body[under] * ((depth > 0) & (depth <= strip))).sum(axis=0) / visible
+    # Where the head reaches the lower edge of the image, the body is below it, unseen.
+    coverage = np.where(lowest >= height - 3, 1.0, coverage) * occupied
+    gap = np.ones((1, 2 * round(0.05 * face_height) + 1), np.uint8)
+    coverage = cv2.morphologyEx(coverage[None].astype(np.float32), cv2.MORPH_CLOSE, gap)
+    coverage = cv2.GaussianBlur(coverage, (0, 0), sigmaX=max(0.6, 0.01 * face_height))[0]
+    reach = smoothstep(REACH[1], REACH[0], (rows - bridge_row) / face_height)
+    return coverage * reach, lowest
+
+
+def _shadow_and_strip(face_height: float) -> tuple[int, int]:
+    """Pixels of `SHADOW` and `STRIP`."""
+    return max(1, round(SHADOW * face_height)), max(2, round(STRIP * face_height))
 
 
 def _window(head: np.ndarray, margin: int) -> tuple[slice, slice] | None:

@@ -44,6 +44,7 @@ SOURCES = (
     _GAUSSIANS / "constants.py",
     _HERE / "kernel_cache.py",
     _HERE / "scene_linear.py",
+    _HERE / "underlay.py",
     _HERE.parent / "workspace" / "shapes.py",
 )
 """Every file of ours that compiled kernels and their constants come from, or that those files import."""

@@ -21,6 +21,7 @@ from .field.triplane import TriplaneLayout
 from .gaussians.kernels import View, get_rasteriser
 from .gaussians.kernels.interface import ATTRIBUTES, MATTES, ROTATION, HeadRasteriser
 from .scene_linear import write_scene_linear
+from .underlay import Window, composite_under, packed
 
 PARTS = 6
 _LAYOUT = TriplaneLayout(2, log2_table_size=8, base_resolution=4, finest_resolution=16)
@@ -81,8 +82,11 @@ def draw_gaussians(trained: bool = False) -> None:
 
 
 def show() -> None:
-    """Compile or read what turns an image into Blender's."""
+    """Compile or read what puts a neck under a head, and what turns an image into Blender's."""
     image = np.zeros((1, 1, 4), np.float32)
+    window = Window(0, 0, *(np.float32(value) for value in (0.5, 0.5, 1.0, 1.0, 1.0)))
+    layer = np.zeros((2, 2, 4), np.uint8)
+    composite_under(0, 1, image, window, np.zeros((2, 2, 3), np.float32), packed(layer), packed(layer[:1, :1]))
     write_scene_linear(image, np.empty_like(image))
 
 

@@ -1,0 +1,194 @@
+"""A neck that follows a directed head: the footage's own body, warped, under the rendered head (docs/portrait-sync.md).
+
+The rendered head is composited over a plate in which the body is where the footage has it. What moves of it is put beneath
+the head into the same RGBA image, so whatever composites a head composites its neck as well.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import OrderedDict
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..portrait_sync.body_layer import BodyLayer, body_layer
+from ..portrait_sync.head_region import JAW, face_frame, smooth_landmarks
+from ..renderer.underlay import Window, composite_under, packed
+from ..workspace.camera import Camera
+from ..workspace.head_track import HeadTrack
+from ..workspace.images import read_image
+from ..workspace.store import Workspace
+from ..workspace.subject import Subject
+from .neck_motion import VISIBLE_PX, Edges, JawMotion, grid_of
+
+_THREADS = min(4, os.cpu_count() or 1)
+_KEPT = 32
+"""Body layers that are kept, of the frames last used."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the working frame lies in the rendered image: its point p at (x, y) + scale · p, all in pixels."""
+
+    scale: float
+    x: float
+    y: float
+
+    @classmethod
+    def in_source(cls, subject: Subject, width: float, x: float = 0.0, y: float = 0.0) -> Place:
+        """In an image where the complete source frame is `width` pixels wide, its top left corner at (x, y)."""
+        pixels = width / subject.source_size[0]
+        return cls(subject.scale * pixels, x + subject.place.x * pixels, y + subject.place.y * pixels)
+
+    def to_working(self, camera: Camera, size: int) -> Camera:
+        """A camera of the rendered image in pixels of the working frame."""
+        x, y = camera.principal_px
+        principal = ((x - self.x) / self.scale, (y - self.y) / self.scale)
+        return Camera(size, size, camera.focal_px / self.scale, principal)
+
+
+class Neck:
+    """Puts the neck of one workspace under one of its heads.
+
+    Args:
+        workspace: processed.
+        track: of the head that is rendered.
+
+    Raises:
+        WorkspaceError: files are missing or damaged.
+    """
+
+    def __init__(self, workspace: Workspace, track: HeadTrack) -> None:
+        mesh, subject = workspace.face_mesh(), workspace.subject
+        self._workspace, self._track = workspace, track
+        self._jaw, self._jaw_shapes = mesh.vertices_m[list(JAW)], mesh.shape_keys[:, list(JAW)]
+        self._landmarks, self._usable = smooth_landmarks(track.landmarks_px, track.valid)
+        self._background: np.ndarray | None = None
+        self._layers: OrderedDict[int, BodyLayer | None] = OrderedDict()
+        crop, (width, height) = subject.place, subject.source_size
+        inside = crop.x > 0.5, crop.x + crop.size < width - 0.5, crop.y + crop.size < height - 0.5
+        self._edges = Edges(subject.size, *inside)
+        self._pool = ThreadPoolExecutor(max(1, _THREADS - 1), "neck")
+
+    @contextlib.contextmanager
+    def under(
+        self,
+        rgba: np.ndarray,
+        frame: int,
+        camera: Camera,
+        head_to_camera: np.ndarray,
+        blendshapes: np.ndarray,
+        place: Place,
+    ) -> Iterator[np.ndarray]:
+        """The head with its neck, in the same memory until the `with` ends; unchanged where the head is where the footage
+        has it, or the frame has no face.
+
+        Args:
+            rgba: (H, W, 4) float32 of the head, premultiplied, display-encoded: may be a renderer's own buffer.
+            frame: of the footage beneath.
+            camera: the head was rendered with.
+            head_to_camera: (4, 4), metres.
+            blendshapes: the 52 of `protocol.BLENDSHAPE_NAMES`, and whatever follows.
+            place: of the working frame in the image.
+        """
+        layer, motion = self._layer_and_motion(frame, camera, head_to_camera, blendshapes, place)
+        if layer is None or motion is None:
+            yield rgba
+            return
+        behind = layer.behind_in(place.scale, place.x, place.y, rgba.shape[:2])
+        grid = grid_of(layer, motion, self._edges)
+        changed = None if behind is None else _changed(grid, layer, place, behind[:2])
+        if behind is None or changed is None:
+            yield rgba
+            return
+        rows, columns = changed
+        part = rgba[rows, columns]
+        before = part.copy()
+        first = (
+            (columns.start + 0.5 - place.x) / place.scale - layer.x,
+            (rows.start + 0.5 - place.y) / place.scale - layer.y,
+        )
+        numbers = (*first, 1 / place.scale, layer.width, layer.height)
+        window = Window(rows.start, columns.start, *(np.float32(number) for number in numbers))
+        inside = behind[2][
+            rows.start - behind[0].start : rows.stop - behind[0].start,
+            columns.start - behind[1].start : columns.stop - behind[1].start,
+        ]
+        self._composite(rgba, window, grid, packed(layer.body_for(place.scale)), packed(inside))
+        try:
+            yield rgba
+        finally:
+            part[...] = before
+
+    def _composite(self, *arguments: Any) -> None:
+        """`composite_under` by a few threads, which it lets run side by side."""
+        parts = range(1, _THREADS)
+        waiting = [self._pool.submit(composite_under, part, _THREADS, *arguments) for part in parts]
+        composite_under(0, _THREADS, *arguments)
+        for done in waiting:
+            done.result()
+
+    def _layer_and_motion(
+        self, frame: int, camera: Camera, pose: np.ndarray, blendshapes: np.ndarray, place: Place
+    ) -> tuple[BodyLayer | None, JawMotion | None]:
+        track = self._track
+        if not (0 <= frame < track.frames and self._usable[frame]):
+            return None, None
+        footage = track.head_to_camera[frame]
+        if not (np.isfinite(footage).all() and np.isfinite(pose).all()):
+            return None, None
+        seen_by = place.to_working(camera, self._workspace.subject.size)
+        jaws = self._jaw_of(track.blendshapes[frame]), self._jaw_of(blendshapes)
+        motion = JawMotion.between((track.camera, footage, jaws[0]), (seen_by, pose, jaws[1]))
+        if motion is None or motion.largest_px < VISIBLE_PX[0]:
+            return None, None
+        return self._layer(frame), motion
+
+    def _jaw_of(self, blendshapes: np.ndarray) -> np.ndarray:
+        """(17, 3) the jaw line in the head frame, metres."""
+        return self._jaw + np.tensordot(blendshapes[: len(self._jaw_shapes)], self._jaw_shapes, 1)
+
+    def _layer(self, frame: int) -> BodyLayer | None:
+        if frame in self._layers:
+            self._layers.move_to_end(frame)
+            return self._layers[frame]
+        workspace, axes = self._workspace, face_frame(self._landmarks[frame])
+        if self._background is None:
+            self._background = read_image(workspace.background_path)
+        images = workspace.read_plate(frame), workspace.read_matte(frame), self._background
+        layer = self._layers[frame] = body_layer(*images, axes.height, float(axes.centre[1]))
+        if len(self._layers) > _KEPT:
+            self._layers.popitem(last=False)
+        return layer
+
+
+def _changed(
+    grid: np.ndarray, layer: BodyLayer, place: Place, within: tuple[slice, slice]
+) -> tuple[slice, slice] | None:
+    """Rows and columns of the image that the grid shows anything in; None where it shows nothing."""
+    box = []
+    for axis, start, length, origin, limit in (
+        (0, layer.y, layer.height, place.y, within[0]),
+        (1, layer.x, layer.width, place.x, within[1]),
+    ):
+        found = np.flatnonzero((grid[..., 2] > 0).any(axis=1 - axis))
+        if not found.size:
+            return None
+        cell = place.scale * length / grid.shape[axis]  # what a place shows reaches to the middle of the next cell
+        first = origin + place.scale * start + cell * (found[0] - 0.5)
+        last = origin + place.scale * start + cell * (found[-1] + 1.5)
+        begin, end = max(limit.start, int(first)), min(limit.stop, int(last) + 1)
+        # The outermost cells reach to the edge.
+        begin, end = (
+            (limit.start if found[0] == 0 else begin),
+            (limit.stop if found[-1] == grid.shape[axis] - 1 else end),
+        )
+        if end <= begin:
+            return None
+        box.append(slice(begin, end))
+    return box[0], box[1]

@@ -1,0 +1,194 @@
+"""The body of a plate as a layer of its own: neck, collar and hanging hair to be moved, and what they uncover."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from ..workspace.arrays import smoothstep
+from .blend import resample
+from .fill import disc, push_pull
+from .plate import REACH as NECK_REACH
+from .plate import SHADOW, STRIP, neck_coverage
+
+REACH = 0.5
+"""How far from the head the body follows it, in face heights."""
+LARGEST_MOTION = 0.35
+"""By how much it is displaced at most, in face heights: the layer is that much wider."""
+STEP = 4
+"""Pixels of the working frame for one of `BodyLayer.distance_px`."""
+_TEXTURE_LEVELS = 12.0
+"""The neck's texture is within this many 8-bit levels of its low frequencies; what is beyond is an edge."""
+_FINEST = 2
+"""The body is kept at up to this many times its size: sampled there by linear interpolation it stays as sharp as by cubic."""
+
+
+@dataclass(frozen=True)
+class BodyLayer:
+    """A window of one working frame of S pixels a side. Colours are display-encoded, 0 to 255.
+
+    Attributes:
+        x, y, width, height: of the window in the working frame, pixels.
+        body: (height, width, 4) uint8: colour times alpha, and alpha, of neck, torso and hanging hair, with the neck's
+            extension behind the head.
+        behind: (height, width, 4) uint8: the plate with its body replaced by background, and how much of a pixel is of the
+            body or next to it.
+        distance_px: (S / STEP, S / STEP) float32: how far a place of the working frame is from the head.
+        face_height: from the top of the forehead to the chin, pixels.
+    """
+
+    x: int
+    y: int
+    body: np.ndarray
+    behind: np.ndarray
+    distance_px: np.ndarray
+    face_height: float
+    _levels: dict[float, np.ndarray] = field(default_factory=dict)
+    _placed: dict[tuple[float, ...], tuple[slice, slice, np.ndarray]] = field(default_factory=dict)
+
+    @property
+    def width(self) -> int:
+        return self.body.shape[1]
+
+    @property
+    def height(self) -> int:
+        return self.body.shape[0]
+
+    def body_for(self, scale: float) -> np.ndarray:
+        """`body`, to be sampled by linear interpolation into an image `scale` times the working frame's size."""
+        level = _FINEST * min(1.0, 2.0 ** np.ceil(np.log2(scale)))
+        if level not in self._levels:
+            size = (max(2, round(self.width * level)), max(2, round(self.height * level)))
+            kind = cv2.INTER_AREA if level < 1.0 else cv2.INTER_CUBIC
+            body = cv2.resize(self.body, size, interpolation=kind)
+            np.minimum(body[..., :3], body[..., 3:], out=body[..., :3])  # cubic interpolation overshoots
+            self._levels[level] = body
+        return self._levels[level]
+
+    def behind_in(
+        self, scale: float, x: float, y: float, shape: tuple[int, int]
+    ) -> tuple[slice, slice, np.ndarray] | None:
+        """`behind` at the pixels of an image: its rows, columns and (rows, columns, 4) uint8; None where it is not in it.
+
+        Args:
+            scale, x, y: a point p of the working frame is at (x, y) + scale · p of the image.
+            shape: rows and columns of the image.
+        """
+        key = (scale, x, y, *shape)
+        if key not in self._placed:
+            ends = []
+            for origin, start, length, limit in ((y, self.y, self.height, shape[0]), (x, self.x, self.width, shape[1])):
+                first, last = origin + scale * start, origin + scale * (start + length)
+                ends.append(slice(max(0, math.ceil(first - 0.5)), min(limit, math.floor(last + 0.5))))
+            rows, columns = ends
+            if rows.stop <= rows.start or columns.stop <= columns.start:
+                return None
+            step, size = 1.0 / scale, (columns.stop - columns.start, rows.stop - rows.start)
+            origin_px = ((columns.start - x) * step - self.x, (rows.start - y) * step - self.y)
+            self._placed.clear()  # a viewport that is resized passes many
+            self._placed[key] = rows, columns, resample(self.behind, origin_px, step, size)
+        return self._placed[key]
+
+
+def body_layer(
+    plate: np.ndarray, mattes: np.ndarray, background: np.ndarray, face_height: float, bridge_row: float
+) -> BodyLayer | None:
+    """Take the body of a plate apart from what is behind it; None where none is near a head.
+
+    Args:
+        plate: (S, S, 3) uint8.
+        mattes: (S, S, 4) uint8 of the same frame.
+        background: (S, S, 3) uint8 of the clip.
+        face_height, bridge_row: of the face, as `make_plate` has them.
+    """
+    side = plate.shape[0]
+    head, body = np.ascontiguousarray(mattes[..., 0]), np.ascontiguousarray(mattes[..., 2])
+    small = (max(1, side // STEP), max(1, side // STEP))
+    small_head, small_body = (cv2.resize(part, small, interpolation=cv2.INTER_AREA) for part in (head, body))
+    far = small_head < 64
+    if far.all():
+        return None
+    distance = STEP * cv2.distanceTransform(far.astype(np.uint8), cv2.DIST_L2, 5)
+    distance = cv2.GaussianBlur(distance, (0, 0), 0.02 * face_height / STEP + 0.5)
+
+    ears = max(0, round((bridge_row + min(NECK_REACH) * face_height) / STEP))  # the neck is extended up to there
+    small_body[ears:] = np.maximum(small_body[ears:], small_head[ears:])
+    near = (distance < REACH * face_height) & (small_body > 2)
+    if not near.any():
+        return None
+    window = _window(near, round(LARGEST_MOTION * face_height), side)
+    plate, head, body, background = (part[window] for part in (plate, head, body, background))
+    alpha, lowest = _alpha(head, body, face_height, bridge_row - window[0].start)
+    # Nothing of the body is where it is 0.
+    rest = smoothstep(0.0, 0.05, cv2.dilate(alpha, disc(2.0))).astype(np.float32)
+    clean = _clean(plate, background, 1.0 - rest)
+    behind = cv2.merge([*cv2.split(plate + rest[..., None] * (clean - plate)), 255.0 * rest])
+    colour = plate - (1.0 - alpha)[..., None] * clean
+    _add_texture(colour, plate, alpha, lowest, face_height)
+    layer = cv2.merge([*cv2.split(colour), 255.0 * alpha])
+    layer[..., :3] = np.minimum(layer[..., :3], layer[..., 3:])
+    layer, behind = (cv2.convertScaleAbs(np.maximum(part, 0.0)) for part in (layer, behind))
+    return BodyLayer(window[1].start, window[0].start, layer, behind, distance, face_height)
+
+
+def _alpha(head: np.ndarray, body: np.ndarray, face_height: float, bridge_row: float) -> tuple[np.ndarray, np.ndarray]:
+    """How much of the plate is body, (H, W) float32, its extension behind the head included; and each column's lowest
+    row of the head."""
+    head, body = head * np.float32(1 / 255), body * np.float32(1 / 255)
+    coverage, lowest = neck_coverage(head > 0.02, body, face_height, bridge_row)
+    return np.maximum(body, coverage * smoothstep(0.5, 1.0, head + body)).astype(np.float32), lowest
+
+
+def _clean(plate: np.ndarray, background: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """The background in this frame's light, (H, W, 3) float32: the difference where it is `known`, extended smoothly."""
+    size = known.shape[::-1]
+    small = (max(1, size[0] // 8), max(1, size[1] // 8))
+    plate_small, background_small, weight = (
+        cv2.resize(part, small, interpolation=cv2.INTER_AREA) for part in (plate, background, known)
+    )
+    difference = cv2.subtract(plate_small, background_small, dtype=cv2.CV_32F)
+    light = push_pull(difference, smoothstep(0.8, 1.0, weight).astype(np.float32))
+    return cv2.add(background, cv2.resize(light, size, interpolation=cv2.INTER_LINEAR), dtype=cv2.CV_32F)
+
+
+def _add_texture(
+    colour: np.ndarray, plate: np.ndarray, alpha: np.ndarray, lowest: np.ndarray, face_height: float
+) -> None:
+    """Give the smooth extension of the neck the high frequencies of the visible neck, mirrored about its upper end, column by
+    column."""
+    height = len(alpha)
+    shadow, strip = max(1, round(SHADOW * face_height)), max(4, round(1.5 * STRIP * face_height))
+    start = lowest + shadow + 1
+    seen = start[lowest < height - strip]
+    if not seen.size:
+        return
+    band = slice(max(0, int(seen.min()) - 2 * strip), min(height, int(seen.max()) + strip + 1))
+    plate, alpha = plate[band], alpha[band]
+    sigma = 0.015 * face_height
+    weighted, weight = (cv2.GaussianBlur(part, (0, 0), sigma) for part in (plate * alpha[..., None], alpha))
+    high = plate - weighted / (weight[..., None] + 1e-3)
+    # An edge of the collar or a strand of hair is no texture.
+    calm = smoothstep(_TEXTURE_LEVELS, 0.5 * _TEXTURE_LEVELS, cv2.blur(np.abs(high).max(2), (5, 5)))
+    high *= (calm * smoothstep(0.9, 1.0, alpha))[..., None]
+    rows = np.arange(band.start, band.stop, dtype=np.float32)[:, None]
+    above = np.maximum(start - rows, 0.0)
+    mirrored = start + strip - np.abs(strip - np.mod(above, 2 * strip)) - band.start
+    columns = np.broadcast_to(np.arange(alpha.shape[1], dtype=np.float32), alpha.shape)
+    moved = cv2.remap(
+        high.astype(np.float32), np.ascontiguousarray(columns), mirrored.astype(np.float32), cv2.INTER_NEAREST
+    )
+    # Mirrored twice it would be seen as a pattern.
+    fade = (above > 0) * smoothstep(2 * strip, strip, above) * smoothstep(0.3, 0.8, alpha)
+    colour[band] += moved * fade[..., None]
+
+
+def _window(near: np.ndarray, margin: int, side: int) -> tuple[slice, slice]:
+    """The bounding box of what is true in (S / STEP, S / STEP), with a margin, in pixels of the working frame."""
+    parts = []
+    for axis in (1, 0):
+        found = np.flatnonzero(near.any(axis=axis)) * STEP
+        parts.append(slice(max(0, found[0] - margin), min(side, found[-1] + STEP + margin)))
+    return parts[0], parts[1]

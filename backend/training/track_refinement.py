@@ -69,28 +69,32 @@ def align_frames(
 
     began = time.monotonic()
     refined: list[Refined] = []
-    for first in range(0, len(frames), TRIAL_FRAMES):
-        refined += _each(align, renderers, frames[first : first + TRIAL_FRAMES].tolist())
-        needed_s = (time.monotonic() - began) / len(refined) * len(frames)
-        if first == 0 and limit_s is not None and needed_s > MAX_TIME_SHARE * limit_s:
-            trainer.reporter.info("Poses are not refined: the training is too short for it.")
-            return None
-        trainer.reporter.progress(Stage.POSES, len(refined), len(frames))
+    # One pool for all: the allocator keeps what each new thread freed, two gigabytes over a clip of a minute.
+    with ThreadPoolExecutor(len(renderers)) as pool:
+        for first in range(0, len(frames), TRIAL_FRAMES):
+            refined += _each(pool, align, renderers, frames[first : first + TRIAL_FRAMES].tolist())
+            needed_s = (time.monotonic() - began) / len(refined) * len(frames)
+            if first == 0 and limit_s is not None and needed_s > MAX_TIME_SHARE * limit_s:
+                trainer.reporter.info("Poses are not refined: the training is too short for it.")
+                return None
+            trainer.reporter.progress(Stage.POSES, len(refined), len(frames))
     result = poses.copy()
     result[frames] = [found.pose for found in refined]
     return Aligned(result, float(np.exp(np.clip(focal_step(refined, FOCAL_SIGMA), -FOCAL_SIGMA, FOCAL_SIGMA))))
 
 
 def _each(
-    align: Callable[[HeadRenderer, int], Refined], renderers: Sequence[HeadRenderer], frames: list[int]
+    pool: ThreadPoolExecutor,
+    align: Callable[[HeadRenderer, int], Refined],
+    renderers: Sequence[HeadRenderer],
+    frames: list[int],
 ) -> list[Refined]:
     """In the order of the frames."""
 
     def share(thread: int) -> list[Refined]:
         return [align(renderers[thread], index) for index in frames[thread :: len(renderers)]]
 
-    with ThreadPoolExecutor(len(renderers)) as pool:
-        shares = list(pool.map(share, range(len(renderers))))
+    shares = list(pool.map(share, range(len(renderers))))
     return [shares[place % len(renderers)][place // len(renderers)] for place in range(len(frames))]
 
 

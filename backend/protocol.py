@@ -21,7 +21,7 @@ USER_ERROR = -32000
 """A `SyncTalkError`: `message` is a sentence for the user, `data.kind` its class."""
 
 AUTO, GAUSSIANS, FIELD = HEADS = ("auto", "gaussians", "field")
-OURS, NO_PORTRAIT = PORTRAITS = ("ours", "none")
+OURS, PAPER, NO_PORTRAIT = PORTRAITS = ("ours", "paper", "none")
 """How a head is put into the footage (docs/portrait-sync.md)."""
 """Which head is meant: what fits best, the Gaussian twin, or the tri-plane field."""
 

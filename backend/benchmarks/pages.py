@@ -194,16 +194,25 @@ def _readiness(result: Result) -> Iterator[Figure]:
 
 
 def _portrait(result: Result) -> Iterator[Figure]:
-    for clip in result["clips"]:
-        where, ours = f"{clip['clip']}, {clip['head']}", clip["rows"]["ours"]
-        for name, value, unit in (
-            ("seam of ours, as in the footage at 1", ours["seam"]["ratio"], "x"),
-            ("seam of ours at its worst place", ours["seam"]["worst"], "x"),
-            ("frame-to-frame change of ours, as in the footage at 1", ours["steadiness"], "x"),
-            ("composing a frame by ours", ours["ms"], "ms"),
+    for number, clip in enumerate(result["clips"]):
+        where, rows = f"{clip['clip']}, {clip['head']}", (clip["rows"]["ours"], clip["rows"]["paper's generator"])
+        for name, unit, path in (
+            ("seam of ours, 1 as in the footage", "x", ("seam", "ratio")),
+            ("seam of ours at its worst place", "x", ("seam", "worst")),
+            ("frame-to-frame change of ours, 1 as in the footage", "x", ("steadiness",)),
+            ("composing a frame by ours", "ms", ("ms",)),
         ):
-            if value is not None:
-                yield Figure(f"{name}, {where}", value, unit)
+            ours, paper = (_at(row, path) for row in rows)
+            if ours is not None:
+                shown, reference = number == 0 and path == ("seam", "worst"), paper and ("paper's generator", paper)
+                yield Figure(f"{name}, {where}", ours, unit, in_index=shown, reference=reference or None)
+
+
+def _at(row: Result, path: tuple[str, ...]) -> float | None:
+    value: Any = row
+    for key in path:
+        value = None if value is None else value[key]
+    return value
 
 
 FIGURES: dict[str, Callable[[Result], Iterator[Figure]]] = {

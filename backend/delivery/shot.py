@@ -66,8 +66,9 @@ class Shot:
         """A video over the footage, with `audio` in place of the animation's own; `portrait` is of `protocol.PORTRAITS`."""
         width, height = self.camera.width, self.camera.height
         footage, samples = Footage(self.workspace, width, height, reporter), self._samples(audio, reporter)
-        composing, played = open_portrait(portrait, footage), self.animation
-        has_neck = portrait == OURS  # else there is no body that it could belong to
+        played, track = self.animation, self.workspace.head_track(head=self.head.kind)
+        composing = open_portrait(portrait, footage, self.workspace, track)
+        has_neck = portrait == OURS  # else there is no body that it could belong to, or the frame's own is there
         rendered = self.head.renderer().render_batch(self.camera, played.head_to_camera, self.conditions)
         with VideoWriter(out, width, height, fps=played.fps, audio=samples) as video:
             for index, image in enumerate(rendered):

@@ -38,7 +38,7 @@ def test_frames(
     workspace: Workspace, size: int | None, reporter: Reporter, head: str = AUTO, portrait: str = OURS
 ) -> Iterator[RenderedPair]:
     """The last 1/11 of the clip by self-reenactment: the training never used the pixels of these frames."""
-    return self_reenactment(workspace, size, reporter, test_indices(workspace), head=head, portrait=portrait)
+    return self_reenactment(workspace, size, reporter, held_out_indices(workspace), head=head, portrait=portrait)
 
 
 def audio_driven_test_frames(
@@ -51,7 +51,8 @@ def audio_driven_test_frames(
 ) -> Iterator[RenderedPair]:
     """As `test_frames`, the mouth driven by the frames' own audio, which the speech model was not fitted to."""
     blendshapes = audio_driven_blendshapes(workspace, head)
-    return self_reenactment(workspace, size, reporter, test_indices(workspace), blendshapes, head, portrait, fixed_neck)
+    frames = held_out_indices(workspace)
+    return self_reenactment(workspace, size, reporter, frames, blendshapes, head, portrait, fixed_neck)
 
 
 def audio_driven_blendshapes(workspace: Workspace, head: str = AUTO) -> np.ndarray:
@@ -93,7 +94,7 @@ def self_reenactment(
     size = size or workspace.subject.size
     camera, images = tracking.camera.scaled(size, size), WorkingFrames(workspace, size)
     place = Place(size / workspace.subject.size, 0.0, 0.0)
-    composing = open_portrait(portrait, images)
+    composing = open_portrait(portrait, images, workspace, tracking)
     frames = frames[tracking.valid[frames]]
     for done, index in enumerate(frames.tolist(), 1):
         pose = tracking.head_to_camera[index]
@@ -118,6 +119,6 @@ def write_test_frames(
     return count
 
 
-def test_indices(workspace: Workspace) -> np.ndarray:
+def held_out_indices(workspace: Workspace) -> np.ndarray:
     """Numbers of the held-out frames."""
     return np.arange(workspace.subject.first_test_frame, workspace.subject.frames)

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...commands.option import CheckedOptions, option
 from ...errors import WorkspaceError
-from ...evaluation.reenactment import audio_driven_blendshapes, test_indices
+from ...evaluation.reenactment import audio_driven_blendshapes, held_out_indices
 from ...progress import Reporter
 from ...training.conditions import SHAPE
 from ...workspace.checkpoint_index import FIELD, GAUSSIANS, head_paths
@@ -20,10 +20,9 @@ from .. import pages, subject
 from ..gaussians.heads import TrainedHead, open_head
 from . import sheets, tables
 from .comparison import HeldOut, measure, milliseconds
-from .rows import OUR_PORTRAIT, make_plates, portraits
+from .rows import make_plates, portraits, spoken_portraits
 
 BOTH = "both"
-SPOKEN_ROWS = (OUR_PORTRAIT,)
 
 
 @dataclass(frozen=True)
@@ -60,15 +59,19 @@ def _of_clip(workspace: Workspace, options: Options, work: Path, reporter: Repor
         held = _held_out(workspace, head, options.size, head.track.blendshapes)
         if plates is None:
             plates = make_plates(workspace, held.frames, work, reporter)
-        rows = portraits(workspace, options.size, plates)
-        figures, composed, evaluations = measure(held, rows, work, reporter)
-        times = milliseconds(held, portraits(workspace, options.size, plates, in_memory=True))
+        given = workspace, head.track, options.size
+        rows, kept = (portraits(*given, plates, in_memory) for in_memory in (False, True))
+        figures, composed, evaluations = measure(held, rows, work / kind, reporter)
+        times = milliseconds(held, kept)
         for name, row in figures.items():
             row["ms"] = times[name]["ms"]
         spoken = None
         if head.checkpoint.lips.name == SHAPE:
             driven = _held_out(workspace, head, options.size, audio_driven_blendshapes(workspace, kind))
-            spoken = measure(driven, {name: rows[name] for name in SPOKEN_ROWS}, work / "spoken", reporter)[0]
+            spoken = measure(driven, spoken_portraits(*given, rows), work / f"{kind}-spoken", reporter)[0]
+            spoken_times = milliseconds(driven, spoken_portraits(*given, kept))
+            for name, row in spoken.items():
+                row["ms"] = spoken_times[name]["ms"]
         found.append(
             {
                 "clip": workspace.subject.name,
@@ -85,7 +88,7 @@ def _of_clip(workspace: Workspace, options: Options, work: Path, reporter: Repor
 
 
 def _held_out(workspace: Workspace, head: TrainedHead, size: int, blendshapes: np.ndarray) -> HeldOut:
-    frames = test_indices(workspace)
+    frames = held_out_indices(workspace)
     frames = frames[head.track.valid[frames]]
     if not len(frames):
         raise WorkspaceError(f"{workspace.root} has no held-out frame with a face: give a longer clip.")

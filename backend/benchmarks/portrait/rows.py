@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,17 +10,20 @@ from pathlib import Path
 import numpy as np
 
 from ...delivery.footage import WorkingFrames, resized
+from ...delivery.neck import Neck, Place
 from ...portrait_sync.model_file import finished_model
 from ...portrait_sync.plate import PlateParts
-from ...portrait_sync.portrait import OverPlate, Portrait, open_portrait
+from ...portrait_sync.portrait import OverPlate, PaperGenerator, PlacedHead, Portrait, open_portrait
 from ...portrait_sync.stage import FrameSplitter
 from ...progress import Reporter
-from ...protocol import NO_PORTRAIT, OURS
+from ...protocol import NO_PORTRAIT, OURS, PAPER
+from ...workspace.head_track import HeadTrack
 from ...workspace.images import read_image, write_image
 from ...workspace.store import Workspace
 
 ALONE = "head alone"
-OUR_PORTRAIT = "ours"
+PAPERS, OUR_PORTRAIT = "paper's generator", "ours"
+GAP_LEFT = "paper's, gap not filled"
 SOFT_SHARE = 0.003
 """Standard deviation of the softened edge, of the frame's side: 0.8 pixels at 256²."""
 WITHOUT: dict[str, PlateParts] = {
@@ -29,6 +33,7 @@ WITHOUT: dict[str, PlateParts] = {
 }
 """Ours with a part of the plate off."""
 SOFT = "ours, edge softened"
+FIXED_NECK = "ours, neck does not follow"
 
 
 @dataclass
@@ -77,6 +82,20 @@ class InMemory:
         return self._kept[kind, index]
 
 
+@dataclass(frozen=True)
+class WithNeck:
+    """A portrait of the head with the neck that follows it, in the working frame."""
+
+    portrait: Portrait
+    neck: Neck
+    place: Place
+
+    def compose(self, head: PlacedHead) -> np.ndarray:
+        given = head.rgba, head.frame, head.camera, head.head_to_camera, head.blendshapes
+        with self.neck.under(*given, self.place) as rgba:
+            return self.portrait.compose(dataclasses.replace(head, rgba=rgba))
+
+
 def make_plates(workspace: Workspace, frames: np.ndarray, work: Path, reporter: Reporter) -> dict[str, Path]:
     """Write the plates of some frames with each part off, compressed like the workspace's own; a folder by row.
 
@@ -93,21 +112,37 @@ def make_plates(workspace: Workspace, frames: np.ndarray, work: Path, reporter: 
 
 
 def portraits(
-    workspace: Workspace, side: int, plates: Mapping[str, Path], in_memory: bool = False
+    workspace: Workspace, track: HeadTrack, side: int, plates: Mapping[str, Path], in_memory: bool = False
 ) -> dict[str, Portrait]:
     """Every row's portrait, by its name.
 
     Args:
+        track: of the head that is rendered.
         plates: from `make_plates`.
         in_memory: images are read once and kept.
     """
     images = WorkingFrames(workspace, side)
     surroundings = InMemory(images) if in_memory else images
-    rows: dict[str, Portrait] = {
-        ALONE: open_portrait(NO_PORTRAIT, surroundings),
-        OUR_PORTRAIT: open_portrait(OURS, surroundings),
-    }
+    names = {ALONE: NO_PORTRAIT, OUR_PORTRAIT: OURS, PAPERS: PAPER}
+    rows = {row: open_portrait(name, surroundings, workspace, track) for row, name in names.items()}
+    paper = rows[PAPERS]
+    assert isinstance(paper, PaperGenerator)
+    rows[GAP_LEFT] = dataclasses.replace(paper, fill_gap=False)
     for name, folder in plates.items():
         other = OtherPlates(images, folder, side)
         rows[name] = OverPlate(InMemory(other) if in_memory else other)
     return rows | {SOFT: OverPlate(surroundings, SOFT_SHARE)}
+
+
+def spoken_portraits(
+    workspace: Workspace, track: HeadTrack, side: int, portraits: Mapping[str, Portrait]
+) -> dict[str, Portrait]:
+    """The rows of a head whose jaw does not do what the frame's does: of ours, the neck follows.
+
+    Args:
+        portraits: from `portraits`.
+    """
+    ours, place = portraits[OUR_PORTRAIT], Place(side / workspace.subject.size, 0.0, 0.0)
+    following = WithNeck(ours, Neck(workspace, track), place)
+    papers = {name: portraits[name] for name in (PAPERS, GAP_LEFT)}
+    return {OUR_PORTRAIT: following, **papers, FIXED_NECK: ours}

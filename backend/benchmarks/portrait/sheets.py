@@ -10,21 +10,30 @@ import numpy as np
 from ...evaluation.contact_sheet import image_sheet, mouth_strip, open_mouths
 from ...evaluation.evaluate import Evaluation
 from ...evaluation.reenactment import self_reenactment
+from ...face_sync.speech import MOUTH_INDEX
 from ...progress import Reporter
-from ...protocol import OURS
+from ...protocol import OURS, PAPER
 from ...workspace.images import write_image
+from ...workspace.landmarks import lip_opening
 from ...workspace.store import Workspace
 from .comparison import Composed
-from .rows import OUR_PORTRAIT
+from .rows import OUR_PORTRAIT, PAPERS
 
-SHOWN = {OUR_PORTRAIT: OURS}
+SHOWN = {PAPERS: PAPER, OUR_PORTRAIT: OURS}
 """Rows whose images are shown, and their names in `protocol.PORTRAITS`."""
+
+SHUT = 4
+"""Frames shown with the mouth shut."""
 
 
 def write(
     folder: Path, workspace: Workspace, kind: str, composed: Mapping[str, Composed], found: Mapping[str, Evaluation]
 ) -> None:
-    """`CLIP-HEAD.png`, the frames in which each is worst, and `CLIP-HEAD-mouths.png`, the widest mouths."""
+    """Sheets of images of one head.
+
+    `CLIP-HEAD.png` has the frames in which each row is worst, `CLIP-HEAD-mouths.png` the widest mouths, and `CLIP-HEAD-shut.png`
+    the same frames with the rendered mouth shut: there the frame's own jaw hangs lower than the rendered one.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{workspace.subject.name}-{kind}"
     worst = _worst(composed, found)
@@ -39,6 +48,12 @@ def write(
         images = _images(workspace, kind, frames[wide].tolist())
         rows = {row: [images[index][row] for index in frames[wide].tolist()] for row in ("truth", *SHOWN)}
         write_image(folder / f"{name}-mouths.png", mouth_strip(rows, landmarks[wide]))
+        widest = frames[wide[np.argsort(-lip_opening(landmarks[wide]))[:SHUT]]]
+        shut = workspace.head_track(head=kind).blendshapes.copy()
+        shut[:, MOUTH_INDEX] = 0
+        images = _images(workspace, kind, widest.tolist(), shut)
+        sheet = {f"mouth shut over frame {index}": images[index] for index in sorted(images)}
+        write_image(folder / f"{name}-shut.png", image_sheet(sheet))
 
 
 def _worst(composed: Mapping[str, Composed], found: Mapping[str, Evaluation]) -> dict[str, int]:
@@ -52,10 +67,12 @@ def _worst(composed: Mapping[str, Composed], found: Mapping[str, Evaluation]) ->
     return frames
 
 
-def _images(workspace: Workspace, kind: str, frames: list[int]) -> dict[int, dict[str, np.ndarray]]:
+def _images(
+    workspace: Workspace, kind: str, frames: list[int], blendshapes: np.ndarray | None = None
+) -> dict[int, dict[str, np.ndarray]]:
     """Truth and rows of some frames at the working frame's own size."""
     chosen, images = np.unique(frames), dict[int, dict[str, np.ndarray]]()
     for row, portrait in SHOWN.items():
-        for pair in self_reenactment(workspace, None, Reporter(), chosen, head=kind, portrait=portrait):
+        for pair in self_reenactment(workspace, None, Reporter(), chosen, blendshapes, kind, portrait):
             images.setdefault(pair.index, {"truth": pair.truth})[row] = pair.predicted
     return images

@@ -12,7 +12,7 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
     "seam": ("seam", "ratio"), "seam, hair": ("seam", "hair"), "seam, jaw": ("seam", "jaw"), "seam, worst": ("seam", "worst"),
     "steadiness": ("steadiness",), "ms": ("ms",),
 }  # fmt: skip
-_SPOKEN = ("LMD, px", "sharp mouth", "seam", "seam, hair", "seam, jaw", "seam, worst", "steadiness")
+_SPOKEN = ("LMD, px", "sharp mouth", "seam", "seam, hair", "seam, jaw", "seam, worst", "steadiness", "ms")
 _DIGITS = {"psnr": 2, "psnr_head": 2, "psnr_mouth": 2, "psnr_edge": 2, "ssim": 4, "ms_ssim": 4, "lpips": 4}
 
 

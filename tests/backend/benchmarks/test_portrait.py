@@ -13,6 +13,7 @@ from backend.benchmarks.portrait import comparison, rows
 from backend.errors import UsageError
 from backend.progress import Reporter
 from backend.workspace.images import read_image
+from backend.workspace.store import Workspace
 
 SIZE = 96
 
@@ -26,7 +27,7 @@ def test_a_workspace_with_both_heads_is_measured_and_has_a_page(twin, tmp_path, 
     assert [clip["head"] for clip in result["clips"]] == ["gaussians", "field"]
     for clip in result["clips"]:
         found = clip["rows"]
-        assert {rows.ALONE, rows.OUR_PORTRAIT, rows.SOFT, *rows.WITHOUT} <= found.keys()
+        assert {rows.ALONE, rows.PAPERS, rows.GAP_LEFT, rows.OUR_PORTRAIT, rows.SOFT, *rows.WITHOUT} <= found.keys()
         ours, alone = found[rows.OUR_PORTRAIT], found[rows.ALONE]
         assert alone["psnr"] is None and alone["seam"] is None and alone["psnr_head"] > 5
         assert ours["psnr"] > ours["psnr_head"] > 5, "the plate is exact around the head"
@@ -35,10 +36,13 @@ def test_a_workspace_with_both_heads_is_measured_and_has_a_page(twin, tmp_path, 
         assert found["ours, neck not extended"]["psnr"] != ours["psnr"]
         assert found[rows.SOFT]["seam"]["ratio"] < ours["seam"]["ratio"]
         assert all(row["ms"] > 0 for row in found.values()) and clip["rendering_ms"] > 0
-        assert clip["audio"][rows.OUR_PORTRAIT]["seam"]["ratio"] > 0
+        assert found[rows.PAPERS]["psnr_edge"] > ours["psnr_edge"], "the paper's hair is the frame's own"
+        assert clip["audio"].keys() == {rows.OUR_PORTRAIT, rows.PAPERS, rows.GAP_LEFT, rows.FIXED_NECK}
+        assert clip["audio"][rows.PAPERS]["seam"]["ratio"] > 0
         sheet = read_image(tmp_path / "images" / f"{clip['clip']}-{clip['head']}.png")
-        assert sheet.shape[1] >= 2 * 256, "at the working frame's own size"
-        assert (tmp_path / "images" / f"{clip['clip']}-{clip['head']}-mouths.png").is_file()
+        assert sheet.shape[1] == 3 * Workspace.open(twin).subject.size, "at the working frame's own size"
+        for name in ("mouths", "shut"):
+            assert (tmp_path / "images" / f"{clip['clip']}-{clip['head']}-{name}.png").is_file()
     page = pages.write("portrait", result, portrait.in_words(result), "bench portrait", tmp_path)
     text = page.read_text(encoding="utf-8")
     assert "| ours, edge softened |" in text and "seam of ours" in text

@@ -11,6 +11,9 @@ from backend.portrait_sync.plate import PlateParts
 from backend.portrait_sync.portrait import OverPlate, PlacedHead, open_portrait
 from backend.protocol import NO_PORTRAIT, OURS, PORTRAITS
 from backend.workspace.camera import Camera
+from backend.workspace.head_track import HeadTrack
+from backend.workspace.store import Workspace
+from backend.workspace.subject import Subject
 from tests.backend.portrait_sync.conftest import Scene
 
 SIDE = 256
@@ -40,8 +43,12 @@ def head() -> PlacedHead:
     return PlacedHead(rgba, 7, camera, np.eye(4), np.zeros(52, np.float32))
 
 
-def test_ours_is_over_the_plate_of_its_frame_and_none_before_the_background(head):
-    ours, alone = (open_portrait(name, Clip()).compose(head) for name in (OURS, NO_PORTRAIT))
+def test_ours_is_over_the_plate_of_its_frame_and_none_before_the_background(head, tmp_path):
+    """Neither reads anything of the workspace but the images."""
+    workspace = Workspace(tmp_path, Subject(name="none"))
+    poses, landmarks = np.tile(np.eye(4), (1, 1, 1)), np.zeros((1, 478, 2), np.float32)
+    track = HeadTrack(head.camera, poses, np.ones(1, bool), landmarks, np.zeros((1, 52), np.float32))
+    ours, alone = (open_portrait(name, Clip(), workspace, track).compose(head) for name in (OURS, NO_PORTRAIT))
     np.testing.assert_array_equal(ours, over(head.rgba, Clip().plate(7)))
     np.testing.assert_array_equal(alone, over(head.rgba, Clip().background(7)))
     assert set(PORTRAITS) >= {OURS, NO_PORTRAIT}

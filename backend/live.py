@@ -6,6 +6,7 @@ import mmap
 import os
 import threading
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from .workspace.checkpoint_index import head_paths
 from .workspace.store import Workspace
 
 if TYPE_CHECKING:
+    from .delivery.neck import Neck
     from .renderer.head import HeadRenderer
 
 MAX_SIDE = 16384
@@ -40,6 +42,12 @@ class FrameOptions:
     blendshapes: tuple[float, ...] = option("52 numbers in the order of protocol.BLENDSHAPE_NAMES")
     memory: Path = option("a file that Blender made and maps")
     head: str = head_option()
+    footage_frame: int | None = option(
+        "of the footage beneath, whose neck follows the head; the head alone without", None
+    )
+    footage_px: tuple[float, ...] = option(
+        "x and y of the source frame's top left corner in this frame, and pixels of this frame for one of its own", ()
+    )
 
     def __post_init__(self) -> None:
         """Check sizes.
@@ -53,6 +61,8 @@ class FrameOptions:
         for name, count in (("principal_px", 2), ("head_to_camera", 16), ("blendshapes", len(BLENDSHAPE_NAMES))):
             if len(getattr(self, name)) != count:
                 raise ProtocolError(f"The parameter {name} of frame must be {count} numbers.")
+        if self.footage_frame is not None and (len(self.footage_px) != 3 or not self.footage_px[2] > 0):
+            raise ProtocolError("The parameter footage_px of frame must be 3 numbers, the last above zero.")
 
 
 @dataclass(frozen=True)
@@ -68,6 +78,8 @@ class LiveHead:
     def __init__(self) -> None:
         self._renderers: dict[tuple[Any, ...], HeadRenderer] = {}
         """By a checkpoint and its stamp when it was loaded."""
+        self._necks: dict[tuple[Any, ...], tuple[Workspace, Neck]] = {}
+        """By the same keys, of the heads whose neck was asked for."""
         self._newest: dict[str, Path | None] = {}
         """The checkpoint of each of `HEADS` when they were last listed."""
         self._watched: dict[Path, Any] = {}
@@ -86,14 +98,26 @@ class LiveHead:
         principal = (frame.principal_px[0], frame.principal_px[1])
         camera = Camera(frame.width, frame.height, frame.focal_px, principal)
         pose = np.array(frame.head_to_camera).reshape(4, 4)
-        renderer = self._current(frame.workspace, frame.head, reporter)
+        key, renderer = self._current(frame.workspace, frame.head, reporter)
+        blendshapes = np.array(frame.blendshapes, np.float32)
+        neck = None if frame.footage_frame is None else self._neck(key, frame.workspace, frame.head)
         started = time.perf_counter()  # of the frame alone: a client chooses the next one's size by it
-        rgba = renderer.render(camera, pose, np.array(frame.blendshapes, np.float32)).rgba
-        write_scene_linear(np.ascontiguousarray(rgba), self._memory.pixels(frame.memory, frame.height, frame.width))
+        rgba = renderer.render(camera, pose, blendshapes).rgba
+        with _with_neck(neck, frame, np.ascontiguousarray(rgba), camera, pose, blendshapes) as shown:
+            write_scene_linear(shown, self._memory.pixels(frame.memory, frame.height, frame.width))
         return FrameResult(frame.width, frame.height, (time.perf_counter() - started) * 1e3)
 
-    def _current(self, root: Path, head: str, reporter: Reporter) -> HeadRenderer:
-        """The renderer of a head's newest checkpoint. While those are unchanged this costs a few stat calls."""
+    def _neck(self, key: tuple[Any, ...], root: Path, head: str) -> tuple[Workspace, Neck]:
+        """The neck of a head that is loaded."""
+        from .delivery.neck import Neck
+
+        if key not in self._necks:
+            workspace = Workspace.open(root)
+            self._necks[key] = workspace, Neck(workspace, workspace.head_track(head=head))
+        return self._necks[key]
+
+    def _current(self, root: Path, head: str, reporter: Reporter) -> tuple[tuple[Any, ...], HeadRenderer]:
+        """The renderer of a head's newest checkpoint and its key. While those are unchanged this costs a few stat calls."""
         folder = root / "checkpoints"
         if folder not in self._watched or any(_stamp(path) != stamp for path, stamp in self._watched.items()):
             # Some file systems do not stamp a folder when a file in it is replaced; config.json is written with every checkpoint.
@@ -102,11 +126,12 @@ class LiveHead:
             self._watched = watched | {path: _stamp(path) for path in self._newest.values() if path is not None}
             kept = [(path, self._watched[path]) for path in self._newest.values() if path is not None]
             self._renderers = {key: renderer for key, renderer in self._renderers.items() if key in kept}
+            self._necks = {key: neck for key, neck in self._necks.items() if key in kept}
         path = self._newest[head]
         key = (path, self._watched[path]) if path is not None else ()
         if key not in self._renderers:
             self._renderers[key] = _load(Workspace.open(root), head, reporter)
-        return self._renderers[key]
+        return key, self._renderers[key]
 
 
 class _Memory:
@@ -151,9 +176,10 @@ def prepare(imported: threading.Event) -> None:
     """
     import torch
 
+    from .delivery import neck  # noqa: F401 (the first frame imports these as well)
     from .renderer import precompile
     from .renderer.field.kernels import get_kernel
-    from .training import checkpoints  # noqa: F401 (the first frame imports it as well)
+    from .training import checkpoints  # noqa: F401
 
     kernel = get_kernel()
     imported.set()
@@ -172,6 +198,24 @@ def device() -> dict[str, str]:
     kind = "cuda" if torch.cuda.is_available() else "cpu"
     name = torch.cuda.get_device_name() if kind == "cuda" else kind
     return {"device": name, "kernel": get_kernel(device=kind).name}
+
+
+def _with_neck(
+    neck: tuple[Workspace, Neck] | None,
+    frame: FrameOptions,
+    rgba: np.ndarray,
+    camera: Camera,
+    pose: np.ndarray,
+    blendshapes: np.ndarray,
+) -> AbstractContextManager[np.ndarray]:
+    """The head with its neck, where one was asked for."""
+    if neck is None or frame.footage_frame is None:
+        return nullcontext(rgba)
+    from .delivery.neck import Place
+
+    subject, (x, y, scale) = neck[0].subject, frame.footage_px
+    place = Place.in_source(subject, scale * subject.source_size[0], x, y)
+    return neck[1].under(rgba, frame.footage_frame, camera, pose, blendshapes, place)
 
 
 def _load(workspace: Workspace, head: str, reporter: Reporter) -> HeadRenderer:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import logging
 import time
 import traceback
+from dataclasses import replace
 from typing import Any
 
 import bpy
 import numpy as np
 
-from . import lettering, live_frame, viewport_drawing, viewport_image
+from . import lettering, live_frame, neck, viewport_drawing, viewport_image
 from .client.errors import BackendError
 from .client.shared import shared_backend
 from .live_frame import FrameRequest, HeadFrame
@@ -142,12 +143,16 @@ def wanted_frame(depsgraph: bpy.types.Depsgraph) -> HeadFrame:
     x, y, width, height = cameras.render_border(scene)
     full_width, full_height = cameras.render_size(scene)
     camera = scene.camera.evaluated_get(depsgraph)
-    pinhole = cameras.camera_intrinsics(scene, camera, full_width, full_height)
+    pinhole = full = cameras.camera_intrinsics(scene, camera, full_width, full_height)
     if (width, height) != (full_width, full_height):
         aspect = pinhole.height / full_height
         pinhole = pinhole.cropped(x, round(y * aspect), width, max(1, round(height * aspect)))
     directions = rig.read_rig(found, depsgraph, rig.world_matrix(camera))
-    return HeadFrame(str(found.workspace), pinhole, directions, settings_of(scene.original).head)
+    beneath = neck.beneath(scene, found, depsgraph, full)
+    if beneath is not None:  # a region of the frame has a corner of its own
+        dx, dy = np.subtract(pinhole.principal_px, full.principal_px).tolist()
+        beneath = replace(beneath, x=beneath.x + dx, y=beneath.y + dy)
+    return HeadFrame(str(found.workspace), pinhole, directions, settings_of(scene.original).head, beneath)
 
 
 def _sentence(error: Exception) -> str:

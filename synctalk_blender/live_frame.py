@@ -16,7 +16,7 @@ import secrets
 import tempfile
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -85,19 +85,40 @@ def shared_folder() -> Path:
 
 
 @dataclass(frozen=True)
+class Beneath:
+    """The footage beneath a head, whose neck follows it: its frame, and a point p of the source frame, in pixels, at
+    (x, y) + scale · p of the image."""
+
+    frame: int
+    x: float
+    y: float
+    scale: float
+
+
+@dataclass(frozen=True)
 class HeadFrame:
-    """What to ask for: a subject's head as `directions` have it, seen by `pinhole`; `head` is of `protocol.HEADS`."""
+    """What to ask for: a subject's head as `directions` have it, seen by `pinhole`; `head` is of `protocol.HEADS`. Without
+    `beneath`, the head alone."""
 
     workspace: str
     pinhole: Camera
     directions: Directions
     head: str = AUTO
+    beneath: Beneath | None = None
+
+    def resized(self, factor: float) -> HeadFrame:
+        """The same view `factor` times as large."""
+        beneath = self.beneath
+        if beneath is not None:
+            beneath = replace(beneath, x=beneath.x * factor, y=beneath.y * factor, scale=beneath.scale * factor)
+        return replace(self, pinhole=self.pinhole.resized(factor), beneath=beneath)
 
     def is_same_as(self, other: HeadFrame | None) -> bool:
         """Whether both give the same image."""
         return (
             other is not None
             and (self.workspace, self.head, self.pinhole) == (other.workspace, other.head, other.pinhole)
+            and self.beneath == other.beneath
             and np.array_equal(self.directions.head_to_camera, other.directions.head_to_camera)
             and np.array_equal(self.directions.blendshapes, other.directions.blendshapes)
         )
@@ -125,6 +146,9 @@ class FrameRequest:
             "memory": str(self._memory.path),
             "head": frame.head,
         }
+        if frame.beneath is not None:
+            beneath = frame.beneath
+            params |= {"footage_frame": beneath.frame, "footage_px": [beneath.x, beneath.y, beneath.scale]}
         try:
             self._pending = backend.submit("frame", params)
         except BackendError:

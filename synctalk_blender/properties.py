@@ -70,6 +70,12 @@ def _head_chosen(settings: SyncTalkSettings, _context: bpy.types.Context) -> Non
     follow_head(_scene_of(settings))
 
 
+def _neck_chosen(settings: SyncTalkSettings, _context: bpy.types.Context) -> None:
+    from . import views
+
+    views.redraw_rendered()
+
+
 _head_items: list[tuple[str, str, str, int]] = []  # Blender keeps no reference to an enum's strings
 
 
@@ -228,6 +234,13 @@ class SyncTalkSettings(Delivery, bpy.types.PropertyGroup):
         description="What the head is drawn with, in the viewport, in renders and when baked",
         items=_KINDS,
         update=_head_chosen,
+    )
+    neck_follows: bpy.props.BoolProperty(
+        name="Neck Follows",
+        description="Neck, collar and hanging hair follow the head where it is turned or moved; else they stay as the footage "
+        "has them",
+        default=True,
+        update=_neck_chosen,
     )
     bake_folder: bpy.props.StringProperty(
         name="Bake Folder",

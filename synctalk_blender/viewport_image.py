@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -10,7 +10,7 @@ import bpy
 import gpu
 import numpy as np
 
-from . import lettering, viewport_drawing, views
+from . import lettering, neck, viewport_drawing, views
 from .client.errors import BackendError
 from .client.shared import shared_backend
 from .live_frame import FrameRequest, HeadFrame
@@ -91,7 +91,7 @@ class Viewport:
         factor = view.preview_factor(self._ms_a_pixel, pixels, _PREVIEW_MS) if self._is_moving else 1.0
         if factor == 1.0:
             self._is_moving = False
-        asked = replace(frame, pinhole=frame.pinhole.resized(factor)) if factor < 1.0 else frame
+        asked = frame.resized(factor) if factor < 1.0 else frame
         self._asked, self._asked_for_frame = frame, place.is_camera_frame
         try:
             self._request = FrameRequest(shared_backend(user_asked=False), asked)
@@ -149,9 +149,11 @@ def seen_by_region(context: bpy.types.Context, depsgraph: bpy.types.Depsgraph) -
             region.height,
         )
         full = cameras.camera_intrinsics(scene, camera, *cameras.render_size(scene))
-        pinhole = full.resized(min(1.0, max(width, 1.0) / full.width))
         directions = rig.read_rig(found, depsgraph, viewpoint)
-        return HeadFrame(workspace, pinhole, directions, head), Place(x, y, width, height, True)
+        # Where no footage is shown, the head is alone: a neck without a body would hang below it.
+        shown = neck.beneath(scene, found, depsgraph, full) if footage_is_shown(context) else None
+        wanted = HeadFrame(workspace, full, directions, head, shown)
+        return wanted.resized(min(1.0, max(width, 1.0) / full.width)), Place(x, y, width, height, True)
     window_matrix = np.array(region_view.window_matrix)
     pinhole = view.view_pinhole(window_matrix, region.width, region.height)
     directions = rig.read_rig(found, depsgraph, np.linalg.inv(np.array(region_view.view_matrix, np.float64)))

@@ -123,6 +123,20 @@ def show_plate(camera: bpy.types.Object) -> None:
         camera.data.background_images[index].show_background_image = True
 
 
+def shown_at(camera: bpy.types.Camera, frame: int) -> int | None:
+    """Index of the footage's frame that an evaluated camera shows at a scene frame; None where it shows none.
+
+    It is read as it is evaluated: where the artist has moved the footage's keys, the head's neck follows what lies beneath.
+    """
+    for role in ("plate", "footage"):
+        index = _background(camera, role)
+        if index is not None:
+            user = camera.background_images[index].image_user
+            at = min(max(frame - user.frame_start, 0), max(user.frame_duration, 1) - 1)
+            return max(0, at + 1 + user.frame_offset)
+    return None
+
+
 def key_order(
     owner: bpy.types.ID,
     curves: list[tuple[str, int, np.ndarray]],

@@ -96,6 +96,7 @@ def import_animation(scene: bpy.types.Scene, found: rig.Rig, workspace: Workspac
     audio_strip.lay_strip(scene, found.collection, subject, animation, timing, moved)
     footage.show_behind_camera(scene, found.camera, workspace, timing.shown(animation.plate_frame), timing.first_frame)
     found.collection[rig.RATE] = timing.scene_fps
+    found.collection[rig.FRAME_SIZE] = list(subject.frame_size)
     if found.collection.get(rig.SETS_SCENE, True):
         scene.frame_start = timing.first_frame
         scene.frame_end = timing.last_frame(animation.frames) + max(0, round(moved))

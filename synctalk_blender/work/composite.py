@@ -59,9 +59,11 @@ def bake_job(scene: bpy.types.Scene, folder: Path) -> Job:
             folder / "directions.npz", directions, pinhole, workspace.subject, shown, timing.scene_fps
         )
         yield from write_footage(workspace.root)
-        head = settings_of(scene).head
+        settings = settings_of(scene)
+        sees_footage = scene.camera in (None, found.camera)
+        chosen = {"head": settings.head, "fixed_neck": not (settings.neck_follows and sees_footage)}
         out = {"out": str(folder), "directions": str(path)}
-        yield Request("render", {"workspace": str(workspace.root), "head": head, **out})
+        yield Request("render", {"workspace": str(workspace.root), **chosen, **out})
         target: bpy.types.Scene | None = bpy.data.scenes.get(name)
         if target is None:
             raise BackendError(

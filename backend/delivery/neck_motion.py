@@ -117,21 +117,28 @@ class JawMotion:
         points = points @ self.back[:3, :3].T + self.back[:3, 3]
         points[..., 2] = np.maximum(points[..., 2], _NEAREST_M)
         places = np.stack(np.broadcast_arrays(x, y[:, None]), -1)
-        motion = _pixels(self.footage_camera, points) - places - self._opened(places, layer.face_height)
+        motion = _pixels(self.footage_camera, points) - places - self._opened(x, y, layer.face_height)
         length = np.hypot(motion[..., 0], motion[..., 1])
         motion *= np.minimum(1.0, LARGEST_MOTION * layer.face_height / np.maximum(length, 1e-6))[..., None]
         return motion * _follows(places + motion, layer, edges.room(x, y, motion))
 
-    def _opened(self, places: np.ndarray, face_height: float) -> np.ndarray | float:
+    def _opened(self, x: np.ndarray, y: np.ndarray, face_height: float) -> np.ndarray | float:
         """(rows, columns, 2) how far blendshapes have moved the jaw line next to each place."""
         if np.abs(self.opened_px).max() < 0.01:
             return 0.0
-        flat = places.reshape(-1, 2)
-        away = ((flat[:, None] - self.jaw_px) ** 2).sum(2) / (_COLUMN * face_height) ** 2
-        nearest = away.min(1, keepdims=True)
+        reach = JAW_REACH * face_height
+        first, last = self.jaw_px.min(0) - reach, self.jaw_px.max(0) + reach
+        rows, columns = (
+            slice(*np.searchsorted(at, ends)) for at, ends in ((y, (first[1], last[1])), (x, (first[0], last[0])))
+        )
+        away = (x[columns, None] - self.jaw_px[:, 0]) ** 2 + ((y[rows, None] - self.jaw_px[:, 1]) ** 2)[:, None]
+        away /= (_COLUMN * face_height) ** 2
+        nearest = away.min(2, keepdims=True)
         weight = np.exp(-0.5 * (away - nearest))
         near = smoothstep(JAW_REACH, 0.0, _COLUMN * np.sqrt(nearest))
-        return (near * (weight @ self.opened_px) / weight.sum(1, keepdims=True)).reshape(places.shape)
+        opened = np.zeros((len(y), len(x), 2))
+        opened[rows, columns] = near * (weight @ self.opened_px) / weight.sum(2, keepdims=True)
+        return opened
 
 
 def _follows(places: np.ndarray, layer: BodyLayer, room_px: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
@@ -147,7 +154,7 @@ def _follows(places: np.ndarray, layer: BodyLayer, room_px: tuple[np.ndarray, np
 def grid_of(layer: BodyLayer, motion: JawMotion, edges: Edges) -> np.ndarray:
     """(rows, columns, 3) float32 for `composite_under`."""
     cell = _CELL * layer.face_height
-    shape = tuple(max(2, round(length / cell)) for length in (layer.height, layer.width))
+    shape = max(2, round(layer.height / cell)), max(2, round(layer.width / cell))
     y, x = (
         start + (np.arange(count) + 0.5) * length / count
         for start, count, length in zip((layer.y, layer.x), shape, (layer.height, layer.width), strict=True)
@@ -155,6 +162,11 @@ def grid_of(layer: BodyLayer, motion: JawMotion, edges: Edges) -> np.ndarray:
     grid = np.empty((*shape, 3), np.float32)
     grid[..., :2] = motion.displacement(x, y, layer, edges)
     grid[..., 2] = smoothstep(*VISIBLE_PX, np.hypot(grid[..., 0], grid[..., 1]))
+    # Where no body is and none comes from, a pixel need not be computed to find that.
+    occupied = layer.occupied(shape)
+    rows = np.arange(shape[0])[:, None] + np.rint(grid[..., 1] * (shape[0] / layer.height)).astype(int)
+    columns = np.arange(shape[1]) + np.rint(grid[..., 0] * (shape[1] / layer.width)).astype(int)
+    grid[..., 2] *= occupied | occupied[np.clip(rows, 0, shape[0] - 1), np.clip(columns, 0, shape[1] - 1)]
     return grid
 
 

@@ -47,6 +47,7 @@ class BodyLayer:
     distance_px: np.ndarray
     face_height: float
     _levels: dict[float, np.ndarray] = field(default_factory=dict)
+    _occupied: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)
     _placed: dict[tuple[float, ...], tuple[slice, slice, np.ndarray]] = field(default_factory=dict)
 
     @property
@@ -67,6 +68,15 @@ class BodyLayer:
             np.minimum(body[..., :3], body[..., 3:], out=body[..., :3])  # cubic interpolation overshoots
             self._levels[level] = body
         return self._levels[level]
+
+    def occupied(self, shape: tuple[int, int]) -> np.ndarray:
+        """(rows, columns) bool: in which of as many cells of the window there is a body, or within two cells of one."""
+        if shape not in self._occupied:
+            found = (
+                cv2.resize((self.behind[..., 3] > 0).astype(np.float32), shape[::-1], interpolation=cv2.INTER_AREA) > 0
+            )
+            self._occupied[shape] = cv2.dilate(found.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+        return self._occupied[shape]
 
     def behind_in(
         self, scale: float, x: float, y: float, shape: tuple[int, int]
@@ -162,16 +172,19 @@ def _add_texture(
     height = len(alpha)
     shadow, strip = max(1, round(SHADOW * face_height)), max(4, round(1.5 * STRIP * face_height))
     start = lowest + shadow + 1
-    seen = start[lowest < height - strip]
-    if not seen.size:
+    below = np.flatnonzero(lowest < height - strip)
+    if not below.size:
         return
-    band = slice(max(0, int(seen.min()) - 2 * strip), min(height, int(seen.max()) + strip + 1))
-    plate, alpha = plate[band], alpha[band]
+    band = slice(max(0, int(start[below].min()) - 2 * strip), min(height, int(start[below].max()) + strip + 1))
+    part = band, slice(below[0], below[-1] + 1)
+    plate, alpha, start = plate[part], alpha[part], start[part[1]]
     sigma = 0.015 * face_height
     weighted, weight = (cv2.GaussianBlur(part, (0, 0), sigma) for part in (plate * alpha[..., None], alpha))
     high = plate - weighted / (weight[..., None] + 1e-3)
     # An edge of the collar or a strand of hair is no texture.
-    calm = smoothstep(_TEXTURE_LEVELS, 0.5 * _TEXTURE_LEVELS, cv2.blur(np.abs(high).max(2), (5, 5)))
+    calm = smoothstep(
+        _TEXTURE_LEVELS, 0.5 * _TEXTURE_LEVELS, cv2.blur(np.maximum.reduce(cv2.split(np.abs(high))), (5, 5))
+    )
     high *= (calm * smoothstep(0.9, 1.0, alpha))[..., None]
     rows = np.arange(band.start, band.stop, dtype=np.float32)[:, None]
     above = np.maximum(start - rows, 0.0)
@@ -182,7 +195,7 @@ def _add_texture(
     )
     # Mirrored twice it would be seen as a pattern.
     fade = (above > 0) * smoothstep(2 * strip, strip, above) * smoothstep(0.3, 0.8, alpha)
-    colour[band] += moved * fade[..., None]
+    colour[part] += moved * fade[..., None].astype(np.float32)
 
 
 def _window(near: np.ndarray, margin: int, side: int) -> tuple[slice, slice]:

@@ -20,6 +20,7 @@ from backend.renderer.scene_linear import write_scene_linear
 from backend.training.checkpoints import load_for_rendering
 from backend.workspace.arrays import encode_srgb
 from backend.workspace.camera import Camera
+from backend.workspace.poses import turned
 from backend.workspace.store import Workspace
 from tests.backend.made_up_twin import write_made_up_twin
 
@@ -213,3 +214,51 @@ class Blank:
 
     def render(self, camera, pose, blendshapes):
         return type("Rendered", (), {"rgba": np.zeros((camera.height, camera.width, 4), np.float32)})
+
+
+@pytest.fixture
+def turned_params(params, trained):
+    """The head turned by 10 degrees over frame 5 of the footage."""
+    pose = turned(np.array(params["head_to_camera"]).reshape(4, 4), 10.0, 0.0)
+    scale = SIZE / Workspace.open(trained).subject.source_size[0]
+    beneath = {"footage_frame": 5, "footage_px": [0.0, 0.0, scale]}
+    return {**params, "head_to_camera": pose.ravel().tolist()}, beneath
+
+
+def drawn(head, params):
+    draw(head, params)
+    return np.fromfile(params["memory"], np.float32).reshape(SIZE, SIZE, 4)
+
+
+@pytest.mark.parametrize("kind", ["field", "gaussians"])
+def test_a_turned_head_has_its_neck_where_the_footage_is_named(turned_params, made_up_twin, kind):
+    params, beneath = turned_params
+    params = {**params, "head": kind}
+    head = LiveHead()
+    alone, with_neck = drawn(head, params), drawn(head, {**params, **beneath})
+    more = with_neck[..., 3] - alone[..., 3]
+    assert more.min() >= 0 and more.max() > 0.5
+    assert np.nonzero(more > 0.1)[0].mean() < SIZE / 2, "in the image's lower half, whose bottom row is first"
+    np.testing.assert_array_equal(drawn(head, params), alone)
+
+
+def test_a_head_where_the_footage_has_it_is_drawn_alone(params, turned_params):
+    head, (_, beneath) = LiveHead(), turned_params
+    np.testing.assert_array_equal(drawn(head, {**params, **beneath}), drawn(head, params))
+
+
+def test_a_frame_of_the_footage_that_was_drawn_before_is_not_read_again(turned_params, opened):
+    params, beneath = turned_params
+    head = LiveHead()
+    draw(head, {**params, **beneath})
+    opened.on = True
+    draw(head, {**params, **beneath})
+    opened.on = False
+    assert [path for path in opened if path.startswith(params["workspace"])] == []
+
+
+@pytest.mark.parametrize("place", [[], [0.0, 0.0], [0.0, 0.0, 0.0]])
+def test_a_footage_without_a_place_is_refused(turned_params, place):
+    params, _ = turned_params
+    with pytest.raises(ProtocolError, match="footage_px of frame must be 3 numbers"):
+        from_params(FrameOptions, {**params, "footage_frame": 5, "footage_px": place}, "frame")

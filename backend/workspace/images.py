@@ -8,6 +8,7 @@ import numpy as np
 
 from ..errors import SyncTalkError, WorkspaceError
 from .files import atomic_path
+from .png import encode_png
 
 
 def read_image(path: Path, channels: int = 3, divisor: int = 1) -> np.ndarray:
@@ -36,16 +37,18 @@ def read_image(path: Path, channels: int = 3, divisor: int = 1) -> np.ndarray:
 
 
 def write_image(path: Path, image: np.ndarray) -> None:
-    """Write (H, W, 1, 3 or 4) uint8, grey, RGB or RGBA, as JPEG (quality 95, 4:4:4) or PNG by the suffix, atomically."""
+    """Write (H, W, 1, 3 or 4) uint8 atomically, by the suffix: as JPEG (quality 95, 4:4:4) grey or RGB, as PNG also RGBA."""
+    with atomic_path(path) as temporary:
+        data = encode_png(image) if path.suffix == ".png" else _encode_jpeg(path, image)
+        temporary.write_bytes(data)  # not tofile: its error does not separate a full disk from others
+
+
+def _encode_jpeg(path: Path, image: np.ndarray) -> bytes:
     import cv2
 
-    code = {1: None, 3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}[image.shape[2]]
-    options = {
-        ".jpg": [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444],
-        ".png": [cv2.IMWRITE_PNG_COMPRESSION, 1],
-    }[path.suffix]
+    code = {1: None, 3: cv2.COLOR_RGB2BGR}[image.shape[2]]
+    options = [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
     done, data = cv2.imencode(path.suffix, image if code is None else cv2.cvtColor(image, code), options)
     if not done:
         raise SyncTalkError(f"{path} could not be encoded: report this with the image's size {image.shape}.")
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(data)  # not tofile: its error does not separate a full disk from others
+    return data.tobytes()

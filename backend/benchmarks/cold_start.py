@@ -16,7 +16,7 @@ import numpy as np
 import psutil
 
 from .. import protocol
-from ..renderer.kernel_cache import FOLDER_VARIABLE
+from ..compilation.kernel_cache import FOLDER_VARIABLE
 from ..workspace.head_track import HeadTrack
 from ..workspace.store import Workspace
 

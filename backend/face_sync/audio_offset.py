@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from ..workspace.arrays import correlation, filled, ridge
 from .audio_features import BANDS, FrameFeatures, Spectra
@@ -101,8 +102,9 @@ class OffsetEvidence:
         if known < 2 * self.fps:
             return 0.0, 0.0
         shifts = np.arange(-LIMIT_MS, LIMIT_MS + 1, STEP_MS)
-        others = [self._normal(other, offset) for other, offset in like]
-        score = np.array([self._score(part, float(shift), others) for shift in shifts])
+        with threadpool_limits(1, "blas"):  # for systems of 61 unknowns BLAS threads cost many times what they gain
+            others = [self._normal(other, offset) for other, offset in like]
+            score = np.array([self._score(part, float(shift), others) for shift in shifts])
         best = int(np.argmax(score))
         rivals = score[np.abs(shifts - shifts[best]) > _APART_MS]
         lead = max(score[best] - rivals.max(), 0) / self.standard_error(part)

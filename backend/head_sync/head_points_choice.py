@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ from ..workspace.landmarks import LEFT_BROW, LEFT_EYE, LOWER_FACE, RIGHT_BROW, R
 from ..workspace.poses import project, rotation_log, to_camera, to_pixels
 from ..workspace.shapes import Bool, Float, UInt8
 from .head_motion_tracker import HeadMotion
+from .patch_flow import Pyramid
 from .shapes import Frames, Marks, PerFrame, Poses, Principal
 
 REFERENCES = 8
@@ -43,6 +45,10 @@ class Reference:
     points_head_m: Float[np.ndarray, "k 3"]
     on_face: Bool[np.ndarray, " k"]
     first: int = 0
+
+    @cached_property
+    def pyramid(self) -> Pyramid:
+        return Pyramid.of(self.image)
 
     @property
     def part(self) -> slice:

@@ -30,6 +30,7 @@ from .head_points_choice import (
     make_references,
     rotation_between_deg,
 )
+from .patch_flow import Pyramid, match
 from .shapes import Marks, Principal
 
 MAX_TURN_DEG = 20.0
@@ -130,25 +131,16 @@ def _match(
 ) -> tuple[Float[np.ndarray, "k 2"], Bool[np.ndarray, " k"]]:
     """Pixels of the reference's points in another frame, and which of them can be trusted."""
     # OpenCV's pixels from here.
-    local = reference.points_px - reference.corner - PIXEL_CENTRE
+    start = reference.points_px - reference.corner - PIXEL_CENTRE
     guess = guess - PIXEL_CENTRE
-    affine = fit_affine(guess, local)
-    aligned = cv2.warpAffine(image, affine, reference.image.shape[::-1], flags=cv2.INTER_LINEAR)
-    start = local.astype(np.float32)[:, None]
-    aim = (guess @ affine[:, :2].T + affine[:, 2]).astype(np.float32)[:, None]
-    options = {
-        "winSize": (window, window),
-        "maxLevel": 1,
-        "criteria": (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 0.01),
-        "flags": cv2.OPTFLOW_USE_INITIAL_FLOW,
-        "minEigThreshold": 1e-4,
-    }
-    there, found, difference = cv2.calcOpticalFlowPyrLK(reference.image, aligned, start, aim.copy(), **options)
+    affine = fit_affine(guess, start)
+    aligned = Pyramid.of(cv2.warpAffine(image, affine, reference.image.shape[::-1], flags=cv2.INTER_LINEAR))
+    aim = guess @ affine[:, :2].T + affine[:, 2]
+    there, good, difference = match(reference.pyramid, aligned, start, aim, window)
+    good &= np.linalg.norm(there - aim, axis=1) < reach_px
+    good &= difference < MAX_PATCH_DIFFERENCE
     # The way back begins at the mirrored guess, as if the answer were not known.
-    back, found_back, _ = cv2.calcOpticalFlowPyrLK(aligned, reference.image, there, there + (start - aim), **options)
-    good = (found[:, 0] > 0) & (found_back[:, 0] > 0)
-    good &= np.linalg.norm((back - start)[:, 0], axis=1) < FORWARD_BACKWARD_PX
-    good &= np.linalg.norm((there - aim)[:, 0], axis=1) < reach_px
-    good &= difference[:, 0] < MAX_PATCH_DIFFERENCE
+    back, found, _ = match(aligned, reference.pyramid, there[good], (there + start - aim)[good], window)
+    good[good] = found & (np.linalg.norm(back - start[good], axis=1) < FORWARD_BACKWARD_PX)
     inverse = np.linalg.inv(affine[:, :2])
-    return ((there[:, 0] - affine[:, 2]) @ inverse.T + PIXEL_CENTRE).astype(np.float32), good
+    return ((there - affine[:, 2]) @ inverse.T + PIXEL_CENTRE).astype(np.float32), good

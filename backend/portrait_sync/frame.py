@@ -13,6 +13,7 @@ from .colours import ColourTables, Neck, colour_bins
 from .fill import disc
 from .head_region import UNDER_CHIN, above_jaw, face_frame, face_oval, from_map
 from .matting import Bands, close_doubts, person_alpha
+from .pixels import to_bytes
 from .plate import ALL_PARTS, PlateParts, make_plate
 
 
@@ -139,4 +140,4 @@ def head_region(
 
 
 def _pack(*channels: np.ndarray) -> np.ndarray:
-    return np.dstack([np.clip(np.rint(255.0 * channel), 0, 255).astype(np.uint8) for channel in channels])
+    return cv2.merge([to_bytes(channel, 255.0) for channel in channels])

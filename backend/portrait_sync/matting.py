@@ -14,6 +14,7 @@ import numpy as np
 
 from ..workspace.arrays import smoothstep
 from .fill import disc, push_pull
+from .pixels import dot, times
 
 SHADE_RIDGE = 0.3
 
@@ -62,16 +63,18 @@ def person_alpha(
     alpha = cv2.resize(probability * (distance <= 1.0), full)
     sure = cv2.resize(inside, full, interpolation=cv2.INTER_NEAREST) > 0
     band = ((inside == 0) & (distance <= 1.0)).astype(np.uint8)
-    rows, columns = np.nonzero(cv2.resize(band, full, interpolation=cv2.INTER_NEAREST))
+    pixels = np.flatnonzero(cv2.resize(band, full, interpolation=cv2.INTER_NEAREST))
+    rows, columns = np.divmod(pixels, width)
     # Half-resolution quantities are smooth: nearest neighbour is enough.
-    at = np.minimum(rows // 2, half[1] - 1), np.minimum(columns // 2, half[0] - 1)
-    measured, alike = estimator.alpha(frame[rows, columns] - background[rows, columns], at, 0.4 * distance[at] ** 2)
-    network, trust = alpha[rows, columns], known[at] * estimator.reliability[at]
-    mixed = network + trust * (measured - network)
+    at = np.minimum(rows // 2, half[1] - 1) * half[0] + np.minimum(columns // 2, half[0] - 1)
+    change = cv2.subtract(frame, background, dtype=cv2.CV_32F).reshape(-1, 3).take(pixels, axis=0)
+    measured, alike = estimator.alpha(change, at, 0.4 * distance.take(at) ** 2)
+    network, visible, reliability = alpha.take(pixels), known.take(at), estimator.reliability.take(at)
+    mixed = network + visible * reliability * (measured - network)
     # Where the background was never visible, its estimate still shows that an ear is not part of it.
-    mixed = np.maximum(mixed, (1.0 - known[at]) * estimator.reliability[at] * alike)
+    mixed = np.maximum(mixed, (1.0 - visible) * reliability * alike)
     alpha[sure] = 1.0
-    alpha[rows, columns] = mixed
+    alpha.put(pixels, mixed)
     return np.clip(alpha, 0.0, 1.0)
 
 
@@ -123,35 +126,36 @@ class Estimator:
     def between(cls, foreground: np.ndarray, background: np.ndarray, noise: np.ndarray) -> Estimator:
         """Of two images (h, w, 3) float32 and the noise (h, w), all in 8-bit levels."""
         difference, shade = foreground - background, -background
-        dd = np.einsum("hwc,hwc->hw", difference, difference) + noise**2
-        dk = np.einsum("hwc,hwc->hw", difference, shade)
-        kk = (1.0 + SHADE_RIDGE) * np.einsum("hwc,hwc->hw", shade, shade) + 30.0**2
+        dd = dot(difference, difference) + noise**2
+        dk = dot(difference, shade)
+        kk = (1.0 + SHADE_RIDGE) * dot(shade, shade) + 30.0**2
         scale = 1.0 / (dd * kk - dk * dk)
-        to_foreground = (scale * kk)[..., None] * difference - (scale * dk)[..., None] * shade
-        to_shade = (scale * dd)[..., None] * shade - (scale * dk)[..., None] * difference
+        to_foreground = times(difference, scale * kk) - times(shade, scale * dk)
+        to_shade = times(shade, scale * dd) - times(difference, scale * dk)
         total = to_foreground + to_shade
-        faint = noise * np.sqrt(np.einsum("hwc,hwc->hw", total, total))
+        faint = noise * np.sqrt(dot(total, total))
         return cls(difference, shade, to_foreground, to_shade, np.sqrt(dd), faint, 1.0 / (1.0 + (10.0 * faint) ** 4))
 
-    def alpha(
-        self, change: np.ndarray, at: tuple[np.ndarray, np.ndarray], doubt: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def alpha(self, change: np.ndarray, at: np.ndarray, doubt: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Measured matte of some pixels.
 
         Args:
             change: (n, 3) float32, I − B.
-            at: rows and columns of the n pixels in this estimator's images.
+            at: (n) index of the pixels in this estimator's images, row after row.
             doubt: (n) α below which a pixel counts as background.
 
         Returns:
             (n) float32 in [0, 1]; and (n) float32, how certainly it is the foreground's colour.
         """
-        a = np.einsum("nc,nc->n", change, self.to_foreground[at])
-        b = np.einsum("nc,nc->n", change, self.to_shade[at])
-        floor = np.minimum(0.02 + 2.0 * self.faint[at] + doubt, 0.6)
+        foreground, shade, to_foreground, to_shade = (
+            image.reshape(-1, 3).take(at, axis=0)
+            for image in (self.foreground, self.shade, self.to_foreground, self.to_shade)
+        )
+        a, b = dot(change, to_foreground), dot(change, to_shade)
+        floor = np.minimum(0.02 + 2.0 * self.faint.take(at) + doubt, 0.6)
         mixture = np.clip((a + b - floor) / (0.97 - floor), 0.0, 1.0)
         # What no shade of F mixed with B explains (an earring, a bright strand) is foreground as well.
-        rest = change - np.maximum(a, 0.0)[:, None] * self.foreground[at] - b[:, None] * self.shade[at]
-        rest = np.sqrt(np.einsum("nc,nc->n", rest, rest)) / (self.contrast[at] + 30.0)
+        rest = change - foreground * np.maximum(a, 0.0)[:, None] - shade * b[:, None]
+        rest = np.sqrt(dot(rest, rest)) / (self.contrast.take(at) + 30.0)
         alike = smoothstep(0.6, 0.9, a + b - doubt) * smoothstep(0.4, 0.2, rest)
         return np.maximum(mixture, smoothstep(0.3 + floor, 0.7 + floor, rest)), alike

@@ -11,6 +11,7 @@ from ..workspace.arrays import smoothstep
 from .colours import Neck, colour_bins
 from .fill import disc
 from .head_region import FaceFrame
+from .pixels import mixed, to_bytes
 
 SHADOW = 0.03
 """How far below the jaw the chin's shadow on the neck is removed, in face heights."""
@@ -76,7 +77,7 @@ def make_plate(
     colour, matte, ring = extend_body(frame, body, skin, hair, covered > 0, neck.colour, axes.height, bridge)
     # Only behind the head and the body: it must not show beside a narrow jaw.
     matte = matte * smoothstep(0.5, 1.0, head + body) * float(parts.neck)
-    behind = background + matte[..., None] * (colour - background)
+    behind = mixed(background, colour, matte)
     # Towards the background a wide margin is replaced with the head, which includes the hair's fringe. Towards the body
     # the matte's ramp is enough, as it is below the jaw where the frame shows neck and collar; but the chin's shadow on
     # the neck must be removed, or it would look like a second chin when the rendered one is higher.
@@ -86,8 +87,8 @@ def make_plate(
     zone = wide * (1.0 - body)
     if parts.neck and parts.shadow:
         zone = np.maximum(zone, cv2.blur(ring, (5, 5)) * (body > 0.0))
-    zone = np.maximum(zone, smoothstep(0.0, 0.8, head))[..., None]
-    plate[window] = np.clip(np.rint(frame + zone * (behind - frame)), 0, 255).astype(np.uint8)
+    zone = np.maximum(zone, smoothstep(0.0, 0.8, head))
+    plate[window] = to_bytes(mixed(frame, behind, zone))
     return plate
 
 
@@ -135,7 +136,7 @@ def extend_body(
 
     shade = 1.0 - SHADE * np.clip((lowest - rows) / (0.4 * face_height), 0.0, 1.0)
     ring = ((rows <= lowest + shadow) & occupied) * smoothstep(0.3, 0.7, cv2.blur(bare[None], (5, 1)))
-    return colour * shade[..., None], matte, ring
+    return cv2.merge([shade * channel for channel in colour.T]), matte, ring
 
 
 def neck_coverage(

@@ -1,4 +1,4 @@
-"""Compile every kernel before the first image and the first training step: `python -m backend.renderer.precompile`.
+"""Compile every kernel before the first clip, image and training step: `python -m backend.renderer.precompile`.
 
 The last step of installing the backend. It draws and trains a field of a few cells and a head of one Gaussian, with the
 argument types of real ones;
@@ -14,6 +14,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from ..head_sync.patch_flow import compile_kernel
 from ..workspace.camera import Camera
 from .field.kernels import Kernel, get_kernel
 from .field.kernels.interface import GATE_HIDDEN, SPHERICAL_HARMONICS, Grid, Networks, empty_block_distance
@@ -23,7 +24,7 @@ from .gaussians.kernels.interface import ATTRIBUTES, MATTES, ROTATION, HeadRaste
 from .scene_linear import write_scene_linear
 from .underlay import Window, composite_under, packed
 
-PARTS = 6
+PARTS = 7
 _LAYOUT = TriplaneLayout(2, log2_table_size=8, base_resolution=4, finest_resolution=16)
 _RAYS, _HIDDEN, _CELLS = 8, 8, 16
 
@@ -55,6 +56,8 @@ def precompile(began: Callable[[str], None] = lambda name: None, kernel: Kernel 
     draw_gaussians()
     began("gradients of Gaussians")
     draw_gaussians(trained=True)
+    began("head points")
+    compile_kernel()
 
 
 def draw(kernel: Kernel | None = None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .kernel_cache import njit
+from ..compilation.kernel_cache import njit
 
 _ONE, _ZERO, _LEAST_ALPHA = np.float32(1.0), np.float32(0.0), np.float32(1e-6)
 _KNEE, _SLOPE = np.float32(0.04045), np.float32(1 / 12.92)

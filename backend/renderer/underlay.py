@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .kernel_cache import njit
+from ..compilation.kernel_cache import njit
 
 _OPAQUE, _ONE, _ZERO, _HALF, _BYTE = (np.float32(value) for value in (0.999, 1.0, 0.0, 0.5, 1 / 255))
 _SHARE = np.float32(10.0)

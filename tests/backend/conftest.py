@@ -19,7 +19,12 @@ plain = (
     "field.kernels.torch_kernel", "gaussians.head", "gaussians.renderer", "gaussians.kernels.interface",
     "gaussians.kernels.torch_rasteriser",
 )  # fmt: skip
-checked = ["backend.head_sync", "backend.workspace", *(f"backend.renderer.{name}" for name in plain)]
+head_sync = (path.stem for path in (Path(__file__).parents[2] / "backend" / "head_sync").glob("[!_]*.py"))
+checked = [
+    "backend.workspace",
+    *(f"backend.head_sync.{name}" for name in head_sync if not name.endswith("_kernel")),
+    *(f"backend.renderer.{name}" for name in plain),
+]
 install_import_hook(checked, f"{shape_check.__name__}.checked")
 
 from tests.backend.made_up_head import MadeUp, make_face, make_motion, make_observed

@@ -14,13 +14,13 @@ import pytest
 
 pytest.importorskip("numba")
 
-from backend.renderer import kernel_cache
+from backend.compilation import kernel_cache
 
 pytestmark = pytest.mark.long
 
 SMALL = """
 import numpy as np
-from backend.renderer import kernel_cache
+from backend.compilation import kernel_cache
 from backend.renderer.field.kernels import marching
 occupied = np.ones((4, 4, 4), np.uint8)
 print(float(marching.fade_at(occupied, 1, 1, 0, np.float32(1.5), np.float32(1.5), np.float32(0.125))))
@@ -31,7 +31,7 @@ print(kernel_cache.compiled_now)
 
 def unpacked(root: Path, place: Path) -> Path:
     """The renderer's sources at another place, as a reinstalled extension has them."""
-    for name in ("__init__.py", "errors.py", "protocol.py", "renderer", "workspace"):
+    for name in ("__init__.py", "errors.py", "protocol.py", "compilation", "head_sync", "renderer", "workspace"):
         source, target = root / "backend" / name, place / "backend" / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
@@ -160,7 +160,7 @@ def test_the_key_covers_every_source_that_compiled_code_reads():
 
 SIGNATURES = """
 import json
-from backend.renderer import kernel_cache
+from backend.compilation import kernel_cache
 from backend.renderer.field.kernels import compositing, drawing, marching, shading, tile, tile_gradients
 from backend.renderer.gaussians.kernels import numba_bins, numba_blend, numba_driven, numba_unblend, numba_unproject
 found = {}

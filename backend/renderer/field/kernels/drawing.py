@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...kernel_cache import njit, prange
+from ....compilation.kernel_cache import njit, prange
 from .interface import OPAQUE, Grid
 from .marching import BLOCK_RADIUS, fade_at, march_between, occupied_blocks, reach
 from .tile import exponential, forward, harmonics, scratch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...kernel_cache import njit, prange
+from ....compilation.kernel_cache import njit, prange
 from .interface import BLOCK_CELLS, FADE_CELLS
 
 

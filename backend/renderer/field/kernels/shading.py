@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...kernel_cache import njit, prange
+from ....compilation.kernel_cache import njit, prange
 from .tile import exponential, forward, harmonics, scratch
 from .tile_gradients import backward, grad_scratch, grads_of
 from .vectors import TILE

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ...kernel_cache import njit
+from ....compilation.kernel_cache import njit
 from ..triplane import PLANES, TriplaneLayout
 from .interface import DENSEST_EXPONENT, GATE_HIDDEN, SPHERICAL_HARMONICS, Networks
 from .vectors import TILE, dense, float_of_bits, gather, put

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...kernel_cache import njit
+from ....compilation.kernel_cache import njit
 from .interface import GATE_HIDDEN, SPHERICAL_HARMONICS, STEEPEST_DENSITY, Networks
 from .tile import dense_operand, exponential
 from .vectors import TILE, dense, dense_add, put

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...kernel_cache import njit
+from ....compilation.kernel_cache import njit
 from .constants import ATTRIBUTES
 from .numba_buffers import (
     BLOCK,

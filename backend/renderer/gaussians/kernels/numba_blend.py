@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...kernel_cache import njit
+from ....compilation.kernel_cache import njit
 from .constants import CUTOFF, MAX_ALPHA, OPAQUE
 from .numba_buffers import (
     PIXELS,

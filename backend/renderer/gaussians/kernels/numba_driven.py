@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ....compilation.kernel_cache import njit
 from ....workspace.shapes import Float, Int
-from ...kernel_cache import njit
 from .constants import ATTRIBUTES
 from .numba_bins import gather, pack_and_count
 from .numba_buffers import BLOCK, PROJECTED

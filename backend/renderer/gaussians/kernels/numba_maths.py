@@ -9,7 +9,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from ...kernel_cache import njit
+from ....compilation.kernel_cache import njit
 
 F = np.float32
 LOG2E = F(1.4426950408889634)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...kernel_cache import njit
+from ....compilation.kernel_cache import njit
 from .constants import CUTOFF, LOW_PASS_PX2, MAX_VARIANCE_PX2, NEAR_M
 from .numba_buffers import (
     BLOCK,

@@ -35,17 +35,19 @@ FOLDER_VARIABLE = "SYNCTALK_KERNELS"
 _ENVIRONMENT_MARKER = "synctalk-environment.json"  # install/environment.py writes it
 _DIGEST_BYTES = 32
 _UNUSED_S = 60 * 24 * 3600.0
-_HERE = Path(__file__).resolve().parent
-_GAUSSIANS = _HERE / "gaussians" / "kernels"
+_BACKEND = Path(__file__).resolve().parents[1]
+_RENDERER = _BACKEND / "renderer"
+_GAUSSIANS = _RENDERER / "gaussians" / "kernels"
 SOURCES = (
-    *sorted((_HERE / "field" / "kernels").glob("*.py")),
-    _HERE / "field" / "triplane.py",
+    *sorted((_RENDERER / "field" / "kernels").glob("*.py")),
+    _RENDERER / "field" / "triplane.py",
     *sorted(path for path in _GAUSSIANS.glob("numba_*.py") if path.stem != "numba_rasteriser"),  # it only calls them
     _GAUSSIANS / "constants.py",
-    _HERE / "kernel_cache.py",
-    _HERE / "scene_linear.py",
-    _HERE / "underlay.py",
-    _HERE.parent / "workspace" / "shapes.py",
+    _RENDERER / "scene_linear.py",
+    _RENDERER / "underlay.py",
+    _BACKEND / "head_sync" / "patch_flow_kernel.py",
+    _BACKEND / "compilation" / "kernel_cache.py",
+    _BACKEND / "workspace" / "shapes.py",
 )
 """Every file of ours that compiled kernels and their constants come from, or that those files import."""
 

@@ -1,0 +1,1 @@
+"""Functions compiled by Numba, kept on disk."""

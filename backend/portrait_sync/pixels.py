@@ -1,0 +1,27 @@
+"""Arithmetic on images by OpenCV: NumPy takes several times as long where a matte multiplies three channels."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+
+def times(image: np.ndarray, matte: np.ndarray) -> np.ndarray:
+    """(H, W, 3) float32 times (H, W) float32."""
+    return cv2.multiply(image, cv2.merge([matte, matte, matte]))
+
+
+def mixed(one: np.ndarray, other: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """`one` where `share` is 0 and `other` where it is 1: (H, W, 3) float32 or uint8 each, (H, W) float32 -> float32."""
+    return cv2.add(one, times(cv2.subtract(other, one, dtype=cv2.CV_32F), share), dtype=cv2.CV_32F)
+
+
+def dot(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Sums of products over the channels: (..., 3) float32 twice -> (...) float32."""
+    product = one * other
+    return product[..., 0] + product[..., 1] + product[..., 2]
+
+
+def to_bytes(values: np.ndarray, scale: float = 1.0) -> np.ndarray:
+    """`scale` times float32 values that are not negative, rounded, as uint8; 255 at most."""
+    return cv2.convertScaleAbs(values, alpha=scale)

@@ -71,6 +71,11 @@ class Reporter:
         self._last_sent = 0.0
         self._estimator = Estimator(history)
 
+    @property
+    def stage(self) -> str:
+        """The stage that reported last; empty before the first."""
+        return self._stage
+
     def plan(self, units: Mapping[str, float | None], clock: str = "") -> None:
         """Announce the job's stages, in order, with their sizes, so that the time left is that of the complete job.
 

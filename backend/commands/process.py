@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -135,19 +138,24 @@ def run(options: Options, reporter: Reporter) -> Result:
 
     workspace = Workspace.create(options.workspace)
     stages = STAGES if options.stage is None else (options.stage,)
-    with workspace.locked():
+    with workspace.locked(), _Beside() as beside:
         if options.consent:
             record_consent(workspace, options.consent)
         _plan(workspace, stages, options.footage, reporter)
         for name in stages:
             before = len(reporter.warnings)
+            if name == Stage.MEDIA and len(stages) > 1:
+                beside.start(_import_stages)  # while the clip is read in a process of its own
             _run_stage(name, workspace, options, reporter)
             workspace.keep_warnings(name, reporter.warnings[before:])
             tie_consent_to_clip(workspace, renewed=bool(options.consent))
             if name == Stage.MEDIA:
                 _plan(workspace, stages, options.footage, reporter)
+            if name == Stage.HEAD_SYNC:
+                _report_head_sync(workspace, reporter, None if name == stages[-1] else beside)
         if options.footage:
             write_footage(workspace, reporter)
+        beside.finish()
     return Result.of(workspace.root, tuple(reporter.warnings))
 
 
@@ -169,14 +177,58 @@ def _run_stage(name: str, workspace: Workspace, options: Options, reporter: Repo
     taken = {option_name: getattr(options, option_name) for option_name in names}
     if name != Stage.MEDIA:
         module.run(workspace, reporter, **taken)
-        if name == Stage.HEAD_SYNC:
-            from ..evaluation.tracking.report import write_head_sync_report
-
-            write_head_sync_report(workspace, reporter)
         return
     folders = (workspace.root,)
     guarded(module.run_in, workspace.root, *taken.values(), reporter=reporter, about=options.video, folders=folders)
     workspace.subject = Workspace.open(workspace.root).subject
+
+
+class _Beside:
+    """Work on one thread beside the stages; cancelled when the block ends before `finish`."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1, "beside")
+        self._stop = threading.Event()
+        self._jobs: list[Future[Any]] = []
+
+    def __enter__(self) -> _Beside:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def start(self, work: Callable[..., Any], *arguments: Any) -> None:
+        self._jobs.append(self._pool.submit(work, *arguments))
+
+    def reporter(self) -> Reporter:
+        """A reporter that shows nothing: what the user follows is the stage."""
+        return Reporter(cancelled=self._stop.is_set)
+
+    def finish(self) -> None:
+        """Wait for the work, and raise its first error."""
+        for job in self._jobs:
+            job.result()
+
+
+def _import_stages() -> None:
+    """Import what the stages need; some of it they would import in the middle of their work."""
+    for module_name, _ in _STAGES.values():
+        importlib.import_module(f"..{module_name}", __package__)
+    for name in ("librosa.filters", "torch._dynamo"):  # by the spectra, and by the first step of an optimiser
+        importlib.import_module(name)
+
+
+def _report_head_sync(workspace: Workspace, reporter: Reporter, beside: _Beside | None) -> None:
+    """Write the report of the tracking, beside the next stages where there are any."""
+    from ..evaluation.tracking.report import write_head_sync_report
+
+    if beside is None:
+        write_head_sync_report(workspace, reporter)
+        return
+    if reporter.stage == Stage.HEAD_SYNC:  # the stage left a part of its progress to the report
+        reporter.progress(Stage.HEAD_SYNC, workspace.subject.frames, workspace.subject.frames)
+    beside.start(write_head_sync_report, workspace, beside.reporter())
 
 
 def _plan(workspace: Workspace, stages: tuple[str, ...], footage: bool, reporter: Reporter) -> None:

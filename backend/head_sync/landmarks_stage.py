@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import threading
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -165,9 +168,9 @@ def _detect_all(
     frames, begin = len(found.detected), found.done
     last, missed = _last_face(found)
     first = max(0, begin - landmarker.warm_up)
-    for frame, image in read_ahead(workspace, first, frames):
+    detect = _detect_in_parallel if landmarker.warm_up == 0 else _detect_in_turn
+    for frame, faces in enumerate(detect(workspace, landmarker, first, frames), first):
         reporter.progress(STAGE, max(frame, begin), frames)
-        faces = landmarker.detect(image)
         if frame < begin:
             continue
         face = choose_face(faces, last if missed < TRACK_LOST_FRAMES else None)
@@ -176,6 +179,40 @@ def _detect_all(
         if found.done % SAVE_EVERY == 0 and found.done < frames:
             found.write(partial_path)
     reporter.progress(STAGE, frames, frames)
+
+
+def _detect_in_turn(workspace: Workspace, landmarker: FaceLandmarker, first: int, end: int) -> Iterator[list[Face]]:
+    """The faces of frames `first` to `end` (excluded), by a landmarker that must see them one after the other."""
+    for _, image in read_ahead(workspace, first, end):
+        yield landmarker.detect(image)
+
+
+def _detect_in_parallel(workspace: Workspace, landmarker: FaceLandmarker, first: int, end: int) -> Iterator[list[Face]]:
+    """The faces of frames `first` to `end` (excluded), in order, by a landmarker without memory: one a core."""
+    threads = min(4, os.cpu_count() or 1)
+    with contextlib.ExitStack() as stack:
+        idle: queue.SimpleQueue[FaceLandmarker] = queue.SimpleQueue()
+        idle.put(landmarker)
+        for _ in range(threads - 1):
+            idle.put(stack.enter_context(contextlib.closing(open_landmarker(landmarker.source))))
+
+        def detect(frame: int) -> list[Face]:
+            image = workspace.read_frame(frame)
+            own = idle.get()
+            try:
+                return own.detect(image)
+            finally:
+                idle.put(own)
+
+        pool = stack.enter_context(ThreadPoolExecutor(threads, "landmarks"))
+        stack.callback(pool.shutdown, wait=True, cancel_futures=True)
+        pending: deque[Future[list[Face]]] = deque()
+        for frame in range(first, end):
+            pending.append(pool.submit(detect, frame))
+            if len(pending) > 2 * threads:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
 
 
 def _last_face(found: Landmarks) -> tuple[Face | None, int]:

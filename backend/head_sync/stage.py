@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 from threadpoolctl import threadpool_limits
 
@@ -164,7 +163,7 @@ def read_grey(path: Path) -> UInt8[np.ndarray, "h w"]:
     Raises:
         WorkspaceError: missing or damaged.
     """
-    return cv2.cvtColor(read_image(path), cv2.COLOR_RGB2GRAY)
+    return read_image(path, channels=1)[..., 0]
 
 
 def expected_focal(subject: Subject) -> float:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from backend.cli import main
 from backend.commands import consent, process
+from backend.errors import Cancelled, StorageError
+from backend.evaluation.tracking import report
+from backend.face_sync import stage as face_sync
 from backend.progress import Reporter
 from backend.workspace.store import Workspace
 
@@ -39,3 +44,50 @@ def test_an_unknown_stage_names_the_known_ones(processed, capsys):
 def test_the_result_has_what_blender_needs(processed):
     found = process.Result.of(processed)
     assert set(found.stages.values()) == {"done"} and found.trained is None and found.frames > 90
+
+
+REPORT = ("stabilized.mp4", "poses.svg", "points.png")
+
+
+@pytest.fixture
+def without_report(processed):
+    for name in REPORT:
+        (processed / "reports" / "head_sync" / name).unlink(missing_ok=True)
+    return processed
+
+
+def test_the_report_of_the_tracking_is_complete_when_process_ends(without_report, short_clip):
+    process.run(process.Options(video=short_clip, workspace=without_report), Reporter())
+    assert all((without_report / "reports" / "head_sync" / name).exists() for name in REPORT)
+
+
+def test_an_error_of_the_report_ends_the_process(without_report, short_clip, monkeypatch):
+    def full(*_: object) -> None:
+        raise StorageError("the disk is full")
+
+    monkeypatch.setattr(report, "write_stabilized_video", full)
+    with pytest.raises(StorageError, match="the disk is full"):
+        process.run(process.Options(video=short_clip, workspace=without_report), Reporter())
+
+
+def test_a_cancelled_process_cancels_the_report_beside_it(without_report, short_clip, monkeypatch):
+    begun, ended = threading.Event(), threading.Event()
+
+    def endless(path, tracked, frame_path, size, on_frame) -> None:
+        begun.set()
+        try:
+            while True:
+                on_frame(1)
+        finally:
+            ended.set()
+
+    def cancelled(*_: object, **__: object) -> None:
+        assert begun.wait(60)
+        raise Cancelled("Cancelled")
+
+    monkeypatch.setattr(report, "write_stabilized_video", endless)
+    monkeypatch.setattr(face_sync, "run", cancelled)
+    with pytest.raises(Cancelled):
+        process.run(process.Options(video=short_clip, workspace=without_report), Reporter())
+    assert ended.is_set()
+    assert not (without_report / "reports" / "head_sync" / "stabilized.mp4").exists()

@@ -52,12 +52,16 @@ def frame_target(frame: Frame) -> Target:
     return Target(frame.colour, frame.alpha, frame.x0, frame.y0, mouth, frame.index)
 
 
+_CHUNK_BYTES = 1 << 26
+"""Above what an allocator takes from its heap."""
+
+
 class Reducer:
-    """Reduces images in memory of its own: with fresh arrays for each, what is kept of them lies scattered among what was freed, and
-    a clip of a minute took two gigabytes."""
+    """Reduces images that are kept while training goes on, in memory of its own: scattered over the heap, they keep it from
+    shrinking between a step's large arrays, and a clip of a minute took two gigabytes."""
 
     def __init__(self) -> None:
-        self._memory = np.zeros(0, np.float32)
+        self._memory, self._free = np.zeros(0, np.float32), np.zeros(0, np.uint8)
 
     def __call__(self, target: Target, factor: int) -> Target:
         """The same image with `factor` times fewer pixels a side, averaged premultiplied."""
@@ -75,12 +79,20 @@ class Reducer:
         small[:3] /= np.maximum(small[3], 1e-3)
         return replace(
             target,
-            colour=np.clip(small[:3].transpose(1, 2, 0) + 0.5, 0, 255).astype(np.uint8, order="C"),
-            alpha=(small[3] + 0.5).astype(np.uint8),
+            colour=self._kept(np.clip(small[:3].transpose(1, 2, 0) + 0.5, 0, 255)),
+            alpha=self._kept(small[3] + 0.5),
             x0=(target.x0 - left) // factor,
             y0=(target.y0 - top) // factor,
             mouth=(target.mouth / factor).round().astype(np.int32),
         )
+
+    def _kept(self, values: np.ndarray) -> np.ndarray:
+        """A copy as uint8."""
+        if self._free.size < values.size:
+            self._free = np.empty(max(_CHUNK_BYTES, values.size), np.uint8)
+        part, self._free = self._free[: values.size].reshape(values.shape), self._free[values.size :]
+        part[...] = values
+        return part
 
     def _cleared(self, height: int, width: int) -> Float[np.ndarray, "4 height width"]:
         if self._memory.size < 4 * height * width:

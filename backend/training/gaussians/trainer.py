@@ -19,6 +19,7 @@ from ...renderer.gaussians.kernels import get_rasteriser
 from ...renderer.gaussians.renderer import GaussianRenderer
 from ...workspace.checkpoint_index import FIELD, GAUSSIANS
 from .. import checkpoints
+from ..heap import trim_heap
 from ..recovery import Diverged, recover
 from ..schedule import ANNEAL, CHECKPOINT_SECONDS, EvaluationTimer
 from ..track_refinement import align_frames, with_focal
@@ -43,6 +44,7 @@ RENDERED = RENDERINGS + FIELD_IMAGES
 """Images of the field that are rendered before the first step."""
 ALIGN_SHARES = (0.35, 0.93)
 """When all poses are aligned with the head, and when again those of frames that are not trained on."""
+TRIM_STEPS = 25
 WORSE_DB = 0.1
 """A twin that is worse than the field by more than this on the validation frames does not stand for the head."""
 
@@ -216,6 +218,8 @@ class GaussianTrainer:
         if not np.isfinite(self.fit.step(share, self.rate_scale)):
             raise Diverged("the loss is not finite")
         self.pool.advance(self.step)
+        if self.fit.steps % TRIM_STEPS == 0:
+            trim_heap()
         self.elapsed_s = time.monotonic() - self._started
         if self.refits < len(DENSITY_SHARES) and share >= DENSITY_SHARES[self.refits]:
             self.fit.change_density(MAX_COUNT)

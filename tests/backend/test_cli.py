@@ -111,6 +111,7 @@ def test_held_out_frames_in_a_folder_have_the_figures_of_their_workspace(backend
     audio_driven, ready = own.pop("audio_driven"), own.pop("readiness")
     assert ready["mouth"]["grade"] and ready["eyes"]["grade"]
     assert own.pop("head") == ready["head"] == "field"
+    assert own.pop("portrait") == "ours"
     assert figures == own and own["psnr_head"] > 15
     assert set(audio_driven) == set(own) and audio_driven["frames"] == own["frames"]
 

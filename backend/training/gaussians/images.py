@@ -57,7 +57,7 @@ _CHUNK_BYTES = 1 << 26
 
 
 class Reducer:
-    """Reduces images that are kept while training goes on, in memory of its own: scattered over the heap, they keep it from
+    """Reduces images that are kept during training, in memory of its own: scattered over the heap, they keep it from
     shrinking between a step's large arrays, and a clip of a minute took two gigabytes."""
 
     def __init__(self) -> None:

@@ -195,7 +195,7 @@ def _readiness(result: Result) -> Iterator[Figure]:
 
 def _portrait(result: Result) -> Iterator[Figure]:
     for number, clip in enumerate(result["clips"]):
-        where, rows = f"{clip['clip']}, {clip['head']}", (clip["rows"]["ours"], clip["rows"]["paper's generator"])
+        where, rows = f"{clip['clip']}, {clip['head']}", (clip["rows"]["ours"], clip["rows"]["paper's"])
         for name, unit, path in (
             ("seam of ours, 1 as in the footage", "x", ("seam", "ratio")),
             ("seam of ours at its worst place", "x", ("seam", "worst")),
@@ -204,7 +204,7 @@ def _portrait(result: Result) -> Iterator[Figure]:
         ):
             ours, paper = (_at(row, path) for row in rows)
             if ours is not None:
-                shown, reference = number == 0 and path == ("seam", "worst"), paper and ("paper's generator", paper)
+                shown, reference = number == 0 and path == ("seam", "worst"), paper and ("paper's", paper)
                 yield Figure(f"{name}, {where}", ours, unit, in_index=shown, reference=reference or None)
 
 

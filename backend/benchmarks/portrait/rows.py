@@ -22,7 +22,7 @@ from ...workspace.images import read_image, write_image
 from ...workspace.store import Workspace
 
 ALONE = "head alone"
-PAPERS, OUR_PORTRAIT = "paper's generator", "ours"
+PAPERS, OUR_PORTRAIT = "paper's", "ours"
 GAP_LEFT = "paper's, gap not filled"
 SOFT_SHARE = 0.003
 """Standard deviation of the softened edge, of the frame's side: 0.8 pixels at 256²."""

@@ -61,7 +61,8 @@ def _worst(composed: Mapping[str, Composed], found: Mapping[str, Evaluation]) ->
     frames: dict[str, int] = {}
     for row in SHOWN:
         seams = composed[row].seams
-        frames[f"most visible seam of {row}"] = max(seams, key=lambda index: np.nan_to_num(seams[index].worst))
+        worst = max(seams, key=lambda index: np.nan_to_num(seams[index].worst))
+        frames[f"most visible seam of {row}, {seams[worst].worst_part}"] = worst
         decibels = found[row].psnr_head
         frames[f"least PSNR of the head, {row}"] = int(found[row].index[np.argmin(np.nan_to_num(decibels, nan=np.inf))])
     return frames

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,16 +26,21 @@ class Apart:
     Attributes:
         out: its standard output.
         seconds: from its start to its end.
-        memory_mb: the largest resident memory that was seen, 10^6 bytes.
+        memory_mb: the largest resident memory that was seen, of its child processes too, 10^6 bytes.
+        cpu_s: processor time, likewise.
     """
 
     out: str
     seconds: float
     memory_mb: float
+    cpu_s: float
 
 
-def run_apart(module: str, *arguments: str) -> Apart:
-    """Run `python -m module arguments` and watch its memory.
+def run_apart(module: str, *arguments: str, environment: Mapping[str, str] | None = None) -> Apart:
+    """Run `python -m module arguments` and watch its memory and processor time.
+
+    Args:
+        environment: variables beside this process's own.
 
     Raises:
         SyncTalkError: it failed; its last line of error.
@@ -42,20 +49,37 @@ def run_apart(module: str, *arguments: str) -> Apart:
     with subprocess.Popen(
         [sys.executable, "-m", module, *arguments],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2],
+        env={**os.environ, **(environment or {})},
     ) as process:  # fmt: skip
-        peak = [0]
-        watcher = threading.Thread(target=_watch, args=(process, peak), daemon=True)
+        seen = _Seen()
+        watcher = threading.Thread(target=_watch, args=(process, seen), daemon=True)
         watcher.start()
         out, error = process.communicate()
     if process.returncode:
         lines = error.strip().splitlines()
         raise SyncTalkError(lines[-1].removeprefix("Error: ") if lines else f"{module} failed")
-    return Apart(out, time.monotonic() - begun, peak[0] / 1e6)
+    return Apart(out, time.monotonic() - begun, seen.memory / 1e6, seen.cpu_s)
 
 
-def _watch(process: subprocess.Popen, peak: list[int]) -> None:
+@dataclass
+class _Seen:
+    memory: int = 0
+    """Bytes."""
+    cpu_s: float = 0.0
+
+
+def _watch(process: subprocess.Popen, seen: _Seen) -> None:
     with contextlib.suppress(psutil.Error):
         watched = psutil.Process(process.pid)
         while process.poll() is None:
-            peak[0] = max(peak[0], watched.memory_info().rss)
+            times = watched.cpu_times()  # those of children are in it when they have ended
+            seen.cpu_s = max(seen.cpu_s, times.user + times.system + times.children_user + times.children_system)
+            seen.memory = max(seen.memory, sum(map(_memory, [watched, *watched.children(recursive=True)])))
             time.sleep(_EVERY_S)
+
+
+def _memory(process: psutil.Process) -> int:
+    """Bytes; 0 of a process that has just ended."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.memory_info().rss
+    return 0

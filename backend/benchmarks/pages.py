@@ -184,6 +184,13 @@ def _face_sync(result: Result) -> Iterator[Figure]:
         yield Figure(f"features of {row['minutes']} min of audio", row["seconds"], "s", 90.0)
 
 
+def _process(result: Result) -> Iterator[Figure]:
+    for number, row in enumerate(result["clips"]):
+        shown, name = number == 0, row["clip"]
+        yield Figure(f"frames a second, {name}", row["frames_per_s"], "frames/s", 30.0, rises=True, in_index=shown)
+        yield Figure(f"peak memory of process, {name}", row["memory_mb"], "MB", 1500.0, in_index=shown)
+
+
 def _readiness(result: Result) -> Iterator[Figure]:
     for head in result["heads"]:
         if head["readiness"] and head["speech_gain"] is not None:
@@ -219,6 +226,7 @@ FIGURES: dict[str, Callable[[Result], Iterator[Figure]]] = {
     "renderer": _renderer,
     "gaussians": _gaussians,
     "training": _training,
+    "process": _process,
     "head-sync": _head_sync,
     "face-sync": _face_sync,
     "readiness": _readiness,

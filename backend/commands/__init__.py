@@ -85,6 +85,11 @@ VERBS = {
                 "benchmarks.portrait",
                 stops_at_once=True,
             ),
+            "process": Verb(
+                "preprocessing: frames a second, memory, and the seconds of each stage",
+                "benchmarks.process",
+                stops_at_once=True,
+            ),
             "readiness": Verb(
                 "a head's grades against new speech and the blink sliders, rendered and tracked again",
                 "benchmarks.readiness",

@@ -74,6 +74,7 @@ def run(workspace: Workspace, reporter: Reporter) -> None:
     ahead = 0.0
     if model is None:
         missing, ahead = list(range(count)), BACKGROUND_SHARE * count
+        reporter.progress(STAGE, 0, count)  # only of a stage that begins at 0 the time is kept
 
         def learning(done: int, total: int) -> None:
             reporter.progress(STAGE, ahead * done / total, count, message=f"background {100 * done // total} %")
@@ -93,6 +94,7 @@ def run(workspace: Workspace, reporter: Reporter) -> None:
         reporter.progress(STAGE, before + (count - before) * done / max(len(missing), 1), count)
 
     _each(work, missing, report)
+    reporter.progress(STAGE, count, count)  # the sum of shares may fall short of it by rounding
     workspace.stage_ends(STAGE, key)
 
 

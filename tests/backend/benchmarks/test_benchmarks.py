@@ -53,6 +53,17 @@ def test_the_readiness_s_benchmark_tracks_new_speech_and_blinks(trained, sample,
     assert "| 350 |" in readiness.in_words(result)
 
 
+def test_the_benchmark_of_process_has_the_time_of_every_stage_and_the_memory(short_clip):
+    from backend.benchmarks import process
+    from backend.workspace.subject import STAGES
+
+    row = json.loads(json.dumps(process.measured(short_clip)))
+    assert list(row["stages_s"]) == list(STAGES)
+    assert 0 < sum(row["stages_s"].values()) <= row["seconds"] and row["frames_per_s"] > 0
+    assert row["memory_mb"] > 100 and row["cpu_s"] > 1
+    assert "| portrait_sync |" in process.in_words({"clips": [row]})
+
+
 def test_a_clip_is_made_longer_by_playing_it_again(trained, tmp_path):
     source = Workspace.open(trained)
     longer = subject.repeated(source, tmp_path / "longer", 6.0)

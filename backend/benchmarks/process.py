@@ -14,6 +14,7 @@ from ..progress import Reporter
 from ..workspace.store import Workspace
 from . import pages
 from .apart import run_apart
+from .markdown import table
 from .subject import CONSENT, SAMPLE
 
 
@@ -59,10 +60,9 @@ def in_words(result: dict[str, Any]) -> str:
     """A row for each clip."""
     names = list(dict.fromkeys(name for row in result["clips"] for name in row["stages_s"]))
     heading = ["clip", "frames", "side", "frames/s", "seconds", *names, "processor", "memory"]
-    lines = ["| " + " | ".join(heading) + " |", "|---" * len(heading) + "|"]
+    rows = []
     for row in result["clips"]:
         stages = [f"{row['stages_s'][name]:.1f}" if name in row["stages_s"] else "–" for name in names]
         cells = [row["clip"], f"{row['frames']:,}", f"{row['size']} px", f"{row['frames_per_s']:.1f}"]
-        cells += [f"{row['seconds']:.1f}", *stages, f"{row['cpu_s']:.0f} s", f"{row['memory_mb']:.0f} MB"]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        rows.append([*cells, f"{row['seconds']:.1f}", *stages, f"{row['cpu_s']:.0f} s", f"{row['memory_mb']:.0f} MB"])
+    return "\n".join(table(heading, rows))

@@ -11,8 +11,8 @@ import os
 from collections import OrderedDict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,6 +25,9 @@ from ..workspace.images import read_image
 from ..workspace.store import Workspace
 from ..workspace.subject import Subject
 from .neck_motion import VISIBLE_PX, Edges, JawMotion, grid_of
+
+if TYPE_CHECKING:  # a live frame needs neither
+    from ..portrait_sync.portrait import PlacedHead, Portrait
 
 _THREADS = min(4, os.cpu_count() or 1)
 _KEPT = 32
@@ -165,6 +168,21 @@ class Neck:
         if len(self._layers) > _KEPT:
             self._layers.popitem(last=False)
         return layer
+
+
+@dataclass(frozen=True)
+class WithNeck:
+    """A portrait of the head with the neck that follows it; `place` is of the working frame in the image."""
+
+    portrait: Portrait
+    neck: Neck
+    place: Place
+
+    def compose(self, head: PlacedHead) -> np.ndarray:
+        """As `Portrait.compose`."""
+        given = head.rgba, head.frame, head.camera, head.head_to_camera, head.blendshapes
+        with self.neck.under(*given, self.place) as rgba:
+            return self.portrait.compose(replace(head, rgba=rgba))
 
 
 def _changed(

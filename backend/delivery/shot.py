@@ -20,9 +20,10 @@ from ..training.checkpoints import Checkpoint
 from ..workspace.animation import Animation
 from ..workspace.camera import Camera
 from ..workspace.files import key_of, write_json
+from ..workspace.head_track import HeadTrack
 from ..workspace.store import Workspace
 from .footage import Footage, output_size
-from .neck import Neck, Place
+from .neck import Neck, Place, WithNeck
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Shot:
     animation: Animation
     conditions: np.ndarray
     camera: Camera
+    track: HeadTrack
     neck: Neck | None
     """What follows the head; None where the body stays as the footage has it."""
 
@@ -52,11 +54,9 @@ class Shot:
         conditions = head.lips.animation_conditions(workspace, animation)
         subject, side = workspace.subject, output_size(workspace.subject, size)
         camera = animation.camera.to_source(subject).scaled(*side)
-        neck = None
-        if not fixed_neck:
-            track = workspace.head_track(head=head.kind)
-            neck = Neck(workspace, track)
-        return cls(workspace, head, animation, conditions, camera, neck)
+        track = workspace.head_track(head=head.kind)
+        neck = None if fixed_neck else Neck(workspace, track)
+        return cls(workspace, head, animation, conditions, camera, track, neck)
 
     @property
     def frames(self) -> int:
@@ -66,20 +66,17 @@ class Shot:
         """A video over the footage, with `audio` in place of the animation's own; `portrait` is of `protocol.PORTRAITS`."""
         width, height = self.camera.width, self.camera.height
         footage, samples = Footage(self.workspace, width, height, reporter), self._samples(audio, reporter)
-        played, track = self.animation, self.workspace.head_track(head=self.head.kind)
-        composing = open_portrait(portrait, footage, self.workspace, track)
-        has_neck = portrait == OURS  # else there is no body that it could belong to, or the frame's own is there
+        played = self.animation
+        composing = open_portrait(portrait, footage, self.workspace, self.track)
+        if self.neck is not None and portrait == OURS:  # else no body could be its own, or the frame's is there
+            composing = WithNeck(composing, self.neck, self._place)
         rendered = self.head.renderer().render_batch(self.camera, played.head_to_camera, self.conditions)
         with VideoWriter(out, width, height, fps=played.fps, audio=samples) as video:
             for index, image in enumerate(rendered):
                 reporter.progress(Stage.RENDERING, index, self.frames)
-                frame, pose, shapes = (
-                    int(played.plate_frame[index]),
-                    played.head_to_camera[index],
-                    played.blendshapes[index],
-                )
-                with self._with_neck(image.rgba, index) if has_neck else nullcontext(image.rgba) as rgba:
-                    video.write(composing.compose(PlacedHead(rgba, frame, self.camera, pose, shapes)))
+                frame, pose = int(played.plate_frame[index]), played.head_to_camera[index]
+                head = PlacedHead(image.rgba, frame, self.camera, pose, played.blendshapes[index])
+                video.write(composing.compose(head))
         reporter.progress(Stage.RENDERING, self.frames, self.frames)
 
     def write_frames(self, out: Path, reporter: Reporter) -> None:
@@ -107,8 +104,11 @@ class Shot:
         if self.neck is None:
             return nullcontext(rgba)
         frame, pose = int(self.animation.plate_frame[index]), self.animation.head_to_camera[index]
-        place = Place.in_source(self.workspace.subject, self.camera.width)
-        return self.neck.under(rgba, frame, self.camera, pose, self.conditions[index], place)
+        return self.neck.under(rgba, frame, self.camera, pose, self.conditions[index], self._place)
+
+    @property
+    def _place(self) -> Place:
+        return Place.in_source(self.workspace.subject, self.camera.width)
 
     def _samples(self, audio: Path | None, reporter: Reporter) -> tuple[np.ndarray, int] | None:
         """Samples and rate for a video: of the file given, else of the animation's, if any."""

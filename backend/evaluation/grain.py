@@ -7,7 +7,7 @@ fault, are nearly all of the detail in chroma: that is the best sign.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +46,11 @@ class Grain:
     names: tuple[str, ...]
     trained: Float[np.ndarray, "frames 4"]
     outside: Float[np.ndarray, "conditions 4"]
+
+    def of(self, names: Collection[str]) -> Grain:
+        """The same at some of the others."""
+        chosen = [place for place, name in enumerate(self.names) if name in names]
+        return Grain(tuple(self.names[place] for place in chosen), self.trained, self.outside[chosen])
 
     @property
     def ratios(self) -> Float[np.ndarray, "conditions 4"]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ..delivery.footage import WorkingFrames
-from ..delivery.neck import Neck, Place
+from ..delivery.neck import Neck, Place, WithNeck
 from ..face_sync import speech
 from ..face_sync.audio_features import FrameFeatures
 from ..media.audio import audio_blocks
@@ -87,20 +86,21 @@ def self_reenactment(
     checkpoint = checkpoints.load_for_rendering(workspace, reporter, head)
     tracking = workspace.head_track(head=checkpoint.kind)
     # In its own pose and with its own blendshapes a head needs no other neck than the plate's.
-    neck = None if blendshapes is None or fixed_neck or portrait != OURS else Neck(workspace, tracking)
+    has_neck = blendshapes is not None and not fixed_neck and portrait == OURS
     blendshapes = tracking.blendshapes if blendshapes is None else blendshapes
     conditions = checkpoint.lips.clip_conditions(workspace, blendshapes)
     renderer = checkpoint.renderer()
     size = size or workspace.subject.size
     camera, images = tracking.camera.scaled(size, size), WorkingFrames(workspace, size)
-    place = Place(size / workspace.subject.size, 0.0, 0.0)
     composing = open_portrait(portrait, images, workspace, tracking)
+    if has_neck:
+        place = Place(size / workspace.subject.size, 0.0, 0.0)
+        composing = WithNeck(composing, Neck(workspace, tracking), place)
     frames = frames[tracking.valid[frames]]
     for done, index in enumerate(frames.tolist(), 1):
         pose = tracking.head_to_camera[index]
         rgba = renderer.render(camera, pose, conditions[index]).rgba
-        with neck.under(rgba, index, camera, pose, conditions[index], place) if neck else nullcontext(rgba) as shown:
-            predicted = composing.compose(PlacedHead(shown, index, camera, pose, blendshapes[index]))
+        predicted = composing.compose(PlacedHead(rgba, index, camera, pose, blendshapes[index]))
         # The renderer draws the next image into its array.
         yield RenderedPair(index, predicted, images.frame(index), images.matte(index, 0), rgba.copy())
         reporter.progress(Stage.COMPARING, done, len(frames))

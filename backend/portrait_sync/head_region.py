@@ -108,6 +108,20 @@ def fill_polygon(points_px: np.ndarray, shape: tuple[int, int], scale: float) ->
     return mask.astype(np.float32) / 255.0
 
 
+def grown_jaw(landmarks_px: np.ndarray, grow: float) -> np.ndarray:
+    """The jaw line (17, 2) moved outwards by `grow` face heights under the chin and a quarter of it beside the jaw."""
+    frame = face_frame(landmarks_px)
+    outward = outward_of_jaw(landmarks_px, frame)
+    distance = grow * frame.height * np.clip(outward @ frame.down, 0.5, 1.0) ** 2
+    return landmarks_px[list(JAW)].astype(np.float64) + outward * distance[:, None]
+
+
+def outward_of_jaw(landmarks_px: np.ndarray, frame: FaceFrame) -> np.ndarray:
+    """(17, 2) unit vectors from the bridge of the nose to the points of the jaw line."""
+    away = landmarks_px[list(JAW)].astype(np.float64) - frame.centre
+    return away / np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-6)
+
+
 def above_jaw(
     landmarks_px: np.ndarray,
     shape: tuple[int, int],
@@ -125,11 +139,7 @@ def above_jaw(
             the corners of the jaw.
     """
     frame = face_frame(landmarks_px)
-    jaw = landmarks_px[list(JAW)].astype(np.float64)
-    outward = jaw - frame.centre
-    outward /= np.linalg.norm(outward, axis=1, keepdims=True)
-    jaw = jaw + outward * (margin * frame.height * np.clip(outward @ frame.down, 0.5, 1.0) ** 2)[:, None]
-    jaw = jaw[1:-1]
+    jaw = grown_jaw(landmarks_px, margin)[1:-1]
     far, up = 4 * frame.height * frame.across, -6 * frame.height * frame.down
     left, right = ([], []) if lobes_px is None else ([lobes_px[0]], [lobes_px[1]])
     ends = [*left, jaw[0]][0] - far, [jaw[-1], *right][-1] + far

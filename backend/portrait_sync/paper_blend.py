@@ -14,7 +14,7 @@ import numpy as np
 from ..workspace.arrays import smoothstep
 from ..workspace.shapes import Bool, Float, UInt8
 from .colours import Neck, colour_bins
-from .head_region import FACE_OVAL, JAW, UNDER_CHIN, FaceFrame, face_frame, fill_polygon
+from .head_region import FACE_OVAL, JAW, UNDER_CHIN, FaceFrame, face_frame, fill_polygon, grown_jaw, outward_of_jaw
 from .plate import SHADOW, STRIP
 
 SIGMA = 0.02
@@ -103,14 +103,6 @@ def neck_colour(
     return (np.einsum("hwc,hw->c", part.astype(np.float32), weight) / total).astype(np.float32)
 
 
-def grown_jaw(landmarks_px: Float[np.ndarray, "478 2"], grow: float) -> Float[np.ndarray, "jaw 2"]:
-    """The jaw line moved outwards by `grow` face heights under the chin and a quarter of it beside the jaw, as `above_jaw` does."""
-    axes = face_frame(landmarks_px)
-    jaw = landmarks_px[list(JAW)].astype(np.float64)
-    outward = _outward(jaw, axes)
-    return jaw + outward * (grow * axes.height * np.clip(outward @ axes.down, 0.5, 1.0) ** 2)[:, None]
-
-
 def _gap(rendered_px: np.ndarray, source_px: np.ndarray, axes: FaceFrame, shape: tuple[int, int]) -> np.ndarray:
     """(H, W) float32: from under the rendered jaw to below the frame's, where that is lower; nothing where it is not."""
     jaw, lower = rendered_px[list(JAW)].astype(np.float64), grown_jaw(source_px, UNDER_CHIN + SHADOW)
@@ -118,14 +110,9 @@ def _gap(rendered_px: np.ndarray, source_px: np.ndarray, axes: FaceFrame, shape:
     open_by = smoothstep(*GAP, drop)[:, None]
     if not open_by.any():
         return np.zeros(shape, np.float32)
-    inside = -INSET * axes.height * _outward(jaw, face_frame(rendered_px))
+    inside = -INSET * axes.height * outward_of_jaw(rendered_px, face_frame(rendered_px))
     near, far = jaw + open_by * inside, jaw + open_by * (lower - jaw)
     return fill_polygon(np.concatenate([near, far[::-1]]), shape, 1.0)
-
-
-def _outward(jaw: np.ndarray, axes: FaceFrame) -> np.ndarray:
-    away = jaw - axes.centre
-    return away / np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-6)
 
 
 def _window(points: np.ndarray, margin: float, shape: tuple[int, ...]) -> tuple[slice, slice] | None:

@@ -69,7 +69,6 @@ def align_frames(
 
     began = time.monotonic()
     refined: list[Refined] = []
-    # One pool for all: the allocator keeps what each new thread freed, two gigabytes over a clip of a minute.
     with ThreadPoolExecutor(len(renderers)) as pool:
         for first in range(0, len(frames), TRIAL_FRAMES):
             refined += _each(pool, align, renderers, frames[first : first + TRIAL_FRAMES].tolist())

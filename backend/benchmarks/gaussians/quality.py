@@ -93,13 +93,15 @@ def measure(
         reporter.progress("heads", len(result), len(KINDS), "heads")
         base, frames = own[kind]
         camera = head.track.camera.scaled(size, size)
-        grains[kind] = grain(head.renderer, camera, frames, [*shapes_alone(base), *turned(base)])
-        asked = grain(
-            head.renderer, camera, frames, [*shapes_alone(base, (1.0,)), *turned(base, ASKED_YAWS, ASKED_PITCHES)]
-        )
+        far = [*shapes_alone(base), *turned(base)]
+        asked = [*shapes_alone(base, (1.0,)), *turned(base, ASKED_YAWS, ASKED_PITCHES)]
+        every = {condition.name: condition for condition in (*far, *asked)}
+        found = grain(head.renderer, camera, frames, list(every.values()))
+        grains[kind] = found.of([condition.name for condition in far])
+        figures_asked = found.of([condition.name for condition in asked]).figures
         steady = [*frames[:: max(len(frames) // STEADY_FRAMES, 1)], turn(base, 12), turn(base, -12)]
         result[kind] = figures(workspace, kind, size, Reporter()) | {
-            "grain": {"asked": asked.figures, "far": grains[kind].figures},
+            "grain": {"asked": figures_asked, "far": grains[kind].figures},
             "continuity": continuity(head.renderer, camera, steady).to_json(),
             "disentanglement": disentanglement(workspace, head.checkpoint, head.track),
         }

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ..markdown import table
 from .heads import KINDS
 from .parts import BACKWARD, FORWARD
 
@@ -21,7 +21,7 @@ def in_words(result: dict[str, Any]) -> str:
 def _frames(result: dict[str, Any]) -> list[str]:
     rows = result["frames"]
     header = ("size", "Gaussians", "field", "ratio", "all passes", "`frame`, Gaussians", "`frame`, field")
-    lines = _table(
+    lines = table(
         header,
         (
             (
@@ -44,7 +44,7 @@ def _frames(result: dict[str, Any]) -> list[str]:
 def _parts(result: dict[str, Any]) -> list[str]:
     rows = {size: row["parts"] for size, row in result["frames"].items()}
     names = [*FORWARD, "forward", *BACKWARD, "backward"]
-    lines = _table(
+    lines = table(
         ("part, ms", *(f"{size}²" for size in rows)),
         ((name, *(_spread(row["parts"][name]) for row in rows.values())) for name in names),
     )
@@ -64,7 +64,7 @@ def _parts(result: dict[str, Any]) -> list[str]:
 
 def _memory(result: dict[str, Any]) -> list[str]:
     rows = result["memory"]
-    return _table(
+    return table(
         ("head", "memory of a process that draws it", "checkpoint"),
         (
             (kind, f"{rows[kind]['rendering_mb']:.0f} MB", f"{rows[kind]['checkpoint_bytes'] / 1e6:.1f} MB")
@@ -75,11 +75,11 @@ def _memory(result: dict[str, Any]) -> list[str]:
 
 def _heads(result: dict[str, Any]) -> list[list[str]]:
     heads = result["heads"]
-    quality = _table(
+    quality = table(
         ("held-out", *_QUALITY),
         ((kind, *(_number(heads[kind], path) for path in _QUALITY.values())) for kind in KINDS),
     )
-    faults = _table(
+    faults = table(
         ("outside of the clip", *_FAULTS),
         ((kind, *(_number(heads[kind], path) for path in _FAULTS.values())) for kind in KINDS),
     )
@@ -120,7 +120,7 @@ def _trainings(result: dict[str, Any]) -> list[str]:
         return []
     header = ("clip", "minutes", "trained", "complete run", "memory", "head, dB", "mouth, dB", "worst 5 %, dB", "lmd, px",
               "by audio: lip correlation", "lip range")  # fmt: skip
-    return _table(
+    return table(
         header,
         (
             (
@@ -133,10 +133,6 @@ def _trainings(result: dict[str, Any]) -> list[str]:
 
 
 _TRAINED = ("psnr_head", "psnr_mouth", "worst", "lmd_px", "audio.lip_correlation", "audio.lip_range")
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows)]
 
 
 def _spread(value: dict[str, float]) -> str:

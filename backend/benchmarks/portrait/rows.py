@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from ...delivery.footage import WorkingFrames, resized
-from ...delivery.neck import Neck, Place
+from ...delivery.neck import Neck, Place, WithNeck
 from ...portrait_sync.model_file import finished_model
 from ...portrait_sync.plate import PlateParts
-from ...portrait_sync.portrait import OverPlate, PaperGenerator, PlacedHead, Portrait, open_portrait
+from ...portrait_sync.portrait import OverPlate, PaperGenerator, Portrait, open_portrait
 from ...portrait_sync.stage import FrameSplitter
 from ...progress import Reporter
 from ...protocol import NO_PORTRAIT, OURS, PAPER
@@ -80,20 +80,6 @@ class InMemory:
         if (kind, index) not in self._kept:
             self._kept[kind, index] = getattr(self.of, kind)(index)
         return self._kept[kind, index]
-
-
-@dataclass(frozen=True)
-class WithNeck:
-    """A portrait of the head with the neck that follows it, in the working frame."""
-
-    portrait: Portrait
-    neck: Neck
-    place: Place
-
-    def compose(self, head: PlacedHead) -> np.ndarray:
-        given = head.rgba, head.frame, head.camera, head.head_to_camera, head.blendshapes
-        with self.neck.under(*given, self.place) as rgba:
-            return self.portrait.compose(dataclasses.replace(head, rgba=rgba))
 
 
 def make_plates(workspace: Workspace, frames: np.ndarray, work: Path, reporter: Reporter) -> dict[str, Path]:

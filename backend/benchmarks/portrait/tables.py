@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ..markdown import table
+
 _COLUMNS: dict[str, tuple[str, ...]] = {
     "PSNR frame": ("psnr",), "head": ("psnr_head",), "mouth": ("psnr_mouth",), "border": ("psnr_edge",),
     "SSIM": ("ssim",), "MS-SSIM": ("ms_ssim",), "LPIPS": ("lpips",), "LMD, px": ("lmd_px",),
@@ -43,7 +45,7 @@ def in_words(result: Mapping[str, Any]) -> str:
 def _table(rows: Mapping[str, Mapping[str, Any]], columns: Mapping[str, Sequence[str]]) -> list[str]:
     header = ["", *columns]
     body = [[name, *(_number(row, path) for path in columns.values())] for name, row in rows.items()]
-    return ["| " + " | ".join(cells) + " |" for cells in (header, ["---"] * len(header), *body)]
+    return table(header, body)
 
 
 def _number(row: Mapping[str, Any], path: Iterable[str]) -> str:

@@ -15,7 +15,7 @@ from ...workspace.shapes import Float
 from ..dataset import Frame, FramePool
 from . import density, smoothing
 from .batch import BatchDrawer
-from .images import Reducer, Target, at_depth, frame_target
+from .images import Target, at_depth, frame_target, reduced
 from .optimiser import GaussianOptimiser
 from .poses import START_STEPS, PoseFit
 from .start import blending_order, mean_camera
@@ -64,7 +64,7 @@ class GaussianFit:
         self.drawer = BatchDrawer(make_rasteriser, mouth_weight)
         self.drawer.forget(head.count)
         self._smoother = smoothing.MotionSmoother(head)
-        self._reduce, self._reduced = Reducer(), dict[object, Target]()
+        self._reduced: dict[object, Target] = {}
         self._kept_factor = 1
         self.steps = 0
         self._seed = seed
@@ -170,7 +170,7 @@ class GaussianFit:
         if factor == 1:
             return target
         if key not in self._reduced:
-            self._reduced[key] = self._reduce(target, factor)
+            self._reduced[key] = reduced(target, factor)
         return self._reduced[key]
 
     def _view(self, target: Target, camera: Camera) -> View:

@@ -52,54 +52,28 @@ def frame_target(frame: Frame) -> Target:
     return Target(frame.colour, frame.alpha, frame.x0, frame.y0, mouth, frame.index)
 
 
-_CHUNK_BYTES = 1 << 26
-"""Above what an allocator takes from its heap."""
-
-
-class Reducer:
-    """Reduces images that are kept during training, in memory of its own: scattered over the heap, they keep it from
-    shrinking between a step's large arrays, and a clip of a minute took two gigabytes."""
-
-    def __init__(self) -> None:
-        self._memory, self._free = np.zeros(0, np.float32), np.zeros(0, np.uint8)
-
-    def __call__(self, target: Target, factor: int) -> Target:
-        """The same image with `factor` times fewer pixels a side, averaged premultiplied."""
-        if factor == 1:
-            return target
-        left, top = target.x0 % factor, target.y0 % factor
-        height, width = target.alpha.shape
-        rows, columns = -(-(top + height) // factor), -(-(left + width) // factor)
-        padded = self._cleared(rows * factor, columns * factor)
-        inside = padded[:, top : top + height, left : left + width]
-        inside[3] = target.alpha
-        for channel in range(3):
-            np.multiply(inside[3], target.colour[..., channel], out=inside[channel])
-        small = padded.reshape(4, rows, factor, columns, factor).mean((2, 4))
-        small[:3] /= np.maximum(small[3], 1e-3)
-        return replace(
-            target,
-            colour=self._kept(np.clip(small[:3].transpose(1, 2, 0) + 0.5, 0, 255)),
-            alpha=self._kept(small[3] + 0.5),
-            x0=(target.x0 - left) // factor,
-            y0=(target.y0 - top) // factor,
-            mouth=(target.mouth / factor).round().astype(np.int32),
-        )
-
-    def _kept(self, values: np.ndarray) -> np.ndarray:
-        """A copy as uint8."""
-        if self._free.size < values.size:
-            self._free = np.empty(max(_CHUNK_BYTES, values.size), np.uint8)
-        part, self._free = self._free[: values.size].reshape(values.shape), self._free[values.size :]
-        part[...] = values
-        return part
-
-    def _cleared(self, height: int, width: int) -> Float[np.ndarray, "4 height width"]:
-        if self._memory.size < 4 * height * width:
-            self._memory = np.zeros(4 * height * width, np.float32)
-        part = self._memory[: 4 * height * width].reshape(4, height, width)
-        part.fill(0)
-        return part
+def reduced(target: Target, factor: int) -> Target:
+    """The same image with `factor` times fewer pixels a side, averaged premultiplied."""
+    if factor == 1:
+        return target
+    left, top = target.x0 % factor, target.y0 % factor
+    height, width = target.alpha.shape
+    padding = ((top, -(top + height) % factor), (left, -(left + width) % factor))
+    alpha = np.pad(target.alpha, padding).astype(np.float32)
+    colour = np.pad(target.colour, (*padding, (0, 0))).astype(np.float32) * alpha[..., None]
+    rows, columns = alpha.shape[0] // factor, alpha.shape[1] // factor
+    small_alpha = alpha.reshape(rows, factor, columns, factor).mean((1, 3))
+    small_colour = (
+        colour.reshape(rows, factor, columns, factor, 3).mean((1, 3)) / np.maximum(small_alpha, 1e-3)[..., None]
+    )
+    return replace(
+        target,
+        colour=np.clip(small_colour + 0.5, 0, 255).astype(np.uint8),
+        alpha=(small_alpha + 0.5).astype(np.uint8),
+        x0=(target.x0 - left) // factor,
+        y0=(target.y0 - top) // factor,
+        mouth=(target.mouth / factor).round().astype(np.int32),
+    )
 
 
 def at_depth(target: Target, factor: float) -> Target:
@@ -136,7 +110,8 @@ def field_targets(
     central = poses[spread_poses(poses, frames, 1)[0]]
     mean = conditions[frames].mean(0)
     # In the clip a blink comes with lowered eyes and brows. That its slider alone shuts the eye, only the field can teach.
-    alone = [sliders()[at] for at in rng.permutation(len(sliders()))]
+    groups = sliders()
+    alone = [groups[at] for at in rng.permutation(len(groups))]
     for number in range(count):
         pitch_deg, yaw_deg = rng.uniform(-1, 1, 2) * (PITCH_DEG, YAW_DEG)
         pose = turned(central, yaw_deg, pitch_deg)

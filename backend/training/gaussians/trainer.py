@@ -45,6 +45,7 @@ RENDERED = RENDERINGS + FIELD_IMAGES
 ALIGN_SHARES = (0.35, 0.93)
 """When all poses are aligned with the head, and when again those of frames that are not trained on."""
 TRIM_STEPS = 25
+"""Between two times that free memory is given back."""
 WORSE_DB = 0.1
 """A twin that is worse than the field by more than this on the validation frames does not stand for the head."""
 

@@ -22,7 +22,7 @@ from backend.training import checkpoints
 from backend.training.dataset import FramePool
 from backend.training.gaussians import density, trainer
 from backend.training.gaussians.cloud import field_cloud
-from backend.training.gaussians.images import Reducer, Target, sliders
+from backend.training.gaussians.images import Target, reduced, sliders
 from backend.training.gaussians.optimiser import MIN_SCALE_M, GaussianOptimiser
 from backend.training.gaussians.poses import PoseFit
 from backend.training.gaussians.smoothing import MotionSmoother
@@ -332,7 +332,7 @@ def test_a_reduced_image_is_the_premultiplied_mean_at_the_same_place():
     rng = np.random.default_rng(0)
     colour, alpha = rng.integers(0, 256, (5, 7, 3), np.uint8), rng.integers(0, 256, (5, 7), np.uint8)
     target = Target(colour, alpha, 3, 2, np.array([4, 2, 8, 6], np.int32), 0)
-    small = Reducer()(target, 2)
+    small = reduced(target, 2)
     complete, wide = np.zeros((8, 12)), np.zeros((8, 12, 3))
     complete[2:7, 3:10] = alpha / 255
     wide[2:7, 3:10] = colour / 255 * (alpha / 255)[..., None]

@@ -58,6 +58,7 @@ class Stage(str, enum.Enum):
     FACE_SYNC = "face_sync"
     PORTRAIT_SYNC = "portrait_sync"
     FOOTAGE = "footage"
+    MATTES = "mattes"
     LOADING = "loading frames"
     VISUAL_HULL = "building the visual hull"
     GAUSSIANS = "placing the Gaussians"

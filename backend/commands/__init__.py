@@ -37,6 +37,9 @@ VERBS = {
     "render": Verb("render a video (OUT.mp4) or a folder of RGBA frames", "commands.render"),
     "export": Verb("the head for other programs: 3DGS PLY, glTF or USD (docs/export.md)", "commands.export"),
     "footage": Verb("write the complete source frames, for a compositor", "commands.footage"),
+    "mattes": Verb(
+        "write head, hair, neck, torso and background as mattes of their own, for a compositor", "commands.mattes"
+    ),
     "evaluate": Verb(
         "the paper's metrics, on the held-out last 1/11 of a clip or on any video and its reference",
         "commands.evaluate",

@@ -93,7 +93,7 @@ def run(workspace: Workspace, reporter: Reporter) -> None:
         before = max(ahead, count - len(missing))
         reporter.progress(STAGE, before + (count - before) * done / max(len(missing), 1), count)
 
-    _each(work, missing, report)
+    each_frame(work, missing, report)
     reporter.progress(STAGE, count, count)  # the sum of shares may fall short of it by rounding
     workspace.stage_ends(STAGE, key)
 
@@ -122,7 +122,7 @@ class FrameSplitter:
         return split_frame(frame, model, probability, points, ears, alpha, parts)
 
 
-def _each(work: Callable[[int], None], indices: list[int], report: Callable[[int], None]) -> None:
+def each_frame(work: Callable[[int], None], indices: list[int], report: Callable[[int], None]) -> None:
     """Do `work` for all indices on all cores; the first error, and a cancel raised by `report`, stop it."""
     threads = min(8, os.cpu_count() or 1)
     previous = cv2.getNumThreads()

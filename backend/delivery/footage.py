@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from pathlib import Path
 
 import cv2
@@ -10,6 +9,7 @@ import numpy as np
 
 from ..media.footage import write_footage
 from ..portrait_sync.blend import place
+from ..portrait_sync.clip_background import ClipBackground
 from ..progress import Reporter
 from ..workspace.images import read_image
 from ..workspace.store import Workspace
@@ -21,6 +21,7 @@ class Footage:
 
     def __init__(self, workspace: Workspace, width: int, height: int, reporter: Reporter) -> None:
         self._workspace, self._size = workspace, (width, height)
+        self._background = ClipBackground(workspace)
         self._pattern = None if workspace.subject.is_full_frame else write_footage(workspace, reporter)
 
     def frame(self, index: int) -> np.ndarray:
@@ -33,17 +34,13 @@ class Footage:
 
     def background(self, index: int) -> np.ndarray:
         """(height, width, 3) uint8, without the person where the working frame shows it."""
-        return self._placed(self._background, index)
+        return self._placed(self._background.at(index), index)
 
     def to_image(self, points_px: np.ndarray) -> np.ndarray:
         """(..., 2) pixels of the working frame in pixels of these images."""
         subject = self._workspace.subject
         source = points_px * subject.scale + np.array([subject.place.x, subject.place.y])
         return source * (np.array(self._size) / np.array(subject.source_size))
-
-    @cached_property
-    def _background(self) -> np.ndarray:
-        return read_image(self._workspace.background_path)
 
     def _source(self, index: int) -> np.ndarray:
         return (
@@ -62,6 +59,7 @@ class WorkingFrames:
 
     def __init__(self, workspace: Workspace, side: int) -> None:
         self._workspace, self._side = workspace, side
+        self._background = ClipBackground(workspace)
 
     def frame(self, index: int) -> np.ndarray:
         """(side, side, 3) uint8."""
@@ -73,11 +71,7 @@ class WorkingFrames:
 
     def background(self, index: int) -> np.ndarray:
         """(side, side, 3) uint8, without the person."""
-        return self._background
-
-    @cached_property
-    def _background(self) -> np.ndarray:
-        return resized(read_image(self._workspace.background_path), (self._side, self._side))
+        return resized(self._background.at(index), (self._side, self._side))
 
     def matte(self, index: int, channel: int) -> np.ndarray:
         """(side, side) uint8: one channel of `Workspace.read_matte`."""

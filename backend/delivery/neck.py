@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..portrait_sync.body_layer import BodyLayer, body_layer
+from ..portrait_sync.clip_background import ClipBackground
 from ..portrait_sync.head_region import JAW, face_frame, smooth_landmarks
 from ..renderer.underlay import Window, composite_under, packed
 from ..workspace.camera import Camera
 from ..workspace.head_track import HeadTrack
-from ..workspace.images import read_image
 from ..workspace.store import Workspace
 from ..workspace.subject import Subject
 from .neck_motion import VISIBLE_PX, Edges, JawMotion, grid_of
@@ -71,7 +71,7 @@ class Neck:
         self._workspace, self._track = workspace, track
         self._jaw, self._jaw_shapes = mesh.vertices_m[list(JAW)], mesh.shape_keys[:, list(JAW)]
         self._landmarks, self._usable = smooth_landmarks(track.landmarks_px, track.valid)
-        self._background: np.ndarray | None = None
+        self._background = ClipBackground(workspace)
         self._layers: OrderedDict[int, BodyLayer | None] = OrderedDict()
         crop, (width, height) = subject.place, subject.source_size
         inside = crop.x > 0.5, crop.x + crop.size < width - 0.5, crop.y + crop.size < height - 0.5
@@ -161,9 +161,7 @@ class Neck:
             self._layers.move_to_end(frame)
             return self._layers[frame]
         workspace, axes = self._workspace, face_frame(self._landmarks[frame])
-        if self._background is None:
-            self._background = read_image(workspace.background_path)
-        images = workspace.read_plate(frame), workspace.read_matte(frame), self._background
+        images = workspace.read_plate(frame), workspace.read_matte(frame), self._background.at(frame)
         layer = self._layers[frame] = body_layer(*images, axes.height, float(axes.centre[1]))
         if len(self._layers) > _KEPT:
             self._layers.popitem(last=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import cv2
 import numpy as np
 
@@ -67,10 +69,10 @@ def match_to_frame(background: np.ndarray, frame: np.ndarray, visible: np.ndarra
     return np.clip(cv2.add(background, smooth, dtype=cv2.CV_32F), 0.0, 255.0)
 
 
-def temporal_noise(frames: np.ndarray, hidden: np.ndarray, background: np.ndarray) -> np.ndarray:
+def temporal_noise(frames: Iterable[np.ndarray], hidden: Iterable[np.ndarray], background: np.ndarray) -> np.ndarray:
     """Residual of the visible background about its median, per pixel and smooth over the surroundings.
 
-    Args and shapes as `masked_median`, and its result.
+    Args and shapes as `masked_median`, one after the other, and its result.
 
     Returns:
         (H, W) float32, standard deviation in 8-bit levels, at least 1.

@@ -35,7 +35,7 @@ def camera_motion(frames: np.ndarray, probabilities: list[np.ndarray]) -> float:
     last = None
     for frame, probability in zip(frames, probabilities, strict=True):
         grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-        person = _person(probability, grey.shape)
+        person = person_mask(probability, grey.shape)
         if last is not None and (step := _background_step(last[0], grey, 255 - np.maximum(last[1], person))):
             steps.append(step)
         last = grey, person
@@ -43,11 +43,11 @@ def camera_motion(frames: np.ndarray, probabilities: list[np.ndarray]) -> float:
         return 0.0
     path = np.cumsum(steps, axis=0)
     reach = float(np.max(np.percentile(path, 98, axis=0) - np.percentile(path, 2, axis=0)))
-    shakes = np.percentile(np.hypot(*np.transpose(steps)), 75) > SHAKE
+    shakes = np.percentile(np.hypot(*np.transpose(steps)[:2]), 75) > SHAKE
     return reach if shakes or reach > DRIFT else 0.0
 
 
-def _person(probability: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def person_mask(probability: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """255 where the person or the border of the image is, (H, W) uint8."""
     size = 2 * round(_MARGIN * shape[0]) + 1
     mask = cv2.resize(
@@ -59,7 +59,7 @@ def _person(probability: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return mask
 
 
-def _corners(grey: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def corners(grey: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Points to follow, (N, 1, 2) float32, chosen in each half separately: one with more texture must not take them all."""
     found = []
     for half in np.array_split(np.arange(grey.shape[1]), 2):
@@ -70,9 +70,10 @@ def _corners(grey: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return np.concatenate(found) if found else np.zeros((0, 1, 2), np.float32)
 
 
-def _background_step(last: np.ndarray, grey: np.ndarray, mask: np.ndarray) -> tuple[float, float] | None:
-    """How far the background moved, as a share of the width; None where it has too little texture."""
-    points = _corners(last, mask)
+def _background_step(last: np.ndarray, grey: np.ndarray, mask: np.ndarray) -> tuple[float, float, float] | None:
+    """How far the background moved, right, down and by zoom at the edge, as shares of the width; None where it has too little
+    texture."""
+    points = corners(last, mask)
     if len(points) < _MIN_POINTS:
         return None
     moved, found, _ = cv2.calcOpticalFlowPyrLK(last, grey, points, None, winSize=(21, 21), maxLevel=3)
@@ -88,4 +89,5 @@ def _background_step(last: np.ndarray, grey: np.ndarray, mask: np.ndarray) -> tu
     if np.ptp(points[agree[:, 0] > 0, 0]) < _SPREAD * width:
         return None
     step = transform @ np.array([width / 2, height / 2, 1.0]) - (width / 2, height / 2)
-    return float(step[0]) / width, float(step[1]) / width
+    zoom = float(np.log(np.hypot(transform[0, 0], transform[1, 0])))
+    return float(step[0]) / width, float(step[1]) / width, 0.5 * zoom

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from ..workspace.arrays import smoothstep
+from ..workspace.camera_path import CameraPath
 from .background import match_to_frame
 from .colours import ColourTables, Neck, colour_bins
 from .fill import disc
 from .head_region import UNDER_CHIN, above_jaw, face_frame, face_oval, from_map
+from .mosaic import seen_by, shown_in
 from .matting import Bands, close_doubts, person_alpha
 from .pixels import to_bytes
 from .plate import ALL_PARTS, PlateParts, make_plate
@@ -37,6 +39,20 @@ class ClipModel:
     """Median over the clip, in pixels."""
     camera_motion: float = 0.0
     """How far the camera moves, as a share of the frame's side; 0 where it is still."""
+    camera: CameraPath | None = None
+    """How it moves, where it does and could be registered: `background`, `seen` and `noise` are then of the mosaic's size, not S."""
+
+    def at(self, index: int, side: int) -> ClipModel:
+        """As frame `index` of `side` pixels shows it."""
+        if self.camera is None:
+            return self
+        return replace(
+            self,
+            background=seen_by(self.background, self.camera, index, side),
+            seen=shown_in(self.seen, self.camera, index, side),
+            noise=seen_by(self.noise, self.camera, index, side, cv2.INTER_LINEAR),
+            camera=None,
+        )
 
 
 def person_and_background(

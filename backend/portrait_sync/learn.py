@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -16,6 +16,7 @@ from .colours import ColourTables, Neck, SubjectColours, colour_bins
 from .fill import disc
 from .frame import ClipModel, person_and_background
 from .head_region import MAP_SHAPE, FaceFrame, face_frame, face_oval, into_map, map_axes
+from .moving import MovingCamera
 from .segmenter import probability_of
 
 SAMPLES = 64
@@ -60,6 +61,7 @@ def learn_clip(
     each: Callable[[int, int], None] = lambda done, total: None,
     read_alpha: Callable[[int], np.ndarray | None] = lambda index: None,
     segment_hair: Callable[[np.ndarray], np.ndarray] | None = None,
+    shown: np.ndarray | None = None,
 ) -> ClipModel:
     """Fit the clip's model to frames spread over it.
 
@@ -71,6 +73,7 @@ def learn_clip(
         each: called with (done, total) after each piece of work.
         read_alpha: returns the clip's alpha of frame i as (S, S) uint8, None where it has none.
         segment_hair: a network's hair probability of a frame; without one, hair is known by its colours.
+        shown: (S, S) uint8, 0 where the working frame is beyond the source's edge; None where it nowhere is.
     """
     count = len(usable)
     indices = np.unique(np.linspace(0, count - 1, min(SAMPLES, count)).astype(int)).tolist()
@@ -103,12 +106,19 @@ def learn_clip(
         plain, everywhere = np.full_like(background, ALPHA_BACKGROUND), np.ones_like(seen, bool)
         return ClipModel(plain, everywhere, np.ones_like(noise), colours, hair_map, neck, face_height)
     moves = camera_motion(frames, probabilities)
-    model = ClipModel(fill_unseen(background, seen > 0), seen > 0, noise, colours, hair_map, neck, face_height)
+    model = ClipModel(fill_unseen(background, seen > 0), seen > 0, noise, colours, hair_map, neck, face_height, moves)
+    moving = MovingCamera.register(frames, probabilities, shown) if moves else None
+    if moving is not None:
+        moving = moving.refined(model := moving.model(model, frames, hidden, 1))
+        model = replace(model, camera=moving.canvas.path)
     # Second pass: with that background the border is known closely, so more of the background is visible.
     for position, frame in enumerate(frames):
-        alpha, _ = person_and_background(frame, model, probabilities[position])
+        alpha, _ = person_and_background(frame, model.at(position, side), probabilities[position])
         hidden[position] = _grown(alpha > 0.03, side, max(2.0, 0.02 * face_height))
         each(len(indices) + position + 1, total)
+    if moving is not None:
+        model = moving.model(model, frames, hidden, min(3, len(indices)))
+        return moving.all_frames(model, indices, count, read_frame, segment, lambda: each(total, total))
     background, seen = masked_median(frames, hidden)
     enough = seen >= min(3, len(indices))
     noise = temporal_noise(frames, hidden, background)

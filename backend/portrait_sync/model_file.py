@@ -1,4 +1,5 @@
-"""The model of a clip in its workspace: `portrait_sync.npz` and `background.png`, read and written here alone."""
+"""The model of a clip in its workspace: `portrait_sync.npz` and `background.png`, read and written here alone, and
+`camera_motion.npz` beside them."""
 
 from __future__ import annotations
 
@@ -21,8 +22,12 @@ def model_path(workspace: Workspace) -> Path:
 
 
 def write_model(workspace: Workspace, model: ClipModel, key: str) -> None:
-    """Write both files, atomically; `key` is that of the stage."""
+    """Write the files, atomically; `key` is that of the stage."""
     write_image(workspace.background_path, model.background)
+    if model.camera is None:
+        workspace.camera_path_file.unlink(missing_ok=True)
+    else:
+        model.camera.write(workspace.camera_path_file)
     write_arrays(
         model_path(workspace),
         key=key,
@@ -53,6 +58,7 @@ def read_model(workspace: Workspace, key: str) -> ClipModel | None:
         neck=Neck.of(arrays["neck_colour"], colours.skin),
         face_height=float(arrays["face_height"]),
         camera_motion=float(arrays.get("camera_motion", 0.0)),
+        camera=workspace.camera_path(),
     )
 
 

@@ -20,6 +20,7 @@ from ..workspace.images import write_image
 from ..workspace.store import Workspace
 from .frame import ClipModel, split_frame
 from .head_region import ear_lobes_px, smooth_landmarks
+from .camera_report import describe, shown_part
 from .learn import learn_clip
 from .model_file import model_path, read_model, write_model
 from .plate import ALL_PARTS, PlateParts
@@ -81,8 +82,8 @@ def run(workspace: Workspace, reporter: Reporter) -> None:
 
         model = splitter.learn(learning)
         write_model(workspace, model, key)
-    if model.camera_motion:
-        reporter.warning(_describe_motion(workspace, model.camera_motion))
+    for level, text in describe(model, workspace.subject):
+        (reporter.warning if level == "warning" else reporter.info)(text)
 
     def work(index: int) -> None:
         mattes, plate = splitter.split(index, model)
@@ -111,7 +112,8 @@ class FrameSplitter:
         """The model of the clip; `progress` takes how many frames are done, and of how many."""
         read, alpha = self._workspace.read_frame, self._workspace.read_alpha
         hair = HairSegmenter.installed()
-        return learn_clip(read, self._segment, self._landmarks, self._usable, progress, alpha, hair)
+        shown = shown_part(self._workspace.subject)
+        return learn_clip(read, self._segment, self._landmarks, self._usable, progress, alpha, hair, shown)
 
     def split(self, index: int, model: ClipModel, parts: PlateParts = ALL_PARTS) -> tuple[np.ndarray, np.ndarray]:
         """Mattes (S, S, 4) and plate (S, S, 3) of a frame, uint8, as `split_frame` makes them."""
@@ -119,7 +121,7 @@ class FrameSplitter:
         probability = self._segment(frame) if alpha is None else probability_of(alpha)
         points = self._landmarks[index] if self._usable[index] else None
         ears = self._lobes[index] if np.isfinite(self._lobes[index]).all() else None
-        return split_frame(frame, model, probability, points, ears, alpha, parts)
+        return split_frame(frame, model.at(index, len(frame)), probability, points, ears, alpha, parts)
 
 
 def each_frame(work: Callable[[int], None], indices: list[int], report: Callable[[int], None]) -> None:
@@ -150,20 +152,11 @@ def each_frame(work: Callable[[int], None], indices: list[int], report: Callable
         cv2.setNumThreads(previous)
 
 
-def _describe_motion(workspace: Workspace, share: float) -> str:
-    side = workspace.subject.size
-    return (
-        f"The camera moves in {workspace.subject.source or workspace.root}: the background moves by "
-        f"{share * side:.0f} of {side} pixels, which blurs background and plate and adds the camera's "
-        "motion to the head's. Record from a tripod, or stabilize the clip first."
-    )
-
-
 def _clear(workspace: Workspace) -> None:
     """Remove the results of other inputs: a resumed run must not mix them with its own."""
     for folder in (workspace.matte_path(0).parent, workspace.plate_path(0).parent):
         if folder.is_dir():
             for path in folder.iterdir():
                 path.unlink()
-    for path in (model_path(workspace), workspace.background_path):
+    for path in (model_path(workspace), workspace.background_path, workspace.camera_path_file):
         path.unlink(missing_ok=True)

@@ -17,6 +17,7 @@ import numpy as np
 
 from ..errors import ConsentError, WorkspaceError, storage_error
 from .animation import Animation
+from .camera_path import CameraPath
 from .checkpoint_index import AUTO, newest_track
 from .face_mesh import FaceMesh
 from .files import PROCESS_AGAIN, lock_file, write_json
@@ -161,6 +162,11 @@ class Workspace:
         return self.root / "background.png"
 
     @property
+    def camera_path_file(self) -> Path:
+        """How the camera moves; there only when it does."""
+        return self.root / "camera_motion.npz"
+
+    @property
     def tracking_path(self) -> Path:
         return self.root / "tracking.npz"
 
@@ -266,6 +272,14 @@ class Workspace:
             WorkspaceError: the head was not tracked, or the file is damaged.
         """
         return PoseTrack.read(self.pose_track_path, self.subject.size)
+
+    def camera_path(self) -> CameraPath | None:
+        """How the camera moves; None for one that is still, or whose motion could not be measured.
+
+        Raises:
+            WorkspaceError: the file is damaged.
+        """
+        return CameraPath.read(self.camera_path_file)
 
     def footage_animation(self, track: HeadTrack | None = None) -> Animation:
         """The footage's own motion, with the clip's audio where there is any; on `head_track()` unless given."""

@@ -1,0 +1,133 @@
+"""A camera that moves: its motion is found to a fraction of a pixel, and mattes and plates are as good as from a tripod."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from backend.portrait_sync.frame import split_frame
+from backend.portrait_sync.learn import learn_clip
+from backend.portrait_sync.registration import moved_places, pixels
+from backend.workspace.camera import Camera
+from backend.workspace.camera_path import CameraPath
+
+from .conftest import draw
+
+SIDE, COUNT = 256, 24
+PLACES = np.array([[x, y] for x in (0.05, 0.5, 0.95) for y in (0.05, 0.5, 0.95)])
+
+
+def textured_wall(side: int) -> np.ndarray:
+    """A wall with detail of several sizes, (side, side, 3) float32."""
+    random = np.random.default_rng(3)
+    image = np.full((side, side, 3), (95, 125, 110), np.float32)
+    for cell, strength in ((64, 25), (16, 18), (6, 14)):
+        noise = random.uniform(-1, 1, (side // cell + 1, side // cell + 1, 3)).astype(np.float32)
+        image += strength * cv2.resize(noise, (side, side), interpolation=cv2.INTER_CUBIC)
+    return np.clip(image, 0, 255)
+
+
+def pan(index: int) -> np.ndarray:
+    """(3, 3) from places of a frame to those of the wall: a pan by two fifths of the frame and back, held in the hand."""
+    phase = 2 * np.pi * index / COUNT
+    angle, scale = 0.01 * np.sin(3 * phase), 1 + 0.01 * np.cos(2 * phase)
+    c, s = scale * np.cos(angle), scale * np.sin(angle)
+    x, y = 0.5 - 0.2 * np.cos(phase) + 0.004 * np.sin(9 * phase), 0.45 + 0.01 * np.sin(7 * phase)
+    return np.array([[c, -s, x], [s, c, y], [0, 0, 1]])
+
+
+def zoom(index: int) -> np.ndarray:
+    scale = 1.25 - 0.25 * index / (COUNT - 1)
+    shift = 0.5 + 0.5 * (1 - scale)
+    return np.array([[scale, 0, shift], [0, scale, shift], [0, 0, 1.0]])
+
+
+def turn(index: int) -> np.ndarray:
+    """A wide lens that turns by 12 degrees: no similarity."""
+    x, y, z = np.radians([2 * np.sin(0.3 * index), -6 + 12 * index / (COUNT - 1), np.sin(0.2 * index)])
+    rotation = cv2.Rodrigues(np.array([x, y, z]))[0]
+    lens = np.array([[1.2, 0, 0.5], [0, 1.2, 0.5], [0, 0, 1]])
+    return np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]]) @ lens @ rotation @ np.linalg.inv(lens)
+
+
+@pytest.fixture(scope="module")
+def person():
+    return draw(COUNT, SIDE)
+
+
+def filmed(person, motion):
+    """The clip's frames (N, S, S, 3) uint8 and the background in each, as a camera in `motion` before a wall shows it."""
+    wall = textured_wall(2 * SIDE)
+    frames, walls = [], []
+    for index, (frame, matte) in enumerate(zip(person.frames, person.person, strict=True)):
+        warp = pixels(SIDE) @ motion(index) @ np.linalg.inv(pixels(SIDE))
+        flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+        behind = cv2.warpPerspective(wall, warp, (SIDE, SIDE), flags=flags, borderMode=cv2.BORDER_REFLECT)
+        change = (1 - matte)[..., None] * (behind - person.background.astype(np.float32))
+        frames.append(np.clip(np.rint(frame + change), 0, 255).astype(np.uint8))
+        walls.append(behind)
+    return np.stack(frames), np.stack(walls)
+
+
+def learned(person, frames, **options):
+    probabilities = {frame.tobytes(): person.probability[index] for index, frame in enumerate(frames)}
+    usable = np.ones(len(frames), bool)
+    return learn_clip(
+        frames.__getitem__, lambda frame: probabilities[frame.tobytes()], person.landmarks, usable, **options
+    )
+
+
+@pytest.fixture(scope="module", params=[pan, zoom, turn], ids=lambda motion: motion.__name__)
+def clip(request, person):
+    frames, walls = filmed(person, request.param)
+    return request.param, frames, walls, learned(person, frames)
+
+
+def test_motion_is_found_to_a_tenth_of_a_pixel_and_without_drift(clip):
+    motion, frames, _, model = clip
+    path = model.camera
+    assert path is not None
+    assert np.isfinite(path.residual_px).all()
+    first = np.linalg.inv(path.to_reference[0])
+    errors = [
+        SIDE
+        * np.linalg.norm(
+            moved_places(PLACES, first @ path.to_reference[index])
+            - moved_places(PLACES, np.linalg.inv(motion(0)) @ motion(index)),
+            axis=1,
+        )
+        for index in range(len(frames))
+    ]
+    print(motion.__name__, "mean", np.mean(errors), "max", np.max(errors), "residual", path.residual_px.mean())
+    assert np.mean(errors) < 0.12
+    assert np.max(errors) < 0.5
+
+
+def test_the_mosaic_seen_by_a_frame_is_its_background(clip):
+    motion, frames, walls, model = clip
+    for index in (0, 8, 23):
+        seen_by = model.at(index, SIDE)
+        seen = cv2.erode(seen_by.seen.astype(np.uint8), np.ones((3, 3))) > 0
+        error = (seen_by.background.astype(float) - walls[index])[seen]
+        psnr = 10 * np.log10(255**2 / np.mean(error**2))
+        print(motion.__name__, index, "PSNR", psnr, "seen", seen.mean())
+        assert psnr > 34
+        assert seen.mean() > 0.6
+
+
+def test_mattes_and_plates_are_as_from_a_tripod(clip, person):
+    motion, frames, walls, model = clip
+    still = learned(person, person.frames)
+    for index in (3, 17):
+        answer = person.probability[index], person.landmarks[index]
+        mattes, plate = split_frame(frames[index], model.at(index, SIDE), *answer)
+        before = split_frame(person.frames[index], still, *answer)[0]
+        error, least = (
+            np.abs(matte[..., 3] / 255 - person.person[index]).mean() for matte in (mattes, before)
+        )
+        print(motion.__name__, index, "matte", error, "from a tripod", least)
+        assert error < 1.5 * least + 0.001
+        behind = (person.head[index] > 0.99) & model.at(index, SIDE).seen & (np.arange(SIDE) < 0.3 * SIDE)[:, None]
+        if behind.sum() > 100:
+            assert np.abs(plate[behind] - walls[index][behind]).mean() < 6

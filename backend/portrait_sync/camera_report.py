@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..workspace.camera import Camera
 from ..workspace.camera_path import CameraPath
 from ..workspace.subject import Subject
 from .frame import ClipModel
@@ -29,7 +30,7 @@ def shown_part(subject: Subject) -> np.ndarray | None:
     return np.where(rows[:, None] & columns, np.uint8(255), np.uint8(0))
 
 
-def describe(model: ClipModel, subject: Subject) -> list[tuple[str, str]]:
+def describe(model: ClipModel, subject: Subject, camera: Camera) -> list[tuple[str, str]]:
     """Sentences on a camera that moves, each with its level, `info` or `warning`; none for one that is still."""
     side, name = subject.size, subject.source or "the clip"
     if not model.camera_motion:
@@ -57,7 +58,7 @@ def describe(model: ClipModel, subject: Subject) -> list[tuple[str, str]]:
             f"The background of {name} has depth and its parts move by {residual:.1f} pixels against each other, which blurs "
             "the plate behind the head: turn the camera on the spot instead of walking with it.",
         ))  # fmt: skip
-    zoom = zoom_range(path)
+    zoom = zoom_range(path, camera)
     if zoom > ZOOM:
         strong = " Beyond 1.3 times faces get flatter than the tracking allows: record without a zoom." if zoom > STRONG_ZOOM else ""
         result.append((
@@ -67,7 +68,7 @@ def describe(model: ClipModel, subject: Subject) -> list[tuple[str, str]]:
     return result
 
 
-def zoom_range(path: CameraPath) -> float:
-    """The largest scale of the background over the smallest, without the outermost hundredths."""
-    low, high = np.percentile(path.zooms(), [1, 99])
+def zoom_range(path: CameraPath, camera: Camera) -> float:
+    """The longest focal length over the shortest, without the outermost hundredths."""
+    low, high = np.percentile(path.zooms(camera), [1, 99])
     return float(high / low)

@@ -43,8 +43,8 @@ class Canvas:
         """
         places = np.concatenate([moved_places(_CORNERS, transform) for transform in transforms])
         low, high = places.min(0) - _MARGIN, places.max(0) + _MARGIN
-        zoom = float(np.percentile(CameraPath(transforms, residual, low, 1.0).zooms(), 90))
-        scale = side * float(np.clip(zoom, 1.0, _FINEST))
+        finer = float(np.percentile(CameraPath(transforms, residual, low, 1.0).scales(), 90))
+        scale = side * float(np.clip(finer, 1.0, _FINEST))
         width, height = (int(np.ceil(extent * scale)) for extent in high - low)
         if not np.isfinite(places).all() or (high - low).max() > LARGEST or max(width, height) > _LARGEST_PX:
             return None
@@ -88,7 +88,7 @@ def seen_by(image: np.ndarray, path: CameraPath, index: int, side: int, flags: i
     """What frame `index` of `side` pixels shows of the mosaic, or of a map of its size; beyond its edge the edge repeats."""
     warp = path.to_pixels @ path.to_reference[index] @ np.linalg.inv(pixels(side))
     if path.mosaic_scale != side:
-        image_side = path.mosaic_scale / path.zooms()[index]
+        image_side = path.mosaic_scale / path.scales()[index]
         if flags == cv2.INTER_CUBIC and image_side > 1.2 * side:  # finer than the frame: it would alias
             image = cv2.GaussianBlur(image, (0, 0), 0.5 * float(np.sqrt((image_side / side) ** 2 - 1.0)))
     return cv2.warpPerspective(

@@ -82,7 +82,7 @@ def run(workspace: Workspace, reporter: Reporter) -> None:
 
         model = splitter.learn(learning)
         write_model(workspace, model, key)
-    for level, text in describe(model, workspace.subject):
+    for level, text in describe(model, workspace.subject, track.camera):
         (reporter.warning if level == "warning" else reporter.info)(text)
 
     def work(index: int) -> None:

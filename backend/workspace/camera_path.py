@@ -13,6 +13,7 @@ from .files import PROCESS_AGAIN, read_arrays, write_arrays
 from .shapes import Float
 
 _GRID = 7
+_MIDDLE = np.array([0.5, 0.5, 1.0])
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,26 @@ class CameraPath:
         x, y = -self.mosaic_scale * self.mosaic_origin - 0.5
         return np.array([[self.mosaic_scale, 0.0, x], [0.0, self.mosaic_scale, y], [0.0, 0.0, 1.0]])
 
-    def zooms(self) -> Float[np.ndarray, " n"]:
+    def scales(self) -> Float[np.ndarray, " n"]:
         """How much larger than in the reference frame the background is in the middle of each frame."""
-        middle = np.array([0.5, 0.5, 1.0])
-        depth = self.to_reference[:, 2] @ middle
+        depth = self.to_reference[:, 2] @ _MIDDLE
         return np.sqrt(np.abs(depth**3 / np.linalg.det(self.to_reference)))
+
+    def zooms(self, camera: Camera) -> Float[np.ndarray, " n"]:
+        """The focal length at each frame over the reference's: `scales`, without what the turn of a camera does to them.
+
+        An area of the image is that of its directions times f² / cos³ of their angle from the axis.
+
+        Args:
+            camera: of the working frame.
+        """
+        principal, focal = np.array(camera.principal_px) / camera.width, camera.focal_px / camera.width
+        moved = self.to_reference @ _MIDDLE
+        cosines = [
+            1.0 / np.sqrt(1.0 + (((place - principal) / focal) ** 2).sum(-1))
+            for place in (_MIDDLE[:2], moved[:, :2] / moved[:, 2:])
+        ]
+        return self.scales() * (cosines[0] / cosines[1]) ** 1.5
 
     def turns(self, camera: Camera) -> Float[np.ndarray, "n 3 3"]:
         """The rotation of the camera at each frame against the reference's: x_reference = R x, OpenCV axes.
@@ -69,7 +85,7 @@ class CameraPath:
             rays = np.concatenate([offset, np.ones_like(offset[..., :1, :])], axis=-2)
             return rays / np.linalg.norm(rays, axis=-2, keepdims=True)
 
-        here = directions(places[None, :2], focal * self.zooms()[:, None, None])
+        here = directions(places[None, :2], focal * self.zooms(camera)[:, None, None])
         u, _, vt = np.linalg.svd(directions(moved, np.array(focal)) @ here.transpose(0, 2, 1))
         signs = np.ones((len(u), 1, 3))
         signs[:, 0, 2] = np.linalg.det(u @ vt)

@@ -34,12 +34,18 @@ def camera_to_world() -> np.ndarray:
     return matrix
 
 
+def moved_camera(motion: np.ndarray) -> np.ndarray:
+    """(..., 4, 4): the matrix of the camera object from (..., 4, 4) motions of an OpenCV camera, from its axes to those of one at the
+    importer's place."""
+    return camera_to_world() @ _CAMERA_FROM_OPENCV @ motion @ _CAMERA_FROM_OPENCV
+
+
 def head_to_world(head_to_camera: np.ndarray, camera: np.ndarray | None = None) -> np.ndarray:
     """The head empty's world matrix.
 
     Args:
         head_to_camera: (..., 4, 4), head to OpenCV camera.
-        camera: (4, 4), the camera object's world matrix; the importer's own place when absent.
+        camera: (..., 4, 4), the camera object's world matrix; the importer's own place when absent.
     """
     camera = camera_to_world() if camera is None else camera
     return camera @ _CAMERA_FROM_OPENCV @ head_to_camera @ _UPRIGHT_FROM_OPENCV.T

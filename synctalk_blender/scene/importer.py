@@ -19,6 +19,7 @@ from ...backend.workspace.store import Workspace
 from . import (
     audio_strip,
     camera,
+    camera_motion,
     coordinates,
     footage,
     head_points,
@@ -91,7 +92,10 @@ def import_animation(scene: bpy.types.Scene, found: rig.Rig, workspace: Workspac
     subject, timing = workspace.subject, timing_of(scene, found, animation.fps)
     frames = timing.frames(animation.frames)
     _set_lens(cast(bpy.types.Camera, found.camera.data), source_camera(workspace, animation))
-    _key_head(found.head, subject.name, frames, animation.head_to_camera)
+    path = camera_motion.choose(found.collection, workspace)
+    cameras = None if path is None else camera_motion.in_world(path, animation)
+    camera_motion.key(found.camera, subject.name, frames, cameras)
+    _key_head(found.head, subject.name, frames, animation.head_to_camera, cameras)
     moved = _key_face(found.face, subject.name, frames, animation.blendshapes)
     audio_strip.lay_strip(scene, found.collection, subject, animation, timing, moved)
     footage.show_behind_camera(scene, found.camera, workspace, timing.shown(animation.plate_frame), timing.first_frame)
@@ -165,11 +169,13 @@ def _set_face_mesh(face: bpy.types.Object, face_mesh: FaceMesh) -> None:
     mesh.update()
 
 
-def _key_head(head: bpy.types.Object, name: str, frames: np.ndarray, head_to_camera: np.ndarray) -> None:
+def _key_head(
+    head: bpy.types.Object, name: str, frames: np.ndarray, head_to_camera: np.ndarray, cameras: np.ndarray | None
+) -> None:
     known = np.isfinite(head_to_camera).all((1, 2))
     if not known.any():
         raise SceneError(f"The tracking of “{name}” has no frame with a pose: process the video again.")
-    matrices = coordinates.head_to_world(head_to_camera[known])
+    matrices = coordinates.head_to_world(head_to_camera[known], None if cameras is None else cameras[known])
     angles = coordinates.euler_xyz(matrices[:, :3, :3])
     head.rotation_mode = "XYZ"
     action = keyframes.base_action(head, "pose", f"{name} head pose")

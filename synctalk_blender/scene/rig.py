@@ -29,6 +29,8 @@ SETS_SCENE = "synctalk_sets_scene"
 """On the collection: whether imports set the scene's frame range, the scene having been set up for the clip."""
 ON_TRACK = "synctalk_on_track"
 """On the collection: whether the imported poses are those of the footage's frames beneath, and so follow its track."""
+CAMERA_MOVES = "synctalk_camera_moves"
+"""On the collection of a clip whose camera moves: whether the scene's moves with it."""
 FRAME_SIZE = "synctalk_frame_size"
 """On the collection: width and height of the footage's frames, pixels."""
 PARTS = ("camera", "head", "control", "face")

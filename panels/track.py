@@ -68,7 +68,7 @@ class SYNCTALK_PT_track_options(OptionsPanel, bpy.types.Panel):
         found = rig_of_workspace(cast("bpy.types.Scene", settings.id_data))
         if found is not None and found.collection.get(rig.START) is not None:
             layout.prop(found.collection, f'["{rig.START}"]', text="Start Frame")
-        if found is not None and rig.CAMERA_MOVES in found.collection:
+        if found is not None and found.collection.get(rig.CAMERA_MOVES) is not None:
             layout.prop(found.collection, f'["{rig.CAMERA_MOVES}"]', text="Camera Moves")
 
 

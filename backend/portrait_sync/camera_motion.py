@@ -59,10 +59,10 @@ def person_mask(probability: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return mask
 
 
-def corners(grey: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def corners(grey: np.ndarray, mask: np.ndarray, halves: int = 2) -> np.ndarray:
     """Points to follow, (N, 1, 2) float32, chosen in each half separately: one with more texture must not take them all."""
     found = []
-    for half in np.array_split(np.arange(grey.shape[1]), 2):
+    for half in np.array_split(np.arange(grey.shape[1]), halves):
         part = np.zeros_like(mask)
         part[:, half] = mask[:, half]
         points = cv2.goodFeaturesToTrack(grey, 100, 0.02, 6, mask=part)

@@ -1,4 +1,4 @@
-"""What a user is told of a camera that moves: one sentence each, with amounts."""
+"""What is reported of a camera that moves: one sentence each, with amounts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ BLURRED_PX = 0.6
 
 def shown_part(subject: Subject) -> np.ndarray | None:
     """(S, S) uint8: 255 where the working frame shows the source, 0 where it repeats the source's edge; None for all of it."""
-    crop, (width, height), side = subject.place, subject.source_size, subject.size
+    crop, (width, height), side = subject.crop, subject.source_size, subject.size
+    if crop is None:
+        return None
     low = np.array([-crop.x, -crop.y]) / subject.scale
     high = low + np.array([width, height]) / subject.scale
     if (low < 0.5).all() and (high > side - 0.5).all():
@@ -60,7 +62,11 @@ def describe(model: ClipModel, subject: Subject, camera: Camera) -> list[tuple[s
         ))  # fmt: skip
     zoom = zoom_range(path, camera)
     if zoom > ZOOM:
-        strong = " Beyond 1.3 times faces get flatter than the tracking allows: record without a zoom." if zoom > STRONG_ZOOM else ""
+        strong = (
+            " Beyond 1.3 times faces get flatter than the tracking allows: record without a zoom."
+            if zoom > STRONG_ZOOM
+            else ""
+        )
         result.append((
             "warning" if strong else "info",
             f"The camera zooms by {zoom:.2f} times in {name}: the head is tracked as coming nearer instead.{strong}",

@@ -71,7 +71,9 @@ class Canvas:
         grey = cv2.cvtColor(background, cv2.COLOR_RGB2GRAY)
         return View(grey, seen.astype(np.uint8) * 255, self.path.to_pixels)
 
-    def _moved(self, frames: np.ndarray, hidden: np.ndarray, top: int, rows: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def _moved(
+        self, frames: np.ndarray, hidden: np.ndarray, top: int, rows: int
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Rows of the canvas as each sample shows them, and where it does not."""
         side = frames.shape[1]
         down = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, -top], [0.0, 0.0, 1.0]])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
+from typing import cast
 
 import cv2
 import numpy as np
@@ -58,17 +59,13 @@ class MovingCamera:
         background, count = self.canvas.median(frames, hidden)
         seen = count >= at_least
         noise = self.canvas.noise(frames, hidden, background)
-        return replace(
-            model, background=fill_unseen(background, seen), seen=seen, noise=noise, camera=self.canvas.path
-        )
+        return replace(model, background=fill_unseen(background, seen), seen=seen, noise=noise, camera=self.canvas.path)
 
     def refined(self, model: ClipModel) -> MovingCamera:
         """With the samples registered to the mosaic of all of them, which has less noise than one."""
         mosaic = self.canvas.view(model.background, model.seen)
         path = self.canvas.path
-        transforms, residual = register_to(
-            mosaic, self.views.__getitem__, path.to_reference, self.homography, map
-        )
+        transforms, residual = register_to(mosaic, self.views.__getitem__, path.to_reference, self.homography, map)
         found = np.isfinite(residual)
         if found.mean() < REGISTERED:
             return self
@@ -95,7 +92,7 @@ class MovingCamera:
         def run(one, numbers):
             with (
                 ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
-                closing(pool.map(one, numbers)) as results,
+                closing(cast(Generator, pool.map(one, numbers))) as results,
             ):
                 for result in results:
                     each()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -15,10 +16,14 @@ from .camera_motion import corners, person_mask
 
 LONGEST_SIDE = 512
 """Of the images that are registered: a point is followed to a twentieth of a pixel, and some hundred of them are."""
-_PATCH_PX = 15
+_PATCHES_PX = 15, 31
+"""Sides of the patches that are followed: small ones lie in gaps beside the person, large ones see detail that is out of focus."""
 _AGREE_PX = 0.7
 """Points within this of the motion agree with it, at `LONGEST_SIDE`."""
-_MIN_POINTS, _MIN_SHARE, _MIN_SPREAD = 12, 0.5, 0.35
+_NEAR = 3.0 / LONGEST_SIDE
+"""A guess that is off by less, as a share of the side, is not worth a second look."""
+_RIM = np.ones((5, 5), np.uint8)
+_MIN_POINTS, _MIN_SHARE, _MIN_SPREAD = 12, 0.45, 0.35
 """So many points must agree, such a share of all, and they must cover such a share of the frame's width."""
 _HOMOGRAPHY_POINTS = 40
 _HOMOGRAPHY_GAIN = 0.8
@@ -35,6 +40,13 @@ class View:
     grey: np.ndarray
     free: np.ndarray
     to_pixels: np.ndarray
+
+    @cached_property
+    def points(self) -> np.ndarray:
+        """(N, 2) places of corners in it."""
+        halves = max(2, round(2 * self.grey.shape[1] / self.to_pixels[0, 0]))  # of a frame; a mosaic is wider
+        found = corners(self.grey, cv2.erode(self.free, _RIM), halves)[:, 0]
+        return moved_places(found, np.linalg.inv(self.to_pixels)) if len(found) else np.zeros((0, 2))
 
     @classmethod
     def of_frame(cls, frame: np.ndarray, probability: np.ndarray, shown: np.ndarray | None = None) -> View:
@@ -69,35 +81,51 @@ def pixels(side: int) -> np.ndarray:
     return np.array([[side, 0.0, -0.5], [0.0, side, -0.5], [0.0, 0.0, 1.0]])
 
 
-def match(first: View, second: View, guess: np.ndarray, homography: bool = False, levels: int = 1) -> Match | None:
+def match(
+    first: View,
+    second: View,
+    guess: np.ndarray,
+    homography: bool = False,
+    levels: int = 1,
+    patches: tuple[int, ...] = _PATCHES_PX,
+) -> Match | None:
     """The motion from `first` to `second`, which is near `guess`; None where too few points agree on one.
 
     Args:
         levels: of the image pyramid: 1 finds what is within 10 pixels of the guess, 3 within 50; but the coarse ones see the
             person beside a point, who moves otherwise.
+        patches: sides to try, in pixels.
     """
     found = None
     for _ in range(2):  # a second time from closer by: patches that differ in scale or place are followed less exactly
-        found = _match_once(first, second, guess, homography, levels)
+        for patch in patches:
+            if (found := _match_once(first, second, guess, homography, levels, patch)) is not None:
+                patches = (patch,)
+                break
         if found is None:
             return None
         levels = 1
         change, guess = _largest_change(found.transform, guess), found.transform
-        if change < 1.0 / LONGEST_SIDE:
+        if change < _NEAR:
             break
     return found
 
 
-def _match_once(first: View, second: View, guess: np.ndarray, homography: bool, levels: int) -> Match | None:
+def _match_once(
+    first: View, second: View, guess: np.ndarray, homography: bool, levels: int, patch: int
+) -> Match | None:
     side = second.grey.shape[1]
     warp = second.to_pixels @ guess @ np.linalg.inv(first.to_pixels)
     size = second.grey.shape[::-1]
     moved = cv2.warpPerspective(first.grey, warp, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    free = cv2.warpPerspective(first.free, warp, size, flags=cv2.INTER_NEAREST, borderValue=0) & second.free
-    points = corners(moved, cv2.erode(free, np.ones((5, 5), np.uint8)))
+    points = moved_places(first.points, second.to_pixels @ guess) if len(first.points) else first.points
+    columns, rows = np.rint(points).astype(int).T
+    inside = (columns >= 0) & (columns < size[0]) & (rows >= 0) & (rows < size[1])
+    inside[inside] = second.free[rows[inside], columns[inside]] > 0
+    points = points[inside][:, None].astype(np.float32)
     if len(points) < _MIN_POINTS:
         return None
-    window = {"winSize": (_PATCH_PX, _PATCH_PX), "maxLevel": levels}
+    window = {"winSize": (patch, patch), "maxLevel": levels}
     there, found, _ = cv2.calcOpticalFlowPyrLK(moved, second.grey, points, None, **window)
     back, found_back, _ = cv2.calcOpticalFlowPyrLK(second.grey, moved, there, None, **window)
     sure = (found & found_back)[:, 0].astype(bool) & (np.linalg.norm(back - points, axis=-1)[:, 0] < 0.5)

@@ -25,7 +25,7 @@ def choose(collection: bpy.types.Collection, workspace: Workspace) -> CameraPath
     if path is None:
         collection.pop(rig.CAMERA_MOVES, None)
         return None
-    if rig.CAMERA_MOVES not in collection:
+    if collection.get(rig.CAMERA_MOVES) is None:
         collection[rig.CAMERA_MOVES] = True
         collection.id_properties_ui(rig.CAMERA_MOVES).update(
             description="The scene's camera moves as the clip's did; press Send to Scene or Speak Again after changing it"

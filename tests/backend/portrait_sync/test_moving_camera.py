@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
+from backend.delivery.footage import WorkingFrames
+from backend.portrait_sync import stage
+from backend.portrait_sync.camera_report import describe, shown_part
 from backend.portrait_sync.frame import split_frame
 from backend.portrait_sync.learn import learn_clip
+from backend.portrait_sync.moving import MovingCamera
 from backend.portrait_sync.registration import moved_places, pixels
+from backend.progress import Reporter
 from backend.workspace.camera import Camera
 from backend.workspace.camera_path import CameraPath
+from backend.workspace.images import write_image
+from backend.workspace.store import Workspace
+from backend.workspace.subject import Crop, Subject
+from tests.backend.made_up_track import make_track
 
 from .conftest import draw
 
@@ -99,7 +110,6 @@ def test_motion_is_found_to_a_tenth_of_a_pixel_and_without_drift(clip):
         )
         for index in range(len(frames))
     ]
-    print(motion.__name__, "mean", np.mean(errors), "max", np.max(errors), "residual", path.residual_px.mean())
     assert np.mean(errors) < 0.12
     assert np.max(errors) < 0.5
 
@@ -111,7 +121,6 @@ def test_the_mosaic_seen_by_a_frame_is_its_background(clip):
         seen = cv2.erode(seen_by.seen.astype(np.uint8), np.ones((3, 3))) > 0
         error = (seen_by.background.astype(float) - walls[index])[seen]
         psnr = 10 * np.log10(255**2 / np.mean(error**2))
-        print(motion.__name__, index, "PSNR", psnr, "seen", seen.mean())
         assert psnr > 34
         assert seen.mean() > 0.6
 
@@ -123,11 +132,91 @@ def test_mattes_and_plates_are_as_from_a_tripod(clip, person):
         answer = person.probability[index], person.landmarks[index]
         mattes, plate = split_frame(frames[index], model.at(index, SIDE), *answer)
         before = split_frame(person.frames[index], still, *answer)[0]
-        error, least = (
-            np.abs(matte[..., 3] / 255 - person.person[index]).mean() for matte in (mattes, before)
-        )
-        print(motion.__name__, index, "matte", error, "from a tripod", least)
+        error, least = (np.abs(matte[..., 3] / 255 - person.person[index]).mean() for matte in (mattes, before))
         assert error < 1.5 * least + 0.001
         behind = (person.head[index] > 0.99) & model.at(index, SIDE).seen & (np.arange(SIDE) < 0.3 * SIDE)[:, None]
         if behind.sum() > 100:
             assert np.abs(plate[behind] - walls[index][behind]).mean() < 6
+
+
+def test_a_still_camera_is_never_registered(person, monkeypatch):
+    monkeypatch.setattr(MovingCamera, "register", lambda *_: pytest.fail("a still camera was registered"))
+    still = learned(person, person.frames)
+    assert still.camera is None
+    assert still.at(5, SIDE) is still, "the same arrays, bit for bit"
+    assert describe(still, Subject(size=SIDE), Camera(SIDE, SIDE, 500.0, (128.0, 128.0))) == []
+
+
+def test_a_cut_to_another_place_is_refused_in_one_sentence(person):
+    frames, _ = filmed(person, pan)
+    other, _ = filmed(replace(person), lambda index: np.array([[-1, 0, 1.5], [0, 1, 0.4], [0, 0, 1]]) @ pan(index))
+    frames[COUNT // 2 :] = other[COUNT // 2 :]
+    model = learned(person, frames)
+    assert model.camera is None
+    ((level, text),) = describe(model, Subject(size=SIDE, source="x.mp4"), Camera(SIDE, SIDE, 500.0, (128.0, 128.0)))
+    assert level == "warning"
+    assert text.startswith("The camera moves in x.mp4") and "cuts" in text
+
+
+def test_a_zoom_is_reported_with_its_amount_and_a_strong_one_is_warned_of(clip):
+    motion, _, _, model = clip
+    camera = Camera(SIDE, SIDE, 1.2 * SIDE, (128.0, 128.0))
+    said = describe(model, Subject(size=SIDE), camera)
+    assert [level for level, _ in said] == ["info"] * len(said)
+    assert any("zooms by 1.2" in text for _, text in said) == (motion is zoom)
+    far = replace(model.camera, to_reference=np.stack([np.diag([s, s, 1.0]) for s in np.linspace(1, 1.5, COUNT)]))
+    levels = {
+        level for level, text in describe(replace(model, camera=far), Subject(size=SIDE), camera) if "zooms" in text
+    }
+    assert levels == {"warning"}
+
+
+def test_the_turn_of_a_camera_is_found_from_its_homographies():
+    camera = Camera(SIDE, SIDE, 1.2 * SIDE, (0.5 * SIDE, 0.5 * SIDE))
+    motions = np.stack([np.linalg.inv(turn(12)) @ turn(index) for index in range(COUNT)])
+    path = CameraPath(motions / motions[:, 2:, 2:], np.zeros(COUNT), np.zeros(2), float(SIDE))
+    lens = np.array([[1.2, 0, 0.5], [0, 1.2, 0.5], [0, 0, 1]])
+    for found, motion in zip(path.turns(camera), motions, strict=True):
+        true = np.linalg.inv(lens) @ motion @ lens
+        np.testing.assert_allclose(found, true / np.cbrt(np.linalg.det(true)), atol=2e-3)
+    np.testing.assert_allclose(path.zooms(camera), 1.0, atol=1e-3)
+
+
+def test_the_edge_that_a_working_frame_repeats_is_not_its_background():
+    subject = Subject(size=100, source_size=(200, 150), crop=Crop(-20.0, 10.0, 100.0))
+    shown = shown_part(subject)
+    assert shown is not None
+    assert (shown[:, :20] == 0).all() and (shown[:, 22:] == 255).all()
+    assert shown_part(replace(subject, crop=Crop(20.0, 10.0, 100.0))) is None
+
+
+def test_the_stage_keeps_the_motion_and_every_frame_has_its_background(person, tmp_path):
+    frames, walls = filmed(person, pan)
+    workspace = Workspace.create(tmp_path / "subject")
+    workspace.subject.frames, workspace.subject.size = COUNT, SIDE
+    for name in ("media", "face_sync"):
+        workspace.subject.stages[name] = {"state": "done", "key": name}
+    workspace.save()
+    for index, frame in enumerate(frames):
+        write_image(workspace.frame_path(index), frame)
+    poses = np.tile(np.eye(4), (COUNT, 1, 1))
+    poses[:, 2, 3] = 0.8
+    track = make_track(COUNT, size=SIDE, head_to_camera=poses, landmarks_px=person.landmarks)
+    track.write(workspace.tracking_path, 25.0)
+    said = []
+    stage.run(workspace, Reporter(on_log=lambda level, text: said.append((level, text))))
+    assert [level for level, text in said if "camera" in text] == ["info"]
+    path = workspace.camera_path()
+    assert path is not None and path.to_reference.shape == (COUNT, 3, 3)
+    behind = WorkingFrames(workspace, SIDE)
+    for index in (0, 12):
+        error = np.abs(behind.background(index).astype(float) - walls[index])[: SIDE // 8]
+        assert error.mean() < 3, "above the head"
+    before = [path.read_bytes() for path in sorted(workspace.root.glob("plate/*"))]
+    workspace.subject.stages["portrait_sync"]["state"] = "partial"
+    workspace.save()
+    workspace.plate_path(3).unlink()
+    stage.run(Workspace.open(workspace.root), Reporter())
+    assert [path.read_bytes() for path in sorted(workspace.root.glob("plate/*"))] == before, (
+        "a resumed run ends the same"
+    )

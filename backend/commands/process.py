@@ -134,11 +134,12 @@ def run(options: Options, reporter: Reporter) -> Result:
         Cancelled: what was finished is kept.
     """
     from ..media.footage import write_footage
+    from ..workspace.heap import reused_memory
     from ..workspace.store import Workspace
 
     workspace = Workspace.create(options.workspace)
     stages = STAGES if options.stage is None else (options.stage,)
-    with workspace.locked(), _Beside() as beside:
+    with workspace.locked(), reused_memory(), _Beside() as beside:
         if options.consent:
             record_consent(workspace, options.consent)
         _plan(workspace, stages, options.footage, reporter)

@@ -15,6 +15,7 @@ from ..errors import AudioError, MediaError, WorkspaceError
 from ..progress import Reporter
 from ..protocol import Stage
 from ..workspace.files import key_of, sha256_of
+from ..workspace.heap import reused_memory
 from ..workspace.images import write_image
 from ..workspace.store import Workspace
 from ..workspace.subject import FPS, Crop
@@ -96,7 +97,8 @@ def run(workspace: Workspace, reporter: Reporter, video: Path | None = None, siz
 
 def run_in(root: Path, video: Path | None, size: int, reporter: Reporter) -> None:
     """`run` on the workspace at `root`: called in a reader process while its parent holds the lock."""
-    run(Workspace.open(root), reporter, video, size)
+    with reused_memory():
+        run(Workspace.open(root), reporter, video, size)
 
 
 def working_frame(image: np.ndarray, crop: Crop, side: int) -> np.ndarray:

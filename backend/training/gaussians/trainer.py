@@ -18,8 +18,8 @@ from ...renderer.gaussians.head import GaussianConfig, GaussianHead
 from ...renderer.gaussians.kernels import get_rasteriser
 from ...renderer.gaussians.renderer import GaussianRenderer
 from ...workspace.checkpoint_index import FIELD, GAUSSIANS
+from ...workspace.heap import trim_heap
 from .. import checkpoints
-from ..heap import trim_heap
 from ..recovery import Diverged, recover
 from ..schedule import ANNEAL, CHECKPOINT_SECONDS, EvaluationTimer
 from ..track_refinement import align_frames, with_focal

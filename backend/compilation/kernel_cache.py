@@ -46,6 +46,7 @@ SOURCES = (
     _RENDERER / "scene_linear.py",
     _RENDERER / "underlay.py",
     _BACKEND / "head_sync" / "patch_flow_kernel.py",
+    _BACKEND / "portrait_sync" / "frame_kernels.py",
     _BACKEND / "compilation" / "kernel_cache.py",
     _BACKEND / "workspace" / "shapes.py",
 )

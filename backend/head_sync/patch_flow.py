@@ -6,12 +6,12 @@ half the size is left as soon as the full one can continue.
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
+from ..compilation import has_numba
 from ..workspace.shapes import Bool, Float, UInt8
 
 MAX_STEPS = 20
@@ -35,18 +35,13 @@ class Pyramid:
 
     @classmethod
     def of(cls, image: UInt8[np.ndarray, "h w"]) -> Pyramid:
-        if not has_kernel():
+        if not has_numba():
             return cls(image, None)
         levels = image, cv2.pyrDown(image)
         full, half = (
             cv2.copyMakeBorder(level, _MARGIN, _MARGIN, _MARGIN, _MARGIN, cv2.BORDER_REFLECT_101) for level in levels
         )
         return cls(image, (full, half))
-
-
-def has_kernel() -> bool:
-    """Whether Numba is installed."""
-    return importlib.util.find_spec("numba") is not None
 
 
 def match(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ..compilation import has_numba
 from ..workspace.arrays import smoothstep
 from .fill import disc, push_pull
 from .pixels import dot, times
@@ -48,8 +49,7 @@ def person_alpha(
     Returns:
         (H, W) float32 in [0, 1].
     """
-    height, width = frame.shape[:2]
-    full, half = (width, height), probability.shape[::-1]
+    full, half = frame.shape[1::-1], probability.shape[::-1]
     small = cv2.resize(frame, half, interpolation=cv2.INTER_AREA).astype(np.float32)
     small_background = cv2.resize(background, half, interpolation=cv2.INTER_AREA)
 
@@ -58,9 +58,31 @@ def person_alpha(
     distance = cv2.distanceTransform(1 - near, cv2.DIST_L2, 3) * (2.0 / bands.outer)  # 1 at the outer end of the band
     sure_colour = cv2.erode((probability > 0.8).astype(np.uint8), disc(bands.inner / 4)).astype(np.float32)
     foreground = cv2.GaussianBlur(push_pull(small, sure_colour), (0, 0), 1.5)
-    estimator = Estimator.between(foreground, small_background, noise)
-
     alpha = cv2.resize(probability * (distance <= 1.0), full)
+    band = foreground, small_background, noise, known, inside, distance
+    if has_numba() and full == (2 * half[0], 2 * half[1]):
+        from .frame_kernels import measure_band
+
+        measure_band(frame, background, *band, np.float32(1.0 + SHADE_RIDGE), alpha)
+        return np.clip(alpha, 0.0, 1.0, out=alpha)
+    return measured_alpha(frame, background, *band, alpha)
+
+
+def measured_alpha(
+    frame: np.ndarray,
+    background: np.ndarray,
+    foreground: np.ndarray,
+    small_background: np.ndarray,
+    noise: np.ndarray,
+    known: np.ndarray,
+    inside: np.ndarray,
+    distance: np.ndarray,
+    alpha: np.ndarray,
+) -> np.ndarray:
+    """`frame_kernels.measure_band` by NumPy, for any size: its oracle, and what runs without Numba."""
+    (height, width), half = frame.shape[:2], inside.shape[::-1]
+    full = (width, height)
+    estimator = Estimator.between(foreground, small_background, noise)
     sure = cv2.resize(inside, full, interpolation=cv2.INTER_NEAREST) > 0
     band = ((inside == 0) & (distance <= 1.0)).astype(np.uint8)
     pixels = np.flatnonzero(cv2.resize(band, full, interpolation=cv2.INTER_NEAREST))

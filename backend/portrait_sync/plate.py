@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ..compilation import has_numba
 from ..workspace.arrays import smoothstep
 from .colours import Neck, colour_bins
 from .fill import disc
@@ -72,71 +73,133 @@ def make_plate(
         return plate
     frame, background, head, body, hair = (part[window] for part in (frame, background, head, body, hair))
     covered = (head > 0.02).astype(np.uint8)
-    skin = neck.likeness[colour_bins(frame)] * (1.0 - hair)
     bridge = axes.centre[1] - window[0].start
-    colour, matte, ring = extend_body(frame, body, skin, hair, covered > 0, neck.colour, axes.height, bridge)
-    # Only behind the head and the body: it must not show beside a narrow jaw.
-    matte = matte * smoothstep(0.5, 1.0, head + body) * float(parts.neck)
-    behind = mixed(background, colour, matte)
+    extended = extend_body(frame, body, hair, covered > 0, neck, axes.height, bridge)
     # Towards the background a wide margin is replaced with the head, which includes the hair's fringe. Towards the body
     # the matte's ramp is enough, as it is below the jaw where the frame shows neck and collar; but the chin's shadow on
     # the neck must be removed, or it would look like a second chin when the rendered one is higher.
     size = covered.shape[::-1]
     wide = cv2.resize(covered, (size[0] // 2, size[1] // 2), interpolation=cv2.INTER_NEAREST)
     wide = cv2.resize(cv2.dilate(wide, disc(0.025 * axes.height)).astype(np.float32), size)
-    zone = wide * (1.0 - body)
-    if parts.neck and parts.shadow:
-        zone = np.maximum(zone, cv2.blur(ring, (5, 5)) * (body > 0.0))
-    zone = np.maximum(zone, smoothstep(0.0, 0.8, head))
-    plate[window] = to_bytes(mixed(frame, behind, zone))
+    ring = extended.ring if parts.neck and parts.shadow else np.zeros_like(extended.ring)
+    cover = _cover_by_kernel if has_numba() else cover_head
+    cover(frame, background, head, body, extended, wide, cv2.blur(ring, (5, 5)), float(parts.neck), plate[window])
     return plate
+
+
+def _cover_by_kernel(
+    frame: np.ndarray,
+    background: np.ndarray,
+    head: np.ndarray,
+    body: np.ndarray,
+    extended: ExtendedBody,
+    wide: np.ndarray,
+    ring: np.ndarray,
+    neck: float,
+    plate: np.ndarray,
+) -> None:
+    from .frame_kernels import cover_head
+
+    darkening = np.array([extended.reach_px, SHADE], np.float32)
+    cover_head(
+        frame, background, head, body, extended.colour, extended.matte, extended.lowest, darkening, wide, ring,
+        np.float32(neck), plate,
+    )  # fmt: skip
+
+
+def cover_head(
+    frame: np.ndarray,
+    background: np.ndarray,
+    head: np.ndarray,
+    body: np.ndarray,
+    extended: ExtendedBody,
+    wide: np.ndarray,
+    ring: np.ndarray,
+    neck: float,
+    plate: np.ndarray,
+) -> None:
+    """`frame_kernels.cover_head` by OpenCV and NumPy: its oracle, and what runs without Numba."""
+    rows = np.arange(len(head), dtype=np.float32)[:, None]
+    shade = 1.0 - SHADE * np.clip((extended.lowest - rows) / np.float32(extended.reach_px), 0.0, 1.0)
+    colour = cv2.merge([shade * channel for channel in extended.colour.T])
+    # Only behind the head and the body: it must not show beside a narrow jaw.
+    behind = mixed(background, colour, extended.matte * smoothstep(0.5, 1.0, head + body) * neck)
+    zone = np.maximum(wide * (1.0 - body), ring * (body > 0.0))
+    zone = np.maximum(zone, smoothstep(0.0, 0.8, head))
+    plate[:] = to_bytes(mixed(frame, behind, zone))
+
+
+@dataclass(frozen=True)
+class ExtendedBody:
+    """The body's border with the head, extended upwards behind the head."""
+
+    colour: np.ndarray
+    """(W, 3) float32, 0 to 255, of each column; it darkens by `SHADE` from `lowest` up."""
+    matte: np.ndarray
+    """(H, W) float32, zero where no body is below."""
+    ring: np.ndarray
+    """(H, W) float32, 1 down to just below the head where the neck is extended: the place of the chin's shadow."""
+    lowest: np.ndarray
+    """(W) float32, the lowest row of the head, H where there is none."""
+    reach_px: float
+    """Over how many pixels it darkens."""
 
 
 def extend_body(
     frame: np.ndarray,
     body: np.ndarray,
-    skin: np.ndarray,
     hair: np.ndarray,
     head: np.ndarray,
-    neck: np.ndarray,
+    neck: Neck,
     face_height: float,
     bridge_row: float,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> ExtendedBody:
     """Extend the body's border with the head upwards behind the head, column by column.
 
     Args:
         frame: (H, W, 3) uint8.
         body: (H, W) float32 matte of torso and neck.
-        skin, hair: (H, W) float32, how likely a pixel is each: behind a collar the neck is extended.
+        hair: (H, W) float32, how likely a pixel is hair: behind a collar the neck is extended.
         head: (H, W) bool, what is to be covered.
-        neck: (3) the colour where neither is visible.
+        neck: its colour where neither skin nor hair is visible, and which colours are its skin.
         face_height: pixels.
         bridge_row: the row of the bridge of the nose, which the mouth does not move.
-
-    Returns:
-        colour (H, W, 3) float32 and matte (H, W) float32 of the hidden body, the matte zero where no body is below; and
-        (H, W) float32, 1 down to just below the head where the neck is extended: the place of the chin's shadow.
     """
     matte, lowest = neck_coverage(head, body, face_height, bridge_row)
     rows = np.arange(len(head), dtype=np.float32)[:, None]
-    occupied = head.any(axis=0)
     shadow, strip = _shadow_and_strip(face_height)
-    under = slice(int(lowest.min()), None)  # no column's border is higher
-    depth = rows[under] - lowest
-    weight = body[under] * ((depth > shadow) & (depth <= shadow + strip))
-    bare = (weight * skin[under]).sum(axis=0) / strip
-    weight = weight * np.maximum(skin, hair)[under]
-    share = weight.sum(axis=0) / strip
-    columns = np.concatenate([np.einsum("hwc,hw->wc", frame[under], weight) / strip, share[:, None]], axis=1)[None]
+    sums = np.empty((len(lowest), 5), np.float32)
+    if has_numba():
+        from .frame_kernels import strip_sums as sum_strip
+    else:
+        sum_strip = strip_sums
+    sum_strip(frame, body, hair, neck.likeness, lowest, shadow, strip, sums)
+    bare, columns = sums[:, 0] / strip, sums[None, :, 1:] / strip
     # Low frequencies only; a column without skin or hair takes its colour from the nearest with some, or the usual one.
-    mixed = 0.02 * np.append(neck, 1.0).astype(np.float32)
+    mixed = 0.02 * np.append(neck.colour, 1.0).astype(np.float32)
     for spread, gain in ((0.04, 1.0), (0.12, 0.3)):
         mixed = mixed + gain * cv2.GaussianBlur(columns, (0, 0), sigmaX=max(0.8, spread * face_height), sigmaY=0.1)[0]
-    colour = mixed[:, :3] / mixed[:, 3:]
+    ring = ((rows <= lowest + shadow) & head.any(axis=0)) * smoothstep(0.3, 0.7, cv2.blur(bare[None], (5, 1)))
+    return ExtendedBody(mixed[:, :3] / mixed[:, 3:], matte, ring, lowest, 0.4 * face_height)
 
-    shade = 1.0 - SHADE * np.clip((lowest - rows) / (0.4 * face_height), 0.0, 1.0)
-    ring = ((rows <= lowest + shadow) & occupied) * smoothstep(0.3, 0.7, cv2.blur(bare[None], (5, 1)))
-    return cv2.merge([shade * channel for channel in colour.T]), matte, ring
+
+def strip_sums(
+    frame: np.ndarray,
+    body: np.ndarray,
+    hair: np.ndarray,
+    likeness: np.ndarray,
+    lowest: np.ndarray,
+    shadow: int,
+    strip: int,
+    sums: np.ndarray,
+) -> None:
+    """`frame_kernels.strip_sums` by NumPy: its oracle, and what runs without Numba."""
+    depth = np.arange(len(frame), dtype=np.float32)[:, None] - lowest
+    weight = body * ((depth > shadow) & (depth <= shadow + strip))
+    skin = likeness[colour_bins(frame)] * (1.0 - hair)
+    sums[:, 0] = (weight * skin).sum(axis=0)
+    weight = weight * np.maximum(skin, hair)
+    sums[:, 1:4], sums[:, 4] = np.einsum("hwc,hw->wc", frame, weight), weight.sum(axis=0)
 
 
 def neck_coverage(

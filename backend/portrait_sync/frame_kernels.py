@@ -1,0 +1,148 @@
+"""The loops over a frame's pixels, compiled: what `matting.py` and `plate.py` state as operations on images, in one pass.
+
+No image between two operations is written to memory. Both give the same bytes, but for roundings: a test compares them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..compilation.kernel_cache import njit
+
+_ZERO, _ONE, _TWO, _THREE = np.float32(0.0), np.float32(1.0), np.float32(2.0), np.float32(3.0)
+
+
+@njit(nogil=True, error_model="numpy")
+def ramp(low, high, value):
+    """`arrays.smoothstep` of one value."""
+    t = min(max((value - low) / (high - low), _ZERO), _ONE)
+    return t * t * (_THREE - _TWO * t)
+
+
+@njit(nogil=True, error_model="numpy")
+def measure_band(frame, background, foreground, small_background, noise, known, inside, distance, ridge, alpha):
+    """Replace the network's matte within the band with the measured one.
+
+    Args:
+        frame: (H, W, 3) uint8. background: (H, W, 3) float32.
+        foreground, small_background: (H/2, W/2, 3) float32, the colours between which alpha is measured.
+        noise, known, distance: (H/2, W/2) float32 and inside: (H/2, W/2) uint8, as `person_alpha` has them.
+        ridge: 1 + `SHADE_RIDGE`.
+        alpha: (H, W) float32, the network's; becomes the result.
+    """
+    for y in range(inside.shape[0]):
+        for x in range(inside.shape[1]):
+            if inside[y, x]:
+                alpha[2 * y : 2 * y + 2, 2 * x : 2 * x + 2] = _ONE
+                continue
+            if not distance[y, x] <= _ONE:
+                continue
+            # The estimator (`matting.Estimator.between`) of this pixel of the half size.
+            b0, b1, b2 = small_background[y, x, 0], small_background[y, x, 1], small_background[y, x, 2]
+            f0, f1, f2 = foreground[y, x, 0] - b0, foreground[y, x, 1] - b1, foreground[y, x, 2] - b2
+            sigma = noise[y, x]
+            dd = f0 * f0 + f1 * f1 + f2 * f2 + sigma * sigma
+            dk = -(f0 * b0 + f1 * b1 + f2 * b2)
+            kk = ridge * (b0 * b0 + b1 * b1 + b2 * b2) + np.float32(900.0)
+            scale = _ONE / (dd * kk - dk * dk)
+            sk, sd, sx = scale * kk, scale * dd, scale * dk
+            p0, p1, p2 = f0 * sk + b0 * sx, f1 * sk + b1 * sx, f2 * sk + b2 * sx
+            q0, q1, q2 = -b0 * sd - f0 * sx, -b1 * sd - f1 * sx, -b2 * sd - f2 * sx
+            t0, t1, t2 = p0 + q0, p1 + q1, p2 + q2
+            faint = sigma * np.sqrt(t0 * t0 + t1 * t1 + t2 * t2)
+            contrast = np.sqrt(dd) + np.float32(30.0)
+            doubtful = (np.float32(10.0) * faint) ** 2
+            reliability = _ONE / (_ONE + doubtful * doubtful)
+            doubt = np.float32(0.4) * (distance[y, x] * distance[y, x])
+            floor = min(np.float32(0.02) + _TWO * faint + doubt, np.float32(0.6))
+            visible = known[y, x]
+            trust, guess = visible * reliability, (_ONE - visible) * reliability
+            for row in range(2 * y, 2 * y + 2):
+                for column in range(2 * x, 2 * x + 2):
+                    c0 = np.float32(frame[row, column, 0]) - background[row, column, 0]
+                    c1 = np.float32(frame[row, column, 1]) - background[row, column, 1]
+                    c2 = np.float32(frame[row, column, 2]) - background[row, column, 2]
+                    a = c0 * p0 + c1 * p1 + c2 * p2
+                    b = c0 * q0 + c1 * q1 + c2 * q2
+                    mixture = min(max((a + b - floor) / (np.float32(0.97) - floor), _ZERO), _ONE)
+                    positive = max(a, _ZERO)
+                    r0, r1, r2 = c0 - f0 * positive + b0 * b, c1 - f1 * positive + b1 * b, c2 - f2 * positive + b2 * b
+                    rest = np.sqrt(r0 * r0 + r1 * r1 + r2 * r2) / contrast
+                    alike = ramp(np.float32(0.6), np.float32(0.9), a + b - doubt)
+                    alike *= ramp(np.float32(0.4), np.float32(0.2), rest)
+                    measured = max(mixture, ramp(np.float32(0.3) + floor, np.float32(0.7) + floor, rest))
+                    network = alpha[row, column]
+                    value = max(network + trust * (measured - network), guess * alike)
+                    alpha[row, column] = min(max(value, _ZERO), _ONE)
+
+
+@njit(nogil=True, error_model="numpy")
+def strip_sums(frame, body, hair, likeness, lowest, shadow, strip, sums):
+    """Sums over the strip of visible neck below the head in each column, see `plate.extend_body`.
+
+    Args:
+        frame: (H, W, 3) uint8. body, hair: (H, W) float32. likeness: (32768) float32 by `colours.colour_bins`.
+        lowest: (W) float32, H where a column has no head. shadow, strip: pixels.
+        sums: (W, 5) float32, written: skin; then red, green, blue and weight of what is skin or hair.
+    """
+    height = frame.shape[0]
+    for column in range(frame.shape[1]):
+        sums[column] = _ZERO
+        first = int(lowest[column]) + shadow + 1
+        for row in range(first, min(first + strip, height)):
+            red, green, blue = int(frame[row, column, 0]), int(frame[row, column, 1]), int(frame[row, column, 2])
+            strands = hair[row, column]
+            skin = likeness[red >> 3 << 10 | green >> 3 << 5 | blue >> 3] * (_ONE - strands)
+            weight = body[row, column]
+            sums[column, 0] += weight * skin
+            weight *= max(skin, strands)
+            sums[column, 1] += np.float32(red) * weight
+            sums[column, 2] += np.float32(green) * weight
+            sums[column, 3] += np.float32(blue) * weight
+            sums[column, 4] += weight
+
+
+@njit(nogil=True, error_model="numpy")
+def cover_head(frame, background, head, body, colour, matte, lowest, darkening, wide, ring, neck, plate):
+    """The last step of `plate.make_plate`: background and extended body over the frame, where the head is.
+
+    Args:
+        frame: (H, W, 3) uint8. background: (H, W, 3) float32. head, body: (H, W) float32.
+        colour: (W, 3) float32 of the extended body in each column, which darkens up from `lowest` (W) by
+            `darkening`: over how many pixels, and how much.
+        matte: (H, W) float32 of it. wide, ring: (H, W) float32, what is replaced with background and with body.
+        neck: 1 where the body is extended, else 0.
+        plate: (H, W, 3) uint8, written.
+    """
+    for row in range(frame.shape[0]):
+        for column in range(frame.shape[1]):
+            covered, below = head[row, column], body[row, column]
+            zone = wide[row, column] * (_ONE - below)
+            if below > _ZERO:
+                zone = max(zone, ring[row, column])
+            zone = max(zone, ramp(_ZERO, np.float32(0.8), covered))
+            if zone <= _ZERO:
+                plate[row, column] = frame[row, column]
+                continue
+            share = matte[row, column] * ramp(np.float32(0.5), _ONE, covered + below) * neck
+            up = min(max((lowest[column] - np.float32(row)) / darkening[0], _ZERO), _ONE)
+            shade = _ONE - darkening[1] * up
+            for channel in range(3):
+                behind = background[row, column, channel]
+                behind += (shade * colour[column, channel] - behind) * share
+                own = np.float32(frame[row, column, channel])
+                value = min(max(own + (behind - own) * zone, _ZERO), np.float32(255.0))
+                plate[row, column, channel] = np.uint8(np.rint(value))
+
+
+def compile_kernels() -> None:
+    """Compile or read what a frame calls: with windows of images, and with complete ones."""
+    grey, colour, frame = np.zeros((4, 4), np.float32), np.zeros((4, 4, 3), np.float32), np.zeros((4, 4, 3), np.uint8)
+    half, sure = grey[:2, :2].copy(), np.ones((2, 2), np.uint8)
+    measure_band(frame, colour, colour[:2, :2].copy(), colour[:2, :2].copy(), half, half, sure, half, _ONE, grey.copy())
+    for width in (4, 2):
+        frame, colour, part = frame[:, :width], colour[:, :width], grey[:, :width]
+        row, own = np.zeros(width, np.float32), np.zeros((4, width), np.float32)
+        strip_sums(frame, part, part, np.zeros(1 << 15, np.float32), row, 1, 1, np.zeros((width, 5), np.float32))
+        extended = np.zeros((width, 3), np.float32), own, row, np.ones(2, np.float32)
+        cover_head(frame, colour, part, part, *extended, own, own, _ONE, frame)

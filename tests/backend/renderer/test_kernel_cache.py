@@ -31,7 +31,16 @@ print(kernel_cache.compiled_now)
 
 def unpacked(root: Path, place: Path) -> Path:
     """The renderer's sources at another place, as a reinstalled extension has them."""
-    for name in ("__init__.py", "errors.py", "protocol.py", "compilation", "head_sync", "renderer", "workspace"):
+    for name in (
+        "__init__.py",
+        "errors.py",
+        "protocol.py",
+        "compilation",
+        "head_sync",
+        "portrait_sync",
+        "renderer",
+        "workspace",
+    ):
         source, target = root / "backend" / name, place / "backend" / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():

@@ -106,6 +106,7 @@ def _adapt(
     measures = torch.from_numpy(_error_measures(mouth[kept], shapes))
     optimiser = torch.optim.AdamW([*encoder.parameters(), *head.parameters()], lr=LEARNING_RATE, weight_decay=0.05)
     length = min(WINDOW, len(features))
+    fast = bool(torch.cpu.get_capabilities().get("avx512_bf16"))  # elsewhere bfloat16 is slower than float32
     encoder.train()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # for the dropout: the same clip gives the same model
@@ -119,7 +120,9 @@ def _adapt(
             counts = torch.from_numpy(np.stack([kept[start : start + length] for start in starts]))
             if not counts.any():
                 continue
-            predicted = head(encoder(torch.from_numpy(windows)).transpose(1, 2)).unflatten(1, (MEMBERS, count))
+            with torch.autocast("cpu", torch.bfloat16, enabled=fast):
+                predicted = head(encoder(torch.from_numpy(windows)).transpose(1, 2)).unflatten(1, (MEMBERS, count))
+            predicted = predicted.float()
             error = (predicted.permute(0, 3, 1, 2) - wanted[:, :, None])[counts] @ measures
             loss = (error**2).sum(2).mean()
             optimiser.zero_grad()

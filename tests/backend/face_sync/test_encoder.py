@@ -64,3 +64,14 @@ def test_another_voice_keeps_the_time_of_the_speech():
     loud, loud_changed = features[:, 80::81].mean(1), changed[:, 80::81].mean(1)
     assert np.array_equal(loud, loud_changed), "loudness, and with it the pauses, stay"
     assert np.abs(changed - features).mean() > 0.05
+
+
+def test_dropout_drops_its_share_keeps_the_mean_and_follows_the_seed():
+    dropout, values = encoders._Dropout(), torch.ones(4, 64, 100)
+    torch.manual_seed(3)
+    first, other = dropout(values), dropout(values)
+    torch.manual_seed(3)
+    assert torch.equal(dropout(values), first) and not torch.equal(other, first)
+    assert abs(float((first == 0).float().mean()) - encoders.DROPOUT) < 0.01
+    assert abs(float(first.mean()) - 1) < 0.02
+    assert torch.equal(dropout.eval()(values), values)

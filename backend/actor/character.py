@@ -13,7 +13,7 @@ from .expression import FaceFields
 from .features import Part
 from .frames import directions_to_head, face_to_head
 from .implicit import largest_component, relax
-from .skin import skin_colour
+from .skin import skin_colour, wetness
 
 
 def head_weight(points: np.ndarray) -> np.ndarray:
@@ -45,7 +45,11 @@ def build_head() -> tuple[Part, np.ndarray, np.ndarray]:
     fields = FaceFields(vertices)
     rest = fields.rest()
     shapes = {name: move for name, move in fields.shapes().items() if np.abs(move).max() > 1e-3}
-    return Part(vertices + rest, triangles, skin_colour(vertices, normals), shapes), vertices, normals
+    colour = skin_colour(vertices, normals)
+    # Skin under the hair lies in its shade, so that the hairline is no edge of a cap.
+    shade = 0.9 * hair.shade(vertices)[:, None]
+    colour = colour * (1 - shade) + np.array([0.030, 0.026, 0.023]) * shade
+    return Part(vertices + rest, triangles, colour, shapes), vertices, normals
 
 
 def build_ears() -> Part:
@@ -78,10 +82,11 @@ def build_character(path: Path, strand_count: int, seed: int) -> None:
 
     put("head", head)
     arrays["head.weight"] = head_weight(sculpted).astype(np.float32)
+    arrays["head.wet"] = wetness(sculpted).astype(np.float32)
     arrays["head.rest"] = (sculpted / 1000).astype(np.float32)
     facing = (normals[:, 2] > 0.15) & (sculpted[:, 1] > 0) & (sculpted[:, 1] < 40) & (sculpted[:, 2] > -40)
     skin_z = LinearNDInterpolator(sculpted[facing][:, :2], sculpted[facing][:, 2], fill_value=-10.0)
-    put("brows", features.brows(lambda x, y: skin_z(x, y), np.array([0.075, 0.047, 0.030])))
+    put("brows", features.brows(lambda x, y: skin_z(x, y), np.array([0.110, 0.074, 0.052])))
     put("lashes", features.lashes(hair.COLOUR * 0.6))
     put("ears", build_ears())
     put("teeth", features.teeth())

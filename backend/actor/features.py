@@ -60,9 +60,9 @@ def eyeball(seed: int = 3) -> Part:
     for r in inner:
         depth = rim - 0.5 * (1 - (r / 6.3) ** 2)
         rows.append(np.stack([r * np.cos(theta), r * np.sin(theta), np.full(columns, depth)], 1))
-        edge = smoothstep(5.0, 6.1, np.array(r))
+        edge = smoothstep(4.5, 6.0, np.array(r))
         fibre = np.clip(0.5 + 0.35 * streak * (0.4 + 0.6 * np.sin(np.pi * (r - 2) / 4.2)), 0, 1)
-        iris = _mix((0.055, 0.085, 0.075), (0.22, 0.25, 0.19), fibre)
+        iris = _mix((0.035, 0.060, 0.060), (0.19, 0.225, 0.185), fibre)
         iris = _mix(
             iris,
             _mix((0.14, 0.075, 0.025), (0.24, 0.14, 0.05), fibre),
@@ -74,12 +74,12 @@ def eyeball(seed: int = 3) -> Part:
         r = radius * np.sin(angle)
         rows.append(np.stack([r * np.cos(theta), r * np.sin(theta), np.full(columns, radius * np.cos(angle))], 1))
         vein = np.clip(streak - 0.5, 0, 1) * 0.35 + 0.45 * smoothstep(0.75, 1.25, np.array(angle))
-        white = _mix((0.66, 0.62, 0.57), (0.62, 0.36, 0.30), np.clip(vein, 0, 0.75))
-        limbus = 1 - smoothstep(6.4, 7.4, np.array(r)) if angle < 1.2 else 0.0
+        white = _mix((0.56, 0.52, 0.475), (0.54, 0.32, 0.27), np.clip(vein, 0, 0.75))
+        limbus = 1 - smoothstep(6.3, 7.2, np.array(r)) if angle < 1.2 else 0.0
         colours.append(_mix(white, (0.10, 0.10, 0.10), np.full(columns, 0.85 * limbus)))
     points = np.concatenate(rows)
     # The upper lid and its lashes shade the top of the eye.
-    shade = 1 - 0.5 * smoothstep(1.0, 6.0, points[:, 1]) - 0.12 * smoothstep(3.0, 7.0, -points[:, 1])
+    shade = 1 - 0.62 * smoothstep(0.5, 5.0, points[:, 1]) - 0.12 * smoothstep(3.0, 7.0, -points[:, 1])
     return Part(points, grid_faces(len(rows), columns), np.concatenate(colours) * shade[:, None])
 
 
@@ -134,7 +134,7 @@ def teeth() -> Part:
     lower = ((5.3, 8.6), (5.9, 8.8), (6.7, 9.6), (6.9, 8.2), (7.0, 7.6), (10.4, 7.0))
     rng = np.random.default_rng(5)
     parts = []
-    for sizes, edge, front, up in ((upper, -70.2, 5.6, 1.0), (lower, -69.4, 3.4, -1.0)):
+    for sizes, edge, front, up in ((upper, -72.0, 7.0, 1.0), (lower, -71.0, 4.4, -1.0)):
         for side in (1.0, -1.0):
             place = 0.0
             for nth, (width, height) in enumerate(sizes):
@@ -144,7 +144,10 @@ def teeth() -> Part:
                 points, faces = _ellipsoid(np.zeros(3), (width * 0.51, height * 0.55, 2.6), power=4.0)
                 points[:, 0] *= 1 - 0.16 * np.clip(points[:, 1] * up / height, -0.5, 0.5)
                 root = np.clip((points[:, 1] * up / height + 0.5), 0, 1)
-                tone = _mix((0.74, 0.68, 0.56), (0.60, 0.50, 0.36), root**2) * rng.uniform(0.94, 1.04)
+                tone = _mix((0.70, 0.625, 0.51), (0.58, 0.47, 0.34), root**2) * rng.uniform(0.94, 1.04)
+                # Less light reaches the back of the mouth, and none the gaps between teeth.
+                tone *= np.exp(-0.5 * (place / 17) ** 2)
+                tone *= 1 - 0.45 * smoothstep(0.36, 0.5, np.abs(points[:, :1]) / width)
                 cos, sin = np.cos(turn), np.sin(turn)
                 points = np.stack(
                     [cos * points[:, 0] + sin * points[:, 2], points[:, 1], -sin * points[:, 0] + cos * points[:, 2]], 1
@@ -194,20 +197,20 @@ def _strips(paths: np.ndarray, widths: np.ndarray, facing=(0.0, 0.1, 1.0)) -> tu
 
 def brow_line(t: np.ndarray) -> np.ndarray:
     """Points (N,2) of the left brow's middle line, t from 0 (inner end) to 1 (outer end)."""
-    return curve(np.array([[11.5, 14.6], [22, 16.6], [34, 18.4], [44, 16.4], [51.5, 11.8]]), 201)[
+    return curve(np.array([[11.0, 14.4], [22, 16.4], [34, 17.8], [44, 16.4], [52.5, 12.6]]), 201)[
         np.round(np.clip(t, 0, 1) * 200).astype(int)
     ]
 
 
-def brows(surface, colour, seed: int = 7, count: int = 480) -> Part:
+def brows(surface, colour, seed: int = 7, count: int = 560) -> Part:
     """Brow hair rooted in the skin; `surface(x, y)` gives the skin's height z and `Part.shapes` follow its roots."""
     rng = np.random.default_rng(seed)
     paths, roots = [], []
     for side in (1.0, -1.0):
         t = np.clip(rng.beta(1.3, 1.25, count) + 0.02 * rng.normal(size=count), 0, 1)
         centre, ahead = brow_line(t), brow_line(np.minimum(t + 0.02, 1)) - brow_line(np.maximum(t - 0.02, 0))
-        thick = 2.9 * np.interp(t, [0, 0.15, 0.5, 0.8, 1], [0.7, 1.0, 0.95, 0.6, 0.2])
-        v = np.clip(rng.normal(0, 0.55, count), -1.3, 1.3)
+        thick = 3.0 * np.interp(t, [0, 0.15, 0.5, 0.8, 1], [0.7, 1.0, 0.95, 0.6, 0.2])
+        v = np.clip(rng.normal(0, 0.6, count), -1.6, 1.6)
         x, y = centre[:, 0], centre[:, 1] + v * thick
         along = ahead / np.linalg.norm(ahead, axis=1, keepdims=True)
         # Hairs rise at the inner end, lie along the brow further out, and converge on its ridge.
@@ -224,7 +227,7 @@ def brows(surface, colour, seed: int = 7, count: int = 480) -> Part:
     paths, roots = np.concatenate(paths), np.concatenate(roots)
     # The inner ends are finer, so that the brow begins softly.
     begin = np.interp(np.abs(roots[:, 0]), [11, 17], [0.55, 1.0])
-    widths = (begin * rng.uniform(0.13, 0.21, len(paths)))[:, None] * np.array([0.8, 1, 0.9, 0.65, 0.2])
+    widths = (begin * rng.uniform(0.14, 0.24, len(paths)))[:, None] * np.array([0.8, 1, 0.9, 0.65, 0.2])
     points, quads = _strips(paths, widths)
     fields = expression.FaceFields(roots).shapes()
     repeat = paths.shape[1] * 2
@@ -238,7 +241,7 @@ def lashes(colour, seed: int = 9) -> Part:
     rng = np.random.default_rng(seed)
     paths, roots = [], []
     for side in (1.0, -1.0):
-        for count, upper in ((110, True), (50, False)):
+        for count, upper in ((150, True), (60, False)):
             t = np.sort(rng.uniform(0.05, 0.97, count))
             x = CANTHUS_INNER[0] + t * (CANTHUS_OUTER[0] - CANTHUS_INNER[0])
             y = lid_margins(x)[0 if upper else 1]
@@ -253,7 +256,7 @@ def lashes(colour, seed: int = 9) -> Part:
             paths.append(path * [side, 1, 1])
             roots.append(root * [side, 1, 1])
     paths, roots = np.concatenate(paths), np.concatenate(roots)
-    widths = np.full(len(paths), 0.2)[:, None] * np.array([1, 1, 0.9, 0.75, 0.5, 0.15])
+    widths = np.full(len(paths), 0.26)[:, None] * np.array([1, 1, 0.9, 0.75, 0.5, 0.15])
     points, quads = _strips(paths, widths, facing=(0, -0.7, 1.0))
     count = paths.shape[1] * 2
     fields = expression.FaceFields(roots)

@@ -44,7 +44,7 @@ class Script:
     seconds: float | None = 10.0
     size: int = 512
     seed: int = 7
-    samples: int = 8
+    samples: int = 6
     strands: int = 24000
 
 

@@ -5,10 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from ..workspace.arrays import smoothstep
-from .anatomy import MOUTH_HALF_WIDTH, lip_depth, lip_line, vermilion_borders
+from .anatomy import (
+    CANTHUS_INNER,
+    CANTHUS_OUTER,
+    MOUTH_HALF_WIDTH,
+    lid_margins,
+    lip_depth,
+    lip_line,
+    vermilion_borders,
+)
 from .features import brow_line
 
-BASE = np.array([0.57, 0.352, 0.258])
+BASE = np.array([0.55, 0.305, 0.205])
 
 
 def noise(points: np.ndarray, scale_mm: float, seed: int, octaves: int = 3) -> np.ndarray:
@@ -27,12 +35,31 @@ def noise(points: np.ndarray, scale_mm: float, seed: int, octaves: int = 3) -> n
 
 
 def lip_mask(points: np.ndarray) -> np.ndarray:
-    """1 on the red of the lips (N,), with an edge about 1 mm soft."""
+    """1 on the red of the lips (N,), with an edge about 2 mm soft."""
     x, y, z = points.T
     upper, lower = vermilion_borders(x)
     edge = np.minimum(upper - y, y - lower)
     ends = MOUTH_HALF_WIDTH - np.abs(x)
-    return smoothstep(-0.7, 0.7, edge) * smoothstep(-0.5, 2.5, ends) * (z > -14)
+    return smoothstep(-1.3, 1.1, edge) * smoothstep(-0.5, 2.5, ends) * (z > -14)
+
+
+def wetness(points: np.ndarray) -> np.ndarray:
+    """How much skin shines (N,) in [0, 1]: moist lips and lid margins, less so the nose's tip and the forehead."""
+    x, y, z = points.T
+    nose = np.exp(-0.5 * ((x / 8) ** 2 + ((y + 36) / 10) ** 2 + ((z - 28) / 12) ** 2))
+    return np.clip(lip_mask(points) + 0.8 * lid_margin_mask(points, 1.0) + 0.5 * nose, 0, 1)
+
+
+def lid_margin_mask(points: np.ndarray, width_mm: float) -> np.ndarray:
+    """1 on the margins of the lids (N,), falling off over `width_mm`."""
+    x, y, z = points.T
+    a = np.abs(x)
+    upper, lower = lid_margins(a)
+    gap = np.minimum(np.abs(y - upper - 0.3), np.abs(y - lower) + width_mm)
+    within = smoothstep(CANTHUS_INNER[0] - 1, CANTHUS_INNER[0] + 2, a) * (
+        1 - smoothstep(CANTHUS_OUTER[0] - 2, CANTHUS_OUTER[0] + 2, a)
+    )
+    return np.exp(-((gap / width_mm) ** 2)) * within * (z > -14)
 
 
 def skin_colour(points: np.ndarray, normals: np.ndarray) -> np.ndarray:
@@ -48,17 +75,21 @@ def skin_colour(points: np.ndarray, normals: np.ndarray) -> np.ndarray:
     def tint(mask, factor):
         colour[:] *= 1 + np.clip(mask, 0, 1)[:, None] * (np.asarray(factor) - 1)
 
-    tint(0.75 * spot(40, -29, -8, 15, 12, 18) + 0.65 * spot(0, -40, 28, 10, 8, 12), (1.03, 0.76, 0.72))
+    tint(0.95 * spot(40, -29, -8, 15, 12, 18) + 0.65 * spot(0, -40, 28, 10, 8, 12), (1.03, 0.76, 0.72))
     tint(0.5 * spot(15, -43, 10, 5, 6, 8), (0.98, 0.72, 0.68))
     tint(0.45 * spot(0, 45, 8, 40, 20, 40), (1.04, 1.02, 0.92))
-    tint(0.75 * spot(29, -8.5, 0, 11, 5, 10) + 0.55 * spot(20, 3, -2, 6, 7, 9), (0.84, 0.74, 0.76))
-    tint(0.5 * spot(33, 7, 0, 13, 5, 10), (0.92, 0.80, 0.76))
+    tint(0.75 * spot(29, -8.5, 0, 11, 5, 10) + 0.55 * spot(20, 3, -2, 6, 7, 9), (0.86, 0.79, 0.80))
+    tint(0.4 * spot(33, 7, 0, 13, 5, 10), (0.93, 0.86, 0.83))
+    # The roots of the lashes darken the margins, and the fold above the lid lies in its own shade.
+    tint(0.85 * lid_margin_mask(points, 1.1), (0.38, 0.31, 0.29))
+    fold = lid_margins(a)[0] + 4.6 - y
+    tint(0.5 * np.exp(-((fold / 1.6) ** 2)) * (a > 17) * (a < 47) * (z > -16), (0.80, 0.70, 0.67))
     beard = smoothstep(50, 62, -y) * (1 - smoothstep(118, 140, -y)) * smoothstep(-80, -45, z)
     beard *= 1 - 0.75 * spot(31, -48, 4, 11, 9, 20)
-    tint(beard * (0.55 + 0.12 * noise(points, 3.0, 5, 2)), (0.70, 0.72, 0.76))
+    tint(beard * (0.40 + 0.12 * noise(points, 3.0, 5, 2)), (0.70, 0.70, 0.72))
     tint(0.6 * spot(0, -52, 17, 3.2, 5, 8), (1.08, 1.10, 1.12))
     tint(0.7 * smoothstep(108, 150, -y), (0.97, 0.90, 0.86))
-    colour *= 1 + 0.04 * noise(points, 26, 1)[:, None] * np.array([0.6, 1.0, 1.1])
+    colour *= 1 + 0.06 * noise(points, 26, 1)[:, None] * np.array([0.6, 1.0, 1.1])
     colour *= 1 + 0.035 * noise(points, 5.5, 2)[:, None] * np.array([0.8, 1.0, 1.0])
     freckles = smoothstep(1.6, 2.6, noise(points, 4.5, 3, 2))
     tint(0.4 * freckles, (0.78, 0.66, 0.58))
@@ -77,9 +108,9 @@ def skin_colour(points: np.ndarray, normals: np.ndarray) -> np.ndarray:
         tint(0.3 * mask, (0.42, 0.38, 0.36))
 
     lips = lip_mask(points)
-    ridges = 1 + 0.05 * np.sin(x * 3.1 + 0.6 * noise(points, 9, 8))
+    ridges = 1 + 0.11 * np.sin(x * 2.6 + 0.8 * noise(points, 9, 8))
     upper = (y > lip_line(x))[:, None]
-    red = np.where(upper, [0.36, 0.125, 0.105], [0.43, 0.155, 0.13]) * ridges[:, None]
+    red = np.where(upper, [0.34, 0.108, 0.096], [0.42, 0.142, 0.124]) * ridges[:, None]
     colour = colour * (1 - 0.85 * lips[:, None]) + red * 0.85 * lips[:, None]
     depth = np.abs(y - lip_line(x)) < 24
     inside = smoothstep(0, 4, lip_depth(x) - 2.5 - z) * depth * (a < 30) * (normals[:, 2] < 0.5) * (z > -66)

@@ -22,7 +22,7 @@ class Options:
     seconds: float = option("length of the clip, seconds", 10.0)
     size: int = option("side of the frames, pixels", 512)
     seed: int = option("random seed of head motion, blinks and hair", 7)
-    samples: int = option("render samples a pixel", 8)
+    samples: int = option("render samples a pixel", 6)
     blender: str | None = option("a Python that can import bpy (.venvs/blender)", None, metavar="PYTHON")
     keep_frames: bool = option("keep the frames and the character in OUT", False)
 

@@ -16,7 +16,7 @@ def backdrop_image(size: int = 512, seed: int = 4) -> np.ndarray:
     rng = np.random.default_rng(seed)
     v, u = np.mgrid[0:size, 0:size] / size
     wall = (
-        np.array([0.175, 0.160, 0.140])
+        np.array([0.098, 0.122, 0.132])
         * (0.62 + 0.75 * np.exp(-(((u - 0.70) / 0.42) ** 2) - ((v - 0.34) / 0.55) ** 2))[..., None]
     )
     image = wall * (1 - 0.18 * v[..., None])

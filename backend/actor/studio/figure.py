@@ -32,7 +32,9 @@ def add_mesh(name: str, data: Arrays, material: bpy.types.Material) -> bpy.types
     mesh.polygons.foreach_set("loop_start", np.arange(0, faces.size, faces.shape[1], dtype=np.int32))
     mesh.update(calc_edges=True)
     mesh.shade_smooth()
-    colours = np.concatenate([data[name + ".colours"], np.ones((len(vertices), 1), np.float32)], 1)
+    wet = data[name + ".wet"] if name + ".wet" in data else np.zeros(len(vertices), np.float32)
+    # Alpha says how dry a vertex is.
+    colours = np.concatenate([data[name + ".colours"], 1 - wet[:, None]], 1)
     layer = mesh.color_attributes.new("colour", "FLOAT_COLOR", "POINT")
     layer.data.foreach_set("color", colours.ravel())
     if name + ".rest" in data:
@@ -72,12 +74,12 @@ class Actor:
 
     def __init__(self, data: Arrays) -> None:
         skin = skin_material(True)
-        wet, wet_surface = coloured("teeth", Roughness=0.22, Specular_IOR_Level=0.5, Emission_Strength=0.05)
+        wet, wet_surface = coloured("teeth", Roughness=0.18, Specular_IOR_Level=0.5, Emission_Strength=0.13)
         flesh, flesh_surface = coloured("flesh", Roughness=0.3, Specular_IOR_Level=0.5, Emission_Strength=0.10)
         # One bounce leaves the mouth blacker than light that scatters through cheeks and lips would.
         for shader, surface in ((wet, wet_surface), (flesh, flesh_surface)):
             shader.link(shader.attribute("colour").outputs["Color"], surface.inputs["Emission Color"])
-        eye, _ = coloured("eye", Roughness=0.25, Specular_IOR_Level=0.5, Coat_Weight=1.0, Coat_Roughness=0.06)
+        eye, _ = coloured("eye", Roughness=0.3, Specular_IOR_Level=0.4, Coat_Weight=0.6, Coat_Roughness=0.08)
         fur, _ = coloured("fur", Roughness=0.6, Specular_IOR_Level=0.15)
         self.head = add_mesh("head", data, skin)
         self.rigid = [

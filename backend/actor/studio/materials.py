@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import bpy
@@ -43,6 +44,20 @@ class Shader:
         node.inputs[1].default_value, node.inputs[2].default_value = factor, base
         return node.outputs[0]
 
+    def mottled(self, place: Any, colour: Any, scale: float, depth: Sequence[float]) -> Any:
+        """`colour` times a noise of `scale` a metre about 1, which reaches `depth` in each channel."""
+        noise = self.node("TexNoise")
+        noise.inputs["Scale"].default_value, noise.inputs["Detail"].default_value = scale, 2.0
+        self.link(place, noise.inputs["Vector"])
+        factor = self.node("VectorMath", operation="MULTIPLY_ADD")
+        product = self.node("VectorMath", operation="MULTIPLY")
+        self.link(noise.outputs["Color"], factor.inputs[0])
+        factor.inputs[1].default_value = [2 * part for part in depth]
+        factor.inputs[2].default_value = [1 - part for part in depth]
+        self.link(colour, product.inputs[0])
+        self.link(factor.outputs[0], product.inputs[1])
+        return product.outputs[0]
+
 
 def coloured(name: str, **values: float) -> tuple[Shader, Any]:
     """A principled surface with the colour of its vertices."""
@@ -53,12 +68,10 @@ def coloured(name: str, **values: float) -> tuple[Shader, Any]:
 
 
 def skin_material(rest: bool) -> bpy.types.Material:
-    """Skin: vertex colour, scattering under the surface, oily and matte patches, pores and fine mottling."""
-    shader, surface = coloured(
-        "skin", Subsurface_Weight=1.0, Subsurface_Scale=0.0016, Roughness=0.46, Specular_IOR_Level=0.5
-    )
-    surface.subsurface_method = "BURLEY"
-    surface.inputs["Subsurface Radius"].default_value = (1.0, 0.38, 0.2)
+    """Skin: vertex colour with mottling, oily and matte patches, pores, moist lips."""
+    # Light that scatters through 1 or 2 mm of skin spreads over a pixel or two here: its noise is worth less than what
+    # the same time buys in samples.
+    shader, surface = coloured("skin", Roughness=0.46, Specular_IOR_Level=0.42)
     place = shader.attribute("rest").outputs["Vector"] if rest else shader.node("TexCoord").outputs["Object"]
     pores = shader.node("TexNoise")
     pores.inputs["Scale"].default_value, pores.inputs["Detail"].default_value = 620.0, 2.0
@@ -70,7 +83,16 @@ def skin_material(rest: bool) -> bpy.types.Material:
     bump.inputs["Strength"].default_value, bump.inputs["Distance"].default_value = 0.10, 0.0005
     shader.link(pores.outputs["Fac"], bump.inputs["Height"])
     shader.link(bump.outputs["Normal"], surface.inputs["Normal"])
-    shader.link(shader.scaled(patches.outputs["Fac"], 0.26, 0.29), surface.inputs["Roughness"])
+    # Texture in the colour is in the denoiser's guide and survives it; texture in the light alone is smoothed away.
+    colour = shader.attribute("colour")
+    mottled = shader.mottled(place, colour.outputs["Color"], 330.0, (0.20, 0.34, 0.36))
+    shader.link(shader.mottled(place, mottled, 90.0, (0.14, 0.26, 0.26)), surface.inputs["Base Color"])
+    dry = shader.scaled(patches.outputs["Fac"], 0.26, 0.31)
+    wet = shader.node("Math", operation="MULTIPLY_ADD")
+    shader.link(colour.outputs["Alpha"], wet.inputs[0])
+    wet.inputs[1].default_value = 0.2
+    shader.link(dry, wet.inputs[2])
+    shader.link(shader.scaled(wet.outputs[0], 1.0, -0.2), surface.inputs["Roughness"])
     return shader.material
 
 
@@ -79,9 +101,9 @@ def cornea_material() -> bpy.types.Material:
     shader = Shader("cornea")
     mix = shader.node("MixShader")
     fresnel = shader.node("Fresnel")
-    fresnel.inputs["IOR"].default_value = 1.45
+    fresnel.inputs["IOR"].default_value = 1.8  # above a tear's 1.34: few samples would lose the catchlight
     glossy = shader.node("BsdfGlossy")
-    glossy.inputs["Roughness"].default_value = 0.04
+    glossy.inputs["Roughness"].default_value = 0.06
     shader.link(fresnel.outputs[0], mix.inputs[0])
     shader.link(shader.node("BsdfTransparent").outputs[0], mix.inputs[1])
     shader.link(glossy.outputs[0], mix.inputs[2])
@@ -92,7 +114,7 @@ def cornea_material() -> bpy.types.Material:
 def hair_material() -> bpy.types.Material:
     shader = Shader("hair")
     surface = shader.node("BsdfHairPrincipled", parametrization="COLOR")
-    surface.inputs["Roughness"].default_value = 0.32
+    surface.inputs["Roughness"].default_value = 0.38
     surface.inputs["Radial Roughness"].default_value = 0.5
     shader.link(shader.attribute("colour").outputs["Color"], surface.inputs["Color"])
     shader.link(surface.outputs[0], shader.output.inputs["Surface"])
@@ -105,6 +127,8 @@ def sweater_material() -> bpy.types.Material:
         "sweater", Roughness=0.9, Specular_IOR_Level=0.15, Sheen_Weight=0.12, Sheen_Roughness=0.4
     )
     place = shader.node("TexCoord").outputs["Object"]
+    yarn = shader.mottled(place, shader.attribute("colour").outputs["Color"], 420.0, (0.35, 0.35, 0.35))
+    shader.link(shader.mottled(place, yarn, 25.0, (0.2, 0.2, 0.2)), surface.inputs["Base Color"])
     wave = shader.node("TexWave", wave_type="BANDS", bands_direction="X")
     wave.inputs["Scale"].default_value, wave.inputs["Distortion"].default_value = 75.0, 1.2
     wave.inputs["Detail Scale"].default_value = 40.0

@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 
-from backend.actor import anatomy, expression, frames, performance
+from backend.actor import anatomy, expression, features, frames, performance, skin
 from backend.media import synthesizer
 from backend.protocol import BLENDSHAPE_NAMES
 from backend.workspace.visemes import mouth_curves
@@ -138,3 +138,24 @@ def test_phonemes_cover_the_speech_without_gaps(voice: str) -> None:
 def test_an_unknown_voice_is_named() -> None:
     with pytest.raises(synthesizer.SynthesizerError, match="no voice named klingon-9"):
         synthesizer.synthesize("Hello", "klingon-9")
+
+
+def test_teeth_show_under_the_upper_lip_and_stay_behind_closed_lips() -> None:
+    teeth = features.teeth()
+    moves = np.abs(teeth.shapes["jawOpen"]).max(1) > 0
+    upper = teeth.vertices[~moves]
+    front = upper[np.abs(upper[:, 0]) < 8]
+    lip = anatomy.lip_line(np.array(0.0))
+    assert lip - 5 < front[:, 1].min() < lip - 2.5, "the edges reach below the lip, but not far"
+    for points in (upper, teeth.vertices[moves]):
+        near = points[np.abs(points[:, 1] - lip) < 3]
+        assert (anatomy.lip_depth(near[:, 0]) - near[:, 2]).min() > 3, "the lips have room in front of them"
+
+
+def test_lips_and_lid_margins_are_moist_and_cheeks_are_not() -> None:
+    margin = anatomy.lid_margins(np.array([anatomy.PUPIL_X]))[0][0]
+    x, lip = 5.0, float(anatomy.lip_line(np.array(5.0))) + 3.0
+    places = np.array([[x, lip, 12.0], [anatomy.PUPIL_X, margin, 0.0], [45.0, -35.0, -10.0]])
+    moist_lip, moist_lid, cheek = skin.wetness(places)
+    assert min(moist_lip, moist_lid) > 0.5
+    assert cheek < 0.05

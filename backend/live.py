@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .commands.head import head_option
+from .commands.head import hair_option, head_option, neck_option
 from .commands.option import option
 from .errors import ProtocolError, WorkspaceError
 from .progress import Reporter
@@ -23,7 +23,7 @@ from .workspace.checkpoint_index import head_paths
 from .workspace.store import Workspace
 
 if TYPE_CHECKING:
-    from .delivery.neck import Neck
+    from .delivery.from_footage import FromFootage
     from .renderer.head import HeadRenderer
 
 MAX_SIDE = 16384
@@ -43,11 +43,13 @@ class FrameOptions:
     memory: Path = option("a file that Blender made and maps")
     head: str = head_option()
     footage_frame: int | None = option(
-        "of the footage beneath, whose neck follows the head; the head alone without", None
+        "of the footage beneath, whose hair the head has and whose neck follows it; the head alone without", None
     )
     footage_px: tuple[float, ...] = option(
         "x and y of the source frame's top left corner in this frame, and pixels of this frame for one of its own", ()
     )
+    fixed_neck: bool = neck_option()
+    rendered_hair: bool = hair_option()
 
     def __post_init__(self) -> None:
         """Check sizes.
@@ -78,8 +80,8 @@ class LiveHead:
     def __init__(self) -> None:
         self._renderers: dict[tuple[Any, ...], HeadRenderer] = {}
         """By a checkpoint and its stamp when it was loaded."""
-        self._necks: dict[tuple[Any, ...], tuple[Workspace, Neck]] = {}
-        """By the same keys, of the heads whose neck was asked for."""
+        self._footage: dict[tuple[Any, ...], tuple[Workspace, FromFootage]] = {}
+        """By the same keys, of the heads for which it was asked."""
         self._newest: dict[str, Path | None] = {}
         """The checkpoint of each of `HEADS` when they were last listed."""
         self._watched: dict[Path, Any] = {}
@@ -100,21 +102,22 @@ class LiveHead:
         pose = np.array(frame.head_to_camera).reshape(4, 4)
         key, renderer = self._current(frame.workspace, frame.head, reporter)
         blendshapes = np.array(frame.blendshapes, np.float32)
-        neck = None if frame.footage_frame is None else self._neck(key, frame.workspace, frame.head)
+        footage = None if frame.footage_frame is None else self._from_footage(key, frame.workspace, frame.head)
         started = time.perf_counter()  # of the frame alone: a client chooses the next one's size by it
         rgba = renderer.render(camera, pose, blendshapes).rgba
-        with _with_neck(neck, frame, np.ascontiguousarray(rgba), camera, pose, blendshapes) as shown:
+        with _with_footage(footage, frame, np.ascontiguousarray(rgba), camera, pose, blendshapes) as shown:
             write_scene_linear(shown, self._memory.pixels(frame.memory, frame.height, frame.width))
         return FrameResult(frame.width, frame.height, (time.perf_counter() - started) * 1e3)
 
-    def _neck(self, key: tuple[Any, ...], root: Path, head: str) -> tuple[Workspace, Neck]:
-        """The neck of a head that is loaded."""
-        from .delivery.neck import Neck
+    def _from_footage(self, key: tuple[Any, ...], root: Path, head: str) -> tuple[Workspace, FromFootage]:
+        """What a head that is loaded takes from the footage."""
+        from .delivery.from_footage import FromFootage
 
-        if key not in self._necks:
+        if key not in self._footage:
             workspace = Workspace.open(root)
-            self._necks[key] = workspace, Neck(workspace, workspace.head_track(head=head))
-        return self._necks[key]
+            track = workspace.head_track(head=head)
+            self._footage[key] = workspace, FromFootage.of(workspace, track, rendered_hair=False, fixed_neck=False)
+        return self._footage[key]
 
     def _current(self, root: Path, head: str, reporter: Reporter) -> tuple[tuple[Any, ...], HeadRenderer]:
         """The renderer of a head's newest checkpoint and its key. While those are unchanged this costs a few stat calls."""
@@ -126,7 +129,7 @@ class LiveHead:
             self._watched = watched | {path: _stamp(path) for path in self._newest.values() if path is not None}
             kept = [(path, self._watched[path]) for path in self._newest.values() if path is not None]
             self._renderers = {key: renderer for key, renderer in self._renderers.items() if key in kept}
-            self._necks = {key: neck for key, neck in self._necks.items() if key in kept}
+            self._footage = {key: taken for key, taken in self._footage.items() if key in kept}
         path = self._newest[head]
         key = (path, self._watched[path]) if path is not None else ()
         if key not in self._renderers:
@@ -176,7 +179,7 @@ def prepare(imported: threading.Event) -> None:
     """
     import torch
 
-    from .delivery import neck  # noqa: F401 (the first frame imports these as well)
+    from .delivery import from_footage  # noqa: F401 (the first frame imports these as well)
     from .renderer import precompile
     from .renderer.field.kernels import get_kernel
     from .training import checkpoints  # noqa: F401
@@ -200,22 +203,23 @@ def device() -> dict[str, str]:
     return {"device": name, "kernel": get_kernel(device=kind).name}
 
 
-def _with_neck(
-    neck: tuple[Workspace, Neck] | None,
+def _with_footage(
+    footage: tuple[Workspace, FromFootage] | None,
     frame: FrameOptions,
     rgba: np.ndarray,
     camera: Camera,
     pose: np.ndarray,
     blendshapes: np.ndarray,
 ) -> AbstractContextManager[np.ndarray]:
-    """The head with its neck, where one was asked for."""
-    if neck is None or frame.footage_frame is None:
+    """The head with what it takes from the footage, where that was asked for."""
+    if footage is None or frame.footage_frame is None:
         return nullcontext(rgba)
-    from .delivery.neck import Place
+    from .delivery.place import Place
 
-    subject, (x, y, scale) = neck[0].subject, frame.footage_px
+    subject, (x, y, scale) = footage[0].subject, frame.footage_px
     place = Place.in_source(subject, scale * subject.source_size[0], x, y)
-    return neck[1].under(rgba, frame.footage_frame, camera, pose, blendshapes, place)
+    taken = footage[1].without(frame.rendered_hair, frame.fixed_neck)
+    return taken.put(rgba, frame.footage_frame, camera, pose, blendshapes, place)
 
 
 def _load(workspace: Workspace, head: str, reporter: Reporter) -> HeadRenderer:

@@ -20,6 +20,7 @@ class SYNCTALK_PT_composite(StepPanel, bpy.types.Panel):
         if ui.facts.state.trained_step:
             ui.layout.prop(ui.settings, "head")
             ui.layout.prop(ui.settings, "neck_follows")
+            ui.layout.prop(ui.settings, "footage_hair")
         if ui.status.state is State.RUNNING or not ui.facts.has_composite:
             ui.text("The head over the footage, as compositor nodes that you can edit.")
             ui.action("synctalk.composite", "Build Composite", "NODETREE")

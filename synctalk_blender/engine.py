@@ -15,7 +15,8 @@ from typing import Any
 import bpy
 import numpy as np
 
-from . import lettering, live_frame, neck, viewport_drawing, viewport_image
+from . import lettering, live_frame, viewport_drawing, viewport_image
+from .beneath import footage_beneath
 from .client.errors import BackendError
 from .client.shared import shared_backend
 from .live_frame import FrameRequest, HeadFrame
@@ -148,7 +149,7 @@ def wanted_frame(depsgraph: bpy.types.Depsgraph) -> HeadFrame:
         aspect = pinhole.height / full_height
         pinhole = pinhole.cropped(x, round(y * aspect), width, max(1, round(height * aspect)))
     directions = rig.read_rig(found, depsgraph, rig.world_matrix(camera))
-    beneath = neck.beneath(scene, found, depsgraph, full)
+    beneath = footage_beneath(scene, found, depsgraph, full)
     if beneath is not None:  # a region of the frame has a corner of its own
         dx, dy = np.subtract(pinhole.principal_px, full.principal_px).tolist()
         beneath = replace(beneath, x=beneath.x + dx, y=beneath.y + dy)

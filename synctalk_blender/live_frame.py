@@ -86,13 +86,15 @@ def shared_folder() -> Path:
 
 @dataclass(frozen=True)
 class Beneath:
-    """The footage beneath a head, whose neck follows it: its frame, and a point p of the source frame, in pixels, at
-    (x, y) + scale · p of the image."""
+    """The footage beneath a head: its frame, a point p of the source frame, in pixels, at (x, y) + scale · p of the image, and
+    what is taken from it: a neck that follows the head, the hair."""
 
     frame: int
     x: float
     y: float
     scale: float
+    neck: bool = True
+    hair: bool = True
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,7 @@ class FrameRequest:
         if frame.beneath is not None:
             beneath = frame.beneath
             params |= {"footage_frame": beneath.frame, "footage_px": [beneath.x, beneath.y, beneath.scale]}
+            params |= {"fixed_neck": not beneath.neck, "rendered_hair": not beneath.hair}
         try:
             self._pending = backend.submit("frame", params)
         except BackendError:

@@ -70,7 +70,7 @@ def _head_chosen(settings: SyncTalkSettings, _context: bpy.types.Context) -> Non
     follow_head(_scene_of(settings))
 
 
-def _neck_chosen(settings: SyncTalkSettings, _context: bpy.types.Context) -> None:
+def _taken_chosen(settings: SyncTalkSettings, _context: bpy.types.Context) -> None:
     from . import views
 
     views.redraw_rendered()
@@ -240,7 +240,14 @@ class SyncTalkSettings(Delivery, bpy.types.PropertyGroup):
         description="Neck, collar and hanging hair follow the head where it is turned or moved; else they stay as the footage "
         "has them",
         default=True,
-        update=_neck_chosen,
+        update=_taken_chosen,
+    )
+    footage_hair: bpy.props.BoolProperty(
+        name="Footage's Hair",
+        description="The head has the footage's own hair, strand by strand, where it is turned as there; turned further away, "
+        "and without this everywhere, it has the trained hair",
+        default=True,
+        update=_taken_chosen,
     )
     bake_folder: bpy.props.StringProperty(
         name="Bake Folder",

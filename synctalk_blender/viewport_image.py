@@ -10,7 +10,8 @@ import bpy
 import gpu
 import numpy as np
 
-from . import lettering, neck, viewport_drawing, views
+from . import lettering, viewport_drawing, views
+from .beneath import footage_beneath
 from .client.errors import BackendError
 from .client.shared import shared_backend
 from .live_frame import FrameRequest, HeadFrame
@@ -151,7 +152,7 @@ def seen_by_region(context: bpy.types.Context, depsgraph: bpy.types.Depsgraph) -
         full = cameras.camera_intrinsics(scene, camera, *cameras.render_size(scene))
         directions = rig.read_rig(found, depsgraph, viewpoint)
         # Where no footage is shown, the head is alone: a neck without a body would hang below it.
-        shown = neck.beneath(scene, found, depsgraph, full) if footage_is_shown(context) else None
+        shown = footage_beneath(scene, found, depsgraph, full) if footage_is_shown(context) else None
         wanted = HeadFrame(workspace, full, directions, head, shown)
         return wanted.resized(min(1.0, max(width, 1.0) / full.width)), Place(x, y, width, height, True)
     window_matrix = np.array(region_view.window_matrix)

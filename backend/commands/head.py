@@ -1,4 +1,4 @@
-"""The options `head` and `fixed_neck` of every command that draws a head."""
+"""The options of every command that draws a head."""
 
 from __future__ import annotations
 
@@ -20,3 +20,11 @@ def head_option() -> Any:
 def neck_option() -> Any:
     """Whether the neck follows the head: a field of `Options`."""
     return option("leave neck, collar and hanging hair where the footage has them, however the head moves", False)
+
+
+def hair_option() -> Any:
+    """Whose hair a head shows: a field of `Options`."""
+    return option(
+        "leave the hair as it is rendered, also where the head is turned as in the footage, whose own hair is shown there",
+        False,
+    )

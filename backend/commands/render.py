@@ -10,7 +10,7 @@ from ..errors import UsageError
 from ..progress import Reporter
 from ..protocol import OURS
 from . import speak
-from .head import head_option, neck_option
+from .head import hair_option, head_option, neck_option
 from .option import CheckedOptions, option
 from .portrait import portrait_option
 
@@ -26,6 +26,7 @@ class Options(speak.Delivery, CheckedOptions):
     head: str = head_option()
     portrait: str = portrait_option()
     fixed_neck: bool = neck_option()
+    rendered_hair: bool = hair_option()
 
     def __post_init__(self) -> None:
         """Check that there is footage to put the head into.
@@ -75,7 +76,8 @@ def run(options: Options, reporter: Reporter) -> Result:
         delivery = dataclasses.asdict(speak.Delivery.of(options))
         spoken = speak.Options(workspace=options.workspace, audio=options.audio, head=head.kind, **delivery)
         directions = speak.run(spoken, reporter).animation
-    shot = Shot.of(workspace, head, workspace.animation(directions), options.size, options.fixed_neck)
+    taken = options.fixed_neck, options.rendered_hair
+    shot = Shot.of(workspace, head, workspace.animation(directions), options.size, *taken)
     if options._is_video:
         shot.write_video(options.out, options.audio if options.directions else None, reporter, options.portrait)
     else:

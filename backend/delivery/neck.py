@@ -7,12 +7,8 @@ the head into the same RGBA image, so whatever composites a head composites its 
 from __future__ import annotations
 
 import contextlib
-import os
 from collections import OrderedDict
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,36 +19,12 @@ from ..renderer.underlay import Window, composite_under, packed
 from ..workspace.camera import Camera
 from ..workspace.head_track import HeadTrack
 from ..workspace.store import Workspace
-from ..workspace.subject import Subject
 from .neck_motion import VISIBLE_PX, Edges, JawMotion, grid_of
+from .place import Place
+from .threads import on_threads
 
-if TYPE_CHECKING:  # a live frame needs neither
-    from ..portrait_sync.portrait import PlacedHead, Portrait
-
-_THREADS = min(4, os.cpu_count() or 1)
 _KEPT = 32
 """Body layers that are kept, of the frames last used."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where the working frame lies in the rendered image: its point p at (x, y) + scale · p, all in pixels."""
-
-    scale: float
-    x: float
-    y: float
-
-    @classmethod
-    def in_source(cls, subject: Subject, width: float, x: float = 0.0, y: float = 0.0) -> Place:
-        """In an image where the complete source frame is `width` pixels wide, its top left corner at (x, y)."""
-        pixels = width / subject.source_size[0]
-        return cls(subject.scale * pixels, x + subject.place.x * pixels, y + subject.place.y * pixels)
-
-    def to_working(self, camera: Camera, size: int) -> Camera:
-        """A camera of the rendered image in pixels of the working frame."""
-        x, y = camera.principal_px
-        principal = ((x - self.x) / self.scale, (y - self.y) / self.scale)
-        return Camera(size, size, camera.focal_px / self.scale, principal)
 
 
 class Neck:
@@ -76,7 +48,6 @@ class Neck:
         crop, (width, height) = subject.place, subject.source_size
         inside = crop.x > 0.5, crop.x + crop.size < width - 0.5, crop.y + crop.size < height - 0.5
         self._edges = Edges(subject.size, *inside)
-        self._pool = ThreadPoolExecutor(max(1, _THREADS - 1), "neck")
 
     @contextlib.contextmanager
     def under(
@@ -122,19 +93,11 @@ class Neck:
             rows.start - behind[0].start : rows.stop - behind[0].start,
             columns.start - behind[1].start : columns.stop - behind[1].start,
         ]
-        self._composite(rgba, window, grid, packed(layer.body_for(place.scale)), packed(inside))
+        on_threads(composite_under, rgba, window, grid, packed(layer.body_for(place.scale)), packed(inside))
         try:
             yield rgba
         finally:
             part[...] = before
-
-    def _composite(self, *arguments: Any) -> None:
-        """`composite_under` by a few threads, which it lets run side by side."""
-        parts = range(1, _THREADS)
-        waiting = [self._pool.submit(composite_under, part, _THREADS, *arguments) for part in parts]
-        composite_under(0, _THREADS, *arguments)
-        for done in waiting:
-            done.result()
 
     def _layer_and_motion(
         self, frame: int, camera: Camera, pose: np.ndarray, blendshapes: np.ndarray, place: Place
@@ -166,21 +129,6 @@ class Neck:
         if len(self._layers) > _KEPT:
             self._layers.popitem(last=False)
         return layer
-
-
-@dataclass(frozen=True)
-class WithNeck:
-    """A portrait of the head with the neck that follows it; `place` is of the working frame in the image."""
-
-    portrait: Portrait
-    neck: Neck
-    place: Place
-
-    def compose(self, head: PlacedHead) -> np.ndarray:
-        """As `Portrait.compose`."""
-        given = head.rgba, head.frame, head.camera, head.head_to_camera, head.blendshapes
-        with self.neck.under(*given, self.place) as rgba:
-            return self.portrait.compose(replace(head, rgba=rgba))
 
 
 def _changed(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,8 @@ from ..workspace.files import key_of, write_json
 from ..workspace.head_track import HeadTrack
 from ..workspace.store import Workspace
 from .footage import Footage, output_size
-from .neck import Neck, Place, WithNeck
+from .from_footage import FromFootage, WithFootage
+from .place import Place
 
 
 @dataclass(frozen=True)
@@ -36,17 +37,23 @@ class Shot:
     conditions: np.ndarray
     camera: Camera
     track: HeadTrack
-    neck: Neck | None
-    """What follows the head; None where the body stays as the footage has it."""
+    taken: FromFootage
+    """What the head takes from the footage."""
 
     @classmethod
     def of(
-        cls, workspace: Workspace, head: Checkpoint, animation: Animation, size: int | None, fixed_neck: bool = False
+        cls,
+        workspace: Workspace,
+        head: Checkpoint,
+        animation: Animation,
+        size: int | None,
+        fixed_neck: bool = False,
+        rendered_hair: bool = False,
     ) -> Shot:
         """The shot with `size` as the longer side of its frames; the source's size where it is None.
 
         Args:
-            fixed_neck: leave neck, collar and hanging hair where the footage has them.
+            fixed_neck, rendered_hair: as `FromFootage.of` has them.
 
         Raises:
             WorkspaceError: the head's lips follow audio, and the animation has none.
@@ -55,8 +62,8 @@ class Shot:
         subject, side = workspace.subject, output_size(workspace.subject, size)
         camera = animation.camera.to_source(subject).scaled(*side)
         track = workspace.head_track(head=head.kind)
-        neck = None if fixed_neck else Neck(workspace, track)
-        return cls(workspace, head, animation, conditions, camera, track, neck)
+        taken = FromFootage.of(workspace, track, rendered_hair, fixed_neck)
+        return cls(workspace, head, animation, conditions, camera, track, taken)
 
     @property
     def frames(self) -> int:
@@ -68,8 +75,8 @@ class Shot:
         footage, samples = Footage(self.workspace, width, height, reporter), self._samples(audio, reporter)
         played = self.animation
         composing = open_portrait(portrait, footage, self.workspace, self.track)
-        if self.neck is not None and portrait == OURS:  # else no body could be its own, or the frame's is there
-            composing = WithNeck(composing, self.neck, self._place)
+        if portrait == OURS:  # else no body could be its own, or the frame's is there
+            composing = WithFootage(composing, self.taken, self._place)
         rendered = self.head.renderer().render_batch(self.camera, played.head_to_camera, self.conditions)
         with VideoWriter(out, width, height, fps=played.fps, audio=samples) as video:
             for index, image in enumerate(rendered):
@@ -83,7 +90,8 @@ class Shot:
         """`%06d.png` with straight alpha; frames that an interrupted run of the same shot left are kept."""
         poses = self.animation.head_to_camera
         camera = (self.camera.width, self.camera.height, self.camera.focal_px)
-        beneath = [] if self.neck is None else self.animation.plate_frame.tolist()
+        chosen = self.taken.hair is not None, self.taken.neck is not None
+        beneath = [*chosen, self.animation.plate_frame.tolist() if any(chosen) else []]
         key = key_of(poses.tolist(), self.conditions.tolist(), camera, str(self.head.path), beneath)
         marker = out / "frames.json"
         known = marker.read_text(encoding="utf-8") if marker.exists() else ""
@@ -95,16 +103,14 @@ class Shot:
         for index in range(self.frames):
             if not writer.path(index).exists():
                 rgba = renderer.render(self.camera, poses[index], self.conditions[index]).rgba
-                with self._with_neck(rgba, index) as head:
+                with self._with_footage(rgba, index) as head:
                     writer.write(index, to_straight_uint8(head))
             reporter.progress(Stage.RENDERING, index + 1, self.frames)
 
-    def _with_neck(self, rgba: np.ndarray, index: int) -> AbstractContextManager[np.ndarray]:
-        """Frame `index` of the head with its neck."""
-        if self.neck is None:
-            return nullcontext(rgba)
+    def _with_footage(self, rgba: np.ndarray, index: int) -> AbstractContextManager[np.ndarray]:
+        """Frame `index` of the head with what it takes from the footage."""
         frame, pose = int(self.animation.plate_frame[index]), self.animation.head_to_camera[index]
-        return self.neck.under(rgba, frame, self.camera, pose, self.conditions[index], self._place)
+        return self.taken.put(rgba, frame, self.camera, pose, self.conditions[index], self._place)
 
     @property
     def _place(self) -> Place:

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from ..delivery.footage import WorkingFrames
-from ..delivery.neck import Neck, Place, WithNeck
+from ..delivery.from_footage import FromFootage, WithFootage
+from ..delivery.place import Place
 from ..face_sync import speech
 from ..face_sync.audio_features import FrameFeatures
 from ..media.audio import audio_blocks
@@ -76,6 +77,8 @@ def self_reenactment(
 ) -> Iterator[RenderedPair]:
     """Frames rendered with their own tracked pose and blendshapes in their own frame; untracked ones are left out.
 
+    The hair is the rendered one: it is the head that is measured.
+
     Args:
         size: side of the frames; the working frame's own when None.
         blendshapes: (N, 52) of the clip's frames, in place of the tracked ones.
@@ -95,7 +98,7 @@ def self_reenactment(
     composing = open_portrait(portrait, images, workspace, tracking)
     if has_neck:
         place = Place(size / workspace.subject.size, 0.0, 0.0)
-        composing = WithNeck(composing, Neck(workspace, tracking), place)
+        composing = WithFootage(composing, FromFootage.of(workspace, tracking, True, fixed_neck), place)
     frames = frames[tracking.valid[frames]]
     for done, index in enumerate(frames.tolist(), 1):
         pose = tracking.head_to_camera[index]

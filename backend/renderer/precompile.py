@@ -22,6 +22,7 @@ from .field.kernels.interface import GATE_HIDDEN, SPHERICAL_HARMONICS, Grid, Net
 from .field.triplane import TriplaneLayout
 from .gaussians.kernels import View, get_rasteriser
 from .gaussians.kernels.interface import ATTRIBUTES, MATTES, ROTATION, HeadRasteriser
+from .overlay import replace_by
 from .scene_linear import write_scene_linear
 from .underlay import Window, composite_under, packed
 
@@ -92,6 +93,8 @@ def show() -> None:
     window = Window(0, 0, *(np.float32(value) for value in (0.5, 0.5, 1.0, 1.0, 1.0)))
     layer = np.zeros((2, 2, 4), np.uint8)
     composite_under(0, 1, image, window, np.zeros((2, 2, 3), np.float32), packed(layer), packed(layer[:1, :1]))
+    affine, one = np.eye(2, 3, dtype=np.float32), np.float32(1)
+    replace_by(0, 1, image, 0, 0, affine, layer, layer[..., 0].copy(), one)
     write_scene_linear(image, np.empty_like(image))
 
 

@@ -61,7 +61,11 @@ def bake_job(scene: bpy.types.Scene, folder: Path) -> Job:
         yield from write_footage(workspace.root)
         settings = settings_of(scene)
         sees_footage = scene.camera in (None, found.camera)
-        chosen = {"head": settings.head, "fixed_neck": not (settings.neck_follows and sees_footage)}
+        chosen = {
+            "head": settings.head,
+            "fixed_neck": not (settings.neck_follows and sees_footage),
+            "rendered_hair": not (settings.footage_hair and sees_footage),
+        }
         out = {"out": str(folder), "directions": str(path)}
         yield Request("render", {"workspace": str(workspace.root), **chosen, **out})
         target: bpy.types.Scene | None = bpy.data.scenes.get(name)

@@ -244,7 +244,11 @@ def test_a_turned_head_has_its_neck_where_the_footage_is_named(turned_params, ma
 
 def test_a_head_where_the_footage_has_it_is_drawn_alone(params, turned_params):
     head, (_, beneath) = LiveHead(), turned_params
-    np.testing.assert_array_equal(drawn(head, {**params, **beneath}), drawn(head, params))
+    alone = drawn(head, params)
+    np.testing.assert_array_equal(drawn(head, {**params, **beneath, "rendered_hair": True}), alone)
+    with_hair = drawn(head, {**params, **beneath})
+    np.testing.assert_array_equal(drawn(head, {**params, **beneath, "fixed_neck": True}), with_hair)
+    assert (with_hair != alone).any(), "its hair is the footage's"
 
 
 def test_a_frame_of_the_footage_that_was_drawn_before_is_not_read_again(turned_params, opened):

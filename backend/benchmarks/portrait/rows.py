@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from ...delivery.footage import WorkingFrames, resized
-from ...delivery.neck import Neck, Place, WithNeck
+from ...delivery.from_footage import FromFootage, WithFootage
+from ...delivery.place import Place
 from ...portrait_sync.model_file import finished_model
 from ...portrait_sync.plate import PlateParts
 from ...portrait_sync.portrait import OverPlate, PaperGenerator, Portrait, open_portrait
@@ -34,6 +35,7 @@ WITHOUT: dict[str, PlateParts] = {
 """Ours with a part of the plate off."""
 SOFT = "ours, edge softened"
 FIXED_NECK = "ours, neck does not follow"
+RENDERED_HAIR = "ours, hair rendered"
 
 
 @dataclass
@@ -111,6 +113,10 @@ def portraits(
     surroundings = InMemory(images) if in_memory else images
     names = {ALONE: NO_PORTRAIT, OUR_PORTRAIT: OURS, PAPERS: PAPER}
     rows = {row: open_portrait(name, surroundings, workspace, track) for row, name in names.items()}
+    rows[RENDERED_HAIR] = rows[OUR_PORTRAIT]
+    place = Place(side / workspace.subject.size, 0.0, 0.0)
+    hair = FromFootage.of(workspace, track, False, True)
+    rows[OUR_PORTRAIT] = WithFootage(rows[RENDERED_HAIR], hair, place)
     paper = rows[PAPERS]
     assert isinstance(paper, PaperGenerator)
     rows[GAP_LEFT] = dataclasses.replace(paper, fill_gap=False)
@@ -128,7 +134,9 @@ def spoken_portraits(
     Args:
         portraits: from `portraits`.
     """
-    ours, place = portraits[OUR_PORTRAIT], Place(side / workspace.subject.size, 0.0, 0.0)
-    following = WithNeck(ours, Neck(workspace, track), place)
+    ours, fixed = portraits[OUR_PORTRAIT], portraits[RENDERED_HAIR]
+    assert isinstance(ours, WithFootage)
+    neck = FromFootage.of(workspace, track, True, False).neck
+    following = dataclasses.replace(ours, taken=dataclasses.replace(ours.taken, neck=neck))
     papers = {name: portraits[name] for name in (PAPERS, GAP_LEFT)}
-    return {OUR_PORTRAIT: following, **papers, FIXED_NECK: ours}
+    return {OUR_PORTRAIT: following, **papers, FIXED_NECK: ours, RENDERED_HAIR: fixed}

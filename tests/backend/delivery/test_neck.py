@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from backend.delivery.neck import Neck, Place
+from backend.delivery.neck import Neck
+from backend.delivery.place import Place
 from backend.portrait_sync.blend import over
 from backend.renderer.underlay import Window, composite_under, packed
 from backend.workspace.subject import Crop

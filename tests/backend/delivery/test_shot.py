@@ -21,7 +21,7 @@ from backend.workspace.store import Workspace
 SIZE, FRAMES = 96, 2
 
 
-def shot_of(root, kind, yaw_deg=0.0, fixed_neck=False):
+def shot_of(root, kind, yaw_deg=0.0, fixed_neck=False, rendered_hair=False):
     """The footage's first frames, the head turned in all of them."""
     workspace = Workspace.open(root)
     head = load_for_rendering(workspace, Reporter(), kind)
@@ -33,7 +33,7 @@ def shot_of(root, kind, yaw_deg=0.0, fixed_neck=False):
         head_to_camera=poses,
         plate_frame=footage.plate_frame[:FRAMES],
     )
-    return Shot.of(workspace, head, animation, SIZE, fixed_neck)
+    return Shot.of(workspace, head, animation, SIZE, fixed_neck, rendered_hair)
 
 
 def frames_of(shot, out):
@@ -57,18 +57,25 @@ def test_frames_of_a_turned_head_have_its_neck_and_composite_to_the_videos_image
         )
         np.testing.assert_allclose(alone[index], rgba, atol=1.01 / 255)
         plate = resized(shot.workspace.read_plate(index), (SIZE, SIZE))
-        with shot._with_neck(rgba, index) as shown:
+        with shot._with_footage(rgba, index) as shown:
             composite = over(shown, plate)
         assert (frame[..., 3] > alone[index][..., 3] + 0.5).any(), "there is a neck"
         assert np.abs(over(frame, plate).astype(int) - composite).max() <= 2
 
 
 @pytest.mark.parametrize("kind", ["field", "gaussians"])
-def test_frames_of_the_footages_own_motion_are_those_of_the_head_alone(made_up_twin, tmp_path, kind):
-    np.testing.assert_array_equal(
-        frames_of(shot_of(made_up_twin, kind), tmp_path / "frames"),
-        frames_of(shot_of(made_up_twin, kind, fixed_neck=True), tmp_path / "alone"),
-    )
+def test_frames_of_the_footages_own_motion_have_its_hair_and_are_else_those_of_the_head_alone(
+    made_up_twin, tmp_path, kind
+):
+    rendered = frames_of(shot_of(made_up_twin, kind, rendered_hair=True), tmp_path / "rendered")
+    fixed = frames_of(shot_of(made_up_twin, kind, fixed_neck=True, rendered_hair=True), tmp_path / "alone")
+    np.testing.assert_array_equal(rendered, fixed)
+    workspace = Workspace.open(made_up_twin)
+    for index, frame in enumerate(frames_of(shot_of(made_up_twin, kind), tmp_path / "frames")):
+        truth, plate = (resized(read(index), (SIZE, SIZE)) for read in (workspace.read_frame, workspace.read_plate))
+        hair = resized(workspace.read_matte(index)[..., 1].copy(), (SIZE, SIZE)) > 250
+        apart = [np.abs(over(rgba, plate).astype(int) - truth)[hair].mean() for rgba in (frame, rendered[index])]
+        assert hair.any() and apart[0] < 0.25 * apart[1]
 
 
 def test_frames_without_a_neck_are_no_part_of_a_shot_with_one(trained, tmp_path):

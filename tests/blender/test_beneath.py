@@ -66,8 +66,11 @@ def test_a_smaller_preview_has_the_footage_smaller(kit, speaking):
 def test_the_head_is_alone_where_the_artist_wants_it_or_the_footage_is_not_what_is_seen(kit, speaking):
     assert beneath(kit, 3) is not None
     kit.scene.synctalk.neck_follows = False
+    assert (beneath(kit, 3).neck, beneath(kit, 3).hair) == (False, True)
+    kit.scene.synctalk.footage_hair = False
     assert beneath(kit, 3) is None
     kit.scene.synctalk.neck_follows = True
+    assert (beneath(kit, 3).neck, beneath(kit, 3).hair) == (True, False)
     lens = bpy.data.objects.new("lens", bpy.data.cameras.new("lens"))
     lens.matrix_world = speaking.camera.matrix_world
     kit.scene.collection.objects.link(lens)
@@ -89,18 +92,20 @@ def test_a_request_names_the_footage_and_one_without_it_is_as_before(kit, speaki
             asked.append(params)
 
     live_frame.FrameRequest(Backend(), frame)
-    kit.scene.synctalk.neck_follows = False
+    kit.scene.synctalk.neck_follows = kit.scene.synctalk.footage_hair = False
     live_frame.FrameRequest(Backend(), kit.part("engine").wanted_frame(bpy.context.evaluated_depsgraph_get()))
     assert asked[0]["footage_frame"] == synthetic.there_and_back(14, 12)
     np.testing.assert_allclose(asked[0]["footage_px"], [0, 0, 1])
-    assert not [name for name in asked[1] if name.startswith("footage")]
+    assert (asked[0]["fixed_neck"], asked[0]["rendered_hair"]) == (False, False)
+    assert not [name for name in asked[1] if name.startswith(("footage", "fixed", "rendered"))]
 
 
 @pytest.mark.parametrize("follows", [True, False])
-def test_baked_frames_have_the_neck_that_was_chosen(kit, client, speaking, root, tmp_path, follows):
+def test_baked_frames_have_the_neck_and_the_hair_that_were_chosen(kit, client, speaking, root, tmp_path, follows):
     kit.scene.synctalk.workspace = str(root)
-    kit.scene.synctalk.neck_follows = follows
+    kit.scene.synctalk.neck_follows, kit.scene.synctalk.footage_hair = follows, not follows
     jobs = kit.part("jobs")
     with pytest.raises(kit.part("client.errors").BackendError, match="baked"):  # this backend writes no frames
         jobs.run(kit.part("work.composite").bake_job(kit.scene, tmp_path / "baked"), lambda job: None)
-    assert json.loads((root / "render.json").read_text())["fixed_neck"] is not follows
+    asked = json.loads((root / "render.json").read_text())
+    assert (asked["fixed_neck"], asked["rendered_hair"]) == (not follows, follows)

@@ -1,0 +1,130 @@
+"""The footage's own hair over a rendered head, as far as the head is turned as in the footage (docs/portrait-sync.md)."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import OrderedDict
+from collections.abc import Iterator
+
+import numpy as np
+
+from ..portrait_sync.hair_layer import HairLayer, hair_layer
+from ..portrait_sync.head_region import EAR_LOBES_M, FACE_OVAL, smooth_landmarks
+from ..renderer.overlay import replace_by
+from ..workspace.arrays import smoothstep
+from ..workspace.camera import Camera
+from ..workspace.head_track import HeadTrack
+from ..workspace.store import Workspace
+from .place import Place
+from .threads import on_threads
+
+PARALLAX = (0.012, 0.04)
+"""Up to the first the hair is the footage's, from the second on the rendered one: what no move, roll and scale of the image
+explains, in face heights. The second is a turn of 7 to 8 degrees."""
+CROWN_M = np.array([[0.0, -0.13, 0.02]])
+"""The top of the head, in the head frame (docs/animation.md)."""
+_KEPT = 32
+"""Layers that are kept, of the frames last used."""
+_NEAREST_M = 0.05
+
+
+class Hair:
+    """Puts the hair of one workspace's footage over one of its heads.
+
+    Args:
+        workspace: processed.
+        track: of the head that is rendered.
+
+    Raises:
+        WorkspaceError: files are missing or damaged.
+    """
+
+    def __init__(self, workspace: Workspace, track: HeadTrack) -> None:
+        self._workspace, self._track = workspace, track
+        self._skull = np.concatenate([workspace.face_mesh().vertices_m[list(FACE_OVAL)], EAR_LOBES_M, CROWN_M])
+        self._landmarks, self._usable = smooth_landmarks(track.landmarks_px, track.valid)
+        self._layers: OrderedDict[int, HairLayer | None] = OrderedDict()
+
+    @contextlib.contextmanager
+    def over(
+        self, rgba: np.ndarray, frame: int, camera: Camera, head_to_camera: np.ndarray, place: Place
+    ) -> Iterator[np.ndarray]:
+        """The head with the footage's hair, in the same memory until the `with` ends; unchanged where the head is turned away
+        from the footage's, or the frame has no face or no hair.
+
+        Args:
+            rgba: (H, W, 4) float32 of the head, premultiplied, display-encoded: may be a renderer's own buffer.
+            frame: of the footage beneath.
+            camera: the head was rendered with.
+            head_to_camera: (4, 4), metres.
+            place: of the working frame in the image.
+        """
+        placed = self._placed(frame, camera, head_to_camera, place)
+        layer = None if placed is None else self._layer(frame)
+        window = None if placed is None or layer is None else _window(layer, placed[0], rgba.shape[:2])
+        if placed is None or layer is None or window is None:
+            yield rgba
+            return
+        to_layer = placed[0].copy()
+        to_layer[:, 2] -= (layer.x, layer.y)
+        part = rgba[window]
+        before = part.copy()
+        corner, images = (window[0].start, window[1].start), (layer.head, layer.weight)
+        on_threads(replace_by, part, *corner, to_layer.astype(np.float32), *images, np.float32(placed[1]))
+        try:
+            yield rgba
+        finally:
+            part[...] = before
+
+    def _placed(self, frame: int, camera: Camera, pose: np.ndarray, place: Place) -> tuple[np.ndarray, float] | None:
+        """(2, 3) from places of the image to those of the working frame, and how much the footage's hair counts, above 0."""
+        track = self._track
+        if not (0 <= frame < track.frames and self._usable[frame]):
+            return None
+        footage = track.head_to_camera[frame]
+        if not (np.isfinite(footage).all() and np.isfinite(pose).all()):
+            return None
+        (then, depth_then), (now, depth) = track.camera.project(footage, self._skull), camera.project(pose, self._skull)
+        if min(depth.min(), depth_then.min()) < _NEAREST_M:
+            return None
+        affine, apart_px = similarity(now, then)
+        height_px = float(np.ptp(then[:, 1]))
+        share = float(smoothstep(*PARALLAX[::-1], apart_px / height_px))
+        exact = np.array(
+            [[1 / place.scale, 0.0, -place.x / place.scale], [0.0, 1 / place.scale, -place.y / place.scale]]
+        )
+        # Where the head is where the footage has it nothing is resampled.
+        same = np.abs(now @ (affine - exact)[:, :2].T + (affine - exact)[:, 2]).max() < 0.02
+        return (exact if same else affine, share) if share > 0 else None
+
+    def _layer(self, frame: int) -> HairLayer | None:
+        if frame in self._layers:
+            self._layers.move_to_end(frame)
+            return self._layers[frame]
+        workspace = self._workspace
+        images = workspace.read_frame(frame), workspace.read_plate(frame), workspace.read_matte(frame)
+        layer = self._layers[frame] = hair_layer(*images, self._landmarks[frame])
+        if len(self._layers) > _KEPT:
+            self._layers.popitem(last=False)
+        return layer
+
+
+def similarity(points: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, float]:
+    """The similarity that takes points (n, 2) to others, by least squares (Umeyama 1991): (2, 3), and the largest distance left."""
+    middle, other = points.mean(0), others.mean(0)
+    (x, y), (u, v) = (points - middle).T, (others - other).T
+    power = (x**2 + y**2).sum()
+    a, b = (x * u + y * v).sum() / power, (x * v - y * u).sum() / power
+    linear = np.array([[a, -b], [b, a]])
+    shift = other - linear @ middle
+    left = points @ linear.T + shift - others
+    return np.column_stack([linear, shift]), float(np.hypot(*left.T).max())
+
+
+def _window(layer: HairLayer, affine: np.ndarray, shape: tuple[int, ...]) -> tuple[slice, slice] | None:
+    """Rows and columns of the image that the layer covers; None where that is nothing."""
+    x, y = np.array([0, layer.width, layer.width, 0]) + layer.x, np.array([0, 0, layer.height, layer.height]) + layer.y
+    corners = np.linalg.solve(affine[:, :2], np.stack([x, y]) - affine[:, 2:])
+    first = np.maximum(np.floor(corners.min(1)).astype(int), 0)
+    last = np.minimum(np.ceil(corners.max(1)).astype(int), (shape[1], shape[0]))
+    return (slice(first[1], last[1]), slice(first[0], last[0])) if (last > first).all() else None

@@ -1,0 +1,188 @@
+"""The footage's hair on a rendered head: its own strands where the head is turned as in the footage, and nowhere on the face."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from backend.delivery.from_footage import FromFootage
+from backend.delivery.hair import PARALLAX, Hair, similarity
+from backend.delivery.place import Place
+from backend.portrait_sync.blend import over
+from backend.portrait_sync.hair_layer import hair_layer
+from backend.renderer.overlay import replace_by
+from backend.workspace.images import write_image
+from tests.backend.delivery import made_up_person as person
+from tests.backend.delivery.made_up_person import CAMERA, SIZE, blendshapes, draw_head, make_person, turned
+
+WHOLE = Place(1.0, 0.0, 0.0)
+STRANDS, LOOSE = (60, 40, 20), (200, 90, 10)
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    """The drawn person with striped hair on top of the head, and a loose strand beside it, which no rendered head has."""
+    found = make_person(tmp_path_factory.mktemp("hair") / "person")
+    rows, columns = np.mgrid[0:SIZE, 0:SIZE]
+    plate, mattes = found.read_plate(0).astype(np.float32), found.read_matte(0).astype(np.float32)
+    centre, radius = person.CENTRE_PX, person.RADIUS_PX
+    distance = np.hypot((columns - centre[0]) / (radius[0] + 8), (rows - centre[1]) / (radius[1] + 12))
+    hair = 255.0 * ((distance < 1) & (rows < centre[1] - 40)) + 255.0 * (
+        (abs(columns - 215) < 2) & (rows > 80) & (rows < 110)
+    )
+    head = np.maximum(mattes[..., 0], hair)
+    striped = np.where((columns % 4 < 2)[..., None], STRANDS, LOOSE)
+    face = np.full((SIZE, SIZE, 3), person.SKIN)
+    colour = np.where(hair[..., None] > 0, striped, face)
+    frame = plate + head[..., None] / 255 * (colour - plate)
+    mattes[..., 0], mattes[..., 1] = head, hair
+    for index in range(person.FRAMES):
+        write_image(found.frame_path(index), np.rint(frame).astype(np.uint8))
+        write_image(found.matte_path(index), np.rint(mattes).astype(np.uint8))
+    return found
+
+
+@pytest.fixture(scope="module")
+def hair(workspace):
+    return Hair(workspace, workspace.head_track())
+
+
+@pytest.fixture(scope="module")
+def pose(workspace):
+    return workspace.head_track().head_to_camera[0]
+
+
+def shown(hair, pose, place=WHOLE, camera=CAMERA, jaw_open=0.0):
+    with hair.over(draw_head(pose, jaw_open, camera), 0, camera, pose, place) as rgba:
+        return rgba.copy()
+
+
+def test_a_head_where_the_footage_has_it_shows_the_frames_own_hair(workspace, hair, pose):
+    image, frame = over(shown(hair, pose), workspace.read_plate(0)), workspace.read_frame(0)
+    rendered = over(draw_head(pose), workspace.read_plate(0))
+    is_hair = workspace.read_matte(0)[..., 1] > 127
+    apart = np.abs(image.astype(int) - frame).max(2)
+    assert apart[is_hair].max() <= 1
+    assert np.abs(rendered.astype(int) - frame).max(2)[is_hair].mean() > 40, "the rendered head has none of it"
+
+
+def test_the_face_and_what_is_far_from_the_hair_are_the_rendered_ones(workspace, hair, pose):
+    head = draw_head(pose, 1.0)
+    changed = (shown(hair, pose, jaw_open=1.0) != head).any(2)
+    assert changed.any()
+    rows, columns = np.nonzero(changed)
+    brows = person.CENTRE_PX[1] - 0.3 * person.RADIUS_PX[1]
+    on_face = (np.abs(columns - person.CENTRE_PX[0]) < 30) & (rows > brows)
+    assert not on_face.any()
+    assert rows.max() < person.CENTRE_PX[1] + 10
+
+
+@pytest.mark.parametrize("cm", [(3, 0, 0), (0, -3, 0), (-2, 1, 3)])
+def test_hair_moves_with_a_head_that_is_moved(workspace, hair, pose, cm):
+    """The strands are where the head's own geometry takes them: as sharp, and within a pixel."""
+    at = turned(pose, cm=cm)
+    found, still = shown(hair, at), shown(hair, pose)
+    crown = np.array([[0.0, -0.05, -0.08]])
+    (now, _), (then, _) = CAMERA.project(at, crown), CAMERA.project(pose, crown)
+    moved = np.rint(now - then)[0].astype(int)
+    patch = (slice(80, 92), slice(130, 190))
+    scale = CAMERA.project(at, crown)[1][0] / CAMERA.project(pose, crown)[1][0]
+    if abs(scale - 1) < 1e-6:
+        there = found[
+            patch[0].start + moved[1] : patch[0].stop + moved[1], patch[1].start + moved[0] : patch[1].stop + moved[0]
+        ]
+        half_a_strand = 0.5 * np.abs(np.diff(still[patch], axis=1)).max()
+        assert np.abs(there - still[patch]).max() < half_a_strand + 0.1
+    assert (found != draw_head(at)).any()
+
+
+def test_a_head_that_is_turned_away_has_its_rendered_hair_and_passes_there_evenly(hair, pose):
+    turns = np.linspace(0, 12, 25)
+    differences = []
+    for degrees in turns:
+        at = turned(pose, degrees=(0, degrees, 0))
+        differences.append(np.abs(shown(hair, at) - draw_head(at)).mean())
+    assert differences[0] > 0.001 and differences[-1] == 0
+    steps = np.abs(np.diff(differences))
+    assert steps.max() < 0.35 * differences[0]
+
+
+def test_the_renderers_buffer_is_as_it_was_afterwards(hair, pose):
+    head = draw_head(pose)
+    before = head.copy()
+    with hair.over(head, 0, CAMERA, pose, WHOLE) as rgba:
+        assert rgba is head and (rgba != before).any()
+    np.testing.assert_array_equal(head, before)
+
+
+def test_the_same_in_an_image_of_another_size(hair, pose):
+    twice = shown(hair, pose, Place(2.0, 0.0, 0.0), CAMERA.scaled(2 * SIZE, 2 * SIZE))
+    half = twice.reshape(SIZE, 2, SIZE, 2, 4).mean((1, 3))
+    assert np.abs(half - shown(hair, pose)).mean() < 0.004
+
+
+@pytest.mark.parametrize("frame", [-1, person.FRAMES])
+def test_no_frame_no_hair(hair, pose, frame):
+    head = draw_head(pose)
+    with hair.over(head.copy(), frame, CAMERA, pose, WHOLE) as rgba:
+        np.testing.assert_array_equal(rgba, head)
+
+
+def test_a_bald_head_has_no_layer(workspace):
+    mattes = workspace.read_matte(0)
+    mattes[..., 1] = 0
+    landmarks = workspace.head_track().landmarks_px[0]
+    assert hair_layer(workspace.read_frame(0), workspace.read_plate(0), mattes, landmarks) is None
+
+
+def test_both_are_taken_or_each_alone(workspace, pose):
+    at = turned(pose, cm=(2, 0, 0))
+    track = workspace.head_track()
+
+    def image(rendered_hair, fixed_neck):
+        taken = FromFootage.of(workspace, track, rendered_hair, fixed_neck)
+        with taken.put(draw_head(at), 0, CAMERA, at, blendshapes(), WHOLE) as rgba:
+            return rgba.copy()
+
+    head, hair, neck, both = draw_head(at), image(False, True), image(True, False), image(False, False)
+    np.testing.assert_array_equal(image(True, True), head)
+    by_hair, by_neck = (hair != head).any(2), (neck != head).any(2)
+    assert by_hair.any() and by_neck.any()
+    np.testing.assert_array_equal(both[by_hair & ~by_neck], hair[by_hair & ~by_neck])
+    np.testing.assert_allclose(both[by_neck & ~by_hair], neck[by_neck & ~by_hair], atol=1e-6)
+
+
+def test_similarity_explains_roll_shift_and_scale_and_says_what_is_left():
+    points = np.random.default_rng(0).normal(size=(20, 2)) * 50
+    turn = 1.1 * np.array([[np.cos(0.2), -np.sin(0.2)], [np.sin(0.2), np.cos(0.2)]])
+    others = points @ turn.T + [5, -3]
+    affine, left = similarity(points, others)
+    np.testing.assert_allclose(affine, np.column_stack([turn, [5, -3]]), atol=1e-9)
+    assert left < 1e-9
+    others[0] += [7, 0]
+    assert 5 < similarity(points, others)[1] < 7
+    assert PARALLAX[0] < PARALLAX[1]
+
+
+def test_the_compiled_layer_is_that_of_plain_interpolation():
+    random = np.random.default_rng(1)
+    rgba = random.uniform(0, 1, (30, 40, 4)).astype(np.float32)
+    layer, weight = random.integers(0, 256, (26, 34, 4), np.uint8), random.integers(0, 256, (26, 34), np.uint8)
+    affine = np.array([[0.9, 0.1, -2.03], [-0.1, 0.9, 1.07]], np.float32)
+    found = rgba.copy()
+    for part in range(3):
+        replace_by(part, 3, found[2:, 3:], 2, 3, affine, layer, weight, np.float32(0.7))
+    rows, columns = np.mgrid[2:30, 3:40] + 0.5
+    u, v = (affine[i, 0] * columns + affine[i, 1] * rows + affine[i, 2] - 0.5 for i in (0, 1))
+    inside = (u >= 0) & (v >= 0) & (u <= 33) & (v <= 25)
+    left, top = np.clip(u.astype(int), 0, 32), np.clip(v.astype(int), 0, 24)
+    both = np.dstack([layer, weight]).astype(float)
+    a, b = (u - left)[..., None], (v - top)[..., None]
+    upper = both[top, left] * (1 - a) + both[top, left + 1] * a
+    lower = both[top + 1, left] * (1 - a) + both[top + 1, left + 1] * a
+    sampled = (upper * (1 - b) + lower * b) / 255
+    truth = rgba.copy()
+    counts = 0.7 * sampled[..., 4:] * inside[..., None]
+    truth[2:, 3:] += counts * (sampled[..., :4] - truth[2:, 3:])
+    assert inside.any() and not inside.all()
+    np.testing.assert_allclose(found, truth, atol=1e-4)

@@ -38,7 +38,13 @@ def test_a_workspace_with_both_heads_is_measured_and_has_a_page(twin, tmp_path, 
         assert all(row["ms"] > 0 for row in found.values()) and clip["rendering_ms"] > 0
         assert found[rows.PAPERS]["psnr_edge"] > ours["psnr_edge"], "the paper's jaw is the frame's own"
         assert ours["psnr_head"] > found[rows.RENDERED_HAIR]["psnr_head"], "the hair is the frame's own"
-        assert clip["audio"].keys() == {rows.OUR_PORTRAIT, rows.PAPERS, rows.GAP_LEFT, rows.FIXED_NECK, rows.RENDERED_HAIR}
+        assert clip["audio"].keys() == {
+            rows.OUR_PORTRAIT,
+            rows.PAPERS,
+            rows.GAP_LEFT,
+            rows.FIXED_NECK,
+            rows.RENDERED_HAIR,
+        }
         assert clip["audio"][rows.PAPERS]["seam"]["ratio"] > 0
         sheet = read_image(tmp_path / "images" / f"{clip['clip']}-{clip['head']}.png")
         assert sheet.shape[1] == 3 * Workspace.open(twin).subject.size, "at the working frame's own size"

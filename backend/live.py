@@ -24,6 +24,7 @@ from .workspace.store import Workspace
 
 if TYPE_CHECKING:
     from .delivery.from_footage import FromFootage
+    from .delivery.place import Place
     from .renderer.head import HeadRenderer
 
 MAX_SIDE = 16384
@@ -106,6 +107,7 @@ class LiveHead:
         started = time.perf_counter()  # of the frame alone: a client chooses the next one's size by it
         rgba = renderer.render(camera, pose, blendshapes).rgba
         with _with_footage(footage, frame, np.ascontiguousarray(rgba), camera, pose, blendshapes) as shown:
+            shown = _behind_cover(shown, footage, frame)
             write_scene_linear(shown, self._memory.pixels(frame.memory, frame.height, frame.width))
         return FrameResult(frame.width, frame.height, (time.perf_counter() - started) * 1e3)
 
@@ -214,12 +216,27 @@ def _with_footage(
     """The head with what it takes from the footage, where that was asked for."""
     if footage is None or frame.footage_frame is None:
         return nullcontext(rgba)
+    taken = footage[1].without(frame.rendered_hair, frame.fixed_neck)
+    return taken.put(rgba, frame.footage_frame, camera, pose, blendshapes, _place(footage[0], frame))
+
+
+def _behind_cover(rgba: np.ndarray, footage: tuple[Workspace, FromFootage] | None, frame: FrameOptions) -> np.ndarray:
+    """The head without what is behind a cover in the footage's frame, where one is known."""
+    if footage is None or frame.footage_frame is None:
+        return rgba
+    from .delivery.covers import cover_in
+    from .portrait_sync.blend import behind_cover
+
+    cover = cover_in(footage[0], frame.footage_frame, _place(footage[0], frame), rgba.shape[:2])
+    return behind_cover(rgba, cover)
+
+
+def _place(workspace: Workspace, frame: FrameOptions) -> Place:
+    """Of the working frame in the image."""
     from .delivery.place import Place
 
-    subject, (x, y, scale) = footage[0].subject, frame.footage_px
-    place = Place.in_source(subject, scale * subject.source_size[0], x, y)
-    taken = footage[1].without(frame.rendered_hair, frame.fixed_neck)
-    return taken.put(rgba, frame.footage_frame, camera, pose, blendshapes, place)
+    x, y, scale = frame.footage_px
+    return Place.in_source(workspace.subject, scale * workspace.subject.source_size[0], x, y)
 
 
 def _load(workspace: Workspace, head: str, reporter: Reporter) -> HeadRenderer:

@@ -27,7 +27,7 @@ _STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
     Stage.LANDMARKS: ("head_sync.landmarks_stage", ("landmarker",)),
     Stage.HEAD_SYNC: ("head_sync.stage", ("keypoints", "bundle_adjustment", "face_model")),
     Stage.FACE_SYNC: ("face_sync.stage", ("audio_offset_ms",)),
-    Stage.PORTRAIT_SYNC: ("portrait_sync.stage", ()),
+    Stage.PORTRAIT_SYNC: ("portrait_sync.stage", ("no_covers",)),
 }
 """Module of a stage and the options that it takes. It is imported when its turn comes."""
 
@@ -61,6 +61,7 @@ class Options(CheckedOptions):
         metavar="MS",
         choices=("auto", "measure"),
     )
+    no_covers: bool = option("do not look for what covers the face, such as a microphone or glare on glasses", False)
     consent: str | None = option(HELP, None, metavar="NAME")
     footage: bool = option("also write the complete source frames, where the working frames are a part of them", False)
 

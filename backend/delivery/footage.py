@@ -14,6 +14,8 @@ from ..progress import Reporter
 from ..workspace.images import read_image
 from ..workspace.store import Workspace
 from ..workspace.subject import Subject
+from .covers import cover_in
+from .place import Place
 
 
 class Footage:
@@ -35,6 +37,11 @@ class Footage:
     def background(self, index: int) -> np.ndarray:
         """(height, width, 3) uint8, without the person where the working frame shows it."""
         return self._placed(self._background.at(index), index)
+
+    def cover(self, index: int) -> np.ndarray | None:
+        """(height, width) float32: how much of a pixel is before the head; None where nothing is."""
+        place = Place.in_source(self._workspace.subject, self._size[0])
+        return cover_in(self._workspace, index, place, self._size[::-1])
 
     def to_image(self, points_px: np.ndarray) -> np.ndarray:
         """(..., 2) pixels of the working frame in pixels of these images."""
@@ -72,6 +79,11 @@ class WorkingFrames:
     def background(self, index: int) -> np.ndarray:
         """(side, side, 3) uint8, without the person."""
         return resized(self._background.at(index), (self._side, self._side))
+
+    def cover(self, index: int) -> np.ndarray | None:
+        """(side, side) float32: how much of a pixel is before the head; None where nothing is."""
+        place = Place(self._side / self._workspace.subject.size, 0.0, 0.0)
+        return cover_in(self._workspace, index, place, (self._side, self._side))
 
     def matte(self, index: int, channel: int) -> np.ndarray:
         """(side, side) uint8: one channel of `Workspace.read_matte`."""

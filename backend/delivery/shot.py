@@ -12,6 +12,7 @@ from ..media.audio import read_audio
 from ..media.audio_rates import DELIVERY_RATE
 from ..media.encode import SYNTHETIC_MARK, FrameWriter, VideoWriter
 from ..media.guard import guarded
+from ..portrait_sync.blend import behind_cover
 from ..portrait_sync.portrait import PlacedHead, open_portrait
 from ..progress import Reporter
 from ..protocol import OURS, Stage
@@ -22,6 +23,7 @@ from ..workspace.camera import Camera
 from ..workspace.files import key_of, write_json
 from ..workspace.head_track import HeadTrack
 from ..workspace.store import Workspace
+from .covers import cover_in
 from .footage import Footage, output_size
 from .from_footage import FromFootage, WithFootage
 from .place import Place
@@ -90,7 +92,7 @@ class Shot:
         """`%06d.png` with straight alpha; frames that an interrupted run of the same shot left are kept."""
         poses = self.animation.head_to_camera
         camera = (self.camera.width, self.camera.height, self.camera.focal_px)
-        chosen = self.taken.hair is not None, self.taken.neck is not None
+        chosen = self.taken.hair is not None, self.taken.neck is not None, self.workspace.cover_path(0).parent.is_dir()
         beneath = [*chosen, self.animation.plate_frame.tolist() if any(chosen) else []]
         key = key_of(poses.tolist(), self.conditions.tolist(), camera, str(self.head.path), beneath)
         marker = out / "frames.json"
@@ -103,8 +105,9 @@ class Shot:
         for index in range(self.frames):
             if not writer.path(index).exists():
                 rgba = renderer.render(self.camera, poses[index], self.conditions[index]).rgba
+                cover = cover_in(self.workspace, int(self.animation.plate_frame[index]), self._place, rgba.shape[:2])
                 with self._with_footage(rgba, index) as head:
-                    writer.write(index, to_straight_uint8(head))
+                    writer.write(index, to_straight_uint8(behind_cover(head, cover)))
             reporter.progress(Stage.RENDERING, index + 1, self.frames)
 
     def _with_footage(self, rgba: np.ndarray, index: int) -> AbstractContextManager[np.ndarray]:

@@ -29,6 +29,11 @@ def over(head: np.ndarray, plate: np.ndarray, soften_px: float = 0.0) -> np.ndar
     return np.clip(np.rint(image), 0, 255).astype(np.uint8)
 
 
+def behind_cover(head: np.ndarray, cover: np.ndarray | None) -> np.ndarray:
+    """A head (H, W, 4), premultiplied, without what is behind a cover (H, W) float32 in [0, 1]; itself where that is None."""
+    return head if cover is None else head * (1.0 - cover)[..., None]
+
+
 def place(image: np.ndarray, crop: Crop, source: np.ndarray, feather: float = 0.03) -> np.ndarray:
     """Put a working square back into the full source frame.
 

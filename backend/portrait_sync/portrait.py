@@ -14,7 +14,7 @@ from ..workspace.face_mesh import FaceMesh
 from ..workspace.head_track import HeadTrack
 from ..workspace.shapes import Float, UInt8
 from ..workspace.store import Workspace
-from .blend import over
+from .blend import behind_cover, over
 from .colours import Neck
 from .head_region import smooth_landmarks
 from .model_file import finished_model
@@ -54,6 +54,10 @@ class Surroundings(Protocol):
         """Without the person, where the working frame shows it."""
         ...
 
+    def cover(self, index: int) -> Float[np.ndarray, "height width"] | None:
+        """How much of a pixel is before the head, in [0, 1]; None where nothing is."""
+        ...
+
     def to_image(self, points_px: Float[np.ndarray, "*points 2"]) -> Float[np.ndarray, "*points 2"]:
         """Pixels of the working frame in pixels of these images."""
         ...
@@ -80,7 +84,8 @@ class OverPlate:
 
     def compose(self, head: PlacedHead) -> UInt8[np.ndarray, "height width 3"]:
         soften_px = self.soften_share * max(head.rgba.shape[:2])
-        return over(head.rgba, self.surroundings.plate(head.frame), soften_px)
+        rgba = behind_cover(head.rgba, self.surroundings.cover(head.frame))
+        return over(rgba, self.surroundings.plate(head.frame), soften_px)
 
 
 @dataclass(frozen=True)
@@ -117,10 +122,11 @@ class PaperGenerator:
     def blended(self, head: PlacedHead) -> BlendedFace:
         """The complete frame, and where it may differ from the original one."""
         frame = self.surroundings.frame(head.frame)
+        rgba = behind_cover(head.rgba, self.surroundings.cover(head.frame))
         rendered, source = self.landmarks_px(head)
         if source is None or not self.fill_gap:
-            return paper_blend(head.rgba, frame, rendered, None, self.neck.colour)
-        return paper_blend(head.rgba, frame, rendered, source, neck_colour(frame, source, self.neck))
+            return paper_blend(rgba, frame, rendered, None, self.neck.colour)
+        return paper_blend(rgba, frame, rendered, source, neck_colour(frame, source, self.neck))
 
     def landmarks_px(self, head: PlacedHead) -> tuple[Float[np.ndarray, "478 2"], Float[np.ndarray, "478 2"] | None]:
         """Landmarks of the rendered head and of the frame in pixels of the image; None for a frame without a face.

@@ -19,6 +19,7 @@ from ..workspace.head_track import HeadTrack
 from ..workspace.images import write_image
 from ..workspace.store import Workspace
 from .camera_report import describe, shown_part
+from .cover_files import with_cover, write_covers
 from .frame import ClipModel, split_frame
 from .head_region import ear_lobes_px, smooth_landmarks
 from .learn import learn_clip
@@ -27,22 +28,23 @@ from .plate import ALL_PARTS, PlateParts
 from .segmenter import HAIR_MODEL, HairSegmenter, PersonSegmenter, probability_of
 
 STAGE = Stage.PORTRAIT_SYNC
-BACKGROUND_SHARE = 0.05
-"""Of the stage's progress, for the model of the clip."""
-VERSION = 2  # of the algorithm: raise it when results change, and workspaces become stale
+BACKGROUND_SHARE, COVERS_SHARE = 0.05, 0.05
+"""Of the stage's progress, for the model of the clip and for the search for covers."""
+VERSION = 3  # of the algorithm: raise it when results change, and workspaces become stale
 
 
-def stage_key(workspace: Workspace, track: HeadTrack) -> str:
-    """What the results depend on: the frames, the landmarks (but not the poses), the algorithm, and whether the hair's
-    network is there."""
+def stage_key(workspace: Workspace, track: HeadTrack, no_covers: bool = False) -> str:
+    """What the results depend on: the frames, the landmarks (but not the poses), the algorithm, whether covers are looked for, and
+    whether the hair's network is there."""
     landmarks = np.ascontiguousarray(track.landmarks_px, np.float32).tobytes() + track.valid.tobytes()
     media = workspace.subject.stages.get("media", {}).get("key")
     networks = [HAIR_MODEL] if find(HAIR_MODEL) else []
-    return key_of(STAGE, VERSION, media, hashlib.sha256(landmarks).hexdigest(), *networks)
+    options = ["no covers"] if no_covers else []
+    return key_of(STAGE, VERSION, media, hashlib.sha256(landmarks).hexdigest(), *networks, *options)
 
 
-def run(workspace: Workspace, reporter: Reporter) -> None:
-    """Write `mattes/`, `plate/` and `background.png`; an interrupted run resumes.
+def run(workspace: Workspace, reporter: Reporter, no_covers: bool = False) -> None:
+    """Write `mattes/`, `plate/`, `background.png` and `covers/`; an interrupted run resumes.
 
     Raises:
         WorkspaceError: an earlier stage is not done, or its files are missing or damaged.
@@ -52,7 +54,7 @@ def run(workspace: Workspace, reporter: Reporter) -> None:
     """
     workspace.require("media", "face_sync")
     track = workspace.head_track(refined=False)
-    key = stage_key(workspace, track)
+    key = stage_key(workspace, track, no_covers)
     if workspace.stage_is_done(STAGE, key):
         return
     count = workspace.subject.frames
@@ -74,14 +76,21 @@ def run(workspace: Workspace, reporter: Reporter) -> None:
     ]
     ahead = 0.0
     if model is None:
-        missing, ahead = list(range(count)), BACKGROUND_SHARE * count
+        missing, ahead = list(range(count)), (BACKGROUND_SHARE + COVERS_SHARE) * count
         reporter.progress(STAGE, 0, count)  # only of a stage that begins at 0 the time is kept
 
         def learning(done: int, total: int) -> None:
-            reporter.progress(STAGE, ahead * done / total, count, message=f"background {100 * done // total} %")
+            share = BACKGROUND_SHARE * count * done / total
+            reporter.progress(STAGE, share, count, message=f"background {100 * done // total} %")
+
+        def searching(done: int, total: int) -> None:
+            share = count * (BACKGROUND_SHARE + COVERS_SHARE * done / total)
+            reporter.progress(STAGE, share, count, message=f"covers {100 * done // total} %")
 
         model = splitter.learn(learning)
-        write_model(workspace, model, key)
+        if not no_covers and (found := splitter.find_covers(searching)) is not None:
+            reporter.warning(found)
+        write_model(workspace, model, key)  # the last: with it, the run resumes with the frames
     for level, text in describe(model, workspace.subject, track.camera):
         (reporter.warning if level == "warning" else reporter.info)(text)
 
@@ -121,7 +130,13 @@ class FrameSplitter:
         probability = self._segment(frame) if alpha is None else probability_of(alpha)
         points = self._landmarks[index] if self._usable[index] else None
         ears = self._lobes[index] if np.isfinite(self._lobes[index]).all() else None
-        return split_frame(frame, model.at(index, len(frame)), probability, points, ears, alpha, parts)
+        mattes, plate = split_frame(frame, model.at(index, len(frame)), probability, points, ears, alpha, parts)
+        cover = self._workspace.read_cover(index)
+        return mattes, plate if cover is None else with_cover(plate, frame, cover)
+
+    def find_covers(self, progress: Callable[[int, int], None]) -> str | None:
+        """Write `covers/`; a sentence about what was found, None where nothing was."""
+        return write_covers(self._workspace, self._landmarks, self._usable, each_frame, progress)
 
 
 def each_frame(work: Callable[[int], None], indices: list[int], report: Callable[[int], None]) -> None:
@@ -154,7 +169,7 @@ def each_frame(work: Callable[[int], None], indices: list[int], report: Callable
 
 def _clear(workspace: Workspace) -> None:
     """Remove the results of other inputs: a resumed run must not mix them with its own."""
-    for folder in (workspace.matte_path(0).parent, workspace.plate_path(0).parent):
+    for folder in (path(0).parent for path in (workspace.matte_path, workspace.plate_path, workspace.cover_path)):
         if folder.is_dir():
             for path in folder.iterdir():
                 path.unlink()

@@ -24,6 +24,9 @@ POOL_BYTES = 400 << 20
 EXCHANGE_STEPS = 6
 """Steps between two such exchanges."""
 
+COVER_MARGIN = 0.008
+"""Of the frame's side, by which a cover is grown."""
+
 # Landmarks (MediaPipe's indices) around which rays are denser.
 _MOUTH = (61, 291, 0, 17, 37, 267, 84, 314)
 _EYES = ((33, 133, 159, 145), (263, 362, 386, 374))
@@ -44,6 +47,7 @@ class Frame:
         alpha: (H, W) uint8, the head matte.
         x0, y0: corner of the crop in the reduced frame, pixels.
         boxes: (4, 4) x0, y0, x1, y1 in the crop: the head, the mouth, the two eyes.
+        covered: (H, W) bool, where something is before the head, which no loss sees; None where nothing is.
     """
 
     index: int
@@ -52,6 +56,7 @@ class Frame:
     x0: int
     y0: int
     boxes: np.ndarray
+    covered: np.ndarray | None = None
 
     @property
     def bytes(self) -> int:
@@ -68,6 +73,7 @@ class Rays:
         u, v: (R) pixel centres in the reduced frame.
         colour: (R, 3) float32 in [0, 1], the foreground's own; alpha: (R, 1) float32.
         at_mouth: (R) bool, pixels in the box of the mouth.
+        covered: (R, 1) bool, pixels that show something before the head.
     """
 
     frames: np.ndarray
@@ -77,6 +83,7 @@ class Rays:
     colour: np.ndarray
     alpha: np.ndarray
     at_mouth: np.ndarray
+    covered: np.ndarray
 
 
 def read_frame(workspace: Workspace, tracking: HeadTrack, index: int, size: int) -> Frame:
@@ -98,7 +105,19 @@ def read_frame(workspace: Workspace, tracking: HeadTrack, index: int, size: int)
     x0, x1 = max(columns[0] - margin, 0), min(columns[-1] + 1 + margin, size)
     landmarks = tracking.landmarks_px[index] * (size / workspace.subject.size) - (x0, y0)
     colour, alpha = colour[y0:y1, x0:x1].copy(), alpha[y0:y1, x0:x1].copy()
-    return Frame(index, colour, alpha, int(x0), int(y0), _boxes(alpha.shape, landmarks))
+    covered = _covered(workspace, index, size)
+    covered = None if covered is None else covered[y0:y1, x0:x1].copy()
+    return Frame(index, colour, alpha, int(x0), int(y0), _boxes(alpha.shape, landmarks), covered)
+
+
+def _covered(workspace: Workspace, index: int, size: int) -> np.ndarray | None:
+    """(size, size) bool, with a margin for the cover's blur and its shadow; None where nothing is covered."""
+    cover = workspace.read_cover(index)
+    if cover is None:
+        return None
+    margin = 2 * max(1, round(COVER_MARGIN * workspace.subject.size)) + 1
+    grown = cv2.dilate(cover, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (margin, margin)))
+    return cv2.resize(grown, (size, size), interpolation=cv2.INTER_AREA) > 25
 
 
 def _boxes(shape: tuple[int, ...], landmarks: np.ndarray) -> np.ndarray:
@@ -205,7 +224,7 @@ class FramePool:
         chosen = [self.held[i] for i in rng.integers(0, len(self.held), images + patches)]
         frames = [frame.index for frame in chosen]
         counts = [rays_per_image] * images + [patch_side**2] * patches
-        columns, rows, colour, alpha, at_mouth = [], [], [], [], []
+        columns, rows, colour, alpha, at_mouth, covered = [], [], [], [], [], []
         for number, frame in enumerate(chosen):
             height, width = frame.alpha.shape
             if number < images:
@@ -227,6 +246,7 @@ class FramePool:
             rows.append(y + (frame.y0 + 0.5))
             colour.append(frame.colour[y, x])
             alpha.append(frame.alpha[y, x])
+            covered.append(np.zeros(len(y), bool) if frame.covered is None else frame.covered[y, x])
             x0, y0, x1, y1 = frame.boxes[_MOUTH_BOX]
             at_mouth.append((x >= x0) & (x < x1) & (y >= y0) & (y < y1))
         return Rays(
@@ -237,6 +257,7 @@ class FramePool:
             np.concatenate(colour).astype(np.float32) / 255,
             np.concatenate(alpha).astype(np.float32)[:, None] / 255,
             np.concatenate(at_mouth),
+            np.concatenate(covered)[:, None],
         )
 
 

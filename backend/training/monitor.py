@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from ..evaluation.metrics import psnr
-from ..portrait_sync.blend import over
+from ..portrait_sync.blend import behind_cover, over
 from ..renderer.head import HeadRenderer
 from ..workspace.camera import Camera
 from ..workspace.files import atomic_path
@@ -81,7 +81,7 @@ class Monitor:
         self._later: list[EvalRecord] = []
         self._steps: deque[tuple[float, int]] = deque()
         self._log = self.workspace.checkpoints / "log.jsonl"
-        self._references: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+        self._references: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]] = {}
         evaluated = np.linspace(0, len(self.training_frames) - 1, EVALUATED_FRAMES).astype(int)
         self._evaluated_training_frames = self.training_frames[evaluated]
 
@@ -117,8 +117,9 @@ class Monitor:
         def measured(frames: np.ndarray) -> tuple[float, list[np.ndarray]]:
             values, images = [], []
             for frame in frames.tolist():
-                truth, plate, head = self._reference(frame)
-                predicted = over(renderer.render(self.camera, poses[frame], conditions[frame]).rgba, plate)
+                truth, plate, head, cover = self._reference(frame)
+                rgba = renderer.render(self.camera, poses[frame], conditions[frame]).rgba
+                predicted = over(behind_cover(rgba, cover), plate)
                 value = psnr(predicted, truth, head)
                 if not np.isnan(value):  # no head in the frame
                     values.append(min(value, _EQUAL_DB))
@@ -162,8 +163,8 @@ class Monitor:
         values = [record.psnr_train for record in self.records]
         return bool(values) and values[-1] < max(values) - _COLLAPSE_DB
 
-    def _reference(self, frame: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The true frame, the plate, and where the head is, at the training size; read once."""
+    def _reference(self, frame: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+        """The true frame, the plate, where the head is, and what covers it, at the training size; read once."""
         if frame not in self._references:
             size = (self.camera.width, self.camera.height)
             files = self.workspace.read_frame(frame), self.workspace.read_plate(frame), self.workspace.read_matte(frame)
@@ -171,7 +172,10 @@ class Monitor:
                 image if image.shape[1::-1] == size else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
                 for image in files
             )
-            self._references[frame] = truth, plate, matte[..., 0] > 127
+            cover = self.workspace.read_cover(frame)
+            if cover is not None:
+                cover = cv2.resize(cover, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+            self._references[frame] = truth, plate, matte[..., 0] > 127, cover
         return self._references[frame]
 
     def _write(self) -> None:

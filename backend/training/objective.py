@@ -81,6 +81,8 @@ class Objective:
             background[-in_patches:] = torch.rand(patches, 3, device=device).repeat_interleave(PATCH_SIDE**2, 0)
         predicted = rgba[:, :3] + (1 - rgba[:, 3:]) * background
         truth = alpha * target + (1 - alpha) * background
+        if rays.covered.any():  # what is before the head teaches nothing: no difference, no gradient
+            predicted = torch.where(torch.from_numpy(rays.covered).to(device), truth, predicted)
         at_mouth = torch.from_numpy(rays.at_mouth).to(device)
         loss = colour_loss(predicted, truth, at_mouth, self.mouth_weight) + DISTORTION_WEIGHT * distortion.mean()
         if patches:

@@ -68,6 +68,8 @@ def refine_pose(
     target = cv2.GaussianBlur(frame.colour.astype(np.float32), (0, 0), 0.7)
     across, down = cv2.Scharr(target, -1, 1, 0) / 32, cv2.Scharr(target, -1, 0, 1) / 32
     inside = cv2.erode(frame.alpha, np.ones((7, 7), np.uint8)) > 230
+    if frame.covered is not None:
+        inside &= cv2.dilate(frame.covered.astype(np.uint8), np.ones((7, 7), np.uint8)) == 0
     structure = np.sqrt(np.einsum("yxc,yxc->yx", across, across) + np.einsum("yxc,yxc->yx", down, down)) * inside
     total = float(structure.sum())
     if total < 1:

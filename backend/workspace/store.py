@@ -141,6 +141,10 @@ class Workspace:
         """Frame `index` without its head, JPEG."""
         return self.root / "plate" / f"{index:06d}.jpg"
 
+    def cover_path(self, index: int) -> Path:
+        """What covers the face in frame `index`, grey PNG; there only for frames in which something does."""
+        return self.root / "covers" / f"{index:06d}.png"
+
     @property
     def audio_path(self) -> Path:
         return self.root / "audio.wav"
@@ -324,6 +328,11 @@ class Workspace:
     def read_alpha(self, index: int) -> np.ndarray | None:
         """The clip's own alpha as (S, S) uint8; None where the clip has none."""
         return read_image(self.alpha_path(index), channels=1)[..., 0] if self.subject.alpha else None
+
+    def read_cover(self, index: int) -> np.ndarray | None:
+        """How much of each pixel is something before the face, (S, S) uint8; None where nothing is."""
+        path = self.cover_path(index)
+        return read_image(path, channels=1)[..., 0] if path.exists() else None
 
     def read_plate(self, index: int) -> np.ndarray:
         """Frame without its head as (S, S, 3) uint8, RGB."""

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -55,6 +56,9 @@ class OtherPlates:
     def background(self, index: int) -> np.ndarray:
         return self.images.background(index)
 
+    def cover(self, index: int) -> np.ndarray | None:
+        return self.images.cover(index)
+
     def to_image(self, points_px: np.ndarray) -> np.ndarray:
         return self.images.to_image(points_px)
 
@@ -64,7 +68,7 @@ class InMemory:
     """What another clip shows, kept, so that reading files is not timed."""
 
     of: WorkingFrames | OtherPlates
-    _kept: dict[tuple[str, int], np.ndarray] = field(default_factory=dict)
+    _kept: dict[tuple[str, int], Any] = field(default_factory=dict)
 
     def frame(self, index: int) -> np.ndarray:
         return self._keep("frame", index)
@@ -75,10 +79,13 @@ class InMemory:
     def background(self, index: int) -> np.ndarray:
         return self._keep("background", index)
 
+    def cover(self, index: int) -> np.ndarray | None:
+        return self._keep("cover", index)
+
     def to_image(self, points_px: np.ndarray) -> np.ndarray:
         return self.of.to_image(points_px)
 
-    def _keep(self, kind: str, index: int) -> np.ndarray:
+    def _keep(self, kind: str, index: int) -> Any:
         if (kind, index) not in self._kept:
             self._kept[kind, index] = getattr(self.of, kind)(index)
         return self._kept[kind, index]

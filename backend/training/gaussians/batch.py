@@ -109,7 +109,7 @@ class BatchDrawer:
             self._gradients[thread] = np.zeros(rgba.shape, np.float32)
         by_image = self._gradients[thread]
         loss = loss_gradient(
-            rgba,
+            rgba if target.covered is None else _uncovered(rgba, target),
             target.colour,
             target.alpha,
             target.x0,
@@ -129,3 +129,16 @@ class BatchDrawer:
             np.maximum(weight, found.weight, out=weight)
             pull += found.pull
         return float(loss)
+
+
+def _uncovered(rgba: np.ndarray, target: Target) -> np.ndarray:
+    """The drawn image, equal to the target where that is covered: there it has no error, and no gradient."""
+    assert target.covered is not None
+    result = rgba.copy()
+    height, width = target.alpha.shape
+    part = result[target.y0 : target.y0 + height, target.x0 : target.x0 + width]
+    covered = target.covered[: part.shape[0], : part.shape[1]]
+    alpha = target.alpha[: part.shape[0], : part.shape[1]][covered].astype(np.float32)[:, None] / 255
+    colour = target.colour[: part.shape[0], : part.shape[1]][covered].astype(np.float32) / 255
+    part[covered] = np.concatenate([colour * alpha, alpha], 1)
+    return result

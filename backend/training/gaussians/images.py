@@ -11,7 +11,7 @@ from ...protocol import BLENDSHAPE_NAMES
 from ...renderer.head import HeadRenderer
 from ...workspace.camera import Camera
 from ...workspace.poses import turned
-from ...workspace.shapes import Float, Int, UInt8
+from ...workspace.shapes import Bool, Float, Int, UInt8
 from ..dataset import Frame
 from .cloud import spread_poses
 
@@ -34,6 +34,7 @@ class Target:
         mouth: x0, y0, x1, y1 in the image, where errors weigh more; empty where they do not.
         frame: in the clip; -1 for a rendering of the field.
         head_to_camera, conditions: of a rendering; those of a frame are the clip's.
+        covered: where something is before the head, which the loss does not see; None where nothing is.
     """
 
     colour: UInt8[np.ndarray, "height width 3"]
@@ -44,12 +45,13 @@ class Target:
     frame: int = -1
     head_to_camera: Float[np.ndarray, "4 4"] | None = None
     conditions: Float[np.ndarray, " conditions"] | None = None
+    covered: Bool[np.ndarray, "height width"] | None = None
 
 
 def frame_target(frame: Frame) -> Target:
     """A training frame."""
     mouth = frame.boxes[1].round().astype(np.int32) + np.array([frame.x0, frame.y0] * 2, np.int32)
-    return Target(frame.colour, frame.alpha, frame.x0, frame.y0, mouth, frame.index)
+    return Target(frame.colour, frame.alpha, frame.x0, frame.y0, mouth, frame.index, covered=frame.covered)
 
 
 def reduced(target: Target, factor: int) -> Target:
@@ -66,8 +68,12 @@ def reduced(target: Target, factor: int) -> Target:
     small_colour = (
         colour.reshape(rows, factor, columns, factor, 3).mean((1, 3)) / np.maximum(small_alpha, 1e-3)[..., None]
     )
+    covered = target.covered
+    if covered is not None:
+        covered = np.pad(covered, padding).reshape(rows, factor, columns, factor).any((1, 3))
     return replace(
         target,
+        covered=covered,
         colour=np.clip(small_colour + 0.5, 0, 255).astype(np.uint8),
         alpha=(small_alpha + 0.5).astype(np.uint8),
         x0=(target.x0 - left) // factor,

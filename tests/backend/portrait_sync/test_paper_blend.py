@@ -125,6 +125,9 @@ def test_the_rendered_landmarks_are_the_frames_moved_as_the_mesh_moves(scene: Sc
 
         background = plate
 
+        def cover(self, index: int) -> np.ndarray | None:
+            return None
+
         def to_image(self, points_px: np.ndarray) -> np.ndarray:
             return points_px
 

@@ -31,6 +31,9 @@ class Clip:
     def background(self, index: int) -> np.ndarray:
         return np.full((SIDE, SIDE, 3), (0, 0, 90), np.uint8)
 
+    def cover(self, index: int) -> np.ndarray | None:
+        return None
+
     def to_image(self, points_px: np.ndarray) -> np.ndarray:
         return points_px
 

@@ -14,8 +14,8 @@ ZOOM = 1.03
 """A zoom beyond this is reported."""
 STRONG_ZOOM = 1.3
 """Beyond this the head's tracking, which knows one focal length, no longer fits its perspective."""
-BLURRED_PX = 0.6
-"""At this residual the background's finest detail is lost: the background has depth and the camera walks, or it blurs."""
+BLURRED_PX = 1.0
+"""At this residual, at 512², the background's finest detail is lost: the background has depth and the camera walks, or it blurs."""
 
 
 def shown_part(subject: Subject) -> np.ndarray | None:

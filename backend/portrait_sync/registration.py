@@ -25,6 +25,8 @@ _NEAR = 3.0 / LONGEST_SIDE
 _RIM = np.ones((5, 5), np.uint8)
 _MIN_POINTS, _MIN_SHARE, _MIN_SPREAD = 12, 0.45, 0.35
 """So many points must agree, such a share of all, and they must cover such a share of the frame's width."""
+_RMS_OF_QUARTILE = np.sqrt(1.0 / np.log(4.0))
+"""Of distances in the plane whose parts are normal (Rayleigh's distribution): their RMS over their upper quartile."""
 _HOMOGRAPHY_POINTS = 40
 _HOMOGRAPHY_GAIN = 0.8
 """A homography is taken where it leaves less than this of a similarity's residual."""
@@ -67,7 +69,8 @@ class Match:
 
     Attributes:
         transform: places of the first to places of the second.
-        residual: RMS over the points that agree, as a share of the side.
+        residual: RMS of all points that were followed, by their upper quartile, as a share of the side: an odd one does not
+            count, a part of the room that moves otherwise does.
         points: how many agree.
     """
 
@@ -143,8 +146,8 @@ def _match_once(
     agree = agree[:, 0] > 0
     if agree.sum() < max(_MIN_POINTS, _MIN_SHARE * len(points)) or np.ptp(points[agree, 0]) < _MIN_SPREAD * side:
         return None
-    errors = cv2.perspectiveTransform(points[agree][None].astype(np.float64), rest)[0] - there[agree]
-    residual = float(np.sqrt((errors**2).sum(1).mean())) / side
+    errors = np.linalg.norm(cv2.perspectiveTransform(points[None].astype(np.float64), rest)[0] - there, axis=1)
+    residual = _RMS_OF_QUARTILE * float(np.percentile(errors, 75)) / side
     transform = np.linalg.inv(second.to_pixels) @ rest @ second.to_pixels @ guess
     return Match(transform / transform[2, 2], residual, int(agree.sum()))
 

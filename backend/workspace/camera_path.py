@@ -24,8 +24,8 @@ class CameraPath:
 
     Attributes:
         to_reference: homographies from places of each frame to those of one reference frame.
-        residual_px: RMS distance of the background's points from it, pixels of the working frame; NaN where a frame could not be
-            registered and has its neighbours' motion, interpolated.
+        residual_px: RMS distance of the background's points from it, by their upper quartile, pixels of the working frame; NaN
+            where a frame could not be registered and has its neighbours' motion, interpolated.
         mosaic_origin: the mosaic's top left corner, in the reference frame.
         mosaic_scale: pixels of the mosaic for a side of the reference frame.
     """

@@ -158,6 +158,16 @@ def test_a_cut_to_another_place_is_refused_in_one_sentence(person):
     assert text.startswith("The camera moves in x.mp4") and "cuts" in text
 
 
+def test_a_camera_that_walks_through_a_room_is_warned_of(person):
+    """A nearer part of the room, at the left, moves further."""
+    frames, _ = filmed(person, pan)
+    nearer, _ = filmed(person, lambda index: pan(index) + 0.2 * (pan(index) - pan(6)) * np.array([0, 0, 1]))
+    frames[:, :, : SIDE // 3] = nearer[:, :, : SIDE // 3]
+    said = describe(learned(person, frames), Subject(size=SIDE), Camera(SIDE, SIDE, 500.0, (128.0, 128.0)))
+    (text,) = (text for level, text in said if level == "warning")
+    assert "has depth" in text
+
+
 def test_a_zoom_is_reported_with_its_amount_and_a_strong_one_is_warned_of(clip):
     motion, _, _, model = clip
     camera = Camera(SIDE, SIDE, 1.2 * SIDE, (128.0, 128.0))

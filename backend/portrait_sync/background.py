@@ -9,6 +9,11 @@ import numpy as np
 
 from .fill import push_pull
 
+_FEWEST_STILL, _STILL_SHARE = 6, 0.15
+"""Frames that must show a pixel of `still_background`: so many, and this share."""
+_LEAST_MOTION = 0.02
+"""Standard deviation of the head's place in these, in its own size: less, and its wisps are still too."""
+
 
 def masked_median(frames: np.ndarray, hidden: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Median over time of the pixels that are not hidden.
@@ -32,6 +37,43 @@ def masked_median(frames: np.ndarray, hidden: np.ndarray) -> tuple[np.ndarray, n
         median[strip] = np.take_along_axis(values, middle[None, :, :, None], axis=0)[0]
     median[count == 0] = 0
     return median, count
+
+
+def still_background(
+    frames: np.ndarray, hidden: np.ndarray, unseen: np.ndarray, heads: np.ndarray, noise: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Background close to the person, which a wide margin hides: what keeps its colour while the head moves.
+
+    A network's margin that is itself still (it takes part of a frame on the wall for hair) would else hide it for ever.
+
+    Args:
+        frames, hidden: as `masked_median`; hidden by a narrow margin.
+        unseen: (H, W) bool, where it is looked for.
+        heads: (N, 2) where the head is, in its own size; NaN in frames without one, which do not count.
+        noise: standard deviation of the background, 8-bit levels.
+
+    Returns:
+        (H, W, 3) uint8 and (H, W) bool, where it was found.
+    """
+    count, height, width = hidden.shape
+    result, found = np.zeros((height, width, 3), np.uint8), np.zeros((height, width), bool)
+    tracked = np.isfinite(heads).all(axis=1)
+    least = max(_FEWEST_STILL, round(_STILL_SHARE * tracked.sum()))
+    pixels = np.flatnonzero(unseen & ((~hidden[tracked]).sum(axis=0) >= least))
+    if not pixels.size:
+        return result, found
+    values = frames[tracked].reshape(-1, height * width, 3)[:, pixels]
+    covered = hidden[tracked].reshape(-1, height * width)[:, pixels]
+    middle, _ = masked_median(values[:, None], covered[:, None])
+    weight = (~covered).astype(np.float32)
+    weight /= weight.sum(axis=0)
+    residual = np.stack([np.abs(value.astype(np.int16) - middle[0]).max(axis=1) for value in values])
+    places = heads[tracked].T.astype(np.float32)
+    motion = (places**2 @ weight - (places @ weight) ** 2).sum(axis=0)
+    still = ((residual * weight).sum(axis=0) < 1.0 + 1.5 * noise) & (motion > _LEAST_MOTION**2)
+    result.reshape(-1, 3)[pixels] = middle[0]
+    found.reshape(-1)[pixels] = still
+    return result, found
 
 
 def fill_unseen(background: np.ndarray, seen: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -15,8 +16,13 @@ from .fill import disc
 from .head_region import UNDER_CHIN, above_jaw, face_frame, face_oval, from_map
 from .matting import Bands, close_doubts, person_alpha
 from .mosaic import seen_by, shown_in
-from .pixels import to_bytes
+from .pixels import times, to_bytes
 from .plate import ALL_PARTS, PlateParts, make_plate
+
+REACH = 0.12
+"""How far beyond what was visible a plain background is taken to continue, in face heights."""
+TEXTURE = (14.0, 6.0)
+"""Standard deviations, in 8-bit levels, of a background that does not continue, and of a plain one."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,28 @@ class ClipModel:
             camera=None,
         )
 
+    @cached_property
+    def known(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """At half the size, each (S/2, S/2) float32: 1 where the background was visible, 1 where it continues beyond that, and its
+        standard deviation in 8-bit levels.
+
+        A plain wall continues behind the hair: near what was visible its background is known too, but for its texture (a
+        distribution, as in Bayesian matting: Chuang et al. 2001). A patterned one does not.
+        """
+        side = len(self.seen)
+        half, reach = (side // 2, side // 2), 0.5 * REACH * self.face_height
+        seen = cv2.resize(self.seen.astype(np.float32), half, interpolation=cv2.INTER_AREA)
+        noise = cv2.resize(self.noise, half, interpolation=cv2.INTER_AREA)
+        background = cv2.resize(self.background, half, interpolation=cv2.INTER_AREA).astype(np.float32)
+        window = (2 * round(reach) + 1, 2 * round(reach) + 1)
+        weight = np.maximum(cv2.blur(seen, window), 1e-6)[..., None]
+        mean, square = (cv2.blur(times(value, seen), window) / weight for value in (background, background**2))
+        texture = np.sqrt(np.maximum(square - mean**2, 0.0).max(axis=2))
+        away = cv2.distanceTransform((seen < 0.5).astype(np.uint8), cv2.DIST_L2, 3)
+        near = (1.0 - seen) * smoothstep(reach, 0.5 * reach, away) * smoothstep(*TEXTURE, texture)
+        known = cv2.GaussianBlur(seen, (0, 0), 1.5)
+        return known, near, np.sqrt(noise**2 + (near * texture) ** 2)
+
 
 def person_and_background(
     frame: np.ndarray, model: ClipModel, probability: np.ndarray, alpha: np.ndarray | None = None
@@ -75,9 +103,8 @@ def person_and_background(
     hidden = cv2.dilate((probability > 0.1).astype(np.uint8), disc(bands.outer / 2))
     visible = cv2.resize(1.0 - hidden.astype(np.float32), (side, side)) * model.seen
     background = match_to_frame(model.background, frame, visible)
-    known = cv2.GaussianBlur(cv2.resize(model.seen.astype(np.float32), half, interpolation=cv2.INTER_AREA), (0, 0), 1.5)
-    noise = cv2.resize(model.noise, half, interpolation=cv2.INTER_AREA)
-    return person_alpha(frame, background, known, probability, bands, noise), background
+    known, continued, noise = model.known
+    return person_alpha(frame, background, known, probability, bands, noise, continued), background
 
 
 def split_frame(

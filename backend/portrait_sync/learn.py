@@ -10,12 +10,12 @@ import numpy as np
 
 from ..workspace.arrays import smoothstep
 from ..workspace.subject import ALPHA_BACKGROUND
-from .background import fill_unseen, masked_median, temporal_noise
+from .background import fill_unseen, masked_median, still_background, temporal_noise
 from .camera_motion import camera_motion
 from .colours import ColourTables, Neck, SubjectColours, colour_bins
 from .fill import disc
 from .frame import ClipModel, person_and_background
-from .head_region import MAP_SHAPE, FaceFrame, face_frame, face_oval, into_map, map_axes
+from .head_region import MAP_SHAPE, NOSE_BRIDGE, FaceFrame, face_frame, face_oval, into_map, map_axes
 from .moving import MovingCamera
 from .segmenter import probability_of
 
@@ -94,6 +94,8 @@ def learn_clip(
     hidden = np.stack([_grown(probability > 0.1, side, 0.09 * face_height) for probability in probabilities])
     background, seen = masked_median(frames, hidden)
     noise = temporal_noise(frames, hidden, background)
+    near, still = _still(frames, probabilities, seen, landmarks_px[indices], usable[indices], noise, face_height)
+    background[still], seen[still] = near[still], len(indices)
     faces = [
         _Face.of(frame, probability, landmarks_px[index], segment_hair(frame) if segment_hair else None)
         for frame, probability, index in zip(frames, probabilities, indices, strict=True)
@@ -115,6 +117,8 @@ def learn_clip(
     for position, frame in enumerate(frames):
         alpha, _ = person_and_background(frame, model.at(position, side), probabilities[position])
         hidden[position] = _grown(alpha > 0.03, side, max(2.0, 0.02 * face_height))
+        if moving is None:  # else a place of the frame is none of the background
+            hidden[position] &= ~still | (cv2.absdiff(frame, near).max(axis=2) > 3.0 + 3.0 * noise)
         each(len(indices) + position + 1, total)
     if moving is not None:
         model = moving.model(model, frames, hidden, min(3, len(indices)))
@@ -123,6 +127,22 @@ def learn_clip(
     enough = seen >= min(3, len(indices))
     noise = temporal_noise(frames, hidden, background)
     return ClipModel(fill_unseen(background, enough), enough, noise, colours, hair_map, neck, face_height, moves)
+
+
+def _still(
+    frames: np.ndarray,
+    probabilities: list[np.ndarray],
+    seen: np.ndarray,
+    points: np.ndarray,
+    usable: np.ndarray,
+    noise: np.ndarray,
+    face_height: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """`still_background` of what the wide margin hides, with as narrow a one as the network's answer allows."""
+    hidden = np.stack([_grown(mask > 0.5, frames.shape[1], 0.01 * face_height) for mask in probabilities])
+    heads = np.where(usable[:, None], points[:, NOSE_BRIDGE].astype(np.float64), np.nan) / face_height
+    level = float(np.median(noise[seen > 0])) if (seen > 0).any() else 1.0
+    return still_background(frames, hidden, seen == 0, heads, level)
 
 
 def learn_colours(faces: list[_Face]) -> ColourTables:

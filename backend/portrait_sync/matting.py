@@ -35,6 +35,7 @@ def person_alpha(
     probability: np.ndarray,
     bands: Bands,
     noise: np.ndarray,
+    continued: np.ndarray | float = 0.0,
 ) -> np.ndarray:
     """Soft matte of the person.
 
@@ -45,6 +46,7 @@ def person_alpha(
         probability: (h, w) float32, the network's person probability at half size.
         bands: how far from the network's border alpha may differ from it.
         noise: (h, w) float32, standard deviation of the background in 8-bit levels.
+        continued: (h, w) float32, 1 where it was not visible but certainly continues.
 
     Returns:
         (H, W) float32 in [0, 1].
@@ -92,12 +94,17 @@ def measured_alpha(
     change = cv2.subtract(frame, background, dtype=cv2.CV_32F).reshape(-1, 3).take(pixels, axis=0)
     measured, alike = estimator.alpha(change, at, 0.4 * distance.take(at) ** 2)
     network, visible, reliability = alpha.take(pixels), known.take(at), estimator.reliability.take(at)
-    mixed = network + visible * reliability * (measured - network)
+    plain = np.maximum(known, continued).take(at)
+    mixed = network + plain * reliability * (measured - network)
     # Where the background was never visible, its estimate still shows that an ear is not part of it.
     mixed = np.maximum(mixed, (1.0 - visible) * reliability * alike)
     alpha[sure] = 1.0
     alpha.put(pixels, mixed)
-    return np.clip(alpha, 0.0, 1.0)
+    alpha = np.clip(alpha, 0.0, 1.0)
+    # Between strands that the network takes for inside, a dark one before a dark background is no slit through the head.
+    closed = cv2.morphologyEx(alpha, cv2.MORPH_CLOSE, disc(bands.inner / 5))
+    inside = smoothstep(0.5, 0.9, cv2.resize(probability, full))
+    return alpha + inside * (closed - alpha)
 
 
 def close_doubts(probability: np.ndarray) -> np.ndarray:

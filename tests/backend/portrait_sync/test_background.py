@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from backend.portrait_sync.background import fill_unseen, masked_median, match_to_frame
+from backend.portrait_sync.background import fill_unseen, masked_median, match_to_frame, still_background
 from backend.portrait_sync.fill import push_pull
 
 
@@ -45,3 +45,39 @@ def test_a_change_of_light_is_carried_in_behind_the_person_but_a_moved_thing_is_
     frame[:8, :8] = 250
     matched = match_to_frame(wall, frame, visible)
     assert np.abs(matched[30:66, 30:66] - 106).max() < 1.0
+
+
+def swaying(count: int = 40) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A wall, a textured head that sways before it: frames, the head's mask (N, H, W), its place (N, 2) in its own size."""
+    random = np.random.default_rng(0)
+    wall = random.integers(60, 120, (48, 64, 3)).astype(np.uint8)
+    hair = random.integers(0, 255, (20, 20, 3)).astype(np.uint8)
+    frames, masks = np.repeat(wall[None], count, 0), np.zeros((count, 48, 64), bool)
+    left = np.rint(22 + 4 * np.sin(np.arange(count))).astype(int)
+    for frame, mask, x in zip(frames, masks, left, strict=True):
+        frame[14:34, x : x + 20] = hair
+        mask[14:34, x : x + 20] = True
+    return frames, masks, np.stack([left / 20.0, np.zeros(count)], axis=1)
+
+
+def test_what_keeps_its_colour_beside_a_head_that_moves_is_background_and_wisps_are_not() -> None:
+    frames, masks, heads = swaying()
+    hidden = np.zeros_like(masks)  # a network that misses a rim of two pixels, and the wisps in it
+    hidden[..., :-2] |= masks[..., 2:]
+    hidden &= masks
+    everywhere = np.ones(masks.shape[1:], bool)
+    colours, found = still_background(frames, hidden, everywhere, heads, 1.0)
+    rim = masks.any(axis=0) & ~hidden.all(axis=0)
+    assert found[~masks.any(axis=0)].all()
+    assert np.array_equal(colours[~masks.any(axis=0)], frames[0][~masks.any(axis=0)])
+    wall = np.random.default_rng(0).integers(60, 120, (48, 64, 3))
+    assert (found & rim).any(), "what the head uncovers at times"
+    assert np.abs(colours.astype(int) - wall)[found].max() == 0, "never hair"
+
+
+def test_beside_a_head_that_does_not_move_nothing_is_taken_for_background() -> None:
+    frames, masks, heads = swaying()
+    _, found = still_background(frames, masks, np.ones(masks.shape[1:], bool), np.zeros_like(heads), 1.0)
+    assert not found.any()
+    _, found = still_background(frames, masks, np.ones(masks.shape[1:], bool), np.full_like(heads, np.nan), 1.0)
+    assert not found.any()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -46,6 +48,38 @@ def test_dark_strands_at_the_edge_of_lighter_hair_are_not_taken_for_solid() -> N
     alpha = measured(image, (70, 130, 230), truth)
     band = (truth > 0.1) & (truth < 0.9)
     assert np.abs(alpha - truth)[band].mean() < 0.12
+
+
+def test_a_dark_strand_inside_the_hair_is_no_slit_before_a_dark_background() -> None:
+    image = np.full((SIZE, SIZE, 3), 20, np.float32)
+    truth = disc_matte(36, 0.5)
+    image += truth[..., None] * (np.array([190, 150, 110], np.float32) - image)
+    image[40:88, 93:95] = 24  # five pixels inside the border
+    network = cv2.resize(cv2.GaussianBlur(truth, (0, 0), 1.5), (SIZE // 2, SIZE // 2))
+    ones = np.ones((SIZE // 2, SIZE // 2), np.float32)
+    dark = np.full((SIZE, SIZE, 3), 20.0, np.float32)
+    alpha = person_alpha(np.rint(image).astype(np.uint8), dark, ones, network, Bands(12, 12), ones)
+    assert alpha[55:73, 93:95].min() > 0.9
+    assert alpha[55:73, 104:].max() < 0.05
+
+
+def test_a_plain_wall_continues_behind_what_hides_it_and_a_patterned_one_does_not(model) -> None:
+    side = len(model.seen)
+    plain = replace(
+        model, background=np.full_like(model.background, 90), noise=np.ones_like(model.noise), face_height=160.0
+    )
+    seen = np.ones((side, side), bool)
+    seen[80:180, 80:180] = False
+    checks = 60 * (np.indices((side, side)) // 8 % 2).sum(axis=0)
+    patterned = replace(plain, background=(90 + checks[..., None]).repeat(3, 2).astype(np.uint8), seen=seen)
+    _, continued, deviation = replace(plain, seen=seen).known
+    assert continued[65, 43] > 0.9, "six pixels of a mask inside"
+    assert deviation[65, 43] < 2.0
+    assert continued[65, 65] == 0.0, "far inside"
+    known, continued, deviation = patterned.known
+    assert continued[65, 43] < 0.1
+    assert known[65, 10] == pytest.approx(1.0), "where it was visible it is known"
+    assert deviation[65, 10] == pytest.approx(1.0)
 
 
 def test_what_looks_like_neither_hair_nor_background_is_foreground() -> None:

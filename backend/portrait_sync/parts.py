@@ -20,7 +20,7 @@ from .segmenter import HAIR_MODEL, HairSegmenter
 
 PARTS = ("head", "hair", "neck", "torso", "background")
 """The head is without its hair. Skin below the jaw is neck, down to where clothing begins; hair also hangs over the torso."""
-VERSION = 1  # of these: raise it when results change, and written ones become stale
+VERSION = 2  # of these: raise it when results change, and written ones become stale
 SAMPLES = 64
 _COLLAR_M = 0.20
 """The middle of the map of the neck, below the head frame's origin: about the collar bones."""
@@ -160,7 +160,8 @@ def bare_neck(head: np.ndarray, body: np.ndarray, skin: np.ndarray) -> Float[np.
     for row in range(1, len(likely)):
         above = cv2.dilate(result[row - 1][None], np.ones((1, 3), np.uint8))[0]
         result[row] = np.minimum(likely[row], np.maximum(above, begins[row]))
-    return result
+    # Above a neck no clothing begins: what is not of its colour there is in the chin's shadow.
+    return np.maximum.accumulate(result[::-1])[::-1]
 
 
 def decided(place: np.ndarray, colour: np.ndarray) -> np.ndarray:

@@ -20,13 +20,14 @@ def ramp(low, high, value):
 
 
 @njit(nogil=True, error_model="numpy")
-def measure_band(frame, background, foreground, small_background, noise, known, inside, distance, ridge, alpha):
+def measure_band(frame, background, foreground, small_background, noise, known, plain, inside, distance, ridge, alpha):
     """Replace the network's matte within the band with the measured one.
 
     Args:
         frame: (H, W, 3) uint8. background: (H, W, 3) float32.
         foreground, small_background: (H/2, W/2, 3) float32, the colours between which alpha is measured.
         noise, known, distance: (H/2, W/2) float32 and inside: (H/2, W/2) uint8, as `person_alpha` has them.
+        plain: (H/2, W/2) float32, where the background is known or continues.
         ridge: 1 + `SHADE_RIDGE`.
         alpha: (H, W) float32, the network's; becomes the result.
     """
@@ -56,7 +57,7 @@ def measure_band(frame, background, foreground, small_background, noise, known, 
             doubt = np.float32(0.4) * (distance[y, x] * distance[y, x])
             floor = min(np.float32(0.02) + _TWO * faint + doubt, np.float32(0.6))
             visible = known[y, x]
-            trust, guess = visible * reliability, (_ONE - visible) * reliability
+            trust, guess = plain[y, x] * reliability, (_ONE - visible) * reliability
             for row in range(2 * y, 2 * y + 2):
                 for column in range(2 * x, 2 * x + 2):
                     c0 = np.float32(frame[row, column, 0]) - background[row, column, 0]
@@ -139,7 +140,9 @@ def compile_kernels() -> None:
     """Compile or read what a frame calls: with windows of images, and with complete ones."""
     grey, colour, frame = np.zeros((4, 4), np.float32), np.zeros((4, 4, 3), np.float32), np.zeros((4, 4, 3), np.uint8)
     half, sure = grey[:2, :2].copy(), np.ones((2, 2), np.uint8)
-    measure_band(frame, colour, colour[:2, :2].copy(), colour[:2, :2].copy(), half, half, sure, half, _ONE, grey.copy())
+    measure_band(
+        frame, colour, colour[:2, :2].copy(), colour[:2, :2].copy(), half, half, half, sure, half, _ONE, grey.copy()
+    )
     for width in (4, 2):
         frame, colour, part = frame[:, :width], colour[:, :width], grey[:, :width]
         row, own = np.zeros(width, np.float32), np.zeros((4, width), np.float32)

@@ -61,13 +61,17 @@ def person_alpha(
     sure_colour = cv2.erode((probability > 0.8).astype(np.uint8), disc(bands.inner / 4)).astype(np.float32)
     foreground = cv2.GaussianBlur(push_pull(small, sure_colour), (0, 0), 1.5)
     alpha = cv2.resize(probability * (distance <= 1.0), full)
-    band = foreground, small_background, noise, known, inside, distance
+    band = foreground, small_background, noise, known, np.maximum(known, continued, dtype=np.float32), inside, distance
     if has_numba() and full == (2 * half[0], 2 * half[1]):
         from .frame_kernels import measure_band
 
         measure_band(frame, background, *band, np.float32(1.0 + SHADE_RIDGE), alpha)
-        return np.clip(alpha, 0.0, 1.0, out=alpha)
-    return measured_alpha(frame, background, *band, alpha)
+        alpha = np.clip(alpha, 0.0, 1.0, out=alpha)
+    else:
+        alpha = measured_alpha(frame, background, *band, alpha)
+    # Between strands that the network takes for inside, a dark one before a dark background is no slit through the head.
+    closed = cv2.morphologyEx(alpha, cv2.MORPH_CLOSE, disc(bands.inner / 5))
+    return alpha + smoothstep(0.5, 0.9, cv2.resize(probability, full)) * (closed - alpha)
 
 
 def measured_alpha(
@@ -77,6 +81,7 @@ def measured_alpha(
     small_background: np.ndarray,
     noise: np.ndarray,
     known: np.ndarray,
+    plain: np.ndarray,
     inside: np.ndarray,
     distance: np.ndarray,
     alpha: np.ndarray,
@@ -94,17 +99,12 @@ def measured_alpha(
     change = cv2.subtract(frame, background, dtype=cv2.CV_32F).reshape(-1, 3).take(pixels, axis=0)
     measured, alike = estimator.alpha(change, at, 0.4 * distance.take(at) ** 2)
     network, visible, reliability = alpha.take(pixels), known.take(at), estimator.reliability.take(at)
-    plain = np.maximum(known, continued).take(at)
-    mixed = network + plain * reliability * (measured - network)
+    mixed = network + plain.take(at) * reliability * (measured - network)
     # Where the background was never visible, its estimate still shows that an ear is not part of it.
     mixed = np.maximum(mixed, (1.0 - visible) * reliability * alike)
     alpha[sure] = 1.0
     alpha.put(pixels, mixed)
-    alpha = np.clip(alpha, 0.0, 1.0)
-    # Between strands that the network takes for inside, a dark one before a dark background is no slit through the head.
-    closed = cv2.morphologyEx(alpha, cv2.MORPH_CLOSE, disc(bands.inner / 5))
-    inside = smoothstep(0.5, 0.9, cv2.resize(probability, full))
-    return alpha + inside * (closed - alpha)
+    return np.clip(alpha, 0.0, 1.0)
 
 
 def close_doubts(probability: np.ndarray) -> np.ndarray:

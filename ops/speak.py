@@ -5,9 +5,10 @@ from __future__ import annotations
 import bpy
 
 from ..synctalk_blender.job import Job
+from ..synctalk_blender.scene.errors import SyncTalkError
 from ..synctalk_blender.steps import Step
-from ..synctalk_blender.work.speak import speak_job
-from .common import JobOperator
+from ..synctalk_blender.work.speak import find_calm_part, speak_job
+from .common import JobOperator, Result
 
 
 class SYNCTALK_OT_speak(JobOperator, bpy.types.Operator):
@@ -23,4 +24,19 @@ class SYNCTALK_OT_speak(JobOperator, bpy.types.Operator):
         return speak_job(context.scene)
 
 
-CLASSES = (SYNCTALK_OT_speak,)
+class SYNCTALK_OT_find_calm_part(bpy.types.Operator):
+    bl_idname = "synctalk.find_calm_part"
+    bl_label = "Find a Calm Part"
+    bl_description = "Set the idle part to the six seconds of the clip in which the head moves least"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def execute(self, context: bpy.types.Context) -> Result:
+        try:
+            find_calm_part(context.scene)
+        except SyncTalkError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+
+CLASSES = (SYNCTALK_OT_speak, SYNCTALK_OT_find_calm_part)

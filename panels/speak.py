@@ -34,6 +34,7 @@ class SYNCTALK_PT_speak_options(OptionsPanel, bpy.types.Panel):
             is_toggle = settings.bl_rna.properties[name].type == "BOOLEAN"
             row = layout.column(heading="Mouth") if is_toggle else layout
             row.prop(settings, name, slider=not is_toggle)
+        layout.operator("synctalk.find_calm_part", icon="VIEWZOOM")
 
 
 CLASSES = (SYNCTALK_PT_speak, SYNCTALK_PT_speak_options)

@@ -155,7 +155,7 @@ def speak(
     *,
     scene: bpy.types.Scene | None = None,
     progress: Progress | None = None,
-    **delivery: float | bool,
+    **delivery: float | bool | tuple[float, float],
 ) -> rig.Rig:
     """Turn audio into keyframes on the scene's head and a strip in the sequencer; the artist's own edits stay.
 

@@ -150,6 +150,16 @@ class Delivery:
         description="Close the mouth in pauses instead of leaving it in this person's resting pose",
         default=False,
     )
+    idle_s: bpy.props.FloatVectorProperty(
+        name="Idle Part (s)",
+        description="The part of the clip that the head stays in, from and to in seconds: footage that shows no gesture. Twice 0 "
+        "uses all of the clip",
+        size=2,
+        default=(0.0, 0.0),
+        min=0.0,
+        step=10,
+        precision=2,
+    )
 
 
 class SyncTalkSettings(Delivery, bpy.types.PropertyGroup):
@@ -261,7 +271,7 @@ class SyncTalkSettings(Delivery, bpy.types.PropertyGroup):
         """The workspace as an absolute path; None when none is chosen."""
         return paths.resolved(self.workspace) if self.workspace else None
 
-    def set_delivery(self, **options: float | bool) -> None:
+    def set_delivery(self, **options: float | bool | tuple[float, float]) -> None:
         """Set these options, and the others to their defaults.
 
         Raises:
@@ -275,9 +285,11 @@ class SyncTalkSettings(Delivery, bpy.types.PropertyGroup):
         for name, value in options.items():
             setattr(self, name, value)
 
-    def delivery(self) -> dict[str, float | bool]:
+    def delivery(self) -> dict[str, float | bool | list[float]]:
         """The options by name, as a request takes them."""
-        return {name: getattr(self, name) for name in Delivery.__annotations__}
+        values = {name: getattr(self, name) for name in Delivery.__annotations__}
+        # Blender holds single precision: 4.6 s would be asked for as 4.599999904632568.
+        return values | {"idle_s": [round(at_s, 3) for at_s in self.idle_s]}
 
 
 def settings_of(scene: bpy.types.Scene) -> SyncTalkSettings:

@@ -30,7 +30,7 @@ def option(
     metavar: str | tuple[str, ...] = "",
     choices: Sequence[str] = (),
     positional: bool = False,
-    nargs: str = "",
+    nargs: str | int = "",
 ) -> Any:
     """A field of `Options`; without a default it must be given.
 
@@ -60,7 +60,7 @@ class OptionField:
     metavar: str | tuple[str, ...]
     choices: tuple[str, ...]
     positional: bool
-    nargs: str
+    nargs: str | int
 
     @property
     def required(self) -> bool:

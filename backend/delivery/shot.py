@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from ..media.audio import read_audio
+from ..media.audio import convert_audio, wav_blocks
 from ..media.audio_rates import DELIVERY_RATE
 from ..media.encode import SYNTHETIC_MARK, FrameWriter, VideoWriter
 from ..media.guard import guarded
@@ -74,13 +77,16 @@ class Shot:
     def write_video(self, out: Path, audio: Path | None, reporter: Reporter, portrait: str = OURS) -> None:
         """A video over the footage, with `audio` in place of the animation's own; `portrait` is of `protocol.PORTRAITS`."""
         width, height = self.camera.width, self.camera.height
-        footage, samples = Footage(self.workspace, width, height, reporter), self._samples(audio, reporter)
+        footage = Footage(self.workspace, width, height, reporter)
         played = self.animation
         composing = open_portrait(portrait, footage, self.workspace, self.track)
         if portrait == OURS:  # else no body could be its own, or the frame's is there
             composing = WithFootage(composing, self.taken, self._place)
         rendered = self.head.renderer().render_batch(self.camera, played.head_to_camera, self.conditions)
-        with VideoWriter(out, width, height, fps=played.fps, audio=samples) as video:
+        with (
+            self._audio_blocks(audio, reporter) as samples,
+            VideoWriter(out, width, height, fps=played.fps, audio=samples) as video,
+        ):
             for index, image in enumerate(rendered):
                 reporter.progress(Stage.RENDERING, index, self.frames)
                 frame, pose = int(played.plate_frame[index]), played.head_to_camera[index]
@@ -119,9 +125,17 @@ class Shot:
     def _place(self) -> Place:
         return Place.in_source(self.workspace.subject, self.camera.width)
 
-    def _samples(self, audio: Path | None, reporter: Reporter) -> tuple[np.ndarray, int] | None:
-        """Samples and rate for a video: of the file given, else of the animation's, if any."""
+    @contextmanager
+    def _audio_blocks(
+        self, audio: Path | None, reporter: Reporter
+    ) -> Iterator[tuple[Iterator[np.ndarray], int] | None]:
+        """Blocks and rate for a video: of the file given, else of the animation's, if any; an unreadable one fails at once."""
         path = audio or self.animation.audio
         if path is None or not (audio or path.exists()):
-            return None
-        return guarded(read_audio, path, DELIVERY_RATE, reporter=reporter, about=path), DELIVERY_RATE
+            yield None
+            return
+        with tempfile.TemporaryDirectory(prefix="synctalk-audio-") as folder:
+            readable = Path(folder) / "audio.wav"
+            guarded(convert_audio, path, readable, DELIVERY_RATE, reporter=reporter, about=path)
+            with contextlib.closing(wav_blocks(readable)) as blocks:  # Windows removes no open file
+                yield blocks, DELIVERY_RATE

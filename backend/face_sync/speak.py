@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from ..errors import FaceError, SyncTalkError
+from ..errors import SyncTalkError
 from ..media.audio import audio_blocks, convert_speech, workspace_audio, write_wav
 from ..media.audio_rates import DELIVERY_RATE, RATE
 from ..media.guard import guarded, guarded_items
 from ..progress import Reporter
-from ..protocol import BLENDSHAPE_NAMES, Stage
+from ..protocol import Stage
 from ..workspace.animation import Animation
 from ..workspace.checkpoint_index import AUTO
+from ..workspace.head_track import HeadTrack
+from ..workspace.idle_part import BLINKS, idle_take, longest, takes
 from ..workspace.intervals import intervals
 from ..workspace.store import Workspace
 from ..workspace.subject import FPS
 from . import speech
 from .audio_features import FrameFeatures
+from .blinks import blinking
+from .footage_features import footage_features
+from .footage_path import LONGEST_FOOTAGE, VISIBLE_COST, footage_path
 
 STAGE = Stage.SPEAK
-TURN_WINDOW_S = 2.0
-"""How far from the ends of the footage playback may reverse, to find a moment at which the head is still."""
 
 
 def speak(
@@ -38,12 +42,13 @@ def speak(
     smoothing_ms: float = 0.0,
     offset_ms: float = 0.0,
     close_in_silence: bool = False,
+    idle_s: Sequence[float] = (0.0, 0.0),
     reporter: Reporter | None = None,
 ) -> Path:
     """Write `animation.npz` and `speech.wav` into `out_dir`.
 
-    The mouth follows the audio. Lids, brows, gaze, head pose and plate come from the footage, which is played forwards
-    and backwards if the audio is longer.
+    The mouth follows the audio. Lids, brows, gaze, head pose and plate come from the footage, in order for as long as it
+    lasts, else with transitions that are not seen (`footage_path`).
 
     Args:
         workspace: processed up to `face_sync`.
@@ -55,6 +60,7 @@ def speak(
         offset_ms: shift of the mouth against the audio, positive is earlier: the mouth at t speaks the audio at t +
             `offset_ms`.
         close_in_silence: shut the lips in pauses, where they otherwise rest as this subject's do.
+        idle_s: the part of the clip to stay in, from and to in seconds; twice 0 for all of it. Has no use without `audio`.
 
     Returns:
         The path of `animation.npz`.
@@ -62,6 +68,7 @@ def speak(
     Raises:
         MediaError, AudioError: the audio cannot be used.
         WorkspaceError, ModelError: the workspace is not processed, or damaged.
+        SyncTalkError: no idle part of the clip.
     """
     if not (math.isfinite(strength) and math.isfinite(smoothing_ms) and math.isfinite(offset_ms)) or smoothing_ms < 0:
         raise SyncTalkError("Strength, smoothing and offset must be finite numbers, and smoothing 0 or more.")
@@ -72,6 +79,8 @@ def speak(
     reporter.progress(STAGE, 0, 3, "steps", "reading the audio")
     speech_path = out_dir / "speech.wav"
     if audio is None:
+        if any(idle_s):
+            raise SyncTalkError("An idle part needs audio to speak: without it the clip itself is reproduced.")
         samples = workspace_audio(workspace)
         write_wav(speech_path, [samples])
         plate_frame = np.arange(track.frames)
@@ -83,7 +92,7 @@ def speak(
             convert_speech, source, speech_path, DELIVERY_RATE, reporter=reporter, about=source, folders=(out_dir,)
         )
         frames = math.ceil(round(length / DELIVERY_RATE * FPS, 3))
-        plate_frame = footage_path(track.head_to_camera, track.valid, track.blendshapes, frames)
+        plate_frame = _beneath(workspace, track, frames, idle_s, reporter)
         reporter.progress(STAGE, 1, 3, "steps", "mouth from the audio")
         blocks = guarded_items(audio_blocks, source, RATE, reporter=reporter, about=source)
         features = FrameFeatures(blocks, frames, offset_ms)
@@ -94,6 +103,8 @@ def speak(
         sigma = smoothing_ms / 1000 * FPS / (2 * math.sqrt(2 * math.log(2)))
         mouth = gaussian_filter1d(mouth, sigma, axis=0)
     blendshapes = track.blendshapes[plate_frame]
+    if any(idle_s) or (np.diff(plate_frame) != 1).any():
+        blendshapes = blinking(blendshapes, plate_frame, track.blendshapes[track.valid])
     blendshapes[:, speech.MOUTH_INDEX] = np.clip(mouth, 0, 1)
 
     reporter.progress(STAGE, 2, 3, "steps", "writing")
@@ -104,40 +115,26 @@ def speak(
     return path
 
 
-def footage_path(head_to_camera: np.ndarray, valid: np.ndarray, blendshapes: np.ndarray, frames: int) -> np.ndarray:
-    """Footage frame under each frame of the animation.
-
-    The longest tracked interval is played forwards and backwards, one frame at a time, so nothing jumps. Playback reverses
-    within `TURN_WINDOW_S` of the interval's ends, where the head is still and the eyes are open.
-
-    Args:
-        head_to_camera: (N, 4, 4). valid: (N,) bool. blendshapes: (N, 52). frames: number of frames.
-
-    Returns:
-        (frames,) int.
-
-    Raises:
-        FaceError: no frame is valid.
-    """
-    tracked = intervals(np.asarray(valid, bool))
-    if not tracked:
-        raise FaceError("No frame of this clip has a tracked head: process a clip that shows the face.")
-    start, stop = max(tracked, key=lambda interval: interval[1] - interval[0])
+def _beneath(
+    workspace: Workspace, track: HeadTrack, frames: int, idle_s: Sequence[float], reporter: Reporter
+) -> np.ndarray:
+    """(frames,) the frame of the footage beneath each frame of the speech: `footage_path` over the longest run, or the idle part."""
+    if any(idle_s):
+        start, stop = idle_take(track, idle_s)
+    else:
+        start, stop = longest(intervals(np.asarray(track.valid, bool)))
+        if frames > stop - start:
+            start, stop = longest(takes(track))
+    start = max(start, stop - LONGEST_FOOTAGE) if frames > stop - start else start
     if frames <= stop - start:
         return np.arange(start, start + frames)
-    if stop - start < 3:
-        return np.full(frames, start)
-
-    position = head_to_camera[start:stop, :3, 3] + 0.1 * head_to_camera[start:stop, :3, 2]
-    speed = np.linalg.norm(np.gradient(position, axis=0), axis=1)
-    speed /= np.median(speed) + 1e-9
-    blink = blendshapes[start:stop, [BLENDSHAPE_NAMES.index(f"eyeBlink{side}") for side in ("Left", "Right")]].max(1)
-    cost = gaussian_filter1d(speed + 4 * blink, 2.0)
-    window = min(int(TURN_WINDOW_S * FPS), (stop - start) // 4)
-    low = int(np.argmin(cost[: window + 1]))
-    high = len(cost) - 1 - int(np.argmin(cost[::-1][: window + 1]))
-    # The first pass starts at the first frame of the interval; later passes run between the two turning points.
-    step = np.arange(frames)
-    later = (step - low) % (2 * (high - low))
-    bounced = low + np.where(later <= high - low, later, 2 * (high - low) - later)
-    return start + np.where(step < low, step, bounced)
+    reporter.progress(STAGE, 0, 3, "steps", "choosing footage")
+    features = footage_features(workspace, track, start, stop)
+    path = footage_path(features, track.blendshapes[start:stop, BLINKS].max(1), frames)
+    seen = np.flatnonzero(path.costs > VISIBLE_COST)
+    if len(seen):
+        reporter.warning(
+            f"The footage has no hidden place to turn: a transition at {path.leaves[seen[0]] / FPS:.1f} s of the speech may be seen. "
+            "Choose another idle part, or longer footage."
+        )
+    return start + path.frames

@@ -6,7 +6,7 @@ import contextlib
 import os
 import wave
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -120,6 +120,18 @@ def write_wav(path: str | os.PathLike, audio: Iterable[np.ndarray], rate: int = 
     """
     with atomic_path(Path(path)) as temporary:
         return _write_wave(temporary, audio, rate)
+
+
+def convert_audio(source: Path, path: Path, rate: int) -> int:
+    """Write any file's audio as 16 bit mono WAV of `rate`; `read_audio`'s exceptions, and how many samples were written."""
+    return write_wav(path, audio_blocks(source, rate), rate)
+
+
+def wav_blocks(path: Path) -> Generator[np.ndarray, None, None]:
+    """A WAV that `write_wav` wrote, in blocks of a second: (samples,) float32 in [-1, 1]."""
+    with wave.open(str(path), "rb") as file:
+        while data := file.readframes(file.getframerate()):
+            yield np.frombuffer(data, "<i2").astype(np.float32) / 32767
 
 
 def convert_speech(source: Path, path: Path, rate: int, reporter: Reporter) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import zlib
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -38,7 +39,8 @@ class VideoWriter:
         path: ends in `.mp4`, `.mov` or `.mkv`.
         width, height: of the frames, pixels.
         fps: frames a second.
-        audio: (samples in [-1, 1], rate), mono (N,) or (N, channels), or None for a silent video.
+        audio: (samples in [-1, 1], rate), mono (N,) or (N, channels), or an iterator over blocks of mono samples, of which few are
+            held at a time, at a rate that AAC has; None for a silent video.
         crf: 0 (lossless) to 51; 16 looks like its source.
         metadata: more entries beside the mark.
         preset: x264's; `superfast` takes about a fifth of the time of `medium`, for a file about a fifth larger.
@@ -54,7 +56,7 @@ class VideoWriter:
         width: int,
         height: int,
         fps: float = FPS,
-        audio: tuple[np.ndarray, int] | None = None,
+        audio: tuple[np.ndarray | Iterator[np.ndarray], int] | None = None,
         crf: float = 16,
         metadata: dict[str, str] | None = None,
         preset: str = "medium",
@@ -67,7 +69,7 @@ class VideoWriter:
         self.width, self.height = width, height
         self.frames = 0
         self._fps = Fraction(fps).limit_denominator(1001)
-        self._audio = None if audio is None else _for_aac(*audio)
+        self._audio = None if audio is None else _AudioBlocks(*audio)
         self._crf, self._preset = crf, preset
         self._metadata = {"comment": SYNTHETIC_MARK} | (metadata or {})
         self._stack = contextlib.ExitStack()
@@ -135,21 +137,22 @@ class VideoWriter:
     def _add_audio(self) -> av.AudioStream | None:
         if self._audio is None:
             return None
-        samples, rate = self._audio
-        stream = self._container.add_stream("aac", rate=rate, layout="mono" if len(samples) == 1 else "stereo")
-        stream.bit_rate = min(160_000, 5 * rate) * len(samples)
+        rate, channels = self._audio.rate, self._audio.channels
+        stream = self._container.add_stream("aac", rate=rate, layout="mono" if channels == 1 else "stereo")
+        stream.bit_rate = min(160_000, 5 * rate) * channels
         return stream
 
     def _send_audio(self, until_s: float) -> None:
         """Encode the audio up to a time, so that video and audio lie side by side in the file."""
         if self._audio_stream is None or self._audio is None:
             return
-        samples, rate = self._audio
-        end = min(round(until_s * rate), samples.shape[1])
+        rate = self._audio.rate
         block = self._audio_stream.codec_context.frame_size or 1024
-        while self._sent < end:
+        while self._sent < until_s * rate:
             # Whole encoder frames; the last may be short.
-            part = np.ascontiguousarray(samples[:, self._sent : self._sent + block])
+            part = self._audio.take(block)
+            if not part.size:
+                return
             frame = av.AudioFrame.from_ndarray(part, format="fltp", layout=self._audio_stream.codec_context.layout.name)
             frame.sample_rate, frame.pts, frame.time_base = rate, self._sent, Fraction(1, rate)
             self._container.mux(self._audio_stream.encode(frame))
@@ -160,10 +163,29 @@ class VideoWriter:
             raise MediaError(
                 f"{self.path} would have no frames because the audio is shorter than one: give longer audio."
             )
-        self._send_audio(until_s=float("inf") if self._audio is None else self._audio[0].shape[1] / self._audio[1])
+        self._send_audio(until_s=float("inf"))
         self._container.mux(self._video.encode(None))
         if self._audio_stream is not None:
             self._container.mux(self._audio_stream.encode(None))
+
+
+class _AudioBlocks:
+    """Audio for the encoder, in parts of any length."""
+
+    def __init__(self, audio: np.ndarray | Iterator[np.ndarray], rate: int) -> None:
+        if isinstance(audio, np.ndarray):
+            audio, rate = _for_aac(audio, rate)
+            self._waiting, self._blocks = audio, iter(())
+        else:
+            self._waiting, self._blocks = np.empty((1, 0), np.float32), audio
+        self.rate, self.channels = rate, len(self._waiting)
+
+    def take(self, count: int) -> np.ndarray:
+        """(channels, n) float32: the next `count` samples, fewer at the end, in the end none."""
+        while self._waiting.shape[1] < count and (block := next(self._blocks, None)) is not None:
+            self._waiting = np.concatenate([self._waiting, np.clip(block[None], -1, 1)], 1)
+        part, self._waiting = np.split(self._waiting, [count], 1)
+        return np.ascontiguousarray(part)
 
 
 class FrameWriter:

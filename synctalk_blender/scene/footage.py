@@ -5,7 +5,7 @@ rotation flag of a video only in some versions. The workspace's own images are u
 shown, and never the source video. Where the scene has another frame rate, each of its frames shows the image that is
 nearest in time.
 
-When the audio is longer than the footage, the footage plays forwards and backwards. A sequence cannot be re-ordered,
+When the audio is longer than the footage, the footage plays forwards and backwards, and may jump. A sequence cannot be re-ordered,
 but its offset can be animated: frame by frame, it names the image that lies beneath.
 """
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import bpy
 
+from ...backend.workspace.idle_part import calm_part
 from ...backend.workspace.store import Workspace
 from ..job import Job, Request, Work
 from ..properties import settings_of
@@ -27,6 +28,16 @@ def speak_job(scene: bpy.types.Scene) -> Job:
         return f"{spoken['duration_s']:.1f} s of speech: {spoken['frames']} frames are keyed. {lost}".strip()
 
     return Job(Step.SPEAK, "Speaking", work())
+
+
+def find_calm_part(scene: bpy.types.Scene) -> None:
+    """Set the idle part to the calmest of the clip.
+
+    Raises:
+        SyncTalkError: no workspace, or one without a tracked head.
+    """
+    settings = settings_of(scene)
+    settings.idle_s = calm_part(Workspace.open_processed(workspace_of(settings)).head_track())
 
 
 def import_animation(scene: bpy.types.Scene, path: str | Path, *, workspace: Path | None = None) -> str:

@@ -10,8 +10,15 @@ import bpy
 import numpy as np
 import pytest
 
-NEUTRAL = {"head": "auto", "strength": 1.0, "smoothing_ms": 0.0, "offset_ms": 0.0, "close_in_silence": False}
-CHOSEN = {"strength": 1.5, "smoothing_ms": 80.0, "offset_ms": -40.0, "close_in_silence": True}
+NEUTRAL = {
+    "head": "auto",
+    "strength": 1.0,
+    "smoothing_ms": 0.0,
+    "offset_ms": 0.0,
+    "close_in_silence": False,
+    "idle_s": [0.0, 0.0],
+}
+CHOSEN = {"strength": 1.5, "smoothing_ms": 80.0, "offset_ms": -40.0, "close_in_silence": True, "idle_s": [0.1, 4.6]}
 
 
 @pytest.fixture
@@ -56,6 +63,15 @@ def test_a_script_asks_for_the_same_and_its_next_call_starts_from_the_defaults(k
     assert asked(root) == {"workspace": str(root), "audio": str(audio), **NEUTRAL, **CHOSEN}
     kit.part("api").speak(audio)
     assert asked(root) == {"workspace": str(root), "audio": str(audio), **NEUTRAL}
+
+
+def test_a_calm_part_is_found_or_the_reason_said(kit, root, monkeypatch):
+    work = importlib.import_module(f"{kit.package}.synctalk_blender.work.speak")
+    with pytest.raises(RuntimeError, match="there is no calm part"):  # the clip has twelve frames
+        bpy.ops.synctalk.find_calm_part()
+    monkeypatch.setattr(work, "calm_part", lambda track: (1.4, 7.4))
+    assert bpy.ops.synctalk.find_calm_part() == {"FINISHED"}
+    assert kit.scene.synctalk.delivery()["idle_s"] == [1.4, 7.4]
 
 
 MISSING = r"speech\.wav, the audio of animation\.npz, is missing: speak again\."
@@ -108,6 +124,9 @@ def test_the_panel_offers_every_control(kit):
 
         def column(self, **_options):
             return self
+
+        def operator(self, name, **_options):
+            assert name == "synctalk.find_calm_part"
 
     speak = importlib.import_module(f"{kit.package}.panels.speak")
     speak.SYNCTALK_PT_speak_options.draw_options(None, Layout(), kit.scene.synctalk)

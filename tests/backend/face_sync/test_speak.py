@@ -2,14 +2,15 @@ import numpy as np
 import pytest
 import soundfile
 
-from backend.errors import AudioError, FaceError, MediaError, SyncTalkError, WorkspaceError
+from backend.errors import AudioError, MediaError, SyncTalkError, WorkspaceError
 from backend.face_sync import speech, stage
 from backend.face_sync.audio_features import frame_features
-from backend.face_sync.speak import footage_path, speak
+from backend.face_sync.speak import speak
 from backend.media.audio import read_audio
 from backend.progress import Reporter
 from backend.protocol import BLENDSHAPE_NAMES
 from backend.workspace.files import read_arrays
+from backend.workspace.idle_part import longest, takes
 from backend.workspace.store import Workspace
 
 from .conftest import babble, index, make_subject
@@ -89,13 +90,15 @@ def test_any_rate_and_layout_is_spoken(workspace, tmp_path, rate, channels, suff
     assert np.corrcoef(animation["blendshapes"][:, index("jawOpen")], expected)[0, 1] > 0.9
 
 
-def test_audio_longer_than_the_footage_plays_back_and_forth_without_a_jump(workspace, tmp_path):
+def test_audio_longer_than_the_footage_plays_it_again_without_a_stop(workspace, tmp_path):
     path = tmp_path / "long.wav"
     soundfile.write(path, np.tile(babble(8, seed=12)[0], 6), 16000)
     animation = _speak(workspace, path, tmp_path)
     frame = animation["plate_frame"]
     assert len(frame) == 48 * 25 > 2.9 * workspace.subject.frames
-    assert np.abs(np.diff(frame)).max() <= 1
+    start, stop = longest(takes(workspace.head_track()))
+    assert np.array_equal(frame[:50], np.arange(start, start + 50))
+    assert start <= frame.min() and frame.max() < stop
     assert not (np.diff(frame) == 0).any(), "nothing freezes"
     assert read_arrays(workspace.tracking_path)["valid"][frame].all()
 
@@ -152,21 +155,19 @@ def test_an_unprocessed_workspace_is_reported(tmp_path):
         speak(Workspace.create(tmp_path / "new"), None, tmp_path / "out")
 
 
-def test_footage_path_keeps_to_the_longest_tracked_interval():
-    poses = np.tile(np.eye(4), (100, 1, 1))
-    poses[:, 0, 3] = np.sin(np.arange(100) / 9)
-    valid = np.ones(100, bool)
-    valid[[20, 21, 95]] = False
-    path = footage_path(poses, valid, np.zeros((100, 52)), 400)
-    assert path.min() >= 22
-    assert path.max() <= 94
-    assert np.abs(np.diff(path)).max() == 1
-    assert len(footage_path(poses, valid, np.zeros((100, 52)), 30)) == 30
-    lone = np.zeros(100, bool)
-    lone[7] = True
-    assert set(footage_path(poses, lone, np.zeros((100, 52)), 9)) == {7}
-    with pytest.raises(FaceError):
-        footage_path(poses, np.zeros(100, bool), np.zeros((100, 52)), 5)
+def test_speech_stays_in_the_idle_part(workspace, voice, tmp_path):
+    start, stop = longest(takes(workspace.head_track()))
+    first_s = start / 25
+    frame = _speak(workspace, voice, tmp_path, idle_s=(first_s, first_s + 3.0))["plate_frame"]
+    assert frame[0] == start
+    assert frame.min() >= start and frame.max() < start + 75
+    assert len(frame) == 175
+    brief = _speak(workspace, voice, tmp_path, idle_s=(first_s + 0.4, stop / 25))["plate_frame"]
+    assert np.array_equal(brief, np.arange(start + 10, start + 185))
+    with pytest.raises(SyncTalkError, match="not inside the clip"):
+        speak(workspace, voice, tmp_path / "out", idle_s=(2.0, 50.0))
+    with pytest.raises(SyncTalkError, match="needs audio"):
+        speak(workspace, None, tmp_path / "out", idle_s=(2.0, 5.0))
 
 
 def test_lips_shut_in_silence_on_request_and_no_sooner(workspace, tmp_path):

@@ -71,6 +71,26 @@ def test_audio_longer_or_shorter_than_the_video_is_kept(tmp_path, clips):
         assert len(read_audio(tmp_path / "a.mp4")) / 16000 == pytest.approx(seconds, abs=0.13)
 
 
+def test_audio_that_comes_in_blocks_is_the_same(tmp_path, clips):
+    """Of any length, a second after the other, and none before it is due: minutes of audio are never held."""
+    audio, read = clips.clicks([0.2, 1.0, 2.6], 3.0, 48000), []
+
+    def blocks():
+        for part in np.split(audio, [7, 30000, 48000, 100000]):
+            read.append(len(part))
+            yield part
+
+    with VideoWriter(tmp_path / "a.mp4", 64, 64, audio=(blocks(), 48000)) as video:
+        video.write(np.zeros((64, 64, 3), np.uint8))
+        assert sum(read) <= 30000, "the first frame needs 40 ms"
+        for _ in range(74):
+            video.write(np.zeros((64, 64, 3), np.uint8))
+    with VideoWriter(tmp_path / "b.mp4", 64, 64, audio=(audio, 48000)) as video:
+        for _ in range(75):
+            video.write(np.zeros((64, 64, 3), np.uint8))
+    assert np.array_equal(read_audio(tmp_path / "a.mp4"), read_audio(tmp_path / "b.mp4"))
+
+
 def test_odd_sizes_are_made_even_by_their_edge(tmp_path):
     ramp = np.broadcast_to(np.linspace(30, 220, 95).astype(np.uint8)[None, :, None], (63, 95, 3))
     with VideoWriter(tmp_path / "a.mp4", 95, 63) as video:

@@ -9,12 +9,14 @@ import numpy as np
 from ...protocol import BLENDSHAPE_NAMES
 from ...renderer.gaussians.head import GaussianHead
 from ...renderer.gaussians.kernels.interface import Rasteriser, View
+from ...renderer.head import HeadRenderer
 from ...renderer.regions import BLENDSHAPE_GAIN
 from ...workspace.camera import Camera
 from ...workspace.shapes import Float
 from ..dataset import Frame, FramePool
 from . import density, smoothing
 from .batch import BatchDrawer
+from .detail import Detail, missing_detail
 from .images import Target, at_depth, frame_target, reduced
 from .optimiser import GaussianOptimiser
 from .poses import START_STEPS, PoseFit
@@ -28,6 +30,8 @@ COARSE_SHARES = (0.12, 0.3)
 the size until the first."""
 ORDER_STEPS = 250
 """Steps between two changes of the order of blending, in the first part of the training."""
+DETAIL_FRAMES = 16
+"""Frames of which the detail that a head misses is measured."""
 ORDER_SHARE = 0.7
 """Share of the training after which the order stays."""
 
@@ -63,6 +67,7 @@ class GaussianFit:
         self.pose_fit = PoseFit(len(poses))
         self.drawer = BatchDrawer(make_rasteriser, mouth_weight)
         self.drawer.forget(head.count)
+        self.detail: Detail | None = None
         self._smoother = smoothing.MotionSmoother(head)
         self._reduced: dict[object, Target] = {}
         self._kept_factor = 1
@@ -135,6 +140,19 @@ class GaussianFit:
         self._start_poses, self.camera = poses, camera
         self.pose_fit = PoseFit(len(poses))
 
+    def add_detail(self, renderer: HeadRenderer) -> None:
+        """From here on frames are as much sharper as the head is less sharp than they are."""
+        held = self._pool.held
+        chosen = [held[i] for i in np.linspace(0, len(held) - 1, min(DETAIL_FRAMES, len(held))).astype(int)]
+        self.detail = missing_detail((self._drawn(renderer, frame), frame) for frame in chosen)
+
+    def _drawn(self, renderer: HeadRenderer, frame: Frame) -> Float[np.ndarray, "height width 3"]:
+        """The head over nothing in a frame's crop, 0 to 255."""
+        pose = self.pose_fit.moved(self._start_poses[frame.index], frame.index)
+        image = renderer.render(self.camera, pose, self._conditions[frame.index]).rgba
+        rows, columns = frame.alpha.shape
+        return 255 * image[frame.y0 : frame.y0 + rows, frame.x0 : frame.x0 + columns, :3]
+
     def renew_order(self) -> None:
         """Order by where the Gaussians are now."""
         self.head.order = blending_order(self.head, self._mean_camera())
@@ -161,7 +179,7 @@ class GaussianFit:
         return 2 if share < first else 1
 
     def _target(self, frame: Frame, factor: int = 1) -> Target:
-        return self._kept((frame.index, "frame"), frame_target(frame), factor)
+        return self._kept((frame.index, "frame"), frame_target(frame, self.detail), factor)
 
     def _kept(self, key: object, target: Target, factor: int) -> Target:
         """Reduced once; what a coarser part of the training kept goes when the next one begins."""

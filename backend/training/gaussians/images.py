@@ -14,6 +14,7 @@ from ...workspace.poses import turned
 from ...workspace.shapes import Bool, Float, Int, UInt8
 from ..dataset import Frame
 from .cloud import spread_poses
+from .detail import Detail, sharpened
 
 YAW_DEG, PITCH_DEG = 28.0, 18.0
 """How far the field is rendered about the clip's central pose."""
@@ -48,10 +49,11 @@ class Target:
     covered: Bool[np.ndarray, "height width"] | None = None
 
 
-def frame_target(frame: Frame) -> Target:
-    """A training frame."""
+def frame_target(frame: Frame, detail: Detail | None) -> Target:
+    """A training frame, with more detail where it is given."""
     mouth = frame.boxes[1].round().astype(np.int32) + np.array([frame.x0, frame.y0] * 2, np.int32)
-    return Target(frame.colour, frame.alpha, frame.x0, frame.y0, mouth, frame.index, covered=frame.covered)
+    colour = frame.colour if detail is None else sharpened(frame, detail)
+    return Target(colour, frame.alpha, frame.x0, frame.y0, mouth, frame.index, covered=frame.covered)
 
 
 def reduced(target: Target, factor: int) -> Target:

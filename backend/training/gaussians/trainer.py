@@ -25,6 +25,7 @@ from ..schedule import ANNEAL, CHECKPOINT_SECONDS, EvaluationTimer
 from ..track_refinement import align_frames, with_focal
 from . import mattes
 from .cloud import RENDERINGS, field_cloud
+from .detail import Detail
 from .fit import GaussianFit
 from .images import field_targets
 from .start import start_head
@@ -44,6 +45,8 @@ RENDERED = RENDERINGS + FIELD_IMAGES
 """Images of the field that are rendered before the first step."""
 ALIGN_SHARES = (0.35, 0.93)
 """When all poses are aligned with the head, and when again those of frames that are not trained on."""
+DETAIL_SHARE = 0.6
+"""When the frames are sharpened by what the head misses of them."""
 TRIM_STEPS = 25
 """Between two times that free memory is given back."""
 WORSE_DB = 0.1
@@ -143,6 +146,7 @@ class GaussianTrainer:
         self.complete, self.refits, self.aligned = state["complete"], state["refits"], int(state["aligned"])
         self.skipped = state.get("skipped", 0.0)
         self.fit.steps = state["own_steps"]
+        self.fit.detail = Detail(*state["detail"]) if state.get("detail") else None
         self.first_step = state["step"] - state["own_steps"]
         self.fit.reseed()
 
@@ -154,7 +158,7 @@ class GaussianTrainer:
         """Count the limit from here."""
         self.limit_s += self.elapsed_s
         self.limit_steps = None if self.limit_steps is None else self.limit_steps + self.fit.steps
-        self.complete, self.aligned, self.skipped = False, 0, 0.0
+        self.complete, self.aligned, self.skipped, self.fit.detail = False, 0, 0.0, None
 
     def save(self) -> Path:
         """Write a checkpoint; a complete one leaves out what only further training needs."""
@@ -172,6 +176,7 @@ class GaussianTrainer:
             "skipped": self.skipped,
             "own_steps": self.fit.steps,
             "slower": self.rate_scale,
+            "detail": self.fit.detail and self.fit.detail.to_json(),
             "psnr": self.psnr,
             "psnr_field": self._field_psnr,
             "preferred": FIELD if worse else GAUSSIANS,
@@ -225,6 +230,9 @@ class GaussianTrainer:
         if self.refits < len(DENSITY_SHARES) and share >= DENSITY_SHARES[self.refits]:
             self.fit.change_density(MAX_COUNT)
             self.refits += 1
+        if self.fit.detail is None and share >= DETAIL_SHARE:
+            self.fit.add_detail(GaussianRenderer(self.fit.head))
+            self._since = self.step  # sharper images have a little less PSNR: that is no plateau
         if self.aligned < len(ALIGN_SHARES) and share >= ALIGN_SHARES[self.aligned]:
             self._align()
         if timer.is_due():

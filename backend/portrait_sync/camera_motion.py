@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import cv2
 import numpy as np
 
@@ -17,6 +19,11 @@ _MIN_POINTS = 8
 _SPREAD = 0.5
 """Motion must cover this share of the width: an object that moves in the background is not the camera."""
 
+_LARGE, _CONFIRMED = 0.01, 0.5
+"""A step above this share of the side counts where one next to it is as large, or where the frames around differ by this share of it."""
+
+_Step = tuple[float, float, float]
+
 _MARGIN = 0.03
 """Share of the frame's side around the person that is excluded: hair and sleeves move with them."""
 
@@ -31,20 +38,39 @@ def camera_motion(frames: np.ndarray, probabilities: list[np.ndarray]) -> float:
         frames: (N, S, S, 3) uint8, in order, some tenths of a second apart.
         probabilities: the network's person probability of each, (h, w) float32.
     """
-    steps = []
-    last = None
+    seen = []
     for frame, probability in zip(frames, probabilities, strict=True):
         grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-        person = person_mask(probability, grey.shape)
-        if last is not None and (step := _background_step(last[0], grey, 255 - np.maximum(last[1], person))):
+        seen.append((grey, person_mask(probability, grey.shape)))
+    found = [_between(before, after) for before, after in itertools.pairwise(seen)]
+    steps = []
+    for index, step in enumerate(found):
+        beside = [found[other] for other in (index - 1, index + 1) if 0 <= other < len(found)]
+        if step and (_size(step) < _LARGE or _size(*beside) >= _LARGE or _stays(step, seen, index + 1)):
             steps.append(step)
-        last = grey, person
     if len(steps) < _MIN_STEPS:
         return 0.0
     path = np.cumsum(steps, axis=0)
     reach = float(np.max(np.percentile(path, 98, axis=0) - np.percentile(path, 2, axis=0)))
     shakes = np.percentile(np.hypot(*np.transpose(steps)[:2]), 75) > SHAKE
     return reach if shakes or reach > DRIFT else 0.0
+
+
+def _between(before: tuple[np.ndarray, np.ndarray], after: tuple[np.ndarray, np.ndarray]) -> _Step | None:
+    """Between two frames, each with what is not its background."""
+    return _background_step(before[0], after[0], 255 - np.maximum(before[1], after[1]))
+
+
+def _size(*steps: _Step | None) -> float:
+    """The largest amount in any."""
+    return max((abs(amount) for step in steps if step for amount in step), default=0.0)
+
+
+def _stays(step: _Step, seen: list[tuple[np.ndarray, np.ndarray]], index: int) -> bool:
+    """Whether the frames around those of a large step differ as well: corners that were taken for others do not stay so."""
+    around = _between(seen[max(index - 2, 0)], seen[min(index + 1, len(seen) - 1)])
+    largest = max(range(len(step)), key=lambda axis: abs(step[axis]))
+    return around is not None and around[largest] / step[largest] > _CONFIRMED
 
 
 def person_mask(probability: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -70,7 +96,7 @@ def corners(grey: np.ndarray, mask: np.ndarray, halves: int = 2) -> np.ndarray:
     return np.concatenate(found) if found else np.zeros((0, 1, 2), np.float32)
 
 
-def _background_step(last: np.ndarray, grey: np.ndarray, mask: np.ndarray) -> tuple[float, float, float] | None:
+def _background_step(last: np.ndarray, grey: np.ndarray, mask: np.ndarray) -> _Step | None:
     """How far the background moved, right, down and by zoom at the edge, as shares of the width; None where it has too little
     texture."""
     points = corners(last, mask)

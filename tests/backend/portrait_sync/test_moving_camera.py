@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from backend.delivery.footage import WorkingFrames
-from backend.portrait_sync import stage
+from backend.portrait_sync import camera_motion, stage
 from backend.portrait_sync.camera_report import describe, shown_part
 from backend.portrait_sync.frame import split_frame
 from backend.portrait_sync.learn import learn_clip
@@ -230,3 +230,19 @@ def test_the_stage_keeps_the_motion_and_every_frame_has_its_background(person, t
     assert [path.read_bytes() for path in sorted(workspace.root.glob("plate/*"))] == before, (
         "a resumed run ends the same"
     )
+
+
+@pytest.mark.parametrize(("steps", "moves"), [("one", False), ("pan", True), ("quick pan", True), ("still", False)])
+def test_one_step_of_corners_that_were_taken_for_others_is_no_motion(monkeypatch, steps, moves):
+    """A person who moves in front of a wall with little texture: one sample in 64 of a clip from a tripod."""
+    amounts = np.full((29, 3), 1e-4)
+    if steps == "one":
+        amounts[20] = (0.046, -0.007, 0.006)
+    elif steps == "pan":
+        amounts[:, 0] = 0.004
+    elif steps == "quick pan":
+        amounts[10:13, 0] = 0.03
+    given = iter(amounts.tolist())
+    monkeypatch.setattr(camera_motion, "_background_step", lambda *_: next(given, None))
+    frames = np.zeros((30, 32, 32, 3), np.uint8)
+    assert bool(camera_motion.camera_motion(frames, [np.zeros((32, 32), np.float32)] * 30)) is moves

@@ -61,8 +61,18 @@ class Checkpoint:
         return kind_of(self.path)
 
     def gaussians(self) -> GaussianHead:
-        """The Gaussian head this checkpoint holds."""
-        return GaussianHead.from_tensors(GaussianConfig.from_json(self.state["config"]), self.tensors)
+        """The Gaussian head this checkpoint holds.
+
+        Raises:
+            WorkspaceError: another version made it.
+        """
+        try:
+            return GaussianHead.from_tensors(GaussianConfig.from_json(self.state["config"]), self.tensors)
+        except (KeyError, ValueError, RuntimeError, TypeError) as error:
+            raise WorkspaceError(
+                f"{self.path} was made by another version: make the Gaussians again with train --head gaussians, or choose the field "
+                "(--head field)."
+            ) from error
 
     def regions(self) -> tuple[Region, Region]:
         """Where lips and where expression move the head."""

@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
+from ...errors import WorkspaceError
 from ...protocol import Stage
 from ...renderer.field.renderer import FieldRenderer
-from ...renderer.gaussians.head import GaussianConfig, GaussianHead
+from ...renderer.gaussians.head import GaussianHead
 from ...renderer.gaussians.kernels import get_rasteriser
 from ...renderer.gaussians.renderer import GaussianRenderer
 from ...workspace.checkpoint_index import FIELD, GAUSSIANS
@@ -72,7 +73,7 @@ class GaussianTrainer:
         self.first_step = field.step
         self._field_psnr = field.psnr
         checkpoint = checkpoints.load_newest(self.workspace, self.reporter, GAUSSIANS)
-        if checkpoint is not None and checkpoint.state.get("made_by") != field.made_by():
+        if checkpoint is not None and not self._resumable(checkpoint):
             checkpoint = None
         self._renderings = 0
         if checkpoint is None:
@@ -101,6 +102,17 @@ class GaussianTrainer:
             self.fit.steps / max(self.limit_steps, 1) if self.limit_steps is not None else self.elapsed_s / self.limit_s
         )
         return done + self.skipped
+
+    def _resumable(self, checkpoint: checkpoints.Checkpoint) -> bool:
+        """Whether it is of this field, and of this version."""
+        if checkpoint.state.get("made_by") != self.field.made_by():
+            return False
+        try:
+            checkpoint.gaussians()
+        except WorkspaceError:
+            self.reporter.info(f"{checkpoint.path.name} was made by another version: the Gaussians are made again.")
+            return False
+        return True
 
     def begin(self) -> None:
         """Gaussians on the field's surface."""
@@ -137,8 +149,7 @@ class GaussianTrainer:
     def restore(self, checkpoint: checkpoints.Checkpoint) -> None:
         """Everything as it was when the checkpoint was saved."""
         state, self._renderings = checkpoint.state, RENDERINGS
-        head = GaussianHead.from_tensors(GaussianConfig.from_json(state["config"]), checkpoint.tensors)
-        self._make_fit(head)
+        self._make_fit(checkpoint.gaussians())
         self.field.set_focal(checkpoint.focal_px)
         self.fit.place(checkpoint.head_to_camera.copy(), self.field.camera)
         self.fit.optimiser.restore(checkpoint.tensors)

@@ -353,3 +353,18 @@ def test_a_field_that_shows_no_surface_yet_is_refused_in_one_sentence():
     given = Camera(64, 64, 100.0, (32.0, 32.0)), make_motion(40), np.zeros((40, 52), np.float32), frames, make_face()
     with pytest.raises(WorkspaceError, match="no surface yet: train longer"):
         field_cloud(Empty(), *given, 1000, lambda: None)
+
+
+def test_a_twin_of_an_earlier_version_is_refused_in_one_sentence(made_up_twin):
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    from backend.training.checkpoints import load_for_rendering
+
+    path = next((made_up_twin / "checkpoints").glob("gaussians_*.safetensors"))
+    with safe_open(path, "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys() if name != "lip_code.limit"}  # noqa: SIM118
+        about = file.metadata()
+    save_file(tensors, path, about)
+    with pytest.raises(WorkspaceError, match=r"gaussians_\d+\.safetensors was made by another version: make .* again"):
+        load_for_rendering(Workspace.open(made_up_twin), Reporter(), "gaussians").renderer()

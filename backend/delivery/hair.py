@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..portrait_sync.hair_layer import HairLayer, hair_layer
-from ..portrait_sync.head_region import EAR_LOBES_M, FACE_OVAL, smooth_landmarks
+from ..portrait_sync.head_region import FOREHEAD, face_frame, smooth_landmarks
 from ..renderer.overlay import replace_by
 from ..workspace.arrays import smoothstep
 from ..workspace.camera import Camera
@@ -18,11 +18,13 @@ from ..workspace.store import Workspace
 from .place import Place
 from .threads import on_threads
 
-PARALLAX = (0.012, 0.04)
-"""Up to the first the hair is the footage's, from the second on the rendered one: what no move, roll and scale of the image
-explains, in face heights. The second is a turn of 7 to 8 degrees."""
-CROWN_M = np.array([[0.0, -0.13, 0.02]])
-"""The top of the head, in the head frame (docs/animation.md)."""
+PARALLAX = (0.015, 0.05)
+"""Up to the first the hair is the footage's, from the second on the rendered one: how far the hairline moves against the
+outline of the head, in face heights. That is a turn of 2, and of 6 degrees."""
+OUTLINE_M = np.array(
+    [[0.0, -0.13, 0.02], [0.065, -0.09, 0.01], [0.078, -0.03, 0.01], [-0.065, -0.09, 0.01], [-0.078, -0.03, 0.01]]
+)
+"""The top of the head and its sides, in the head frame (docs/animation.md): where hair ends before the background."""
 _KEPT = 32
 """Layers that are kept, of the frames last used."""
 _NEAREST_M = 0.05
@@ -41,7 +43,8 @@ class Hair:
 
     def __init__(self, workspace: Workspace, track: HeadTrack) -> None:
         self._workspace, self._track = workspace, track
-        self._skull = np.concatenate([workspace.face_mesh().vertices_m[list(FACE_OVAL)], EAR_LOBES_M, CROWN_M])
+        hairline = workspace.face_mesh().vertices_m[list(FOREHEAD)]
+        self._points = np.concatenate([OUTLINE_M, hairline])
         self._landmarks, self._usable = smooth_landmarks(track.landmarks_px, track.valid)
         self._layers: OrderedDict[int, HairLayer | None] = OrderedDict()
 
@@ -84,11 +87,16 @@ class Hair:
         footage = track.head_to_camera[frame]
         if not (np.isfinite(footage).all() and np.isfinite(pose).all()):
             return None
-        (then, depth_then), (now, depth) = track.camera.project(footage, self._skull), camera.project(pose, self._skull)
+        (then, depth_then), (now, depth) = (
+            track.camera.project(footage, self._points),
+            camera.project(pose, self._points),
+        )
         if min(depth.min(), depth_then.min()) < _NEAREST_M:
             return None
-        affine, apart_px = similarity(now, then)
-        height_px = float(np.ptp(then[:, 1]))
+        outline = len(OUTLINE_M)
+        affine = similarity(now[:outline], then[:outline])
+        apart = now[outline:] @ affine[:, :2].T + affine[:, 2] - then[outline:]
+        apart_px, height_px = float(np.hypot(*apart.T).max()), face_frame(self._landmarks[frame]).height
         share = float(smoothstep(*PARALLAX[::-1], apart_px / height_px))
         exact = np.array(
             [[1 / place.scale, 0.0, -place.x / place.scale], [0.0, 1 / place.scale, -place.y / place.scale]]
@@ -109,16 +117,14 @@ class Hair:
         return layer
 
 
-def similarity(points: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, float]:
-    """The similarity that takes points (n, 2) to others, by least squares (Umeyama 1991): (2, 3), and the largest distance left."""
+def similarity(points: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """(2, 3), the similarity that takes points (n, 2) to others, by least squares (Umeyama 1991)."""
     middle, other = points.mean(0), others.mean(0)
     (x, y), (u, v) = (points - middle).T, (others - other).T
     power = (x**2 + y**2).sum()
     a, b = (x * u + y * v).sum() / power, (x * v - y * u).sum() / power
     linear = np.array([[a, -b], [b, a]])
-    shift = other - linear @ middle
-    left = points @ linear.T + shift - others
-    return np.column_stack([linear, shift]), float(np.hypot(*left.T).max())
+    return np.column_stack([linear, other - linear @ middle])
 
 
 def _window(layer: HairLayer, affine: np.ndarray, shape: tuple[int, ...]) -> tuple[slice, slice] | None:

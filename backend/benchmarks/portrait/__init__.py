@@ -14,6 +14,7 @@ from ...errors import WorkspaceError
 from ...evaluation.reenactment import audio_driven_blendshapes, held_out_indices
 from ...progress import Reporter
 from ...training.conditions import SHAPE
+from ...training.presets import PRESETS
 from ...workspace.checkpoint_index import FIELD, GAUSSIANS, head_paths
 from ...workspace.store import Workspace
 from .. import pages, subject
@@ -29,7 +30,7 @@ BOTH = "both"
 class Options(pages.PageOptions, CheckedOptions):
     workspace: tuple[Path, ...] = option("trained heads", nargs="+")
     head: str = option("which of their heads", BOTH, choices=(BOTH, GAUSSIANS, FIELD))
-    size: int = option("side of the frames compared, pixels", 256)
+    size: int | None = option("side of the frames compared, pixels (what each head was trained at)", None)
     out: Path | None = option("folder for the sheets of images", None)
 
 
@@ -45,7 +46,7 @@ def run(options: Options, reporter: Reporter) -> dict[str, Any]:
         workspace.require("portrait_sync")
         with tempfile.TemporaryDirectory() as work:
             clips += _of_clip(workspace, options, Path(work), reporter)
-    result = {"machine": subject.machine(), "size": options.size, "clips": clips}
+    result = {"machine": subject.machine(), "clips": clips}
     return pages.kept("portrait", options, result, in_words(result))
 
 
@@ -56,10 +57,11 @@ def _of_clip(workspace: Workspace, options: Options, work: Path, reporter: Repor
     plates: dict[str, Path] | None = None
     for kind in kinds:
         head = open_head(workspace, kind, reporter)
-        held = _held_out(workspace, head, options.size, head.track.blendshapes)
+        size = options.size or min(PRESETS[head.checkpoint.state["preset"]].size, workspace.subject.size)
+        held = _held_out(workspace, head, size, head.track.blendshapes)
         if plates is None:
             plates = make_plates(workspace, held.frames, work, reporter)
-        given = workspace, head.track, options.size
+        given = workspace, head.track, size
         rows, kept = (portraits(*given, plates, in_memory) for in_memory in (False, True))
         figures, composed, evaluations = measure(held, rows, work / kind, reporter)
         times = milliseconds(held, kept)
@@ -67,7 +69,7 @@ def _of_clip(workspace: Workspace, options: Options, work: Path, reporter: Repor
             row["ms"] = times[name]["ms"]
         spoken = None
         if head.checkpoint.lips.name == SHAPE:
-            driven = _held_out(workspace, head, options.size, audio_driven_blendshapes(workspace, kind))
+            driven = _held_out(workspace, head, size, audio_driven_blendshapes(workspace, kind))
             spoken = measure(driven, spoken_portraits(*given, rows), work / f"{kind}-spoken", reporter)[0]
             spoken_times = milliseconds(driven, spoken_portraits(*given, kept))
             for name, row in spoken.items():
@@ -76,6 +78,7 @@ def _of_clip(workspace: Workspace, options: Options, work: Path, reporter: Repor
             {
                 "clip": workspace.subject.name,
                 "head": kind,
+                "size": size,
                 "frames": len(held.frames),
                 "rendering_ms": times["rendering"]["ms"],
                 "rows": figures,

@@ -20,9 +20,8 @@ _DIGITS = {"psnr": 2, "psnr_head": 2, "psnr_mouth": 2, "psnr_edge": 2, "ssim": 4
 
 def in_words(result: Mapping[str, Any]) -> str:
     """A table of every clip and head."""
-    size = result["size"]
     lines = [
-        f"{result['machine']}; held-out frames at {size}², each row of the same rendered heads.",
+        f"{result['machine']}; held-out frames, each row of the same rendered heads.",
         "",
         "PSNR in dB. Sharpness, seam and steadiness are ratios to the true video, 1 as there: sharpness is gradient energy; seam the",
         "steepest step across the head's contour, along hair, along jaw and neck, and at its worst place; steadiness the",
@@ -31,7 +30,7 @@ def in_words(result: Mapping[str, Any]) -> str:
     ]
     for clip in result["clips"]:
         lines += [
-            f"{clip['clip']}, {clip['head']}, {clip['frames']} frames; rendering one takes {clip['rendering_ms']:.1f} ms.",
+            f"{clip['clip']}, {clip['head']}, {clip['frames']} frames, {clip['size']}²; rendering: {clip['rendering_ms']:.1f} ms.",
             "",
             *_table(clip["rows"], _COLUMNS),
             "",

@@ -52,7 +52,7 @@ def test_a_workspace_with_both_heads_is_measured_and_has_a_page(twin, tmp_path, 
             assert (tmp_path / "images" / f"{clip['clip']}-{clip['head']}-{name}.png").is_file()
     page = pages.write("portrait", result, portrait.in_words(result), "bench portrait", tmp_path)
     text = page.read_text(encoding="utf-8")
-    assert "| ours, edge softened |" in text and "seam of ours" in text
+    assert "| ours, edge softened |" in text and "seam at its worst place" in text
 
 
 def test_another_name_is_no_head(tmp_path):

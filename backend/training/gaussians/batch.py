@@ -124,9 +124,9 @@ class BatchDrawer:
         colour, by_colour = attributes[COLOUR], out[COLOUR]
         by_colour[((colour <= 0) & (by_colour > 0)) | ((colour >= 1) & (by_colour < 0))] = 0  # it ends there
         pose[:] = found.pose
+        weight, pull = self._parts[thread]
+        np.maximum(weight, found.weight, out=weight)  # what only a turned head shows is needed too, or it has holes there
         if target.frame >= 0:
-            weight, pull = self._parts[thread]
-            np.maximum(weight, found.weight, out=weight)
             pull += found.pull
         return float(loss)
 

@@ -109,7 +109,7 @@ class BatchDrawer:
             self._gradients[thread] = np.zeros(rgba.shape, np.float32)
         by_image = self._gradients[thread]
         loss = loss_gradient(
-            rgba if target.covered is None else _uncovered(rgba, target),
+            rgba if target.covered is None else uncovered(rgba, target),
             target.colour,
             target.alpha,
             target.x0,
@@ -125,13 +125,15 @@ class BatchDrawer:
         by_colour[((colour <= 0) & (by_colour > 0)) | ((colour >= 1) & (by_colour < 0))] = 0  # it ends there
         pose[:] = found.pose
         weight, pull = self._parts[thread]
-        np.maximum(weight, found.weight, out=weight)  # what only a turned head shows is needed too, or it has holes there
+        np.maximum(
+            weight, found.weight, out=weight
+        )  # what only a turned head shows is needed too, or it has holes there
         if target.frame >= 0:
             pull += found.pull
         return float(loss)
 
 
-def _uncovered(rgba: np.ndarray, target: Target) -> np.ndarray:
+def uncovered(rgba: np.ndarray, target: Target) -> np.ndarray:
     """The drawn image, equal to the target where that is covered: there it has no error, and no gradient."""
     assert target.covered is not None
     result = rgba.copy()

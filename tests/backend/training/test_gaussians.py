@@ -14,13 +14,15 @@ from backend.portrait_sync.blend import over
 from backend.progress import Reporter
 from backend.protocol import BLENDSHAPE_NAMES
 from backend.renderer.gaussians.head import GaussianHead
+from backend.renderer.gaussians.kernels import get_rasteriser
 from backend.renderer.gaussians.kernels.image_loss import loss_gradient
-from backend.renderer.gaussians.kernels.interface import LOG_SCALE, POSITION
+from backend.renderer.gaussians.kernels.interface import LOG_SCALE, POSITION, View
 from backend.renderer.head import RenderedHead
 from backend.renderer.regions import LIP_INDICES, region_weight
 from backend.training import checkpoints
 from backend.training.dataset import FramePool
 from backend.training.gaussians import density, trainer
+from backend.training.gaussians.batch import BatchDrawer, uncovered
 from backend.training.gaussians.cloud import field_cloud
 from backend.training.gaussians.images import Target, reduced, sliders
 from backend.training.gaussians.optimiser import MIN_SCALE_M, GaussianOptimiser
@@ -368,3 +370,34 @@ def test_a_twin_of_an_earlier_version_is_refused_in_one_sentence(made_up_twin):
     save_file(tensors, path, about)
     with pytest.raises(WorkspaceError, match=r"gaussians_\d+\.safetensors was made by another version: make .* again"):
         load_for_rendering(Workspace.open(made_up_twin), Reporter(), "gaussians").renderer()
+
+
+@pytest.mark.parametrize(("frame", "pulls"), [(0, True), (-1, False)])
+def test_what_only_a_turned_head_shows_is_kept_and_frames_alone_decide_what_is_split(frame, pulls):
+    """A rendering of the field has no number. Removed, its Gaussians left holes in a head that is turned by 8 degrees."""
+    head, pose = made_up_gaussians(200), np.eye(4)
+    pose[2, 3] = 0.6
+    target = Target(
+        np.zeros((64, 64, 3), np.uint8), np.full((64, 64), 255, np.uint8), 0, 0, np.zeros(4, np.int32), frame
+    )
+    drawer = BatchDrawer(lambda: get_rasteriser(threads=1), 1.0)
+    drawer.forget(head.count)
+    view = View(Camera(64, 64, 100.0, (32.0, 32.0)), pose, head.config.filter_m)
+    drawer.gradients(head, [target], [view], np.zeros((1, len(BLENDSHAPE_NAMES)), np.float32))
+    weight, pull = drawer.weight_and_pull()
+    drawer.close()
+    assert (weight > density.MIN_WEIGHT).mean() > 0.2
+    assert bool(pull.any()) is pulls
+
+
+def test_what_is_before_the_head_gives_no_gradient():
+    rng = np.random.default_rng(2)
+    image = rng.random((8, 9, 4), np.float32)
+    covered = rng.random((5, 6)) < 0.5
+    colour, alpha = rng.integers(0, 256, (5, 6, 3), np.uint8), rng.integers(0, 256, (5, 6), np.uint8)
+    target = Target(colour, alpha, 2, 1, np.zeros(4, np.int32), 0, covered=covered)
+    gradient, one = np.zeros_like(image), np.float32(1)
+    loss_gradient(uncovered(image, target), colour, alpha, 2, 1, target.mouth, one, one, gradient)
+    inside = gradient[1:6, 2:8]
+    np.testing.assert_allclose(inside[covered], 0, atol=1e-6)
+    assert np.abs(inside[~covered]).min() > 0

@@ -9,7 +9,7 @@ import numpy as np
 from ..workspace.camera_path import CameraPath
 from ..workspace.images import read_image
 from ..workspace.store import Workspace
-from .mosaic import seen_by
+from .moving_camera.mosaic import seen_by
 
 
 class ClipBackground:

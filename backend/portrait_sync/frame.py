@@ -15,7 +15,7 @@ from .colours import ColourTables, Neck, colour_bins
 from .fill import disc
 from .head_region import UNDER_CHIN, above_jaw, face_frame, face_oval, from_map
 from .matting import Bands, close_doubts, person_alpha
-from .mosaic import seen_by, shown_in
+from .moving_camera.mosaic import seen_by, shown_in
 from .pixels import times, to_bytes
 from .plate import ALL_PARTS, PlateParts, make_plate
 

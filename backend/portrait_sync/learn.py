@@ -11,12 +11,12 @@ import numpy as np
 from ..workspace.arrays import smoothstep
 from ..workspace.subject import ALPHA_BACKGROUND
 from .background import fill_unseen, masked_median, still_background, temporal_noise
-from .camera_motion import camera_motion
 from .colours import ColourTables, Neck, SubjectColours, colour_bins
 from .fill import disc
 from .frame import ClipModel, person_and_background
 from .head_region import MAP_SHAPE, NOSE_BRIDGE, FaceFrame, face_frame, face_oval, into_map, map_axes
-from .moving import MovingCamera
+from .moving_camera.camera_motion import camera_motion
+from .moving_camera.moving import MovingCamera
 from .segmenter import probability_of
 
 SAMPLES = 64

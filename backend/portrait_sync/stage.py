@@ -18,12 +18,12 @@ from ..workspace.files import key_of
 from ..workspace.head_track import HeadTrack
 from ..workspace.images import write_image
 from ..workspace.store import Workspace
-from .camera_report import describe, shown_part
-from .cover_files import with_cover, write_covers
+from .covers.files import with_cover, write_covers
 from .frame import ClipModel, split_frame
 from .head_region import ear_lobes_px, smooth_landmarks
 from .learn import learn_clip
 from .model_file import model_path, read_model, write_model
+from .moving_camera.camera_report import describe, shown_part
 from .plate import ALL_PARTS, PlateParts
 from .segmenter import HAIR_MODEL, HairSegmenter, PersonSegmenter, probability_of
 

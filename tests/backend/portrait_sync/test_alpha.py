@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from backend.portrait_sync import stage
-from backend.portrait_sync.camera_motion import camera_motion
+from backend.portrait_sync.moving_camera.camera_motion import camera_motion
 from backend.progress import Reporter
 from backend.workspace.images import write_image
 from backend.workspace.store import Workspace

@@ -15,8 +15,8 @@ from backend.delivery.place import Place
 from backend.head_sync.landmarks import choose_face, open_landmarker
 from backend.portrait_sync import stage
 from backend.portrait_sync.blend import behind_cover, over
-from backend.portrait_sync.cover_files import with_cover
-from backend.portrait_sync.covers import CoverFinder, runs_of
+from backend.portrait_sync.covers.files import with_cover
+from backend.portrait_sync.covers.search import CoverFinder, runs_of
 from backend.portrait_sync.head_region import FACE_OVAL, face_frame, fill_polygon
 from backend.portrait_sync.portrait import PlacedHead, open_portrait
 from backend.progress import Reporter

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from backend.delivery.footage import WorkingFrames
-from backend.portrait_sync import camera_motion, stage
-from backend.portrait_sync.camera_report import describe, shown_part
+from backend.portrait_sync import stage
 from backend.portrait_sync.frame import split_frame
 from backend.portrait_sync.learn import learn_clip
-from backend.portrait_sync.moving import MovingCamera
-from backend.portrait_sync.registration import moved_places, pixels
+from backend.portrait_sync.moving_camera import camera_motion
+from backend.portrait_sync.moving_camera.camera_report import describe, shown_part
+from backend.portrait_sync.moving_camera.moving import MovingCamera
+from backend.portrait_sync.moving_camera.registration import moved_places, pixels
 from backend.progress import Reporter
 from backend.workspace.camera import Camera
 from backend.workspace.camera_path import CameraPath

@@ -7,8 +7,8 @@ import numpy as np
 from scipy import sparse
 from scipy.spatial import Delaunay
 
-from ..workspace.landmarks import SKIN_COUNT
-from .head_region import FACE_OVAL, face_frame, fill_polygon
+from ...workspace.landmarks import SKIN_COUNT
+from ..head_region import FACE_OVAL, face_frame, fill_polygon
 
 SIDE = 128
 """Texels of the map's side."""

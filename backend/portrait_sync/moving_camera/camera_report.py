@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..workspace.camera import Camera
-from ..workspace.camera_path import CameraPath
-from ..workspace.subject import Subject
-from .frame import ClipModel
+from ...workspace.camera import Camera
+from ...workspace.camera_path import CameraPath
+from ...workspace.subject import Subject
+from ..frame import ClipModel
 from .moving import REGISTERED
 
 ZOOM = 1.03

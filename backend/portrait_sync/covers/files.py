@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..workspace.arrays import smoothstep
-from ..workspace.images import read_image, write_image
-from ..workspace.store import Workspace
-from .covers import CARRIED, LEAST_FRAMES, CoverFinder, runs_of
-from .fill import push_pull
+from ...workspace.arrays import smoothstep
+from ...workspace.images import read_image, write_image
+from ...workspace.store import Workspace
+from ..fill import push_pull
+from ..pixels import mixed, to_bytes
 from .head_map import SIDE
-from .pixels import mixed, to_bytes
+from .search import CARRIED, LEAST_FRAMES, CoverFinder, runs_of
 
 Each = Callable[[Callable[[int], None], list[int], Callable[[int], None]], None]
 

@@ -12,8 +12,8 @@ from typing import cast
 import cv2
 import numpy as np
 
-from .background import fill_unseen
-from .frame import ClipModel
+from ..background import fill_unseen
+from ..frame import ClipModel
 from .mosaic import Canvas
 from .registration import View, at_times, register_samples, register_to
 

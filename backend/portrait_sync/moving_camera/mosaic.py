@@ -9,8 +9,8 @@ from itertools import tee
 import cv2
 import numpy as np
 
-from ..workspace.camera_path import CameraPath
-from .background import masked_median, temporal_noise
+from ...workspace.camera_path import CameraPath
+from ..background import masked_median, temporal_noise
 from .registration import View, moved_places, pixels
 
 LARGEST = 4.0

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ..workspace.arrays import smoothstep
-from .fill import disc
+from ...workspace.arrays import smoothstep
+from ..fill import disc
+from ..head_region import face_frame
 from .head_map import SIDE, HeadMap
-from .head_region import face_frame
 
 SAMPLES = 64
 LEAST_FRAMES = 25

@@ -1,0 +1,1 @@
+"""What is before the face: found in the clip, and stored."""

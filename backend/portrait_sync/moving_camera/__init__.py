@@ -1,0 +1,1 @@
+"""A camera that moves: whether it does, how, and the mosaic of the background behind its frames."""

@@ -1,4 +1,4 @@
-"""`render`: a video with audio, or a folder of RGBA frames with straight alpha."""
+"""`render`: a video with audio, or a sequence of RGBA frames."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UsageError
+from ..media.codecs import CODECS, FORMATS, H264, PNG, codec_for, is_video
 from ..progress import Reporter
 from ..protocol import OURS
 from . import speak
@@ -18,31 +19,45 @@ from .portrait import portrait_option
 @dataclass(frozen=True)
 class Options(speak.Delivery, CheckedOptions):
     workspace: Path = option("a workspace with a trained head", positional=True)
-    out: Path = option("a path ending in .mp4, or a folder")
+    out: Path = option("a path ending in .mp4 or .mov, or a folder for a sequence of the head alone")
     audio: Path | None = option("what to speak; without it and --directions the clip itself is reproduced", None)
     directions: Path | None = option("an animation.npz with an artist's edits (docs/animation.md)", None)
     split: str | None = option("the held-out frames instead, as they would be compared", None, choices=("test",))
     size: int | None = option("longer side of the frames, pixels (the footage's own)", None)
+    codec: str | None = option(
+        "of a video (h264); prores4444 has the head alone, with alpha", None, choices=tuple(CODECS)
+    )
+    format: str | None = option("of a sequence (png)", None, choices=tuple(FORMATS))
     head: str = head_option()
     portrait: str = portrait_option()
     fixed_neck: bool = neck_option()
     rendered_hair: bool = hair_option()
 
     def __post_init__(self) -> None:
-        """Check that there is footage to put the head into.
+        """Check that the options go together.
 
         Raises:
-            UsageError: RGBA frames with --portrait.
+            UsageError: a format that is not of this kind of file, or --portrait without footage to put the head into.
         """
         super().__post_init__()
-        if self.portrait != OURS and not self.split and not self._is_video:
+        if self.split:
+            if self.codec or self.format:
+                raise UsageError("--split writes PNG frames as they are compared: leave --codec and --format out")
+            return
+        if self._is_video:
+            codec = codec_for(self.out, self.codec or H264)
+            if self.format:
+                raise UsageError(f"--format {self.format} is of a sequence: give a folder for --out, or --codec")
+        elif self.codec:
+            raise UsageError(f"--codec {self.codec} is of a video: give --out a path ending in .mp4 or .mov")
+        if self.portrait != OURS and (not self._is_video or codec.has_alpha):
             raise UsageError(
-                "--portrait needs --out with a path ending in .mp4: a folder of RGBA frames has no footage"
+                "--portrait needs --out with a path ending in .mp4 or .mov, and a codec without alpha: else the head is alone"
             )
 
     @property
     def _is_video(self) -> bool:
-        return self.out.suffix.lower() == ".mp4"
+        return is_video(self.out)
 
 
 @dataclass(frozen=True)
@@ -79,7 +94,7 @@ def run(options: Options, reporter: Reporter) -> Result:
     taken = options.fixed_neck, options.rendered_hair
     shot = Shot.of(workspace, head, workspace.animation(directions), options.size, *taken)
     if options._is_video:
-        shot.write_video(options.out, options.audio if options.directions else None, reporter, options.portrait)
+        shot.write_video(options.out, options.audio, reporter, options.portrait, options.codec or H264)
     else:
-        shot.write_frames(options.out, reporter)
+        shot.write_frames(options.out, reporter, options.format or PNG)
     return Result(options.out, shot.frames, shot.camera.width, shot.camera.height)

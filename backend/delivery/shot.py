@@ -13,13 +13,16 @@ import numpy as np
 
 from ..media.audio import convert_audio, wav_blocks
 from ..media.audio_rates import DELIVERY_RATE
-from ..media.encode import SYNTHETIC_MARK, FrameWriter, VideoWriter
+from ..media.codecs import EXR, H264, PNG, PNG16
+from ..media.encode import SYNTHETIC_MARK, VideoWriter
 from ..media.guard import guarded
+from ..media.sequence import SequenceWriter
+from ..media.uncompressed import write_uncompressed
 from ..portrait_sync.blend import behind_cover
 from ..portrait_sync.portrait import PlacedHead, open_portrait
 from ..progress import Reporter
 from ..protocol import OURS, Stage
-from ..renderer.colour import to_straight_uint8
+from ..renderer.colour import to_scene_linear, to_straight_uint8, to_straight_uint16
 from ..training.checkpoints import Checkpoint
 from ..workspace.animation import Animation
 from ..workspace.camera import Camera
@@ -30,6 +33,9 @@ from .covers import cover_in
 from .footage import Footage, output_size
 from .from_footage import FromFootage, WithFootage
 from .place import Place
+
+_CONVERSIONS = {PNG: to_straight_uint8, PNG16: to_straight_uint16, EXR: to_scene_linear}
+"""From the rendered, premultiplied image to what a format stores."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +80,27 @@ class Shot:
     def frames(self) -> int:
         return self.animation.frames
 
-    def write_video(self, out: Path, audio: Path | None, reporter: Reporter, portrait: str = OURS) -> None:
-        """A video over the footage, with `audio` in place of the animation's own; `portrait` is of `protocol.PORTRAITS`."""
+    def write_video(
+        self, out: Path, audio: Path | None, reporter: Reporter, portrait: str = OURS, codec: str = H264
+    ) -> None:
+        """A video over the footage, or of the head alone where the codec has alpha, with `audio` in place of the animation's own.
+
+        Args:
+            portrait: of `protocol.PORTRAITS`.
+            codec: of `codecs.CODECS`; uncompressed audio goes into a MOV sample for sample.
+        """
+        width, height = self.camera.width, self.camera.height
+        with (
+            self._audio(audio, out.suffix.lower() == ".mov", reporter) as samples,
+            VideoWriter(out, width, height, fps=self.animation.fps, audio=samples, codec=codec) as video,
+        ):
+            images = self._straight_heads() if video.codec.has_alpha else self._composed(portrait, reporter)
+            for index, image in enumerate(images):
+                video.write(image)
+                reporter.progress(Stage.RENDERING, index + 1, self.frames)
+
+    def _composed(self, portrait: str, reporter: Reporter) -> Iterator[np.ndarray]:
+        """(height, width, 3) uint8: the head over the footage, frame by frame."""
         width, height = self.camera.width, self.camera.height
         footage = Footage(self.workspace, width, height, reporter)
         played = self.animation
@@ -83,37 +108,54 @@ class Shot:
         if portrait == OURS:  # else no body could be its own, or the frame's is there
             composing = WithFootage(composing, self.taken, self._place)
         rendered = self.head.renderer().render_batch(self.camera, played.head_to_camera, self.conditions)
-        with (
-            self._audio_blocks(audio, reporter) as samples,
-            VideoWriter(out, width, height, fps=played.fps, audio=samples) as video,
-        ):
-            for index, image in enumerate(rendered):
-                reporter.progress(Stage.RENDERING, index, self.frames)
-                frame, pose = int(played.plate_frame[index]), played.head_to_camera[index]
-                head = PlacedHead(image.rgba, frame, self.camera, pose, played.blendshapes[index])
-                video.write(composing.compose(head))
-        reporter.progress(Stage.RENDERING, self.frames, self.frames)
+        reporter.progress(Stage.RENDERING, 0, self.frames)
+        for index, image in enumerate(rendered):
+            frame, pose = int(played.plate_frame[index]), played.head_to_camera[index]
+            yield composing.compose(PlacedHead(image.rgba, frame, self.camera, pose, played.blendshapes[index]))
 
-    def write_frames(self, out: Path, reporter: Reporter) -> None:
-        """`%06d.png` with straight alpha; frames that an interrupted run of the same shot left are kept."""
+    def _straight_heads(self) -> Iterator[np.ndarray]:
+        """(height, width, 4) uint16 with straight alpha: the head alone, frame by frame."""
+        renderer = self.head.renderer()
+        for index in range(self.frames):
+            rendered = renderer.render(self.camera, self.animation.head_to_camera[index], self.conditions[index])
+            with self._finished(rendered.rgba, index) as rgba:
+                yield to_straight_uint16(rgba)
+
+    @contextmanager
+    def _finished(self, rgba: np.ndarray, index: int) -> Iterator[np.ndarray]:
+        """Frame `index` of the head as it lies over the footage's plate: with what it takes from there, behind what covers it."""
+        cover = cover_in(self.workspace, int(self.animation.plate_frame[index]), self._place, rgba.shape[:2])
+        with self._with_footage(rgba, index) as head:
+            yield behind_cover(head, cover)
+
+    def write_frames(self, out: Path, reporter: Reporter, kind: str = PNG) -> None:
+        """The head alone, `%06d.png` or `.exr`; frames that an interrupted run of the same shot left are kept.
+
+        Args:
+            kind: of `codecs.FORMATS`.
+
+        Raises:
+            StorageError: the disk is full or the place is read-only.
+        """
         poses = self.animation.head_to_camera
         camera = (self.camera.width, self.camera.height, self.camera.focal_px)
         chosen = self.taken.hair is not None, self.taken.neck is not None, self.workspace.cover_path(0).parent.is_dir()
         beneath = [*chosen, self.animation.plate_frame.tolist() if any(chosen) else []]
-        key = key_of(poses.tolist(), self.conditions.tolist(), camera, str(self.head.path), beneath)
+        writer = SequenceWriter(out, kind, self.animation.fps)
+        written = [] if kind == PNG else [kind, self.animation.fps]
+        key = key_of(poses.tolist(), self.conditions.tolist(), camera, str(self.head.path), beneath, *written)
         marker = out / "frames.json"
         known = marker.read_text(encoding="utf-8") if marker.exists() else ""
         if key not in known:
-            for old in out.glob("[0-9]" * 6 + ".png"):
+            for old in out.glob("[0-9]" * 6 + writer.suffix):
                 old.unlink()
             write_json(marker, {"key": key, "frames": self.frames, "note": SYNTHETIC_MARK})
-        renderer, writer = self.head.renderer(), FrameWriter(out)
+        renderer = self.head.renderer()
         for index in range(self.frames):
             if not writer.path(index).exists():
-                rgba = renderer.render(self.camera, poses[index], self.conditions[index]).rgba
-                cover = cover_in(self.workspace, int(self.animation.plate_frame[index]), self._place, rgba.shape[:2])
-                with self._with_footage(rgba, index) as head:
-                    writer.write(index, to_straight_uint8(behind_cover(head, cover)))
+                rendered = renderer.render(self.camera, poses[index], self.conditions[index])
+                with self._finished(rendered.rgba, index) as head:
+                    writer.write(index, _CONVERSIONS[kind](head))
             reporter.progress(Stage.RENDERING, index + 1, self.frames)
 
     def _with_footage(self, rgba: np.ndarray, index: int) -> AbstractContextManager[np.ndarray]:
@@ -126,16 +168,24 @@ class Shot:
         return Place.in_source(self.workspace.subject, self.camera.width)
 
     @contextmanager
-    def _audio_blocks(
-        self, audio: Path | None, reporter: Reporter
-    ) -> Iterator[tuple[Iterator[np.ndarray], int] | None]:
-        """Blocks and rate for a video: of the file given, else of the animation's, if any; an unreadable one fails at once."""
+    def _audio(
+        self, audio: Path | None, untouched: bool, reporter: Reporter
+    ) -> Iterator[tuple[Iterator[np.ndarray], int] | Path | None]:
+        """Audio for a video: of the file given, else of the animation's, if any; an unreadable one fails at once.
+
+        Args:
+            untouched: as a WAV with the file's own samples, else as blocks of mono ones and their rate.
+        """
         path = audio or self.animation.audio
         if path is None or not (audio or path.exists()):
             yield None
             return
         with tempfile.TemporaryDirectory(prefix="synctalk-audio-") as folder:
             readable = Path(folder) / "audio.wav"
+            if untouched:
+                guarded(write_uncompressed, path, readable, reporter=reporter, about=path)
+                yield readable
+                return
             guarded(convert_audio, path, readable, DELIVERY_RATE, reporter=reporter, about=path)
             with contextlib.closing(wav_blocks(readable)) as blocks:  # Windows removes no open file
                 yield blocks, DELIVERY_RATE

@@ -22,6 +22,16 @@ def samples_of(frame: av.AudioFrame) -> np.ndarray:
     Raises:
         ValueError: an unknown format, or fewer bytes than its channels need.
     """
+    stored = stored_samples(frame)
+    if stored.dtype == np.uint8:
+        return (stored.astype(np.float32) - 128) / 128
+    if stored.dtype.kind == "i":
+        return (stored / 2.0 ** (8 * stored.itemsize - 1)).astype(np.float32)
+    return np.ascontiguousarray(stored, np.float32)
+
+
+def stored_samples(frame: av.AudioFrame) -> np.ndarray:
+    """The samples of a frame as they were decoded: (channels, samples), of the frame's own type; same exceptions."""
     name = frame.format.name
     planar = name.endswith("p")
     kind = _TYPES.get(name[:-1] if planar else name)
@@ -31,11 +41,5 @@ def samples_of(frame: av.AudioFrame) -> np.ndarray:
         raise ValueError(f"audio of the format {name} with {channels} channels")
     if planar:
         planes = frame.planes[:channels]
-        stored = np.stack([np.frombuffer(plane, kind, count) for plane in planes])
-    else:
-        stored = np.frombuffer(frame.planes[0], kind, count * channels).reshape(count, channels).T
-    if kind == "u1":
-        return (stored.astype(np.float32) - 128) / 128
-    if kind[0] == "i":
-        return (stored / 2.0 ** (8 * stored.itemsize - 1)).astype(np.float32)
-    return np.ascontiguousarray(stored, np.float32)
+        return np.stack([np.frombuffer(plane, kind, count) for plane in planes])
+    return np.frombuffer(frame.planes[0], kind, count * channels).reshape(count, channels).T

@@ -1,10 +1,9 @@
-"""Writes videos with audio, and folders of images with alpha; both carry the mark that the likeness is synthetic."""
+"""Writes videos with audio, marked as synthetic likenesses."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import zlib
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -15,35 +14,39 @@ import numpy as np
 import soxr
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation, VideoReformatter
 
-from ..errors import MediaError, SyncTalkError
+from ..errors import MediaError
 from ..workspace.files import atomic_path
 from ..workspace.subject import FPS
+from .alpha_edges import with_colour_beyond_edges
 from .audio_rates import DELIVERY_RATE
+from .codecs import H264, codec_for
 from .source import ffmpeg_name
 
 SYNTHETIC_MARK = "Synthetic likeness made with SyncTalk"
 """Metadata that marks every likeness as synthetic."""
 
-_SUFFIXES = (".mp4", ".mov", ".mkv")
 _AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 _CONVERSION = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
 
 
 class VideoWriter:
-    """Writes H.264 (4:2:0, BT.709) with AAC audio; a context manager; the video is complete or absent.
+    """Writes BT.709 video with audio; a context manager; the video is complete or absent.
 
     Audio and video start together: the encoder's priming samples lie before time 0 and the file says so. A size with
-    an odd side is made even by repeating the last row or column, which 4:2:0 needs.
+    an odd side is made even by repeating the last row or column, which shared colour (4:2:0, 4:2:2) needs.
 
     Args:
-        path: ends in `.mp4`, `.mov` or `.mkv`.
+        path: ends in one of the codec's `containers`.
         width, height: of the frames, pixels.
         fps: frames a second.
         audio: (samples in [-1, 1], rate), mono (N,) or (N, channels), or an iterator over blocks of mono samples, of which few are
-            held at a time, at a rate that AAC has; None for a silent video.
-        crf: 0 (lossless) to 51; 16 looks like its source.
+            held at a time, at a rate that AAC has: these become AAC; or the path of a WAV, whose samples a MOV takes as
+            they are; None for a silent video.
+        crf: of a codec that has one, in place of its own: of H.264 0 (lossless) to 51; 16 looks like its source.
         metadata: more entries beside the mark.
-        preset: x264's; `superfast` takes about a fifth of the time of `medium`, for a file about a fifth larger.
+        preset: in place of the codec's; x264's `superfast` takes about a fifth of the time of `medium`, for a file about a
+            fifth larger.
+        codec: of `codecs.CODECS`.
 
     Raises:
         MediaError: a path or size that cannot be written.
@@ -56,21 +59,32 @@ class VideoWriter:
         width: int,
         height: int,
         fps: float = FPS,
-        audio: tuple[np.ndarray | Iterator[np.ndarray], int] | None = None,
-        crf: float = 16,
+        audio: tuple[np.ndarray | Iterator[np.ndarray], int] | Path | None = None,
+        crf: float | None = None,
         metadata: dict[str, str] | None = None,
-        preset: str = "medium",
+        preset: str | None = None,
+        codec: str = H264,
     ) -> None:
         self.path = Path(path)
-        if self.path.suffix.lower() not in _SUFFIXES:
-            raise MediaError(f"{self.path} is not a video file name: use .mp4, .mov or .mkv.")
-        if min(width, height) < 2 or max(width, height) > 8192:
-            raise MediaError(f"A video of {width} x {height} pixels cannot be written: choose sides from 2 to 8192.")
+        self.codec = codec_for(self.path, codec)
+        least = self.codec.min_size
+        if width < least[0] or height < least[1] or max(width, height) > 8192:
+            sides = (
+                "sides from 2 to 8192" if least == (2, 2) else f"at least {least[0]} x {least[1]}, at most 8192 x 8192"
+            )
+            raise MediaError(
+                f"A video of {width} x {height} pixels cannot be written as {self.codec.title}: choose {sides}."
+            )
         self.width, self.height = width, height
+        self._pad = (0, 0) if self.codec.any_size else (width % 2, height % 2)
         self.frames = 0
         self._fps = Fraction(fps).limit_denominator(1001)
-        self._audio = None if audio is None else _AudioBlocks(*audio)
-        self._crf, self._preset = crf, preset
+        self._copied = audio if isinstance(audio, Path) else None
+        self._audio = None if audio is None or isinstance(audio, Path) else _AudioBlocks(*audio)
+        own = {"crf": None if crf is None else str(crf), "preset": preset}
+        self._options = dict(self.codec.options) | {
+            name: value for name, value in own.items() if value is not None and name in self.codec.options
+        }
         self._metadata = {"comment": SYNTHETIC_MARK} | (metadata or {})
         self._stack = contextlib.ExitStack()
         self._sent = 0
@@ -83,6 +97,9 @@ class VideoWriter:
             self._container.metadata.update(self._metadata)
             self._video = self._add_video()
             self._audio_stream = self._add_audio()
+            self._copy = (
+                None if self._copied is None else stack.enter_context(_CopiedAudio(self._container, self._copied))
+            )
             self._reformatter = VideoReformatter()
             self._stack = stack.pop_all()
         return self
@@ -98,18 +115,22 @@ class VideoWriter:
         return self._stack.__exit__(kind, error, trace)
 
     def write(self, image: np.ndarray) -> None:
-        """Append a frame: (height, width, 3) uint8, RGB.
+        """Append a frame: (height, width, 3) uint8, RGB; of a codec with alpha (height, width, 4) uint16, straight.
 
         Raises:
             ValueError: another shape or type; a defect of the caller.
         """
-        if image.shape != (self.height, self.width, 3) or image.dtype != np.uint8:
-            raise ValueError(f"frame of {image.shape} {image.dtype}, wanted ({self.height}, {self.width}, 3) uint8")
-        if self.height % 2 or self.width % 2:
-            image = cv2.copyMakeBorder(image, 0, self.height % 2, 0, self.width % 2, cv2.BORDER_REPLICATE)
+        channels, kind = (4, np.uint16) if self.codec.has_alpha else (3, np.uint8)
+        if image.shape != (self.height, self.width, channels) or image.dtype != kind:
+            wanted = f"({self.height}, {self.width}, {channels}) {np.dtype(kind)}"
+            raise ValueError(f"frame of {image.shape} {image.dtype}, wanted {wanted}")
+        if any(self._pad):
+            image = cv2.copyMakeBorder(image, 0, self._pad[1], 0, self._pad[0], cv2.BORDER_REPLICATE)
+        if self.codec.has_alpha:
+            image = with_colour_beyond_edges(image)
         frame = self._reformatter.reformat(
-            av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24"),
-            format="yuv420p",
+            av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgba64le" if channels == 4 else "rgb24"),
+            format=self.codec.pixels,
             dst_colorspace=Colorspace.ITU709,
             src_color_range=ColorRange.JPEG,
             dst_color_range=ColorRange.MPEG,
@@ -119,17 +140,21 @@ class VideoWriter:
             threads=1,
         )
         frame.colorspace, frame.color_range = Colorspace.ITU709, ColorRange.MPEG
+        # ProRes takes them from the frame, the file from the stream.
+        frame.color_primaries, frame.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
         frame.pts, frame.time_base = self.frames, 1 / self._fps
         self._container.mux(self._video.encode(frame))
         self.frames += 1
         self._send_audio(until_s=float(self.frames / self._fps))
 
     def _add_video(self) -> av.VideoStream:
-        options = {"crf": str(self._crf), "preset": self._preset}
-        stream = self._container.add_stream("libx264", rate=self._fps, options=options)
-        stream.width, stream.height = self.width + self.width % 2, self.height + self.height % 2
-        stream.pix_fmt = "yuv420p"
+        os.environ.setdefault("SVT_LOG", "1")  # errors alone: SVT-AV1 else describes itself on stderr
+        stream = self._container.add_stream(self.codec.encoder, rate=self._fps, options=self._options)
+        stream.width, stream.height = self.width + self._pad[0], self.height + self._pad[1]
+        stream.pix_fmt = self.codec.pixels
         context = stream.codec_context
+        if self.codec.tag and self.path.suffix.lower() != ".mkv":
+            context.codec_tag = self.codec.tag
         context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
         context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
         return stream
@@ -144,6 +169,8 @@ class VideoWriter:
 
     def _send_audio(self, until_s: float) -> None:
         """Encode the audio up to a time, so that video and audio lie side by side in the file."""
+        if self._copy is not None:
+            self._copy.send(until_s)
         if self._audio_stream is None or self._audio is None:
             return
         rate = self._audio.rate
@@ -188,34 +215,30 @@ class _AudioBlocks:
         return np.ascontiguousarray(part)
 
 
-class FrameWriter:
-    """Writes a folder of PNG frames with straight alpha, `%06d.png`, each complete or absent.
+class _CopiedAudio:
+    """The packets of a WAV on their way into a MOV; a context manager."""
 
-    Args:
-        folder: made when it is missing.
-    """
+    def __init__(self, container: av.container.OutputContainer, path: Path) -> None:
+        self._container, self._path = container, path
 
-    def __init__(self, folder: str | os.PathLike) -> None:
-        self.folder = Path(folder)
+    def __enter__(self) -> _CopiedAudio:
+        self._source = av.open(ffmpeg_name(self._path))
+        track = self._source.streams.audio[0]
+        self._stream = self._container.add_stream(track.codec_context.name, rate=track.codec_context.sample_rate)
+        self._stream.codec_context.layout = "mono" if track.codec_context.channels == 1 else "stereo"
+        self._stream.codec_context.format = track.codec_context.format
+        self._packets = (packet for packet in self._source.demux(track) if packet.size)
+        self._until_s = 0.0
+        return self
 
-    def path(self, index: int) -> Path:
-        """Where frame `index` lies."""
-        return self.folder / f"{index:06d}.png"
+    def __exit__(self, kind, error, trace) -> None:
+        self._source.close()
 
-    def write(self, index: int, image: np.ndarray) -> Path:
-        """Write frame `index`: (H, W, 4) uint8, RGB as seen and alpha, not multiplied.
-
-        Raises:
-            StorageError: the disk is full or the place is read-only.
-        """
-        if image.ndim != 3 or image.shape[2] != 4 or image.dtype != np.uint8:
-            raise ValueError(f"frame of {image.shape} {image.dtype}, wanted (H, W, 4) uint8")
-        done, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA), [cv2.IMWRITE_PNG_COMPRESSION, 3])
-        if not done:
-            raise SyncTalkError(f"{self.path(index)} could not be encoded: report this with the size {image.shape}.")
-        with atomic_path(self.path(index)) as temporary:
-            temporary.write_bytes(_with_comment(data.tobytes(), SYNTHETIC_MARK))
-        return self.path(index)
+    def send(self, until_s: float) -> None:
+        while self._until_s < until_s and (packet := next(self._packets, None)) is not None:
+            self._until_s = float((packet.pts + packet.duration) * packet.time_base)
+            packet.stream = self._stream
+            self._container.mux_one(packet)
 
 
 def _for_aac(samples: np.ndarray, rate: int) -> tuple[np.ndarray, int]:
@@ -225,11 +248,3 @@ def _for_aac(samples: np.ndarray, rate: int) -> tuple[np.ndarray, int]:
     if rate not in _AAC_RATES:
         samples, rate = soxr.resample(samples, rate, DELIVERY_RATE), DELIVERY_RATE
     return np.clip(samples.T, -1, 1), rate
-
-
-def _with_comment(png: bytes, text: str) -> bytes:
-    """A PNG with a `Comment` after its header (PNG specification, 11.3.4.3)."""
-    header_end = 8 + 25  # signature, IHDR
-    content = b"tEXt" + b"Comment\0" + text.encode("latin-1")
-    chunk = (len(content) - 4).to_bytes(4, "big") + content + zlib.crc32(content).to_bytes(4, "big")
-    return png[:header_end] + chunk + png[header_end:]

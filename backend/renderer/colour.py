@@ -20,6 +20,14 @@ def to_scene_linear(rgba: np.ndarray) -> np.ndarray:
 
 def to_straight_uint8(rgba: np.ndarray) -> np.ndarray:
     """Premultiplied display-encoded (H, W, 4) float32 to straight 8-bit RGBA, as PNG stores it."""
+    return (_straight(rgba) * 255 + 0.5).astype(np.uint8)
+
+
+def to_straight_uint16(rgba: np.ndarray) -> np.ndarray:
+    """The same with 16 bits."""
+    return (_straight(rgba) * 65535 + 0.5).astype(np.uint16)
+
+
+def _straight(rgba: np.ndarray) -> np.ndarray:
     alpha = rgba[..., 3:]
-    straight = np.concatenate([rgba[..., :3] / np.maximum(alpha, 1e-6), alpha], -1)
-    return (np.clip(straight, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return np.clip(np.concatenate([rgba[..., :3] / np.maximum(alpha, 1e-6), alpha], -1), 0, 1)

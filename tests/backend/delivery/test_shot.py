@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import av
+import cv2
 import numpy as np
 import pytest
+import soundfile
 
+from backend.commands import render
 from backend.delivery.footage import resized
 from backend.delivery.shot import Shot
+from backend.errors import Cancelled, SyncTalkError
 from backend.evaluation.reenactment import self_reenactment
+from backend.media import decode
 from backend.portrait_sync.blend import over
 from backend.progress import Reporter
 from backend.protocol import BLENDSHAPE_NAMES
 from backend.training.checkpoints import load_for_rendering
+from backend.workspace.arrays import decode_srgb
 from backend.workspace.images import read_image
 from backend.workspace.poses import turned
 from backend.workspace.store import Workspace
@@ -94,3 +101,103 @@ def test_evaluated_frames_have_a_neck_where_the_jaw_is_not_the_footages(trained)
         for fixed_neck in (True, False)
     )
     assert np.abs(still - follows).max() > 4
+
+
+class Stopping(Reporter):
+    """Stops after the first frame."""
+
+    def progress(self, stage, done, total):
+        if done == 1:
+            raise Cancelled("stopped")
+
+
+@pytest.mark.parametrize("kind", ["png16", "exr"])
+def test_an_interrupted_sequence_resumes(trained, tmp_path, kind):
+    shot, out, other = shot_of(trained, "field"), tmp_path / "frames", tmp_path / "other"
+    (out / "000009.png").parent.mkdir()
+    (out / "000009.png").write_bytes(b"the user's own" if kind == "exr" else b"of another shot")
+    with pytest.raises(Cancelled):
+        shot.write_frames(out, Stopping(), kind)
+    (first,) = out.glob("000000.*")
+    written = first.stat().st_mtime_ns, first.stat().st_ino
+    assert [path.stem for path in sorted(out.glob(f"0*{first.suffix}"))] == ["000000"]
+    shot.write_frames(out, Reporter(), kind)
+    assert (first.stat().st_mtime_ns, first.stat().st_ino) == written
+    shot.write_frames(other, Reporter(), kind)
+    for index in range(FRAMES):
+        name = f"{index:06d}{first.suffix}"
+        assert (out / name).read_bytes() == (other / name).read_bytes()
+    assert (out / "000009.png").exists() == (kind == "exr"), "files of another format are nobody's frames"
+
+
+def test_exr_prores_and_png_show_the_same_head_over_black_and_white(trained, tmp_path):
+    OpenEXR = pytest.importorskip("OpenEXR")
+    shot = shot_of(trained, "field", 10.0)
+    shot.write_frames(tmp_path / "exr", Reporter(), "exr")
+    shot.write_frames(tmp_path / "png16", Reporter(), "png16")
+    shot.write_video(tmp_path / "head.mov", None, Reporter(), codec="prores4444")
+    with av.open(str(tmp_path / "head.mov")) as film:
+        heads = [frame.to_ndarray(format="rgba64le") for frame in film.decode(video=0)]
+    assert len(heads) == FRAMES
+    for index in range(FRAMES):
+        png = cv2.imread(str(tmp_path / f"png16/{index:06d}.png"), cv2.IMREAD_UNCHANGED)
+        straight = cv2.cvtColor(png, cv2.COLOR_BGRA2RGBA) / 65535.0
+        with OpenEXR.File(str(tmp_path / f"exr/{index:06d}.exr")) as file:
+            exr = file.channels()["RGBA"].pixels.astype(np.float32)
+        film = heads[index] / 65535.0
+        assert (straight[..., 3] == 0).any() and (straight[..., 3] > 0.99).any()
+        np.testing.assert_allclose(exr[..., 3], straight[..., 3], atol=1e-3)
+        linear = decode_srgb(straight[..., :3]) * straight[..., 3:]
+        np.testing.assert_allclose(exr[..., :3], linear, atol=1e-3)
+        assert (exr[straight[..., 3] == 0] == 0).all()
+        for behind in (0.0, 1.0):
+            seen, wanted = (rgba[..., :3] * rgba[..., 3:] + behind * (1 - rgba[..., 3:]) for rgba in (film, straight))
+            # 10 bits and the codec's own loss; a fringe would be on one side, over one of the two.
+            edge = (straight[..., 3] > 0) & (straight[..., 3] < 0.9)
+            assert np.abs((seen - wanted)[edge].mean()) < 1 / 255
+            assert np.abs(seen - wanted).max() < 12 / 255
+
+
+def test_a_mov_has_the_users_own_samples_and_the_frames_of_an_mp4(made_up_twin, tmp_path):
+    workspace = Workspace.open(made_up_twin)
+    footage = workspace.footage_animation(workspace.head_track(head="gaussians"))
+    animation = replace(
+        footage,
+        blendshapes=footage.blendshapes[:5],
+        head_to_camera=footage.head_to_camera[:5],
+        plate_frame=footage.plate_frame[:5],
+    )
+    animation.write(tmp_path / "few.npz")
+    noise = np.random.default_rng(0).integers(-(2**15), 2**15, (9600, 2)).astype(np.int16)
+    soundfile.write(tmp_path / "user.wav", noise, 48000)
+    given = {
+        "workspace": made_up_twin,
+        "directions": tmp_path / "few.npz",
+        "audio": tmp_path / "user.wav",
+        "size": SIZE,
+    }
+    for name, codec in (("a.mov", "prores422hq"), ("a.mp4", "h264")):
+        render.run(render.Options(out=tmp_path / name, codec=codec, **given), Reporter())
+    with av.open(str(tmp_path / "a.mov")) as film:
+        assert film.streams.audio[0].start_time == 0
+        heard = b"".join(bytes(packet) for packet in film.demux(audio=0))
+    assert heard == noise.tobytes()
+    (mov, mp4) = ([image for _, image in decode.frames(tmp_path / name)] for name in ("a.mov", "a.mp4"))
+    assert len(mov) == len(mp4) == 5
+    assert np.abs(np.stack(mov).astype(int) - np.stack(mp4)).mean() < 3
+
+
+@pytest.mark.parametrize(
+    ("out", "given", "sentence"),
+    [
+        ("a.mp4", {"codec": "prores4444"}, r"ProRes 4444 does not go into \.mp4 files: use \.mov"),
+        ("a.mp4", {"format": "exr"}, "--format exr is of a sequence"),
+        ("frames", {"codec": "hevc"}, "--codec hevc is of a video"),
+        ("a.mov", {"codec": "prores4444", "portrait": "paper"}, "--portrait needs"),
+        ("frames", {"codec": "h264", "split": "test"}, "leave --codec and --format out"),
+        ("a.mkv", {}, r"\.mkv files are not written"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_before_anything_is_rendered(tmp_path, out, given, sentence):
+    with pytest.raises(SyncTalkError, match=sentence):
+        render.Options(workspace=tmp_path, out=tmp_path / out, **given)

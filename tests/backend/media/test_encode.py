@@ -10,7 +10,7 @@ import pytest
 from backend.errors import MediaError
 from backend.media.audio import read_audio
 from backend.media.decode import frames
-from backend.media.encode import SYNTHETIC_MARK, FrameWriter, VideoWriter
+from backend.media.encode import SYNTHETIC_MARK, VideoWriter
 
 COLOURS = np.array(
     [
@@ -133,14 +133,3 @@ def test_names_and_sizes_that_cannot_be_written_are_refused(tmp_path):
         VideoWriter(tmp_path / "a.txt", 64, 64)
     with pytest.raises(MediaError, match=r"10000 x 64 pixels cannot be written"):
         VideoWriter(tmp_path / "a.mp4", 10000, 64)
-
-
-def test_frames_keep_straight_alpha_and_are_marked(tmp_path):
-    image = np.random.default_rng(0).integers(0, 256, (31, 47, 4), np.uint8)
-    image[:10, :, 3] = 0
-    path = FrameWriter(tmp_path / "frames").write(7, image)
-    assert path.name == "000007.png"
-    shown = cv2.cvtColor(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), cv2.COLOR_BGRA2RGBA)
-    assert np.array_equal(shown, image), "colour under alpha 0 is kept"
-    image = pytest.importorskip("PIL.Image").open(path)
-    assert image.text["Comment"] == SYNTHETIC_MARK

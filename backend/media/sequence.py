@@ -1,0 +1,105 @@
+"""Writes sequences of images with alpha, each marked as synthetic: PNG of 8 and of 16 bits, OpenEXR."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ..errors import SyncTalkError
+from ..workspace.files import atomic_path
+from ..workspace.subject import FPS
+from .codecs import EXR, FORMATS, PNG, PNG16
+from .encode import SYNTHETIC_MARK
+
+_TYPES = {PNG: np.uint8, PNG16: np.uint16, EXR: np.float32}
+
+
+class SequenceWriter:
+    """Writes a folder of frames, `%06d.png` or `.exr`, each complete or absent.
+
+    PNG has straight alpha. EXR is premultiplied, scene-linear with BT.709's primaries, half float, ZIP.
+
+    Args:
+        folder: made when it is missing.
+        kind: of `codecs.FORMATS`.
+        fps: frames a second, which EXR files state.
+
+    Raises:
+        SyncTalkError: the package that writes EXR is missing.
+    """
+
+    def __init__(self, folder: str | os.PathLike, kind: str = PNG, fps: float = FPS) -> None:
+        self.folder, self.kind, self.suffix = Path(folder), kind, FORMATS[kind]
+        self._fps = Fraction(fps).limit_denominator(1001)
+        if kind == EXR:
+            _openexr()
+
+    def path(self, index: int) -> Path:
+        """Where frame `index` lies."""
+        return self.folder / f"{index:06d}{self.suffix}"
+
+    def write(self, index: int, image: np.ndarray) -> Path:
+        """Write frame `index`.
+
+        Args:
+            image: (H, W, 4): of PNG uint8 or uint16, RGB as seen and alpha, not multiplied; of EXR float32, linear RGB
+                multiplied by alpha.
+
+        Raises:
+            StorageError: the disk is full or the place is read-only.
+        """
+        kind = _TYPES[self.kind]
+        if image.ndim != 3 or image.shape[2] != 4 or image.dtype != kind:
+            raise ValueError(f"frame of {image.shape} {image.dtype}, wanted (H, W, 4) {np.dtype(kind)}")
+        write: Callable[[Path, np.ndarray], None] = self._write_exr if self.kind == EXR else self._write_png
+        with atomic_path(self.path(index)) as temporary:
+            write(temporary, image)
+        return self.path(index)
+
+    def _write_png(self, path: Path, image: np.ndarray) -> None:
+        done, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA), [cv2.IMWRITE_PNG_COMPRESSION, 3])
+        if not done:
+            raise SyncTalkError(f"{path} could not be encoded: report this with the size {image.shape}.")
+        path.write_bytes(_with_comment(data.tobytes(), SYNTHETIC_MARK))
+
+    def _write_exr(self, path: Path, image: np.ndarray) -> None:
+        openexr = _openexr()
+        header = {
+            "compression": openexr.ZIP_COMPRESSION,
+            "type": openexr.scanlineimage,
+            "comments": SYNTHETIC_MARK,
+            "framesPerSecond": self._fps,
+            "chromaticities": _BT709,
+            "colorInteropID": "lin_rec709_scene",
+        }
+        # A contiguous plane for each: strides are not regarded, and a slice would be written scrambled (OpenEXR 3.5.3).
+        planes = np.ascontiguousarray(np.moveaxis(image, 2, 0), np.float16)
+        openexr.File(header, dict(zip("RGBA", planes, strict=True))).write(str(path))
+
+
+_BT709 = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290)
+"""x and y of red, green, blue and white."""
+
+
+def _openexr():
+    try:
+        import OpenEXR
+    except ImportError as error:
+        raise SyncTalkError(
+            "EXR files need the package OpenEXR, which this environment lacks: run python3 install."
+        ) from error
+    return OpenEXR
+
+
+def _with_comment(png: bytes, text: str) -> bytes:
+    """A PNG with a `Comment` after its header (PNG specification, 11.3.4.3)."""
+    header_end = 8 + 25  # signature, IHDR
+    content = b"tEXt" + b"Comment\0" + text.encode("latin-1")
+    chunk = (len(content) - 4).to_bytes(4, "big") + content + zlib.crc32(content).to_bytes(4, "big")
+    return png[:header_end] + chunk + png[header_end:]

@@ -9,8 +9,7 @@ import av
 import numpy as np
 import soundfile
 
-from ..errors import AudioError
-from ..workspace.files import atomic_path
+from ..errors import AudioError, StorageError
 from .audio import convert_audio
 from .audio_choice import choose_audio
 from .audio_frames import stored_samples
@@ -29,7 +28,7 @@ def write_uncompressed(source: Path, path: Path) -> None:
     more channels, or that changes on the way, has no such copy: it becomes 16 bit mono at `DELIVERY_RATE`, as `convert_audio` has it.
 
     Args:
-        path: of the WAV (RF64, beyond 4 GB too).
+        path: of a temporary WAV (RF64, beyond 4 GB too).
 
     Raises:
         MediaError, AudioError: it cannot be read.
@@ -43,23 +42,24 @@ def write_uncompressed(source: Path, path: Path) -> None:
     kind = stored.dtype.str[1:]
     lossy = kind in ("f4", "f8") and not codec.startswith("pcm_")
     subtype = "PCM_24" if lossy else "PCM_32" if codec.startswith("pcm_s32") else _SUBTYPES.get(kind)
-    if subtype is None or len(stored) > 2 or not _write(path, frames, stored, rate, subtype):
+    try:
+        copied = subtype is not None and len(stored) <= 2 and _write(path, frames, stored, rate, subtype)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise StorageError(f"{path} cannot be written ({error}): free space on that disk.") from error
+    if not copied:
         convert_audio(source, path, DELIVERY_RATE)
 
 
 def _write(path: Path, frames: Iterator, first: np.ndarray, rate: int, subtype: str) -> bool:
-    """Whether all of the audio is like its first frame; else nothing is written."""
-    with atomic_path(path) as temporary:
-        with soundfile.SoundFile(temporary, "w", rate, len(first), subtype, format="RF64") as wav:
-            wav.write(_for_soundfile(first))
-            for frame, _ in frames:
-                stored = stored_samples(frame)
-                if (frame.rate, stored.dtype, len(stored)) != (rate, first.dtype, len(first)):
-                    break
-                wav.write(_for_soundfile(stored))
-            else:
-                return True
-    return False
+    """Whether all of the audio is like its first frame; else `path` holds what precedes the change."""
+    with soundfile.SoundFile(path, "w", rate, len(first), subtype, format="RF64") as wav:
+        wav.write(_for_soundfile(first))
+        for frame, _ in frames:
+            stored = stored_samples(frame)
+            if (frame.rate, stored.dtype, len(stored)) != (rate, first.dtype, len(first)):
+                return False
+            wav.write(_for_soundfile(stored))
+    return True
 
 
 def _for_soundfile(stored: np.ndarray) -> np.ndarray:

@@ -1,0 +1,124 @@
+"""The 64 bits of a watermark and the code that protects them.
+
+| bits | |
+|---|---|
+| 8 | version of the watermark, 1 |
+| 8 | kind of the delivery (`Kind`) |
+| 48 | the first bits of a SHA-256: an identifier to look up, never a name |
+
+CRC-16 (CCITT polynomial, ITU-T V.41) and a convolutional code of rate 1/3 and constraint length 9 with the generators
+557, 663, 711 (octal; TIA/EIA-95, reverse link; with a tail of zeros) make 264 coded bits of them. The decoder is
+Viterbi's (1967) with soft decisions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cache
+
+import numpy as np
+
+VERSION = 1
+_MEMORY = 8
+_STATES = 1 << _MEMORY
+_GENERATORS = (0o557, 0o663, 0o711)
+_DATA_BITS = 64 + 16
+CODED_BITS = (_DATA_BITS + _MEMORY) * len(_GENERATORS)
+
+
+class Kind(IntEnum):
+    """What was delivered."""
+
+    VIDEO = 1
+    """A head in its footage: the mark is in all of the frame."""
+    FRAMES = 2
+    """RGBA frames of a head: the mark is in the head's colour."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """What a watermark carries: `kind`, and `identifier` of 48 bits, 0 to 2^48 - 1."""
+
+    kind: Kind
+    identifier: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.identifier < 1 << 48:
+            raise ValueError(f"identifier {self.identifier} is not of 48 bits")
+
+    @classmethod
+    def of(cls, subject: str | bytes, kind: Kind = Kind.VIDEO) -> Message:
+        """The message for `subject`, such as a manifest's identifier: its SHA-256 is kept, cut to 48 bits."""
+        data = subject.encode() if isinstance(subject, str) else subject
+        return cls(kind, int.from_bytes(hashlib.sha256(data).digest()[:6], "big"))
+
+    @property
+    def text(self) -> str:
+        """The identifier as 12 hexadecimal digits."""
+        return f"{self.identifier:012x}"
+
+    def to_int(self) -> int:
+        """All 64 bits."""
+        return VERSION << 56 | int(self.kind) << 48 | self.identifier
+
+    @classmethod
+    def from_int(cls, value: int) -> Message | None:
+        """The message of 64 bits; None where version or kind are unknown."""
+        kind = value >> 48 & 0xFF
+        if value >> 56 != VERSION or kind not in list(Kind):
+            return None
+        return cls(Kind(kind), value & (1 << 48) - 1)
+
+
+def encode(message: Message) -> np.ndarray:
+    """(CODED_BITS,) float32 of -1 and 1."""
+    value = message.to_int()
+    data = value << 16 | _crc16(value.to_bytes(8, "big"))
+    register, coded = 0, []
+    for position in range(_DATA_BITS - 1, -_MEMORY - 1, -1):
+        bit = data >> position & 1 if position >= 0 else 0
+        register = (register << 1 | bit) & (2 * _STATES - 1)
+        coded += [(register & generator).bit_count() & 1 for generator in _GENERATORS]
+    return np.array(coded, np.float32) * 2 - 1
+
+
+def decode(soft: np.ndarray) -> Message | None:
+    """The most likely message of (CODED_BITS,) soft values, positive for 1; None where its CRC, version or kind are wrong."""
+    previous, outputs = _trellis()
+    steps = np.asarray(soft, np.float64).reshape(-1, len(_GENERATORS))
+    score = np.full(_STATES, -np.inf)
+    score[0] = 0
+    decisions = np.zeros((len(steps), _STATES), np.int64)
+    for step, values in enumerate(steps):
+        candidates = score[previous] + outputs @ values
+        decisions[step] = candidates.argmax(1)
+        score = candidates.max(1)
+    state, data = 0, 0
+    for step in range(len(steps) - 1, -1, -1):
+        if step < _DATA_BITS:
+            data |= int(state & 1) << (_DATA_BITS - 1 - step)
+        state = int(previous[state, decisions[step, state]])
+    value = data >> 16
+    return Message.from_int(value) if _crc16(value.to_bytes(8, "big")) == data & 0xFFFF else None
+
+
+@cache
+def _trellis() -> tuple[np.ndarray, np.ndarray]:
+    """Of each state the two before it (256, 2), and the coded bits of each way (256, 2, 3) as -1 and 1."""
+    states = np.arange(_STATES)
+    previous = np.stack([states >> 1, states >> 1 | _STATES >> 1], 1)
+    registers = previous << 1 | (states & 1)[:, None]
+    bits = [[[(int(r) & g).bit_count() & 1 for g in _GENERATORS] for r in row] for row in registers]
+    return previous, np.array(bits) * 2.0 - 1
+
+
+def _crc16(data: bytes) -> int:
+    """CRC-16 with x^16 + x^12 + x^5 + 1, started at 0xFFFF."""
+    value = 0xFFFF
+    for byte in data:
+        value ^= byte << 8
+        for _ in range(8):
+            value = (value << 1 ^ (0x1021 if value & 0x8000 else 0)) & 0xFFFF
+    return value

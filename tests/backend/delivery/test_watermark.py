@@ -1,0 +1,153 @@
+"""The watermark: it is found after what videos go through, it cannot be seen, and it is not found where there is none."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from backend.delivery.watermark import PIECE_FRAMES, Kind, Marker, Message, detect
+from backend.delivery.watermark.message import CODED_BITS, decode, encode
+from backend.media.decode import frames as read_frames
+from backend.media.encode import VideoWriter
+
+MESSAGE = Message.of("a delivery")
+SIDE = 512
+
+
+def textured(count: int = PIECE_FRAMES, seed: int = 0, side: int = SIDE) -> list[np.ndarray]:
+    """A flat wall with slow waves and grain of a camera, and a textured disc that moves before it."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:side, :side].astype(np.float32)
+    wall = 120 + 30 * np.sin(x / 170 + seed) + 20 * np.cos(y / 120)
+    texture = cv2.GaussianBlur(rng.normal(0, 60, (side, side)).astype(np.float32), (0, 0), 2) * 3
+    found = []
+    for index in range(count):
+        centre = side / 2 + 20 * np.sin(index / 8)
+        disc = np.hypot(x - centre, y - side * 0.55) < side * 0.28
+        grey = np.where(disc, 150 + np.roll(texture, round(centre), 1), wall) + rng.normal(0, 1.5, (side, side))
+        found.append(np.clip(grey[..., None] * [1.0, 0.9, 0.8], 0, 255).astype(np.uint8))
+    return found
+
+
+def marked(frames: list[np.ndarray], message: Message = MESSAGE) -> list[np.ndarray]:
+    marker = Marker(frames[0].shape[1], frames[0].shape[0], message)
+    return [marker.embed(frame) for frame in frames]
+
+
+def reencoded(frames: list[np.ndarray], path: Path, crf: float = 28) -> list[np.ndarray]:
+    with VideoWriter(path, frames[0].shape[1], frames[0].shape[0], crf=crf, preset="veryfast") as video:
+        for frame in frames:
+            video.write(np.ascontiguousarray(frame))
+    return [image for _, image in read_frames(path)]
+
+
+def halved(frames: list[np.ndarray]) -> list[np.ndarray]:
+    return [cv2.resize(frame, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for frame in frames]
+
+
+def cropped(frames: list[np.ndarray]) -> list[np.ndarray]:
+    return [frame[91 : 91 + 358, 37 : 37 + 358] for frame in frames]
+
+
+def brightened(frames: list[np.ndarray]) -> list[np.ndarray]:
+    return [cv2.convertScaleAbs(frame, alpha=1.1) for frame in frames]
+
+
+@pytest.fixture(scope="module")
+def clean() -> list[np.ndarray]:
+    return textured()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("change", "crf"), [(list, 28), (halved, 22), (cropped, 25), (brightened, 28)])
+def test_the_message_is_read_after_a_change_and_a_coarse_encoding(clean, change, crf, tmp_path):
+    assert detect(reencoded(change(marked(clean)), tmp_path / "a.mp4", crf)).message == MESSAGE
+
+
+@pytest.mark.long
+def test_the_message_is_read_after_three_generations(clean, tmp_path):
+    frames = marked(clean)
+    for generation in range(3):
+        frames = reencoded(frames, tmp_path / f"{generation}.mp4")
+    assert detect(frames).message == MESSAGE
+
+
+def test_a_single_frame_has_the_message_and_its_tile(clean):
+    found = detect(marked(clean[:1]))
+    assert found.message == MESSAGE
+    assert found.tile_px == pytest.approx((192, 192), rel=0.004)
+
+
+@pytest.mark.parametrize("size", [(700, 480), (256, 256), (1280, 720)])
+def test_frames_of_other_sizes_have_the_message(size):
+    frame = cv2.resize(textured(1)[0], size)
+    assert detect(marked([frame])).message == MESSAGE
+
+
+def test_nothing_is_found_without_a_mark(clean):
+    found = detect(clean)
+    assert not found.found
+    assert found.message is None
+
+
+def test_another_key_finds_nothing(clean):
+    assert not detect(marked(clean[:2]), key=b"another").found
+
+
+@pytest.mark.parametrize("image", ["wall", "flat", "noise"])
+def test_the_mark_stays_above_46_db(clean, image):
+    frame = {
+        "wall": clean[0],
+        "flat": np.full((SIDE, SIDE, 3), 128, np.uint8),
+        "noise": np.random.default_rng(0).integers(20, 230, (SIDE, SIDE, 3)).astype(np.uint8),
+    }[image]
+    difference = marked([frame])[0].astype(np.float64) - frame
+    assert (difference**2).mean() > 1  # it is there
+    assert 10 * np.log10(255**2 / (difference**2).mean()) >= 46
+
+
+def test_the_mark_is_steady_in_time(clean):
+    frames = clean[:6]
+    marks = [after.astype(int) - before for after, before in zip(marked(frames), frames, strict=True)]
+    change = np.mean([np.abs(b - a).mean() for a, b in pairwise(marks)])
+    assert change < 0.1 * np.abs(marks[0]).mean()
+
+
+def test_the_frame_given_is_not_changed_and_alpha_stays():
+    rgba = np.random.default_rng(0).integers(0, 255, (256, 300, 4)).astype(np.uint8)
+    before = rgba.copy()
+    after = Marker(300, 256, MESSAGE).embed(rgba)
+    assert (rgba == before).all() and (after[..., 3] == rgba[..., 3]).all()
+    assert (after[..., :3] != rgba[..., :3]).any()
+
+
+def test_a_code_with_a_seventh_of_its_bits_wrong_is_decoded():
+    coded = encode(MESSAGE)
+    assert coded.shape == (CODED_BITS,)
+    wrong = np.random.default_rng(1).permutation(CODED_BITS)[: CODED_BITS // 7]
+    coded[wrong] *= -0.5
+    assert decode(coded) == MESSAGE
+
+
+def test_noise_is_no_message():
+    rng = np.random.default_rng(0)
+    assert all(decode(rng.normal(0, 1, CODED_BITS)) is None for _ in range(20))
+
+
+def test_a_message_is_64_bits_and_an_unknown_version_is_none():
+    message = Message.of("subject", Kind.FRAMES)
+    assert Message.from_int(message.to_int()) == message and len(message.text) == 12
+    assert Message.from_int(message.to_int() ^ 1 << 60) is None
+    with pytest.raises(ValueError, match="48 bits"):
+        Message(Kind.VIDEO, 1 << 48)
+
+
+def test_frames_of_another_size_are_a_defect_of_the_caller():
+    with pytest.raises(ValueError, match="wanted"):
+        Marker(64, 64, MESSAGE).embed(np.zeros((64, 65, 3), np.uint8))
+    with pytest.raises(ValueError, match="no frames"):
+        detect([])

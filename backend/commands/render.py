@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UsageError
-from ..media.codecs import CODECS, FORMATS, H264, PNG, codec_for, is_video
+from ..media.codecs import CODECS, EXR, FORMATS, H264, PNG, codec_for, is_video
 from ..progress import Reporter
 from ..protocol import OURS
 from . import speak
@@ -28,6 +28,7 @@ class Options(speak.Delivery, CheckedOptions):
         "of a video (h264); prores4444 has the head alone, with alpha", None, choices=tuple(CODECS)
     )
     format: str | None = option("of a sequence (png)", None, choices=tuple(FORMATS))
+    passes: bool = option("in EXR frames also depth, and the mattes of mouth, hair and skin", False)
     head: str = head_option()
     portrait: str = portrait_option()
     fixed_neck: bool = neck_option()
@@ -40,6 +41,8 @@ class Options(speak.Delivery, CheckedOptions):
             UsageError: a format that is not of this kind of file, or --portrait without footage to put the head into.
         """
         super().__post_init__()
+        if self.passes and self.format != EXR:
+            raise UsageError("--passes are of EXR frames: give --format exr")
         if self.split:
             if self.codec or self.format:
                 raise UsageError("--split writes PNG frames as they are compared: leave --codec and --format out")
@@ -96,5 +99,5 @@ def run(options: Options, reporter: Reporter) -> Result:
     if options._is_video:
         shot.write_video(options.out, options.audio, reporter, options.portrait, options.codec or H264)
     else:
-        shot.write_frames(options.out, reporter, options.format or PNG)
+        shot.write_frames(options.out, reporter, options.format or PNG, options.passes)
     return Result(options.out, shot.frames, shot.camera.width, shot.camera.height)

@@ -23,6 +23,7 @@ from ..portrait_sync.portrait import PlacedHead, open_portrait
 from ..progress import Reporter
 from ..protocol import OURS, Stage
 from ..renderer.colour import to_scene_linear, to_straight_uint8, to_straight_uint16
+from ..renderer.head import RenderedHead
 from ..training.checkpoints import Checkpoint
 from ..workspace.animation import Animation
 from ..workspace.camera import Camera
@@ -33,6 +34,9 @@ from .covers import cover_in
 from .footage import Footage, output_size
 from .from_footage import FromFootage, WithFootage
 from .place import Place
+
+NO_DEPTH_M = 1e10
+"""Depth of a pixel without a head, as Blender has it."""
 
 _CONVERSIONS = {PNG: to_straight_uint8, PNG16: to_straight_uint16, EXR: to_scene_linear}
 """From the rendered, premultiplied image to what a format stores."""
@@ -121,6 +125,17 @@ class Shot:
             with self._finished(rendered.rgba, index) as rgba:
                 yield to_straight_uint16(rgba)
 
+    def _passes(self, rendered: RenderedHead, index: int) -> dict[str, np.ndarray]:
+        """Depth and mattes of the rendered head, (height, width) float32 by the names of their channels."""
+        assert rendered.depth_m is not None
+        along_axis = np.where(rendered.depth_m > 0, rendered.depth_m / self.camera.ray_lengths(), NO_DEPTH_M)
+        passes = {"Depth.Z": along_axis.astype(np.float32)}
+        if rendered.mattes is not None:
+            cover = cover_in(self.workspace, int(self.animation.plate_frame[index]), self._place, along_axis.shape)
+            visible = behind_cover(rendered.mattes, cover)
+            passes |= {f"{name}.X": visible[..., channel] for channel, name in enumerate(("Mouth", "Hair", "Skin"))}
+        return passes
+
     @contextmanager
     def _finished(self, rgba: np.ndarray, index: int) -> Iterator[np.ndarray]:
         """Frame `index` of the head as it lies over the footage's plate: with what it takes from there, behind what covers it."""
@@ -128,11 +143,12 @@ class Shot:
         with self._with_footage(rgba, index) as head:
             yield behind_cover(head, cover)
 
-    def write_frames(self, out: Path, reporter: Reporter, kind: str = PNG) -> None:
+    def write_frames(self, out: Path, reporter: Reporter, kind: str = PNG, passes: bool = False) -> None:
         """The head alone, `%06d.png` or `.exr`; frames that an interrupted run of the same shot left are kept.
 
         Args:
             kind: of `codecs.FORMATS`.
+            passes: in EXR files also depth, and mattes where the head has them (docs/delivery.md).
 
         Raises:
             StorageError: the disk is full or the place is read-only.
@@ -142,7 +158,7 @@ class Shot:
         chosen = self.taken.hair is not None, self.taken.neck is not None, self.workspace.cover_path(0).parent.is_dir()
         beneath = [*chosen, self.animation.plate_frame.tolist() if any(chosen) else []]
         writer = SequenceWriter(out, kind, self.animation.fps)
-        written = [] if kind == PNG else [kind, self.animation.fps]
+        written = [] if kind == PNG else [kind, self.animation.fps, passes]
         key = key_of(poses.tolist(), self.conditions.tolist(), camera, str(self.head.path), beneath, *written)
         marker = out / "frames.json"
         known = marker.read_text(encoding="utf-8") if marker.exists() else ""
@@ -153,9 +169,10 @@ class Shot:
         renderer = self.head.renderer()
         for index in range(self.frames):
             if not writer.path(index).exists():
-                rendered = renderer.render(self.camera, poses[index], self.conditions[index])
+                rendered = renderer.render(self.camera, poses[index], self.conditions[index], passes=passes)
+                beside = self._passes(rendered, index) if passes else {}
                 with self._finished(rendered.rgba, index) as head:
-                    writer.write(index, _CONVERSIONS[kind](head))
+                    writer.write(index, _CONVERSIONS[kind](head), beside)
             reporter.progress(Stage.RENDERING, index + 1, self.frames)
 
     def _with_footage(self, rgba: np.ndarray, index: int) -> AbstractContextManager[np.ndarray]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 
@@ -44,12 +44,14 @@ class SequenceWriter:
         """Where frame `index` lies."""
         return self.folder / f"{index:06d}{self.suffix}"
 
-    def write(self, index: int, image: np.ndarray) -> Path:
+    def write(self, index: int, image: np.ndarray, passes: Mapping[str, np.ndarray] | None = None) -> Path:
         """Write frame `index`.
 
         Args:
             image: (H, W, 4): of PNG uint8 or uint16, RGB as seen and alpha, not multiplied; of EXR float32, linear RGB
                 multiplied by alpha.
+            passes: of EXR alone, by their channels' names, `Depth.Z`: (H, W) float32, stored so. With them the image is
+                `Head.Combined`, and each is of the layer `Head` too, as Blender and Nuke read several images from a file.
 
         Raises:
             StorageError: the disk is full or the place is read-only.
@@ -57,9 +59,11 @@ class SequenceWriter:
         kind = _TYPES[self.kind]
         if image.ndim != 3 or image.shape[2] != 4 or image.dtype != kind:
             raise ValueError(f"frame of {image.shape} {image.dtype}, wanted (H, W, 4) {np.dtype(kind)}")
-        write: Callable[[Path, np.ndarray], None] = self._write_exr if self.kind == EXR else self._write_png
         with atomic_path(self.path(index)) as temporary:
-            write(temporary, image)
+            if self.kind == EXR:
+                self._write_exr(temporary, image, passes or {})
+            else:
+                self._write_png(temporary, image)
         return self.path(index)
 
     def _write_png(self, path: Path, image: np.ndarray) -> None:
@@ -68,7 +72,7 @@ class SequenceWriter:
             raise SyncTalkError(f"{path} could not be encoded: report this with the size {image.shape}.")
         path.write_bytes(_with_comment(data.tobytes(), SYNTHETIC_MARK))
 
-    def _write_exr(self, path: Path, image: np.ndarray) -> None:
+    def _write_exr(self, path: Path, image: np.ndarray, passes: Mapping[str, np.ndarray]) -> None:
         openexr = _openexr()
         header = {
             "compression": openexr.ZIP_COMPRESSION,
@@ -80,8 +84,13 @@ class SequenceWriter:
         }
         # A contiguous plane for each: strides are not regarded, and a slice would be written scrambled (OpenEXR 3.5.3).
         planes = np.ascontiguousarray(np.moveaxis(image, 2, 0), np.float16)
-        openexr.File(header, dict(zip("RGBA", planes, strict=True))).write(str(path))
+        prefix = f"{_LAYER}.Combined." if passes else ""
+        channels = {f"{prefix}{name}": plane for name, plane in zip("RGBA", planes, strict=True)}
+        channels |= {f"{_LAYER}.{name}": np.ascontiguousarray(plane, np.float32) for name, plane in passes.items()}
+        openexr.File(header, channels).write(str(path))
 
+
+_LAYER = "Head"
 
 _BT709 = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290)
 """x and y of red, green, blue and white."""

@@ -60,6 +60,12 @@ class Camera:
         principal = ((x - crop.x) / scale, (y - crop.y) / scale)
         return Camera(subject.size, subject.size, self.focal_px / scale, principal)
 
+    def ray_lengths(self) -> Float[np.ndarray, "height width"]:
+        """Of each pixel's ray, up to where its depth along the optical axis is 1."""
+        x = (np.arange(self.width, dtype=np.float32) + 0.5 - self.principal_px[0]) / self.focal_px
+        y = (np.arange(self.height, dtype=np.float32) + 0.5 - self.principal_px[1]) / self.focal_px
+        return np.sqrt(1 + x[None] ** 2 + y[:, None] ** 2).astype(np.float32)
+
     def project(
         self, head_to_camera: Float[np.ndarray, "4 4"], points_m: Float[np.ndarray, "n 3"]
     ) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, " n"]]:

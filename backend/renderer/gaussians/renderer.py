@@ -67,7 +67,7 @@ class GaussianRenderer:
     ) -> Float[np.ndarray, "height width"]:
         """Distance along each pixel's ray from premultiplied depth along the optical axis."""
         if self._rays is None or self._rays[0] != camera:
-            self._rays = camera, _ray_lengths(camera)
+            self._rays = camera, camera.ray_lengths()
         distance = np.zeros_like(depth)
         np.divide(depth, alpha, out=distance, where=alpha > _MIN_ALPHA)
         distance *= self._rays[1]
@@ -93,10 +93,3 @@ class GaussianRenderer:
         """Frames one by one, on request; memory does not grow with their number."""
         for pose, values in zip(heads_to_camera, blendshapes, strict=True):
             yield self.render(camera, pose, values)
-
-
-def _ray_lengths(camera: Camera) -> Float[np.ndarray, "height width"]:
-    """Of each pixel's ray, up to where its depth along the optical axis is 1."""
-    x = (np.arange(camera.width, dtype=np.float32) + 0.5 - camera.principal_px[0]) / camera.focal_px
-    y = (np.arange(camera.height, dtype=np.float32) + 0.5 - camera.principal_px[1]) / camera.focal_px
-    return np.sqrt(1 + x[None] ** 2 + y[:, None] ** 2).astype(np.float32)

@@ -158,6 +158,21 @@ def test_exr_prores_and_png_show_the_same_head_over_black_and_white(trained, tmp
             assert np.abs(seen - wanted).max() < 12 / 255
 
 
+def test_passes_are_the_rendered_heads_own(made_up_twin, tmp_path):
+    OpenEXR = pytest.importorskip("OpenEXR")
+    shot = shot_of(made_up_twin, "gaussians", fixed_neck=True, rendered_hair=True)
+    shot.write_frames(tmp_path, Reporter(), "exr", passes=True)
+    with OpenEXR.File(str(tmp_path / "000001.exr"), separate_channels=True) as file:
+        pixels = {name.removeprefix("Head."): channel.pixels for name, channel in file.channels().items()}
+    alpha, depth_m = pixels["Combined.A"].astype(np.float32), pixels["Depth.Z"]
+    inside = alpha > 0.9
+    assert inside.any()
+    away_m = shot.animation.head_to_camera[1][2, 3]
+    assert np.abs(depth_m[inside] - away_m).max() < 0.3
+    assert (depth_m[alpha == 0] == 1e10).all() and (alpha == 0).any()
+    np.testing.assert_allclose(sum(pixels[f"{name}.X"] for name in ("Mouth", "Hair", "Skin")), alpha, atol=2e-3)
+
+
 def test_a_mov_has_the_users_own_samples_and_the_frames_of_an_mp4(made_up_twin, tmp_path):
     workspace = Workspace.open(made_up_twin)
     footage = workspace.footage_animation(workspace.head_track(head="gaussians"))
@@ -192,6 +207,7 @@ def test_a_mov_has_the_users_own_samples_and_the_frames_of_an_mp4(made_up_twin, 
     [
         ("a.mp4", {"codec": "prores4444"}, r"ProRes 4444 does not go into \.mp4 files: use \.mov"),
         ("a.mp4", {"format": "exr"}, "--format exr is of a sequence"),
+        ("frames", {"passes": True, "format": "png16"}, "--passes are of EXR frames"),
         ("frames", {"codec": "hevc"}, "--codec hevc is of a video"),
         ("a.mov", {"codec": "prores4444", "portrait": "paper"}, "--portrait needs"),
         ("frames", {"codec": "h264", "split": "test"}, "leave --codec and --format out"),

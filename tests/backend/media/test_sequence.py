@@ -41,6 +41,20 @@ def test_exr_is_half_float_and_states_what_it_is(tmp_path):
     assert b"framesPerSecond\0rational\0" in path.read_bytes()
 
 
+def test_passes_lie_in_a_layer_beside_the_image(tmp_path):
+    OpenEXR = pytest.importorskip("OpenEXR")
+    rng = np.random.default_rng(1)
+    image, stack = rng.random((31, 47, 4), np.float32), rng.random((31, 47, 2), np.float32)
+    passes = {"Depth.Z": stack[..., 0], "Hair.X": stack[::-1, :, 1]}
+    path = SequenceWriter(tmp_path, "exr").write(0, image, passes)
+    with OpenEXR.File(str(path), separate_channels=True) as file:
+        pixels = {name: channel.pixels for name, channel in file.channels().items()}
+    assert sorted(pixels) == [*(f"Head.Combined.{name}" for name in "ABGR"), "Head.Depth.Z", "Head.Hair.X"]
+    np.testing.assert_array_equal(pixels["Head.Combined.A"], image[..., 3].astype(np.float16))
+    for name, plane in passes.items():
+        np.testing.assert_array_equal(pixels[f"Head.{name}"], plane)
+
+
 def test_a_frame_of_another_type_is_refused(tmp_path):
     with pytest.raises(ValueError, match="wanted"):
         SequenceWriter(tmp_path, "exr").write(0, np.zeros((4, 4, 4), np.uint8))

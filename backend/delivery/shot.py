@@ -166,6 +166,8 @@ class Shot:
             for old in out.glob("[0-9]" * 6 + writer.suffix):
                 old.unlink()
             write_json(marker, {"key": key, "frames": self.frames, "note": SYNTHETIC_MARK})
+        for unfinished in out.glob("." + "[0-9]" * 6 + ".tmp-*"):  # of a run that was killed
+            unfinished.unlink()
         renderer = self.head.renderer()
         for index in range(self.frames):
             if not writer.path(index).exists():

@@ -121,7 +121,9 @@ def test_an_interrupted_sequence_resumes(trained, tmp_path, kind):
     (first,) = out.glob("000000.*")
     written = first.stat().st_mtime_ns, first.stat().st_ino
     assert [path.stem for path in sorted(out.glob(f"0*{first.suffix}"))] == ["000000"]
+    (out / f".000001.tmp-1{first.suffix}").write_bytes(b"half of a frame that a kill left")
     shot.write_frames(out, Reporter(), kind)
+    assert not list(out.glob(".*"))
     assert (first.stat().st_mtime_ns, first.stat().st_ino) == written
     shot.write_frames(other, Reporter(), kind)
     for index in range(FRAMES):

@@ -1,4 +1,7 @@
-"""`python -m backend VERB`: options from the commands, progress on a terminal, exit status 0, 1 (a sentence) or 2 (usage)."""
+"""`python -m backend VERB`: options from the commands, progress on a terminal, exit status 0, 1 (a sentence) or 2 (usage).
+
+A command with `exit_status(result)` ends with that instead of 0.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     if result is not None:
         in_words = getattr(command, "in_words", _in_words)
         print(json.dumps(to_json(result), indent=1) if args.json else in_words(result))
-    return 0
+    return getattr(command, "exit_status", lambda _: 0)(result)
 
 
 def _add_option(parser: argparse.ArgumentParser, item: OptionField) -> None:

@@ -56,6 +56,12 @@ class ConsentError(SyncTalkError):
     kind = "consent"
 
 
+class ProvenanceError(SyncTalkError):
+    """A manifest that cannot be written or read: a certificate that does not suit, a package that is missing."""
+
+    kind = "provenance"
+
+
 class ProtocolError(SyncTalkError):
     """A request the server does not understand."""
 

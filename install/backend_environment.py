@@ -5,7 +5,7 @@ The command line puts it under `.venvs` of the checkout, the add-on into `user_r
     from .install import backend_environment as environment
 
     if environment.state(root) != "ready":
-        size = environment.size_estimate("cpu")          # "537 MB to download, 1.8 GB on disk" before the user agrees
+        size = environment.size_estimate("cpu")          # "557 MB to download, 1.8 GB on disk" before the user agrees
         environment.create(root, "cpu", report=show, cancelled=lambda: job.stop)      # minutes: on a thread
     subprocess.Popen([environment.python_of(root), "-m", "backend", "serve"], cwd=extension_folder, ...)
 

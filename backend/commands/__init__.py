@@ -1,7 +1,8 @@
 """The verbs of `python -m backend`, and what the server runs for Blender: one module a verb.
 
 A module has `Options` (a frozen dataclass of `option`s), `run(options, reporter)` and, where a terminal shows something
-else than the result's fields, `in_words(result)`. PyTorch and its like are imported inside `run`: `--help` waits for none.
+else than the result's fields, `in_words(result)`; `exit_status(result)` where success has several. PyTorch and its like are
+imported inside `run`: `--help` waits for none.
 """
 
 from __future__ import annotations
@@ -43,6 +44,11 @@ VERBS = {
     "evaluate": Verb(
         "the paper's metrics, on the held-out last 1/11 of a clip or on any video and its reference",
         "commands.evaluate",
+    ),
+    "verify": Verb(
+        "whether files are synthetic likenesses made with SyncTalk, and unaltered (docs/provenance.md)",
+        "commands.verify",
+        stops_at_once=True,
     ),
     "serve": Verb("JSON-RPC over stdin and stdout for Blender (docs/protocol.md)", "commands.serve"),
     "encoder": Verb(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ConsentError
+from ..workspace.files import sha256_of
 
 if TYPE_CHECKING:
     from ..progress import Reporter
@@ -36,6 +38,21 @@ def tie_consent_to_clip(workspace: Workspace, renewed: bool) -> None:
         return
     workspace.subject.consent = {**consent, "clip": clip} if renewed or "clip" not in consent else {}
     workspace.save()
+
+
+def check_clip(workspace: Workspace) -> None:
+    """Consent is of one clip: the file, where it is still there, must be the one that was processed.
+
+    Raises:
+        ConsentError: it is another.
+    """
+    subject = workspace.subject
+    clip = Path(subject.source)
+    if subject.source and clip.is_file() and sha256_of(clip) != subject.source_sha256:
+        raise ConsentError(
+            f"{clip} is not the clip that {workspace.root} was made from and consent was given for: put that one back, or "
+            "run process on the new clip with --consent NAME."
+        )
 
 
 def ask_for_consent(workspace: Workspace, reporter: Reporter) -> str:

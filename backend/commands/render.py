@@ -12,12 +12,13 @@ from ..progress import Reporter
 from ..protocol import OURS
 from . import speak
 from .head import hair_option, head_option, neck_option
+from .marking import Signature, open_seal
 from .option import CheckedOptions, option
 from .portrait import portrait_option
 
 
 @dataclass(frozen=True)
-class Options(speak.Delivery, CheckedOptions):
+class Options(speak.Delivery, Signature, CheckedOptions):
     workspace: Path = option("a workspace with a trained head", positional=True)
     out: Path = option("a path ending in .mp4 or .mov, or a folder for a sequence of the head alone")
     audio: Path | None = option("what to speak; without it and --directions the clip itself is reproduced", None)
@@ -33,6 +34,7 @@ class Options(speak.Delivery, CheckedOptions):
     portrait: str = portrait_option()
     fixed_neck: bool = neck_option()
     rendered_hair: bool = hair_option()
+    label: bool = option("draw the visible mark AI into a corner of each frame", False)
 
     def __post_init__(self) -> None:
         """Check that the options go together.
@@ -44,6 +46,8 @@ class Options(speak.Delivery, CheckedOptions):
         if self.passes and self.format != EXR:
             raise UsageError("--passes are of EXR frames: give --format exr")
         if self.split:
+            if self.label:
+                raise UsageError("--label and --split do not go together: those frames are compared with real ones")
             if self.codec or self.format:
                 raise UsageError("--split writes PNG frames as they are compared: leave --codec and --format out")
             return
@@ -59,6 +63,11 @@ class Options(speak.Delivery, CheckedOptions):
             )
 
     @property
+    def over_footage(self) -> bool:
+        """Whether the clip's own pixels are in the delivery."""
+        return bool(self.split) or (self._is_video and not codec_for(self.out, self.codec or H264).has_alpha)
+
+    @property
     def _is_video(self) -> bool:
         return is_video(self.out)
 
@@ -69,26 +78,34 @@ class Result:
     frames: int
     width: int
     height: int
+    signed_by: str
+    """Whose certificate signed the manifest; empty where there is none."""
 
 
 def run(options: Options, reporter: Reporter) -> Result:
     """Render the animation given, else what `speak` makes of the audio.
 
     Raises:
+        ProvenanceError: the certificate does not suit, or signing failed, which leaves the result unsigned.
         SyncTalkError: nothing was trained, or the animation or the audio cannot be used.
     """
+    from ..delivery.marking import Marking
     from ..delivery.shot import Shot
     from ..evaluation.reenactment import write_test_frames
     from ..training import checkpoints
     from ..workspace.store import Workspace
 
     workspace = Workspace.open(options.workspace)
+    workspace.require("portrait_sync")
+    head = checkpoints.load_for_rendering(workspace, reporter, options.head)
+    seal, signed_by = open_seal(options, workspace, head, options.over_footage, reporter)
+    marking = Marking(options.label, seal)
     if options.split:
         side = options.size or workspace.subject.size
         count = write_test_frames(workspace, options.out, side, reporter, options.head, options.portrait)
-        return Result(options.out, count, side, side)
-    workspace.require("portrait_sync")
-    head = checkpoints.load_for_rendering(workspace, reporter, options.head)
+        for path in options.out.glob("[0-9]" * 6 + ".png"):
+            marking.sign(path)
+        return Result(options.out, count, side, side, signed_by)
     directions = options.directions
     if directions is None:
         delivery = dataclasses.asdict(speak.Delivery.of(options))
@@ -97,7 +114,7 @@ def run(options: Options, reporter: Reporter) -> Result:
     taken = options.fixed_neck, options.rendered_hair
     shot = Shot.of(workspace, head, workspace.animation(directions), options.size, *taken)
     if options._is_video:
-        shot.write_video(options.out, options.audio, reporter, options.portrait, options.codec or H264)
+        shot.write_video(options.out, options.audio, reporter, options.portrait, options.codec or H264, marking)
     else:
-        shot.write_frames(options.out, reporter, options.format or PNG, options.passes)
-    return Result(options.out, shot.frames, shot.camera.width, shot.camera.height)
+        shot.write_frames(options.out, reporter, options.format or PNG, options.passes, marking)
+    return Result(options.out, shot.frames, shot.camera.width, shot.camera.height, signed_by)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ConsentError
 from ..progress import Reporter
 from ..protocol import Stage
-from .consent import HELP, ask_for_consent, record_consent
+from .consent import HELP, ask_for_consent, check_clip, record_consent
 from .option import CheckedOptions, option
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def run(options: Options, reporter: Reporter) -> Result:
     """Train the head, or resume from its last checkpoint; see `training.train.train` and `training.readiness`.
 
     Raises:
-        ConsentError: the consent of the person shown is not recorded.
+        ConsentError: the consent of the person shown is not recorded, or is for another clip.
         SyncTalkError: the workspace cannot be trained on.
         Cancelled: the last checkpoint is kept.
     """
@@ -68,6 +68,7 @@ def run(options: Options, reporter: Reporter) -> Result:
             raise ConsentError(f"{workspace.root} has another clip now: run train again.")
         if consent:
             record_consent(workspace, consent)
+        check_clip(workspace)
         preset = PRESETS[options.preset].changed(list(options.set))
         reporter.plan(*_plan(workspace, preset, options))
         trained = train(

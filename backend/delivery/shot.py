@@ -33,6 +33,7 @@ from ..workspace.store import Workspace
 from .covers import cover_in
 from .footage import Footage, output_size
 from .from_footage import FromFootage, WithFootage
+from .marking import UNMARKED, FrameMarks, Marking
 from .place import Place
 
 NO_DEPTH_M = 1e10
@@ -85,25 +86,36 @@ class Shot:
         return self.animation.frames
 
     def write_video(
-        self, out: Path, audio: Path | None, reporter: Reporter, portrait: str = OURS, codec: str = H264
+        self,
+        out: Path,
+        audio: Path | None,
+        reporter: Reporter,
+        portrait: str = OURS,
+        codec: str = H264,
+        marking: Marking = UNMARKED,
     ) -> None:
         """A video over the footage, or of the head alone where the codec has alpha, with `audio` in place of the animation's own.
 
         Args:
             portrait: of `protocol.PORTRAITS`.
             codec: of `codecs.CODECS`; uncompressed audio goes into a MOV sample for sample.
+
+        Raises:
+            ProvenanceError: the video is complete, but could not be signed.
         """
         width, height = self.camera.width, self.camera.height
         with (
             self._audio(audio, out.suffix.lower() == ".mov", reporter) as samples,
             VideoWriter(out, width, height, fps=self.animation.fps, audio=samples, codec=codec) as video,
         ):
-            images = self._straight_heads() if video.codec.has_alpha else self._composed(portrait, reporter)
+            marks = marking.of_frames(width, height)
+            images = self._straight_heads(marks) if video.codec.has_alpha else self._composed(portrait, marks, reporter)
             for index, image in enumerate(images):
                 video.write(image)
                 reporter.progress(Stage.RENDERING, index + 1, self.frames)
+        marking.sign(out)  # after the rename: a failure must not cost the video
 
-    def _composed(self, portrait: str, reporter: Reporter) -> Iterator[np.ndarray]:
+    def _composed(self, portrait: str, marks: FrameMarks, reporter: Reporter) -> Iterator[np.ndarray]:
         """(height, width, 3) uint8: the head over the footage, frame by frame."""
         width, height = self.camera.width, self.camera.height
         footage = Footage(self.workspace, width, height, reporter)
@@ -115,15 +127,16 @@ class Shot:
         reporter.progress(Stage.RENDERING, 0, self.frames)
         for index, image in enumerate(rendered):
             frame, pose = int(played.plate_frame[index]), played.head_to_camera[index]
-            yield composing.compose(PlacedHead(image.rgba, frame, self.camera, pose, played.blendshapes[index]))
+            head = PlacedHead(image.rgba, frame, self.camera, pose, played.blendshapes[index])
+            yield marks.composed(composing.compose(head))
 
-    def _straight_heads(self) -> Iterator[np.ndarray]:
+    def _straight_heads(self, marks: FrameMarks) -> Iterator[np.ndarray]:
         """(height, width, 4) uint16 with straight alpha: the head alone, frame by frame."""
         renderer = self.head.renderer()
         for index in range(self.frames):
             rendered = renderer.render(self.camera, self.animation.head_to_camera[index], self.conditions[index])
             with self._finished(rendered.rgba, index) as rgba:
-                yield to_straight_uint16(rgba)
+                yield to_straight_uint16(marks.alone(rgba))
 
     def _passes(self, rendered: RenderedHead, index: int) -> dict[str, np.ndarray]:
         """Depth and mattes of the rendered head, (height, width) float32 by the names of their channels."""
@@ -143,7 +156,9 @@ class Shot:
         with self._with_footage(rgba, index) as head:
             yield behind_cover(head, cover)
 
-    def write_frames(self, out: Path, reporter: Reporter, kind: str = PNG, passes: bool = False) -> None:
+    def write_frames(
+        self, out: Path, reporter: Reporter, kind: str = PNG, passes: bool = False, marking: Marking = UNMARKED
+    ) -> None:
         """The head alone, `%06d.png` or `.exr`; frames that an interrupted run of the same shot left are kept.
 
         Args:
@@ -152,6 +167,7 @@ class Shot:
 
         Raises:
             StorageError: the disk is full or the place is read-only.
+            ProvenanceError: a frame could not be signed; those before it are complete.
         """
         poses = self.animation.head_to_camera
         camera = (self.camera.width, self.camera.height, self.camera.focal_px)
@@ -159,6 +175,7 @@ class Shot:
         beneath = [*chosen, self.animation.plate_frame.tolist() if any(chosen) else []]
         writer = SequenceWriter(out, kind, self.animation.fps)
         written = [] if kind == PNG else [kind, self.animation.fps, passes]
+        written += marking.key
         key = key_of(poses.tolist(), self.conditions.tolist(), camera, str(self.head.path), beneath, *written)
         marker = out / "frames.json"
         known = marker.read_text(encoding="utf-8") if marker.exists() else ""
@@ -166,15 +183,15 @@ class Shot:
             for old in out.glob("[0-9]" * 6 + writer.suffix):
                 old.unlink()
             write_json(marker, {"key": key, "frames": self.frames, "note": SYNTHETIC_MARK})
-        for unfinished in out.glob("." + "[0-9]" * 6 + ".tmp-*"):  # of a run that was killed
+        for unfinished in out.glob(".*" + "[0-9]" * 6 + ".tmp-*"):  # of a run that was killed
             unfinished.unlink()
-        renderer = self.head.renderer()
+        renderer, marks = self.head.renderer(), marking.of_frames(self.camera.width, self.camera.height)
         for index in range(self.frames):
             if not writer.path(index).exists():
                 rendered = renderer.render(self.camera, poses[index], self.conditions[index], passes=passes)
                 beside = self._passes(rendered, index) if passes else {}
                 with self._finished(rendered.rgba, index) as head:
-                    writer.write(index, _CONVERSIONS[kind](head), beside)
+                    writer.write(index, _CONVERSIONS[kind](marks.alone(head)), beside, marking.sign)
             reporter.progress(Stage.RENDERING, index + 1, self.frames)
 
     def _with_footage(self, rgba: np.ndarray, index: int) -> AbstractContextManager[np.ndarray]:

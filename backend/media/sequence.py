@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
 
@@ -44,7 +44,13 @@ class SequenceWriter:
         """Where frame `index` lies."""
         return self.folder / f"{index:06d}{self.suffix}"
 
-    def write(self, index: int, image: np.ndarray, passes: Mapping[str, np.ndarray] | None = None) -> Path:
+    def write(
+        self,
+        index: int,
+        image: np.ndarray,
+        passes: Mapping[str, np.ndarray] | None = None,
+        finish: Callable[[Path, str], None] | None = None,
+    ) -> Path:
         """Write frame `index`.
 
         Args:
@@ -52,6 +58,7 @@ class SequenceWriter:
                 multiplied by alpha.
             passes: of EXR alone, by their channels' names, `Depth.Z`: (H, W) float32, stored so. With them the image is
                 `Head.Combined`, and each is of the layer `Head` too, as Blender and Nuke read several images from a file.
+            finish: changes the file before it has its name: called with the temporary path and that name.
 
         Raises:
             StorageError: the disk is full or the place is read-only.
@@ -64,6 +71,8 @@ class SequenceWriter:
                 self._write_exr(temporary, image, passes or {})
             else:
                 self._write_png(temporary, image)
+            if finish is not None:
+                finish(temporary, self.path(index).name)
         return self.path(index)
 
     def _write_png(self, path: Path, image: np.ndarray) -> None:

@@ -246,10 +246,16 @@ class Workspace:
                 )
 
     def require_consent(self) -> None:
-        """Raise `ConsentError` unless the consent of the person shown is recorded."""
-        if not self.subject.consent.get("given"):
+        """Raise `ConsentError` unless the consent of the person shown is recorded, for this clip."""
+        consent, clip = self.subject.consent, self.subject.source_sha256
+        if not consent.get("given"):
             raise ConsentError(
                 f"{self.root}: consent is not recorded. Run process with --consent NAME, or fill in the Subject panel."
+            )
+        if consent.get("clip", clip) != clip:  # records from before 0.1 name none; process adds it
+            raise ConsentError(
+                f"{self.root}: the recorded consent is for another clip. Run process with --consent NAME, or fill in the "
+                "Subject panel."
             )
 
     # -- records ------------------------------------------------------------------------------------------------

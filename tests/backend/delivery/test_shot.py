@@ -11,7 +11,12 @@ import pytest
 import soundfile
 
 from backend.commands import render
+from backend.commands.verify import verify
 from backend.delivery.footage import resized
+from backend.delivery.marking import Marking
+from backend.delivery.provenance import certificate
+from backend.delivery.provenance.manifest import HEAD_ALONE, Origin
+from backend.delivery.provenance.signing import Seal
 from backend.delivery.shot import Shot
 from backend.errors import Cancelled, SyncTalkError
 from backend.evaluation.reenactment import self_reenactment
@@ -219,3 +224,27 @@ def test_a_mov_has_the_users_own_samples_and_the_frames_of_an_mp4(made_up_twin, 
 def test_what_does_not_go_together_is_refused_before_anything_is_rendered(tmp_path, out, given, sentence):
     with pytest.raises(SyncTalkError, match=sentence):
         render.Options(workspace=tmp_path, out=tmp_path / out, **given)
+
+
+def test_a_marked_shot_is_signed_and_labelled_and_its_frames_are_not_those_of_an_unmarked_one(
+    made_up_twin, tmp_path, monkeypatch
+):
+    for variable in ("XDG_DATA_HOME", "LOCALAPPDATA", "HOME"):
+        monkeypatch.setenv(variable, str(tmp_path / "data"))
+    shot, out = shot_of(made_up_twin, "gaussians"), tmp_path / "frames"
+    origin = Origin.of(shot.workspace, shot.head)
+    plain = frames_of(shot, out)
+    marking = Marking(label=True, seal=Seal(certificate.load(), origin, HEAD_ALONE))
+    shot.write_frames(out, Reporter(), marking=marking)
+    for index in range(FRAMES):
+        found = verify(out / f"{index:06d}.png", shot.workspace)
+        assert (found.status, found.made["head"]["kind"]) == (0, "gaussians")
+        assert not np.array_equal(read_image(out / f"{index:06d}.png", channels=4) / 255, plain[index])
+    kept = [(out / f"{index:06d}.png").read_bytes() for index in range(FRAMES)]
+    shot.write_frames(out, Reporter(), marking=marking)
+    assert kept == [(out / f"{index:06d}.png").read_bytes() for index in range(FRAMES)], "finished frames are kept"
+    video = tmp_path / "shot.mp4"
+    shot.write_video(video, None, Reporter(), marking=marking)
+    assert verify(video).status == 0
+    shot.write_frames(tmp_path / "exr", Reporter(), "exr", marking)
+    assert verify(tmp_path / "exr" / "000001.exr").status == 0

@@ -1,0 +1,60 @@
+"""Options with which a command marks what it delivers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import ProvenanceError, UsageError
+from ..progress import Reporter
+from .option import option
+
+if TYPE_CHECKING:
+    from ..delivery.provenance.signing import Seal
+    from ..training.checkpoints import Checkpoint
+    from ..workspace.store import Workspace
+
+OWN = "this computer's own certificate, which is on no trust list: viewers show an unknown signer (docs/provenance.md)"
+
+
+@dataclass(frozen=True)
+class Signature:
+    """How the manifest of a delivery is signed."""
+
+    unsigned: bool = option("write no signed manifest", False)
+    certificate: Path | None = option(
+        "PEM of the certificate that signs (SYNCTALK_CERTIFICATE, else this computer's)", None
+    )
+    key: Path | None = option("PEM of its private key (SYNCTALK_KEY)", None)
+    with_names: bool = option("name the person who gave consent, the subject and the clip in the manifest", False)
+
+
+def open_seal(
+    options: Signature, workspace: Workspace, head: Checkpoint | None, over_footage: bool, reporter: Reporter
+) -> tuple[Seal | None, str]:
+    """What signs, and in words whose certificate it is; called before the work, which a certificate must not cost.
+
+    Args:
+        over_footage: whether the clip's own pixels are in the delivery.
+
+    Raises:
+        ProvenanceError: the user's certificate does not suit.
+    """
+    from ..delivery.provenance import certificate, manifest, signing
+
+    if options.unsigned:
+        if options.certificate or options.key:
+            raise UsageError("--unsigned takes no --certificate and no --key")
+        return None, ""
+    try:
+        signing.c2pa_module()
+    except ProvenanceError as error:
+        if options.certificate or options.key:
+            raise
+        reporter.warning(f"The delivery is not signed. {error}")
+        return None, ""
+    loaded = certificate.load(options.certificate, options.key)
+    origin = manifest.Origin.of(workspace, head, options.with_names)
+    seal = signing.Seal(loaded, origin, manifest.OVER_FOOTAGE if over_footage else manifest.HEAD_ALONE)
+    return seal, OWN if loaded.own else loaded.name

@@ -1,0 +1,58 @@
+"""How a delivery is marked: a manifest in its files, and a label that viewers see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .label import Label
+
+if TYPE_CHECKING:
+    from .provenance.signing import Seal
+
+
+@dataclass(frozen=True)
+class FrameMarks:
+    """Marks the frames of one size."""
+
+    label: Label | None = None
+
+    def composed(self, image: np.ndarray) -> np.ndarray:
+        """A frame of a head over footage, (H, W, 3) uint8 RGB, marked."""
+        return image if self.label is None else self.label.draw(image)
+
+    def alone(self, rgba: np.ndarray) -> np.ndarray:
+        """A frame of a head alone, (H, W, 4) float32, premultiplied, display-encoded, marked."""
+        return rgba if self.label is None else self.label.draw_premultiplied(rgba)
+
+
+@dataclass(frozen=True)
+class Marking:
+    """What each frame and each file of a delivery gets."""
+
+    label: bool = False
+    seal: Seal | None = None
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What frames depend on, nothing for unmarked ones: frames marked otherwise are not kept."""
+        return (("label",) if self.label else ()) + (("signed", *self.seal.key) if self.seal is not None else ())
+
+    def of_frames(self, width: int, height: int) -> FrameMarks:
+        """What marks the frames of this size."""
+        return FrameMarks(Label(width, height) if self.label else None)
+
+    def sign(self, path: Path, title: str = "") -> None:
+        """Sign a complete file, last of all: whatever changes it later breaks the signature.
+
+        Raises:
+            ProvenanceError: signing failed; the unsigned file is there.
+        """
+        if self.seal is not None:
+            self.seal.sign(path, title)
+
+
+UNMARKED = Marking()

@@ -54,6 +54,11 @@ class Message:
         data = subject.encode() if isinstance(subject, str) else subject
         return cls(kind, int.from_bytes(hashlib.sha256(data).digest()[:6], "big"))
 
+    @classmethod
+    def of_clip(cls, sha256: str, kind: Kind = Kind.VIDEO) -> Message:
+        """The message of a likeness made from a clip: the first 12 digits of the clip's SHA-256 in hexadecimal, else 0."""
+        return cls(kind, int(sha256[:12] or "0", 16))
+
     @property
     def text(self) -> str:
         """The identifier as 12 hexadecimal digits."""

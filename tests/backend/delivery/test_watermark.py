@@ -88,6 +88,17 @@ def test_frames_of_other_sizes_have_the_message(size):
     assert detect(marked([frame])).message == MESSAGE
 
 
+def test_a_heads_colour_has_the_message_over_another_background(clean):
+    y, x = np.mgrid[:SIDE, :SIDE]
+    alpha = np.where(np.hypot(x - 256, y - 280) < 190, 65535, 0).astype(np.uint16)
+    plate = np.random.default_rng(3).normal(90, 2, (SIDE, SIDE, 1)).astype(np.uint8).repeat(3, 2)
+    frame = np.dstack([clean[0].astype(np.uint16) * 257, alpha])
+    marked16 = Marker(SIDE, SIDE, MESSAGE).embed(frame)
+    assert (marked16[alpha == 0] == frame[alpha == 0]).all()
+    head = (marked16[..., :3] / 257).round().astype(np.uint8)
+    assert detect([np.where(alpha[..., None] > 0, head, plate)]).message == MESSAGE
+
+
 def test_nothing_is_found_without_a_mark(clean):
     found = detect(clean)
     assert not found.found
@@ -106,7 +117,7 @@ def test_the_mark_stays_above_46_db(clean, image):
         "noise": np.random.default_rng(0).integers(20, 230, (SIDE, SIDE, 3)).astype(np.uint8),
     }[image]
     difference = marked([frame])[0].astype(np.float64) - frame
-    assert (difference**2).mean() > 1  # it is there
+    assert (difference**2).mean() > 0.5  # it is there
     assert 10 * np.log10(255**2 / (difference**2).mean()) >= 46
 
 
@@ -142,6 +153,7 @@ def test_a_message_is_64_bits_and_an_unknown_version_is_none():
     message = Message.of("subject", Kind.FRAMES)
     assert Message.from_int(message.to_int()) == message and len(message.text) == 12
     assert Message.from_int(message.to_int() ^ 1 << 60) is None
+    assert Message.of_clip("00ff" + 60 * "a").text == "00ffaaaaaaaa"
     with pytest.raises(ValueError, match="48 bits"):
         Message(Kind.VIDEO, 1 << 48)
 

@@ -35,6 +35,7 @@ class Options(speak.Delivery, Signature, CheckedOptions):
     fixed_neck: bool = neck_option()
     rendered_hair: bool = hair_option()
     label: bool = option("draw the visible mark AI into a corner of each frame", False)
+    no_watermark: bool = option("write no watermark into the pixels", False)
 
     def __post_init__(self) -> None:
         """Check that the options go together.
@@ -91,6 +92,7 @@ def run(options: Options, reporter: Reporter) -> Result:
     """
     from ..delivery.marking import Marking
     from ..delivery.shot import Shot
+    from ..delivery.watermark import Kind, Message
     from ..evaluation.reenactment import write_test_frames
     from ..training import checkpoints
     from ..workspace.store import Workspace
@@ -99,7 +101,9 @@ def run(options: Options, reporter: Reporter) -> Result:
     workspace.require("portrait_sync")
     head = checkpoints.load_for_rendering(workspace, reporter, options.head)
     seal, signed_by = open_seal(options, workspace, head, options.over_footage, reporter)
-    marking = Marking(options.label, seal)
+    kind = Kind.VIDEO if options.over_footage else Kind.FRAMES
+    watermark = None if options.no_watermark else Message.of_clip(workspace.subject.source_sha256, kind)
+    marking = Marking(options.label, seal, watermark)
     if options.split:
         side = options.size or workspace.subject.size
         count = write_test_frames(workspace, options.out, side, reporter, options.head, options.portrait)

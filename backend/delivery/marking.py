@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .label import Label
+from .watermark import Marker, Message
 
 if TYPE_CHECKING:
     from .provenance.signing import Seal
@@ -19,14 +20,17 @@ class FrameMarks:
     """Marks the frames of one size."""
 
     label: Label | None = None
+    watermark: Marker | None = None
 
     def composed(self, image: np.ndarray) -> np.ndarray:
         """A frame of a head over footage, (H, W, 3) uint8 RGB, marked."""
-        return image if self.label is None else self.label.draw(image)
+        image = image if self.label is None else self.label.draw(image)
+        return image if self.watermark is None else self.watermark.embed(image)
 
     def alone(self, rgba: np.ndarray) -> np.ndarray:
         """A frame of a head alone, (H, W, 4) float32, premultiplied, display-encoded, marked."""
-        return rgba if self.label is None else self.label.draw_premultiplied(rgba)
+        rgba = rgba if self.label is None else self.label.draw_premultiplied(rgba)
+        return rgba if self.watermark is None else self.watermark.embed_premultiplied(rgba)
 
 
 @dataclass(frozen=True)
@@ -35,15 +39,19 @@ class Marking:
 
     label: bool = False
     seal: Seal | None = None
+    watermark: Message | None = None
 
     @property
     def key(self) -> tuple[str, ...]:
         """What frames depend on, nothing for unmarked ones: frames marked otherwise are not kept."""
-        return (("label",) if self.label else ()) + (("signed", *self.seal.key) if self.seal is not None else ())
+        label = ("label",) if self.label else ()
+        watermark = () if self.watermark is None else ("watermark", str(self.watermark.to_int()))
+        return label + watermark + (("signed", *self.seal.key) if self.seal is not None else ())
 
     def of_frames(self, width: int, height: int) -> FrameMarks:
         """What marks the frames of this size."""
-        return FrameMarks(Label(width, height) if self.label else None)
+        label = Label(width, height) if self.label else None
+        return FrameMarks(label, None if self.watermark is None else Marker(width, height, self.watermark))
 
     def sign(self, path: Path, title: str = "") -> None:
         """Sign a complete file, last of all: whatever changes it later breaks the signature.

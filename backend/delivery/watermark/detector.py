@@ -37,7 +37,7 @@ _CLIP = 2.5
 """A frequency counts at most so many times its ring's RMS: stripes in the frame are lines in the spectrum."""
 _LOCAL_PX = 5.0
 MIN_SYNC, MIN_CONFIDENCE = 4.5, 10.0
-"""What a message must reach beside its CRC, version and kind, which noise passes once in some ten million readings."""
+"""What a message must reach beside its CRC, version and kind, which noise passes once in some two billion readings."""
 
 
 @dataclass(frozen=True)

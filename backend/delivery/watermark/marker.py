@@ -34,21 +34,24 @@ class Marker:
         self._pattern = np.ascontiguousarray(np.tile(tile, repeats)[:height, :width])
 
     def embed(self, frame: np.ndarray) -> np.ndarray:
-        """A marked copy of a frame: (H, W, 3) uint8 or uint16, RGB; or (H, W, 4), whose alpha stays as it is."""
-        if frame.shape[:2] != self._pattern.shape or frame.ndim != 3 or frame.dtype not in (np.uint8, np.uint16):
-            raise ValueError(f"frame of {frame.shape} {frame.dtype}, wanted {self._pattern.shape} with 3 or 4 channels")
-        colour = np.ascontiguousarray(frame[..., :3])
-        unit = np.iinfo(frame.dtype).max / 255
-        mark = cv2.multiply(self._pattern, self._strength(colour, unit), scale=unit)
-        if frame.shape[2] == 4:
-            mark[frame[..., 3] == 0] = 0  # what nobody sees stays as it is, and small in a file
-        marked = cv2.add(colour, cv2.merge([mark, mark, mark]), dtype=cv2.CV_8U if unit == 1 else cv2.CV_16U)
-        return marked if frame.shape[2] == 3 else np.dstack([marked, frame[..., 3:]])
+        """A marked copy of a frame, (H, W, 3) uint8, RGB."""
+        if frame.shape != (*self._pattern.shape, 3) or frame.dtype != np.uint8:
+            raise ValueError(f"frame of {frame.shape} {frame.dtype}, wanted {self._pattern.shape} x 3 uint8")
+        mark = cv2.multiply(self._pattern, self._strength(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32)))
+        return cv2.add(frame, cv2.merge([mark, mark, mark]), dtype=cv2.CV_8U)
 
-    def _strength(self, colour: np.ndarray, unit: float) -> np.ndarray:
-        """(H, W) float32: the mark's RMS of 255, larger where contrast hides it; `unit` is one of 255 in the frame."""
-        height, width = colour.shape[:2]
-        grey = cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY).astype(np.float32) / np.float32(unit)
+    def embed_premultiplied(self, rgba: np.ndarray) -> np.ndarray:
+        """A marked copy of a head alone, (H, W, 4) float32 in [0, 1], premultiplied, display-encoded: alpha stays as it is."""
+        if rgba.shape != (*self._pattern.shape, 4):
+            raise ValueError(f"frame of {rgba.shape}, wanted {self._pattern.shape} x 4")
+        colour, alpha = np.ascontiguousarray(rgba[..., :3], np.float32), rgba[..., 3]
+        strength = self._strength(cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY) * 255)
+        mark = self._pattern * strength * alpha / 255
+        return np.dstack([np.clip(colour + mark[..., None], 0, alpha[..., None]), alpha])
+
+    def _strength(self, grey: np.ndarray) -> np.ndarray:
+        """(H, W) float32: the mark's RMS, larger where contrast hides it, for (H, W) luminance of 255."""
+        height, width = grey.shape
         cells = (max(1, width // _CELL), max(1, height // _CELL))
         mean = cv2.resize(grey, cells, interpolation=cv2.INTER_AREA)
         square = cv2.resize(cv2.multiply(grey, grey), cells, interpolation=cv2.INTER_AREA)

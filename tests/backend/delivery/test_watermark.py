@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from backend.delivery.marking import Marking
 from backend.delivery.watermark import PIECE_FRAMES, Kind, Marker, Message, detect
 from backend.delivery.watermark.message import CODED_BITS, decode, encode
 from backend.media.decode import frames as read_frames
@@ -90,13 +91,13 @@ def test_frames_of_other_sizes_have_the_message(size):
 
 def test_a_heads_colour_has_the_message_over_another_background(clean):
     y, x = np.mgrid[:SIDE, :SIDE]
-    alpha = np.where(np.hypot(x - 256, y - 280) < 190, 65535, 0).astype(np.uint16)
-    plate = np.random.default_rng(3).normal(90, 2, (SIDE, SIDE, 1)).astype(np.uint8).repeat(3, 2)
-    frame = np.dstack([clean[0].astype(np.uint16) * 257, alpha])
-    marked16 = Marker(SIDE, SIDE, MESSAGE).embed(frame)
-    assert (marked16[alpha == 0] == frame[alpha == 0]).all()
-    head = (marked16[..., :3] / 257).round().astype(np.uint8)
-    assert detect([np.where(alpha[..., None] > 0, head, plate)]).message == MESSAGE
+    alpha = np.clip((190 - np.hypot(x - 256, y - 280)) / 8, 0, 1).astype(np.float32)[..., None]
+    head = np.concatenate([clean[0] / 255 * alpha, alpha], -1).astype(np.float32)
+    marked_head = Marker(SIDE, SIDE, MESSAGE).embed_premultiplied(head)
+    assert (marked_head[..., 3:] == alpha).all() and (marked_head[..., :3] <= alpha).all()
+    plate = np.random.default_rng(3).normal(90, 2, (SIDE, SIDE, 1)) / 255
+    composite = (marked_head[..., :3] + (1 - alpha) * plate) * 255
+    assert detect([composite.round().astype(np.uint8)]).message == MESSAGE
 
 
 def test_nothing_is_found_without_a_mark(clean):
@@ -128,12 +129,16 @@ def test_the_mark_is_steady_in_time(clean):
     assert change < 0.1 * np.abs(marks[0]).mean()
 
 
-def test_the_frame_given_is_not_changed_and_alpha_stays():
-    rgba = np.random.default_rng(0).integers(0, 255, (256, 300, 4)).astype(np.uint8)
-    before = rgba.copy()
-    after = Marker(300, 256, MESSAGE).embed(rgba)
-    assert (rgba == before).all() and (after[..., 3] == rgba[..., 3]).all()
-    assert (after[..., :3] != rgba[..., :3]).any()
+def test_the_frame_given_is_not_changed(clean):
+    before = clean[0].copy()
+    assert (marked(clean[:1])[0] != before).any() and (clean[0] == before).all()
+
+
+def test_a_shots_frames_depend_on_the_mark():
+    assert len({Marking().key, Marking(watermark=MESSAGE).key, Marking(watermark=Message.of("another")).key}) == 3
+    frame = textured(1)[0]
+    assert detect([Marking(watermark=MESSAGE).of_frames(SIDE, SIDE).composed(frame)]).message == MESSAGE
+    assert (Marking().of_frames(SIDE, SIDE).composed(frame) == frame).all()
 
 
 def test_a_code_with_a_seventh_of_its_bits_wrong_is_decoded():

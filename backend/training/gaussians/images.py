@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 
 from ...protocol import BLENDSHAPE_NAMES
@@ -22,6 +23,9 @@ MIN_SHAPE, LOW_SHAPE, MAX_SHAPE = -0.3, 0.4, 1.3
 """How far a blendshape alone is asked for: mostly from `LOW_SHAPE` up."""
 NEGATIVE_SHAPES = 0.15
 """Share that is asked for below 0."""
+HOLE = 0.03
+"""Largest gap of a rendering of the field that is closed, of the image's width."""
+_GAP = 0.05
 _NO_BOX = np.zeros(4, np.int32)
 
 
@@ -133,8 +137,24 @@ def field_targets(
         yield _rendering(field, camera, pose, values)
 
 
+def without_holes(rgba: Float[np.ndarray, "height width 4"]) -> Float[np.ndarray, "height width 4"]:
+    """A rendered head, premultiplied, whose gaps of up to `HOLE` of the image's width have the colour around them.
+
+    Where the clip never shows the head, the field may be empty: turned by 8 degrees one sees through it. No head has that.
+    """
+    side = round(HOLE * rgba.shape[1]) // 2 * 2 + 1
+    alpha = np.clip(rgba[..., 3], 0, 1)
+    closed = cv2.morphologyEx(alpha, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+    missing = closed - alpha
+    if missing.max() < _GAP:
+        return rgba
+    around = cv2.GaussianBlur(rgba, (0, 0), side / 2)
+    colour = around / np.maximum(around[..., 3:], 1e-3)
+    return rgba + np.where(missing > _GAP, missing, 0)[..., None] * colour
+
+
 def _rendering(field: HeadRenderer, camera: Camera, pose: np.ndarray, values: np.ndarray) -> Target:
-    rgba = field.render(camera, pose, values).rgba
+    rgba = without_holes(field.render(camera, pose, values).rgba)
     alpha = (np.clip(rgba[..., 3], 0, 1) * 255).round().astype(np.uint8)
     rows, columns = np.flatnonzero((alpha > 2).any(1)), np.flatnonzero((alpha > 2).any(0))
     if not len(rows):

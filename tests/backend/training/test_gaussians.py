@@ -24,7 +24,7 @@ from backend.training.dataset import FramePool
 from backend.training.gaussians import density, trainer
 from backend.training.gaussians.batch import BatchDrawer, uncovered
 from backend.training.gaussians.cloud import field_cloud
-from backend.training.gaussians.images import Target, reduced, sliders
+from backend.training.gaussians.images import Target, reduced, sliders, without_holes
 from backend.training.gaussians.optimiser import MIN_SCALE_M, GaussianOptimiser
 from backend.training.gaussians.poses import PoseFit
 from backend.training.gaussians.smoothing import MotionSmoother
@@ -401,3 +401,18 @@ def test_what_is_before_the_head_gives_no_gradient():
     inside = gradient[1:6, 2:8]
     np.testing.assert_allclose(inside[covered], 0, atol=1e-6)
     assert np.abs(inside[~covered]).min() > 0
+
+
+def test_a_rendering_of_the_field_that_one_sees_through_is_closed():
+    """Its outline stays, and colours around the gap fill it."""
+    image = np.zeros((200, 200, 4), np.float32)
+    image[40:160, 40:160] = (0.8, 0.5, 0.4, 1.0)
+    whole = image.copy()
+    image[100:103, 60:120] = 0
+    image[60:64, 80:84] *= 0.3
+    found = without_holes(image)
+    np.testing.assert_allclose(found, whole, atol=0.02)
+    assert without_holes(whole) is whole
+    wide = whole.copy()
+    wide[80:120, 80:120] = 0
+    assert without_holes(wide)[100, 100, 3] == 0, "what is wide is no gap"

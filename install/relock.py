@@ -24,6 +24,8 @@ _OMITTED = ("jax", "jaxlib", "ml-dtypes", "opt-einsum", "sentencepiece")
 """Packages that MediaPipe 0.10 names but uses only to convert language models: 350 MB that no part of this runs."""
 
 PLATFORMS = {"linux": "x86_64-manylinux_2_28", "windows": "x86_64-pc-windows-msvc", "macos": "aarch64-apple-darwin"}
+NEWEST = {"linux": "x86_64-manylinux_2_40"}
+"""Where a package has wheels for newer systems as well, uv takes those there: their hashes belong to the lock."""
 
 
 def relock(root: Path, names: Sequence[str] = ()) -> list[Path]:
@@ -50,7 +52,8 @@ def _relock_one(executable: Path, source: Path) -> Path:
         for platform, python in product(PLATFORMS, pythons):
             target = ["--python-version", python, "--python-platform", PLATFORMS[platform]]
             packages = _packages(executable, resolved, target)
-            for package in packages:
+            newest = ["--python-version", python, "--python-platform", NEWEST.get(platform, PLATFORMS[platform])]
+            for package in (*packages, *(_packages(executable, resolved, newest) if platform in NEWEST else ())):
                 found = {wheel["hashes"]["sha256"] for wheel in package["wheels"]}
                 hashes[f"{package['name']}=={package['version']}"] |= found
             size = sum(_size(package["wheels"][0]) for package in packages)

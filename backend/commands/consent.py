@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ConsentError
-from ..workspace.files import sha256_of
 
 if TYPE_CHECKING:
     from ..progress import Reporter
@@ -48,6 +47,8 @@ def check_clip(workspace: Workspace) -> None:
     """
     subject = workspace.subject
     clip = Path(subject.source)
+    from ..workspace.files import sha256_of  # not for a help text: it reads NumPy
+
     if subject.source and clip.is_file() and sha256_of(clip) != subject.source_sha256:
         raise ConsentError(
             f"{clip} is not the clip that {workspace.root} was made from and consent was given for: put that one back, or "

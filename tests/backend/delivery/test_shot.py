@@ -246,5 +246,5 @@ def test_a_marked_shot_is_signed_and_labelled_and_its_frames_are_not_those_of_an
     video = tmp_path / "shot.mp4"
     shot.write_video(video, None, Reporter(), marking=marking)
     assert verify(video).status == 0
-    shot.write_frames(tmp_path / "exr", Reporter(), "exr", marking)
+    shot.write_frames(tmp_path / "exr", Reporter(), "exr", marking=marking)
     assert verify(tmp_path / "exr" / "000001.exr").status == 0

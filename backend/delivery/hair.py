@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections import OrderedDict
 from collections.abc import Iterator
 
 import numpy as np
 
 from ..portrait_sync.hair_layer import HairLayer, hair_layer
-from ..portrait_sync.head_region import FOREHEAD, face_frame, smooth_landmarks
+from ..portrait_sync.head_region import FOREHEAD, face_frame
 from ..renderer.overlay import replace_by
 from ..workspace.arrays import smoothstep
 from ..workspace.camera import Camera
 from ..workspace.head_track import HeadTrack
 from ..workspace.store import Workspace
+from .layers import FootageLayers
 from .place import Place
 from .threads import on_threads
 
@@ -25,28 +25,16 @@ OUTLINE_M = np.array(
     [[0.0, -0.13, 0.02], [0.065, -0.09, 0.01], [0.078, -0.03, 0.01], [-0.065, -0.09, 0.01], [-0.078, -0.03, 0.01]]
 )
 """The top of the head and its sides, in the head frame (docs/animation.md): where hair ends before the background."""
-_KEPT = 32
-"""Layers that are kept, of the frames last used."""
 _NEAREST_M = 0.05
 
 
-class Hair:
-    """Puts the hair of one workspace's footage over one of its heads.
-
-    Args:
-        workspace: processed.
-        track: of the head that is rendered.
-
-    Raises:
-        WorkspaceError: files are missing or damaged.
-    """
+class Hair(FootageLayers[HairLayer]):
+    """Puts the hair of one workspace's footage over one of its heads."""
 
     def __init__(self, workspace: Workspace, track: HeadTrack) -> None:
-        self._workspace, self._track = workspace, track
+        super().__init__(workspace, track)
         hairline = workspace.face_mesh().vertices_m[list(FOREHEAD)]
         self._points = np.concatenate([OUTLINE_M, hairline])
-        self._landmarks, self._usable = smooth_landmarks(track.landmarks_px, track.valid)
-        self._layers: OrderedDict[int, HairLayer | None] = OrderedDict()
 
     @contextlib.contextmanager
     def over(
@@ -81,11 +69,8 @@ class Hair:
 
     def _placed(self, frame: int, camera: Camera, pose: np.ndarray, place: Place) -> tuple[np.ndarray, float] | None:
         """(2, 3) from places of the image to those of the working frame, and how much the footage's hair counts, above 0."""
-        track = self._track
-        if not (0 <= frame < track.frames and self._usable[frame]):
-            return None
-        footage = track.head_to_camera[frame]
-        if not (np.isfinite(footage).all() and np.isfinite(pose).all()):
+        track, footage = self._track, self._footage_pose(frame, pose)
+        if footage is None:
             return None
         (then, depth_then), (now, depth) = (
             track.camera.project(footage, self._points),
@@ -105,16 +90,10 @@ class Hair:
         same = np.abs(now @ (affine - exact)[:, :2].T + (affine - exact)[:, 2]).max() < 0.02
         return (exact if same else affine, share) if share > 0 else None
 
-    def _layer(self, frame: int) -> HairLayer | None:
-        if frame in self._layers:
-            self._layers.move_to_end(frame)
-            return self._layers[frame]
+    def _made(self, frame: int) -> HairLayer | None:
         workspace = self._workspace
         images = workspace.read_frame(frame), workspace.read_plate(frame), workspace.read_matte(frame)
-        layer = self._layers[frame] = hair_layer(*images, self._landmarks[frame])
-        if len(self._layers) > _KEPT:
-            self._layers.popitem(last=False)
-        return layer
+        return hair_layer(*images, self._landmarks[frame])
 
 
 def similarity(points: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -7,44 +7,31 @@ the head into the same RGBA image, so whatever composites a head composites its 
 from __future__ import annotations
 
 import contextlib
-from collections import OrderedDict
 from collections.abc import Iterator
 
 import numpy as np
 
 from ..portrait_sync.body_layer import BodyLayer, body_layer
 from ..portrait_sync.clip_background import ClipBackground
-from ..portrait_sync.head_region import JAW, face_frame, smooth_landmarks
+from ..portrait_sync.head_region import JAW, face_frame
 from ..renderer.underlay import Window, composite_under, packed
 from ..workspace.camera import Camera
 from ..workspace.head_track import HeadTrack
 from ..workspace.store import Workspace
+from .layers import FootageLayers
 from .neck_motion import VISIBLE_PX, Edges, JawMotion, grid_of
 from .place import Place
 from .threads import on_threads
 
-_KEPT = 32
-"""Body layers that are kept, of the frames last used."""
 
-
-class Neck:
-    """Puts the neck of one workspace under one of its heads.
-
-    Args:
-        workspace: processed.
-        track: of the head that is rendered.
-
-    Raises:
-        WorkspaceError: files are missing or damaged.
-    """
+class Neck(FootageLayers[BodyLayer]):
+    """Puts the neck of one workspace under one of its heads."""
 
     def __init__(self, workspace: Workspace, track: HeadTrack) -> None:
+        super().__init__(workspace, track)
         mesh, subject = workspace.face_mesh(), workspace.subject
-        self._workspace, self._track = workspace, track
         self._jaw, self._jaw_shapes = mesh.vertices_m[list(JAW)], mesh.shape_keys[:, list(JAW)]
-        self._landmarks, self._usable = smooth_landmarks(track.landmarks_px, track.valid)
         self._background = ClipBackground(workspace)
-        self._layers: OrderedDict[int, BodyLayer | None] = OrderedDict()
         crop, (width, height) = subject.place, subject.source_size
         inside = crop.x > 0.5, crop.x + crop.size < width - 0.5, crop.y + crop.size < height - 0.5
         self._edges = Edges(subject.size, *inside)
@@ -102,11 +89,8 @@ class Neck:
     def _layer_and_motion(
         self, frame: int, camera: Camera, pose: np.ndarray, blendshapes: np.ndarray, place: Place
     ) -> tuple[BodyLayer | None, JawMotion | None]:
-        track = self._track
-        if not (0 <= frame < track.frames and self._usable[frame]):
-            return None, None
-        footage = track.head_to_camera[frame]
-        if not (np.isfinite(footage).all() and np.isfinite(pose).all()):
+        track, footage = self._track, self._footage_pose(frame, pose)
+        if footage is None:
             return None, None
         seen_by = place.to_working(camera, self._workspace.subject.size)
         jaws = self._jaw_of(track.blendshapes[frame]), self._jaw_of(blendshapes)
@@ -119,16 +103,10 @@ class Neck:
         """(17, 3) the jaw line in the head frame, metres."""
         return self._jaw + np.tensordot(blendshapes[: len(self._jaw_shapes)], self._jaw_shapes, 1)
 
-    def _layer(self, frame: int) -> BodyLayer | None:
-        if frame in self._layers:
-            self._layers.move_to_end(frame)
-            return self._layers[frame]
+    def _made(self, frame: int) -> BodyLayer | None:
         workspace, axes = self._workspace, face_frame(self._landmarks[frame])
         images = workspace.read_plate(frame), workspace.read_matte(frame), self._background.at(frame)
-        layer = self._layers[frame] = body_layer(*images, axes.height, float(axes.centre[1]))
-        if len(self._layers) > _KEPT:
-            self._layers.popitem(last=False)
-        return layer
+        return body_layer(*images, axes.height, float(axes.centre[1]))
 
 
 def _changed(

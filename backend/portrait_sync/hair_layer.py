@@ -17,8 +17,6 @@ SOFTNESS = 0.015
 """Standard deviation of its border, in face heights."""
 OVAL_SOFTNESS = 0.02
 """The same where it meets the face (`paper_blend.SIGMA`)."""
-_FINEST = 2
-"""Sampled by linear interpolation at this many times its size it stays as sharp as by cubic."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from ...portrait_sync.fill import disc
 from ...protocol import BLENDSHAPE_NAMES
 from ...renderer.head import HeadRenderer
 from ...workspace.camera import Camera
@@ -142,13 +143,13 @@ def without_holes(rgba: Float[np.ndarray, "height width 4"]) -> Float[np.ndarray
 
     Where the clip never shows the head, the field may be empty: turned by 8 degrees one sees through it. No head has that.
     """
-    side = round(HOLE * rgba.shape[1]) // 2 * 2 + 1
+    radius = round(HOLE * rgba.shape[1]) // 2
     alpha = np.clip(rgba[..., 3], 0, 1)
-    closed = cv2.morphologyEx(alpha, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+    closed = cv2.morphologyEx(alpha, cv2.MORPH_CLOSE, disc(radius))
     missing = closed - alpha
     if missing.max() < _GAP:
         return rgba
-    around = cv2.GaussianBlur(rgba, (0, 0), side / 2)
+    around = cv2.GaussianBlur(rgba, (0, 0), radius + 0.5)
     colour = around / np.maximum(around[..., 3:], 1e-3)
     return rgba + np.where(missing > _GAP, missing, 0)[..., None] * colour
 

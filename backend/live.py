@@ -25,6 +25,7 @@ from .workspace.store import Workspace
 if TYPE_CHECKING:
     from .delivery.from_footage import FromFootage
     from .delivery.place import Place
+    from .delivery.watermark import Marker
     from .renderer.head import HeadRenderer
 
 MAX_SIDE = 16384
@@ -51,6 +52,7 @@ class FrameOptions:
     )
     fixed_neck: bool = neck_option()
     rendered_hair: bool = hair_option()
+    watermark: bool = option("write the watermark of `render` into the head's pixels, for a final frame", False)
 
     def __post_init__(self) -> None:
         """Check sizes.
@@ -83,6 +85,8 @@ class LiveHead:
         """By a checkpoint and its stamp when it was loaded."""
         self._footage: dict[tuple[Any, ...], tuple[Workspace, FromFootage]] = {}
         """By the same keys, of the heads for which it was asked."""
+        self._marked: tuple[tuple[Any, ...], Marker] | None = None
+        """What marked the last frame that was to be, by the head's key and the frame's size."""
         self._newest: dict[str, Path | None] = {}
         """The checkpoint of each of `HEADS` when they were last listed."""
         self._watched: dict[Path, Any] = {}
@@ -108,6 +112,8 @@ class LiveHead:
         rgba = renderer.render(camera, pose, blendshapes).rgba
         with _with_footage(footage, frame, np.ascontiguousarray(rgba), camera, pose, blendshapes) as shown:
             shown = _behind_cover(shown, footage, frame)
+            if frame.watermark:
+                shown = self._marker(key, frame).embed_premultiplied(shown)
             write_scene_linear(shown, self._memory.pixels(frame.memory, frame.height, frame.width))
         return FrameResult(frame.width, frame.height, (time.perf_counter() - started) * 1e3)
 
@@ -120,6 +126,16 @@ class LiveHead:
             track = workspace.head_track(head=head)
             self._footage[key] = workspace, FromFootage.of(workspace, track, rendered_hair=False, fixed_neck=False)
         return self._footage[key]
+
+    def _marker(self, key: tuple[Any, ...], frame: FrameOptions) -> Marker:
+        """What marks the frames of this size of a head that is loaded, as `render` does."""
+        from .delivery.watermark import Kind, Marker, Message
+
+        wanted = (key, frame.width, frame.height)
+        if self._marked is None or self._marked[0] != wanted:
+            message = Message.of_clip(Workspace.open(frame.workspace).subject.source_sha256, Kind.FRAMES)
+            self._marked = wanted, Marker(frame.width, frame.height, message)
+        return self._marked[1]
 
     def _current(self, root: Path, head: str, reporter: Reporter) -> tuple[tuple[Any, ...], HeadRenderer]:
         """The renderer of a head's newest checkpoint and its key. While those are unchanged this costs a few stat calls."""

@@ -153,7 +153,9 @@ def wanted_frame(depsgraph: bpy.types.Depsgraph) -> HeadFrame:
     if beneath is not None:  # a region of the frame has a corner of its own
         dx, dy = np.subtract(pinhole.principal_px, full.principal_px).tolist()
         beneath = replace(beneath, x=beneath.x + dx, y=beneath.y + dy)
-    return HeadFrame(str(found.workspace), pinhole, directions, settings_of(scene.original).head, beneath)
+    return HeadFrame(
+        str(found.workspace), pinhole, directions, settings_of(scene.original).head, beneath, watermark=True
+    )
 
 
 def _sentence(error: Exception) -> str:

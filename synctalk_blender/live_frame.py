@@ -100,13 +100,14 @@ class Beneath:
 @dataclass(frozen=True)
 class HeadFrame:
     """What to ask for: a subject's head as `directions` have it, seen by `pinhole`; `head` is of `protocol.HEADS`. Without
-    `beneath`, the head alone."""
+    `beneath`, the head alone. `watermark`: its pixels are marked, as those that leave Blender are."""
 
     workspace: str
     pinhole: Camera
     directions: Directions
     head: str = AUTO
     beneath: Beneath | None = None
+    watermark: bool = False
 
     def resized(self, factor: float) -> HeadFrame:
         """The same view `factor` times as large."""
@@ -120,7 +121,7 @@ class HeadFrame:
         return (
             other is not None
             and (self.workspace, self.head, self.pinhole) == (other.workspace, other.head, other.pinhole)
-            and self.beneath == other.beneath
+            and (self.beneath, self.watermark) == (other.beneath, other.watermark)
             and np.array_equal(self.directions.head_to_camera, other.directions.head_to_camera)
             and np.array_equal(self.directions.blendshapes, other.directions.blendshapes)
         )
@@ -147,6 +148,7 @@ class FrameRequest:
             "blendshapes": frame.directions.blendshapes.tolist(),
             "memory": str(self._memory.path),
             "head": frame.head,
+            "watermark": frame.watermark,
         }
         if frame.beneath is not None:
             beneath = frame.beneath

@@ -11,6 +11,7 @@ import pytest
 
 from backend import live
 from backend.commands.option import from_params
+from backend.delivery.watermark import Kind, Marker, Message
 from backend.errors import ProtocolError, WorkspaceError
 from backend.live import FrameOptions, LiveHead
 from backend.progress import Reporter
@@ -87,6 +88,27 @@ def test_frames_have_blenders_row_order_and_are_linear(params):
     assert truth[..., 3].max() > 0.9
     np.testing.assert_array_equal(found[..., 3], truth[..., 3])
     np.testing.assert_allclose(displayed(found), displayed(truth), atol=1 / 255)
+
+
+def test_a_final_frame_carries_the_watermark_that_render_writes(params, trained):
+    size = 320  # a tile of the watermark and more
+    factor = size / SIZE
+    Path(params["memory"]).write_bytes(b"\0" * (size * size * 16))
+    params |= {"width": size, "height": size, "focal_px": params["focal_px"] * factor, "watermark": False}
+    params["principal_px"] = [value * factor for value in params["principal_px"]]
+
+    def drawn():
+        draw(head, params)
+        return np.fromfile(params["memory"], np.float32).reshape(size, size, 4)[::-1].copy()
+
+    head = LiveHead()
+    plain, marked = drawn(), (params.update(watermark=True), drawn())[1]
+    np.testing.assert_array_equal(plain[..., 3], marked[..., 3])
+    change = (displayed(marked) - displayed(plain))[plain[..., 3] == 1].mean(1) * 255
+    assert 0.5 < change.std() < 1.4 and np.abs(change).max() < 6
+    message = Message.of_clip(Workspace.open(trained).subject.source_sha256, Kind.FRAMES)
+    mark = Marker(size, size, message)._pattern[plain[..., 3] == 1]
+    assert np.corrcoef(mark, change)[0, 1] > 0.9
 
 
 def displayed(linear):

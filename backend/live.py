@@ -6,7 +6,7 @@ import mmap
 import os
 import threading
 import time
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,18 +17,21 @@ from .commands.head import hair_option, head_option, neck_option
 from .commands.option import option
 from .errors import ProtocolError, WorkspaceError
 from .progress import Reporter
-from .protocol import BLENDSHAPE_NAMES, HEADS
+from .protocol import BLENDSHAPE_NAMES, HEADS, PASSES, VECTOR
 from .workspace.camera import Camera
 from .workspace.checkpoint_index import head_paths
 from .workspace.store import Workspace
 
 if TYPE_CHECKING:
-    from .delivery.from_footage import FromFootage
+    from .delivery.from_footage import Beneath, FromFootage
+    from .delivery.passes import PassMaker
     from .delivery.place import Place
     from .delivery.watermark import Marker
-    from .renderer.head import HeadRenderer
+    from .renderer.head import HeadRenderer, Moment, RenderedHead
+    from .workspace.face_mesh import FaceMesh
 
 MAX_SIDE = 16384
+_MOMENT_NUMBERS = 3 + 16 + len(BLENDSHAPE_NAMES)
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,13 @@ class FrameOptions:
     fixed_neck: bool = neck_option()
     rendered_hair: bool = hair_option()
     watermark: bool = option("write the watermark of `render` into the head's pixels, for a final frame", False)
+    passes: tuple[str, ...] = option(
+        "what the frame has besides its colour, behind it in the memory", (), choices=tuple(PASSES)
+    )
+    before: tuple[float, ...] = option(
+        "the head a frame before: focal_px, principal_px, head_to_camera, blendshapes in a row", ()
+    )
+    after: tuple[float, ...] = option("the head a frame after, in the same way", ())
 
     def __post_init__(self) -> None:
         """Check sizes.
@@ -66,8 +76,23 @@ class FrameOptions:
         for name, count in (("principal_px", 2), ("head_to_camera", 16), ("blendshapes", len(BLENDSHAPE_NAMES))):
             if len(getattr(self, name)) != count:
                 raise ProtocolError(f"The parameter {name} of frame must be {count} numbers.")
+        if VECTOR in self.passes and not len(self.before) == len(self.after) == _MOMENT_NUMBERS:
+            raise ProtocolError(f"The pass {VECTOR} of frame needs before and after, {_MOMENT_NUMBERS} numbers each.")
         if self.footage_frame is not None and (len(self.footage_px) != 3 or not self.footage_px[2] > 0):
             raise ProtocolError("The parameter footage_px of frame must be 3 numbers, the last above zero.")
+
+    @property
+    def pass_channels(self) -> int:
+        """How many channels the passes have."""
+        return sum(len(PASSES[name]) for name in self.passes)
+
+    def moment(self, numbers: tuple[float, ...] = ()) -> Moment:
+        """The head in this frame, or what `before` or `after` has of it."""
+        from .renderer.head import Moment
+
+        numbers = numbers or (self.focal_px, *self.principal_px, *self.head_to_camera, *self.blendshapes)
+        camera = Camera(self.width, self.height, numbers[0], (numbers[1], numbers[2]))
+        return Moment(camera, np.array(numbers[3:19]).reshape(4, 4), np.array(numbers[19:], np.float32))
 
 
 @dataclass(frozen=True)
@@ -87,6 +112,8 @@ class LiveHead:
         """By the same keys, of the heads for which it was asked."""
         self._marked: tuple[tuple[Any, ...], Marker] | None = None
         """What marked the last frame that was to be, by the head's key and the frame's size."""
+        self._faces: dict[tuple[Any, ...], FaceMesh] = {}
+        """By the same keys, of the heads whose passes were asked for."""
         self._newest: dict[str, Path | None] = {}
         """The checkpoint of each of `HEADS` when they were last listed."""
         self._watched: dict[Path, Any] = {}
@@ -100,30 +127,35 @@ class LiveHead:
             WorkspaceError: there is no trained head, or none that blendshapes drive.
             ProtocolError: the memory cannot be written to.
         """
+        from .delivery.passes import PassMaker
         from .renderer.scene_linear import write_scene_linear
 
-        principal = (frame.principal_px[0], frame.principal_px[1])
-        camera = Camera(frame.width, frame.height, frame.focal_px, principal)
-        pose = np.array(frame.head_to_camera).reshape(4, 4)
+        now = frame.moment()
         key, renderer = self._current(frame.workspace, frame.head, reporter)
-        blendshapes = np.array(frame.blendshapes, np.float32)
-        footage = None if frame.footage_frame is None else self._from_footage(key, frame.workspace, frame.head)
+        beneath = None if frame.footage_frame is None else _beneath(self._from_footage(key, frame), frame)
         started = time.perf_counter()  # of the frame alone: a client chooses the next one's size by it
-        rgba = renderer.render(camera, pose, blendshapes).rgba
-        with _with_footage(footage, frame, np.ascontiguousarray(rgba), camera, pose, blendshapes) as shown:
-            shown = _behind_cover(shown, footage, frame)
+        rendered = renderer.render(now.camera, now.head_to_camera, now.blendshapes, passes=bool(frame.passes))
+        kept = rendered.copy() if frame.passes else None
+        values = self._memory.values(frame.memory, frame.height * frame.width * (4 + frame.pass_channels))
+        colour = values[: frame.height * frame.width * 4].reshape(frame.height, frame.width, 4)
+        rgba = np.ascontiguousarray(rendered.rgba)
+        with nullcontext(rgba) if beneath is None else beneath.put(rgba, now) as shown:
             if frame.watermark:
                 shown = self._marker(key, frame).embed_premultiplied(shown)
-            write_scene_linear(shown, self._memory.pixels(frame.memory, frame.height, frame.width))
+            write_scene_linear(shown, colour)
+        if kept is not None:
+            if key not in self._faces:
+                self._faces[key] = Workspace.open(frame.workspace).face_mesh()
+            _write_passes(frame, PassMaker(renderer, self._faces[key]), kept, beneath, values)
         return FrameResult(frame.width, frame.height, (time.perf_counter() - started) * 1e3)
 
-    def _from_footage(self, key: tuple[Any, ...], root: Path, head: str) -> tuple[Workspace, FromFootage]:
+    def _from_footage(self, key: tuple[Any, ...], frame: FrameOptions) -> tuple[Workspace, FromFootage]:
         """What a head that is loaded takes from the footage."""
         from .delivery.from_footage import FromFootage
 
         if key not in self._footage:
-            workspace = Workspace.open(root)
-            track = workspace.head_track(head=head)
+            workspace = Workspace.open(frame.workspace)
+            track = workspace.head_track(head=frame.head)
             self._footage[key] = workspace, FromFootage.of(workspace, track, rendered_hair=False, fixed_neck=False)
         return self._footage[key]
 
@@ -148,6 +180,7 @@ class LiveHead:
             kept = [(path, self._watched[path]) for path in self._newest.values() if path is not None]
             self._renderers = {key: renderer for key, renderer in self._renderers.items() if key in kept}
             self._footage = {key: taken for key, taken in self._footage.items() if key in kept}
+            self._faces = {key: face for key, face in self._faces.items() if key in kept}
         path = self._newest[head]
         key = (path, self._watched[path]) if path is not None else ()
         if key not in self._renderers:
@@ -165,13 +198,13 @@ class _Memory:
         self._mapped: dict[Path, tuple[tuple[int, int], np.ndarray]] = {}
         """Each with the number and the size of the file that is mapped, the last used at the end."""
 
-    def pixels(self, path: Path, height: int, width: int) -> np.ndarray:
-        """The beginning of a file as (height, width, 4) float32.
+    def values(self, path: Path, numbers: int) -> np.ndarray:
+        """The beginning of a file as so many float32.
 
         Raises:
             ProtocolError: the file is missing or too small.
         """
-        count = height * width * 4 * np.dtype(np.float32).itemsize
+        count = numbers * np.dtype(np.float32).itemsize
         try:
             status = path.stat()
             found = (status.st_ino, status.st_size)
@@ -186,7 +219,7 @@ class _Memory:
         self._mapped[path] = mapped
         while len(self._mapped) > self._KEPT:
             del self._mapped[next(iter(self._mapped))]
-        return mapped[1][:count].view(np.float32).reshape(height, width, 4)
+        return mapped[1][:count].view(np.float32)
 
 
 def prepare(imported: threading.Event) -> None:
@@ -221,30 +254,32 @@ def device() -> dict[str, str]:
     return {"device": name, "kernel": get_kernel(device=kind).name}
 
 
-def _with_footage(
-    footage: tuple[Workspace, FromFootage] | None,
-    frame: FrameOptions,
-    rgba: np.ndarray,
-    camera: Camera,
-    pose: np.ndarray,
-    blendshapes: np.ndarray,
-) -> AbstractContextManager[np.ndarray]:
-    """The head with what it takes from the footage, where that was asked for."""
-    if footage is None or frame.footage_frame is None:
-        return nullcontext(rgba)
-    taken = footage[1].without(frame.rendered_hair, frame.fixed_neck)
-    return taken.put(rgba, frame.footage_frame, camera, pose, blendshapes, _place(footage[0], frame))
+def _beneath(footage: tuple[Workspace, FromFootage], frame: FrameOptions) -> Beneath:
+    """The footage beneath the frame."""
+    from .delivery.from_footage import Beneath
+
+    assert frame.footage_frame is not None
+    workspace, taken = footage
+    taken = taken.without(frame.rendered_hair, frame.fixed_neck)
+    return Beneath(workspace, taken, frame.footage_frame, _place(workspace, frame))
 
 
-def _behind_cover(rgba: np.ndarray, footage: tuple[Workspace, FromFootage] | None, frame: FrameOptions) -> np.ndarray:
-    """The head without what is behind a cover in the footage's frame, where one is known."""
-    if footage is None or frame.footage_frame is None:
-        return rgba
-    from .delivery.covers import cover_in
-    from .portrait_sync.blend import behind_cover
+def _write_passes(
+    frame: FrameOptions, maker: PassMaker, head: RenderedHead, beneath: Beneath | None, values: np.ndarray
+) -> None:
+    """Write the passes behind the colour that is in `values`, in the order asked for, bottom row first."""
+    from .delivery.passes import Times, blank
 
-    cover = cover_in(footage[0], frame.footage_frame, _place(footage[0], frame), rgba.shape[:2])
-    return behind_cover(rgba, cover)
+    times = Times(frame.moment(), frame.moment(frame.before), frame.moment(frame.after))
+    pixels = frame.height * frame.width
+    shown_alpha = values[: 4 * pixels].reshape(frame.height, frame.width, 4)[::-1, :, 3]
+    found = maker.passes(frame.passes, head, shown_alpha, times, beneath)
+    begin = 4 * pixels
+    for name in frame.passes:
+        channels = len(PASSES[name])
+        drawn = found[name] if name in found else blank(name, times.now.camera, channels)
+        values[begin : begin + channels * pixels] = drawn[::-1].ravel()
+        begin += channels * pixels
 
 
 def _place(workspace: Workspace, frame: FrameOptions) -> Place:

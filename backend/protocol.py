@@ -21,9 +21,16 @@ USER_ERROR = -32000
 """A `SyncTalkError`: `message` is a sentence for the user, `data.kind` its class."""
 
 AUTO, GAUSSIANS, FIELD = HEADS = ("auto", "gaussians", "field")
+"""Which head is meant: what fits best, the Gaussian twin, or the tri-plane field."""
 OURS, PAPER, NO_PORTRAIT = PORTRAITS = ("ours", "paper", "none")
 """How a head is put into the footage (docs/portrait-sync.md)."""
-"""Which head is meant: what fits best, the Gaussian twin, or the tri-plane field."""
+
+DEPTH, VECTOR, NORMAL = "Depth", "Vector", "Normal"
+MATTES = HEAD, HAIR, MOUTH, SKIN, NECK = "Head", "Hair", "Mouth", "Skin", "Neck"
+PASSES = {DEPTH: "Z", VECTOR: "XYZW", NORMAL: "XYZ", **dict.fromkeys(MATTES, "X")}
+"""What a frame has besides its colour (docs/delivery.md): names as Blender has them, each with a letter a channel."""
+NO_DEPTH_M = 1e10
+"""Depth of a pixel that shows no head, as Blender has it."""
 
 MAX_LINE_BYTES = 16 * 1024 * 1024
 """A longer line is nonsense: the reader drops the connection instead of filling memory."""

@@ -29,7 +29,9 @@ class Options(speak.Delivery, Signature, CheckedOptions):
         "of a video (h264); prores4444 has the head alone, with alpha", None, choices=tuple(CODECS)
     )
     format: str | None = option("of a sequence (png)", None, choices=tuple(FORMATS))
-    passes: bool = option("in EXR frames also depth, and the mattes of mouth, hair and skin", False)
+    passes: bool = option(
+        "in EXR frames also depth, motion, normals, and the mattes of head, hair, mouth, skin and neck", False
+    )
     head: str = head_option()
     portrait: str = portrait_option()
     fixed_neck: bool = neck_option()

@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..portrait_sync.blend import behind_cover
 from ..workspace.camera import Camera
 from ..workspace.head_track import HeadTrack
 from ..workspace.store import Workspace
+from .covers import cover_in
 from .hair import Hair
 from .neck import Neck
 from .place import Place
 
 if TYPE_CHECKING:  # a live frame needs neither
     from ..portrait_sync.portrait import PlacedHead, Portrait
+    from ..renderer.head import Moment
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,45 @@ class FromFootage:
                 given = rgba, frame, camera, head_to_camera, blendshapes, place
                 rgba = stack.enter_context(self.neck.under(*given))
             yield rgba
+
+
+@dataclass(frozen=True)
+class Beneath:
+    """A frame of the footage beneath a head, and what is taken from it.
+
+    Attributes:
+        frame: of the footage.
+        place: of the working frame in the image.
+    """
+
+    workspace: Workspace
+    taken: FromFootage
+    frame: int
+    place: Place
+
+    @contextlib.contextmanager
+    def put(self, rgba: np.ndarray, now: Moment) -> Iterator[np.ndarray]:
+        """A head as it lies over the footage's plate: with what it takes from there, behind what covers it; valid until the `with`
+        ends, when `rgba` is as it was.
+
+        Args:
+            rgba: (H, W, 4) float32 of the head `now`, premultiplied, display-encoded: may be a renderer's own buffer.
+        """
+        given = self.frame, now.camera, now.head_to_camera, now.blendshapes
+        with self.taken.put(rgba, *given, self.place) as head:
+            yield self._uncovered(head)
+
+    def mattes(self, mattes: np.ndarray, now: Moment) -> np.ndarray:
+        """What mattes of the head alone become by that, less the neck: (H, W, 4) float32 of mouth, hair, skin and the head's alpha."""
+        if self.taken.hair is None:
+            return self._uncovered(mattes)
+        given = self.frame, now.camera, now.head_to_camera, self.place
+        with self.taken.hair.mattes_over(mattes.copy(), *given) as found:
+            return self._uncovered(found).copy()
+
+    def _uncovered(self, image: np.ndarray) -> np.ndarray:
+        cover = cover_in(self.workspace, self.frame, self.place, (image.shape[0], image.shape[1]))
+        return behind_cover(image, cover)
 
 
 @dataclass(frozen=True)

@@ -36,10 +36,9 @@ class Hair(FootageLayers[HairLayer]):
         hairline = workspace.face_mesh().vertices_m[list(FOREHEAD)]
         self._points = np.concatenate([OUTLINE_M, hairline])
 
-    @contextlib.contextmanager
     def over(
         self, rgba: np.ndarray, frame: int, camera: Camera, head_to_camera: np.ndarray, place: Place
-    ) -> Iterator[np.ndarray]:
+    ) -> contextlib.AbstractContextManager[np.ndarray]:
         """The head with the footage's hair, in the same memory until the `with` ends; unchanged where the head is turned away
         from the footage's, or the frame has no face or no hair.
 
@@ -50,6 +49,19 @@ class Hair(FootageLayers[HairLayer]):
             head_to_camera: (4, 4), metres.
             place: of the working frame in the image.
         """
+        return self._replaced(rgba, frame, camera, head_to_camera, place, mattes=False)
+
+    def mattes_over(
+        self, mattes: np.ndarray, frame: int, camera: Camera, head_to_camera: np.ndarray, place: Place
+    ) -> contextlib.AbstractContextManager[np.ndarray]:
+        """The same of the head's mattes of mouth, hair and skin and its alpha, (H, W, 4) float32, premultiplied: what is the
+        footage's is hair."""
+        return self._replaced(mattes, frame, camera, head_to_camera, place, mattes=True)
+
+    @contextlib.contextmanager
+    def _replaced(
+        self, rgba: np.ndarray, frame: int, camera: Camera, head_to_camera: np.ndarray, place: Place, mattes: bool
+    ) -> Iterator[np.ndarray]:
         placed = self._placed(frame, camera, head_to_camera, place)
         layer = None if placed is None else self._layer(frame)
         window = None if placed is None or layer is None else _window(layer, placed[0], rgba.shape[:2])
@@ -60,7 +72,7 @@ class Hair(FootageLayers[HairLayer]):
         to_layer[:, 2] -= (layer.x, layer.y)
         part = rgba[window]
         before = part.copy()
-        corner, images = (window[0].start, window[1].start), (layer.head, layer.weight)
+        corner, images = (window[0].start, window[1].start), (layer.mattes if mattes else layer.head, layer.weight)
         on_threads(replace_by, part, *corner, to_layer.astype(np.float32), *images, np.float32(placed[1]))
         try:
             yield rgba

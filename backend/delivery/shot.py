@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,26 +18,22 @@ from ..media.encode import SYNTHETIC_MARK, VideoWriter
 from ..media.guard import guarded
 from ..media.sequence import SequenceWriter
 from ..media.uncompressed import write_uncompressed
-from ..portrait_sync.blend import behind_cover
 from ..portrait_sync.portrait import PlacedHead, open_portrait
 from ..progress import Reporter
-from ..protocol import OURS, Stage
+from ..protocol import OURS, PASSES, Stage
 from ..renderer.colour import to_scene_linear, to_straight_uint8, to_straight_uint16
-from ..renderer.head import RenderedHead
+from ..renderer.head import Moment, RenderedHead
 from ..training.checkpoints import Checkpoint
 from ..workspace.animation import Animation
 from ..workspace.camera import Camera
 from ..workspace.files import key_of, write_json
 from ..workspace.head_track import HeadTrack
 from ..workspace.store import Workspace
-from .covers import cover_in
 from .footage import Footage, output_size
-from .from_footage import FromFootage, WithFootage
+from .from_footage import Beneath, FromFootage, WithFootage
 from .marking import UNMARKED, FrameMarks, Marking
+from .passes import PassMaker, Times
 from .place import Place
-
-NO_DEPTH_M = 1e10
-"""Depth of a pixel without a head, as Blender has it."""
 
 _CONVERSIONS = {PNG: to_straight_uint8, PNG16: to_straight_uint16, EXR: to_scene_linear}
 """From the rendered, premultiplied image to what a format stores."""
@@ -134,27 +130,31 @@ class Shot:
         """(height, width, 4) uint16 with straight alpha: the head alone, frame by frame."""
         renderer = self.head.renderer()
         for index in range(self.frames):
-            rendered = renderer.render(self.camera, self.animation.head_to_camera[index], self.conditions[index])
-            with self._finished(rendered.rgba, index) as rgba:
+            now = self._at(index)
+            rendered = renderer.render(now.camera, now.head_to_camera, now.blendshapes)
+            with self._beneath(index).put(rendered.rgba, now) as rgba:
                 yield to_straight_uint16(marks.alone(rgba))
 
-    def _passes(self, rendered: RenderedHead, index: int) -> dict[str, np.ndarray]:
-        """Depth and mattes of the rendered head, (height, width) float32 by the names of their channels."""
-        assert rendered.depth_m is not None
-        along_axis = np.where(rendered.depth_m > 0, rendered.depth_m / self.camera.ray_lengths(), NO_DEPTH_M)
-        passes = {"Depth.Z": along_axis.astype(np.float32)}
-        if rendered.mattes is not None:
-            cover = cover_in(self.workspace, int(self.animation.plate_frame[index]), self._place, along_axis.shape)
-            visible = behind_cover(rendered.mattes, cover)
-            passes |= {f"{name}.X": visible[..., channel] for channel, name in enumerate(("Mouth", "Hair", "Skin"))}
-        return passes
+    def _beneath(self, index: int) -> Beneath:
+        """What is beneath frame `index`."""
+        return Beneath(self.workspace, self.taken, int(self.animation.plate_frame[index]), self._place)
 
-    @contextmanager
-    def _finished(self, rgba: np.ndarray, index: int) -> Iterator[np.ndarray]:
-        """Frame `index` of the head as it lies over the footage's plate: with what it takes from there, behind what covers it."""
-        cover = cover_in(self.workspace, int(self.animation.plate_frame[index]), self._place, rgba.shape[:2])
-        with self._with_footage(rgba, index) as head:
-            yield behind_cover(head, cover)
+    def _at(self, index: int) -> Moment:
+        """The head in frame `index`, or in the first or the last one."""
+        index = min(max(index, 0), self.frames - 1)
+        return Moment(self.camera, self.animation.head_to_camera[index], self.conditions[index])
+
+    def _passes(
+        self, maker: PassMaker, rendered: RenderedHead, shown_alpha: np.ndarray, index: int
+    ) -> dict[str, np.ndarray]:
+        """The passes of frame `index`, (height, width) float32 by the names of their channels."""
+        times = Times(*(self._at(index + step) for step in (0, -1, 1)))
+        found = maker.passes(tuple(PASSES), rendered, shown_alpha, times, self._beneath(index))
+        return {
+            f"{name}.{letter}": values[..., channel]
+            for name, values in found.items()
+            for channel, letter in enumerate(PASSES[name])
+        }
 
     def write_frames(
         self, out: Path, reporter: Reporter, kind: str = PNG, passes: bool = False, marking: Marking = UNMARKED
@@ -163,7 +163,7 @@ class Shot:
 
         Args:
             kind: of `codecs.FORMATS`.
-            passes: in EXR files also depth, and mattes where the head has them (docs/delivery.md).
+            passes: in EXR files also those of `protocol.PASSES` that the head has.
 
         Raises:
             StorageError: the disk is full or the place is read-only.
@@ -174,7 +174,7 @@ class Shot:
         chosen = self.taken.hair is not None, self.taken.neck is not None, self.workspace.cover_path(0).parent.is_dir()
         beneath = [*chosen, self.animation.plate_frame.tolist() if any(chosen) else []]
         writer = SequenceWriter(out, kind, self.animation.fps)
-        written = [] if kind == PNG else [kind, self.animation.fps, passes]
+        written = [] if kind == PNG else [kind, self.animation.fps, list(PASSES) if passes else False]
         written += marking.key
         key = key_of(poses.tolist(), self.conditions.tolist(), camera, str(self.head.path), beneath, *written)
         marker = out / "frames.json"
@@ -186,18 +186,16 @@ class Shot:
         for unfinished in out.glob(".*" + "[0-9]" * 6 + ".tmp-*"):  # of a run that was killed
             unfinished.unlink()
         renderer, marks = self.head.renderer(), marking.of_frames(self.camera.width, self.camera.height)
+        maker = PassMaker(renderer, self.workspace.face_mesh())
         for index in range(self.frames):
             if not writer.path(index).exists():
                 rendered = renderer.render(self.camera, poses[index], self.conditions[index], passes=passes)
-                beside = self._passes(rendered, index) if passes else {}
-                with self._finished(rendered.rgba, index) as head:
-                    writer.write(index, _CONVERSIONS[kind](marks.alone(head)), beside, marking.sign)
+                kept = rendered.copy() if passes else None
+                with self._beneath(index).put(rendered.rgba, self._at(index)) as head:
+                    image, alpha = _CONVERSIONS[kind](marks.alone(head)), head[..., 3].copy()
+                beside = {} if kept is None else self._passes(maker, kept, alpha, index)
+                writer.write(index, image, beside, marking.sign)
             reporter.progress(Stage.RENDERING, index + 1, self.frames)
-
-    def _with_footage(self, rgba: np.ndarray, index: int) -> AbstractContextManager[np.ndarray]:
-        """Frame `index` of the head with what it takes from the footage."""
-        frame, pose = int(self.animation.plate_frame[index]), self.animation.head_to_camera[index]
-        return self.taken.put(rgba, frame, self.camera, pose, self.conditions[index], self._place)
 
     @property
     def _place(self) -> Place:

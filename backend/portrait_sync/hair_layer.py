@@ -37,6 +37,13 @@ class HairLayer:
     face_height: float
 
     @property
+    def mattes(self) -> UInt8[np.ndarray, "height width 4"]:
+        """What the layer's head is of mouth, hair and skin, and its alpha: hair alone."""
+        alpha = self.head[..., 3]
+        nothing = np.zeros_like(alpha)
+        return np.stack([nothing, alpha, nothing, alpha], -1)
+
+    @property
     def width(self) -> int:
         return self.weight.shape[1]
 

@@ -28,6 +28,19 @@ class RenderedHead:
     attention: Float[np.ndarray, "height width 2"] | None = None
     mattes: Float[np.ndarray, "height width 3"] | None = None
 
+    def copy(self) -> RenderedHead:
+        """The same in memory of its own: what a renderer returns may be overwritten by its next frame."""
+        return RenderedHead(*(None if item is None else item.copy() for item in vars(self).values()))
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A head at one time: how it is seen, where it is, and what its face does; as `HeadRenderer.render` takes them."""
+
+    camera: Camera
+    head_to_camera: Float[np.ndarray, "4 4"]
+    blendshapes: Float[np.ndarray, " conditions"]
+
 
 class HeadRenderer(Protocol):
     """Renders one head."""
@@ -59,6 +72,17 @@ class HeadRenderer(Protocol):
         v: Float[np.ndarray, " rays"],
     ) -> tuple[Float[np.ndarray, "rays 4"], Float[np.ndarray, " rays"]]:
         """Premultiplied RGBA and depth along the ray, metres, of the pixels whose centres are at (u, v)."""
+        ...
+
+    def motion(
+        self, depth_m: Float[np.ndarray, "height width"], now: Moment, other: Moment
+    ) -> Float[np.ndarray, "height width 2"]:
+        """Where in the image what each pixel shows `now` is at another moment, from where it is now: pixels, x right and y down; 0
+        where there is no head.
+
+        Args:
+            depth_m: as rendered `now`.
+        """
         ...
 
     def render_batch(

@@ -62,9 +62,14 @@ class Camera:
 
     def ray_lengths(self) -> Float[np.ndarray, "height width"]:
         """Of each pixel's ray, up to where its depth along the optical axis is 1."""
+        x, y = self.ray_slopes()
+        return np.sqrt(1 + x**2 + y**2).astype(np.float32)
+
+    def ray_slopes(self) -> tuple[Float[np.ndarray, "1 width"], Float[np.ndarray, "height 1"]]:
+        """x/z of the rays of each column, and y/z of those of each row."""
         x = (np.arange(self.width, dtype=np.float32) + 0.5 - self.principal_px[0]) / self.focal_px
         y = (np.arange(self.height, dtype=np.float32) + 0.5 - self.principal_px[1]) / self.focal_px
-        return np.sqrt(1 + x[None] ** 2 + y[:, None] ** 2).astype(np.float32)
+        return x[None], y[:, None]
 
     def project(
         self, head_to_camera: Float[np.ndarray, "4 4"], points_m: Float[np.ndarray, "n 3"]

@@ -43,6 +43,10 @@ class FaceMesh:
                 ordered[index] = shapes[names.index(name)]
         return cls(vertices.astype(np.float64), triangles.astype(np.int64), ordered)
 
+    def deformed(self, blendshapes: Float[np.ndarray, " shapes"]) -> Float[np.ndarray, "v 3"]:
+        """The vertices under the 52 shapes, metres; what follows these is not regarded."""
+        return self.vertices_m + np.tensordot(blendshapes[: len(self.shape_keys)], self.shape_keys, 1)
+
     def write(self, path: Path) -> None:
         """Write the file, atomically."""
         write_arrays(

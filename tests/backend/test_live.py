@@ -234,7 +234,8 @@ def test_wrong_params_are_named(params, change, sentence):
 class Blank:
     """A renderer of nothing."""
 
-    def render(self, camera, pose, blendshapes):
+    def render(self, camera, pose, blendshapes, passes):
+        assert not passes, "they cost what nobody asked for"
         return type("Rendered", (), {"rgba": np.zeros((camera.height, camera.width, 4), np.float32)})
 
 
@@ -281,6 +282,35 @@ def test_a_frame_of_the_footage_that_was_drawn_before_is_not_read_again(turned_p
     draw(head, {**params, **beneath})
     opened.on = False
     assert [path for path in opened if path.startswith(params["workspace"])] == []
+
+
+@pytest.mark.parametrize("kind", ["field", "gaussians"])
+def test_passes_lie_behind_the_colour_which_they_do_not_change(turned_params, made_up_twin, kind):
+    params, beneath = turned_params
+    params = {**params, **beneath, "head": kind}
+    head = LiveHead()
+    plain = drawn(head, params)
+    memory = Path(params["memory"])
+    memory.write_bytes(b"\0" * (SIZE * SIZE * 4 * (4 + 1 + 4 + 1)))
+    now = [params["focal_px"], *params["principal_px"], *params["head_to_camera"], *params["blendshapes"]]
+    right = list(now)
+    right[3 + 3] += 0.05
+    draw(head, {**params, "passes": ["Depth", "Vector", "Neck"], "before": now, "after": right})
+    values = np.fromfile(memory, np.float32)
+    colour, depth, vector, neck = np.split(values, np.cumsum([4, 1, 4]) * SIZE * SIZE)
+    np.testing.assert_array_equal(colour.reshape(plain.shape), plain)
+    depth, neck = depth.reshape(SIZE, SIZE), neck.reshape(SIZE, SIZE)
+    away_m = params["head_to_camera"][11]
+    assert np.abs(depth[plain[..., 3] > 0.1] - away_m).max() < 0.3 and (depth[plain[..., 3] == 0] == 1e10).all()
+    assert neck.max() > 0.5 and np.nonzero(neck > 0.1)[0].mean() < SIZE / 2
+    x, y, z, w = vector.reshape(SIZE, SIZE, 4)[(plain[..., 3] > 0.9) & (neck < 0.01)].T
+    assert np.abs([x, y]).max() < 1e-3 and np.abs(w).max() < 0.05
+    np.testing.assert_allclose(np.median(z), -0.05 * params["focal_px"] / away_m, rtol=0.15)
+
+
+def test_motion_without_the_frames_beside_is_refused(params):
+    with pytest.raises(ProtocolError, match="Vector of frame needs before and after, 71 numbers each"):
+        from_params(FrameOptions, {**params, "passes": ["Vector"], "before": [0.0] * 71}, "frame")
 
 
 @pytest.mark.parametrize("place", [[], [0.0, 0.0], [0.0, 0.0, 0.0]])

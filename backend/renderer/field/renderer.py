@@ -9,7 +9,8 @@ import torch
 
 from ...workspace.camera import Camera
 from ...workspace.shapes import Float, Int
-from ..head import RenderedHead
+from ..head import Moment, RenderedHead
+from ..surface import along_axis, rigid_motion
 from .field import Field
 from .kernels import Kernel, get_kernel
 from .rays import image_rays
@@ -59,6 +60,12 @@ class FieldRenderer:
             depth_m[rows, columns] = depth
             attention[rows, columns] = seen[:, 5:]
         return RenderedHead(rgba, depth_m, attention)
+
+    def motion(
+        self, depth_m: Float[np.ndarray, "height width"], now: Moment, other: Moment
+    ) -> Float[np.ndarray, "height width 2"]:
+        """As `HeadRenderer.motion`: a field has no points that could be followed, so its motion is that of the head as one piece."""
+        return rigid_motion(along_axis(depth_m, now.camera), now, other)
 
     def bounds(self, camera: Camera, head_to_camera: Float[np.ndarray, "4 4"]) -> tuple[int, int, int, int]:
         """x0, y0, x1, y1 of the part of the image that the head's box covers."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...workspace.camera import Camera
 from ...workspace.shapes import Float
-from ..head import RenderedHead
+from ..head import Moment, RenderedHead
 from .frame_codes import FrameCodes
 from .head import GaussianHead
 from .kernels import get_rasteriser
@@ -52,6 +52,27 @@ class GaussianRenderer:
             return RenderedHead(drawn.rgba)
         depth_m = self._along_rays(drawn.depth, drawn.rgba[..., 3], seen_by)
         return RenderedHead(drawn.rgba, depth_m, mattes=drawn.mattes)
+
+    def motion(
+        self, depth_m: Float[np.ndarray, "height width"], now: Moment, other: Moment
+    ) -> Float[np.ndarray, "height width 2"]:
+        """As `HeadRenderer.motion`, the face's own motion in it: what each Gaussian moves, blended as its colour is.
+
+        Draws: what was rendered before is overwritten.
+        """
+        (drawn, view), before = (
+            (
+                self.head.attributes(moment.blendshapes, moment.head_to_camera),
+                View(moment.camera, np.asarray(moment.head_to_camera, np.float64), self.head.config.filter_m),
+            )
+            for moment in (now, other)
+        )
+        frame = self.rasteriser.draw(drawn, self._order, view, before=before)
+        assert frame.motion is not None
+        result = np.zeros(frame.motion.shape, np.float32)
+        alpha = frame.rgba[..., 3:]
+        np.divide(-frame.motion, alpha, out=result, where=(alpha > _MIN_ALPHA) & (depth_m > 0)[..., None])
+        return result
 
     def _draw(self, view: View, blendshapes: np.ndarray, passes: bool) -> Drawn:
         mattes = self._mattes if passes else None

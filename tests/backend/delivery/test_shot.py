@@ -69,7 +69,7 @@ def test_frames_of_a_turned_head_have_its_neck_and_composite_to_the_videos_image
         )
         np.testing.assert_allclose(alone[index], rgba, atol=1.01 / 255)
         plate = resized(shot.workspace.read_plate(index), (SIZE, SIZE))
-        with shot._with_footage(rgba, index) as shown:
+        with shot._beneath(index).put(rgba, shot._at(index)) as shown:
             composite = over(shown, plate)
         assert (frame[..., 3] > alone[index][..., 3] + 0.5).any(), "there is a neck"
         assert np.abs(over(frame, plate).astype(int) - composite).max() <= 2
@@ -165,19 +165,59 @@ def test_exr_prores_and_png_show_the_same_head_over_black_and_white(trained, tmp
             assert np.abs(seen - wanted).max() < 12 / 255
 
 
-def test_passes_are_the_rendered_heads_own(made_up_twin, tmp_path):
+def passes_in(path):
+    """The channels of a file by their names, float32."""
     OpenEXR = pytest.importorskip("OpenEXR")
+    with OpenEXR.File(str(path), separate_channels=True) as file:
+        return {name.removeprefix("Head."): item.pixels.astype(np.float32) for name, item in file.channels().items()}
+
+
+def test_passes_are_the_rendered_heads_own(made_up_twin, tmp_path):
     shot = shot_of(made_up_twin, "gaussians", fixed_neck=True, rendered_hair=True)
     shot.write_frames(tmp_path, Reporter(), "exr", passes=True)
-    with OpenEXR.File(str(tmp_path / "000001.exr"), separate_channels=True) as file:
-        pixels = {name.removeprefix("Head."): channel.pixels for name, channel in file.channels().items()}
-    alpha, depth_m = pixels["Combined.A"].astype(np.float32), pixels["Depth.Z"]
+    pixels = passes_in(tmp_path / "000001.exr")
+    alpha, depth_m = pixels["Combined.A"], pixels["Depth.Z"]
     inside = alpha > 0.9
     assert inside.any()
     away_m = shot.animation.head_to_camera[1][2, 3]
     assert np.abs(depth_m[inside] - away_m).max() < 0.3
     assert (depth_m[alpha == 0] == 1e10).all() and (alpha == 0).any()
     np.testing.assert_allclose(sum(pixels[f"{name}.X"] for name in ("Mouth", "Hair", "Skin")), alpha, atol=2e-3)
+    normals = np.stack([pixels[f"Normal.{axis}"] for axis in "XYZ"], -1)
+    np.testing.assert_allclose(np.linalg.norm(normals[inside], axis=-1), 1, atol=1e-3)
+    assert (normals[inside][:, 1] < 0).mean() > 0.95, "towards the camera, which looks along Y"
+
+
+@pytest.mark.parametrize("kind", ["field", "gaussians"])
+def test_head_and_neck_are_the_frames_alpha_with_what_it_takes_from_the_footage(made_up_twin, tmp_path, kind):
+    shot_of(made_up_twin, kind, 10.0).write_frames(tmp_path, Reporter(), "exr", passes=True)
+    pixels = passes_in(tmp_path / "000000.exr")
+    alpha, neck = pixels["Combined.A"], pixels["Neck.X"]
+    np.testing.assert_allclose(pixels["Head.X"] + neck, alpha, atol=2e-3)
+    assert neck.max() > 0.5 and (pixels["Depth.Z"][alpha > 0.01] < 10).all(), "all that is shown has a depth"
+    if kind == "field":
+        assert not {"Mouth.X", "Hair.X", "Skin.X"} & pixels.keys()
+
+
+@pytest.mark.parametrize("kind", ["field", "gaussians"])
+def test_motion_is_from_the_frame_before_and_to_the_frame_after(made_up_twin, tmp_path, kind):
+    shot = shot_of(made_up_twin, kind, fixed_neck=True, rendered_hair=True)
+    poses = np.repeat(shot.animation.head_to_camera[:1], 2, 0)
+    poses[1, :2, 3] += 0.02, 0.01
+    shapes = np.repeat(shot.animation.blendshapes[:1], 2, 0)
+    moved = replace(shot.animation, head_to_camera=poses, blendshapes=shapes)
+    shot = replace(shot, animation=moved, conditions=np.repeat(shot.conditions[:1], 2, 0))
+    shot.write_frames(tmp_path, Reporter(), "exr", passes=True)
+    first, second = passes_in(tmp_path / "000000.exr"), passes_in(tmp_path / "000001.exr")
+    inside = (first["Combined.A"] > 0.95) & (second["Combined.A"] > 0.95)
+    px = shot.camera.focal_px / poses[0, 2, 3]
+    for pixels, (x, y) in ((first, "ZW"), (second, "XY")):
+        np.testing.assert_allclose(np.median(pixels[f"Vector.{x}"][inside]), -0.02 * px, rtol=0.15)
+        np.testing.assert_allclose(np.median(pixels[f"Vector.{y}"][inside]), 0.01 * px, rtol=0.15)
+    for pixels, still in ((first, "XY"), (second, "ZW")):
+        assert max(np.abs(pixels[f"Vector.{axis}"]).max() for axis in still) < 1e-3, (
+            "nothing before the first, after the last"
+        )
 
 
 def test_a_mov_has_the_users_own_samples_and_the_frames_of_an_mp4(made_up_twin, tmp_path):

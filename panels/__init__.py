@@ -1,6 +1,6 @@
-"""The sidebar tab “SyncTalk” of the 3D View, one file a step."""
+"""The sidebar tab “SyncTalk” of the 3D View, one file a step, and what Blender's own editors show of the extension."""
 
-from . import backend, composite, expression, speak, subject, track, train
+from . import backend, composite, expression, passes, speak, subject, track, train
 
 CLASSES = (
     *backend.CLASSES,
@@ -10,4 +10,5 @@ CLASSES = (
     *speak.CLASSES,
     *expression.CLASSES,
     *composite.CLASSES,
+    *passes.CLASSES,
 )

@@ -15,11 +15,11 @@ from typing import Any
 import bpy
 import numpy as np
 
-from . import lettering, live_frame, viewport_drawing, viewport_image
+from . import lettering, live_frame, passes, viewport_drawing, viewport_image
 from .beneath import footage_beneath
 from .client.errors import BackendError
 from .client.shared import shared_backend
-from .live_frame import FrameRequest, HeadFrame
+from .live_frame import FrameRequest, HeadFrame, HeadImage
 from .properties import settings_of
 from .scene import camera as cameras
 from .scene import colour, compositor, marking, rig
@@ -49,29 +49,37 @@ class SyncTalkRenderEngine(bpy.types.RenderEngine):
     def update_render_passes(
         self, scene: bpy.types.Scene | None = None, renderlayer: bpy.types.ViewLayer | None = None
     ) -> None:
-        """The head's colour with its alpha, and a one that no other engine renders: the composite warns without it."""
+        """The head's colour with its alpha, a one that no other engine renders (the composite warns without it), and those that are
+        enabled in the view layer."""
         self.register_pass(scene, renderlayer, "Combined", 4, "RGBA", "COLOR")
         self.register_pass(scene, renderlayer, compositor.ENGINE_PASS, 1, "X", "VALUE")
+        passes.register_in(self, scene, renderlayer)
 
     def render(self, depsgraph: bpy.types.Depsgraph) -> None:  # type: ignore[override]  # the stubs' is a property
         """Render the frame that `depsgraph` is evaluated at."""
         _, _, width, height = cameras.render_border(depsgraph.scene)
+        beside = passes.blank(passes.enabled(depsgraph.view_layer), width, height)
+        pixels = np.zeros((height, width, 4), np.float32)
         try:
-            pixels = self._head_or_none(wanted_frame(depsgraph))
+            frame = wanted_frame(depsgraph)
+            camera_to_world = rig.world_matrix(depsgraph.scene.camera.evaluated_get(depsgraph))
+            image = self._head_or_none(replace(frame, passes=passes.wanted(self, depsgraph, wanted_frame)))
+            if image is not None:
+                pixels = image.pixels
+                beside |= passes.in_scene(image.passes, frame, camera_to_world, (width, height))
         except Exception as error:  # noqa: BLE001 (Blender would count a frame that raised as rendered, and end with 0)
             sentence = _sentence(error)
             self.report({"ERROR"}, sentence)
             pixels = lettering.card(sentence, width, height)
-        if pixels is None:
-            pixels = np.zeros((height, width, 4), np.float32)
-        result = self.begin_result(0, 0, width, height)
-        fitted = colour.from_linear_rec709(_fitted(pixels, width, height))
-        passes = result.layers[0].passes
-        passes["Combined"].rect.foreach_set(fitted.ravel())
-        passes[compositor.ENGINE_PASS].rect.foreach_set(np.ones(width * height, np.float32))
+        result = self.begin_result(0, 0, width, height, layer=depsgraph.view_layer.name)
+        beside["Combined"] = colour.from_linear_rec709(_fitted(pixels, width, height))
+        beside[compositor.ENGINE_PASS] = np.ones(width * height, np.float32)
+        rendered = result.layers[0].passes
+        for name, values in beside.items():
+            rendered[name].rect.foreach_set(values.ravel())
         self.end_result(result)
 
-    def _head_or_none(self, frame: HeadFrame) -> np.ndarray | None:
+    def _head_or_none(self, frame: HeadFrame) -> HeadImage | None:
         """Wait for the image; None when the artist pressed Escape meanwhile.
 
         There is no time limit here: the first image waits for the backend to start and to load the head. The client notices
@@ -90,7 +98,7 @@ class SyncTalkRenderEngine(bpy.types.RenderEngine):
                     self.update_stats("", stage)
                 time.sleep(_WAIT_S)
             try:
-                return request.take()[0]
+                return request.take()
             except BackendError as error:
                 if error.kind != "cancelled" or self.test_break():
                     raise
@@ -195,6 +203,7 @@ def _panels() -> list[Any]:
 
 def register() -> None:
     marking.register()
+    passes.register()
     viewport_drawing.register()
     bpy.utils.register_class(SyncTalkRenderEngine)
     for panel in _panels():
@@ -206,5 +215,6 @@ def unregister() -> None:
         panel.COMPAT_ENGINES.discard(SyncTalkRenderEngine.bl_idname)
     bpy.utils.unregister_class(SyncTalkRenderEngine)
     viewport_drawing.unregister()
+    passes.unregister()
     marking.unregister()
     live_frame.close()

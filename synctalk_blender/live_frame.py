@@ -18,10 +18,11 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..backend.protocol import AUTO
+from ..backend.protocol import AUTO, PASSES
 from ..backend.workspace.camera import Camera
 from .client.errors import BackendError
 from .client.pending import Pending
@@ -29,7 +30,7 @@ from .client.process import BackendProcess
 from .scene.directions import Directions
 
 _PREFIX = "synctalk-frame"
-_BYTES_A_PIXEL = 16
+_BYTES_A_VALUE = 4
 _GRANULARITY = 1 << 20
 """Files grow in steps of a MiB, so that a viewport that is resized does not need a new one for each size."""
 
@@ -64,9 +65,10 @@ class SharedImage:
                 "storage",
             ) from error
 
-    def pixels(self, width: int, height: int) -> np.ndarray:
-        """Its first (height, width, 4) float32: the memory itself, which the next request may write to."""
-        return np.frombuffer(self._memory, np.float32, width * height * 4).reshape(height, width, 4)
+    def values(self, height: int, width: int, channels: int, begin: int = 0) -> np.ndarray:
+        """(height, width, channels) float32 from number `begin` on: the memory itself, which the next request may write to."""
+        count = height * width * channels
+        return np.frombuffer(self._memory, np.float32, count, begin * _BYTES_A_VALUE).reshape(height, width, channels)
 
     def close(self) -> None:
         """Unmap and remove the file."""
@@ -98,6 +100,31 @@ class Beneath:
 
 
 @dataclass(frozen=True)
+class Passes:
+    """What is asked for besides the colour."""
+
+    names: tuple[str, ...]
+    """Of `protocol.PASSES`."""
+    beside: tuple[tuple[Camera, Directions], ...] = ()
+    """The frame before and the frame after, which motion needs."""
+
+    @property
+    def channels(self) -> int:
+        return sum(len(PASSES[name]) for name in self.names)
+
+    def params(self) -> dict[str, Any]:
+        """As the request `frame` has them."""
+        times = [
+            [pinhole.focal_px, *pinhole.principal_px, *directions.head_to_camera.ravel(), *directions.blendshapes]
+            for pinhole, directions in self.beside
+        ]
+        params = {"passes": list(self.names)} if self.names else {}
+        return params | {
+            name: [float(n) for n in numbers] for name, numbers in zip(("before", "after"), times, strict=False)
+        }
+
+
+@dataclass(frozen=True)
 class HeadFrame:
     """What to ask for: a subject's head as `directions` have it, seen by `pinhole`; `head` is of `protocol.HEADS`. Without
     `beneath`, the head alone. `watermark`: its pixels are marked, as those that leave Blender are."""
@@ -108,6 +135,7 @@ class HeadFrame:
     head: str = AUTO
     beneath: Beneath | None = None
     watermark: bool = False
+    passes: Passes = Passes(())
 
     def resized(self, factor: float) -> HeadFrame:
         """The same view `factor` times as large."""
@@ -127,6 +155,14 @@ class HeadFrame:
         )
 
 
+class HeadImage(NamedTuple):
+    """An answer: colour (height, width, 4), its time to render in milliseconds, and passes (height, width, channels) by name."""
+
+    pixels: np.ndarray
+    ms: float
+    passes: dict[str, np.ndarray]
+
+
 class FrameRequest:
     """One `frame` request: premultiplied scene-linear RGBA, bottom row first. Waits for nothing.
 
@@ -137,7 +173,8 @@ class FrameRequest:
     def __init__(self, backend: BackendProcess, frame: HeadFrame) -> None:
         self.frame = frame
         pinhole = frame.pinhole
-        self._memory = _POOL.borrow(pinhole.width * pinhole.height * _BYTES_A_PIXEL)
+        values = pinhole.width * pinhole.height * (4 + frame.passes.channels)
+        self._memory = _POOL.borrow(values * _BYTES_A_VALUE)
         params = {
             "workspace": frame.workspace,
             "width": pinhole.width,
@@ -149,6 +186,7 @@ class FrameRequest:
             "memory": str(self._memory.path),
             "head": frame.head,
             "watermark": frame.watermark,
+            **frame.passes.params(),
         }
         if frame.beneath is not None:
             beneath = frame.beneath
@@ -176,15 +214,15 @@ class FrameRequest:
             return ""
         return ": ".join(text for text in (progress["stage"], progress["message"]) if text).capitalize()
 
-    def take(self) -> tuple[np.ndarray, float]:
+    def take(self) -> HeadImage:
         """A copy of what `answer` gives."""
-        with self.answer() as (pixels, ms):
-            return pixels.copy(), ms
+        with self.answer() as image:
+            passes = {name: values.copy() for name, values in image.passes.items()}
+            return HeadImage(image.pixels.copy(), image.ms, passes)
 
     @contextlib.contextmanager
-    def answer(self) -> Iterator[tuple[np.ndarray, float]]:
-        """The image (height, width, 4) float32, in the shared memory itself until the `with` ends, and its render time in
-        milliseconds; once, after `poll` returned True.
+    def answer(self) -> Iterator[HeadImage]:
+        """The image, float32, in the shared memory itself until the `with` ends; once, after `poll` returned True.
 
         Raises:
             BackendError: the request failed; of kind `cancelled` when a newer one took its place.
@@ -199,9 +237,19 @@ class FrameRequest:
                     "in the Backend panel.",
                     "nonsense",
                 )
-            yield self._memory.pixels(width, height), float(result.get("ms", 0.0))
+            yield HeadImage(
+                self._memory.values(height, width, 4), float(result.get("ms", 0.0)), self._passes(height, width)
+            )
         finally:
             _POOL.give_back(self._memory)
+
+    def _passes(self, height: int, width: int) -> dict[str, np.ndarray]:
+        """What lies in the memory behind the colour."""
+        found, begin = {}, height * width * 4
+        for name in self.frame.passes.names:
+            found[name] = self._memory.values(height, width, len(PASSES[name]), begin)
+            begin += found[name].size
+        return found
 
     def abandon(self) -> None:
         """Forget the request. Its memory stays until the backend, which may still be writing to it, has answered.

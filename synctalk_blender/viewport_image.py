@@ -112,7 +112,7 @@ class Viewport:
         request, self._request = self._request, None
         is_wanted = self._asked is not None and self._asked.is_same_as(self._wanted)
         try:
-            with request.answer() as (pixels, ms):
+            with request.answer() as (pixels, ms, _):
                 height, width = pixels.shape[:2]
                 texture = viewport_drawing.texture_of(colour.from_linear_rec709(pixels))
         except BackendError as error:

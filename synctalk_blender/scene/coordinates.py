@@ -60,11 +60,26 @@ def head_to_camera(head: np.ndarray, camera: np.ndarray) -> np.ndarray:
         camera: (4, 4), the camera object's world matrix; its scale means nothing, as everywhere in Blender.
     """
     matrix = _CAMERA_FROM_OPENCV @ np.linalg.inv(without_scale(camera)) @ head @ _UPRIGHT_FROM_OPENCV
-    scale = abs(np.linalg.det(matrix[:3, :3])) ** (1.0 / 3.0)
     result = np.eye(4)
     result[:3, :3] = nearest_rotation(matrix[:3, :3])
-    result[:3, 3] = matrix[:3, 3] / max(scale, 1e-9)
+    result[:3, 3] = matrix[:3, 3] / scale_of(head)
     return result
+
+
+def scale_of(matrix: np.ndarray) -> float:
+    """The even scale of a matrix (4, 4): the cube root of the volume that it makes of a unit cube."""
+    return max(abs(np.linalg.det(matrix[:3, :3])) ** (1.0 / 3.0), 1e-9)
+
+
+def normals_to_world(normals: np.ndarray, camera: np.ndarray) -> np.ndarray:
+    """(..., 3) normals as the backend has them, in the axes of a world in which the camera is where the importer puts it, in those of
+    this world.
+
+    Args:
+        camera: (4, 4), the camera object's world matrix.
+    """
+    turn = without_scale(camera)[:3, :3] @ camera_to_world()[:3, :3].T
+    return normals @ turn.T.astype(normals.dtype)
 
 
 def points_to_blender(points: np.ndarray) -> np.ndarray:

@@ -15,3 +15,5 @@ class Directions:
     """(4, 4), OpenCV camera, metres."""
     blendshapes: np.ndarray
     """(52,), `protocol.BLENDSHAPE_NAMES`."""
+    scale: float = 1.0
+    """How many times larger than its own size the head is in the scene, and so further away than `head_to_camera` has it."""

@@ -188,14 +188,16 @@ def read_rig(rig: Rig, depsgraph: bpy.types.Depsgraph, camera_to_world: np.ndarr
     control = _evaluated(rig.control, depsgraph)
     if camera_to_world is None:
         camera_to_world = world_matrix(_evaluated(rig.camera, depsgraph))
-    pose = coordinates.head_to_camera(world_matrix(control), camera_to_world)
+    head_to_world = world_matrix(control)
+    pose = coordinates.head_to_camera(head_to_world, camera_to_world)
     keys = rig.face.data.shape_keys
     if keys is None:
         raise SceneError(
             f"The face mesh “{rig.face.name}” has lost its shape keys: press Send to Scene in the Track panel."
         )
     _evaluated(rig.face, depsgraph)
-    return Directions(pose, shapes.values(keys, keys.evaluated_get(depsgraph)) + shapes.offsets(control))
+    expression = shapes.values(keys, keys.evaluated_get(depsgraph)) + shapes.offsets(control)
+    return Directions(pose, expression, coordinates.scale_of(head_to_world))
 
 
 def world_matrix(item: bpy.types.Object) -> np.ndarray:

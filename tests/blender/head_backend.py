@@ -28,8 +28,9 @@ def send(message: dict) -> None:
     sys.stdout.buffer.flush()
 
 
-def draw(params: dict) -> np.ndarray:
-    """(height, width, 4) float32, premultiplied linear, top row first."""
+def hit(params: dict) -> tuple[np.ndarray, np.ndarray, float]:
+    """Where rays meet the ball: (height, width) whether they do, (height, width, 3) the points less its centre in the head frame, and its
+    radius."""
     width, height, (cx, cy) = params["width"], params["height"], params["principal_px"]
     pose = np.array(params["head_to_camera"]).reshape(4, 4)
     u, v = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
@@ -40,13 +41,49 @@ def draw(params: dict) -> np.ndarray:
     radius = RADIUS_M * (1 + 0.2 * params["blendshapes"][JAW_OPEN])
     half = rays @ origin
     root = half**2 - origin @ origin + radius**2
-    hit = root > 0
-    point = origin + rays * (-half - np.sqrt(np.where(hit, root, 0)))[..., None]
-    image = np.zeros((height, width, 4), np.float32)
-    image[..., :3] = np.clip(0.5 + 0.5 * point / radius, 0, 1) * hit[..., None]
-    image[..., 3] = hit
+    return root > 0, origin + rays * (-half - np.sqrt(np.where(root > 0, root, 0)))[..., None], radius
+
+
+def draw(params: dict) -> np.ndarray:
+    """(height, width, 4) float32, premultiplied linear, top row first."""
+    is_hit, point, radius = hit(params)
+    image = np.zeros((*is_hit.shape, 4), np.float32)
+    image[..., :3] = np.clip(0.5 + 0.5 * point / radius, 0, 1) * is_hit[..., None]
+    image[..., 3] = is_hit
     image[..., :3] *= 0.5 if params.get("head") == "field" else 1.0
     return image
+
+
+def draw_passes(params: dict) -> list[np.ndarray]:
+    """Each (height, width, channels) float32, top row first: the ball's depth, normals and motion; all of it is head and hair."""
+    is_hit, point, radius = hit(params)
+    pose = np.array(params["head_to_camera"]).reshape(4, 4)
+    places = (point + CENTRE_M) @ pose[:3, :3].T + pose[:3, 3]
+    x, y, z = np.moveaxis((point / radius) @ pose[:3, :3].T, -1, 0)
+    found = {"Depth": np.where(is_hit, places[..., 2], 1e10)[..., None], "Normal": np.stack([x, z, -y], -1)}
+    if "Vector" in params["passes"]:
+        here, *beside = (
+            _pixels(numbers, point / radius)
+            for numbers in (
+                [params["focal_px"], *params["principal_px"], *params["head_to_camera"], *params["blendshapes"]],
+                params["before"],
+                params["after"],
+            )
+        )
+        found["Vector"] = np.concatenate([beside[0] - here, here - beside[1]], -1) * [1, -1, 1, -1]
+    found |= {name: np.ones((*is_hit.shape, 1)) for name in ("Head", "Hair")}
+    found |= {name: np.zeros((*is_hit.shape, 1)) for name in ("Mouth", "Skin", "Neck")}
+    return [
+        (found[name] * (is_hit[..., None] if name != "Depth" else 1)).astype(np.float32) for name in params["passes"]
+    ]
+
+
+def _pixels(numbers: list[float], point: np.ndarray) -> np.ndarray:
+    """(height, width, 2) where points of the ball, in its radii, are seen: focal length, principal point, pose and shapes in a row."""
+    pose = np.array(numbers[3:19]).reshape(4, 4)
+    radius = RADIUS_M * (1 + 0.2 * numbers[19 + JAW_OPEN])
+    places = (point * radius + CENTRE_M) @ pose[:3, :3].T + pose[:3, 3]
+    return places[..., :2] / places[..., 2:] * numbers[0] + numbers[1:3]
 
 
 def refine(path: Path) -> None:
@@ -88,9 +125,10 @@ def main(fault: str) -> None:
                 send({"id": request_id, "error": {"code": -32000, "message": text, "data": {"kind": "workspace"}}})
                 continue
             begun = time.perf_counter()
-            image = draw(params)[::-1]
+            planes = [draw(params), *(draw_passes(params) if params.get("passes") else [])]
             with open(params["memory"], "r+b") as file:
-                file.write(np.ascontiguousarray(image).tobytes())
+                for plane in planes:
+                    file.write(np.ascontiguousarray(plane[::-1]).tobytes())
             width = params["width"] * (2 if fault == "huge" else 1)
             send(
                 {

@@ -217,7 +217,7 @@ def test_a_frame_that_a_viewport_pushed_out_is_asked_for_again(kit, rig, monkeyp
             answer = next(answers)
             if isinstance(answer, Exception):
                 raise answer
-            return answer
+            return SimpleNamespace(pixels=answer[0])
 
     class Waiting:
         test_break = staticmethod(lambda: False)
@@ -225,7 +225,7 @@ def test_a_frame_that_a_viewport_pushed_out_is_asked_for_again(kit, rig, monkeyp
 
     monkeypatch.setattr(engine, "FrameRequest", Request)
     frame = engine.wanted_frame(bpy.context.evaluated_depsgraph_get())
-    assert engine.SyncTalkRenderEngine._head_or_none(Waiting(), frame).shape == (2, 2, 4)
+    assert engine.SyncTalkRenderEngine._head_or_none(Waiting(), frame).pixels.shape == (2, 2, 4)
 
 
 def test_blender_s_output_and_camera_panels_are_shown_for_the_engine(kit, client):
@@ -268,8 +268,8 @@ def test_a_failure_is_written_where_the_head_would_be(kit, rig, monkeypatch):
         report = staticmethod(lambda kind, text: shown.append(text))
         end_result = staticmethod(lambda result: None)
 
-        def begin_result(self, x, y, width, height):
-            del x, y
+        def begin_result(self, x, y, width, height, layer):
+            del x, y, layer
             image = SimpleNamespace(foreach_set=lambda values: shown.append(values.reshape(height, width, 4)))
             ones = SimpleNamespace(foreach_set=lambda values: shown.append(values))
             passes = {"Combined": SimpleNamespace(rect=image), "SyncTalk": SimpleNamespace(rect=ones)}

@@ -66,7 +66,7 @@ def wait(request) -> None:
 def test_an_image_arrives_complete_and_bottom_row_first(live_frame, backend, frame):
     request = live_frame.FrameRequest(backend(), frame())
     wait(request)
-    pixels, ms = request.take()
+    pixels, ms, _ = request.take()
     assert pixels.shape == (30, 40, 4)
     assert pixels.dtype == np.float32
     assert ms > 0
@@ -161,7 +161,7 @@ def test_an_image_is_read_where_it_is_and_its_memory_is_used_again(live_frame, b
     for depth_m in (1.0, 1.1):
         request = live_frame.FrameRequest(process, frame(depth_m=depth_m))
         assert request.wait(10)
-        with request.answer() as (pixels, ms):
+        with request.answer() as (pixels, ms, _):
             assert pixels.shape == (30, 40, 4) and pixels[..., 3].max() == 1 and ms > 0
             assert not pixels.flags.owndata
     assert len(files() - others) <= 1

@@ -11,16 +11,16 @@ from .implicit import Sculpture, ellipsoid, largest_component, relax, spaced_axi
 def ear() -> tuple[np.ndarray, np.ndarray]:
     """The left ear: vertices (V,3) in the face frame and triangles.
 
-    It is sculpted flat, u forward, v up, w outwards, and then set on the head: turned out by 17° and leant back by 12°.
+    It is sculpted flat, u forward, v up, w outwards, and then set on the head: turned out by 14° and leant back by 12°.
     """
     s = Sculpture(
         spaced_axis([(-34, 0.8), (22, 1)]), spaced_axis([(-42, 0.8), (44, 1)]), spaced_axis([(-16, 0.8), (14, 1)])
     )
     s.add(ellipsoid((-4, 6, 0), (17, 26, 2.4)))
-    s.add(ellipsoid((-1, -23, 0.6), (8.5, 9, 3.0)), 5)
+    s.add(ellipsoid((-1, -20, 0.6), (9.5, 8.5, 3.4)), 5)
     helix = curve(
         [[4, -3, 1], [10, 5, 3], [12.5, 16, 4], [8, 27, 4], [-3, 32.5, 4], [-14, 28, 4.2], [-20, 17, 4.2],
-         [-20.5, 4, 4], [-17, -9, 3.4], [-11, -19, 2], [-5, -26, 1]], 41
+         [-20.5, 4, 4], [-17, -9, 3.4], [-12, -17, 2], [-7, -22, 1]], 41
     )  # fmt: skip
     s.add(tube(helix, np.interp(np.linspace(0, 1, 41), [0, 0.15, 0.6, 1], [1.6, 2.7, 2.7, 2.0])), 1.6)
     s.add(
@@ -33,7 +33,7 @@ def ear() -> tuple[np.ndarray, np.ndarray]:
     s.subtract(ellipsoid((0, 10, 3.5), (6, 4, 3)), 2)
     vertices, triangles = largest_component(*s.mesh())
     u, v, w = relax(vertices, triangles, 3).T
-    lean, out = np.radians(12), np.radians(17)
+    lean, out = np.radians(12), np.radians(14)
     u, v = u * np.cos(lean) - v * np.sin(lean), u * np.sin(lean) + v * np.cos(lean)
     position = np.stack([w * np.cos(out) - u * np.sin(out), v, w * np.sin(out) + u * np.cos(out)], 1)
     return position + np.array([75.8, -16.0, -90.0]), triangles[:, ::-1]

@@ -56,7 +56,7 @@ def build_ears() -> Part:
     vertices, triangles = bust.ear()
     parts = []
     for side in (1.0, -1.0):
-        colour = np.tile([0.57, 0.32, 0.245], (len(vertices), 1))
+        colour = np.tile([0.54, 0.295, 0.215], (len(vertices), 1))
         faces = triangles if side > 0 else triangles[:, ::-1]
         parts.append(Part(vertices * [side, 1, 1], faces, colour))
     return features.joined(parts)

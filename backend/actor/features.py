@@ -117,7 +117,7 @@ def eye_corners() -> Part:
     for side in (1.0, -1.0):
         for centre, radii, colour in (
             ((18.9, -2.0, -4.6), (2.3, 2.0, 2.2), (0.46, 0.22, 0.19)),
-            ((44.6, 0.4, -11.5), (2.2, 2.6, 2.6), (0.36, 0.19, 0.16)),
+            ((44.6, 0.4, -11.5), (2.2, 2.6, 2.6), (0.46, 0.25, 0.19)),
         ):
             points, faces = _ellipsoid(np.array(centre) * [side, 1, 1], radii)
             parts.append(Part(points, faces, np.tile(colour, (len(points), 1))))
@@ -144,7 +144,7 @@ def teeth() -> Part:
                 points, faces = _ellipsoid(np.zeros(3), (width * 0.51, height * 0.55, 2.6), power=4.0)
                 points[:, 0] *= 1 - 0.16 * np.clip(points[:, 1] * up / height, -0.5, 0.5)
                 root = np.clip((points[:, 1] * up / height + 0.5), 0, 1)
-                tone = _mix((0.70, 0.625, 0.51), (0.58, 0.47, 0.34), root**2) * rng.uniform(0.94, 1.04)
+                tone = _mix((0.88, 0.79, 0.63), (0.74, 0.60, 0.42), root**2) * rng.uniform(0.94, 1.04)
                 # Less light reaches the back of the mouth, and none the gaps between teeth.
                 tone *= np.exp(-0.5 * (place / 17) ** 2)
                 tone *= 1 - 0.45 * smoothstep(0.36, 0.5, np.abs(points[:, :1]) / width)
@@ -241,7 +241,7 @@ def lashes(colour, seed: int = 9) -> Part:
     rng = np.random.default_rng(seed)
     paths, roots = [], []
     for side in (1.0, -1.0):
-        for count, upper in ((150, True), (60, False)):
+        for count, upper in ((150, True), (44, False)):
             t = np.sort(rng.uniform(0.05, 0.97, count))
             x = CANTHUS_INNER[0] + t * (CANTHUS_OUTER[0] - CANTHUS_INNER[0])
             y = lid_margins(x)[0 if upper else 1]
@@ -256,7 +256,7 @@ def lashes(colour, seed: int = 9) -> Part:
             paths.append(path * [side, 1, 1])
             roots.append(root * [side, 1, 1])
     paths, roots = np.concatenate(paths), np.concatenate(roots)
-    widths = np.full(len(paths), 0.26)[:, None] * np.array([1, 1, 0.9, 0.75, 0.5, 0.15])
+    widths = np.full(len(paths), 0.18)[:, None] * np.array([1, 1, 0.9, 0.75, 0.5, 0.15])
     points, quads = _strips(paths, widths, facing=(0, -0.7, 1.0))
     count = paths.shape[1] * 2
     fields = expression.FaceFields(roots)

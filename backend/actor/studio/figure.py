@@ -74,7 +74,7 @@ class Actor:
 
     def __init__(self, data: Arrays) -> None:
         skin = skin_material(True)
-        wet, wet_surface = coloured("teeth", Roughness=0.18, Specular_IOR_Level=0.5, Emission_Strength=0.13)
+        wet, wet_surface = coloured("teeth", Roughness=0.18, Specular_IOR_Level=0.5, Emission_Strength=0.26)
         flesh, flesh_surface = coloured("flesh", Roughness=0.3, Specular_IOR_Level=0.5, Emission_Strength=0.10)
         # One bounce leaves the mouth blacker than light that scatters through cheeks and lips would.
         for shader, surface in ((wet, wet_surface), (flesh, flesh_surface)):

@@ -156,7 +156,7 @@ class LiveHead:
         if key not in self._footage:
             workspace = Workspace.open(frame.workspace)
             track = workspace.head_track(head=frame.head)
-            self._footage[key] = workspace, FromFootage.of(workspace, track, rendered_hair=False, fixed_neck=False)
+            self._footage[key] = workspace, FromFootage.of(workspace, track)
         return self._footage[key]
 
     def _marker(self, key: tuple[Any, ...], frame: FrameOptions) -> Marker:
@@ -256,11 +256,11 @@ def device() -> dict[str, str]:
 
 def _beneath(footage: tuple[Workspace, FromFootage], frame: FrameOptions) -> Beneath:
     """The footage beneath the frame."""
-    from .delivery.from_footage import Beneath
+    from .delivery.from_footage import Beneath, Taking
 
     assert frame.footage_frame is not None
     workspace, taken = footage
-    taken = taken.without(frame.rendered_hair, frame.fixed_neck)
+    taken = taken.only(Taking(not frame.rendered_hair, not frame.fixed_neck))
     return Beneath(workspace, taken, frame.footage_frame, _place(workspace, frame))
 
 

@@ -65,9 +65,10 @@ def _training(
     recipe = ["--head", FIELD, "--preset", preset, "--minutes", str(minutes)]
     arguments = [*recipe, *(f"--set={change}" for change in changes)]
     result = train_apart(workspace, arguments)
-    evaluation = evaluate(reenactment.test_frames(workspace, size, Reporter(), FIELD))
+    how = reenactment.Reenactment(size, FIELD)
+    evaluation = evaluate(reenactment.test_frames(workspace, how, Reporter()))
     figures = evaluation.figures
-    trained = reenactment.self_reenactment(workspace, size, Reporter(), _training_frames(workspace), head=FIELD)
+    trained = reenactment.self_reenactment(workspace, _training_frames(workspace), how, Reporter())
     gap = evaluate(trained).figures["psnr_head"] - figures["psnr_head"]
     kept = ("psnr_head", "psnr", "psnr_mouth", "psnr_edge", "ssim", "ms_ssim", "lmd_px", "lip_correlation", "lip_range")
     return {"minutes": minutes, **result, **{name: figures[name] for name in kept}, "gap": round(gap, 3)}

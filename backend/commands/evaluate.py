@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,7 @@ def in_words(figures: dict[str, Any]) -> str:
 def _of_workspace(options: Options, reporter: Reporter) -> dict[str, Any]:
     from ..evaluation import strip
     from ..evaluation.evaluate import evaluate
-    from ..evaluation.reenactment import audio_driven_test_frames, test_frames
+    from ..evaluation.reenactment import MEASURED, Reenactment, audio_driven_test_frames, test_frames
     from ..media.guard import guarded
     from ..training import checkpoints, readiness
     from ..training.conditions import SHAPE
@@ -102,14 +102,16 @@ def _of_workspace(options: Options, reporter: Reporter) -> dict[str, Any]:
     reporter.plan({})  # how many parts follow is not known yet: no time left is shown rather than the first part's
     head = checkpoints.load_for_rendering(workspace, reporter, options.head)
     ready = readiness.measure(workspace, reporter, head.kind)
-    evaluation = evaluate(test_frames(workspace, size, reporter, head.kind, options.portrait), options.landmarks)
+    taking = replace(MEASURED, neck=not options.fixed_neck)
+    how = Reenactment(size, head.kind, options.portrait, taking)
+    evaluation = evaluate(test_frames(workspace, how, reporter), options.landmarks)
     figures, audio_driven = evaluation.figures, None
     figures["head"], figures["portrait"] = head.kind, options.portrait
     figures["readiness"] = None if ready is None else ready.to_json()
     if head.lips.name == SHAPE:
         kinds = strip.moments(evaluation)
         kept: dict[int, Any] = {}
-        driven = audio_driven_test_frames(workspace, size, reporter, head.kind, options.portrait, options.fixed_neck)
+        driven = audio_driven_test_frames(workspace, how, reporter)
         pairs = strip.keeping(driven, kinds, kept)
         spoken = evaluate(pairs, options.landmarks)
         figures["audio_driven"] = spoken.figures

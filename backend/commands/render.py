@@ -92,10 +92,11 @@ def run(options: Options, reporter: Reporter) -> Result:
         ProvenanceError: the certificate does not suit, or signing failed, which leaves the result unsigned.
         SyncTalkError: nothing was trained, or the animation or the audio cannot be used.
     """
+    from ..delivery.from_footage import Taking
     from ..delivery.marking import Marking
     from ..delivery.shot import Shot
     from ..delivery.watermark import Kind, Message
-    from ..evaluation.reenactment import write_test_frames
+    from ..evaluation.reenactment import Reenactment, write_test_frames
     from ..training import checkpoints
     from ..workspace.store import Workspace
 
@@ -108,7 +109,7 @@ def run(options: Options, reporter: Reporter) -> Result:
     marking = Marking(options.label, seal, watermark)
     if options.split:
         side = options.size or workspace.subject.size
-        count = write_test_frames(workspace, options.out, side, reporter, options.head, options.portrait)
+        count = write_test_frames(workspace, options.out, Reenactment(side, options.head, options.portrait), reporter)
         for path in options.out.glob("[0-9]" * 6 + ".png"):
             marking.sign(path)
         return Result(options.out, count, side, side, signed_by)
@@ -117,8 +118,8 @@ def run(options: Options, reporter: Reporter) -> Result:
         delivery = dataclasses.asdict(speak.Delivery.of(options))
         spoken = speak.Options(workspace=options.workspace, audio=options.audio, head=head.kind, **delivery)
         directions = speak.run(spoken, reporter).animation
-    taken = options.fixed_neck, options.rendered_hair
-    shot = Shot.of(workspace, head, workspace.animation(directions), options.size, *taken)
+    taking = Taking(hair=not options.rendered_hair, neck=not options.fixed_neck)
+    shot = Shot.of(workspace, head, workspace.animation(directions), options.size, taking)
     if options._is_video:
         shot.write_video(options.out, options.audio, reporter, options.portrait, options.codec or H264, marking)
     else:

@@ -10,17 +10,35 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..portrait_sync.blend import behind_cover
-from ..workspace.camera import Camera
+from ..portrait_sync.placed_head import PlacedHead
+from ..protocol import BLENDSHAPE_NAMES
 from ..workspace.head_track import HeadTrack
 from ..workspace.store import Workspace
 from .covers import cover_in
 from .hair import Hair
+from .layers import FootageTrack
 from .neck import Neck
 from .place import Place
 
 if TYPE_CHECKING:  # a live frame needs neither
-    from ..portrait_sync.portrait import PlacedHead, Portrait
+    from ..portrait_sync.portrait import Portrait
     from ..renderer.head import Moment
+
+
+@dataclass(frozen=True)
+class Taking:
+    """What a head takes from the footage.
+
+    Attributes:
+        hair: else it is as rendered.
+        neck: collar and hanging hair as well; else they are where the footage has them.
+    """
+
+    hair: bool = True
+    neck: bool = True
+
+
+EVERYTHING = Taking()
 
 
 @dataclass(frozen=True)
@@ -31,43 +49,37 @@ class FromFootage:
     neck: Neck | None
 
     @classmethod
-    def of(cls, workspace: Workspace, track: HeadTrack, rendered_hair: bool, fixed_neck: bool) -> FromFootage:
+    def of(cls, workspace: Workspace, track: HeadTrack, taking: Taking = EVERYTHING) -> FromFootage:
         """
         Args:
             track: of the head that is rendered.
-            rendered_hair: leave the hair as it is rendered.
-            fixed_neck: leave neck, collar and hanging hair where the footage has them.
 
         Raises:
             WorkspaceError: files are missing or damaged.
         """
+        footage = FootageTrack.of(track)
         return cls(
-            None if rendered_hair else Hair(workspace, track),
-            None if fixed_neck else Neck(workspace, track),
+            Hair(workspace, footage) if taking.hair else None,
+            Neck(workspace, footage) if taking.neck else None,
         )
 
-    def without(self, hair: bool, neck: bool) -> FromFootage:
-        """The same, less what is named."""
-        return FromFootage(None if hair else self.hair, None if neck else self.neck)
+    def only(self, taking: Taking) -> FromFootage:
+        """The same, less what is not to be taken."""
+        return FromFootage(self.hair if taking.hair else None, self.neck if taking.neck else None)
 
     @contextlib.contextmanager
-    def put(
-        self,
-        rgba: np.ndarray,
-        frame: int,
-        camera: Camera,
-        head_to_camera: np.ndarray,
-        blendshapes: np.ndarray,
-        place: Place,
-    ) -> Iterator[np.ndarray]:
-        """The head with both, in the same memory until the `with` ends; arguments as `Hair.over` and `Neck.under` have them."""
+    def put(self, head: PlacedHead, place: Place) -> Iterator[np.ndarray]:
+        """The head with both, in the same memory until the `with` ends: (H, W, 4) float32.
+
+        Args:
+            place: of the working frame in the image.
+        """
         with contextlib.ExitStack() as stack:
             if self.hair is not None:
-                rgba = stack.enter_context(self.hair.over(rgba, frame, camera, head_to_camera, place))
+                stack.enter_context(self.hair.over(head, place))
             if self.neck is not None:
-                given = rgba, frame, camera, head_to_camera, blendshapes, place
-                rgba = stack.enter_context(self.neck.under(*given))
-            yield rgba
+                stack.enter_context(self.neck.under(head, place))
+            yield head.rgba
 
 
 @dataclass(frozen=True)
@@ -92,17 +104,19 @@ class Beneath:
         Args:
             rgba: (H, W, 4) float32 of the head `now`, premultiplied, display-encoded: may be a renderer's own buffer.
         """
-        given = self.frame, now.camera, now.head_to_camera, now.blendshapes
-        with self.taken.put(rgba, *given, self.place) as head:
+        with self.taken.put(self._placed(rgba, now), self.place) as head:
             yield self._uncovered(head)
 
     def mattes(self, mattes: np.ndarray, now: Moment) -> np.ndarray:
         """What mattes of the head alone become by that, less the neck: (H, W, 4) float32 of mouth, hair, skin and the head's alpha."""
         if self.taken.hair is None:
             return self._uncovered(mattes)
-        given = self.frame, now.camera, now.head_to_camera, self.place
-        with self.taken.hair.mattes_over(mattes.copy(), *given) as found:
+        with self.taken.hair.mattes_over(self._placed(mattes.copy(), now), self.place) as found:
             return self._uncovered(found).copy()
+
+    def _placed(self, image: np.ndarray, now: Moment) -> PlacedHead:
+        shapes = now.blendshapes[: len(BLENDSHAPE_NAMES)]
+        return PlacedHead(image, self.frame, now.camera, now.head_to_camera, shapes)
 
     def _uncovered(self, image: np.ndarray) -> np.ndarray:
         cover = cover_in(self.workspace, self.frame, self.place, (image.shape[0], image.shape[1]))
@@ -119,6 +133,5 @@ class WithFootage:
 
     def compose(self, head: PlacedHead) -> np.ndarray:
         """As `Portrait.compose`."""
-        given = head.rgba, head.frame, head.camera, head.head_to_camera, head.blendshapes
-        with self.taken.put(*given, self.place) as rgba:
+        with self.taken.put(head, self.place) as rgba:
             return self.portrait.compose(replace(head, rgba=rgba))

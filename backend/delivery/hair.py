@@ -9,12 +9,11 @@ import numpy as np
 
 from ..portrait_sync.hair_layer import HairLayer, hair_layer
 from ..portrait_sync.head_region import FOREHEAD, face_frame
+from ..portrait_sync.placed_head import PlacedHead
 from ..renderer.overlay import replace_by
 from ..workspace.arrays import smoothstep
-from ..workspace.camera import Camera
-from ..workspace.head_track import HeadTrack
 from ..workspace.store import Workspace
-from .layers import FootageLayers
+from .layers import FootageLayers, FootageTrack
 from .place import Place
 from .threads import on_threads
 
@@ -31,39 +30,29 @@ _NEAREST_M = 0.05
 class Hair(FootageLayers[HairLayer]):
     """Puts the hair of one workspace's footage over one of its heads."""
 
-    def __init__(self, workspace: Workspace, track: HeadTrack) -> None:
-        super().__init__(workspace, track)
+    def __init__(self, workspace: Workspace, footage: FootageTrack) -> None:
+        super().__init__(workspace, footage)
         hairline = workspace.face_mesh().vertices_m[list(FOREHEAD)]
         self._points = np.concatenate([OUTLINE_M, hairline])
 
-    def over(
-        self, rgba: np.ndarray, frame: int, camera: Camera, head_to_camera: np.ndarray, place: Place
-    ) -> contextlib.AbstractContextManager[np.ndarray]:
+    def over(self, head: PlacedHead, place: Place) -> contextlib.AbstractContextManager[np.ndarray]:
         """The head with the footage's hair, in the same memory until the `with` ends; unchanged where the head is turned away
         from the footage's, or the frame has no face or no hair.
 
         Args:
-            rgba: (H, W, 4) float32 of the head, premultiplied, display-encoded: may be a renderer's own buffer.
-            frame: of the footage beneath.
-            camera: the head was rendered with.
-            head_to_camera: (4, 4), metres.
             place: of the working frame in the image.
         """
-        return self._replaced(rgba, frame, camera, head_to_camera, place, mattes=False)
+        return self._replaced(head, place, mattes=False)
 
-    def mattes_over(
-        self, mattes: np.ndarray, frame: int, camera: Camera, head_to_camera: np.ndarray, place: Place
-    ) -> contextlib.AbstractContextManager[np.ndarray]:
-        """The same of the head's mattes of mouth, hair and skin and its alpha, (H, W, 4) float32, premultiplied: what is the
+    def mattes_over(self, head: PlacedHead, place: Place) -> contextlib.AbstractContextManager[np.ndarray]:
+        """The same of the head's mattes of mouth, hair and skin and its alpha in place of its image, premultiplied: what is the
         footage's is hair."""
-        return self._replaced(mattes, frame, camera, head_to_camera, place, mattes=True)
+        return self._replaced(head, place, mattes=True)
 
     @contextlib.contextmanager
-    def _replaced(
-        self, rgba: np.ndarray, frame: int, camera: Camera, head_to_camera: np.ndarray, place: Place, mattes: bool
-    ) -> Iterator[np.ndarray]:
-        placed = self._placed(frame, camera, head_to_camera, place)
-        layer = None if placed is None else self._layer(frame)
+    def _replaced(self, head: PlacedHead, place: Place, mattes: bool) -> Iterator[np.ndarray]:
+        rgba, placed = head.rgba, self._placed(head, place)
+        layer = None if placed is None else self._layer(head.frame)
         window = None if placed is None or layer is None else _window(layer, placed[0], rgba.shape[:2])
         if placed is None or layer is None or window is None:
             yield rgba
@@ -79,21 +68,19 @@ class Hair(FootageLayers[HairLayer]):
         finally:
             part[...] = before
 
-    def _placed(self, frame: int, camera: Camera, pose: np.ndarray, place: Place) -> tuple[np.ndarray, float] | None:
+    def _placed(self, head: PlacedHead, place: Place) -> tuple[np.ndarray, float] | None:
         """(2, 3) from places of the image to those of the working frame, and how much the footage's hair counts, above 0."""
-        track, footage = self._track, self._footage_pose(frame, pose)
+        footage = self._footage_pose(head)
         if footage is None:
             return None
-        (then, depth_then), (now, depth) = (
-            track.camera.project(footage, self._points),
-            camera.project(pose, self._points),
-        )
+        then, depth_then = self._footage.track.camera.project(footage, self._points)
+        now, depth = head.camera.project(head.head_to_camera, self._points)
         if min(depth.min(), depth_then.min()) < _NEAREST_M:
             return None
         outline = len(OUTLINE_M)
         affine = similarity(now[:outline], then[:outline])
         apart = now[outline:] @ affine[:, :2].T + affine[:, 2] - then[outline:]
-        apart_px, height_px = float(np.hypot(*apart.T).max()), face_frame(self._landmarks[frame]).height
+        apart_px, height_px = float(np.hypot(*apart.T).max()), face_frame(self._footage.landmarks_px[head.frame]).height
         share = float(smoothstep(*PARALLAX[::-1], apart_px / height_px))
         exact = np.array(
             [[1 / place.scale, 0.0, -place.x / place.scale], [0.0, 1 / place.scale, -place.y / place.scale]]
@@ -105,7 +92,7 @@ class Hair(FootageLayers[HairLayer]):
     def _made(self, frame: int) -> HairLayer | None:
         workspace = self._workspace
         images = workspace.read_frame(frame), workspace.read_plate(frame), workspace.read_matte(frame)
-        return hair_layer(*images, self._landmarks[frame])
+        return hair_layer(*images, self._footage.landmarks_px[frame])
 
 
 def similarity(points: np.ndarray, others: np.ndarray) -> np.ndarray:

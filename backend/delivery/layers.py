@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import numpy as np
 
 from ..portrait_sync.head_region import smooth_landmarks
+from ..portrait_sync.placed_head import PlacedHead
 from ..workspace.head_track import HeadTrack
 from ..workspace.store import Workspace
 
@@ -18,28 +20,48 @@ _KEPT = 32
 Layer = TypeVar("Layer")
 
 
+@dataclass(frozen=True)
+class FootageTrack:
+    """Where the footage has the head that is rendered.
+
+    Attributes:
+        track: of that head.
+        landmarks_px: (N, 478, 2) without jitter, and usable: (N) bool, where they can be used.
+    """
+
+    track: HeadTrack
+    landmarks_px: np.ndarray
+    usable: np.ndarray
+
+    @classmethod
+    def of(cls, track: HeadTrack) -> FootageTrack:
+        return cls(track, *smooth_landmarks(track.landmarks_px, track.valid))
+
+    def pose(self, frame: int) -> np.ndarray | None:
+        """(4, 4) of the head in a frame; None where that shows none."""
+        if not (0 <= frame < self.track.frames and self.usable[frame]):
+            return None
+        found = self.track.head_to_camera[frame]
+        return found if np.isfinite(found).all() else None
+
+
 class FootageLayers(Generic[Layer]):
     """The layers of one workspace under one of its heads; a class of them says how one is made.
 
     Args:
         workspace: processed.
-        track: of the head that is rendered.
 
     Raises:
         WorkspaceError: files are missing or damaged.
     """
 
-    def __init__(self, workspace: Workspace, track: HeadTrack) -> None:
-        self._workspace, self._track = workspace, track
-        self._landmarks, self._usable = smooth_landmarks(track.landmarks_px, track.valid)
+    def __init__(self, workspace: Workspace, footage: FootageTrack) -> None:
+        self._workspace, self._footage = workspace, footage
         self._layers: OrderedDict[int, Layer | None] = OrderedDict()
 
-    def _footage_pose(self, frame: int, pose: np.ndarray) -> np.ndarray | None:
-        """(4, 4) of the head in a frame; None where it shows none, or `pose` is no pose."""
-        if not (0 <= frame < self._track.frames and self._usable[frame]):
-            return None
-        footage = self._track.head_to_camera[frame]
-        return footage if np.isfinite(footage).all() and np.isfinite(pose).all() else None
+    def _footage_pose(self, head: PlacedHead) -> np.ndarray | None:
+        """(4, 4) of the head in the frame beneath; None where it shows none, or the rendered head has no pose."""
+        return self._footage.pose(head.frame) if np.isfinite(head.head_to_camera).all() else None
 
     def _layer(self, frame: int) -> Layer | None:
         """That of a frame; None where it has none."""

@@ -14,11 +14,10 @@ import numpy as np
 from ..portrait_sync.body_layer import BodyLayer, body_layer
 from ..portrait_sync.clip_background import ClipBackground
 from ..portrait_sync.head_region import JAW, face_frame
+from ..portrait_sync.placed_head import PlacedHead
 from ..renderer.underlay import Window, composite_under, packed
-from ..workspace.camera import Camera
-from ..workspace.head_track import HeadTrack
 from ..workspace.store import Workspace
-from .layers import FootageLayers
+from .layers import FootageLayers, FootageTrack
 from .neck_motion import VISIBLE_PX, Edges, JawMotion, grid_of
 from .place import Place
 from .threads import on_threads
@@ -27,8 +26,8 @@ from .threads import on_threads
 class Neck(FootageLayers[BodyLayer]):
     """Puts the neck of one workspace under one of its heads."""
 
-    def __init__(self, workspace: Workspace, track: HeadTrack) -> None:
-        super().__init__(workspace, track)
+    def __init__(self, workspace: Workspace, footage: FootageTrack) -> None:
+        super().__init__(workspace, footage)
         mesh, subject = workspace.face_mesh(), workspace.subject
         self._jaw, self._jaw_shapes = mesh.vertices_m[list(JAW)], mesh.shape_keys[:, list(JAW)]
         self._background = ClipBackground(workspace)
@@ -37,27 +36,14 @@ class Neck(FootageLayers[BodyLayer]):
         self._edges = Edges(subject.size, *inside)
 
     @contextlib.contextmanager
-    def under(
-        self,
-        rgba: np.ndarray,
-        frame: int,
-        camera: Camera,
-        head_to_camera: np.ndarray,
-        blendshapes: np.ndarray,
-        place: Place,
-    ) -> Iterator[np.ndarray]:
+    def under(self, head: PlacedHead, place: Place) -> Iterator[np.ndarray]:
         """The head with its neck, in the same memory until the `with` ends; unchanged where the head is where the footage
         has it, or the frame has no face.
 
         Args:
-            rgba: (H, W, 4) float32 of the head, premultiplied, display-encoded: may be a renderer's own buffer.
-            frame: of the footage beneath.
-            camera: the head was rendered with.
-            head_to_camera: (4, 4), metres.
-            blendshapes: the 52 of `protocol.BLENDSHAPE_NAMES`, and whatever follows.
             place: of the working frame in the image.
         """
-        layer, motion = self._layer_and_motion(frame, camera, head_to_camera, blendshapes, place)
+        rgba, (layer, motion) = head.rgba, self._layer_and_motion(head, place)
         if layer is None or motion is None:
             yield rgba
             return
@@ -86,25 +72,23 @@ class Neck(FootageLayers[BodyLayer]):
         finally:
             part[...] = before
 
-    def _layer_and_motion(
-        self, frame: int, camera: Camera, pose: np.ndarray, blendshapes: np.ndarray, place: Place
-    ) -> tuple[BodyLayer | None, JawMotion | None]:
-        track, footage = self._track, self._footage_pose(frame, pose)
+    def _layer_and_motion(self, head: PlacedHead, place: Place) -> tuple[BodyLayer | None, JawMotion | None]:
+        track, footage = self._footage.track, self._footage_pose(head)
         if footage is None:
             return None, None
-        seen_by = place.to_working(camera, self._workspace.subject.size)
-        jaws = self._jaw_of(track.blendshapes[frame]), self._jaw_of(blendshapes)
-        motion = JawMotion.between((track.camera, footage, jaws[0]), (seen_by, pose, jaws[1]))
+        seen_by = place.to_working(head.camera, self._workspace.subject.size)
+        jaws = self._jaw_of(track.blendshapes[head.frame]), self._jaw_of(head.blendshapes)
+        motion = JawMotion.between((track.camera, footage, jaws[0]), (seen_by, head.head_to_camera, jaws[1]))
         if motion is None or motion.largest_px < VISIBLE_PX[0]:
             return None, None
-        return self._layer(frame), motion
+        return self._layer(head.frame), motion
 
     def _jaw_of(self, blendshapes: np.ndarray) -> np.ndarray:
         """(17, 3) the jaw line in the head frame, metres."""
         return self._jaw + np.tensordot(blendshapes[: len(self._jaw_shapes)], self._jaw_shapes, 1)
 
     def _made(self, frame: int) -> BodyLayer | None:
-        workspace, axes = self._workspace, face_frame(self._landmarks[frame])
+        workspace, axes = self._workspace, face_frame(self._footage.landmarks_px[frame])
         images = workspace.read_plate(frame), workspace.read_matte(frame), self._background.at(frame)
         return body_layer(*images, axes.height, float(axes.centre[1]))
 

@@ -18,7 +18,8 @@ from ..media.encode import SYNTHETIC_MARK, VideoWriter
 from ..media.guard import guarded
 from ..media.sequence import SequenceWriter
 from ..media.uncompressed import write_uncompressed
-from ..portrait_sync.portrait import PlacedHead, open_portrait
+from ..portrait_sync.placed_head import PlacedHead
+from ..portrait_sync.portrait import open_portrait
 from ..progress import Reporter
 from ..protocol import OURS, PASSES, Stage
 from ..renderer.colour import to_scene_linear, to_straight_uint8, to_straight_uint16
@@ -30,7 +31,7 @@ from ..workspace.files import key_of, write_json
 from ..workspace.head_track import HeadTrack
 from ..workspace.store import Workspace
 from .footage import Footage, output_size
-from .from_footage import Beneath, FromFootage, WithFootage
+from .from_footage import EVERYTHING, Beneath, FromFootage, Taking, WithFootage
 from .marking import UNMARKED, FrameMarks, Marking
 from .passes import PassMaker, Times
 from .place import Place
@@ -59,13 +60,9 @@ class Shot:
         head: Checkpoint,
         animation: Animation,
         size: int | None,
-        fixed_neck: bool = False,
-        rendered_hair: bool = False,
+        taking: Taking = EVERYTHING,
     ) -> Shot:
         """The shot with `size` as the longer side of its frames; the source's size where it is None.
-
-        Args:
-            fixed_neck, rendered_hair: as `FromFootage.of` has them.
 
         Raises:
             WorkspaceError: the head's lips follow audio, and the animation has none.
@@ -74,7 +71,7 @@ class Shot:
         subject, side = workspace.subject, output_size(workspace.subject, size)
         camera = animation.camera.to_source(subject).scaled(*side)
         track = workspace.head_track(head=head.kind)
-        taken = FromFootage.of(workspace, track, rendered_hair, fixed_neck)
+        taken = FromFootage.of(workspace, track, taking)
         return cls(workspace, head, animation, conditions, camera, track, taken)
 
     @property
@@ -122,9 +119,7 @@ class Shot:
         rendered = self.head.renderer().render_batch(self.camera, played.head_to_camera, self.conditions)
         reporter.progress(Stage.RENDERING, 0, self.frames)
         for index, image in enumerate(rendered):
-            frame, pose = int(played.plate_frame[index]), played.head_to_camera[index]
-            head = PlacedHead(image.rgba, frame, self.camera, pose, played.blendshapes[index])
-            yield marks.composed(composing.compose(head))
+            yield marks.composed(composing.compose(self._placed(image.rgba, index)))
 
     def _straight_heads(self, marks: FrameMarks) -> Iterator[np.ndarray]:
         """(height, width, 4) uint16 with straight alpha: the head alone, frame by frame."""
@@ -196,6 +191,12 @@ class Shot:
                 beside = {} if kept is None else self._passes(maker, kept, alpha, index)
                 writer.write(index, image, beside, marking.sign)
             reporter.progress(Stage.RENDERING, index + 1, self.frames)
+
+    def _placed(self, rgba: np.ndarray, index: int) -> PlacedHead:
+        """Frame `index` of the head."""
+        played = self.animation
+        pose, blendshapes = played.head_to_camera[index], played.blendshapes[index]
+        return PlacedHead(rgba, int(played.plate_frame[index]), self.camera, pose, blendshapes)
 
     @property
     def _place(self) -> Place:

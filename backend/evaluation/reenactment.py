@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from ..delivery.footage import WorkingFrames
-from ..delivery.from_footage import FromFootage, WithFootage
+from ..delivery.from_footage import FromFootage, Taking, WithFootage
 from ..delivery.place import Place
 from ..face_sync import speech
 from ..face_sync.audio_features import FrameFeatures
 from ..media.audio import audio_blocks
-from ..portrait_sync.portrait import PlacedHead, open_portrait
+from ..portrait_sync.placed_head import PlacedHead
+from ..portrait_sync.portrait import open_portrait
 from ..progress import Reporter
 from ..protocol import OURS, Stage
 from ..training import checkpoints, lip_gain
 from ..workspace.checkpoint_index import AUTO
 from ..workspace.images import write_image
 from ..workspace.store import Workspace
+
+MEASURED = Taking(hair=False)
 
 
 @dataclass(frozen=True)
@@ -34,25 +37,32 @@ class RenderedPair:
     rgba: np.ndarray
 
 
-def test_frames(
-    workspace: Workspace, size: int | None, reporter: Reporter, head: str = AUTO, portrait: str = OURS
-) -> Iterator[RenderedPair]:
+@dataclass(frozen=True)
+class Reenactment:
+    """How frames are rendered.
+
+    Attributes:
+        size: side of the frames; the working frame's own when None.
+        head: of `checkpoint_index.HEADS`: which one renders them, in its own poses.
+        portrait: of `protocol.PORTRAITS`: how it is put into the frame.
+        taking: from the footage, by `OURS`. The hair is the rendered one where it is the head that is measured.
+    """
+
+    size: int | None = None
+    head: str = AUTO
+    portrait: str = OURS
+    taking: Taking = MEASURED
+
+
+def test_frames(workspace: Workspace, how: Reenactment, reporter: Reporter) -> Iterator[RenderedPair]:
     """The last 1/11 of the clip by self-reenactment: the training never used the pixels of these frames."""
-    return self_reenactment(workspace, size, reporter, held_out_indices(workspace), head=head, portrait=portrait)
+    return self_reenactment(workspace, held_out_indices(workspace), how, reporter)
 
 
-def audio_driven_test_frames(
-    workspace: Workspace,
-    size: int | None,
-    reporter: Reporter,
-    head: str = AUTO,
-    portrait: str = OURS,
-    fixed_neck: bool = False,
-) -> Iterator[RenderedPair]:
+def audio_driven_test_frames(workspace: Workspace, how: Reenactment, reporter: Reporter) -> Iterator[RenderedPair]:
     """As `test_frames`, the mouth driven by the frames' own audio, which the speech model was not fitted to."""
-    blendshapes = audio_driven_blendshapes(workspace, head)
-    frames = held_out_indices(workspace)
-    return self_reenactment(workspace, size, reporter, frames, blendshapes, head, portrait, fixed_neck)
+    blendshapes = audio_driven_blendshapes(workspace, how.head)
+    return self_reenactment(workspace, held_out_indices(workspace), how, reporter, blendshapes)
 
 
 def audio_driven_blendshapes(workspace: Workspace, head: str = AUTO) -> np.ndarray:
@@ -67,38 +77,29 @@ def audio_driven_blendshapes(workspace: Workspace, head: str = AUTO) -> np.ndarr
 
 def self_reenactment(
     workspace: Workspace,
-    size: int | None,
-    reporter: Reporter,
     frames: np.ndarray,
+    how: Reenactment,
+    reporter: Reporter,
     blendshapes: np.ndarray | None = None,
-    head: str = AUTO,
-    portrait: str = OURS,
-    fixed_neck: bool = False,
 ) -> Iterator[RenderedPair]:
     """Frames rendered with their own tracked pose and blendshapes in their own frame; untracked ones are left out.
 
-    The hair is the rendered one: it is the head that is measured.
-
     Args:
-        size: side of the frames; the working frame's own when None.
         blendshapes: (N, 52) of the clip's frames, in place of the tracked ones.
-        head: of `checkpoint_index.HEADS`: which one renders them, in its own poses.
-        portrait: of `protocol.PORTRAITS`: how it is put into the frame.
-        fixed_neck: leave the neck where the footage has it also where `blendshapes` open the jaw otherwise.
     """
-    checkpoint = checkpoints.load_for_rendering(workspace, reporter, head)
+    checkpoint = checkpoints.load_for_rendering(workspace, reporter, how.head)
     tracking = workspace.head_track(head=checkpoint.kind)
     # In its own pose and with its own blendshapes a head needs no other neck than the plate's.
-    has_neck = blendshapes is not None and not fixed_neck and portrait == OURS
+    taking = replace(how.taking, neck=how.taking.neck and blendshapes is not None)
     blendshapes = tracking.blendshapes if blendshapes is None else blendshapes
     conditions = checkpoint.lips.clip_conditions(workspace, blendshapes)
     renderer = checkpoint.renderer()
-    size = size or workspace.subject.size
+    size = how.size or workspace.subject.size
     camera, images = tracking.camera.scaled(size, size), WorkingFrames(workspace, size)
-    composing = open_portrait(portrait, images, workspace, tracking)
-    if has_neck:
+    composing = open_portrait(how.portrait, images, workspace, tracking)
+    if how.portrait == OURS:
         place = Place(size / workspace.subject.size, 0.0, 0.0)
-        composing = WithFootage(composing, FromFootage.of(workspace, tracking, True, fixed_neck), place)
+        composing = WithFootage(composing, FromFootage.of(workspace, tracking, taking), place)
     frames = frames[tracking.valid[frames]]
     for done, index in enumerate(frames.tolist(), 1):
         pose = tracking.head_to_camera[index]
@@ -109,12 +110,10 @@ def self_reenactment(
         reporter.progress(Stage.COMPARING, done, len(frames))
 
 
-def write_test_frames(
-    workspace: Workspace, out: Path, size: int, reporter: Reporter, head: str = AUTO, portrait: str = OURS
-) -> int:
+def write_test_frames(workspace: Workspace, out: Path, how: Reenactment, reporter: Reporter) -> int:
     """Write the held-out frames as they are compared: `%06d.png`, `%06d_truth.png`, `%06d_head.png`; returns how many."""
     count = 0
-    for pair in test_frames(workspace, size, reporter, head, portrait):
+    for pair in test_frames(workspace, how, reporter):
         write_image(out / f"{pair.index:06d}.png", pair.predicted)
         write_image(out / f"{pair.index:06d}_truth.png", pair.truth)
         write_image(out / f"{pair.index:06d}_head.png", np.repeat(pair.head[..., None], 3, 2))

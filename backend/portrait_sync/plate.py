@@ -82,51 +82,60 @@ def make_plate(
     wide = cv2.resize(covered, (size[0] // 2, size[1] // 2), interpolation=cv2.INTER_NEAREST)
     wide = cv2.resize(cv2.dilate(wide, disc(0.025 * axes.height)).astype(np.float32), size)
     ring = extended.ring if parts.neck and parts.shadow else np.zeros_like(extended.ring)
-    cover = _cover_by_kernel if has_numba() else cover_head
-    cover(frame, background, head, body, extended, wide, cv2.blur(ring, (5, 5)), float(parts.neck), plate[window])
+    behind = BehindHead(frame, background, head, body, extended, wide, cv2.blur(ring, (5, 5)), parts.neck)
+    cover = BehindHead.cover_by_kernel if has_numba() else BehindHead.cover
+    cover(behind, plate[window])
     return plate
 
 
-def _cover_by_kernel(
-    frame: np.ndarray,
-    background: np.ndarray,
-    head: np.ndarray,
-    body: np.ndarray,
-    extended: ExtendedBody,
-    wide: np.ndarray,
-    ring: np.ndarray,
-    neck: float,
-    plate: np.ndarray,
-) -> None:
-    from .frame_kernels import cover_head
+@dataclass(frozen=True)
+class BehindHead:
+    """What a plate shows where the head is, in the head's window.
 
-    darkening = np.array([extended.reach_px, SHADE], np.float32)
-    cover_head(
-        frame, background, head, body, extended.colour, extended.matte, extended.lowest, darkening, wide, ring,
-        np.float32(neck), plate,
-    )  # fmt: skip
+    Attributes:
+        frame: (H, W, 3) uint8.
+        background: (H, W, 3) float32.
+        head, body: (H, W) float32 mattes.
+        extended: the body behind the head.
+        wide, ring: (H, W) float32, what is replaced with background and with body.
+        neck: whether the body is extended.
+    """
 
+    frame: np.ndarray
+    background: np.ndarray
+    head: np.ndarray
+    body: np.ndarray
+    extended: ExtendedBody
+    wide: np.ndarray
+    ring: np.ndarray
+    neck: bool
 
-def cover_head(
-    frame: np.ndarray,
-    background: np.ndarray,
-    head: np.ndarray,
-    body: np.ndarray,
-    extended: ExtendedBody,
-    wide: np.ndarray,
-    ring: np.ndarray,
-    neck: float,
-    plate: np.ndarray,
-) -> None:
-    """`frame_kernels.cover_head` by OpenCV and NumPy: its oracle, and what runs without Numba."""
-    rows = np.arange(len(head), dtype=np.float32)[:, None]
-    shade = 1.0 - SHADE * np.clip((extended.lowest - rows) / np.float32(extended.reach_px), 0.0, 1.0)
-    colour = cv2.merge([shade * channel for channel in extended.colour.T])
-    # Only behind the head and the body: it must not show beside a narrow jaw.
-    behind = mixed(background, colour, extended.matte * smoothstep(0.5, 1.0, head + body) * neck)
-    zone = np.maximum(wide * (1.0 - body), ring * (body > 0.0))
-    zone = np.maximum(zone, smoothstep(0.0, 0.8, head))
-    plate[:] = to_bytes(mixed(frame, behind, zone))
+    def cover_by_kernel(self, plate: np.ndarray) -> None:
+        """As `cover`, compiled."""
+        from .frame_kernels import cover_head
+
+        extended = self.extended
+        darkening = np.array([extended.reach_px, SHADE], np.float32)
+        cover_head(
+            self.frame, self.background, self.head, self.body, extended.colour, extended.matte, extended.lowest, darkening,
+            self.wide, self.ring, np.float32(self.neck), plate,
+        )  # fmt: skip
+
+    def cover(self, plate: np.ndarray) -> None:
+        """`frame_kernels.cover_head` by OpenCV and NumPy: its oracle, and what runs without Numba.
+
+        Args:
+            plate: (H, W, 3) uint8, written.
+        """
+        extended = self.extended
+        rows = np.arange(len(self.head), dtype=np.float32)[:, None]
+        shade = 1.0 - SHADE * np.clip((extended.lowest - rows) / np.float32(extended.reach_px), 0.0, 1.0)
+        colour = cv2.merge([shade * channel for channel in extended.colour.T])
+        # Only behind the head and the body: it must not show beside a narrow jaw.
+        share = extended.matte * smoothstep(0.5, 1.0, self.head + self.body) * float(self.neck)
+        zone = np.maximum(self.wide * (1.0 - self.body), self.ring * (self.body > 0.0))
+        zone = np.maximum(zone, smoothstep(0.0, 0.8, self.head))
+        plate[:] = to_bytes(mixed(self.frame, mixed(self.background, colour, share), zone))
 
 
 @dataclass(frozen=True)

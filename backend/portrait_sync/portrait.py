@@ -19,24 +19,7 @@ from .colours import Neck
 from .head_region import smooth_landmarks
 from .model_file import finished_model
 from .paper_blend import BlendedFace, neck_colour, paper_blend
-
-
-@dataclass(frozen=True)
-class PlacedHead:
-    """A rendered head and what it was rendered with.
-
-    Attributes:
-        rgba: premultiplied, display-encoded, in [0, 1].
-        frame: the footage's frame beneath.
-        camera: of the image.
-        blendshapes: the 52 of `protocol.BLENDSHAPE_NAMES`.
-    """
-
-    rgba: Float[np.ndarray, "height width 4"]
-    frame: int
-    camera: Camera
-    head_to_camera: Float[np.ndarray, "4 4"]
-    blendshapes: Float[np.ndarray, " 52"]
+from .placed_head import PlacedHead
 
 
 class Surroundings(Protocol):

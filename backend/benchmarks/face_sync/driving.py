@@ -11,7 +11,7 @@ import torch
 
 from ...commands import render
 from ...evaluation.evaluate import Evaluation, FramePair, evaluate
-from ...evaluation.reenactment import audio_driven_blendshapes, self_reenactment
+from ...evaluation.reenactment import Reenactment, audio_driven_blendshapes, self_reenactment
 from ...evaluation.strip import Moment, keeping, moments, strip, strip_image
 from ...face_sync import speech
 from ...face_sync.audio_features import FrameFeatures
@@ -75,7 +75,7 @@ def measure(
     kept: dict[int, FramePair] = {}
     shown: list[Moment] = []
     for name, (workspace, blendshapes) in runs.items():
-        pairs = self_reenactment(workspace, size, reporter, frames, blendshapes, kind)
+        pairs = self_reenactment(workspace, frames, Reenactment(size, kind), reporter, blendshapes)
         found = evaluate(keeping(pairs, kinds, kept) if name == "audio" else pairs)
         rows[name] = _figures(found, quiet)
         kinds = kinds or moments(found)

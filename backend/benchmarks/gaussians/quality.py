@@ -51,13 +51,14 @@ _SPOKEN = ("psnr_mouth", "lmd_px", "lip_correlation", "lip_amplitude", "lip_rang
 def figures(workspace: Workspace, kind: str, size: int, reporter: Reporter) -> dict[str, Any]:
     """What `evaluate` measures of one head at the held-out frames, and how sharp it is."""
     rows: list[dict[str, float]] = []
-    pairs = reenactment.test_frames(workspace, size, reporter, kind)
+    pairs = reenactment.test_frames(workspace, reenactment.Reenactment(size, kind), reporter)
     found = evaluate(_measured(workspace, pairs, size, rows))
     return _figures(workspace, kind, size, reporter, found) | {"sharpness": mean_sharpness(rows)}
 
 
 def _figures(workspace: Workspace, kind: str, size: int, reporter: Reporter, found: Evaluation) -> dict[str, Any]:
-    spoken = evaluate(reenactment.audio_driven_test_frames(workspace, size, reporter, kind)).figures
+    how = reenactment.Reenactment(size, kind)
+    spoken = evaluate(reenactment.audio_driven_test_frames(workspace, how, reporter)).figures
     return {
         **{name: found.figures[name] for name in _FIGURES},
         "worst": _worst(found.psnr_head),
@@ -154,7 +155,7 @@ def _mouths(workspace: Workspace, size: int) -> np.ndarray | None:
     rows: dict[str, list[np.ndarray]] = {}
     for kind in KINDS:
         kept: dict[int, FramePair] = {}
-        pairs = reenactment.self_reenactment(workspace, size, Reporter(), frames[wide], head=kind)
+        pairs = reenactment.self_reenactment(workspace, frames[wide], reenactment.Reenactment(size, kind), Reporter())
         for _ in keeping(pairs, frames[wide].tolist(), kept):
             pass
         shown = [kept[index] for index in frames[wide].tolist()]

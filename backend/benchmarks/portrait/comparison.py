@@ -17,7 +17,8 @@ from ...evaluation.metrics import border_band
 from ...evaluation.seam import Contour, Seam, seam
 from ...evaluation.sharpness import mean_sharpness, sharpness
 from ...evaluation.steadiness import optical_flow, warping_error
-from ...portrait_sync.portrait import PlacedHead, Portrait
+from ...portrait_sync.placed_head import PlacedHead
+from ...portrait_sync.portrait import Portrait
 from ...progress import Reporter
 from ...workspace.images import read_image, write_image
 from ...workspace.store import Workspace

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...delivery.footage import WorkingFrames, resized
-from ...delivery.from_footage import FromFootage, WithFootage
+from ...delivery.from_footage import FromFootage, Taking, WithFootage
 from ...delivery.place import Place
 from ...portrait_sync.model_file import finished_model
 from ...portrait_sync.plate import PlateParts
@@ -122,7 +122,7 @@ def portraits(
     rows = {row: open_portrait(name, surroundings, workspace, track) for row, name in names.items()}
     rows[RENDERED_HAIR] = rows[OUR_PORTRAIT]
     place = Place(side / workspace.subject.size, 0.0, 0.0)
-    hair = FromFootage.of(workspace, track, False, True)
+    hair = FromFootage.of(workspace, track, Taking(neck=False))
     rows[OUR_PORTRAIT] = WithFootage(rows[RENDERED_HAIR], hair, place)
     paper = rows[PAPERS]
     assert isinstance(paper, PaperGenerator)
@@ -143,7 +143,7 @@ def spoken_portraits(
     """
     ours, fixed = portraits[OUR_PORTRAIT], portraits[RENDERED_HAIR]
     assert isinstance(ours, WithFootage)
-    neck = FromFootage.of(workspace, track, True, False).neck
+    neck = FromFootage.of(workspace, track, Taking(hair=False)).neck
     following = dataclasses.replace(ours, taken=dataclasses.replace(ours.taken, neck=neck))
     papers = {name: portraits[name] for name in (PAPERS, GAP_LEFT)}
     return {OUR_PORTRAIT: following, **papers, FIXED_NECK: ours, RENDERED_HAIR: fixed}

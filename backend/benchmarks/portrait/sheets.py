@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ...delivery.from_footage import EVERYTHING
 from ...evaluation.contact_sheet import image_sheet, mouth_strip, open_mouths
 from ...evaluation.evaluate import Evaluation
-from ...evaluation.reenactment import self_reenactment
+from ...evaluation.reenactment import Reenactment, self_reenactment
 from ...face_sync.speech import MOUTH_INDEX
 from ...progress import Reporter
 from ...protocol import OURS, PAPER
@@ -74,6 +75,7 @@ def _images(
     """Truth and rows of some frames at the working frame's own size."""
     chosen, images = np.unique(frames), dict[int, dict[str, np.ndarray]]()
     for row, portrait in SHOWN.items():
-        for pair in self_reenactment(workspace, None, Reporter(), chosen, blendshapes, kind, portrait):
+        how = Reenactment(None, kind, portrait, EVERYTHING)
+        for pair in self_reenactment(workspace, chosen, how, Reporter(), blendshapes):
             images.setdefault(pair.index, {"truth": pair.truth})[row] = pair.predicted
     return images

@@ -9,7 +9,7 @@ import pytest
 
 from backend.commands import evaluate, measure, process, render, speak
 from backend.errors import UsageError, WorkspaceError
-from backend.evaluation.reenactment import self_reenactment
+from backend.evaluation.reenactment import Reenactment, self_reenactment
 from backend.progress import Reporter
 from backend.protocol import AUTO, FIELD, GAUSSIANS
 from backend.training.lip_gain import speech_gain, write_lip_range
@@ -23,7 +23,7 @@ SIZE = 32
 
 def frames(workspace, kind):
     """A few frames of the clip as a head draws them."""
-    pairs = self_reenactment(Workspace.open(workspace), SIZE, Reporter(), np.arange(3), head=kind)
+    pairs = self_reenactment(Workspace.open(workspace), np.arange(3), Reenactment(SIZE, kind), Reporter())
     return [pair.rgba for pair in pairs]
 
 

@@ -8,7 +8,7 @@ import pytest
 from backend.commands import evaluate, render
 from backend.delivery.footage import Footage, WorkingFrames
 from backend.errors import UsageError
-from backend.evaluation.reenactment import held_out_indices, self_reenactment
+from backend.evaluation.reenactment import Reenactment, held_out_indices, self_reenactment
 from backend.media.decode import FrameReader
 from backend.portrait_sync.blend import over
 from backend.progress import Reporter
@@ -25,7 +25,7 @@ def test_frames_are_composed_as_asked(made_up_twin):
     workspace = Workspace.open(made_up_twin)
     frames = held_out_indices(workspace)[:2]
     shown = {
-        name: list(self_reenactment(workspace, SIZE, Reporter(), frames, portrait=name))
+        name: list(self_reenactment(workspace, frames, Reenactment(SIZE, portrait=name), Reporter()))
         for name in (OURS, PAPER, NO_PORTRAIT)
     }
     images = WorkingFrames(workspace, SIZE)

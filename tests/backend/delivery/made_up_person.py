@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from backend.portrait_sync.head_region import FACE_OVAL
+from backend.portrait_sync.placed_head import PlacedHead
 from backend.protocol import BLENDSHAPE_NAMES
 from backend.workspace.camera import Camera
 from backend.workspace.face_mesh import FaceMesh
@@ -131,3 +132,10 @@ def blendshapes(jaw_open: float = 0.0) -> np.ndarray:
     values = np.zeros(len(BLENDSHAPE_NAMES), np.float32)
     values[JAW_OPEN] = jaw_open
     return values
+
+
+def placed(
+    rgba: np.ndarray, pose: np.ndarray, camera: Camera = CAMERA, frame: int = 0, jaw_open: float = 0.0
+) -> PlacedHead:
+    """A head that was drawn over a frame of the footage."""
+    return PlacedHead(rgba, frame, camera, pose, blendshapes(jaw_open))

@@ -5,15 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backend.delivery.from_footage import FromFootage
+from backend.delivery.from_footage import FromFootage, Taking
 from backend.delivery.hair import OUTLINE_M, Hair, similarity
+from backend.delivery.layers import FootageTrack
 from backend.delivery.place import Place
 from backend.portrait_sync.blend import over
 from backend.portrait_sync.hair_layer import hair_layer
 from backend.renderer.overlay import replace_by
 from backend.workspace.images import write_image
 from tests.backend.delivery import made_up_person as person
-from tests.backend.delivery.made_up_person import CAMERA, SIZE, blendshapes, draw_head, make_person, turned
+from tests.backend.delivery.made_up_person import CAMERA, SIZE, draw_head, make_person, placed, turned
 
 WHOLE = Place(1.0, 0.0, 0.0)
 STRANDS, LOOSE = (60, 40, 20), (200, 90, 10)
@@ -44,7 +45,7 @@ def workspace(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def hair(workspace):
-    return Hair(workspace, workspace.head_track())
+    return Hair(workspace, FootageTrack.of(workspace.head_track()))
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ def pose(workspace):
 
 
 def shown(hair, pose, place=WHOLE, camera=CAMERA, jaw_open=0.0):
-    with hair.over(draw_head(pose, jaw_open, camera), 0, camera, pose, place) as rgba:
+    with hair.over(placed(draw_head(pose, jaw_open, camera), pose, camera), place) as rgba:
         return rgba.copy()
 
 
@@ -110,7 +111,7 @@ def test_a_head_that_is_turned_away_has_its_rendered_hair_and_passes_there_evenl
 def test_the_renderers_buffer_is_as_it_was_afterwards(hair, pose):
     head = draw_head(pose)
     before = head.copy()
-    with hair.over(head, 0, CAMERA, pose, WHOLE) as rgba:
+    with hair.over(placed(head, pose), WHOLE) as rgba:
         assert rgba is head and (rgba != before).any()
     np.testing.assert_array_equal(head, before)
 
@@ -124,7 +125,7 @@ def test_the_same_in_an_image_of_another_size(hair, pose):
 @pytest.mark.parametrize("frame", [-1, person.FRAMES])
 def test_no_frame_no_hair(hair, pose, frame):
     head = draw_head(pose)
-    with hair.over(head.copy(), frame, CAMERA, pose, WHOLE) as rgba:
+    with hair.over(placed(head.copy(), pose, frame=frame), WHOLE) as rgba:
         np.testing.assert_array_equal(rgba, head)
 
 
@@ -139,13 +140,13 @@ def test_both_are_taken_or_each_alone(workspace, pose):
     at = turned(pose, cm=(2, 0, 0))
     track = workspace.head_track()
 
-    def image(rendered_hair, fixed_neck):
-        taken = FromFootage.of(workspace, track, rendered_hair, fixed_neck)
-        with taken.put(draw_head(at), 0, CAMERA, at, blendshapes(), WHOLE) as rgba:
+    def image(**taking):
+        taken = FromFootage.of(workspace, track, Taking(**taking))
+        with taken.put(placed(draw_head(at), at), WHOLE) as rgba:
             return rgba.copy()
 
-    head, hair, neck, both = draw_head(at), image(False, True), image(True, False), image(False, False)
-    np.testing.assert_array_equal(image(True, True), head)
+    head, hair, neck, both = draw_head(at), image(neck=False), image(hair=False), image()
+    np.testing.assert_array_equal(image(hair=False, neck=False), head)
     by_hair, by_neck = (hair != head).any(2), (neck != head).any(2)
     assert by_hair.any() and by_neck.any()
     np.testing.assert_array_equal(both[by_hair & ~by_neck], hair[by_hair & ~by_neck])

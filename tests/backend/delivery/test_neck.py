@@ -6,13 +6,14 @@ import cv2
 import numpy as np
 import pytest
 
+from backend.delivery.layers import FootageTrack
 from backend.delivery.neck import Neck
 from backend.delivery.place import Place
 from backend.portrait_sync.blend import over
 from backend.renderer.underlay import Window, composite_under, packed
 from backend.workspace.subject import Crop
 from tests.backend.delivery import made_up_person as person
-from tests.backend.delivery.made_up_person import CAMERA, SIZE, blendshapes, draw_head, make_person, project, turned
+from tests.backend.delivery.made_up_person import CAMERA, SIZE, draw_head, make_person, placed, project, turned
 
 MOTIONS = {
     "pitch up": {"degrees": (-10, 0, 0)},
@@ -38,7 +39,7 @@ def workspace(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def neck(workspace):
-    return Neck(workspace, workspace.head_track())
+    return Neck(workspace, FootageTrack.of(workspace.head_track()))
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def pose(workspace):
 def with_neck(neck, pose, jaw_open=0.0, bare=False):
     """The rendered head, or nothing, and a copy with its neck."""
     head = np.zeros((SIZE, SIZE, 4), np.float32) if bare else draw_head(pose, jaw_open)
-    with neck.under(head, 0, CAMERA, pose, blendshapes(jaw_open), WHOLE) as shown:
+    with neck.under(placed(head, pose, jaw_open=jaw_open), WHOLE) as shown:
         return head, shown.copy()
 
 
@@ -60,7 +61,8 @@ def moved(pose, name):
 def test_a_head_where_the_footage_has_it_is_left_alone(workspace, neck, pose):
     head = draw_head(pose)
     before = head.copy()
-    with neck.under(head, 1, CAMERA, pose.astype(np.float32).astype(np.float64), blendshapes(), WHOLE) as shown:
+    rounded = pose.astype(np.float32).astype(np.float64)
+    with neck.under(placed(head, rounded, frame=1), WHOLE) as shown:
         assert shown is head
         np.testing.assert_array_equal(shown, before)
 
@@ -70,7 +72,7 @@ def test_the_renderers_buffer_is_as_it_was_afterwards(neck, pose, name):
     pose, jaw_open = moved(pose, name)
     head = draw_head(pose, jaw_open)
     before = head.copy()
-    with neck.under(head, 0, CAMERA, pose, blendshapes(jaw_open), WHOLE) as shown:
+    with neck.under(placed(head, pose, jaw_open=jaw_open), WHOLE) as shown:
         assert not np.array_equal(shown, before)
     np.testing.assert_array_equal(head, before)
 
@@ -135,7 +137,8 @@ def test_a_small_change_of_the_pose_is_a_small_change_of_the_image(workspace, ne
     for part in (share, share + 0.01):
         at = turned(pose, **{key: tuple(part * value for value in values) for key, values in MOTIONS[name].items()})
         jaw_open = part * (name == "jaw")
-        with neck.under(np.zeros((SIZE, SIZE, 4), np.float32), 0, CAMERA, at, blendshapes(jaw_open), WHOLE) as shown:
+        bare = np.zeros((SIZE, SIZE, 4), np.float32)
+        with neck.under(placed(bare, at, jaw_open=jaw_open), WHOLE) as shown:
             images.append(over(shown, plate).astype(int))
     change = np.abs(images[0] - images[1])
     contrast = 170  # of neck and wall: half a pixel of an edge is half of it
@@ -147,14 +150,14 @@ def test_a_small_change_of_the_pose_is_a_small_change_of_the_image(workspace, ne
 def test_the_neck_lies_in_an_image_of_another_size_where_it_lies_in_the_footage(tmp_path, pose, name):
     """A working frame that is a part of a larger source, delivered at another size."""
     workspace = make_person(tmp_path / "part", Crop(100, 40, 160), (400, 300))
-    neck = Neck(workspace, workspace.head_track())
+    neck = Neck(workspace, FootageTrack.of(workspace.head_track()))
     pose, jaw_open = moved(pose, name)
     source = CAMERA.to_source(workspace.subject)
     shown = []
     for width in (800, 2400):  # the working frame at its own size, and at thrice that
         camera = source.scaled(width, width * 3 // 4)
         place, bare = Place.in_source(workspace.subject, width), np.zeros((camera.height, camera.width, 4), np.float32)
-        with neck.under(bare, 0, camera, pose, blendshapes(jaw_open), place) as layer:
+        with neck.under(placed(bare, pose, camera, jaw_open=jaw_open), place) as layer:
             shown.append(layer.copy())
     first, third = shown[0], cv2.resize(shown[1], (800, 600), interpolation=cv2.INTER_AREA)
     assert not first[:, :200].any() and first[80:400, 200:520].any()
@@ -167,10 +170,10 @@ def test_the_neck_lies_in_an_image_of_another_size_where_it_lies_in_the_footage(
 def test_a_seam_with_the_footage_around_is_not_moved(tmp_path, pose):
     """Below a working frame that ends at the neck's base the footage continues, and stays."""
     workspace = make_person(tmp_path / "part", Crop(0, 0, SIZE), (SIZE, SIZE + 200))
-    neck = Neck(workspace, workspace.head_track())
+    neck = Neck(workspace, FootageTrack.of(workspace.head_track()))
     low = turned(pose, cm=(3, 6, 0))
     head = np.zeros((SIZE, SIZE, 4), np.float32)
-    with neck.under(head, 0, CAMERA, low, blendshapes(), WHOLE) as shown:
+    with neck.under(placed(head, low), WHOLE) as shown:
         assert shown.any()
         assert not shown[-round(0.03 * SIZE) :].any()
 
@@ -183,7 +186,7 @@ def test_a_frame_without_a_face_and_a_head_behind_the_camera_have_no_neck(worksp
         (0, turned(pose, cm=(0, 0, -200))),
         (0, np.full((4, 4), np.nan)),
     ):
-        with neck.under(head, frame, CAMERA, at, blendshapes(), WHOLE) as shown:
+        with neck.under(placed(head, at, frame=frame), WHOLE) as shown:
             np.testing.assert_array_equal(shown, draw_head(pose))
 
 

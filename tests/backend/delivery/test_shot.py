@@ -13,13 +13,14 @@ import soundfile
 from backend.commands import render
 from backend.commands.verify import verify
 from backend.delivery.footage import resized
+from backend.delivery.from_footage import Taking
 from backend.delivery.marking import Marking
 from backend.delivery.provenance import certificate
 from backend.delivery.provenance.manifest import HEAD_ALONE, Origin
 from backend.delivery.provenance.signing import Seal
 from backend.delivery.shot import Shot
 from backend.errors import Cancelled, SyncTalkError
-from backend.evaluation.reenactment import self_reenactment
+from backend.evaluation.reenactment import Reenactment, self_reenactment
 from backend.media import decode
 from backend.portrait_sync.blend import over
 from backend.progress import Reporter
@@ -33,7 +34,7 @@ from backend.workspace.store import Workspace
 SIZE, FRAMES = 96, 2
 
 
-def shot_of(root, kind, yaw_deg=0.0, fixed_neck=False, rendered_hair=False):
+def shot_of(root, kind, yaw_deg=0.0, **taking):
     """The footage's first frames, the head turned in all of them."""
     workspace = Workspace.open(root)
     head = load_for_rendering(workspace, Reporter(), kind)
@@ -45,7 +46,7 @@ def shot_of(root, kind, yaw_deg=0.0, fixed_neck=False, rendered_hair=False):
         head_to_camera=poses,
         plate_frame=footage.plate_frame[:FRAMES],
     )
-    return Shot.of(workspace, head, animation, SIZE, fixed_neck, rendered_hair)
+    return Shot.of(workspace, head, animation, SIZE, Taking(**taking))
 
 
 def frames_of(shot, out):
@@ -62,7 +63,7 @@ def frames_of(shot, out):
 def test_frames_of_a_turned_head_have_its_neck_and_composite_to_the_videos_image(made_up_twin, tmp_path, kind):
     shot = shot_of(made_up_twin, kind, 10.0)
     frames = frames_of(shot, tmp_path / "frames")
-    alone = frames_of(shot_of(made_up_twin, kind, 10.0, fixed_neck=True), tmp_path / "alone")
+    alone = frames_of(shot_of(made_up_twin, kind, 10.0, neck=False), tmp_path / "alone")
     for index, frame in enumerate(frames):
         rgba = (
             shot.head.renderer().render(shot.camera, shot.animation.head_to_camera[index], shot.conditions[index]).rgba
@@ -79,8 +80,8 @@ def test_frames_of_a_turned_head_have_its_neck_and_composite_to_the_videos_image
 def test_frames_of_the_footages_own_motion_have_its_hair_and_are_else_those_of_the_head_alone(
     made_up_twin, tmp_path, kind
 ):
-    rendered = frames_of(shot_of(made_up_twin, kind, rendered_hair=True), tmp_path / "rendered")
-    fixed = frames_of(shot_of(made_up_twin, kind, fixed_neck=True, rendered_hair=True), tmp_path / "alone")
+    rendered = frames_of(shot_of(made_up_twin, kind, hair=False), tmp_path / "rendered")
+    fixed = frames_of(shot_of(made_up_twin, kind, hair=False, neck=False), tmp_path / "alone")
     np.testing.assert_array_equal(rendered, fixed)
     workspace = Workspace.open(made_up_twin)
     for index, frame in enumerate(frames_of(shot_of(made_up_twin, kind), tmp_path / "frames")):
@@ -92,7 +93,7 @@ def test_frames_of_the_footages_own_motion_have_its_hair_and_are_else_those_of_t
 
 def test_frames_without_a_neck_are_no_part_of_a_shot_with_one(trained, tmp_path):
     out = tmp_path / "frames"
-    alone = frames_of(shot_of(trained, "field", 10.0, fixed_neck=True), out)
+    alone = frames_of(shot_of(trained, "field", 10.0, neck=False), out)
     assert not np.array_equal(frames_of(shot_of(trained, "field", 10.0), out), alone)
 
 
@@ -100,10 +101,9 @@ def test_evaluated_frames_have_a_neck_where_the_jaw_is_not_the_footages(trained)
     workspace = Workspace.open(trained)
     blendshapes = workspace.head_track().blendshapes.copy()
     blendshapes[:, BLENDSHAPE_NAMES.index("jawOpen")] = 0.6
-    given = workspace, SIZE, Reporter(), np.arange(1)
     still, follows = (
-        next(self_reenactment(*given, blendshapes, "field", fixed_neck=fixed_neck)).predicted.astype(int)
-        for fixed_neck in (True, False)
+        next(self_reenactment(workspace, np.arange(1), how, Reporter(), blendshapes)).predicted.astype(int)
+        for how in (Reenactment(SIZE, "field", taking=Taking(hair=False, neck=neck)) for neck in (False, True))
     )
     assert np.abs(still - follows).max() > 4
 
@@ -173,7 +173,7 @@ def passes_in(path):
 
 
 def test_passes_are_the_rendered_heads_own(made_up_twin, tmp_path):
-    shot = shot_of(made_up_twin, "gaussians", fixed_neck=True, rendered_hair=True)
+    shot = shot_of(made_up_twin, "gaussians", hair=False, neck=False)
     shot.write_frames(tmp_path, Reporter(), "exr", passes=True)
     pixels = passes_in(tmp_path / "000001.exr")
     alpha, depth_m = pixels["Combined.A"], pixels["Depth.Z"]
@@ -201,7 +201,7 @@ def test_head_and_neck_are_the_frames_alpha_with_what_it_takes_from_the_footage(
 
 @pytest.mark.parametrize("kind", ["field", "gaussians"])
 def test_motion_is_from_the_frame_before_and_to_the_frame_after(made_up_twin, tmp_path, kind):
-    shot = shot_of(made_up_twin, kind, fixed_neck=True, rendered_hair=True)
+    shot = shot_of(made_up_twin, kind, hair=False, neck=False)
     poses = np.repeat(shot.animation.head_to_camera[:1], 2, 0)
     poses[1, :2, 3] += 0.02, 0.01
     shapes = np.repeat(shot.animation.blendshapes[:1], 2, 0)

@@ -18,7 +18,8 @@ from backend.portrait_sync.blend import behind_cover, over
 from backend.portrait_sync.covers.files import with_cover
 from backend.portrait_sync.covers.search import CoverFinder, runs_of
 from backend.portrait_sync.head_region import FACE_OVAL, face_frame, fill_polygon
-from backend.portrait_sync.portrait import PlacedHead, open_portrait
+from backend.portrait_sync.placed_head import PlacedHead
+from backend.portrait_sync.portrait import open_portrait
 from backend.progress import Reporter
 from backend.protocol import OURS
 from backend.training.dataset import FramePool, read_frame

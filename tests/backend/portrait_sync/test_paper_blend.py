@@ -9,7 +9,8 @@ import pytest
 from backend.portrait_sync.frame import ClipModel
 from backend.portrait_sync.head_region import FACE_OVAL, face_frame, fill_polygon
 from backend.portrait_sync.paper_blend import neck_colour, paper_blend
-from backend.portrait_sync.portrait import PaperGenerator, PlacedHead
+from backend.portrait_sync.placed_head import PlacedHead
+from backend.portrait_sync.portrait import PaperGenerator
 from backend.workspace.camera import Camera
 from backend.workspace.face_mesh import FaceMesh
 from backend.workspace.head_track import HeadTrack

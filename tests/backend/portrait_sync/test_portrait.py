@@ -7,8 +7,9 @@ import pytest
 
 from backend.portrait_sync.blend import over
 from backend.portrait_sync.frame import split_frame
+from backend.portrait_sync.placed_head import PlacedHead
 from backend.portrait_sync.plate import PlateParts
-from backend.portrait_sync.portrait import OverPlate, PlacedHead, open_portrait
+from backend.portrait_sync.portrait import OverPlate, open_portrait
 from backend.protocol import NO_PORTRAIT, OURS, PORTRAITS
 from backend.workspace.camera import Camera
 from backend.workspace.head_track import HeadTrack

@@ -96,7 +96,8 @@ def _held_out(workspace: Workspace, head: TrainedHead, size: int, blendshapes: n
     if not len(frames):
         raise WorkspaceError(f"{workspace.root} has no held-out frame with a face: give a longer clip.")
     conditions = head.checkpoint.lips.clip_conditions(workspace, blendshapes)
-    return HeldOut(workspace, head, frames, size, blendshapes, conditions)
+    tracked = blendshapes is head.track.blendshapes
+    return HeldOut(workspace, head, frames, size, blendshapes, conditions, tracked)
 
 
 def in_words(result: dict[str, Any]) -> str:

@@ -32,6 +32,9 @@ HEAD_FIGURES = ("psnr_head", "psnr_mouth", "lmd_px", "lip_amplitude")
 _INSIDE = 127
 _HEAD, _HAIR, _BODY = range(3)
 TIMED_FRAMES = 6
+REPEATED = 0.25
+"""Grey levels, below which a frame repeats the one before, as in a source whose rate was raised. A mouth that the audio drives
+speaks on there, which is no flicker; a head that does what the frames do must not move."""
 
 
 @dataclass
@@ -56,6 +59,7 @@ class HeldOut:
     Attributes:
         frames: their numbers, the face tracked in each.
         blendshapes: (N, 52) of the clip's frames, which drive it.
+        tracked: whether they are the frames' own.
         conditions: (N, …) the same as the renderer takes them.
     """
 
@@ -65,6 +69,7 @@ class HeldOut:
     size: int
     blendshapes: np.ndarray
     conditions: np.ndarray
+    tracked: bool
 
     def placed(self, index: int) -> PlacedHead:
         """The head of one frame, in the footage's pose."""
@@ -123,6 +128,8 @@ def _compose(
             flow, known = optical_flow(truth, before[1])
             motion = flow, (around | before[2]) & known
             real[index] = warping_error(truth, before[1], *motion)
+            if real[index] < REPEATED and not held.tracked:
+                motion = None
         for name, portrait in portraits.items():
             image, row = portrait.compose(placed), rows[name]
             write_image(row.folder / f"{index:06d}.png", image)

@@ -26,6 +26,7 @@ def in_words(result: Mapping[str, Any]) -> str:
         "PSNR in dB. Sharpness, seam and steadiness are ratios to the true video, 1 as there: sharpness is gradient energy; seam the",
         "steepest step across the head's contour, along hair, along jaw and neck, and at its worst place; steadiness the",
         "difference of neighbouring frames after warping by the true video's optical flow. ms: composing a frame, in turns.",
+        "Of a mouth that the audio drives, frames that the source repeats do not count: it speaks on where the true video stands still.",
         "",
     ]
     for clip in result["clips"]:

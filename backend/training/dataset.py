@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -161,6 +162,7 @@ class FramePool:
         self._next, self._bytes, self._full = 0, 0, False
         self._reader = ThreadPoolExecutor(2)
         self._coming: deque[Future[Frame]] = deque()
+        self._recolour: Callable[[Frame], np.ndarray] | None = None
 
     def __enter__(self) -> FramePool:
         return self
@@ -195,12 +197,27 @@ class FramePool:
         if not self._full or step % EXCHANGE_STEPS == 0:
             self._take()
 
+    def recolour(self, colour: Callable[[Frame], np.ndarray] | None) -> None:
+        """Give all frames, those in memory and those that are read from here on, the colour that is made of their own; None for
+        their own."""
+        for _ in range(len(self.held)):  # one by one: there is no memory for all of them twice
+            frame = self.held.popleft()
+            if self._recolour is not None:
+                frame = self._read(frame.index)
+            self.held.append(frame if colour is None else replace(frame, colour=colour(frame)))
+        self._recolour = colour
+
+    def _read(self, index: int) -> Frame:
+        return read_frame(self._workspace, self._tracking, index, self.size)
+
     def _take(self) -> None:
         while len(self._coming) < 3:
             index = int(self._order[self._next])
             self._next = (self._next + 1) % len(self._order)
-            self._coming.append(self._reader.submit(read_frame, self._workspace, self._tracking, index, self.size))
+            self._coming.append(self._reader.submit(self._read, index))
         frame = self._coming.popleft().result()
+        if self._recolour is not None:
+            frame = replace(frame, colour=self._recolour(frame))
         self._bytes += frame.bytes
         while self.held and self._bytes > POOL_BYTES:
             self._full = True

@@ -16,7 +16,7 @@ from ...workspace.shapes import Float
 from ..dataset import Frame, FramePool
 from . import density, smoothing
 from .batch import BatchDrawer
-from .detail import Detail, missing_detail
+from .detail import Detail, missing_detail, sharpened
 from .images import Target, at_depth, frame_target, reduced
 from .optimiser import GaussianOptimiser
 from .poses import START_STEPS, PoseFit
@@ -145,6 +145,13 @@ class GaussianFit:
         held = self._pool.held
         chosen = [held[i] for i in np.linspace(0, len(held) - 1, min(DETAIL_FRAMES, len(held))).astype(int)]
         self.detail = missing_detail((self._drawn(renderer, frame), frame) for frame in chosen)
+        self.sharpen()
+
+    def sharpen(self) -> None:
+        """Give the frames of the pool the detail that was measured, and their own colour where none was."""
+        detail = self.detail
+        self._pool.recolour(None if detail is None else lambda frame: sharpened(frame, detail))
+        self._reduced = {}
 
     def _drawn(self, renderer: HeadRenderer, frame: Frame) -> Float[np.ndarray, "height width 3"]:
         """The head over nothing in a frame's crop, 0 to 255."""
@@ -179,7 +186,7 @@ class GaussianFit:
         return 2 if share < first else 1
 
     def _target(self, frame: Frame, factor: int = 1) -> Target:
-        return self._kept((frame.index, "frame"), frame_target(frame, self.detail), factor)
+        return self._kept((frame.index, "frame"), frame_target(frame), factor)
 
     def _kept(self, key: object, target: Target, factor: int) -> Target:
         """Reduced once; what a coarser part of the training kept goes when the next one begins."""

@@ -11,12 +11,12 @@ import numpy as np
 from ...portrait_sync.fill import disc
 from ...protocol import BLENDSHAPE_NAMES
 from ...renderer.head import HeadRenderer
+from ...renderer.regions import LIP_INDICES
 from ...workspace.camera import Camera
 from ...workspace.poses import turned
 from ...workspace.shapes import Bool, Float, Int, UInt8
 from ..dataset import Frame
 from .cloud import spread_poses
-from .detail import Detail, sharpened
 
 YAW_DEG, PITCH_DEG = 28.0, 18.0
 """How far the field is rendered about the clip's central pose."""
@@ -24,6 +24,9 @@ MIN_SHAPE, LOW_SHAPE, MAX_SHAPE = -0.3, 0.4, 1.3
 """How far a blendshape alone is asked for: mostly from `LOW_SHAPE` up."""
 NEGATIVE_SHAPES = 0.15
 """Share that is asked for below 0."""
+REST_IMAGES = 8
+"""Renderings of frames with the mouth at rest. Where a clip is all speech no frame shows that, and every pause asks for it: left alone
+the Gaussians at the jaw's border kept the colours of a collar there."""
 HOLE = 0.03
 """Largest gap of a rendering of the field that is closed, of the image's width."""
 _GAP = 0.05
@@ -54,11 +57,10 @@ class Target:
     covered: Bool[np.ndarray, "height width"] | None = None
 
 
-def frame_target(frame: Frame, detail: Detail | None) -> Target:
-    """A training frame, with more detail where it is given."""
+def frame_target(frame: Frame) -> Target:
+    """A training frame."""
     mouth = frame.boxes[1].round().astype(np.int32) + np.array([frame.x0, frame.y0] * 2, np.int32)
-    colour = frame.colour if detail is None else sharpened(frame, detail)
-    return Target(colour, frame.alpha, frame.x0, frame.y0, mouth, frame.index, covered=frame.covered)
+    return Target(frame.colour, frame.alpha, frame.x0, frame.y0, mouth, frame.index, covered=frame.covered)
 
 
 def reduced(target: Target, factor: int) -> Target:
@@ -128,11 +130,15 @@ def field_targets(
     for number in range(count):
         pitch_deg, yaw_deg = rng.uniform(-1, 1, 2) * (PITCH_DEG, YAW_DEG)
         pose = turned(central, yaw_deg, pitch_deg)
-        if number < len(alone):
+        if number < REST_IMAGES:
+            frame = rng.choice(frames)
+            pose, values = poses[frame], conditions[frame].copy()
+            values[list(LIP_INDICES)] = 0
+        elif number - REST_IMAGES < len(alone):
             values = mean.copy()
             negative = rng.random() < NEGATIVE_SHAPES
             value = rng.uniform(MIN_SHAPE, 0) if negative else rng.uniform(LOW_SHAPE, MAX_SHAPE)
-            values[[BLENDSHAPE_NAMES.index(name) for name in alone[number]]] = value
+            values[[BLENDSHAPE_NAMES.index(name) for name in alone[number - REST_IMAGES]]] = value
         else:
             values = conditions[rng.choice(frames)].copy()
         yield _rendering(field, camera, pose, values)

@@ -40,7 +40,7 @@ DENSITY_SHARES = (0.15, 0.3, 0.45, 0.6)
 """When, as shares of the time, Gaussians are removed and split."""
 MOUTH_WEIGHT = 0.5
 """Of the field's weight for errors at the mouth."""
-FIELD_IMAGES = 52
+FIELD_IMAGES = 60
 """Renderings of the field beside the frames."""
 RENDERED = RENDERINGS + FIELD_IMAGES
 """Images of the field that are rendered before the first step."""
@@ -158,6 +158,7 @@ class GaussianTrainer:
         self.skipped = state.get("skipped", 0.0)
         self.fit.steps = state["own_steps"]
         self.fit.detail = Detail(*state["detail"]) if state.get("detail") else None
+        self.fit.sharpen()
         self.first_step = state["step"] - state["own_steps"]
         self.fit.reseed()
 
@@ -170,6 +171,7 @@ class GaussianTrainer:
         self.limit_s += self.elapsed_s
         self.limit_steps = None if self.limit_steps is None else self.limit_steps + self.fit.steps
         self.complete, self.aligned, self.skipped, self.fit.detail = False, 0, 0.0, None
+        self.fit.sharpen()
 
     def save(self) -> Path:
         """Write a checkpoint; a complete one leaves out what only further training needs."""

@@ -17,14 +17,15 @@ from backend.renderer.gaussians.head import GaussianHead
 from backend.renderer.gaussians.kernels import get_rasteriser
 from backend.renderer.gaussians.kernels.image_loss import loss_gradient
 from backend.renderer.gaussians.kernels.interface import LOG_SCALE, POSITION, View
+from backend.renderer.gaussians.renderer import GaussianRenderer
 from backend.renderer.head import RenderedHead
 from backend.renderer.regions import LIP_INDICES, region_weight
 from backend.training import checkpoints
 from backend.training.dataset import FramePool
 from backend.training.gaussians import density, trainer
-from backend.training.gaussians.batch import BatchDrawer, uncovered
+from backend.training.gaussians.batch import FIELD_SHARP, BatchDrawer, low_pass, uncovered
 from backend.training.gaussians.cloud import field_cloud
-from backend.training.gaussians.images import Target, reduced, sliders, without_holes
+from backend.training.gaussians.images import REST_IMAGES, Target, field_targets, reduced, sliders, without_holes
 from backend.training.gaussians.optimiser import MIN_SCALE_M, GaussianOptimiser
 from backend.training.gaussians.poses import PoseFit
 from backend.training.gaussians.smoothing import MotionSmoother
@@ -261,7 +262,41 @@ def test_inputs_keep_their_scale_and_saturate_as_a_whole():
 def test_the_field_teaches_every_slider_once():
     assert sorted(name for group in sliders() for name in group) == sorted(BLENDSHAPE_NAMES)
     assert ("eyeBlinkLeft", "eyeBlinkRight") in sliders() and ("jawLeft",) in sliders()
-    assert len(sliders()) < trainer.FIELD_IMAGES
+    assert len(sliders()) + REST_IMAGES < trainer.FIELD_IMAGES
+
+
+def test_the_field_teaches_the_mouth_at_rest_where_the_frames_have_the_head():
+    face, camera = made_up_gaussians(300), Camera(64, 64, 200.0, (32.0, 32.0))
+    rng = np.random.default_rng(5)
+    poses = np.repeat(np.eye(4)[None], 12, 0)
+    poses[:, :3, 3] = rng.normal((0, 0, 0.6), 0.01, (12, 3))
+    conditions = rng.uniform(0.1, 1, (12, 52)).astype(np.float32)
+    given = GaussianRenderer(face), camera, poses, conditions, np.arange(8)
+    for target in field_targets(*given, REST_IMAGES, rng):
+        assert target.head_to_camera is not None and target.conditions is not None
+        frame = int(np.flatnonzero((poses == target.head_to_camera).all((1, 2)))[0])
+        assert frame < 8, "a frame of the training"
+        shut = conditions[frame].copy()
+        shut[list(LIP_INDICES)] = 0
+        np.testing.assert_array_equal(target.conditions, shut)
+
+
+def test_fine_luminance_of_a_rendering_of_the_field_weighs_less_and_colour_does_not():
+    def passed(image):
+        found = np.array(np.broadcast_to(image, (128, 128, 4)), np.float32)
+        before = found.copy()
+        low_pass(found)
+        assert float((before * found).sum()) > 0, "a step still leads downhill"
+        return found[20:-20, 20:-20]
+
+    rows, columns = np.mgrid[0:128, 0:128]
+    fine = np.float32(-1) ** (rows + columns)[..., None]
+    np.testing.assert_allclose(passed(1.0), 1, atol=1e-4)
+    grey = passed(fine)
+    np.testing.assert_allclose(grey[..., :3], FIELD_SHARP * fine[20:-20, 20:-20].repeat(3, 2), atol=0.02)
+    np.testing.assert_array_equal(grey[..., 3:], fine[20:-20, 20:-20])
+    colour = fine * np.float32([1, -2, 1, 0])
+    np.testing.assert_allclose(passed(colour), colour[20:-20, 20:-20], atol=1e-6)
 
 
 def test_codes_drive_no_gaussian_that_has_left_their_region():
@@ -327,7 +362,7 @@ def test_the_training_holds_no_second_copy_of_the_frames(trained):
     with FramePool(workspace, workspace.head_track(), np.arange(30), 64) as pool:
         pool.begin(Reporter())
         frame = pool.held[0]
-        assert frame_target(frame, None).colour is frame.colour
+        assert frame_target(frame).colour is frame.colour
 
 
 def test_a_reduced_image_is_the_premultiplied_mean_at_the_same_place():

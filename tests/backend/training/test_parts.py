@@ -80,6 +80,25 @@ def test_a_long_clip_takes_turns_within_its_memory(pool, monkeypatch):
     assert seen == set(range(40)) and len(pool.held) < 20
 
 
+def test_frames_are_recoloured_once_from_their_own_colour(pool):
+    own = {frame.index: frame.colour.copy() for frame in pool.held}
+
+    def darker(frame):
+        return frame.colour // 2
+
+    for _ in range(2):
+        pool.recolour(darker)
+        assert [frame.index for frame in pool.held] == list(own)
+        for frame in pool.held:
+            np.testing.assert_array_equal(frame.colour, own[frame.index] // 2)
+    pool.advance(0)
+    assert len(pool.held) == 7 and pool.held[-1].colour.max() < 128, "frames that are read later as well"
+    pool.recolour(None)
+    for frame in list(pool.held)[:6]:
+        np.testing.assert_array_equal(frame.colour, own[frame.index])
+    assert pool.held[-1].colour.max() > 128
+
+
 def test_rays_carry_the_pixels_they_go_through(pool):
     rng = np.random.default_rng(0)
     rays = pool.sample(rng, 3, 50, 0.3, patches=2, patch_side=32)

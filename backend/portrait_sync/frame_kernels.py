@@ -84,7 +84,7 @@ def strip_sums(frame, body, hair, likeness, lowest, shadow, strip, sums):
     Args:
         frame: (H, W, 3) uint8. body, hair: (H, W) float32. likeness: (32768) float32 by `colours.colour_bins`.
         lowest: (W) float32, H where a column has no head. shadow, strip: pixels.
-        sums: (W, 5) float32, written: skin; then red, green, blue and weight of what is skin or hair.
+        sums: (W, 4) float32, written: red, green, blue and weight of what is skin or hair.
     """
     height = frame.shape[0]
     for column in range(frame.shape[1]):
@@ -94,34 +94,29 @@ def strip_sums(frame, body, hair, likeness, lowest, shadow, strip, sums):
             red, green, blue = int(frame[row, column, 0]), int(frame[row, column, 1]), int(frame[row, column, 2])
             strands = hair[row, column]
             skin = likeness[red >> 3 << 10 | green >> 3 << 5 | blue >> 3] * (_ONE - strands)
-            weight = body[row, column]
-            sums[column, 0] += weight * skin
-            weight *= max(skin, strands)
-            sums[column, 1] += np.float32(red) * weight
-            sums[column, 2] += np.float32(green) * weight
-            sums[column, 3] += np.float32(blue) * weight
-            sums[column, 4] += weight
+            weight = body[row, column] * max(skin, strands)
+            sums[column, 0] += np.float32(red) * weight
+            sums[column, 1] += np.float32(green) * weight
+            sums[column, 2] += np.float32(blue) * weight
+            sums[column, 3] += weight
 
 
 @njit(nogil=True, error_model="numpy")
-def cover_head(frame, background, head, body, colour, matte, lowest, darkening, wide, ring, neck, plate):
+def cover_head(frame, background, head, body, colour, matte, lowest, darkening, wide, neck, plate):
     """The last step of `plate.make_plate`: background and extended body over the frame, where the head is.
 
     Args:
         frame: (H, W, 3) uint8. background: (H, W, 3) float32. head, body: (H, W) float32.
         colour: (W, 3) float32 of the extended body in each column, which darkens up from `lowest` (W) by
             `darkening`: over how many pixels, and how much.
-        matte: (H, W) float32 of it. wide, ring: (H, W) float32, what is replaced with background and with body.
+        matte: (H, W) float32 of it. wide: (H, W) float32, what is replaced with background.
         neck: 1 where the body is extended, else 0.
         plate: (H, W, 3) uint8, written.
     """
     for row in range(frame.shape[0]):
         for column in range(frame.shape[1]):
             covered, below = head[row, column], body[row, column]
-            zone = wide[row, column] * (_ONE - below)
-            if below > _ZERO:
-                zone = max(zone, ring[row, column])
-            zone = max(zone, ramp(_ZERO, np.float32(0.8), covered))
+            zone = max(wide[row, column] * (_ONE - below), ramp(_ZERO, np.float32(0.8), covered))
             if zone <= _ZERO:
                 plate[row, column] = frame[row, column]
                 continue
@@ -146,6 +141,6 @@ def compile_kernels() -> None:
     for width in (4, 2):
         frame, colour, part = frame[:, :width], colour[:, :width], grey[:, :width]
         row, own = np.zeros(width, np.float32), np.zeros((4, width), np.float32)
-        strip_sums(frame, part, part, np.zeros(1 << 15, np.float32), row, 1, 1, np.zeros((width, 5), np.float32))
+        strip_sums(frame, part, part, np.zeros(1 << 15, np.float32), row, 1, 1, np.zeros((width, 4), np.float32))
         extended = np.zeros((width, 3), np.float32), own, row, np.ones(2, np.float32)
-        cover_head(frame, colour, part, part, *extended, own, own, _ONE, frame)
+        cover_head(frame, colour, part, part, *extended, own, _ONE, frame)

@@ -13,6 +13,11 @@ from .head_region import BROW, face_frame, face_oval
 
 SPREAD = 0.05
 """How far about the hair the frame is taken, in face heights: loose strands, and what a rendered head shows beyond them."""
+CLEAR = 0.25
+"""How far about the hair nothing is before the background that the frame has nothing before, in face heights: a rendered head leaves
+faint strands there."""
+CLEAR_OF_FACE = 0.06
+"""Standard deviation of the distance that this keeps from the face, which moves with the speech, in face heights."""
 SOFTNESS = 0.015
 """Standard deviation of its border, in face heights."""
 OVAL_SOFTNESS = 0.02
@@ -56,7 +61,8 @@ def hair_layer(frame: np.ndarray, plate: np.ndarray, mattes: np.ndarray, landmar
     """The hair of a frame; None where it shows none.
 
     With the frame C, the plate P and the head's matte α, the layer is (C − (1 − α)·P, α). It counts on the hair and `SPREAD`
-    about it, but not on the face: that moves with the speech. Above the brows hair counts inside the face's oval as well.
+    about it, but not on the face: that moves with the speech. Above the brows hair counts inside the face's oval as well, and background
+    as far as `CLEAR`.
 
     Args:
         frame, plate: (S, S, 3) uint8.
@@ -68,20 +74,37 @@ def hair_layer(frame: np.ndarray, plate: np.ndarray, mattes: np.ndarray, landmar
     found = np.nonzero(hair > 127)
     if found[0].size < (0.02 * axes.height) ** 2:
         return None
-    margin = round((SPREAD + 4 * SOFTNESS) * axes.height) + 1
+    margin = round((CLEAR + 4 * SOFTNESS) * axes.height) + 1
     window = tuple(
         slice(max(0, int(at.min()) - margin), min(hair.shape[0], int(at.max()) + margin + 1)) for at in found
     )
     hair = hair[window]
     landmarks = landmarks_px - np.array([window[1].start, window[0].start])
-    face = cv2.GaussianBlur(face_oval(landmarks, hair.shape, 1.0), (0, 0), OVAL_SOFTNESS * axes.height)
-    around = cv2.dilate(hair, disc(SPREAD * axes.height))
-    around = cv2.GaussianBlur(around, (0, 0), SOFTNESS * axes.height).astype(np.float32) / 255
-    weight = np.maximum(around * (1.0 - face), hair.astype(np.float32) / 255 * _above_brows(landmarks, hair.shape))
+    oval = face_oval(landmarks, hair.shape, 1.0)
+    face = cv2.GaussianBlur(oval, (0, 0), OVAL_SOFTNESS * axes.height)
+    weight = np.maximum(
+        _about(hair, SPREAD * axes.height, axes.height) * (1.0 - face),
+        hair.astype(np.float32) / 255 * _above_brows(landmarks, hair.shape),
+    )
+    nobody = 1.0 - mattes[window][..., 3].astype(np.float32) / 255
+    near_face = np.minimum(
+        2.0
+        * cv2.GaussianBlur(
+            cv2.dilate(oval, disc(0.5 * CLEAR_OF_FACE * axes.height)), (0, 0), CLEAR_OF_FACE * axes.height
+        ),
+        1.0,
+    )
+    weight = np.maximum(weight, nobody * _about(hair, CLEAR * axes.height, axes.height) * (1.0 - near_face))
     alpha = mattes[window][..., :1]
     colour = frame[window].astype(np.float32) - (1.0 - alpha.astype(np.float32) / 255) * plate[window]
     head = np.concatenate([np.clip(colour + 0.5, 0, alpha).astype(np.uint8), alpha], 2)
     return HairLayer(window[1].start, window[0].start, head, cv2.convertScaleAbs(255 * weight), axes.height)
+
+
+def _about(hair: np.ndarray, reach_px: float, face_height: float) -> np.ndarray:
+    """(H, W) float32: 1 on the hair and up to `reach_px` about it, with a soft border."""
+    grown = cv2.GaussianBlur(cv2.dilate(hair, disc(reach_px)), (0, 0), SOFTNESS * face_height)
+    return grown.astype(np.float32) / 255
 
 
 def _above_brows(landmarks_px: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -15,7 +15,8 @@ from .head_region import FaceFrame
 from .pixels import mixed, to_bytes
 
 SHADOW = 0.03
-"""How far below the jaw the chin's shadow on the neck is removed, in face heights."""
+"""How far below the jaw the chin's shadow on the neck is darkest, in face heights. It stays in the plate: the neck takes it along with
+the jaw (`delivery.neck`)."""
 STRIP = 0.08
 """How much of the visible neck below that gives the colour behind the head, in face heights."""
 REACH = (0.30, 0.10)
@@ -30,12 +31,10 @@ class PlateParts:
 
     Attributes:
         neck: the neck is extended upwards behind the head; else background is behind all of it.
-        shadow: the chin's shadow on the neck is removed.
         light: the background has the light of its frame; else that of the clip.
     """
 
     neck: bool = True
-    shadow: bool = True
     light: bool = True
 
 
@@ -76,13 +75,11 @@ def make_plate(
     bridge = axes.centre[1] - window[0].start
     extended = extend_body(frame, body, hair, covered > 0, neck, axes.height, bridge)
     # Towards the background a wide margin is replaced with the head, which includes the hair's fringe. Towards the body
-    # the matte's ramp is enough, as it is below the jaw where the frame shows neck and collar; but the chin's shadow on
-    # the neck must be removed, or it would look like a second chin when the rendered one is higher.
+    # the matte's ramp is enough, as it is below the jaw where the frame shows neck and collar.
     size = covered.shape[::-1]
     wide = cv2.resize(covered, (size[0] // 2, size[1] // 2), interpolation=cv2.INTER_NEAREST)
     wide = cv2.resize(cv2.dilate(wide, disc(0.025 * axes.height)).astype(np.float32), size)
-    ring = extended.ring if parts.neck and parts.shadow else np.zeros_like(extended.ring)
-    behind = BehindHead(frame, background, head, body, extended, wide, cv2.blur(ring, (5, 5)), parts.neck)
+    behind = BehindHead(frame, background, head, body, extended, wide, parts.neck)
     cover = BehindHead.cover_by_kernel if has_numba() else BehindHead.cover
     cover(behind, plate[window])
     return plate
@@ -97,7 +94,7 @@ class BehindHead:
         background: (H, W, 3) float32.
         head, body: (H, W) float32 mattes.
         extended: the body behind the head.
-        wide, ring: (H, W) float32, what is replaced with background and with body.
+        wide: (H, W) float32, what is replaced with background.
         neck: whether the body is extended.
     """
 
@@ -107,7 +104,6 @@ class BehindHead:
     body: np.ndarray
     extended: ExtendedBody
     wide: np.ndarray
-    ring: np.ndarray
     neck: bool
 
     def cover_by_kernel(self, plate: np.ndarray) -> None:
@@ -118,7 +114,7 @@ class BehindHead:
         darkening = np.array([extended.reach_px, SHADE], np.float32)
         cover_head(
             self.frame, self.background, self.head, self.body, extended.colour, extended.matte, extended.lowest, darkening,
-            self.wide, self.ring, np.float32(self.neck), plate,
+            self.wide, np.float32(self.neck), plate,
         )  # fmt: skip
 
     def cover(self, plate: np.ndarray) -> None:
@@ -133,8 +129,7 @@ class BehindHead:
         colour = cv2.merge([shade * channel for channel in extended.colour.T])
         # Only behind the head and the body: it must not show beside a narrow jaw.
         share = extended.matte * smoothstep(0.5, 1.0, self.head + self.body) * float(self.neck)
-        zone = np.maximum(self.wide * (1.0 - self.body), self.ring * (self.body > 0.0))
-        zone = np.maximum(zone, smoothstep(0.0, 0.8, self.head))
+        zone = np.maximum(self.wide * (1.0 - self.body), smoothstep(0.0, 0.8, self.head))
         plate[:] = to_bytes(mixed(self.frame, mixed(self.background, colour, share), zone))
 
 
@@ -146,8 +141,6 @@ class ExtendedBody:
     """(W, 3) float32, 0 to 255, of each column; it darkens by `SHADE` from `lowest` up."""
     matte: np.ndarray
     """(H, W) float32, zero where no body is below."""
-    ring: np.ndarray
-    """(H, W) float32, 1 down to just below the head where the neck is extended: the place of the chin's shadow."""
     lowest: np.ndarray
     """(W) float32, the lowest row of the head, H where there is none."""
     reach_px: float
@@ -175,21 +168,19 @@ def extend_body(
         bridge_row: the row of the bridge of the nose, which the mouth does not move.
     """
     matte, lowest = neck_coverage(head, body, face_height, bridge_row)
-    rows = np.arange(len(head), dtype=np.float32)[:, None]
     shadow, strip = _shadow_and_strip(face_height)
-    sums = np.empty((len(lowest), 5), np.float32)
+    sums = np.empty((len(lowest), 4), np.float32)
     if has_numba():
         from .frame_kernels import strip_sums as sum_strip
     else:
         sum_strip = strip_sums
     sum_strip(frame, body, hair, neck.likeness, lowest, shadow, strip, sums)
-    bare, columns = sums[:, 0] / strip, sums[None, :, 1:] / strip
+    columns = sums[None] / strip
     # Low frequencies only; a column without skin or hair takes its colour from the nearest with some, or the usual one.
     mixed = 0.02 * np.append(neck.colour, 1.0).astype(np.float32)
     for spread, gain in ((0.04, 1.0), (0.12, 0.3)):
         mixed = mixed + gain * cv2.GaussianBlur(columns, (0, 0), sigmaX=max(0.8, spread * face_height), sigmaY=0.1)[0]
-    ring = ((rows <= lowest + shadow) & head.any(axis=0)) * smoothstep(0.3, 0.7, cv2.blur(bare[None], (5, 1)))
-    return ExtendedBody(mixed[:, :3] / mixed[:, 3:], matte, ring, lowest, 0.4 * face_height)
+    return ExtendedBody(mixed[:, :3] / mixed[:, 3:], matte, lowest, 0.4 * face_height)
 
 
 def strip_sums(
@@ -206,9 +197,8 @@ def strip_sums(
     depth = np.arange(len(frame), dtype=np.float32)[:, None] - lowest
     weight = body * ((depth > shadow) & (depth <= shadow + strip))
     skin = likeness[colour_bins(frame)] * (1.0 - hair)
-    sums[:, 0] = (weight * skin).sum(axis=0)
     weight = weight * np.maximum(skin, hair)
-    sums[:, 1:4], sums[:, 4] = np.einsum("hwc,hw->wc", frame, weight), weight.sum(axis=0)
+    sums[:, :3], sums[:, 3] = np.einsum("hwc,hw->wc", frame, weight), weight.sum(axis=0)
 
 
 def neck_coverage(

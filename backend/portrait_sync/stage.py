@@ -30,7 +30,7 @@ from .segmenter import HAIR_MODEL, HairSegmenter, PersonSegmenter, probability_o
 STAGE = Stage.PORTRAIT_SYNC
 BACKGROUND_SHARE, COVERS_SHARE = 0.05, 0.05
 """Of the stage's progress, for the model of the clip and for the search for covers."""
-VERSION = 4  # of the algorithm: raise it when results change, and workspaces become stale
+VERSION = 5  # of the algorithm: raise it when results change, and workspaces become stale
 
 
 def stage_key(workspace: Workspace, track: HeadTrack, no_covers: bool = False) -> str:

@@ -30,7 +30,6 @@ SOFT_SHARE = 0.003
 """Standard deviation of the softened edge, of the frame's side: 0.8 pixels at 256²."""
 WITHOUT: dict[str, PlateParts] = {
     "ours, neck not extended": PlateParts(neck=False),
-    "ours, chin's shadow kept": PlateParts(shadow=False),
     "ours, one light of the background": PlateParts(light=False),
 }
 """Ours with a part of the plate off."""

@@ -78,6 +78,19 @@ def test_the_face_and_what_is_far_from_the_hair_are_the_rendered_ones(workspace,
     assert rows.max() < person.CENTRE_PX[1] + 10
 
 
+def test_faint_strands_of_a_rendered_head_are_not_before_the_background_beside_the_hair(hair, pose):
+    """Before the wall beside the hair the frame has nothing; on the cheeks, which move, the rendered head stays."""
+    head = draw_head(pose)
+    faint = np.maximum(head, np.float32([0.02, 0.02, 0.02, 0.1]))
+    with hair.over(placed(faint, pose), WHOLE) as rgba:
+        found = rgba.copy()
+    above = (slice(36, 44), slice(140, 180))
+    assert found[above].max() < 0.01
+    np.testing.assert_array_equal(found[300:], faint[300:])
+    cheek = (round(person.CENTRE_PX[1]) + 30, round(person.CENTRE_PX[0] + person.RADIUS_PX[0]) + 2)
+    np.testing.assert_array_equal(found[cheek], faint[cheek])
+
+
 @pytest.mark.parametrize("cm", [(3, 0, 0), (0, -3, 0), (-2, 1, 3)])
 def test_hair_moves_with_a_head_that_is_moved(workspace, hair, pose, cm):
     """The strands are where the head's own geometry takes them: as sharp, and within a pixel."""

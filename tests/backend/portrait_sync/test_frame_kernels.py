@@ -12,7 +12,7 @@ from backend.portrait_sync.plate import PlateParts
 pytest.importorskip("numba")
 
 
-@pytest.mark.parametrize("parts", [PlateParts(), PlateParts(neck=False), PlateParts(shadow=False, light=False)])
+@pytest.mark.parametrize("parts", [PlateParts(), PlateParts(neck=False), PlateParts(light=False)])
 def test_compiled_mattes_and_plates_are_those_of_plain_operations(scene, model, monkeypatch, parts) -> None:
     def split(index: int):
         return split_frame(scene.frames[index], model, scene.probability[index], scene.landmarks[index], parts=parts)

@@ -74,5 +74,12 @@ def test_each_part_of_a_plate_can_be_off(scene: Scene, model):
     clip = plate(neck=False, light=False).astype(int)
     assert np.abs(clip - model.background)[behind].mean() < 0.5, "and the clip's background is there"
     assert np.abs(bare - clip)[behind].mean() < 4, "about as light in this frame"
-    below = (np.abs(full - plate(shadow=False)).max(-1) > 8) & (scene.head[0] < 0.02)
-    assert below.any() and not below[: int(scene.landmarks[0, 168, 1])].any(), "the shadow is below the face"
+
+
+def test_the_neck_below_the_jaw_keeps_the_chins_shadow(scene: Scene, model):
+    """Removed above a line it left a light block on the neck, and darkness below the line."""
+    found = split_frame(scene.frames[0], model, scene.probability[0], scene.landmarks[0])
+    mattes, plate = found
+    neck = (mattes[..., 0] == 0) & (mattes[..., 2] == 255)
+    assert neck.sum() > 1000
+    np.testing.assert_array_equal(plate[neck], scene.frames[0][neck])

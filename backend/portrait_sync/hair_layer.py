@@ -14,9 +14,9 @@ from .head_region import BROW, face_frame, face_oval
 SPREAD = 0.05
 """How far about the hair the frame is taken, in face heights: loose strands, and what a rendered head shows beyond them."""
 CLEAR = 0.25
-"""How far about the hair nothing is before the background that the frame has nothing before, in face heights: a rendered head leaves
-faint strands there."""
-CLEAR_OF_FACE = 0.06
+"""How far about the hair the frame is taken where speech changes nothing, in face heights: there a rendered head may leave faint
+strands."""
+CLEAR_OF_FACE = 0.03
 """Standard deviation of the distance that this keeps from the face, which moves with the speech, in face heights."""
 SOFTNESS = 0.015
 """Standard deviation of its border, in face heights."""
@@ -61,8 +61,8 @@ def hair_layer(frame: np.ndarray, plate: np.ndarray, mattes: np.ndarray, landmar
     """The hair of a frame; None where it shows none.
 
     With the frame C, the plate P and the head's matte α, the layer is (C − (1 − α)·P, α). It counts on the hair and `SPREAD`
-    about it, but not on the face: that moves with the speech. Above the brows hair counts inside the face's oval as well, and background
-    as far as `CLEAR`.
+    about it, but not on the face: that moves with the speech. Above the brows hair counts inside the face's oval as well, and
+    what speech does not change as far as `CLEAR`.
 
     Args:
         frame, plate: (S, S, 3) uint8.
@@ -86,19 +86,22 @@ def hair_layer(frame: np.ndarray, plate: np.ndarray, mattes: np.ndarray, landmar
         _about(hair, SPREAD * axes.height, axes.height) * (1.0 - face),
         hair.astype(np.float32) / 255 * _above_brows(landmarks, hair.shape),
     )
-    nobody = 1.0 - mattes[window][..., 3].astype(np.float32) / 255
-    near_face = np.minimum(
-        2.0
-        * cv2.GaussianBlur(
-            cv2.dilate(oval, disc(0.5 * CLEAR_OF_FACE * axes.height)), (0, 0), CLEAR_OF_FACE * axes.height
-        ),
-        1.0,
-    )
-    weight = np.maximum(weight, nobody * _about(hair, CLEAR * axes.height, axes.height) * (1.0 - near_face))
+    still = _still(mattes[window][..., 3], oval, landmarks)
+    weight = np.maximum(weight, still * _about(hair, CLEAR * axes.height, axes.height))
     alpha = mattes[window][..., :1]
     colour = frame[window].astype(np.float32) - (1.0 - alpha.astype(np.float32) / 255) * plate[window]
     head = np.concatenate([np.clip(colour + 0.5, 0, alpha).astype(np.uint8), alpha], 2)
     return HairLayer(window[1].start, window[0].start, head, cv2.convertScaleAbs(255 * weight), axes.height)
+
+
+def _still(person: np.ndarray, oval: np.ndarray, landmarks_px: np.ndarray) -> np.ndarray:
+    """(H, W) float32: 1 where speech changes nothing: beside the face and the jaw; below the chin, which may open, only where the frame
+    shows the background."""
+    axes = face_frame(landmarks_px)
+    beside = np.clip((-0.05 - axes.coordinates(oval.shape, 1.0)[1]) / 0.1, 0.0, 1.0)
+    sigma = CLEAR_OF_FACE * axes.height
+    near = np.minimum(2.0 * cv2.GaussianBlur(cv2.dilate(oval, disc(0.5 * sigma)), (0, 0), sigma), 1.0)
+    return np.maximum(1.0 - person.astype(np.float32) / 255, beside) * (1.0 - near)
 
 
 def _about(hair: np.ndarray, reach_px: float, face_height: float) -> np.ndarray:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import bpy
 
+from ..synctalk_blender import api
 from ..synctalk_blender.job import Job
+from ..synctalk_blender.scene.errors import SyncTalkError
 from ..synctalk_blender.steps import Step
 from ..synctalk_blender.work.composite import bake_folder, bake_job, composite_job
-from .common import JobOperator
+from .common import JobOperator, Result, StepOperator
 
 
 class SYNCTALK_OT_composite(JobOperator, bpy.types.Operator):
@@ -18,6 +20,29 @@ class SYNCTALK_OT_composite(JobOperator, bpy.types.Operator):
 
     def job(self, context: bpy.types.Context) -> Job:
         return composite_job(context.scene)
+
+
+class SYNCTALK_OT_composite_objects(StepOperator, bpy.types.Operator):
+    bl_idname = "synctalk.composite_objects"
+    bl_label = "Add Scene Objects"
+    bl_description = (
+        "Render what else this scene holds with Cycles, and composite it with the head: "
+        "objects hide the head and are hidden by it"
+    )
+    bl_options = {"REGISTER", "UNDO"}
+    step = Step.COMPOSITE
+
+    def execute(self, context: bpy.types.Context) -> Result:
+        try:
+            rendered = api.composite_objects(scene=context.scene)
+        except SyncTalkError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        self.report(
+            {"INFO"},
+            f"The objects are rendered by the scene “{rendered.name}”: its engine and samples are in its own properties.",
+        )
+        return {"FINISHED"}
 
 
 class SYNCTALK_OT_bake(JobOperator, bpy.types.Operator):
@@ -33,4 +58,4 @@ class SYNCTALK_OT_bake(JobOperator, bpy.types.Operator):
         return bake_job(context.scene, bake_folder(context.scene))
 
 
-CLASSES = (SYNCTALK_OT_composite, SYNCTALK_OT_bake)
+CLASSES = (SYNCTALK_OT_composite, SYNCTALK_OT_composite_objects, SYNCTALK_OT_bake)

@@ -34,7 +34,9 @@ class SYNCTALK_PT_composite(StepPanel, bpy.types.Panel):
         image.active_default = not ui.facts.running
         image.operator("render.render", text="Image", icon="RENDER_STILL")
         row.operator("render.render", text="Animation", icon="RENDER_ANIMATION").animation = True
+        ui.layout.prop(ui.settings, "visible_label")
         ui.layout.operator("synctalk.composite", text="Rebuild Composite", icon="FILE_REFRESH")
+        ui.layout.operator("synctalk.composite_objects", icon="MOD_BOOLEAN")
         output = ui.layout.column(align=True)
         output.label(text="Animation Output")
         output.prop(ui.context.scene.render, "filepath", text="")

@@ -27,7 +27,7 @@ from .client.errors import BackendError
 from .client.shared import close_shared_backend, shared_backend
 from .job import Job
 from .properties import settings_of
-from .scene import output, rig
+from .scene import objects, output, rig
 from .scene.errors import SceneError, SyncTalkError
 from .work import track
 from .work.composite import bake_job, composite_job
@@ -178,6 +178,19 @@ def composite(*, scene: bpy.types.Scene | None = None, progress: Progress | None
     jobs.run(composite_job(_scene(scene)), progress)
 
 
+def composite_objects(*, scene: bpy.types.Scene | None = None) -> bpy.types.Scene:
+    """Composite the scene's own objects with the head, before it and behind it.
+
+    Returns:
+        The scene that renders them, with Cycles: its samples and engine are yours to set.
+
+    Raises:
+        SceneError: there is no composite of the head, or its head is baked.
+    """
+    scene = _scene(scene)
+    return objects.show_objects(scene, rig.require_rig(scene))
+
+
 def bake(
     folder: str | Path | None = None, *, scene: bpy.types.Scene | None = None, progress: Progress | None = None
 ) -> Path:
@@ -270,6 +283,7 @@ __all__ = [
     "bake",
     "close",
     "composite",
+    "composite_objects",
     "connect",
     "import_tracking",
     "measure",

@@ -76,6 +76,12 @@ def _taken_chosen(settings: SyncTalkSettings, _context: bpy.types.Context) -> No
     views.redraw_rendered()
 
 
+def _label_switched(settings: SyncTalkSettings, _context: bpy.types.Context) -> None:
+    from .scene import label
+
+    label.show_label(_scene_of(settings), settings.visible_label)
+
+
 _head_items: list[tuple[str, str, str, int]] = []  # Blender keeps no reference to an enum's strings
 
 
@@ -258,6 +264,19 @@ class SyncTalkSettings(Delivery, bpy.types.PropertyGroup):
         "and without this everywhere, it has the trained hair",
         default=True,
         update=_taken_chosen,
+    )
+    visible_label: bpy.props.BoolProperty(
+        name="AI Label",
+        description="Draw the mark “AI” into the upper right corner of what the composite renders, so that each viewer sees that it "
+        "is generated",
+        default=False,
+        update=_label_switched,
+    )
+    verify_file: bpy.props.StringProperty(
+        name="File",
+        description="A video, an image or an audio file: was it made with SyncTalk, and was it changed since?",
+        subtype="FILE_PATH",
+        **_PATH,
     )
     bake_folder: bpy.props.StringProperty(
         name="Bake Folder",

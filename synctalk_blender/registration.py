@@ -7,7 +7,7 @@ from bpy.app.handlers import persistent
 
 from .. import ops, panels
 from . import engine, jobs, preferences, properties
-from .scene import audio_level, paths
+from .scene import audio_level, label, objects, paths
 
 _CLASSES = (preferences.SyncTalkPreferences, *ops.CLASSES, *panels.CLASSES)
 
@@ -30,6 +30,8 @@ def register() -> None:
     engine.register()
     paths.register()
     audio_level.register()
+    objects.register()
+    label.register()
     bpy.app.handlers.load_post.append(_file_loaded)
     for handlers in (bpy.app.handlers.undo_post, bpy.app.handlers.redo_post):
         handlers.append(_undone)
@@ -39,6 +41,8 @@ def unregister() -> None:
     for handlers in (bpy.app.handlers.undo_post, bpy.app.handlers.redo_post):
         handlers.remove(_undone)
     bpy.app.handlers.load_post.remove(_file_loaded)
+    label.unregister()
+    objects.unregister()
     audio_level.unregister()
     paths.unregister()
     engine.unregister()

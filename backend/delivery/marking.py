@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .label import Label
+from ..workspace.label import Label
 from .watermark import Marker, Message
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import bpy
 
+from ...backend.protocol import NO_DEPTH_M
 from . import nodes, render_size
 from .rig import ROLE
 
@@ -31,6 +32,11 @@ def size() -> nodes.Tree:
 def over() -> nodes.Tree:
     """The head over the background."""
     return _group("SyncTalk Over", _build_over)
+
+
+def over_with_objects() -> nodes.Tree:
+    """The head over the background, with objects that lie before and behind it."""
+    return _group("SyncTalk Over with objects", _build_over_with_objects)
 
 
 def _build_place(tree: nodes.Tree, source: nodes.Node, target: nodes.Node) -> None:
@@ -89,6 +95,48 @@ def _build_over(tree: nodes.Tree, source: nodes.Node, target: nodes.Node) -> Non
     background = nodes.display_encoded(tree, source.outputs["Background"])
     over = nodes.alpha_over(tree, background, nodes.premultiplied(tree, head))
     tree.links.new(nodes.scene_linear(tree, over.outputs[0]), target.inputs[0])
+
+
+def _build_over_with_objects(tree: nodes.Tree, source: nodes.Node, target: nodes.Node) -> None:
+    """Objects hide the head and are hidden by it.
+
+    Each pixel of the objects is divided between what lies before the head and what lies behind. Edges stay antialiased: where object or
+    head ends its alpha says so, depth only has to reach as far; where one passes through the other the softness does.
+    """
+    nodes.add_input(tree, "Background", "Color")
+    nodes.add_input(tree, "Head", "Color")
+    nodes.add_input(tree, "Head Depth", "Float", 0.0, tip="The pass Depth of the engine SyncTalk")
+    nodes.add_input(tree, "Objects", "Color", tip="Rendered with a transparent background")
+    nodes.add_input(tree, "Object Depth", "Float", 0.0, tip="The objects' pass Depth")
+    nodes.add_input(tree, "Opaque Depth", "Float", NO_DEPTH_M, tip="Depth of what cannot be seen through")
+    nodes.add_input(
+        tree, "Softness", "Float", 0.004, (0.0001, 0.1), tip="Over which an object goes into the head, in metres"
+    )
+    nodes.add_output(tree)
+    objects = source.outputs["Objects"]
+
+    def before(depth: nodes.Socket) -> nodes.Socket:
+        """How much of what has this depth is before the head."""
+        metres = nodes.math(tree, "SUBTRACT", source.outputs["Head Depth"], depth)
+        steps = nodes.math(tree, "DIVIDE", metres, source.outputs["Softness"])
+        return nodes.math(tree, "ADD", steps, 0.5, clamp=True)
+
+    nearest, opaque = (nodes.nearest_value(tree, source.outputs[name], 1) for name in ("Object Depth", "Opaque Depth"))
+    # A lens is before the head and what is seen through it behind: as the image has both in one, neither is shown there.
+    clear = nodes.math(tree, "GREATER_THAN", opaque, NO_DEPTH_M / 2)
+    share = nodes.math(tree, "MINIMUM", before(nearest), nodes.math(tree, "MAXIMUM", before(opaque), clear))
+    # Shares that together, one over the other, are the object's own alpha: a (1 - s) / (1 - s a) behind s a.
+    covered = nodes.math(tree, "MULTIPLY", share, nodes.alpha_of(tree, objects))
+    left = nodes.math(tree, "MAXIMUM", nodes.math(tree, "SUBTRACT", 1.0, covered), 1e-4)
+    rest = nodes.math(tree, "DIVIDE", nodes.math(tree, "SUBTRACT", 1.0, share), left, clamp=True)
+    behind = nodes.alpha_over(
+        tree, source.outputs["Background"], nodes.set_alpha(tree, objects, rest, replace=False)
+    ).outputs[0]
+    head = nodes.group_node(tree, over())
+    tree.links.new(behind, head.inputs["Background"])
+    tree.links.new(source.outputs["Head"], head.inputs["Head"])
+    front = nodes.set_alpha(tree, objects, share, replace=False)
+    tree.links.new(nodes.alpha_over(tree, head.outputs[0], front).outputs[0], target.inputs[0])
 
 
 def _group(name: str, build: Callable[[nodes.Tree, nodes.Node, nodes.Node], None]) -> nodes.Tree:

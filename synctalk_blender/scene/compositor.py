@@ -52,13 +52,13 @@ def compose(
     """
     subject = workspace.subject
     tree = nodes.ensure_tree(scene, f"SyncTalk {subject.name}")
-    if _node(tree, "output") is None:
+    if node_of(tree, "output") is None:
         _build(tree, subject)
     _show_footage(tree, workspace, plate_frame, first_frame)
     _connect_head(scene, tree, subject, np.arange(first_frame, first_frame + len(plate_frame)), frames)
     _replace_fixed_size(tree)
     for role in ("at render size", _BAKED_SIZE):
-        if (node := _node(tree, role)) is not None:
+        if (node := node_of(tree, role)) is not None:
             render_size.place_in_render(node, scene, subject.frame_size[0])
     _warn_without_engine(scene, tree, is_live=frames is None)
     scene.render.use_compositing = True
@@ -69,9 +69,9 @@ def compose(
 def is_composed(scene: bpy.types.Scene, found: rig.Rig | None = None) -> bool:
     """Whether the scene's compositor holds the tree that `compose` builds, and of `found`, where that is given."""
     tree = nodes.tree_of(scene)
-    if tree is None or _node(tree, "output") is None:
+    if tree is None or node_of(tree, "output") is None:
         return False
-    plate = _node(tree, "plate")
+    plate = node_of(tree, "plate")
     shown = plate.image.get(rig.SUBJECT) if plate is not None and plate.image is not None else None
     return found is None or shown is None or shown == found.collection.get(rig.SUBJECT, shown)
 
@@ -81,18 +81,18 @@ def _build(tree: nodes.Tree, subject: Subject) -> None:
 
     clip = _image_node(tree, frames["Footage"], "footage", "Footage", (0, 220))
     plate = _image_node(tree, frames["Clean plate"], "plate", "Footage without the head", (0, -260))
-    placed = _marked(nodes.group_node(tree, composite_groups.place()), "place", frames["Clean plate"], (320, -160))
+    placed = marked(nodes.group_node(tree, composite_groups.place()), "place", frames["Clean plate"], (320, -160))
     set_place(placed, subject)
     tree.links.new(_trimmed(tree, frames["Footage"], clip, subject), placed.inputs["Footage"])
     tree.links.new(plate.outputs["Image"], placed.inputs["Plate"])
 
-    soft = _marked(
+    soft = marked(
         nodes.group_node(tree, composite_groups.edge()), "edge softness", frames["Edge softness"], (420, -740)
     )
 
-    sized = _marked(nodes.group_node(tree, composite_groups.size()), "at render size", frames["Output"], (680, -160))
+    sized = marked(nodes.group_node(tree, composite_groups.size()), "at render size", frames["Output"], (680, -160))
     tree.links.new(placed.outputs[0], sized.inputs["Image"])
-    over = _marked(nodes.group_node(tree, composite_groups.over()), "output", frames["Output"], (920, -300))
+    over = marked(nodes.group_node(tree, composite_groups.over()), "output", frames["Output"], (920, -300))
     tree.links.new(sized.outputs[0], over.inputs["Background"])
     tree.links.new(soft.outputs[0], over.inputs["Head"])
     final = nodes.output_socket(tree)
@@ -109,7 +109,7 @@ def _show_footage(tree: nodes.Tree, workspace: Workspace, plate_frame: np.ndarra
     shown = {"footage": pattern, "plate": workspace.root / "plate" / "%06d.jpg"}
     curves, frames = [], np.empty(0)
     for role, files in shown.items():
-        node = _node(tree, role)
+        node = node_of(tree, role)
         if node is None:
             continue  # the artist has taken it out
         node.image = footage.load_sequence(files, subject, role)
@@ -129,26 +129,26 @@ def _connect_head(
         shown: (N) the scene frames; that of file i of `frames` is the i-th.
     """
     wanted, other = ("engine", "baked") if frames is None else ("baked", "engine")
-    if _node(tree, wanted) is None:
+    if node_of(tree, wanted) is None:
         old = _head_output(tree, other)
         targets = [link.to_socket for link in old.links] if old is not None else []
         if not targets:
-            soft = _node(tree, "edge softness")
+            soft = node_of(tree, "edge softness")
             targets = [soft.inputs["Head"]] if soft is not None else []
         frame = next((item for item in tree.nodes if item.get(rig.ROLE) == "frame Neural head"), None)
         if frames is None:
-            _marked(tree.nodes.new("CompositorNodeRLayers"), wanted, frame, (0, -740)).scene = scene
+            marked(tree.nodes.new("CompositorNodeRLayers"), wanted, frame, (0, -740)).scene = scene
         else:
             baked = _image_node(tree, frame, wanted, "Baked head", (-280, -740))
-            sized = _marked(nodes.group_node(tree, composite_groups.size()), _BAKED_SIZE, frame, (0, -740))
+            sized = marked(nodes.group_node(tree, composite_groups.size()), _BAKED_SIZE, frame, (0, -740))
             tree.links.new(baked.outputs["Image"], sized.inputs["Image"])
         for socket in targets:
             tree.links.new(_head_output(tree, wanted), socket)
     for role in (other, _BAKED_SIZE if frames is None else ""):
-        if (old_node := _node(tree, role)) is not None:
+        if (old_node := node_of(tree, role)) is not None:
             tree.nodes.remove(old_node)
     if frames is not None:
-        node = _node(tree, wanted)
+        node = node_of(tree, wanted)
         node.image = footage.load_sequence(frames / "%06d.png", subject, "baked head")
         node.image.alpha_mode = "STRAIGHT"
         footage.show_sequence(node, int(shown[0]), np.arange(len(shown)))
@@ -156,9 +156,9 @@ def _connect_head(
 
 def _head_output(tree: nodes.Tree, role: str) -> nodes.Socket | None:
     """Where the head comes from, at the render's size: `engine` or `baked`."""
-    node = _node(tree, role)
+    node = node_of(tree, role)
     if role == "baked":
-        node = _node(tree, _BAKED_SIZE) or node
+        node = node_of(tree, _BAKED_SIZE) or node
     return node.outputs["Image"] if node is not None else None
 
 
@@ -168,9 +168,9 @@ def _warn_without_engine(scene: bpy.types.Scene, tree: nodes.Tree, *, is_live: b
 
     No other engine has the pass, so its link is gone there, and the input falls back to zero. No script takes part.
     """
-    node = _node(tree, "warning")
+    node = node_of(tree, "warning")
     if node is None:
-        node = _marked(nodes.group_node(tree, warning.group()), "warning", None, (1220, -300))
+        node = marked(nodes.group_node(tree, warning.group()), "warning", None, (1220, -300))
         node.parent = next((item for item in tree.nodes if item.get(rig.ROLE) == "frame Output"), None)
         final = nodes.output_socket(tree)
         if final.links:
@@ -180,7 +180,7 @@ def _warn_without_engine(scene: bpy.types.Scene, tree: nodes.Tree, *, is_live: b
     present = node.inputs[ENGINE_PASS]
     present.default_value = 0.0 if is_live else 1.0  # baked frames need no engine
     if is_live:
-        engine = _node(tree, "engine")
+        engine = node_of(tree, "engine")
         if ENGINE_PASS not in engine.outputs:
             scene.view_layers[engine.layer].update_render_passes()
         if ENGINE_PASS in engine.outputs:
@@ -199,11 +199,11 @@ def set_place(node: nodes.Node, subject: Subject) -> None:
 
 def _replace_fixed_size(tree: nodes.Tree) -> None:
     """A composite of an earlier version scales to one size: put the group that follows in its place."""
-    old = _node(tree, "at render size")
+    old = node_of(tree, "at render size")
     if old is None or old.bl_idname == "CompositorNodeGroup":
         return
     place = (old.location.x, old.location.y)
-    new = _marked(nodes.group_node(tree, composite_groups.size()), "at render size", old.parent, place)
+    new = marked(nodes.group_node(tree, composite_groups.size()), "at render size", old.parent, place)
     for link in list(old.inputs[0].links):
         tree.links.new(link.from_socket, new.inputs["Image"])
     for link in list(old.outputs[0].links):
@@ -214,11 +214,13 @@ def _replace_fixed_size(tree: nodes.Tree) -> None:
 # -- nodes of the scene's tree ------------------------------------------------------------------------------------------
 
 
-def _node(tree: nodes.Tree, role: str) -> nodes.Node | None:
+def node_of(tree: nodes.Tree, role: str) -> nodes.Node | None:
+    """The node that the composite has for `role`; None where the artist has removed it."""
     return next((node for node in tree.nodes if node.get(rig.ROLE) == role), None)
 
 
-def _marked(node: nodes.Node, role: str, frame: nodes.Node | None, location: tuple[float, float]) -> nodes.Node:
+def marked(node: nodes.Node, role: str, frame: nodes.Node | None, location: tuple[float, float]) -> nodes.Node:
+    """`node`, found by its role from now on, at a place of a frame."""
     node[rig.ROLE] = role
     node.parent = frame
     node.location = location
@@ -236,7 +238,7 @@ def _frame(tree: nodes.Tree, title: str) -> nodes.Node:
 def _image_node(
     tree: nodes.Tree, frame: nodes.Node | None, role: str, label: str, location: tuple[float, float]
 ) -> nodes.Node:
-    node = _marked(tree.nodes.new("CompositorNodeImage"), role, frame, location)
+    node = marked(tree.nodes.new("CompositorNodeImage"), role, frame, location)
     node.label, node.width = label, 240
     return node
 
@@ -246,5 +248,5 @@ def _trimmed(tree: nodes.Tree, frame: nodes.Node, clip: nodes.Node, subject: Sub
     if subject.frame_size == subject.source_size:
         return clip.outputs["Image"]
     socket = nodes.crop(tree, clip.outputs["Image"], *subject.frame_size, subject.source_size[1])
-    _marked(socket.node, "trim", frame, (320, 220))
+    marked(socket.node, "trim", frame, (320, 220))
     return socket

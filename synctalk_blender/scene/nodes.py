@@ -171,6 +171,18 @@ def mix(tree: Tree, factor: Socket, a: Socket, b: Socket) -> Socket:
     return set_alpha(tree, output, math(tree, "ADD", alpha_a, change), replace=True)
 
 
+def nearest_value(tree: Tree, value: Socket, distance_px: int) -> Socket:
+    """The least number within so many pixels, as a depth that must reach as far as an antialiased edge does."""
+    node = tree.nodes.new("CompositorNodeDilateErode")
+    _choose(node, "mode", "Type", "STEP", "Steps")
+    if "Size" in node.inputs:
+        node.inputs["Size"].default_value = -distance_px
+    else:
+        node.distance = -distance_px
+    tree.links.new(value, node.inputs["Mask"])
+    return node.outputs[0]
+
+
 def transform(tree: Tree, image: Socket, x: Socket, y: Socket, scale: Socket | float) -> Socket:
     """`image` scaled about its middle, then moved, in pixels, x right and y up."""
     node = tree.nodes.new("CompositorNodeTransform")

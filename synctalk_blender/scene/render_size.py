@@ -28,7 +28,14 @@ _PATHS = {
 }
 """What the drivers read of the scene, by the names that their expressions give it."""
 
-_WIDTH, _HEIGHT = "floor(x * percent / 100)", "floor(y * percent / 100)"
+WIDTH, HEIGHT = "floor(x * percent / 100)", "floor(y * percent / 100)"
+"""Of the whole frame, in pixels."""
+FROM_REGION = tuple(
+    f"border * crop * ({side} - floor({low} * {side} + .0001) - floor({high} * {side} + .0001)) / 2"
+    for side, low, high in ((WIDTH, "left", "right"), (HEIGHT, "low", "high"))
+)
+"""x and y, upwards, of the whole frame's middle from the middle of what is rendered, which is elsewhere for a region; its sides are whole
+pixels."""
 _ASPECT = "(x * aspect_x / (y * aspect_y))"
 
 
@@ -49,11 +56,10 @@ def drive(owner: bpy.types.bpy_struct, name: str, expression: str, scene: bpy.ty
 def place_in_render(node: nodes.Node, scene: bpy.types.Scene, footage_width: int) -> None:
     """Drive a node of the group that `build` fills."""
     expressions = {
-        "Scale X": f"{_WIDTH} / {footage_width}",
-        "Scale Y": f"{_WIDTH} / {footage_width} * aspect_x / aspect_y",
-        # Of a region alone, the middle is elsewhere; its sides are whole pixels.
-        "X": f"border * crop * ({_WIDTH} - floor(left * {_WIDTH} + .0001) - floor(right * {_WIDTH} + .0001)) / 2",
-        "Y": f"border * crop * ({_HEIGHT} - floor(low * {_HEIGHT} + .0001) - floor(high * {_HEIGHT} + .0001)) / 2",
+        "Scale X": f"{WIDTH} / {footage_width}",
+        "Scale Y": f"{WIDTH} / {footage_width} * aspect_x / aspect_y",
+        "X": FROM_REGION[0],
+        "Y": FROM_REGION[1],
     }
     for name, expression in expressions.items():
         drive(node.inputs[name], "default_value", expression, scene)

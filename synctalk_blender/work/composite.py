@@ -16,7 +16,7 @@ from ..engine import SyncTalkRenderEngine
 from ..job import Job, Request, Work
 from ..properties import settings_of
 from ..scene import bake as bake_scene
-from ..scene import compositor, importer, output, rig
+from ..scene import compositor, importer, label, output, rig
 from ..steps import Step
 from .common import animation_of, other_camera_in_words, require_rig_of, scene_of, subject_in, workspace_of
 from .track import write_footage
@@ -104,6 +104,7 @@ def compose(
     rig.set_active(scene, found)
     shown = timing.shown(animation.plate_frame)
     compositor.compose(scene, found, workspace, shown, frames=frames, first_frame=timing.first_frame)
+    label.show_label(scene, settings_of(scene).visible_label)
     output.video_by_default(scene, workspace.subject.name, workspace.root.parent)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backend.delivery.label import SAFE, Label
+from backend.workspace.label import SAFE, Label
 
 SIZES = [(1920, 1080), (1080, 1920), (512, 512), (256, 144), (64, 48)]
 

@@ -1,4 +1,5 @@
-"""The visible mark “AI” in a corner of a frame, for deliveries that must say to each viewer that they are generated.
+"""The visible mark “AI” in a corner of a frame, for deliveries that must say to each viewer that they are generated: in what `render`
+writes and in Blender's composite alike.
 
 Article 50(4) of the EU's AI Act (Regulation 2024/1689) asks for such a disclosure; two letters are the mark that the
 drafts of its code of practice name. The mark lies inside the safe area of titles, 5 % from each edge (SMPTE ST 2046-1,
@@ -7,14 +8,15 @@ EBU R 95), which is within the safe area of action (3.5 %).
 
 from __future__ import annotations
 
-import cv2
+import math
+
 import numpy as np
 
 SAFE = 0.05
 """Of a frame's width and height, from its edges."""
-_HEIGHT = 0.07
+HEIGHT = 0.07
 """Of the frame's shorter side."""
-_MIN_PX = 16
+MIN_PX = 16
 _ASPECT = 1.4
 _OVERSAMPLING = 8
 _PLATE_ALPHA, _PLATE_LEVEL = 0.85, 16 / 255
@@ -29,6 +31,17 @@ _CAP_HEIGHT = 0.52
 """Of the mark's height."""
 
 
+def size_px(width: int, height: int) -> tuple[int, int]:
+    """Width and height of the mark in frames of this size, pixels."""
+    tall = max(MIN_PX, rounded(HEIGHT * min(width, height)))
+    return rounded(_ASPECT * tall), tall
+
+
+def rounded(pixels: float) -> int:
+    """The nearest whole number, the larger of two, as a driver in Blender has it."""
+    return math.floor(pixels + 0.5)
+
+
 class Label:
     """Prepared for frames of one size: white letters on a dark plate with a white edge, readable on light and dark.
 
@@ -37,11 +50,10 @@ class Label:
     """
 
     def __init__(self, width: int, height: int) -> None:
-        tall = max(_MIN_PX, round(_HEIGHT * min(width, height)))
-        wide = round(_ASPECT * tall)
-        top, right = round(SAFE * height), width - round(SAFE * width)
+        wide, tall = size_px(width, height)
+        top, right = rounded(SAFE * height), width - rounded(SAFE * width)
         self._rows, self._columns = slice(top, top + tall), slice(max(0, right - wide), right)
-        self._rgba = _drawn(tall, wide)[: max(0, height - top), : self._columns.stop - self._columns.start]
+        self._rgba = mark(wide, tall)[: max(0, height - top), : self._columns.stop - self._columns.start]
 
     def draw(self, image: np.ndarray) -> np.ndarray:
         """A labelled copy of a frame: (H, W, 3) uint8 RGB."""
@@ -58,20 +70,29 @@ class Label:
         return labelled
 
 
-def _drawn(tall: int, wide: int) -> np.ndarray:
-    """(tall, wide, 4) float32, premultiplied, 0 to 1."""
+def mark(wide: int, tall: int) -> np.ndarray:
+    """(tall, wide, 4) float32, the mark alone: premultiplied, display-encoded, 0 to 1."""
     scale = _OVERSAMPLING
     size = (wide * scale, tall * scale)
     radius, edge = 0.22 * tall * scale, max(1.0, 0.06 * tall) * scale
     outer, inner = _plate(size, 0.0, radius), _plate(size, edge, radius - edge)
     cap = _CAP_HEIGHT * size[1]
     origin = np.array([(size[0] - _LETTERS_WIDTH * cap) / 2, (size[1] - cap) / 2])
-    letters = np.zeros((size[1], size[0]), np.uint8)
-    cv2.fillPoly(letters, [np.rint(origin + cap * outline).astype(np.int32) for outline in _LETTERS], 255)
-    white = np.maximum(outer - inner, letters / np.float32(255))[..., None]
+    white = np.maximum(outer - inner, _filled([origin + cap * outline for outline in _LETTERS], size))[..., None]
     cover = np.maximum(white, _PLATE_ALPHA * outer[..., None])
     drawn = np.concatenate([np.repeat(white + (cover - white) * _PLATE_LEVEL, 3, 2), cover], 2)
-    return cv2.resize(drawn, (wide, tall), interpolation=cv2.INTER_AREA)
+    return drawn.reshape(tall, scale, wide, scale, 4).mean((1, 3))
+
+
+def _filled(outlines: list[np.ndarray], size: tuple[int, int]) -> np.ndarray:
+    """(H, W) float32, 1 where an odd number of the outlines (n, 2), closed polygons in pixels, is around a pixel's middle."""
+    y, x = np.mgrid[: size[1], : size[0]].astype(np.float32) + 0.5
+    inside = np.zeros(size[::-1], bool)
+    for outline in outlines:
+        for (x0, y0), (x1, y1) in zip(outline, np.roll(outline, -1, 0), strict=True):
+            if y0 != y1:
+                inside ^= ((y0 > y) != (y1 > y)) & (x < x0 + (y - y0) * np.float32((x1 - x0) / (y1 - y0)))
+    return inside.astype(np.float32)
 
 
 def _plate(size: tuple[int, int], inset: float, radius: float) -> np.ndarray:

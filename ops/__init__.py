@@ -1,5 +1,13 @@
 """The operators, one file a step. They call synctalk_blender and hold no logic that a script could want."""
 
-from . import backend, composite, speak, subject, track, train
+from . import backend, composite, speak, subject, track, train, verify
 
-CLASSES = (*backend.CLASSES, *subject.CLASSES, *track.CLASSES, *train.CLASSES, *speak.CLASSES, *composite.CLASSES)
+CLASSES = (
+    *backend.CLASSES,
+    *subject.CLASSES,
+    *track.CLASSES,
+    *train.CLASSES,
+    *speak.CLASSES,
+    *composite.CLASSES,
+    *verify.CLASSES,
+)

@@ -1,6 +1,6 @@
 """The sidebar tab “SyncTalk” of the 3D View, one file a step, and what Blender's own editors show of the extension."""
 
-from . import backend, composite, expression, passes, speak, subject, track, train
+from . import backend, composite, expression, passes, speak, subject, track, train, verify
 
 CLASSES = (
     *backend.CLASSES,
@@ -11,4 +11,5 @@ CLASSES = (
     *expression.CLASSES,
     *composite.CLASSES,
     *passes.CLASSES,
+    *verify.CLASSES,
 )

@@ -29,10 +29,12 @@ from .job import Job
 from .properties import settings_of
 from .scene import objects, output, rig
 from .scene.errors import SceneError, SyncTalkError
+from .verification import Verification
 from .work import track
 from .work.composite import bake_job, composite_job
 from .work.speak import speak_job
 from .work.train import measure_job, train_job
+from .work.verify import verify_job
 
 Progress = Callable[[Job], None]
 
@@ -249,6 +251,14 @@ def render_animation(
     return path
 
 
+def verify(path: str | Path, *, scene: bpy.types.Scene | None = None, progress: Progress | None = None) -> Verification:
+    """Whether a file was made with SyncTalk, from the scene's subject, and is unchanged: signature, watermark and note in words."""
+    _print(jobs.run(verify_job(_scene(scene), Path(_absolute(path))), progress))
+    found = jobs.runtime.verified
+    assert found is not None
+    return found
+
+
 def state(*, scene: bpy.types.Scene | None = None) -> workspace_state.WorkspaceState:
     """What the scene's workspace holds: stages done, consent, training."""
     return workspace_state.workspace_state(settings_of(_scene(scene)).workspace_path)
@@ -292,4 +302,5 @@ __all__ = [
     "speak",
     "state",
     "train",
+    "verify",
 ]

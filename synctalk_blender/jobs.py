@@ -17,6 +17,7 @@ from .client.errors import BackendError
 from .client.shared import close_shared_backend
 from .job import Job
 from .steps import Step
+from .verification import Verification
 
 TICK_S = 0.1
 
@@ -30,6 +31,7 @@ class _Runtime:
         self.notes: dict[Step, str] = {}
         self.warnings: dict[Step, list[str]] = {}
         self.models: list[dict[str, Any]] | None = None
+        self.verified: Verification | None = None
 
 
 runtime = _Runtime()

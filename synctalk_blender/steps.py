@@ -116,6 +116,13 @@ def why_not(step: Step, facts: Facts) -> str:
     return blocked(step, facts) or incomplete(step, facts)
 
 
+def why_not_verify(facts: Facts) -> str:
+    """Why no file can be checked now, as one sentence without its full stop; empty when one can."""
+    if facts.running:
+        return f"{facts.running_title} is running: wait for it, or cancel it"
+    return "" if facts.backend in ("ready", "outdated") else "Install the backend first (panel Backend)"
+
+
 def blocked(step: Step, facts: Facts) -> str:
     """Which earlier step is missing, as one sentence without its full stop; empty when none is."""
     missing = ""

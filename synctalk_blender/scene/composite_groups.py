@@ -121,10 +121,14 @@ def _build_over_with_objects(tree: nodes.Tree, source: nodes.Node, target: nodes
         steps = nodes.math(tree, "DIVIDE", metres, source.outputs["Softness"])
         return nodes.math(tree, "ADD", steps, 0.5, clamp=True)
 
-    nearest, opaque = (nodes.nearest_value(tree, source.outputs[name], 1) for name in ("Object Depth", "Opaque Depth"))
-    # A lens is before the head and what is seen through it behind: as the image has both in one, neither is shown there.
-    clear = nodes.math(tree, "GREATER_THAN", opaque, NO_DEPTH_M / 2)
-    share = nodes.math(tree, "MINIMUM", before(nearest), nodes.math(tree, "MAXIMUM", before(opaque), clear))
+    # An object's antialiased edge reaches a pixel further than its depth.
+    nearest = nodes.least_about(tree, source.outputs["Object Depth"])
+    # A lens is before the head, and what is seen through it may be behind: as the image has both in one, neither is shown there. Where a
+    # path was reflected, the opaque depth is the lens's: a pixel beside it is right.
+    given = source.outputs["Opaque Depth"]
+    is_opaque = nodes.math(tree, "LESS_THAN", given, NO_DEPTH_M / 2)
+    opaque = nodes.most_about(tree, nodes.math(tree, "MULTIPLY", given, is_opaque))
+    share = nodes.math(tree, "MINIMUM", before(nearest), before(opaque))
     # Shares that together, one over the other, are the object's own alpha: a (1 - s) / (1 - s a) behind s a.
     covered = nodes.math(tree, "MULTIPLY", share, nodes.alpha_of(tree, objects))
     left = nodes.math(tree, "MAXIMUM", nodes.math(tree, "SUBTRACT", 1.0, covered), 1e-4)

@@ -171,14 +171,23 @@ def mix(tree: Tree, factor: Socket, a: Socket, b: Socket) -> Socket:
     return set_alpha(tree, output, math(tree, "ADD", alpha_a, change), replace=True)
 
 
-def nearest_value(tree: Tree, value: Socket, distance_px: int) -> Socket:
-    """The least number within so many pixels, as a depth that must reach as far as an antialiased edge does."""
+def least_about(tree: Tree, value: Socket) -> Socket:
+    """The least number of a pixel and those about it."""
+    return _extreme(tree, value, -1)
+
+
+def most_about(tree: Tree, value: Socket) -> Socket:
+    """The greatest number of a pixel and those about it."""
+    return _extreme(tree, value, 1)
+
+
+def _extreme(tree: Tree, value: Socket, steps: int) -> Socket:
     node = tree.nodes.new("CompositorNodeDilateErode")
     _choose(node, "mode", "Type", "STEP", "Steps")
     if "Size" in node.inputs:
-        node.inputs["Size"].default_value = -distance_px
+        node.inputs["Size"].default_value = steps
     else:
-        node.distance = -distance_px
+        node.distance = steps
     tree.links.new(value, node.inputs["Mask"])
     return node.outputs[0]
 

@@ -1,0 +1,39 @@
+"""Operator of the panel Check a File."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import bpy
+
+from ..synctalk_blender.facts import facts
+from ..synctalk_blender.job import Job
+from ..synctalk_blender.properties import settings_of
+from ..synctalk_blender.steps import Step, why_not_verify
+from ..synctalk_blender.work.verify import verify_job
+from .common import JobOperator
+
+
+class SYNCTALK_OT_verify(JobOperator, bpy.types.Operator):
+    bl_idname = "synctalk.verify"
+    bl_label = "Check"
+    bl_description = "Read a file's signature, watermark and note: was it made with SyncTalk, and is it unchanged?"
+    step = Step.BACKEND
+
+    filepath: bpy.props.StringProperty(
+        name="File", description="The file to check; the one chosen in the panel when empty", options={"SKIP_SAVE"}
+    )
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        reason = why_not_verify(facts(context.scene))
+        if reason:
+            cls.poll_message_set(reason)
+        return not reason
+
+    def job(self, context: bpy.types.Context) -> Job:
+        path = self.filepath or settings_of(context.scene).verify_file
+        return verify_job(context.scene, Path(bpy.path.abspath(path)))
+
+
+CLASSES = (SYNCTALK_OT_verify,)

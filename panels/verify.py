@@ -1,0 +1,48 @@
+"""Panel Check a File: was it made with SyncTalk, and is it whole."""
+
+from __future__ import annotations
+
+import bpy
+
+from ..synctalk_blender import jobs
+from ..synctalk_blender.facts import facts
+from ..synctalk_blender.properties import settings_of
+from ..synctalk_blender.steps import why_not_verify
+from ..synctalk_blender.verification import ALTERED, NOT_OURS, WHOLE
+from .common import SidebarPanel
+from .text import Icon, label_lines
+
+_ICONS: dict[int, Icon] = {WHOLE: "CHECKMARK", NOT_OURS: "QUESTION", ALTERED: "ERROR"}
+
+
+class SYNCTALK_PT_verify(SidebarPanel, bpy.types.Panel):
+    bl_label = "Check a File"
+    bl_order = 6
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: bpy.types.Context) -> None:
+        settings, reason = settings_of(context.scene), why_not_verify(facts(context.scene))
+        column = self.layout.column()
+        column.prop(settings, "verify_file", text="", placeholder="Video, image or audio file")
+        button = column.column()
+        button.scale_y = 1.4
+        button.enabled = not reason and bool(settings.verify_file)
+        button.operator("synctalk.verify", icon="VIEWZOOM")
+        found = jobs.runtime.verified
+        if reason or found is None:
+            text = f"{reason}." if reason else "Was it made with SyncTalk, and is it unchanged?"
+            hint = column.column()
+            hint.active = False
+            label_lines(hint, context, text)
+            return
+        box = self.layout.box()
+        box.label(text=found.name, icon="FILE")
+        label_lines(box, context, found.headline, icon=_ICONS[found.status], inset=0.6)
+        for line in (*found.layers, *found.origin):
+            label_lines(box, context, line, inset=0.6)
+        advice = box.column()
+        advice.active = False
+        label_lines(advice, context, found.advice, inset=0.6)
+
+
+CLASSES = (SYNCTALK_PT_verify,)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import bpy
 
 from ..synctalk_blender import api
@@ -29,7 +31,7 @@ class SYNCTALK_OT_composite_objects(StepOperator, bpy.types.Operator):
         "Render what else this scene holds with Cycles, and composite it with the head: "
         "objects hide the head and are hidden by it"
     )
-    bl_options = {"REGISTER", "UNDO"}
+    bl_options = cast(Any, {"REGISTER", "UNDO"})
     step = Step.COMPOSITE
 
     def execute(self, context: bpy.types.Context) -> Result:

@@ -43,9 +43,10 @@ def kit(kit, python, monkeypatch):
 @pytest.fixture
 def signed(kit, python) -> Path:
     """A folder with a signed frame, 000000.png, and one with the note alone, 000001.png."""
-    clip = kit.opened(kit.workspace()).subject.source_sha256
+    record = kit.workspace() / "subject.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"source_sha256": CLIP}))
     done = subprocess.run(
-        [python, "-c", SIGN, kit.tmp_path, clip], cwd=ROOT, capture_output=True, text=True, check=False
+        [python, "-c", SIGN, kit.tmp_path, CLIP], cwd=ROOT, capture_output=True, text=True, check=False
     )
     if "c2pa" in done.stderr and "lacks" in done.stderr:
         pytest.skip("the backend's environment is of an earlier version: it has no c2pa-python")

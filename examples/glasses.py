@@ -29,7 +29,7 @@ LENS_M = (0.0265, 0.0205)
 """Half the width and height of a lens."""
 HALF_BRIDGE_M = 0.0105
 BEFORE_THE_EYES_M = 0.022
-CLEARANCE_M = 0.003
+BESIDE_M = 0.003
 """Between the arms and the head's widest place."""
 THICK_M = 0.0016
 
@@ -95,7 +95,7 @@ def glasses(rig) -> bpy.types.Object:
         curve("rim", [rim], frame, root, cyclic=True)
         pane("lens", rim, lens, root)
         hinge = centre + np.array([side * (LENS_M[0] + 0.001), 0.005, 0.011])
-        beside = max(abs(face[list(temples), 0])) + CLEARANCE_M
+        beside = max(abs(face[list(temples), 0])) + BESIDE_M
         arm = [
             hinge,
             [side * (beside - 0.001), hinge[1] + 0.003, hinge[2] + 0.001],

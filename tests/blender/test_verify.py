@@ -73,7 +73,7 @@ def test_a_signed_file_is_whole_and_a_changed_one_is_not(kit, signed):
     assert found.layers[0] == "Signature: does not hold" and "render it again" in found.advice
 
 
-def test_a_note_alone_and_a_file_of_others_are_told_apart(kit, signed):
+def test_a_note_alone_is_not_a_signature_and_a_file_of_others_has_neither(kit, signed):
     import bpy
 
     kit.scene.synctalk.verify_file = str(signed / "000001.png")

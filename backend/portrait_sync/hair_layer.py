@@ -13,7 +13,7 @@ from .head_region import BROW, face_frame, face_oval
 
 SPREAD = 0.05
 """How far about the hair the frame is taken, in face heights: loose strands, and what a rendered head shows beyond them."""
-CLEAR = 0.25
+CLEAR = 0.15
 """How far about the hair the frame is taken where speech changes nothing, in face heights: there a rendered head may leave faint
 strands."""
 CLEAR_OF_FACE = 0.03

@@ -31,6 +31,13 @@ def replace_by(part, parts, rgba, top, left, affine, layer, weight, share):
             if u < 0 or v < 0 or u > width - 1 or v > height - 1:
                 continue
             column, row = min(int(u), width - 2), min(int(v), height - 2)
+            if rgba[i, j, 3] == 0 and not (
+                layer[row, column, 3]
+                | layer[row, column + 1, 3]
+                | layer[row + 1, column, 3]
+                | layer[row + 1, column + 1, 3]
+            ):
+                continue  # nothing by nothing
             u -= np.float32(column)
             v -= np.float32(row)
             w00, w01 = (1 - u) * (1 - v), u * (1 - v)

@@ -84,7 +84,7 @@ def test_faint_strands_of_a_rendered_head_are_not_before_the_background_beside_t
     faint = np.maximum(head, np.float32([0.02, 0.02, 0.02, 0.1]))
     with hair.over(placed(faint, pose), WHOLE) as rgba:
         found = rgba.copy()
-    above = (slice(36, 44), slice(140, 180))
+    above = (slice(41, 46), slice(140, 180))
     assert found[above].max() < 0.01
     np.testing.assert_array_equal(found[300:], faint[300:])
     cheek = (round(person.CENTRE_PX[1]) + 30, round(person.CENTRE_PX[0] + person.RADIUS_PX[0]) + 2)

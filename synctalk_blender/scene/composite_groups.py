@@ -123,11 +123,7 @@ def _build_over_with_objects(tree: nodes.Tree, source: nodes.Node, target: nodes
 
     # An object's antialiased edge reaches a pixel further than its depth.
     nearest = nodes.least_about(tree, source.outputs["Object Depth"])
-    # A lens is before the head, and what is seen through it may be behind: as the image has both in one, neither is shown there. Where a
-    # path was reflected, the opaque depth is the lens's: a pixel beside it is right.
-    given = source.outputs["Opaque Depth"]
-    is_opaque = nodes.math(tree, "LESS_THAN", given, NO_DEPTH_M / 2)
-    opaque = nodes.most_about(tree, nodes.math(tree, "MULTIPLY", given, is_opaque))
+    opaque = _opaque_depth(tree, source.outputs["Opaque Depth"])
     share = nodes.math(tree, "MINIMUM", before(nearest), before(opaque))
     # Shares that together, one over the other, are the object's own alpha: a (1 - s) / (1 - s a) behind s a.
     covered = nodes.math(tree, "MULTIPLY", share, nodes.alpha_of(tree, objects))
@@ -141,6 +137,19 @@ def _build_over_with_objects(tree: nodes.Tree, source: nodes.Node, target: nodes
     tree.links.new(source.outputs["Head"], head.inputs["Head"])
     front = nodes.set_alpha(tree, objects, share, replace=False)
     tree.links.new(nodes.alpha_over(tree, head.outputs[0], front).outputs[0], target.inputs[0])
+
+
+def _opaque_depth(tree: nodes.Tree, given: nodes.Socket) -> nodes.Socket:
+    """Depth of what cannot be seen through, a pixel further than it is given, and 0 for nothing.
+
+    A lens is before the head, and what is seen through it may be behind: as the image has both in one, neither is shown there. Where a
+    path was reflected, the depth is the lens's own: such a lone pixel gets that of those about it, a rim of three keeps its own.
+    """
+    exists = nodes.math(tree, "LESS_THAN", given, NO_DEPTH_M / 2)
+    furthest = nodes.most_about(tree, nodes.math(tree, "MULTIPLY", given, exists))
+    own = nodes.math(tree, "MULTIPLY", nodes.least_about(tree, furthest), exists)
+    missing = nodes.math(tree, "SUBTRACT", 1.0, exists)
+    return nodes.math(tree, "ADD", own, nodes.math(tree, "MULTIPLY", furthest, missing))
 
 
 def _group(name: str, build: Callable[[nodes.Tree, nodes.Node, nodes.Node], None]) -> nodes.Tree:

@@ -156,6 +156,21 @@ def test_what_is_behind_the_head_is_not_seen_through_a_pane_before_it(kit, scene
     assert pane_alone.any(), "the pane itself is before the head"
 
 
+def test_what_crosses_behind_takes_nothing_of_a_rim_before_the_head(kit, scene):
+    rig = kit.part("scene.rig").require_rig(scene)
+    head = head_of(kit)
+    rim = add_bar(kit, rig, -0.12, material("rim", (0.0, 1.0, 0.0, 1.0)), half_height_m=0.012)
+    rim.rotation_euler.y = np.radians(90)
+    behind = add_bar(kit, rig, 0.12, material("light"))
+    show(kit)
+    crossed = kit.render(2)
+    behind.hide_render = True
+    alone = kit.render(2)
+    full = head & (alone[..., 1] > 0.98) & (alone[..., 0] < 0.05)  # an edge has both colours in one
+    assert full.sum() > 50
+    np.testing.assert_allclose(crossed[full], alone[full], atol=4 / 255)
+
+
 def test_adding_again_makes_nothing_new_and_composing_again_keeps_it(kit, scene):
     import bpy
 

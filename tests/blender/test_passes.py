@@ -118,6 +118,17 @@ def test_depth_normals_and_motion_are_those_that_cycles_renders(kit, rig, layers
     assert (found["Depth.Z"][found["Combined.A"] == 0] > 9e9).all()
 
 
+def test_pixels_that_are_not_square_keep_depths_and_squeeze_motion(kit):
+    passes, frames = kit.part("passes"), kit.part("live_frame")
+    camera = kit.record("camera").Camera(1, 4, 10.0, (0.5, 2.0))
+    directions = kit.part("scene.directions").Directions(np.eye(4), np.zeros(52), scale=2.0)
+    depth = np.float32([1.0, 1e10, 3.0, 4.0]).reshape(4, 1, 1)
+    given = {"Depth": depth, "Vector": np.ones((4, 1, 4), np.float32)}
+    found = passes.in_scene(given, frames.HeadFrame("", camera, directions), np.eye(4), (1, 2))
+    assert found["Depth"].ravel().tolist() == [np.float32(1e10), 8.0]
+    assert found["Vector"][0, 0].tolist() == [1.0, 0.5, 1.0, 0.5]
+
+
 def test_mattes_are_passes_of_their_own(kit, rig, layers):
     layer = enable(kit, mattes=True)
     found = layers()

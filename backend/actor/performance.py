@@ -9,9 +9,9 @@ import numpy as np
 from ..media.synthesizer import Utterance
 from ..protocol import BLENDSHAPE_NAMES
 from ..workspace.arrays import smoothstep
-from ..workspace.subject import FPS
 from ..workspace.visemes import VOWELS, mouth_curves, visemes_of
 
+FPS = 25.0
 ENVELOPE_HZ = 100.0
 NEUTRAL_S = 0.28
 GAZE_RANGE_DEG = 30.0  # what a gaze coefficient of 1 turns the eye by

@@ -17,10 +17,9 @@ from ..media.synthesizer import Utterance, default_voice, synthesize
 from ..progress import Reporter
 from ..protocol import BLENDSHAPE_NAMES
 from ..workspace.files import write_arrays
-from ..workspace.subject import FPS
 from . import frames
 from .character import build_character
-from .performance import NEUTRAL_S, Performance, perform
+from .performance import FPS, NEUTRAL_S, Performance, perform
 from .render import find_blender_python, render_frames
 
 TEXT = (

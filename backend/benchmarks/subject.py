@@ -14,7 +14,7 @@ from ..commands import process
 from ..progress import Reporter
 from ..workspace.files import read_arrays, write_arrays
 from ..workspace.store import Workspace
-from ..workspace.subject import FPS, STAGES
+from ..workspace.subject import STAGES
 
 CONSENT = "benchmark"
 
@@ -57,7 +57,7 @@ def copied(workspace: Workspace, root: Path) -> Workspace:
 def repeated(workspace: Workspace, root: Path, seconds: float) -> Workspace:
     """A workspace of the clip repeated, or cut, to this length."""
     clip = copied(workspace, root)
-    frames, before = int(seconds * FPS), clip.subject.frames
+    frames, before = int(seconds * clip.subject.fps), clip.subject.frames
     turn = [index % before for index in range(frames)]
     for name, suffix in (("frames", "jpg"), ("mattes", "png"), ("plate", "jpg")):
         for index in range(before, frames):
@@ -71,7 +71,7 @@ def repeated(workspace: Workspace, root: Path, seconds: float) -> Workspace:
             **{key: value[turn] if value.ndim and len(value) == before else value for key, value in arrays.items()},
         )
     clip.subject.frames = frames
-    clip.subject.duration_s = frames / FPS
+    clip.subject.duration_s = frames / clip.subject.fps
     clip.save()
     return clip
 

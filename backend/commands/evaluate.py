@@ -101,10 +101,11 @@ def _of_workspace(options: Options, reporter: Reporter) -> dict[str, Any]:
     workspace.require("portrait_sync")
     reporter.plan({})  # how many parts follow is not known yet: no time left is shown rather than the first part's
     head = checkpoints.load_for_rendering(workspace, reporter, options.head)
+    fps = workspace.subject.fps
     ready = readiness.measure(workspace, reporter, head.kind)
     taking = replace(MEASURED, neck=not options.fixed_neck)
     how = Reenactment(size, head.kind, options.portrait, taking)
-    evaluation = evaluate(test_frames(workspace, how, reporter), options.landmarks)
+    evaluation = evaluate(test_frames(workspace, how, reporter), options.landmarks, fps)
     figures, audio_driven = evaluation.figures, None
     figures["head"], figures["portrait"] = head.kind, options.portrait
     figures["readiness"] = None if ready is None else ready.to_json()
@@ -113,7 +114,7 @@ def _of_workspace(options: Options, reporter: Reporter) -> dict[str, Any]:
         kept: dict[int, Any] = {}
         driven = audio_driven_test_frames(workspace, how, reporter)
         pairs = strip.keeping(driven, kinds, kept)
-        spoken = evaluate(pairs, options.landmarks)
+        spoken = evaluate(pairs, options.landmarks, fps)
         figures["audio_driven"] = spoken.figures
         audio_driven = spoken, strip.strip(evaluation, kinds, kept)
     if not options.no_report:

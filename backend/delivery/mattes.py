@@ -14,7 +14,6 @@ from ..protocol import Stage
 from ..workspace.files import write_json
 from ..workspace.images import write_image
 from ..workspace.store import Workspace
-from ..workspace.subject import FPS
 
 _RECORD = "mattes.json"
 _LEARNING_SHARE = 0.1
@@ -40,7 +39,7 @@ def write_mattes(workspace: Workspace, out: Path, reporter: Reporter) -> None:
         "networks": splitter.networks,
         "parts": list(PARTS),
         "frames": subject.frames,
-        "fps": FPS,
+        "fps": subject.fps,
         "size": subject.size,
         "place": dataclasses.asdict(subject.place),
         "source_size": list(subject.source_size),

@@ -28,6 +28,7 @@ from ..training.checkpoints import Checkpoint
 from ..workspace.animation import Animation
 from ..workspace.camera import Camera
 from ..workspace.files import key_of, write_json
+from ..workspace.frame_rate import Timecode
 from ..workspace.head_track import HeadTrack
 from ..workspace.store import Workspace
 from .footage import Footage, output_size
@@ -99,7 +100,9 @@ class Shot:
         width, height = self.camera.width, self.camera.height
         with (
             self._audio(audio, out.suffix.lower() == ".mov", reporter) as samples,
-            VideoWriter(out, width, height, fps=self.animation.fps, audio=samples, codec=codec) as video,
+            VideoWriter(
+                out, width, height, fps=self.animation.rate, audio=samples, metadata=self._timecodes, codec=codec
+            ) as video,
         ):
             marks = marking.of_frames(width, height)
             images = self._straight_heads(marks) if video.codec.has_alpha else self._composed(portrait, marks, reporter)
@@ -168,8 +171,10 @@ class Shot:
         camera = (self.camera.width, self.camera.height, self.camera.focal_px)
         chosen = self.taken.hair is not None, self.taken.neck is not None, self.workspace.cover_path(0).parent.is_dir()
         beneath = [*chosen, self.animation.plate_frame.tolist() if any(chosen) else []]
-        writer = SequenceWriter(out, kind, self.animation.fps)
+        code = self._timecode
+        writer = SequenceWriter(out, kind, self.animation.rate, code)
         written = [] if kind == PNG else [kind, self.animation.fps, list(PASSES) if passes else False]
+        written += [str(code)] if code and kind == EXR else []
         written += marking.key
         key = key_of(poses.tolist(), self.conditions.tolist(), camera, str(self.head.path), beneath, *written)
         marker = out / "frames.json"
@@ -197,6 +202,17 @@ class Shot:
         played = self.animation
         pose, blendshapes = played.head_to_camera[index], played.blendshapes[index]
         return PlacedHead(rgba, int(played.plate_frame[index]), self.camera, pose, blendshapes)
+
+    @property
+    def _timecode(self) -> Timecode | None:
+        """The source's time code of what lies beneath the first frame, so that a cut finds its place."""
+        subject = self.workspace.subject
+        return subject.timecode_at(int(self.animation.plate_frame[0])) if self.animation.rate == subject.rate else None
+
+    @property
+    def _timecodes(self) -> dict[str, str]:
+        """What makes a container write a time code track, or tag."""
+        return {} if self._timecode is None else {"timecode": str(self._timecode)}
 
     @property
     def _place(self) -> Place:

@@ -12,7 +12,6 @@ import numpy as np
 from ..errors import WorkspaceError
 from ..workspace.arrays import correlation
 from ..workspace.landmarks import LIPS, lip_opening
-from ..workspace.subject import FPS
 from .landmarks import box_around, lip_reader
 from .metrics import border_band, change_error, landmark_distance, ms_ssim, psnr, range_ratio, ssim
 
@@ -21,8 +20,8 @@ _MOUTH_MARGIN = 0.35
 _KEPT_CANDIDATES = 48
 """More frames than a report shows, to spread those it shows over a clip of any length."""
 _WORST = 6
-_WORST_APART = int(FPS / 2)
-"""Frames between two of the worst, to keep one bad moment from filling the list."""
+_WORST_APART_S = 0.5
+"""Time between two of the worst, to keep one bad moment from filling the list."""
 
 
 class Pair(Protocol):
@@ -82,6 +81,7 @@ class Evaluation:
         change_error: (N) grey levels, against the frame before; NaN where that was not compared or has no matte.
         landmarks_predicted, landmarks_truth: (N, 478, 2) pixels, NaN where no face was found.
         size: width and height of the images, pixels.
+        fps: frames a second, for times.
         landmarks_source: `mesh` or `task`.
         means: mean images and mean error.
         samples: frames spread over the clip, for a contact sheet.
@@ -100,6 +100,7 @@ class Evaluation:
     landmarks_predicted: np.ndarray
     landmarks_truth: np.ndarray
     size: tuple[int, int]
+    fps: float
     landmarks_source: str
     means: MeanImages
     samples: list[FramePair] = field(default_factory=list)
@@ -137,12 +138,13 @@ class Evaluation:
         }
 
 
-def evaluate(pairs: Iterable[Pair], landmarks: str = "auto") -> Evaluation:
+def evaluate(pairs: Iterable[Pair], landmarks: str = "auto", fps: float = 25.0) -> Evaluation:
     """Compare predicted with true frames, one after another; memory does not grow with their number.
 
     Args:
         pairs: in order of time, all of one size.
         landmarks: what reads the lips, as `lip_reader` takes it.
+        fps: frames a second, for times and for what is a time.
 
     Raises:
         WorkspaceError: there is no pair.
@@ -151,7 +153,7 @@ def evaluate(pairs: Iterable[Pair], landmarks: str = "auto") -> Evaluation:
     rows: list[dict[str, float]] = []
     indices: list[int] = []
     points: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
-    kept = _KeptFrames()
+    kept = _KeptFrames(fps)
     lpips = _perceptual_distance()
     before: FramePair | None = None
     with lip_reader(landmarks) as (landmarker, read_predicted), lip_reader(landmarks) as (_, read_truth):
@@ -177,6 +179,7 @@ def evaluate(pairs: Iterable[Pair], landmarks: str = "auto") -> Evaluation:
         landmarks_predicted=np.array(points[0]),
         landmarks_truth=np.array(points[1]),
         size=(before.truth.shape[1], before.truth.shape[0]),
+        fps=fps,
         landmarks_source=source,
         means=kept.means,
         samples=kept.samples,
@@ -230,8 +233,9 @@ def _perceptual_distance() -> Callable[[np.ndarray, np.ndarray], float]:
 class _KeptFrames:
     """The frames that a report shows, kept while all are compared."""
 
-    def __init__(self) -> None:
+    def __init__(self, fps: float) -> None:
         self.samples: list[FramePair] = []
+        self._apart = max(1, int(_WORST_APART_S * fps))
         self._every = 1
         self._count = 0
         self._sums: list[np.ndarray] = []
@@ -249,7 +253,7 @@ class _KeptFrames:
             if len(self.samples) == _KEPT_CANDIDATES:
                 self.samples, self._every = self.samples[::2], self._every * 2
         self._count += 1
-        interval = pair.index // _WORST_APART
+        interval = pair.index // self._apart
         if interval not in self._worst or decibels < self._worst[interval].psnr:
             self._worst[interval] = WorstFrame(pair, decibels)
         if len(self._worst) > 3 * _WORST:  # each that is taken can rule out one neighbour on either side
@@ -263,7 +267,7 @@ class _KeptFrames:
     def worst(self) -> list[WorstFrame]:
         chosen: list[WorstFrame] = []
         for frame in sorted(self._worst.values(), key=lambda frame: frame.psnr):
-            apart = all(abs(frame.pair.index - other.pair.index) >= _WORST_APART for other in chosen)
+            apart = all(abs(frame.pair.index - other.pair.index) >= self._apart for other in chosen)
             if apart and len(chosen) < _WORST:
                 chosen.append(frame)
         return chosen

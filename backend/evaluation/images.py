@@ -9,7 +9,6 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..workspace.subject import FPS
 from .evaluate import Evaluation, FramePair, MeanImages
 
 SHEET_COLUMNS = 6
@@ -37,7 +36,7 @@ def sheet(evaluation: Evaluation) -> list[dict[str, str]]:
         return []
     chosen = np.unique(np.linspace(0, len(evaluation.samples) - 1, SHEET_COLUMNS).round().astype(int))
     shown = [evaluation.samples[place] for place in chosen]
-    return [_column(pair, f"{pair.index / FPS:.2f} s") for pair in shown]
+    return [_column(pair, f"{pair.index / evaluation.fps:.2f} s") for pair in shown]
 
 
 def worst_sheet(evaluation: Evaluation) -> list[dict[str, str]]:

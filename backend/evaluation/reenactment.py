@@ -12,7 +12,8 @@ from ..delivery.footage import WorkingFrames
 from ..delivery.from_footage import FromFootage, Taking, WithFootage
 from ..delivery.place import Place
 from ..face_sync import speech
-from ..face_sync.audio_features import FrameFeatures
+from ..face_sync.audio_features import StepFeatures
+from ..face_sync.steps import at_frames, steps_over
 from ..media.audio import audio_blocks
 from ..portrait_sync.placed_head import PlacedHead
 from ..portrait_sync.portrait import open_portrait
@@ -68,10 +69,12 @@ def audio_driven_test_frames(workspace: Workspace, how: Reenactment, reporter: R
 def audio_driven_blendshapes(workspace: Workspace, head: str = AUTO) -> np.ndarray:
     """(N, 52) float32: the clip's blendshapes, those of the mouth as the speech model predicts them from its audio."""
     path, offset_ms = workspace.aligned_audio
-    features = FrameFeatures(audio_blocks(path), workspace.subject.frames, offset_ms)
+    frames, rate = workspace.subject.frames, workspace.subject.rate
+    features = StepFeatures(audio_blocks(path), steps_over(frames, rate), offset_ms)
     model = speech.SpeechModel.load(workspace.root / "speech.safetensors")
     blendshapes = workspace.head_track().blendshapes.copy()
-    blendshapes[:, speech.MOUTH_INDEX] = speech.predict(model, features, lip_gain.speech_gain(workspace, head))
+    mouth = speech.predict(model, features, lip_gain.speech_gain(workspace, head))
+    blendshapes[:, speech.MOUTH_INDEX] = at_frames(mouth, frames, rate).clip(0, 1)
     return blendshapes
 
 

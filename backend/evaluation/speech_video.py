@@ -11,7 +11,6 @@ from ..media.audio import read_audio
 from ..media.audio_rates import RATE
 from ..media.decode import FrameReader
 from ..workspace.landmarks import LIPS
-from ..workspace.subject import FPS
 from .landmarks import lip_reader
 
 SPREAD = 10
@@ -20,8 +19,8 @@ SPREAD = 10
 CLOSE = 20
 """Mouths shown, one after another, from the interval with the most speech."""
 
-CLOSE_STEP = 2
-"""Frames from one of these mouths to the next: 80 ms."""
+CLOSE_STEP_S = 0.08
+"""From one of these mouths to the next."""
 
 _HEAD_SHARE = 1.9
 """Side of the square around a head, in heights of its face."""
@@ -35,6 +34,7 @@ class Speech:
         name: of the audio, for the reader.
         audio: (samples) float32 in [-1, 1], mono.
         rate: samples a second.
+        fps: frames a second.
         images: frame number to image, (H, W, 3) uint8 RGB; at least the frames of `wanted_frames`.
         jaw_open: (frames) coefficient of the blendshape jawOpen, or None.
         video: the video itself, or None.
@@ -43,6 +43,7 @@ class Speech:
     name: str
     audio: np.ndarray
     rate: int = RATE
+    fps: float = 25.0
     images: dict[int, np.ndarray] = field(default_factory=dict)
     jaw_open: np.ndarray | None = None
     video: Path | None = None
@@ -54,17 +55,23 @@ class Speech:
         Raises:
             MediaError, AudioError: it cannot be read, or has no audio.
         """
-        speech = cls(name or video.stem, read_audio(video), video=video)
+        reader = FrameReader(video)
+        speech = cls(name or video.stem, read_audio(video), fps=float(reader.rate), video=video)
         wanted = set(speech.wanted_frames())
-        for time_s, image in FrameReader(video):
-            if round(time_s * FPS) in wanted:
-                speech.images[round(time_s * FPS)] = image
+        for frame, (_, image) in enumerate(reader):
+            if frame in wanted:
+                speech.images[frame] = image
         return speech
 
     @property
     def frames(self) -> int:
         """How many frames the audio lasts."""
-        return max(int(len(self.audio) / self.rate * FPS), 1)
+        return max(int(len(self.audio) / self.rate * self.fps), 1)
+
+    @property
+    def close_step(self) -> int:
+        """Frames from one of the mouths shown one after another to the next."""
+        return max(1, round(CLOSE_STEP_S * self.fps))
 
     def spread_frames(self) -> list[int]:
         """Frames spread evenly over the audio."""
@@ -73,13 +80,18 @@ class Speech:
 
     def close_frames(self) -> list[int]:
         """Frames of the interval in which the audio is loudest."""
-        length = min(CLOSE * CLOSE_STEP, self.frames)
-        samples = int(self.rate / FPS)
-        energy = np.square(self.audio[: self.frames * samples], dtype=np.float64).reshape(-1, samples).mean(axis=1)
+        length = min(CLOSE * self.close_step, self.frames)
+        first = (np.arange(self.frames) * self.rate / self.fps).astype(int)
+        lasts = np.diff(first, append=int(self.frames * self.rate / self.fps))
+        energy = (
+            np.add.reduceat(np.square(self.audio, dtype=np.float64)[: lasts.sum()], first) / lasts
+            if len(self.audio)
+            else np.zeros(1)
+        )
         # The root favours steady speech over one loud syllable.
         heard = np.convolve(np.sqrt(energy), np.ones(length), "valid") if len(energy) >= length else np.zeros(1)
         start = int(np.argmax(heard))
-        return list(range(start, start + length, CLOSE_STEP))
+        return list(range(start, start + length, self.close_step))
 
     def wanted_frames(self) -> list[int]:
         """Numbers of all frames that a report shows."""

@@ -10,12 +10,11 @@ import numpy as np
 from scipy.signal import find_peaks
 
 from ..workspace.landmarks import LIPS, lip_opening
-from ..workspace.subject import FPS
 from .evaluate import Evaluation, FramePair, Pair
 
 MOMENTS = 14
-APART = 3
-"""Frames from one moment to the next, at least."""
+APART_S = 0.12
+"""From one moment to the next, at least."""
 
 PROMINENCE = 0.2
 """Of the lips' range: by how much a vowel or a closure exceeds its surroundings."""
@@ -37,13 +36,14 @@ def moments(found: Evaluation) -> dict[int, str]:
     """Frame numbers at which the real lips are widest or shut, and which of the two."""
     opening = lip_opening(found.landmarks_truth)
     known = np.isfinite(opening)
-    if known.sum() < APART:
+    apart = max(1, round(APART_S * found.fps))
+    if known.sum() < max(apart, 3):
         return {}
     filled = np.interp(np.arange(len(opening)), np.flatnonzero(known), opening[known])
     reach = float(np.subtract(*np.percentile(filled, (95, 5))))
     chosen: dict[int, str] = {}
     for sign, kind in ((1, "open"), (-1, "shut")):
-        peaks, about = find_peaks(sign * filled, distance=APART, prominence=max(PROMINENCE * reach, 1e-9))
+        peaks, about = find_peaks(sign * filled, distance=apart, prominence=max(PROMINENCE * reach, 1e-9))
         best = peaks[np.argsort(-about["prominences"])[: MOMENTS // 2]]
         chosen |= {int(found.index[row]): kind for row in best if known[row]}
     return dict(sorted(chosen.items()))
@@ -73,7 +73,7 @@ def strip(found: Evaluation, kinds: dict[int, str], kept: dict[int, FramePair]) 
         if index in kept and np.isfinite(around).all():
             pair, centre = kept[index], around.mean(0)
             mouths = [_cut(image, centre, 2.0 * wide) for image in (pair.truth, pair.predicted)]
-            shown.append(Moment(index / FPS, kind, *mouths))
+            shown.append(Moment(index / found.fps, kind, *mouths))
     return shown
 
 

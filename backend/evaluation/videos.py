@@ -6,14 +6,16 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import MediaError
-from ..media.decode import frames, probe
+from ..media.decode import frames, frames_in, probe
 from ..media.guard import guarded, guarded_items
 from ..progress import Reporter
+from ..workspace.frame_rate import UNSTATED
 from ..workspace.images import read_image
 from .evaluate import Evaluation, FramePair, evaluate
 
@@ -21,7 +23,7 @@ from .evaluate import Evaluation, FramePair, evaluate
 def evaluate_videos(
     video: Path, reference: Path, mattes: Path | None = None, reporter: Reporter | None = None, landmarks: str = "auto"
 ) -> Evaluation:
-    """Compare two videos, or two folders of images, frame by frame at 25 frames a second.
+    """Compare two videos, or two folders of images, frame by frame, at the frame rate of the reference, else of the video.
 
     Two folders are paired by the numbers in their files' names, and a frame that only one of them holds is left out.
     With a video frames are paired in order from the first one on, and the shorter decides.
@@ -59,7 +61,7 @@ def evaluate_videos(
             yield FramePair(index, predicted, truth, head)
             reporter.progress("comparing frames", done, max(pairing.count, done))
 
-    evaluation = evaluate(pairs(), landmarks)
+    evaluation = evaluate(pairs(), landmarks, float(pairing.rate))
     if mattes is not None and not inside:
         raise MediaError(f"{mattes} holds no matte of a compared frame: give mattes the numbers of their frames.")
     return evaluation
@@ -67,17 +69,22 @@ def evaluate_videos(
 
 @dataclass(frozen=True)
 class _Pairing:
-    """(number, predicted, true) frames, and how many there are, or about how many where a video states its length."""
+    """(number, predicted, true) frames, how many there are, or about how many where a video states its length, and how many a
+    second."""
 
     frames: Iterable[tuple[int, np.ndarray, np.ndarray]]
     count: int
+    rate: Fraction = UNSTATED
 
 
 def _pairing(video: Path, reference: Path, reporter: Reporter) -> _Pairing:
     suffix = "_truth" if _named(reference, "_truth") else ""
     if not (video.is_dir() and reference.is_dir()):
-        frames = zip(itertools.count(), _images(video, reporter), _images(reference, reporter, suffix), strict=False)
-        return _Pairing(frames, min(_length(video, reporter), _length(reference, reporter, suffix)))
+        timed = video if reference.is_dir() else reference
+        rate = guarded(probe, timed, reporter=reporter, about=timed).rate
+        images = _images(video, rate, reporter), _images(reference, rate, reporter, suffix)
+        count = min(_length(video, rate, reporter), _length(reference, rate, reporter, suffix))
+        return _Pairing(zip(itertools.count(), *images, strict=False), count, rate)
     predicted, truth = _numbered(video), _numbered(reference, suffix)
     both = sorted(predicted.keys() & truth.keys())
     if not both:
@@ -116,15 +123,17 @@ def _heads(mattes: Path | None, reference: Path) -> dict[int, Path]:
     return found
 
 
-def _images(path: Path, reporter: Reporter, suffix: str = "") -> Iterator[np.ndarray]:
+def _images(path: Path, rate: Fraction, reporter: Reporter, suffix: str = "") -> Iterator[np.ndarray]:
     if path.is_dir():
         yield from map(read_image, _numbered(path, suffix).values())
     else:
-        yield from (image for _, image in guarded_items(frames, path, reporter=reporter, about=path))
+        yield from (image for _, image in guarded_items(frames, path, 0.0, rate, reporter=reporter, about=path))
 
 
-def _length(path: Path, reporter: Reporter, suffix: str = "") -> int:
-    return len(_numbered(path, suffix)) if path.is_dir() else guarded(probe, path, reporter=reporter, about=path).frames
+def _length(path: Path, rate: Fraction, reporter: Reporter, suffix: str = "") -> int:
+    if path.is_dir():
+        return len(_numbered(path, suffix))
+    return frames_in(guarded(probe, path, reporter=reporter, about=path).duration_s, rate)
 
 
 def _same_size(index: int, one: np.ndarray, one_of: Path, other: np.ndarray, other_of: Path) -> None:

@@ -46,9 +46,9 @@ def fit(
     """Adapt the speech encoder to a clip.
 
     Args:
-        features: (N, PER_FRAME * COLUMNS) from `audio_features.frame_features`, with the audio's offset corrected.
-        mouth: (N, M) the tracked mouth coefficients, in the order of `MOUTH_NAMES`.
-        valid: (N,) bool, frames whose tracking can be trusted; None for all.
+        features: (N, PER_STEP * COLUMNS) from `audio_features.step_features`, with the audio's offset corrected.
+        mouth: (N, M) the tracked mouth coefficients at the steps, in the order of `MOUTH_NAMES`.
+        valid: (N,) bool, steps whose tracking can be trusted; None for all.
         shapes: (M, 478, 3) the mouth's shape keys: errors then count by how far they move the lips; None weights all
             coefficients equally.
         on_step: called with the share done, in [0, 1]; may raise to stop.
@@ -64,7 +64,7 @@ def fit(
 
         return _adapt(features, mouth, kept, shapes, report)
 
-    # Contiguous folds: neighbouring frames share their context, so scattered ones would not be held out.
+    # Contiguous folds: neighbouring steps share their context, so scattered ones would not be held out.
     fold = np.minimum(np.arange(len(features)) * FOLDS // len(features), FOLDS - 1)
     held_out = np.zeros_like(mouth)
     for k in range(FOLDS):
@@ -90,7 +90,7 @@ def _adapt(
     shapes: np.ndarray | None,
     on_step: Callable[[float], None],
 ) -> tuple[SpeechEncoder, np.ndarray, np.ndarray]:
-    """Encoder, weights (SIZE, M) and bias (M) fitted on the frames `kept` (N,) bool.
+    """Encoder, weights (SIZE, M) and bias (M) fitted on the steps `kept` (N,) bool.
 
     The linear map starts from a ridge regression on the encoder's features; then both are trained together on windows
     with randomly changed voices, so that the model generalises to other voices.

@@ -1,8 +1,8 @@
-"""Log-mel spectrogram of speech, one row per video frame.
+"""Log-mel spectrogram of speech, one row per step of 40 ms, whatever the frame rate of the video.
 
 100 spectra a second, 80 mel bands from 60 to 7,600 Hz. Each band's mean over the spoken moments of the clip is
 subtracted, which removes the microphone, the room and most of a voice's long-term colour. A row holds the four spectra
-of its video frame's 40 ms, so neighbouring rows give context at 100 Hz.
+of its step, so neighbouring rows give context at 100 Hz. `steps.py` leads from steps to the frames of a video and back.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ COLUMNS = BANDS + 1
 """Values per spectrum: the bands, then the loudness."""
 
 LOW_HZ, HIGH_HZ = 60.0, 7600.0
-PER_FRAME = 4
-"""Spectra per video frame, at 25 frames a second."""
+PER_STEP = 4
+"""Spectra per step."""
 
 DECIBEL = np.log(10) / 10
 """One decibel in natural logarithm of power."""
@@ -125,45 +125,45 @@ class Spectra:
         return np.where(inside[:, None], np.concatenate([bands, self.loudness[at, None]], 1), self._silence)
 
 
-class FrameFeatures:
-    """Features of each video frame at 25 frames a second, computed on demand.
+class StepFeatures:
+    """Features of each step, 25 a second, computed on demand.
 
-    A slice gives (n, PER_FRAME * COLUMNS) float32: the spectra at -20, -10, 0 and +10 ms around each frame's time.
+    A slice gives (n, PER_STEP * COLUMNS) float32: the spectra at -20, -10, 0 and +10 ms around each step's time.
     """
 
-    def __init__(self, audio: Iterable[np.ndarray], frames: int | None = None, offset_ms: float = 0.0) -> None:
-        """See `frame_features`; `audio` comes in blocks."""
+    def __init__(self, audio: Iterable[np.ndarray], steps: int | None = None, offset_ms: float = 0.0) -> None:
+        """See `step_features`; `audio` comes in blocks."""
         self._spectra = Spectra(audio)
-        self._frames = max(1, round((len(self._spectra) - 1) / PER_FRAME)) if frames is None else frames
-        self._first = round(offset_ms / 10) - PER_FRAME // 2
+        self._steps = max(1, round((len(self._spectra) - 1) / PER_STEP)) if steps is None else steps
+        self._first = round(offset_ms / 10) - PER_STEP // 2
 
     def __len__(self) -> int:
-        return self._frames
+        return self._steps
 
     def __getitem__(self, part: slice) -> np.ndarray:
         start, stop, _ = part.indices(len(self))
-        index = np.arange(start * PER_FRAME, max(stop, start) * PER_FRAME) + self._first
-        return self._spectra[index].reshape(-1, PER_FRAME * COLUMNS)
+        index = np.arange(start * PER_STEP, max(stop, start) * PER_STEP) + self._first
+        return self._spectra[index].reshape(-1, PER_STEP * COLUMNS)
 
 
-def frame_features(audio: np.ndarray, frames: int | None = None, offset_ms: float = 0.0) -> np.ndarray:
-    """Normalised log-mel of each video frame at 25 frames a second.
+def step_features(audio: np.ndarray, steps: int | None = None, offset_ms: float = 0.0) -> np.ndarray:
+    """Normalised log-mel of each step, 25 a second.
 
     Args:
         audio: (samples,) in [-1, 1], 16 kHz mono.
-        frames: number of rows; None for as many as the audio fills.
+        steps: number of rows; None for as many as the audio fills.
         offset_ms: delay of the audio: row i describes the audio around i * 40 ms + `offset_ms`.
 
     Returns:
-        (frames, PER_FRAME * COLUMNS) float32: see `FrameFeatures`; silence beyond the ends.
+        (steps, PER_STEP * COLUMNS) float32: see `StepFeatures`; silence beyond the ends.
     """
-    return FrameFeatures([audio], frames, offset_ms)[:]
+    return StepFeatures([audio], steps, offset_ms)[:]
 
 
-def frame_loudness(features: np.ndarray | FrameFeatures) -> np.ndarray:
-    """(N,) float32: the loudest spectrum of each frame, natural logarithm of power relative to the clip's loud moments."""
+def step_loudness(features: np.ndarray | StepFeatures) -> np.ndarray:
+    """(N,) float32: the loudest spectrum of each step, natural logarithm of power relative to the clip's loud moments."""
     parts = [
-        features[start : start + _BLOCK].reshape(-1, PER_FRAME, COLUMNS)[:, :, -1].max(1)
+        features[start : start + _BLOCK].reshape(-1, PER_STEP, COLUMNS)[:, :, -1].max(1)
         for start in range(0, len(features), _BLOCK)
     ]
     return np.concatenate(parts)

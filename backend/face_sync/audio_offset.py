@@ -10,7 +10,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from ..workspace.arrays import correlation, filled, ridge
-from .audio_features import BANDS, FrameFeatures, Spectra
+from .audio_features import BANDS, Spectra, StepFeatures
 from .encoders.speech_encoder import encode, opening_weights, pretrained
 
 LIMIT_MS = 800
@@ -144,7 +144,7 @@ class OffsetEvidence:
 def _predicted_opening(audio: np.ndarray) -> np.ndarray:
     """(T, 2) opening of the lips that the speech encoder predicts, and its change, 100 a second."""
     encoder, weights = pretrained(), opening_weights()
-    phases = [encode(encoder, FrameFeatures([audio], offset_ms=phase)) @ weights for phase in _PHASES_MS]
+    phases = [encode(encoder, StepFeatures([audio], offset_ms=phase)) @ weights for phase in _PHASES_MS]
     opening = np.stack(phases, 1).reshape(-1)
     return np.stack([opening, np.gradient(opening)], 1)
 

@@ -14,7 +14,7 @@ def masked(features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Some bands, and some moments, brought to their mean: what is left must do (Park et al. 2019, SpecAugment).
 
     Args:
-        features: (N, PER_FRAME * COLUMNS); the loudness stays.
+        features: (N, PER_STEP * COLUMNS); the loudness stays.
     """
     spectra = features.reshape(-1, COLUMNS).copy()
     for _ in range(MASKS):
@@ -31,7 +31,7 @@ def warped(features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     made up to 15 % more or less distinct. The time stays.
 
     Args:
-        features: (N, PER_FRAME * COLUMNS) from `audio_features.frame_features`.
+        features: (N, PER_STEP * COLUMNS) from `audio_features.step_features`.
     """
     spectra = features.reshape(-1, COLUMNS).copy()
     place = np.clip(np.arange(BANDS) * np.exp(rng.uniform(-0.12, 0.12)) + rng.uniform(-1, 1), 0, BANDS - 1)

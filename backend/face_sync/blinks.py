@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import itertools
+from fractions import Fraction
 
 import numpy as np
 
+from ..workspace.frame_rate import frames_of
 from ..workspace.idle_part import BLINKS
 from ..workspace.intervals import intervals
 from ..workspace.shapes import Float, Int
-from ..workspace.subject import FPS
 
 _SHUT, _OPENED = 0.35, 0.08
 """How far above the open lids' level a blink reaches, and where it begins and ends."""
-_LONGEST_FRAMES = 15
+_LONGEST_S = 0.6
+"""Of a blink."""
 _USUAL_S = (2.5, 6.0)
 """Between two blinks; a clip's own measure is kept inside (Bentivoglio et al. 1997: 26 a minute when talking, 17 at rest)."""
 _LATE = 2.0
@@ -21,7 +23,7 @@ _LATE = 2.0
 
 
 def blinking(
-    shapes: Float[np.ndarray, "n 52"], path: Int[np.ndarray, " n"], clip: Float[np.ndarray, "m 52"]
+    shapes: Float[np.ndarray, "n 52"], path: Int[np.ndarray, " n"], clip: Float[np.ndarray, "m 52"], rate: Fraction
 ) -> Float[np.ndarray, "n 52"]:
     """Lids of `shapes` along a path over the footage, as a person blinks.
 
@@ -32,39 +34,41 @@ def blinking(
         shapes: as the path took them from the footage.
         path: the footage's frames.
         clip: all of the footage's shapes.
+        rate: frames a second.
     """
     shapes = shapes.copy()
     lids = shapes[:, BLINKS]
     level = np.median(clip[:, BLINKS].max(1))
     backwards = np.diff(path, append=path[-1] + 1) < 0
-    found = _blinks(lids.max(1), level)
+    longest = frames_of(_LONGEST_S, rate)
+    found = _blinks(lids.max(1), level, longest)
     for start, stop in found:
         if backwards[start:stop].all():
             shapes[start:stop, BLINKS] = lids[start:stop][::-1]
-    own = _blinks(clip[:, BLINKS].max(1), level)
+    own = _blinks(clip[:, BLINKS].max(1), level, longest)
     if not own:
         return shapes
-    usual_s = np.clip(len(clip) / FPS / len(own), *_USUAL_S)
+    usual = np.clip(float(len(clip) / rate) / len(own), *_USUAL_S) * float(rate)
     rng = np.random.default_rng(0)  # the same speech blinks the same
     edges = [0, *(start for start, _ in found), len(shapes)]
     for last, following in itertools.pairwise(edges):
-        at = last + _pause(rng, usual_s)
-        while following - last > _LATE * usual_s * FPS and at + _LONGEST_FRAMES < following - usual_s * FPS / 2:
+        at = last + _pause(rng, usual)
+        while following - last > _LATE * usual and at + longest < following - usual / 2:
             start, stop = own[rng.integers(len(own))]
             shown = slice(at, at + stop - start)
             shapes[shown, BLINKS] = np.maximum(shapes[shown, BLINKS], clip[start:stop, BLINKS])
-            at += _pause(rng, usual_s)
+            at += _pause(rng, usual)
     return shapes
 
 
-def _pause(rng: np.random.Generator, usual_s: float) -> int:
-    return round(usual_s * FPS * rng.uniform(0.6, 1.4))
+def _pause(rng: np.random.Generator, usual: float) -> int:
+    return round(usual * rng.uniform(0.6, 1.4))
 
 
-def _blinks(lids: np.ndarray, level: float) -> list[tuple[int, int]]:
+def _blinks(lids: np.ndarray, level: float, longest: int) -> list[tuple[int, int]]:
     """First and one-past-last frame of each complete blink, from open to open, in (n,) of the lids."""
     return [
         (start, stop)
         for start, stop in intervals(lids > level + _OPENED)
-        if lids[start:stop].max() > level + _SHUT and stop - start <= _LONGEST_FRAMES and start > 0 and stop < len(lids)
+        if lids[start:stop].max() > level + _SHUT and stop - start <= longest and start > 0 and stop < len(lids)
     ]

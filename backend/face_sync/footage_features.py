@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ..protocol import BLENDSHAPE_NAMES
+from ..workspace.frame_rate import frames_of
 from ..workspace.head_track import HeadTrack
 from ..workspace.idle_part import head_points_px
 from ..workspace.images import read_image
@@ -19,6 +20,8 @@ UPPER_FACE = [k for k, name in enumerate(BLENDSHAPE_NAMES) if name.startswith(("
 _UPPER_FACE_STEP = 0.3
 _QUANTILE = 0.9
 _DIVISOR = 8
+CHANGE_S = 0.04
+"""Time over which a clip's own changes of motion are measured, whatever its rate."""
 _LEAST_HEAD_PX, _LEAST_GREY = 0.001, 1.0
 """The least unit of the head, as a share of the frame's side, and of images: a footage that hardly moves has no smaller one."""
 
@@ -26,24 +29,24 @@ _LEAST_HEAD_PX, _LEAST_GREY = 0.001, 1.0
 def footage_features(workspace: Workspace, track: HeadTrack, start: int, stop: int) -> Float[np.ndarray, "n d"]:
     """Rows whose Euclidean distance compares frames `start` to `stop`: head, body and background, lids, gaze and brows.
 
-    Each part is in units of how far the clip itself departs from steady motion, |I(+) - 2 I(0) + I(-)|, which one frame in ten
-    exceeds: a frame in the place of another at a distance below about 1 is no more of a surprise than the clip's own.
+    Each part is in units of how far the clip itself departs from steady motion, |I(+) - 2 I(0) + I(-)|, `CHANGE_S` apart, which one
+    frame in ten exceeds: a frame in the place of another at a distance below about 1 is no more of a surprise than the clip's own.
 
     Raises:
         WorkspaceError: images are missing or damaged.
     """
-    head = head_points_px(track, start, stop)
+    head, lag = head_points_px(track, start, stop), frames_of(CHANGE_S, workspace.subject.rate)
     upper = track.blendshapes[start:stop, UPPER_FACE].astype(np.float64) / _UPPER_FACE_STEP
-    parts = [_in_changes(head, _LEAST_HEAD_PX * track.camera.width), upper.astype(np.float32)]
-    parts += [_in_changes(images, _LEAST_GREY) for images in _images(workspace, start, stop)]
+    parts = [_in_changes(head, _LEAST_HEAD_PX * track.camera.width, lag), upper.astype(np.float32)]
+    parts += [_in_changes(images, _LEAST_GREY, lag) for images in _images(workspace, start, stop)]
     return np.concatenate(parts, 1)
 
 
-def _in_changes(values: np.ndarray, least: float) -> np.ndarray:
+def _in_changes(values: np.ndarray, least: float, lag: int) -> np.ndarray:
     """(n, d) float32, whose distances are root mean squares of `values` (n, …) in units of the clip's own changes."""
     flat = values.reshape(len(values), -1).astype(np.float32)
     flat -= flat.mean(0)
-    change = np.sqrt(np.square(np.diff(flat, 2, axis=0)).mean(1))
+    change = np.sqrt(np.square(flat[2 * lag :] - 2 * flat[lag:-lag] + flat[: -2 * lag]).mean(1))
     unit = max(least, float(np.quantile(change, _QUANTILE))) if len(change) else least
     flat /= unit * np.sqrt(flat.shape[1])
     return flat

@@ -8,30 +8,32 @@ look alike and move alike. Which transition is taken is drawn by its cost and by
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 from scipy.ndimage import maximum_filter1d, minimum_filter, minimum_filter1d
 
+from ..workspace.frame_rate import frames_of
 from ..workspace.shapes import Float, Int
-from ..workspace.subject import FPS
+from .footage_features import CHANGE_S
 
 LONGEST_FOOTAGE = 7500
-"""Five minutes: of longer footage the end is played, so that memory does not grow with it."""
+"""Frames, five minutes at 25 a second: of longer footage the end is played, so that memory does not grow with it."""
 VISIBLE_COST = 2.0
 """A transition above this many of the clip's own changes of motion is seen by one who looks for it."""
 
 _CALM_RUN_S, _SHORT = 3.0, 2.0
 """Length of a run between two transitions, and the cost of one that is much shorter."""
-_MIN_SKIPPED_FRAMES = 25
-_BLINK_FRAMES = 3
+_MIN_SKIPPED_S = 1.0
+_BLINK_S = 0.12
 _BLINK = 0.25
 _MATRIX_SIDE = 1500
-_APART = 9
+_APART_S = 0.36
 _KEPT_SPLICES = 200
 _UNSEEN, _SEEN = 0.5, 6.0
 """What a transition may cost for nothing; and the weight of the square of the rest."""
 _EACH, _BACKWARDS, _TIRED = 0.3, 0.004, 0.7
-"""Costs of a transition as such, of a frame played backwards, times its squared motion, and of frames that were just shown."""
+"""Costs of a transition as such, of 40 ms played backwards, times its squared motion, and of frames that were just shown."""
 _AHEAD_S, _FRESH_S = 10.0, 20.0
 """How far costs ahead count, and how long ago a frame was shown that is as good as new; time constants."""
 _ROUNDS, _TEMPERATURE = 60, 0.1
@@ -61,27 +63,32 @@ class _Transitions:
     cost: np.ndarray
 
 
-def footage_path(features: Float[np.ndarray, "n d"], lids: Float[np.ndarray, " n"], frames: int) -> FootagePath:
+def footage_path(
+    features: Float[np.ndarray, "n d"], lids: Float[np.ndarray, " n"], frames: int, rate: Fraction
+) -> FootagePath:
     """A path of `frames` over `n` frames in a row, from the first: in order for as long as they last, else with transitions.
 
     Args:
         features: see `footage_features`. lids: how far they are shut, 0 to 1: nothing turns or jumps at a blink.
+        rate: frames a second.
     """
     count = len(features)
     if frames <= count or count < 3:  # of two frames the second is held
         return FootagePath(np.minimum(np.arange(frames), count - 1), np.empty(0, int), np.empty(0))
-    found = _transitions(features, lids)
-    effort = np.square(np.linalg.norm(np.diff(features, axis=0, prepend=features[:1]), axis=1)).clip(max=4.0)
-    return _Walk(found, _BACKWARDS * np.cumsum(effort)).path(frames)
+    lag = min(frames_of(CHANGE_S, rate), (count - 1) // 2)
+    found = _transitions(features, lids, rate, lag)
+    motion = np.linalg.norm(features - features[np.maximum(np.arange(count) - lag, 0)], axis=1)
+    effort = np.square(motion).clip(max=4.0) / lag
+    return _Walk(found, _BACKWARDS * np.cumsum(effort), rate).path(frames)
 
 
 class _Walk:
     """Args:
-    effort: (n,) what playing backwards up to each frame costs.
+    effort: (n,) what playing backwards up to each frame costs. rate: frames a second.
     """
 
-    def __init__(self, found: _Transitions, effort: np.ndarray) -> None:
-        self._found, self._effort = found, effort
+    def __init__(self, found: _Transitions, effort: np.ndarray, rate: Fraction) -> None:
+        self._found, self._effort, self._fps = found, effort, float(rate)
         states = list(zip(found.target, found.after, strict=True))
         runs, lasting = (np.stack(each) for each in zip(*(self._runs_from(*state) for state in states), strict=True))
         self._ahead = np.zeros(len(runs))
@@ -97,9 +104,9 @@ class _Walk:
         length = (found.source - frame) * direction
         backwards = np.abs(effort[found.source] - effort[frame]) if direction < 0 else 0.0
         possible = (found.before == direction) & (length > 0)
-        short = _SHORT * np.square(np.maximum(1 - length / (_CALM_RUN_S * FPS), 0))
+        short = _SHORT * np.square(np.maximum(1 - length / (_CALM_RUN_S * self._fps), 0))
         cost = _EACH + _SEEN * np.square(np.maximum(found.cost - _UNSEEN, 0)) + backwards + short
-        return np.where(possible, cost, np.inf), np.exp(-np.abs(length) / (_AHEAD_S * FPS))
+        return np.where(possible, cost, np.inf), np.exp(-np.abs(length) / (_AHEAD_S * self._fps))
 
     def path(self, frames: int) -> FootagePath:
         found, rng = self._found, np.random.default_rng(0)  # the same speech has the same path
@@ -124,27 +131,33 @@ class _Walk:
             done += len(run)
             leaves.append(done - 1)
             costs.append(float(found.cost[chosen]))
-            tired *= np.exp(-len(run) / (_FRESH_S * FPS))
+            tired *= np.exp(-len(run) / (_FRESH_S * self._fps))
             tired[run] += 1
             frame, direction = int(found.target[chosen]), int(found.after[chosen])
 
 
-def _transitions(features: np.ndarray, lids: np.ndarray) -> _Transitions:
-    """Those that are the best near them; each also where the footage is played the other way."""
-    count = len(features)
-    blinks = maximum_filter1d(lids > np.median(lids) + _BLINK, 2 * _BLINK_FRAMES + 1)
+def _transitions(features: np.ndarray, lids: np.ndarray, rate: Fraction, lag: int) -> _Transitions:
+    """Those that are the best near them; each also where the footage is played the other way.
+
+    Moments are compared `lag` frames apart: neighbours alone hardly differ at 60 frames a second.
+    """
+    count, apart = len(features), frames_of(_APART_S, rate)
+    blinks = maximum_filter1d(lids > np.median(lids) + _BLINK, 2 * frames_of(_BLINK_S, rate) + 1)
     # Beyond the ends the motion is taken to continue.
-    ends = [2 * features[[0]] - features[[2 if count > 2 else 1]], 2 * features[[0]] - features[[1]]]
-    beyond = [2 * features[[-1]] - features[[-2]], 2 * features[[-1]] - features[[-3]]]
-    padded = np.concatenate([*ends, features, *beyond])
-    near, far = (np.linalg.norm(padded[2 + k : 2 + k + count] - padded[2 - k : 2 - k + count], axis=1) for k in (1, 2))
+    ends = 2 * features[[0]] - features[2 * lag : 0 : -1]
+    beyond = 2 * features[[-1]] - features[-2 : -2 - 2 * lag : -1]
+    padded = np.concatenate([ends, features, beyond])
+    near, far = (
+        np.linalg.norm(padded[2 * lag + k : 2 * lag + k + count] - padded[2 * lag - k : 2 * lag - k + count], axis=1)
+        for k in (lag, 2 * lag)
+    )
     cost = np.maximum(near, far / 2) + 100.0 * blinks
-    best = minimum_filter1d(cost, _APART) == cost
+    best = minimum_filter1d(cost, apart) == cost
     best[[0, -1]] = True  # so that nothing leads beyond the ends
     turns = np.flatnonzero(best)
     forwards, backwards = turns[turns > 0], turns[turns < count - 1]
     one = [np.ones(len(each), int) for each in (forwards, backwards)]
-    a, b, jump_cost = _jumps(features, blinks)
+    a, b, jump_cost = _jumps(features, blinks, rate, lag)
     ahead = np.ones(len(a), int)
     return _Transitions(
         np.concatenate([forwards, backwards, a, b]),
@@ -155,19 +168,21 @@ def _transitions(features: np.ndarray, lids: np.ndarray) -> _Transitions:
     )
 
 
-def _jumps(features: np.ndarray, blinks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _jumps(
+    features: np.ndarray, blinks: np.ndarray, rate: Fraction, lag: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Frames a, b and costs: b may follow a as the frame after a does, and so may the moments before and after."""
     count = len(features)
     stride = -(-count // _MATRIX_SIDE)
-    at = np.arange(2, count - 2, stride)
+    at = np.arange(2 * lag, count - 2 * lag, stride)
     if len(at) < 2:
         return np.empty(0, int), np.empty(0, int), np.empty(0)
     cost = np.zeros((len(at), len(at)), np.float32)
-    for k, weight in ((-1, 0.5), (0, 1.0), (1, 1.0), (2, 0.5)):
+    for k, weight in ((1 - 2 * lag, 0.5), (1 - lag, 1.0), (1, 1.0), (1 + lag, 0.5)):
         np.maximum(cost, weight * _distances(features[at + k], features[at + k - 1]), out=cost)
-    near = np.abs(at[:, None] - at) < _MIN_SKIPPED_FRAMES
+    near = np.abs(at[:, None] - at) < frames_of(_MIN_SKIPPED_S, rate)
     cost[near | blinks[at][:, None] | blinks[at]] = np.inf
-    best = (minimum_filter(cost, max(1, _APART // stride)) == cost) & np.isfinite(cost)
+    best = (minimum_filter(cost, max(1, frames_of(_APART_S, rate) // stride)) == cost) & np.isfinite(cost)
     rows, columns = np.nonzero(best)
     order = np.argsort(cost[rows, columns])[:_KEPT_SPLICES]
     return at[rows[order]], at[columns[order]], cost[rows[order], columns[order]].astype(float)

@@ -21,12 +21,12 @@ from ..workspace.head_track import HeadTrack
 from ..workspace.idle_part import BLINKS, idle_take, longest, takes
 from ..workspace.intervals import intervals
 from ..workspace.store import Workspace
-from ..workspace.subject import FPS
 from . import speech
-from .audio_features import FrameFeatures
+from .audio_features import StepFeatures
 from .blinks import blinking
 from .footage_features import footage_features
 from .footage_path import LONGEST_FOOTAGE, VISIBLE_COST, footage_path
+from .steps import at_frames, steps_over
 
 STAGE = Stage.SPEAK
 
@@ -74,7 +74,7 @@ def speak(
         raise SyncTalkError("Strength, smoothing and offset must be finite numbers, and smoothing 0 or more.")
     reporter = reporter or Reporter()
     workspace.require("face_sync")
-    track = workspace.head_track(head=head)
+    track, rate = workspace.head_track(head=head), workspace.subject.rate
     model = speech.SpeechModel.load(workspace.root / "speech.safetensors")
     reporter.progress(STAGE, 0, 3, "steps", "reading the audio")
     speech_path = out_dir / "speech.wav"
@@ -84,33 +84,34 @@ def speak(
         samples = workspace_audio(workspace)
         write_wav(speech_path, [samples])
         plate_frame = np.arange(track.frames)
-        features = FrameFeatures([samples], track.frames, offset_ms)
+        features = StepFeatures([samples], steps_over(track.frames, rate), offset_ms)
         mouth = speech.strengthened(model, track.blendshapes[:, speech.MOUTH_INDEX], strength)
     else:
         source = Path(audio)
         length = guarded(
             convert_speech, source, speech_path, DELIVERY_RATE, reporter=reporter, about=source, folders=(out_dir,)
         )
-        frames = math.ceil(round(length / DELIVERY_RATE * FPS, 3))
+        frames = math.ceil(round(length / DELIVERY_RATE * float(rate), 3))
         plate_frame = _beneath(workspace, track, frames, idle_s, reporter)
         reporter.progress(STAGE, 1, 3, "steps", "mouth from the audio")
         blocks = guarded_items(audio_blocks, source, RATE, reporter=reporter, about=source)
-        features = FrameFeatures(blocks, frames, offset_ms)
-        mouth = speech.predict(model, features, strength * speech_gain)
+        features = StepFeatures(blocks, steps_over(frames, rate), offset_ms)
+        mouth = at_frames(speech.predict(model, features, strength * speech_gain), frames, rate)
     if close_in_silence:
-        mouth = speech.closed_in_pauses(model, mouth, features)
+        share = at_frames(speech.shut_share(features)[:, None], len(mouth), rate)[:, 0]
+        mouth = speech.closed_in_pauses(model, mouth, share.clip(0, 1))
     if smoothing_ms > 0:
-        sigma = smoothing_ms / 1000 * FPS / (2 * math.sqrt(2 * math.log(2)))
+        sigma = smoothing_ms / 1000 * float(rate) / (2 * math.sqrt(2 * math.log(2)))
         mouth = gaussian_filter1d(mouth, sigma, axis=0)
     blendshapes = track.blendshapes[plate_frame]
     if any(idle_s) or (np.diff(plate_frame) != 1).any():
-        blendshapes = blinking(blendshapes, plate_frame, track.blendshapes[track.valid])
+        blendshapes = blinking(blendshapes, plate_frame, track.blendshapes[track.valid], rate)
     blendshapes[:, speech.MOUTH_INDEX] = np.clip(mouth, 0, 1)
 
     reporter.progress(STAGE, 2, 3, "steps", "writing")
     path = out_dir / "animation.npz"
     poses = track.head_to_camera[plate_frame]
-    Animation(blendshapes, poses, track.camera, plate_frame, speech_path, offset_ms).write(path)
+    Animation(blendshapes, poses, track.camera, plate_frame, rate, speech_path, offset_ms).write(path)
     reporter.progress(STAGE, 3, 3, "steps")
     return path
 
@@ -120,7 +121,7 @@ def _beneath(
 ) -> np.ndarray:
     """(frames,) the frame of the footage beneath each frame of the speech: `footage_path` over the longest run, or the idle part."""
     if any(idle_s):
-        start, stop = idle_take(track, idle_s)
+        start, stop = idle_take(track, idle_s, workspace.subject.rate)
     else:
         start, stop = longest(intervals(np.asarray(track.valid, bool)))
         if frames > stop - start:
@@ -129,12 +130,13 @@ def _beneath(
     if frames <= stop - start:
         return np.arange(start, start + frames)
     reporter.progress(STAGE, 0, 3, "steps", "choosing footage")
+    rate = workspace.subject.rate
     features = footage_features(workspace, track, start, stop)
-    path = footage_path(features, track.blendshapes[start:stop, BLINKS].max(1), frames)
+    path = footage_path(features, track.blendshapes[start:stop, BLINKS].max(1), frames, rate)
     seen = np.flatnonzero(path.costs > VISIBLE_COST)
     if len(seen):
         reporter.warning(
-            f"The footage has no hidden place to turn: a transition at {path.leaves[seen[0]] / FPS:.1f} s of the speech may be seen. "
+            f"The footage has no hidden place to turn: a transition at {path.leaves[seen[0]] / rate:.1f} s of the speech may be seen. "
             "Choose another idle part, or longer footage."
         )
     return start + path.frames

@@ -18,7 +18,7 @@ from ..errors import ModelError
 from ..protocol import BLENDSHAPE_NAMES, MOUTH_NAMES
 from ..workspace.files import atomic_path
 from ..workspace.intervals import intervals
-from .audio_features import DECIBEL, FrameFeatures, frame_loudness
+from .audio_features import DECIBEL, StepFeatures, step_loudness
 from .encoders.speech_encoder import SpeechEncoder, encode
 
 MOUTH_INDEX = np.array([BLENDSHAPE_NAMES.index(name) for name in MOUTH_NAMES])
@@ -28,10 +28,11 @@ SILENCE_DB, LEAST_SILENCE_DB = 38.0, 20.0
 """Moments more than 38 dB below the loud ones are pauses, those less than 20 dB below never; in between the clip's
 background level decides."""
 
-JITTER_FRAMES = 0.6
+JITTER_STEPS = 0.6
 """Standard deviation of the filter against jitter: symmetric, so it adds no delay."""
 
-CLOSING_FRAMES, OPENING_FRAMES = 4, 3
+CLOSING_STEPS, OPENING_STEPS = 4, 3
+"""Of 40 ms, in which the lips shut at a pause and part after it."""
 FORMAT = "synctalk-speech-3"
 
 
@@ -99,24 +100,24 @@ class SpeechModel:
 _ARRAYS = ("weights", "bias", "knots_in", "knots_out", "rest", "closed", "correlation")
 
 
-def predict(model: SpeechModel, features: np.ndarray | FrameFeatures, strength: float = 1.0) -> np.ndarray:
+def predict(model: SpeechModel, features: np.ndarray | StepFeatures, strength: float = 1.0) -> np.ndarray:
     """The mouth that speaks the audio.
 
     Pauses need no special case: the adapted encoder was fitted on the subject's own, and predicts a breath, or a mouth
     that opens before it speaks, better than one resting pose does (docs/benchmarks.md).
 
     Args:
-        features: (N, PER_FRAME * COLUMNS) of the new audio.
+        features: (N, PER_STEP * COLUMNS) of the new audio.
         strength: of the motion about the resting mouth; 1 is the subject's own.
 
     Returns:
-        (N, M) float32 in [0, 1], in the order of `model.names`.
+        (N, M) float32 in [0, 1], in the order of `model.names`; rows are steps, as those of `features`.
     """
     raw = encode(model.encoder, features) @ model.weights + model.bias
     mouth = np.empty_like(raw)
     for k, (knots_in, knots_out) in enumerate(zip(model.knots_in, model.knots_out, strict=True)):
         mouth[:, k] = _curve(raw[:, k], knots_in, knots_out)
-    return strengthened(model, gaussian_filter1d(mouth, JITTER_FRAMES, axis=0), strength)
+    return strengthened(model, gaussian_filter1d(mouth, JITTER_STEPS, axis=0), strength)
 
 
 def strengthened(model: SpeechModel, mouth: np.ndarray, strength: float) -> np.ndarray:
@@ -126,30 +127,35 @@ def strengthened(model: SpeechModel, mouth: np.ndarray, strength: float) -> np.n
     return np.clip(mouth, 0, 1).astype(np.float32)
 
 
-def closed_in_pauses(model: SpeechModel, mouth: np.ndarray, features: np.ndarray | FrameFeatures) -> np.ndarray:
-    """(N, M) float32: the mouth with its lips shut in pauses.
+def closed_in_pauses(model: SpeechModel, mouth: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """(N, M) float32: the mouth with its lips shut as far as `share` (N) says, see `shut_share`."""
+    return (mouth * (1 - share[:, None]) + model.closed * share[:, None]).astype(np.float32)
 
-    They shut within `CLOSING_FRAMES` of a pause's start and open before the speech begins again. A pause that is too
+
+def shut_share(features: np.ndarray | StepFeatures) -> np.ndarray:
+    """(N,) float32 in [0, 1]: how far lips that are shut in pauses are shut at each step.
+
+    They shut within `CLOSING_STEPS` of a pause's start and open before the speech begins again. A pause that is too
     short for both is left as it is: a twitching mouth looks worse than a resting one.
     """
     quiet = pauses(features)
     share = np.zeros(len(quiet), np.float32)
-    shutting = 0.5 - 0.5 * np.cos(np.pi * (np.arange(CLOSING_FRAMES) + 1) / CLOSING_FRAMES)
-    parting = 0.5 + 0.5 * np.cos(np.pi * (np.arange(OPENING_FRAMES) + 1) / (OPENING_FRAMES + 1))
+    shutting = 0.5 - 0.5 * np.cos(np.pi * (np.arange(CLOSING_STEPS) + 1) / CLOSING_STEPS)
+    parting = 0.5 + 0.5 * np.cos(np.pi * (np.arange(OPENING_STEPS) + 1) / (OPENING_STEPS + 1))
     for start, stop in intervals(quiet):
-        if stop - start <= CLOSING_FRAMES + OPENING_FRAMES:
+        if stop - start <= CLOSING_STEPS + OPENING_STEPS:
             continue
         share[start:stop] = 1
         if start > 0:
-            share[start : start + CLOSING_FRAMES] = shutting
+            share[start : start + CLOSING_STEPS] = shutting
         if stop < len(quiet):
-            share[stop - OPENING_FRAMES : stop] = parting
-    return (mouth * (1 - share[:, None]) + model.closed * share[:, None]).astype(np.float32)
+            share[stop - OPENING_STEPS : stop] = parting
+    return share
 
 
-def pauses(features: np.ndarray | FrameFeatures) -> np.ndarray:
-    """(N,) bool: frames inside pauses of at least 0.2 s: as quiet as the clip gets, and far below its loud moments."""
-    loudness = frame_loudness(features)
+def pauses(features: np.ndarray | StepFeatures) -> np.ndarray:
+    """(N,) bool: steps inside pauses of at least 0.2 s: as quiet as the clip gets, and far below its loud moments."""
+    loudness = step_loudness(features)
     background = np.quantile(loudness, 0.05) + 6 * DECIBEL
     loud = np.quantile(loudness, 0.95)
     quiet = loudness < np.clip(background, loud - SILENCE_DB * DECIBEL, loud - LEAST_SILENCE_DB * DECIBEL)

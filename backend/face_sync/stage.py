@@ -14,11 +14,12 @@ from ..workspace.head_track import HeadTrack
 from ..workspace.store import Workspace
 from ..workspace.subject import AudioPiece, Subject
 from . import adaptation, blendshape_basis, blendshapes, calibration, face_mesh, speech
-from .audio_features import frame_features
+from .audio_features import step_features
 from .clip_offset import as_parts, find_dead_audio, settle_offsets, write_corrected
 from .dead_audio import heard_frames
 from .encoders.speech_encoder import weights_digest
 from .lip_measures import lip_measures
+from .steps import STEP_RATE, all_at_steps, at_steps, steps_before
 
 STAGE = Stage.FACE_SYNC
 VERSION = 7
@@ -97,12 +98,14 @@ def run(workspace: Workspace, reporter: Reporter, audio_offset_ms: float | str |
     reporter.progress(STAGE, 4, steps, "steps", "speech")
     write_corrected(workspace, audio)
     path, offset_ms = workspace.aligned_audio
-    features = frame_features(audio if path == workspace.audio_path else read_audio(path), frames, offset_ms)
-    write_arrays(workspace.root / "audio_features.npz", features=features, fps=subject.fps, heard=heard)
+    steps_held = steps_before(frames, subject.rate)
+    features = step_features(audio if path == workspace.audio_path else read_audio(path), steps_held, offset_ms)
+    write_arrays(workspace.root / "audio_features.npz", features=features, fps=float(STEP_RATE), heard=heard)
+    trained = slice(steps_before(subject.first_test_frame, subject.rate))
     model = adaptation.fit(
-        features[training],
-        coefficients[training][:, speech.MOUTH_INDEX],
-        (valid & heard)[training],
+        features[trained],
+        at_steps(coefficients[:, speech.MOUTH_INDEX], steps_held, subject.rate)[trained],
+        all_at_steps(valid & heard, steps_held, subject.rate)[trained],
         shapes[speech.MOUTH_INDEX],
         lambda share: reporter.progress(STAGE, 4 + SPEECH_STEPS * share, steps, "steps", "speech"),
     )

@@ -59,6 +59,8 @@ class HeadMotion:
     face: Face
     focal: FocalChoice
     known: Frames
+    fps: float = 25.0
+    """Frames a second."""
 
 
 def expected_focal_px(size: int, crop_size: float, source_size: tuple[int, int]) -> float:

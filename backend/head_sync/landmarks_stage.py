@@ -29,8 +29,8 @@ VERSION = 2
 SAVE_EVERY = 200
 """Frames between two saves: a kill costs at most these, about two seconds of work."""
 
-TRACK_LOST_FRAMES = 25
-"""Frames without the face after which a face anywhere may be the subject's again (after a cut, or a return)."""
+TRACK_LOST_S = 1.0
+"""Time without the face after which a face anywhere may be the subject's again (after a cut, or a return)."""
 
 
 @dataclass
@@ -167,13 +167,14 @@ def _detect_all(
 ) -> None:
     frames, begin = len(found.detected), found.done
     last, missed = _last_face(found)
+    lost = round(TRACK_LOST_S * workspace.subject.fps)
     first = max(0, begin - landmarker.warm_up)
     detect = _detect_in_parallel if landmarker.warm_up == 0 else _detect_in_turn
     for frame, faces in enumerate(detect(workspace, landmarker, first, frames), first):
         reporter.progress(STAGE, max(frame, begin), frames)
         if frame < begin:
             continue
-        face = choose_face(faces, last if missed < TRACK_LOST_FRAMES else None)
+        face = choose_face(faces, last if missed < lost else None)
         last, missed = (last, missed + 1) if face is None else (face, 0)
         found.put(frame, face)
         if found.done % SAVE_EVERY == 0 and found.done < frames:

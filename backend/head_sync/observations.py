@@ -87,7 +87,8 @@ def gather_observations(
     seen = np.concatenate([np.repeat(known[:, None], fixed, 1), head_points.seen], 1)
     share = slide_share(points, motion.face)
     share[:fixed] = np.maximum(share[:fixed], LANDMARKS_SHARE)
-    raised_px = np.abs(brow_raise(landmarks_px, known, poses, motion.face, focal, principal)) * focal / poses[:, 2, 3]
+    raised_m = brow_raise(landmarks_px, known, poses, motion.face, focal, principal, motion.fps)
+    raised_px = np.abs(raised_m) * focal / poses[:, 2, 3]
     shape_sigma = np.concatenate([np.full(fixed, SHAPE_SIGMA_M), np.where(on_face, SHAPE_SIGMA_M, OUTER_SIGMA_M)])
     shape_sigma *= max(1.0, np.sqrt((fixed + tracked) / shape_prior_points(poses[known])))
     sigma = np.concatenate([LANDMARK_SIGMA / (RIGID_WEIGHTS * LANDMARK_WEIGHT), skin_scale(on_face) * 2 * MIN_SIGMA])

@@ -27,7 +27,8 @@ NOISE_SCALE = 1.5
 """Variance of the noise over that of the fourth differences: errors of neighbouring frames are correlated."""
 
 MIN_ACCELERATION = 0.02
-"""Least variance of the acceleration over that of the noise, in any direction: a head is never at complete rest."""
+"""Least variance of the acceleration over that of the noise, in any direction, at 25 frames a second: a head is never at
+complete rest."""
 
 MIN_RUN = 8
 """Frames in a run below which the poses stay as they are."""
@@ -35,8 +36,8 @@ MIN_RUN = 8
 ROUNDS = 10
 """Iterations of the outliers' weights."""
 
-MAX_GAP = 8
-"""Frames without a measurement that the path is continued over; in longer gaps a head may do anything."""
+MAX_GAP_S = 0.32
+"""Time without a measurement that the path is continued over; in longer gaps a head may do anything."""
 
 UNSEEN = 1e-6
 """Precision of a frame without a measurement, over the median one."""
@@ -47,23 +48,26 @@ _FOURTH, _SECOND = 70.0, 6.0
 _SECOND_DIFFERENCE = np.array([1.0, -2.0, 1.0])
 
 
-def smooth_poses(poses: Poses, known: Frames, cuts: Frames, information: PerFrame | None = None) -> Poses:
+def smooth_poses(
+    poses: Poses, known: Frames, cuts: Frames, information: PerFrame | None = None, fps: float = 25.0
+) -> Poses:
     """The most probable poses, given those measured frame by frame.
 
     Args:
-        known: measured; gaps of up to `MAX_GAP` frames are filled with the most probable path, longer ones are bridged
+        known: measured; gaps of up to `MAX_GAP_S` are filled with the most probable path, longer ones are bridged
             (`bridge_poses`).
         cuts: frames that begin a new shot; nothing is smoothed across.
         information: precision of each frame relative to the median one; None: all equal.
+        fps: frames a second.
     """
-    measured, known = known, known | _short_gaps(known, cuts)
+    measured, known = known, known | _short_gaps(known, cuts, round(MAX_GAP_S * fps))
     poses = bridge_poses(poses, measured)
     runs = [run for run in _runs(measured, cuts) if len(run) >= MIN_RUN]
     if not runs:
         return poses
     middle = Rotation.from_matrix(poses[measured, :3, :3]).mean().as_matrix()
     path = np.concatenate([rotation_log(poses[:, :3, :3] @ middle.T), poses[:, :3, 3]], 1)
-    noise, acceleration = (np.linalg.inv(each) for each in _covariances([path[run] for run in runs]))
+    noise, acceleration = (np.linalg.inv(each) for each in _covariances([path[run] for run in runs], fps))
     precision = np.where(measured, 1.0 if information is None else information, UNSEEN)
     smoothed = poses.copy()
     for run in _runs(known, cuts):
@@ -73,11 +77,11 @@ def smooth_poses(poses: Poses, known: Frames, cuts: Frames, information: PerFram
     return bridge_poses(smoothed, known)
 
 
-def _short_gaps(known: Frames, cuts: Frames) -> Frames:
-    """Frames of gaps of at most `MAX_GAP` frames between known ones of the same shot."""
+def _short_gaps(known: Frames, cuts: Frames, longest: int) -> Frames:
+    """Frames of gaps of at most `longest` frames between known ones of the same shot."""
     short = np.zeros(len(known), bool)
     for begin, end in intervals(~known):
-        if begin > 0 and end < len(known) and end - begin <= MAX_GAP and not cuts[begin : end + 1].any():
+        if begin > 0 and end < len(known) and end - begin <= longest and not cuts[begin : end + 1].any():
             short[begin:end] = True
     return short
 
@@ -90,7 +94,7 @@ def _runs(known: Frames, cuts: Frames) -> list[np.ndarray]:
     return [np.flatnonzero((run == number) & known) for number in np.unique(run[known])]
 
 
-def _covariances(paths: list[np.ndarray]) -> tuple[Float[np.ndarray, "6 6"], Float[np.ndarray, "6 6"]]:
+def _covariances(paths: list[np.ndarray], fps: float) -> tuple[Float[np.ndarray, "6 6"], Float[np.ndarray, "6 6"]]:
     """Covariance of the measurements' noise and of the head's acceleration per frame squared."""
     noise = _robust_covariance(np.concatenate([np.diff(path, 4, axis=0) for path in paths])) * (NOISE_SCALE / _FOURTH)
     second = np.concatenate([np.diff(path, 2, axis=0) for path in paths])
@@ -100,7 +104,9 @@ def _covariances(paths: list[np.ndarray]) -> tuple[Float[np.ndarray, "6 6"], Flo
     whiten = np.linalg.inv(factor)
     variance, axes = np.linalg.eigh(whiten @ seen @ whiten.T)
     shaped = factor @ axes
-    return noise, (shaped * np.maximum(variance, MIN_ACCELERATION)) @ shaped.T
+    # A head's acceleration a frame squared falls with the square of the rate, its variance with the fourth power.
+    least = MIN_ACCELERATION * (25 / fps) ** 4
+    return noise, (shaped * np.maximum(variance, least)) @ shaped.T
 
 
 def _robust_covariance(samples: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "d d"]:

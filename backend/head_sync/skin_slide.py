@@ -27,17 +27,17 @@ REACH_UP_M, REACH_ASIDE_M = 0.06, 0.012
 LANDMARKS_SHARE = 0.5
 """Share of the slide in all landmarks: the network moves the complete face with the brows."""
 
-SMOOTHING_FRAMES = 3.0
+SMOOTHING_S = 0.12
 """Standard deviation of the filter over the brows' height: its noise must not shake the weights."""
 
 
 def brow_raise(
-    landmarks_px: Marks, known: Frames, poses: Poses, face: Face, focal: float, principal: Principal
+    landmarks_px: Marks, known: Frames, poses: Poses, face: Face, focal: float, principal: Principal, fps: float = 25.0
 ) -> PerFrame:
     """Height of the brows over the corners of the eyes, above their median, metres; 0 where not `known`.
 
     Args:
-        poses: from landmarks. face: in the head frame.
+        poses: from landmarks. face: in the head frame. fps: frames a second.
     """
 
     def height(which: np.ndarray) -> Float[np.ndarray, " m"]:
@@ -48,7 +48,7 @@ def brow_raise(
 
     above = height(BROWS) - height(EYE_CORNERS)
     raised = np.zeros(len(known))
-    raised[known] = gaussian_filter1d(above - np.median(above), SMOOTHING_FRAMES)
+    raised[known] = gaussian_filter1d(above - np.median(above), SMOOTHING_S * fps)
     return raised
 
 

@@ -89,7 +89,7 @@ def stabilize(
     if smooth:
         information = (observations.weights[:, fixed:] ** 2).sum(1)
         usual = float(np.median(information[known])) or 1.0
-        poses = smooth_poses(poses, known, cuts, np.clip(information / usual, 0.05, 1.0))
+        poses = smooth_poses(poses, known, cuts, np.clip(information / usual, 0.05, 1.0), motion.fps)
     else:
         poses = bridge_poses(poses, known)
     face = neutral_face(landmarks_px, known, poses, focal, principal, motion.face, observations.points[:fixed])

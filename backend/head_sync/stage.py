@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -130,6 +131,7 @@ def _track(
     motion = track_head_motion(
         landmarks.points_px, landmarks.depth, detected, principal, expected_focal(subject), model
     )
+    motion = replace(motion, fps=subject.fps)
     head_points = track_head_points(
         lambda frame: read_grey(workspace.frame_path(frame)),
         landmarks.points_px,

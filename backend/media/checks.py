@@ -10,8 +10,8 @@ import numpy as np
 
 from ..errors import FaceError, MediaError
 from ..progress import Reporter, format_duration
+from ..workspace.frame_rate import as_text, frames_of
 from ..workspace.intervals import intervals
-from ..workspace.subject import FPS
 from .alpha import is_transparent
 from .bars import BarMeter
 from .decode import ClipInfo, FrameReader, frames_in
@@ -19,8 +19,8 @@ from .faces import SURE, Face, face_finder
 from .frame_pairs import PairMeter
 from .still_faces import StillFaces
 
-EVERY = 5
-"""One frame in this many is searched for faces: 5 a second."""
+SEARCHED_S = 0.2
+"""Time from one frame that is searched for faces to the next."""
 
 MIN_CLIP_S = 3.0
 MIN_FACE_PX = 48
@@ -39,7 +39,7 @@ _STILL_FACE = 0.8
 """A photograph of a face of more than this share of the person's height could be taken for the person."""
 
 _THOROUGH_EVERY = 5
-"""One search in this many covers tiles too, for a head that is small and for other people: one a second."""
+"""One search in this many covers tiles too, for a head that is small and for other people: about one a second."""
 
 
 @dataclass
@@ -89,14 +89,19 @@ class Survey:
 
 
 def survey_clip(info: ClipInfo, progress: Callable[[int], None]) -> Survey:
-    """Decode the clip once, small, and search one frame in `EVERY` for faces.
+    """Decode the clip once, small, and search one frame every `SEARCHED_S` for faces.
 
     Args:
         progress: called with the number of frames passed so far.
     """
     survey = Survey(pairs=PairMeter(info.duration_s))
     reader = FrameReader(
-        info.path, every=EVERY, max_side=SURVEY_SIDE, corrections=info.corrections, meter=survey.pairs, keep_alpha=True
+        info.path,
+        every=frames_of(SEARCHED_S, info.rate),
+        max_side=SURVEY_SIDE,
+        corrections=info.corrections,
+        meter=survey.pairs,
+        keep_alpha=True,
     )
     scale = max(info.width, info.height) / min(max(info.width, info.height), SURVEY_SIDE)
     last, still = None, StillFaces()
@@ -116,7 +121,7 @@ def survey_clip(info: ClipInfo, progress: Callable[[int], None]) -> Survey:
                     survey.holes_s.append(time_s)
             survey.time_s.append(time_s)
             survey.faces.append(faces)
-            progress(round(time_s * FPS))
+            progress(round(time_s * float(info.rate)))
     _separate_still_faces(survey, still)
     survey.faces = [[_scaled(face, scale) for face in found] for found in survey.faces]
     survey.end_s, survey.damaged_s, survey.interlaced_s = reader.end_s, reader.damaged_s, reader.interlaced_s
@@ -152,7 +157,7 @@ def check_length(info: ClipInfo) -> None:
     Raises:
         MediaError
     """
-    if 0 < info.duration_s < MIN_CLIP_S - 0.5 / FPS:
+    if 0 < info.duration_s < MIN_CLIP_S - 0.5 / info.rate:
         _too_short(info.path, info.duration_s)
 
 
@@ -164,11 +169,11 @@ def check_clip(info: ClipInfo, survey: Survey, reporter: Reporter) -> None:
         FaceError: no face, a face in fewer than half of the frames, a face too small, or two people.
     """
     check_complete(info, survey, reporter)
-    if frames_in(survey.end_s) < MIN_CLIP_S * FPS:
+    if frames_in(survey.end_s, info.rate) < MIN_CLIP_S * info.rate:
         _too_short(info.path, survey.end_s)
-    _check_seen(info.path, survey, reporter)
-    _check_still_faces(info.path, survey, reporter)
-    _check_alone(info.path, survey, reporter)
+    _check_seen(info, survey, reporter)
+    _check_still_faces(info, survey, reporter)
+    _check_alone(info, survey, reporter)
     _check_large(info.path, survey)
 
 
@@ -200,7 +205,8 @@ def check_complete(info: ClipInfo, survey: Survey, reporter: Reporter) -> None:
         )
 
 
-def _check_seen(path: Path, survey: Survey, reporter: Reporter) -> None:
+def _check_seen(info: ClipInfo, survey: Survey, reporter: Reporter) -> None:
+    path, fps = info.path, float(info.rate)
     seen = np.array([bool(found) for found in survey.faces])
     if not seen.any():
         raise FaceError(
@@ -212,15 +218,16 @@ def _check_seen(path: Path, survey: Survey, reporter: Reporter) -> None:
             "cut the clip to the part in which the person faces the camera."
         )
     for start, end in intervals(~seen):
-        start_s, end_s = survey.time_s[start], min(survey.time_s[end - 1] + EVERY / FPS, survey.end_s)
+        start_s, end_s = survey.time_s[start], min(survey.time_s[end - 1] + SEARCHED_S, survey.end_s)
         if end_s - start_s >= AWAY_S:
             reporter.warning(
-                f"No face is seen from {start_s:.1f} s to {end_s:.1f} s of {path} (frames {round(start_s * FPS)} to "
-                f"{round(end_s * FPS) - 1}): these frames are left out of training."
+                f"No face is seen from {start_s:.1f} s to {end_s:.1f} s of {path} (frames {round(start_s * fps)} to "
+                f"{round(end_s * fps) - 1}): these frames are left out of training."
             )
 
 
-def _check_alone(path: Path, survey: Survey, reporter: Reporter) -> None:
+def _check_alone(info: ClipInfo, survey: Survey, reporter: Reporter) -> None:
+    path = info.path
     times_s: dict[bool, list[float]] = {True: [], False: []}
     for time_s, found in zip(survey.time_s, survey.faces, strict=True):
         others = [face for face in found[1:] if face.score >= SURE]
@@ -230,7 +237,7 @@ def _check_alone(path: Path, survey: Survey, reporter: Reporter) -> None:
     large, small = (times if len(times) > 1 else [] for times in (times_s[True], times_s[False]))
     if large:
         raise FaceError(
-            f"Two faces are seen in {path} from {large[0]:.1f} s (frame {round(large[0] * FPS)}): crop or "
+            f"Two faces are seen in {path} from {large[0]:.1f} s (frame {round(large[0] * float(info.rate))}): crop or "
             "cut the clip to one person."
         )
     if small:
@@ -240,13 +247,14 @@ def _check_alone(path: Path, survey: Survey, reporter: Reporter) -> None:
         )
 
 
-def _check_still_faces(path: Path, survey: Survey, reporter: Reporter) -> None:
+def _check_still_faces(info: ClipInfo, survey: Survey, reporter: Reporter) -> None:
+    path = info.path
     if len(survey.still) < 2:
         return
     time_s, person, image = max(survey.still, key=lambda one: one[2].height / one[1].height)
     if image.height > _STILL_FACE * person.height:
         raise FaceError(
-            f"A still face (a poster?) in {path} at {time_s:.1f} s (frame {round(time_s * FPS)}) is as "
+            f"A still face (a poster?) in {path} at {time_s:.1f} s (frame {round(time_s * float(info.rate))}) is as "
             "large as the person: crop the clip to the person."
         )
     reporter.warning(
@@ -273,6 +281,6 @@ def times(times_s: list[float]) -> str:
 def describe(info: ClipInfo, frames: int, side: int) -> str:
     """One line on what was read, for the user."""
     return (
-        f"{info.path.name}: {info.width} x {info.height}, {info.fps:.4g} frames a second, "
-        f"{format_duration(frames / FPS)}; {frames} working frames of {side} x {side}."
+        f"{info.path.name}: {info.width} x {info.height}, {as_text(info.rate)} frames a second, "
+        f"{format_duration(float(frames / info.rate))}; {frames} working frames of {side} x {side}."
     )

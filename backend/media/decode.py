@@ -1,4 +1,4 @@
-"""Any clip as upright RGB images with square pixels at 25 frames a second, chosen by time."""
+"""Any clip as upright RGB images with square pixels at the clip's frame rate, or another, chosen by time."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 
 from ..errors import MediaError
-from ..workspace.subject import AS_STORED, FPS, FrameCorrections
+from ..workspace.subject import AS_STORED, FrameCorrections
 from . import hdr
 from .alpha import AlphaMeter
 from .colour import ColourTags
 from .conversion import Converter, Layout
 from .frame_pairs import PairMeter
+from .frame_rate import kept_rate, own_rate
 from .interlacing import progressive
 from .source import audio_stream, decoded, open_media, video_stream
 from .splices import Splice
@@ -37,17 +39,20 @@ class ClipInfo:
 
     Attributes:
         width, height: of the image as it is shown: upright, with square pixels.
-        fps: mean frame rate.
+        rate: at which its frames are kept: its own, see `kept_rate`.
+        fps: its own frame rate, constant or in the mean.
         duration_s: of the video track: what the file holds, and what it announces beyond.
         start_s: time stamp of the first image, which is time 0 everywhere else.
         hdr: `pq`, `hlg`, or an empty text for an ordinary image.
         corrections: with which it was read.
         splices: where the file's time stamps were corrected.
+        timecode: SMPTE time code of the first frame, of the video track or of one of its own; empty where there is none.
     """
 
     path: Path
     width: int
     height: int
+    rate: Fraction
     fps: float
     duration_s: float
     start_s: float
@@ -56,17 +61,18 @@ class ClipInfo:
     hdr: str = ""
     corrections: FrameCorrections = AS_STORED
     splices: tuple[Splice, ...] = ()
+    timecode: str = ""
 
     @property
     def frames(self) -> int:
-        """How many frames at 25 a second that duration makes; the decoded clip has the last word."""
-        return frames_in(self.duration_s)
+        """How many frames that duration makes at `rate`; the decoded clip has the last word."""
+        return frames_in(self.duration_s, self.rate)
 
 
-def frames_in(duration_s: float) -> int:
-    """How many frames at 25 a second a video track of that length makes."""
+def frames_in(duration_s: float, rate: Fraction) -> int:
+    """How many frames at a rate a video track of that length makes."""
     # A last image shown for less than a quarter of a frame makes none of its own.
-    return max(math.ceil(duration_s * FPS - 0.25), 0)
+    return max(math.ceil(duration_s * float(rate) - 0.25), 0)
 
 
 def probe(path: str | os.PathLike, corrections: FrameCorrections = AS_STORED) -> ClipInfo:
@@ -91,7 +97,8 @@ def probe(path: str | os.PathLike, corrections: FrameCorrections = AS_STORED) ->
             path=path,
             width=layout.width - 2 * corrections.bars_px[0],
             height=layout.height - 2 * corrections.bars_px[1],
-            fps=float(track.rate),
+            rate=kept_rate(track),
+            fps=float(own_rate(track)),
             duration_s=track.end_s - _time_of(first) + timeline.missing_s,
             start_s=_time_of(first),
             codec=stream.codec_context.name,
@@ -99,24 +106,26 @@ def probe(path: str | os.PathLike, corrections: FrameCorrections = AS_STORED) ->
             hdr=hdr.kind_of(first),
             corrections=corrections,
             splices=timeline.splices,
+            timecode=_timecode_of(container, stream),
         )
 
 
-def frames(path: str | os.PathLike, start_s: float = 0.0) -> Iterator[tuple[float, np.ndarray]]:
-    """The clip at 25 frames a second: (time in seconds, (H, W, 3) uint8 RGB), beginning at the frame of `start_s`.
+def frames(
+    path: str | os.PathLike, start_s: float = 0.0, rate: Fraction | None = None
+) -> Iterator[tuple[float, np.ndarray]]:
+    """The clip at its own frame rate, or at `rate`: (time in seconds, (H, W, 3) uint8 RGB), beginning at the frame of `start_s`.
 
     Raises:
         MediaError: as `probe`.
     """
-    yield from FrameReader(path, start_s=start_s)
+    yield from FrameReader(path, start_s=start_s, rate=rate)
 
 
 class FrameReader:
-    """Iterates over a clip at 25 frames a second; knows afterwards where it ended and what was damaged.
+    """Iterates over a clip at a frame rate, its own as a rule; knows afterwards where it ended and what was damaged.
 
-    The image of frame k is the one shown at k/25 s plus half a source frame (at most half of ours). For a constant
-    rate that is the image nearest in time; jitter in the time stamps of a 25 frames-a-second clip neither drops nor
-    doubles one.
+    The image of frame k is the one shown at k / rate plus half a source frame (at most half of ours). For a constant
+    rate that is the image nearest in time; at the clip's own rate jitter in its time stamps neither drops nor doubles one.
 
     Args:
         path: the clip.
@@ -127,8 +136,10 @@ class FrameReader:
         meter: is shown every decoded frame.
         keep_alpha: yield (H, W, 4) where the clip has an alpha channel that counts: the colours over grey as without,
             and the alpha.
+        rate: frames a second; None for the clip's own.
 
     Attributes:
+        rate: frames a second that are yielded.
         end_s: end of the last decoded image, once the iteration is over.
         damaged_s: times near which packets could not be decoded.
         interlaced_s: times of the frames that were flagged as interlaced.
@@ -146,9 +157,12 @@ class FrameReader:
         corrections: FrameCorrections = AS_STORED,
         meter: PairMeter | AlphaMeter | None = None,
         keep_alpha: bool = False,
+        rate: Fraction | None = None,
     ) -> None:
         self.path = Path(path)
         self.info = probe(path, corrections)
+        self.rate = rate or self.info.rate
+        self._fps = float(self.rate)
         self.corrections = corrections
         bars = corrections.bars_px
         self._full_size = self.info.width + 2 * bars[0], self.info.height + 2 * bars[1]
@@ -160,32 +174,32 @@ class FrameReader:
         self.source_frames = 0
         self.held_s: list[tuple[float, float]] = []
         self.sizes: list[tuple[float, int, int]] = []
-        self._first = max(round(start_s * FPS), 0)
+        self._first = max(round(start_s * self._fps), 0)
         self._every = every
         self._max_side = max_side
 
     def __iter__(self) -> Iterator[tuple[float, np.ndarray]]:
-        lead_s = min(0.5 / self.info.fps, 0.5 / FPS)
+        lead_s = min(0.5 / self.info.fps, 0.5 / self._fps)
         convert = Converter(self._full_size, self._max_side, self.corrections)
         index, shown, image = self._first, None, None
         for frame, layout in self._from_start(lead_s):
             self.source_frames += 1
             time_s = _time_of(frame) - self.info.start_s
             # `shown` stays on the screen until this frame comes.
-            while shown is not None and index / FPS + lead_s < time_s - _TIME_TOLERANCE_S:
+            while shown is not None and index / self._fps + lead_s < time_s - _TIME_TOLERANCE_S:
                 if (index - self._first) % self._every == 0:
                     image = convert(*shown) if image is None else image
-                    yield index / FPS, self._kept(image)
+                    yield index / self._fps, self._kept(image)
                 index += 1
             self._note(layout, time_s, None if shown is None else _time_of(shown[0]) - self.info.start_s)
             shown, image = (frame, layout), None
             self.end_s = time_s + (float(frame.duration * frame.time_base) or 1 / self.info.fps)
         if shown is not None:
             self._note_held(_time_of(shown[0]) - self.info.start_s, self.end_s)
-        while shown is not None and index < frames_in(self.end_s):
+        while shown is not None and index < frames_in(self.end_s, self.rate):
             if (index - self._first) % self._every == 0:
                 image = convert(*shown) if image is None else image
-                yield index / FPS, self._kept(image)
+                yield index / self._fps, self._kept(image)
             index += 1
 
     def _kept(self, image: np.ndarray) -> np.ndarray:
@@ -209,7 +223,7 @@ class FrameReader:
 
     def _from_start(self, lead_s: float) -> Iterator[tuple[av.VideoFrame, Layout]]:
         """Decoded frames from a key frame well before the first one wanted."""
-        start_s = self._first / FPS
+        start_s = self._first / self._fps
         if start_s > 2 * _SEEK_MARGIN_S:
             found = self._decoded(start_s - _SEEK_MARGIN_S)
             first = next(found, None)
@@ -252,6 +266,11 @@ def _in_order(
         if frame.is_corrupt:
             damaged_s.append(_time_of(frame))
         yield frame
+
+
+def _timecode_of(container, stream: av.VideoStream) -> str:
+    found = (part.metadata.get("timecode", "") for part in (stream, *container.streams.data, container))
+    return next(filter(None, found), "")
 
 
 def _time_of(frame: av.VideoFrame) -> float:

@@ -16,7 +16,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 
 from ..errors import MediaError
 from ..workspace.files import atomic_path
-from ..workspace.subject import FPS
+from ..workspace.frame_rate import exact_rate
 from .alpha_edges import with_colour_beyond_edges
 from .audio_rates import DELIVERY_RATE
 from .codecs import H264, codec_for
@@ -58,7 +58,7 @@ class VideoWriter:
         path: str | os.PathLike,
         width: int,
         height: int,
-        fps: float = FPS,
+        fps: float | Fraction = 25,
         audio: tuple[np.ndarray | Iterator[np.ndarray], int] | Path | None = None,
         crf: float | None = None,
         metadata: dict[str, str] | None = None,
@@ -78,7 +78,7 @@ class VideoWriter:
         self.width, self.height = width, height
         self._pad = (0, 0) if self.codec.any_size else (width % 2, height % 2)
         self.frames = 0
-        self._fps = Fraction(fps).limit_denominator(1001)
+        self._fps = exact_rate(fps)
         self._copied = audio if isinstance(audio, Path) else None
         self._audio = None if audio is None or isinstance(audio, Path) else _AudioBlocks(*audio)
         own = {"crf": None if crf is None else str(crf), "preset": preset}

@@ -1,19 +1,21 @@
-"""The full frame of the clip at 25 frames a second, for Blender: needed where the working frame is a part of it."""
+"""The full frame of the clip at the subject's frame rate, for Blender: needed where the working frame is a part of it."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import shutil
+from fractions import Fraction
 from pathlib import Path
 
 from ..errors import MediaError
 from ..progress import Reporter
 from ..protocol import Stage
 from ..workspace.files import write_json
+from ..workspace.frame_rate import UNSTATED
 from ..workspace.images import write_image
 from ..workspace.store import Workspace
-from ..workspace.subject import AS_STORED, FPS, FrameCorrections
+from ..workspace.subject import AS_STORED, FrameCorrections
 from .decode import FrameReader
 from .guard import guarded
 
@@ -40,6 +42,8 @@ def write_footage(workspace: Workspace, reporter: Reporter) -> Path:
     folder = workspace.root / "footage"
     source = Path(subject.source)
     key = {"source_sha256": subject.source_sha256, "frames": subject.frames}
+    if subject.rate != UNSTATED:
+        key["rate"] = [subject.rate.numerator, subject.rate.denominator]
     if subject.corrections != AS_STORED:
         key["corrections"] = dataclasses.asdict(subject.corrections)
     if _read_marker(folder) != key:
@@ -52,21 +56,23 @@ def write_footage(workspace: Workspace, reporter: Reporter) -> Path:
         return folder / "%06d.jpg"
     if not source.exists():
         raise MediaError(f"{source} is missing: restore it to that place.")
-    job = (source, subject.corrections, paths, first)
+    job = (source, subject.corrections, subject.rate, paths, first)
     written = guarded(write_images, *job, reporter=reporter, about=source, folders=(workspace.root,))
     if written < subject.frames:
         raise MediaError(f"{source} ends at frame {written}, but {subject.frames} were tracked: process it again.")
     return folder / "%06d.jpg"
 
 
-def write_images(source: Path, corrections: FrameCorrections, paths: list[Path], first: int, reporter: Reporter) -> int:
-    """Write the clip's images, corrected, from frame `first` on, as many as there are paths.
+def write_images(
+    source: Path, corrections: FrameCorrections, rate: Fraction, paths: list[Path], first: int, reporter: Reporter
+) -> int:
+    """Write the clip's images, corrected, at a frame rate, from frame `first` on, as many as there are paths.
 
     Returns:
         One more than the last frame written.
     """
     written = first
-    reader = FrameReader(source, start_s=first / FPS, corrections=corrections)
+    reader = FrameReader(source, start_s=float(first / rate), corrections=corrections, rate=rate)
     for index, (_, image) in enumerate(reader, first):
         if index >= len(paths):
             break

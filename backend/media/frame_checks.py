@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from ..progress import Reporter
-from ..workspace.subject import FPS, FrameCorrections
+from ..workspace.frame_rate import HIGHEST, LOWEST, as_text, frames_of, same_rate
+from ..workspace.subject import FrameCorrections
 from .alpha import AlphaMeter
 from .checks import SURVEY_SIDE, Survey, times
-from .decode import ClipInfo, FrameReader
+from .decode import ClipInfo, FrameReader, probe
 from .orientation import SAMPLE_S, find_rotation
 
 ALPHA_SAMPLES = 5
@@ -44,17 +45,19 @@ def corrections_of(info: ClipInfo, survey: Survey) -> FrameCorrections:
 def first_corrections(path: Path) -> FrameCorrections:
     """What the first pass itself needs: whether the alpha channel counts, and which way is up."""
     alpha = AlphaMeter()
-    for _ in islice(FrameReader(path, every=round(SAMPLE_S * FPS), max_side=SURVEY_SIDE, meter=alpha), ALPHA_SAMPLES):
+    every = frames_of(SAMPLE_S, probe(path).rate)
+    for _ in islice(FrameReader(path, every=every, max_side=SURVEY_SIDE, meter=alpha), ALPHA_SAMPLES):
         if not alpha.frames:
             break
     corrections = FrameCorrections(ignore_alpha=alpha.empty, premultiplied=alpha.premultiplied)
-    few = FrameReader(path, every=round(SAMPLE_S * FPS), max_side=SURVEY_SIDE, corrections=corrections)
+    few = FrameReader(path, every=every, max_side=SURVEY_SIDE, corrections=corrections)
     return replace(corrections, rotate_deg=find_rotation(few))
 
 
 def report_frames(info: ClipInfo, survey: Survey, reporter: Reporter) -> None:
     """Warn of corrections and of what no correction helps against."""
     report_times(info, survey, reporter)
+    _report_kept_rate(info, reporter)
     report_sizes(info, survey, reporter)
     if info.corrections.rotate_deg:
         turn = {90: "by 90 degrees clockwise", 180: "by 180 degrees", 270: "by 90 degrees counterclockwise"}
@@ -114,10 +117,22 @@ def _report_fields(info: ClipInfo, survey: Survey, reporter: Reporter) -> None:
         )
 
 
+def _report_kept_rate(info: ClipInfo, reporter: Reporter) -> None:
+    if same_rate(info.fps, info.rate):
+        return
+    if LOWEST <= info.fps <= HIGHEST:
+        why = f"has no constant frame rate (mean {as_text(info.fps)})"
+    else:
+        why = f"has {as_text(info.fps)} frames a second, and {as_text(LOWEST)} to {as_text(HIGHEST)} are kept"
+    reporter.warning(
+        f"{info.path} {why}: it is processed at {as_text(info.rate)}, each frame showing the image nearest in time."
+    )
+
+
 def _report_rate(info: ClipInfo, survey: Survey, reporter: Reporter) -> None:
     # Frames that a recorder dropped are not in the file at all; one that is held long is reported by itself.
     moving_s = survey.end_s - sum(end_s - start_s for start_s, end_s in survey.held_s)
-    there = survey.source_frames / max(moving_s, 1 / FPS)
+    there = survey.source_frames / max(moving_s, 1 / float(info.rate))
     rate = (there if there < _SOME_MISSING * info.fps else info.fps) * (1.0 - survey.pairs.repeated_share)
     if rate >= LOW_RATE:
         return

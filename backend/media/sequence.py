@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import SyncTalkError
 from ..workspace.files import atomic_path
-from ..workspace.subject import FPS
+from ..workspace.frame_rate import Timecode, exact_rate
 from .codecs import EXR, FORMATS, PNG, PNG16
 from .encode import SYNTHETIC_MARK
 
@@ -29,14 +29,17 @@ class SequenceWriter:
         folder: made when it is missing.
         kind: of `codecs.FORMATS`.
         fps: frames a second, which EXR files state.
+        timecode: of frame 0, which EXR files state.
 
     Raises:
         SyncTalkError: the package that writes EXR is missing.
     """
 
-    def __init__(self, folder: str | os.PathLike, kind: str = PNG, fps: float = FPS) -> None:
+    def __init__(
+        self, folder: str | os.PathLike, kind: str = PNG, fps: float | Fraction = 25, timecode: Timecode | None = None
+    ) -> None:
         self.folder, self.kind, self.suffix = Path(folder), kind, FORMATS[kind]
-        self._fps = Fraction(fps).limit_denominator(1001)
+        self._fps, self._timecode = exact_rate(fps), timecode
         if kind == EXR:
             _openexr()
 
@@ -68,7 +71,7 @@ class SequenceWriter:
             raise ValueError(f"frame of {image.shape} {image.dtype}, wanted (H, W, 4) {np.dtype(kind)}")
         with atomic_path(self.path(index)) as temporary:
             if self.kind == EXR:
-                self._write_exr(temporary, image, passes or {})
+                self._write_exr(temporary, index, image, passes or {})
             else:
                 self._write_png(temporary, image)
             if finish is not None:
@@ -81,7 +84,7 @@ class SequenceWriter:
             raise SyncTalkError(f"{path} could not be encoded: report this with the size {image.shape}.")
         path.write_bytes(_with_comment(data.tobytes(), SYNTHETIC_MARK))
 
-    def _write_exr(self, path: Path, image: np.ndarray, passes: Mapping[str, np.ndarray]) -> None:
+    def _write_exr(self, path: Path, index: int, image: np.ndarray, passes: Mapping[str, np.ndarray]) -> None:
         openexr = _openexr()
         header = {
             "compression": openexr.ZIP_COMPRESSION,
@@ -91,6 +94,8 @@ class SequenceWriter:
             "chromaticities": _BT709,
             "colorInteropID": "lin_rec709_scene",
         }
+        if self._timecode is not None:
+            header["timeCode"] = _exr_timecode(openexr, self._timecode.later(index))
         # A contiguous plane for each: strides are not regarded, and a slice would be written scrambled (OpenEXR 3.5.3).
         planes = np.ascontiguousarray(np.moveaxis(image, 2, 0), np.float16)
         prefix = f"{_LAYER}.Combined." if passes else ""
@@ -103,6 +108,14 @@ _LAYER = "Head"
 
 _BT709 = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290)
 """x and y of red, green, blue and white."""
+
+
+def _exr_timecode(openexr, code: Timecode):
+    """As SMPTE ST 12-1 packs it: beyond 30 frames a second it counts pairs, and a bit tells the second of a pair."""
+    hours, minutes, seconds, frames = code.parts
+    pairs = round(code.rate) > 30
+    frame, second = divmod(frames, 2) if pairs else (frames, 0)
+    return openexr.TimeCode(hours, minutes, seconds, frame, code.drops, False, second, *[0] * 11)
 
 
 def _openexr():

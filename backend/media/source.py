@@ -14,6 +14,7 @@ import av
 import av.container
 
 from ..errors import MediaError, SyncTalkError
+from ..workspace.frame_rate import exact_rate
 from .decoders import decoder_of
 from .read_position import near, reading
 
@@ -108,18 +109,8 @@ def audio_stream(container: av.container.InputContainer) -> av.AudioStream | Non
 
 
 def rate_of(stream: av.VideoStream) -> Fraction:
-    """Frames a second, 25 where the file states none; rounded rates are snapped to the nominal one.
-
-    Matroska keeps a frame's length in nanoseconds: 60000/1001 comes back as 19001/317.
-    """
-    rate = Fraction(stream.average_rate or stream.guessed_rate or stream.base_rate or 25)
-    meant = (Fraction(round(rate * scale), 1) / scale for scale in (Fraction(1), Fraction(1001, 1000)))
-    return next((exact for exact in meant if same_rate(exact, rate)), rate)
-
-
-def same_rate(one: float | Fraction, other: float | Fraction) -> bool:
-    """Whether two frame rates are equal up to rounding; 24 and 24000/1001 are not."""
-    return abs(float(one) - float(other)) <= 1e-4 * float(other)
+    """Frames a second as the file states them, 25 where it states none; rounded rates are the exact ones they stand for."""
+    return exact_rate(stream.average_rate or stream.guessed_rate or stream.base_rate or 25)
 
 
 def packets(

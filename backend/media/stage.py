@@ -1,4 +1,4 @@
-"""The stage `media`: a clip becomes square working frames at 25 a second and 16 kHz audio."""
+"""The stage `media`: a clip becomes square working frames at its own rate and 16 kHz audio."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from ..errors import AudioError, MediaError, WorkspaceError
 from ..progress import Reporter
 from ..protocol import Stage
 from ..workspace.files import key_of, sha256_of
+from ..workspace.frame_rate import UNSTATED, Timecode
 from ..workspace.heap import reused_memory
 from ..workspace.images import write_image
 from ..workspace.store import Workspace
-from ..workspace.subject import FPS, Crop
+from ..workspace.subject import Crop
 from .audio import check_clip_audio, write_clip_audio
 from .checks import Survey, check_clip, check_length, describe, survey_clip
 from .crop import choose_crop
@@ -59,11 +60,13 @@ def run(workspace: Workspace, reporter: Reporter, video: Path | None = None, siz
         return
     check_file(video)
     digest = sha256_of(video)
-    key = key_of(STAGE, VERSION, digest, limit)
+    info = probe(video)
+    # Workspaces of 25 frames a second from before other rates were kept are done.
+    rate = [] if info.rate == UNSTATED else [str(info.rate)]
+    key = key_of(STAGE, VERSION, digest, limit, *rate)
     if workspace.stage_is_done(STAGE, key) and _is_complete(workspace):
         return
 
-    info = probe(video)
     check_length(info)
     if not info.has_audio:
         raise AudioError(f"{video} has no audio: SyncTalk trains the lips on speech, so give a clip with audio.")
@@ -76,8 +79,9 @@ def run(workspace: Workspace, reporter: Reporter, video: Path | None = None, siz
         subject.source, subject.source_sha256 = str(video), digest
         subject.corrections, subject.alpha = info.corrections, survey.transparent
         subject.source_size, subject.source_fps = (info.width, info.height), info.fps
-        subject.frames = frames_in(survey.end_s)
-        subject.duration_s = subject.frames / FPS
+        subject.rate, subject.frames = info.rate, frames_in(survey.end_s, info.rate)
+        subject.duration_s = float(subject.frames / subject.rate)
+        subject.timecode = info.timecode if Timecode.parse(info.timecode, info.rate) else ""
         subject.crop, subject.size = choose_crop(survey.boxes, info.width, info.height, limit)
         report_face_size(info, survey, subject.crop, subject.size, reporter)
         # Files of another clip or size are deleted before subject.json changes, so a kill leaves no mixture.
@@ -191,10 +195,14 @@ def _write_frames(workspace: Workspace, info: ClipInfo, reporter: Reporter) -> N
     with ThreadPoolExecutor(_WRITERS, "frame-writer") as pool:
         try:
             reader = FrameReader(
-                info.path, start_s=first / FPS, corrections=subject.corrections, keep_alpha=subject.alpha
+                info.path,
+                start_s=first / subject.fps,
+                corrections=subject.corrections,
+                keep_alpha=subject.alpha,
+                rate=subject.rate,
             )
             for time_s, image in reader:
-                index = round(time_s * FPS)
+                index = round(time_s * subject.fps)
                 if index >= subject.frames:
                     break
                 pending.append(pool.submit(write, index, image))

@@ -5,14 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 import numpy as np
 
 from ..errors import WorkspaceError
-from ..face_sync.audio_features import FrameFeatures
+from ..face_sync.audio_features import StepFeatures
 from ..face_sync.encoders import open_encoder
 from ..face_sync.encoders.speech_encoder import encode
 from ..face_sync.speech import SpeechModel
+from ..face_sync.steps import at_frames, steps_over
 from ..media.audio import audio_blocks
 from ..media.guard import guarded_items
 from ..workspace.animation import Animation
@@ -20,7 +22,7 @@ from ..workspace.store import Workspace
 
 SHAPE, ADAPTED = "shape", "adapted"
 CONTEXT = 2
-"""Frames on either side whose features are inputs as well."""
+"""Steps of 40 ms on either side whose features are inputs as well."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,9 @@ class LipSource:
         """
         if name == SHAPE:
             return cls()
-        features = _clip_features(workspace, name)[: workspace.subject.first_test_frame]
-        features = features[heard_frames(workspace)[: len(features)]]
+        subject, heard = workspace.subject, heard_frames(workspace)
+        features = at_frames(_clip_features(workspace, name), subject.frames, subject.rate)
+        features = features[: subject.first_test_frame][heard[: subject.first_test_frame]]
         return cls(name, tuple(features.mean(0).tolist()), tuple((features.std(0) + 1e-3).tolist()))
 
     @property
@@ -59,7 +62,7 @@ class LipSource:
         """(N, 52 + inputs) float32 of the clip's N frames."""
         if self.name == SHAPE:
             return blendshapes
-        return self._beside(blendshapes, _clip_features(workspace, self.name))
+        return self._beside(blendshapes, _clip_features(workspace, self.name), workspace.subject.rate)
 
     def animation_conditions(self, workspace: Workspace, animation: Animation) -> np.ndarray:
         """(N, 52 + inputs) float32 of an animation's N frames.
@@ -76,13 +79,14 @@ class LipSource:
                 "with lips=shape."
             )
         audio = guarded_items(audio_blocks, path, about=path)
-        features = _features(workspace, self.name, audio, animation.frames, animation.audio_offset_ms)
-        return self._beside(animation.blendshapes, features)
+        steps = steps_over(animation.frames, animation.rate)
+        features = _features(workspace, self.name, audio, steps, animation.audio_offset_ms)
+        return self._beside(animation.blendshapes, features, animation.rate)
 
-    def _beside(self, blendshapes: np.ndarray, features: np.ndarray) -> np.ndarray:
-        standard = (features - np.float32(self.mean)) / np.float32(self.scale)
-        padded = np.pad(standard, ((CONTEXT, CONTEXT), (0, 0)), mode="edge")
-        windows = [padded[shift : shift + len(features)] for shift in range(2 * CONTEXT + 1)]
+    def _beside(self, blendshapes: np.ndarray, steps: np.ndarray, rate: Fraction) -> np.ndarray:
+        standard = (steps - np.float32(self.mean)) / np.float32(self.scale)
+        around = range(-CONTEXT, CONTEXT + 1)
+        windows = [at_frames(standard, len(blendshapes), rate, ahead) for ahead in around]
         return np.concatenate([blendshapes, *windows], 1).astype(np.float32)
 
 
@@ -98,14 +102,13 @@ def heard_frames(workspace: Workspace) -> np.ndarray:
 
 def _clip_features(workspace: Workspace, name: str) -> np.ndarray:
     path, offset_ms = workspace.aligned_audio
-    return _features(workspace, name, audio_blocks(path), workspace.subject.frames, offset_ms)
+    steps = steps_over(workspace.subject.frames, workspace.subject.rate)
+    return _features(workspace, name, audio_blocks(path), steps, offset_ms)
 
 
-def _features(
-    workspace: Workspace, name: str, audio: Iterable[np.ndarray], frames: int, offset_ms: float
-) -> np.ndarray:
-    """(frames, D) float32."""
+def _features(workspace: Workspace, name: str, audio: Iterable[np.ndarray], steps: int, offset_ms: float) -> np.ndarray:
+    """(steps, D) float32."""
     if name == ADAPTED:
         model = SpeechModel.load(workspace.root / "speech.safetensors")
-        return encode(model.encoder, FrameFeatures(audio, frames, offset_ms))
-    return open_encoder(name).features(audio, frames, offset_ms)
+        return encode(model.encoder, StepFeatures(audio, steps, offset_ms))
+    return open_encoder(name).features(audio, steps, offset_ms)

@@ -69,7 +69,7 @@ class FieldTrainer:
         usable = self.tracking.valid[: workspace.subject.first_test_frame]
         if self.lips.inputs:  # Lips that follow audio cannot be trained on silent audio.
             usable = usable & heard_frames(workspace)[: len(usable)]
-        self.training_frames, validation_frames = validation_split(np.flatnonzero(usable))
+        self.training_frames, validation_frames = validation_split(np.flatnonzero(usable), workspace.subject.rate)
         self.objective = Objective(preset, self.kernel, self.device, self.conditions, len(self.training_frames))
         self.pool = FramePool(workspace, self.tracking, self.training_frames, preset.size)
         # Not tracking.npz's: a training of an earlier version has refined those.

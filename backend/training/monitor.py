@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -15,12 +16,13 @@ from ..portrait_sync.blend import behind_cover, over
 from ..renderer.head import HeadRenderer
 from ..workspace.camera import Camera
 from ..workspace.files import atomic_path
+from ..workspace.frame_rate import frames_of
 from ..workspace.images import write_image
 from ..workspace.store import Workspace
 
 EVALUATED_FRAMES = 6
 """Of either kind."""
-_RUNS, _RUN_FRAMES, _RUN_SHARE = 3, 15, 0.03
+_RUNS, _RUN_S, _RUN_SHARE = 3, 0.6, 0.03
 _PATIENCE_STEPS = 2000
 """Without gain after which a training has plateaued."""
 _GAIN_DB = 0.02
@@ -29,18 +31,19 @@ _COLLAPSE_DB = 6.0
 _EQUAL_DB = 100.0
 
 
-def validation_split(usable: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def validation_split(usable: np.ndarray, rate: Fraction) -> tuple[np.ndarray, np.ndarray]:
     """Training frames and the validation frames that are evaluated.
 
-    Three runs, each 3 % of the clip and at most 15 frames, are not trained on, as neighbouring frames are nearly equal;
+    Three runs, each 3 % of the clip and at most 0.6 s, are not trained on, as neighbouring frames are nearly equal;
     those in their middle are evaluated.
 
     Args:
         usable: (N) indices of the frames before the test frames.
+        rate: frames a second.
     """
     if len(usable) < 2 * EVALUATED_FRAMES:
         return usable, usable  # too few to train on, which FramePool reports
-    length = min(_RUN_FRAMES, max(1, int(len(usable) * _RUN_SHARE)))
+    length = min(frames_of(_RUN_S, rate), max(1, int(len(usable) * _RUN_SHARE)))
     excluded, evaluated = np.zeros(len(usable), bool), []
     each = EVALUATED_FRAMES // _RUNS
     for number in range(_RUNS):

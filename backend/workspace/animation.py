@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,10 @@ from ..errors import WorkspaceError
 from ..protocol import BLENDSHAPE_NAMES
 from .camera import Camera
 from .files import read_arrays, write_arrays
+from .frame_rate import UNSTATED, exact_rate
 from .head_track import HeadTrack
 from .shapes import Float, Int
-from .subject import FPS, Subject
+from .subject import Subject
 
 _MAX_FPS = 1000.0
 
@@ -28,21 +30,26 @@ class Animation:
         camera: of the working frame.
         plate_frame: the frame of the footage beneath.
         audio: the audio beside the file; None where it is silent.
+        rate: frames a second: the subject's, but of a scene of Blender its own.
         audio_offset_ms: how late the audio runs.
-        fps: a scene of Blender has its own rate.
     """
 
     blendshapes: Float[np.ndarray, "n 52"]
     head_to_camera: Float[np.ndarray, "n 4 4"]
     camera: Camera
     plate_frame: Int[np.ndarray, " n"]
+    rate: Fraction
     audio: Path | None = None
     audio_offset_ms: float = 0.0
-    fps: float = FPS
 
     @property
     def frames(self) -> int:
         return len(self.blendshapes)
+
+    @property
+    def fps(self) -> float:
+        """Frames a second, rounded."""
+        return float(self.rate)
 
     def on_track(self, track: HeadTrack) -> Animation:
         """The same expressions on the poses and the camera that `track` has for the footage's frames beneath."""
@@ -95,17 +102,15 @@ class Animation:
         if not (math.isfinite(focal) and focal > 0):
             raise WorkspaceError(f"{path} has a focal length of {focal}: export it again.")
         audio = path.with_name(str(arrays["audio"])) if str(arrays.get("audio", "")) else None
-        offset_ms, fps = float(arrays.get("audio_offset_ms", 0.0)), float(arrays.get("fps", FPS))
-        if not (math.isfinite(fps) and 0 < fps <= _MAX_FPS):
-            raise WorkspaceError(f"{path} has a frame rate of {fps}: export it again.")
-        return cls(blendshapes, poses, camera, plate, audio, offset_ms, fps)
+        rate = _rate_of(arrays, path)
+        return cls(blendshapes, poses, camera, plate, rate, audio, float(arrays.get("audio_offset_ms", 0.0)))
 
     def write(self, path: Path) -> None:
         """Write the file, atomically; its audio is named as lying beside it."""
         write_arrays(
             path,
             frame_time_s=np.arange(self.frames) / self.fps,
-            fps=self.fps,
+            rate=np.array([self.rate.numerator, self.rate.denominator]),
             blendshapes=self.blendshapes,
             blendshape_names=np.array(BLENDSHAPE_NAMES),
             head_to_camera=self.head_to_camera,
@@ -115,3 +120,19 @@ class Animation:
             audio="" if self.audio is None else self.audio.name,
             audio_offset_ms=self.audio_offset_ms,
         )
+
+
+def _rate_of(arrays: dict[str, np.ndarray], path: Path) -> Fraction:
+    """The file's `rate`; earlier versions and artists' own programs state `fps`, a number."""
+    try:
+        if "rate" in arrays:
+            numerator, denominator = (int(part) for part in arrays["rate"])
+            rate = exact_rate(Fraction(numerator, denominator))
+        else:
+            rate = exact_rate(float(arrays.get("fps", UNSTATED)))
+        if rate <= _MAX_FPS:
+            return rate
+    except (ValueError, OverflowError, ZeroDivisionError):
+        pass
+    stated = arrays.get("rate", arrays.get("fps"))
+    raise WorkspaceError(f"{path} has a frame rate of {stated}: export it again.")

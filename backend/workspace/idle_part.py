@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 
 from ..errors import FaceError, SyncTalkError
 from ..protocol import BLENDSHAPE_NAMES
+from .frame_rate import frames_of
 from .head_track import HeadTrack
 from .intervals import intervals
 from .poses import project
-from .subject import FPS
 
 SHORTEST_S = 1.0
 CALM_S = 6.0
@@ -52,7 +53,7 @@ def longest(runs: list[tuple[int, int]]) -> tuple[int, int]:
     return max(runs, key=lambda run: run[1] - run[0])
 
 
-def idle_take(track: HeadTrack, idle_s: Sequence[float]) -> tuple[int, int]:
+def idle_take(track: HeadTrack, idle_s: Sequence[float], rate: Fraction) -> tuple[int, int]:
     """The frames to play in an idle part, from and to in seconds of the clip: its longest take.
 
     Raises:
@@ -61,20 +62,20 @@ def idle_take(track: HeadTrack, idle_s: Sequence[float]) -> tuple[int, int]:
     if len(idle_s) != 2 or not np.isfinite(idle_s).all():
         raise SyncTalkError("The idle part must be two numbers: from and to, in seconds of the clip.")
     part = f"The idle part from {idle_s[0]:g} to {idle_s[1]:g} s"
-    first, last = (round(at_s * FPS) for at_s in idle_s)
+    first, last = (round(at_s * float(rate)) for at_s in idle_s)
     if not 0 <= first <= last <= track.frames:
-        raise SyncTalkError(f"{part} is not inside the clip: choose one from 0 to {track.frames / FPS:g} s.")
-    if last - first < SHORTEST_S * FPS:
+        raise SyncTalkError(f"{part} is not inside the clip: choose one from 0 to {float(track.frames / rate):g} s.")
+    if last - first < SHORTEST_S * rate:
         raise SyncTalkError(f"{part} is too short: choose {SHORTEST_S:g} s or more.")
     start, stop = max(takes(track, first, last), key=lambda run: run[1] - run[0], default=(0, 0))
-    if stop - start < SHORTEST_S * FPS:
+    if stop - start < SHORTEST_S * rate:
         raise SyncTalkError(
             f"{part} has no tracked head for {SHORTEST_S:g} s without a cut: choose a part that shows the face."
         )
     return start, stop
 
 
-def calm_part(track: HeadTrack) -> tuple[float, float]:
+def calm_part(track: HeadTrack, rate: Fraction) -> tuple[float, float]:
     """From and to, in seconds of the clip: the part of up to `CALM_S` in which the head moves least about where it rests.
 
     Raises:
@@ -82,18 +83,18 @@ def calm_part(track: HeadTrack) -> tuple[float, float]:
     """
     runs = takes(track)
     start, stop = longest(runs)
-    length = min(stop - start, round(CALM_S * FPS))
-    if length < SHORTEST_S * FPS:
+    length = min(stop - start, round(CALM_S * rate))
+    if length < SHORTEST_S * rate:
         raise SyncTalkError(f"The head is not tracked for {SHORTEST_S:g} s in a row: there is no calm part.")
-    calmest, best = np.inf, start
+    calmest, best, stride = np.inf, start, frames_of(0.2, rate)
     for first, last in runs:
         if last - first < length:
             continue
         head = head_points_px(track, first, last)
         moves = np.linalg.norm(np.diff(head, axis=0, prepend=head[:1]), axis=2).mean(1)
-        for begin in range(0, last - first - length + 1, 5):
+        for begin in range(0, last - first - length + 1, stride):
             part = head[begin : begin + length]
-            restless = moves[begin : begin + length].sum() + np.linalg.norm(part.std(0), axis=1).mean() * FPS
+            restless = moves[begin : begin + length].sum() + np.linalg.norm(part.std(0), axis=1).mean() * float(rate)
             if restless < calmest:
                 calmest, best = float(restless), first + begin
-    return best / FPS, (best + length) / FPS
+    return float(best / rate), float((best + length) / rate)

@@ -96,7 +96,7 @@ class Workspace:
 
     def save(self) -> None:
         """Write subject.json."""
-        write_json(self.root / "subject.json", dataclasses.asdict(self.subject))
+        write_json(self.root / "subject.json", self.subject.to_json())
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -300,9 +300,9 @@ class Workspace:
             track.head_to_camera,
             track.camera,
             np.arange(track.frames),
+            self.subject.rate,
             audio if audio.exists() else None,
             offset_ms,
-            self.subject.fps,
         )
 
     def animation(self, path: Path, *, hold_last: bool = False) -> Animation:

@@ -7,13 +7,14 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 from ..errors import WorkspaceError
 from ..protocol import Stage
+from .frame_rate import UNSTATED, Timecode, exact_rate
 
-FORMAT = 1
-FPS = 25.0
+FORMAT = 2
 ALPHA_BACKGROUND = 128
 """Grey, 8 bits, behind a person whom the clip's own alpha cuts out: as far from dark hair as from fair, without a hue
 that would shine through it."""
@@ -93,7 +94,10 @@ class Subject:
     source_size: tuple[int, int] = (0, 0)
     source_fps: float = 0.0
     duration_s: float = 0.0
-    fps: float = FPS
+    rate: Fraction = UNSTATED
+    """Frames a second, of the source as of everything made from it."""
+    timecode: str = ""
+    """SMPTE time code of the first frame, `01:00:00:00`; empty where the source has none."""
     frames: int = 0
     size: int = 0
     crop: Crop | None = None
@@ -122,12 +126,27 @@ class Subject:
             "id": subject_id(record),
             "name": str(value.get("name", "")).removesuffix(".synctalk"),
             "source_size": (width, height),
+            "rate": _rate_of(record),
             "crop": Crop(**crop) if crop else None,
             "corrections": FrameCorrections.of(value.get("corrections") or {}),
             "consent": value.get("consent") or {},
             "audio_timeline": [AudioPiece(**piece) for piece in value.get("audio_timeline") or []],
         }
-        return cls(**value)
+        return cls(**value | {"format": FORMAT})
+
+    def to_json(self) -> dict[str, Any]:
+        """What subject.json holds: the rate as its numerator and denominator."""
+        return dataclasses.asdict(self) | {"rate": [self.rate.numerator, self.rate.denominator]}
+
+    @property
+    def fps(self) -> float:
+        """Frames a second, rounded."""
+        return float(self.rate)
+
+    def timecode_at(self, frame: int) -> Timecode | None:
+        """The source's time code of a frame; None where it has none."""
+        start = Timecode.parse(self.timecode, self.rate)
+        return None if start is None else start.later(frame)
 
     @property
     def is_processed(self) -> bool:
@@ -167,6 +186,14 @@ class Subject:
     def first_test_frame(self) -> int:
         """Index of the first held-out frame: the last 1/11 of the clip is never trained on."""
         return math.ceil(self.frames * 10 / 11)
+
+
+def _rate_of(record: dict[str, Any]) -> Fraction:
+    """Format 1 had a number of frames a second, `fps`, which was 25."""
+    if "rate" in record:
+        numerator, denominator = record["rate"]
+        return exact_rate(Fraction(numerator, denominator))
+    return exact_rate(record.get("fps", UNSTATED))
 
 
 def subject_id(record: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 
 from ...backend.workspace.animation import Animation
 from ...backend.workspace.camera import Camera
+from ...backend.workspace.frame_rate import exact_rate
 from ...backend.workspace.subject import Subject
 from . import camera, rig
 from .directions import Directions
@@ -109,7 +110,7 @@ def write(
         np.stack([frame.head_to_camera for frame in directions]),
         pinhole.to_working(subject),
         plate_frame,
-        fps=fps,
+        exact_rate(fps),
     ).write(path)
     return path
 

@@ -37,7 +37,8 @@ def find_calm_part(scene: bpy.types.Scene) -> None:
         SyncTalkError: no workspace, or one without a tracked head.
     """
     settings = settings_of(scene)
-    settings.idle_s = calm_part(Workspace.open_processed(workspace_of(settings)).head_track())
+    workspace = Workspace.open_processed(workspace_of(settings))
+    settings.idle_s = calm_part(workspace.head_track(), workspace.subject.rate)
 
 
 def import_animation(scene: bpy.types.Scene, path: str | Path, *, workspace: Path | None = None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import wave
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ def speaking(kit, channels: int) -> float:
     rms = write_voice(path, channels)
     collection = kit.scene.collection
     camera = kit.record("camera").Camera(8, 8, 1.0, (4.0, 4.0))
-    animation = kit.record("animation").Animation(*[np.zeros((FPS, 1))] * 2, camera, np.zeros(FPS), path, fps=FPS)
+    animation = kit.record("animation").Animation(*[np.zeros((FPS, 1))] * 2, camera, np.zeros(FPS), Fraction(FPS), path)
     subject = kit.record("subject").Subject(name="voice", id="0123")
     timing = kit.part("scene.timing").Timing(1, FPS, FPS)
     kit.part("scene.audio_strip").lay_strip(kit.scene, collection, subject, animation, timing)

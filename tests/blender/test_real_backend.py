@@ -126,7 +126,7 @@ def test_baked_frames_are_the_live_ones(kit, rig, spoken, tmp_path):
 def test_a_video_of_directions_runs_at_their_own_rate(trained, spoken, run, python, tmp_path):
     """Directions that Blender baked have the scene's rate."""
     with np.load(spoken) as data:
-        np.savez(tmp_path / "directions.npz", **(dict(data) | {"fps": 30000 / 1001}))
+        np.savez(tmp_path / "directions.npz", **(dict(data) | {"rate": np.array([30000, 1001])}))
     out = tmp_path / "video.mp4"
     run("render", trained, "--directions", tmp_path / "directions.npz", "--out", out)
     rate = "import av, sys; print(av.open(sys.argv[1]).streams.video[0].average_rate)"

@@ -14,9 +14,10 @@ from ...evaluation.evaluate import Evaluation, FramePair, evaluate
 from ...evaluation.reenactment import Reenactment, audio_driven_blendshapes, self_reenactment
 from ...evaluation.strip import Moment, keeping, moments, strip, strip_image
 from ...face_sync import speech
-from ...face_sync.audio_features import FrameFeatures
+from ...face_sync.audio_features import StepFeatures
 from ...face_sync.lip_measures import opening_of
 from ...face_sync.speech import SpeechModel
+from ...face_sync.steps import STEP_RATE, at_frames, steps_over
 from ...media.audio import audio_blocks
 from ...progress import Reporter
 from ...protocol import BLENDSHAPE_NAMES
@@ -24,20 +25,21 @@ from ...renderer.field.rays import surface_points
 from ...renderer.regions import Region, region_weight
 from ...training import checkpoints
 from ...workspace.camera import Camera
+from ...workspace.frame_rate import frames_of
 from ...workspace.head_track import HeadTrack
 from ...workspace.images import write_image
 from ...workspace.intervals import intervals
 from ...workspace.landmarks import LIPS, lip_opening
 from ...workspace.store import Workspace
 
-CLOSES_WITHIN = 5
-"""Frames, 0.2 s, within which lips must close in silence."""
+CLOSES_WITHIN_S = 0.2
+"""Time within which lips must close in silence."""
 
 CLOSED, OPEN = 0.15, 0.25
 """Shares of the speaking range: the real lips are closed below the first, and drawn ones still count below the second."""
 
-NEAR = 2
-"""Frames by which a drawn closure may be early or late: 80 ms."""
+NEAR_S = 0.08
+"""By which a drawn closure may be early or late."""
 
 LIP_DRIVERS = ("jawOpen", "mouthPucker", "mouthFunnel", "mouthSmileLeft mouthSmileRight", "mouthLowerDownLeft")
 EXPRESSION_DRIVERS = (
@@ -63,10 +65,10 @@ def measure(
     model = SpeechModel.load(head.root / "speech.safetensors")
     subject = head.subject
     path, offset_ms = head.aligned_audio
-    features = FrameFeatures(audio_blocks(path), subject.frames, offset_ms)
+    features = StepFeatures(audio_blocks(path), steps_over(subject.frames, subject.rate), offset_ms)
     spoken = audio_driven_blendshapes(head, kind)
     frames = np.arange(subject.first_test_frame, subject.frames)
-    quiet = speech.pauses(features)
+    quiet = _pauses_in_frames(head, features)
     rows: dict[str, Any] = {}
     runs = {"tracked lips": (head, None), "audio": (head, spoken)}
     if by_audio is not None:
@@ -76,7 +78,7 @@ def measure(
     shown: list[Moment] = []
     for name, (workspace, blendshapes) in runs.items():
         pairs = self_reenactment(workspace, frames, Reenactment(size, kind), reporter, blendshapes)
-        found = evaluate(keeping(pairs, kinds, kept) if name == "audio" else pairs)
+        found = evaluate(keeping(pairs, kinds, kept) if name == "audio" else pairs, fps=subject.fps)
         rows[name] = _figures(found, quiet)
         kinds = kinds or moments(found)
         shown = strip(found, kinds, kept) if name == "audio" else shown
@@ -104,7 +106,8 @@ def _figures(found: Evaluation, quiet: np.ndarray) -> dict[str, Any]:
     low, high = np.nanpercentile(real, (5, 95))
     drawn, real = (drawn - low) / (high - low), (real - low) / (high - low)
     closures = [int(start + np.nanargmin(real[start:stop])) for start, stop in intervals(real < CLOSED)]
-    met = [bool(np.nanmin(drawn[max(at - NEAR, 0) : at + NEAR + 1]) < OPEN) for at in closures]
+    near = max(1, round(NEAR_S * found.fps))
+    met = [bool(np.nanmin(drawn[max(at - near, 0) : at + near + 1]) < OPEN) for at in closures]
     silent = quiet[found.index]
     kept = ("psnr_mouth", "psnr_head", "lmd_px", "lip_correlation", "lip_range", "landmarks")
     return {name: figures[name] for name in kept} | {
@@ -117,30 +120,41 @@ def _figures(found: Evaluation, quiet: np.ndarray) -> dict[str, Any]:
 
 
 def _pauses(
-    workspace: Workspace, tracking: HeadTrack, model: SpeechModel, features: FrameFeatures
+    workspace: Workspace, tracking: HeadTrack, model: SpeechModel, features: StepFeatures
 ) -> dict[str, float | None]:
     """Opening in all pauses of the clip by the coefficients, in shares of the speaking range above its closed end."""
     shapes = workspace.face_mesh().shape_keys[speech.MOUTH_INDEX]
     gap = opening_of(shapes)
+    frames, rate = tracking.frames, workspace.subject.rate
     real, predicted = tracking.blendshapes[:, speech.MOUTH_INDEX] @ gap, speech.predict(model, features)
-    shut = speech.closed_in_pauses(model, predicted, features) @ gap
+    predicted = at_frames(predicted, frames, rate)
+    share = at_frames(speech.shut_share(features)[:, None], frames, rate)[:, 0]
+    shut = speech.closed_in_pauses(model, predicted, share) @ gap
     predicted = predicted @ gap
-    quiet = speech.pauses(features) & tracking.valid
+    silent = _pauses_in_frames(workspace, features)
+    quiet = silent & tracking.valid
+    opening_frames = frames_of(float(speech.OPENING_STEPS / STEP_RATE), rate)
     low, high = np.quantile(real[tracking.valid & ~quiet], (0.05, 0.95))
     span = high - low
     late, twitches = [], 0
-    for start, stop in intervals(speech.pauses(features)):
-        inner = shut[start + CLOSES_WITHIN : stop - speech.OPENING_FRAMES]
+    for start, stop in intervals(silent):
+        inner = shut[start + frames_of(CLOSES_WITHIN_S, rate) : stop - opening_frames]
         late += inner.tolist()
         # Anything that opens again while it is silent.
         twitches += int((np.diff(inner) > 0.02 * span).any()) if len(inner) > 1 else 0
     return {
-        "pauses": len(intervals(speech.pauses(features))),
+        "pauses": len(intervals(silent)),
         "real": _number((real[quiet].mean() - low) / span) if quiet.any() else None,
         "audio": _number((predicted[quiet].mean() - low) / span) if quiet.any() else None,
         "closed_after_0.2_s": _number((np.mean(late) - low) / span) if late else None,
         "twitches": twitches,
     }
+
+
+def _pauses_in_frames(workspace: Workspace, features: StepFeatures) -> np.ndarray:
+    """(N,) bool: the frames in pauses."""
+    silent = speech.pauses(features)[:, None].astype(np.float32)
+    return at_frames(silent, workspace.subject.frames, workspace.subject.rate)[:, 0] > 0.5
 
 
 def disentanglement(

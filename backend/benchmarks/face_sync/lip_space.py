@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 
 from ...face_sync import adaptation, speech
-from ...face_sync.audio_features import FrameFeatures
+from ...face_sync.audio_features import StepFeatures
 from ...face_sync.audio_offset import CONFIDENT, estimate_offset_ms
 from ...face_sync.encoders import present
 from ...face_sync.lip_measures import opening_of
 from ...face_sync.research.lip_probe import TRAINING_SHARE, ProbeClip, agreement, encoder_table, summary
+from ...face_sync.steps import STEP_RATE, all_at_steps, at_steps
 from ...media.audio import read_audio
 from ...media.audio_rates import RATE
 from ...progress import Reporter
 from ...workspace.landmarks import LEFT, RIGHT
 from ...workspace.store import Workspace
-from ...workspace.subject import FPS
 
 SHIFTS_MS = (-400, -300, -200, -100, 100, 200, 300, 400)
 
@@ -45,7 +45,7 @@ def _adapted(clips: list[ProbeClip], reporter: Reporter) -> dict[str, Any]:
     features = []
     for clip in clips:
         path, offset_ms = clip.workspace.aligned_audio
-        features.append(FrameFeatures([read_audio(path)], len(clip.lips["opening"]), offset_ms)[:])
+        features.append(StepFeatures([read_audio(path)], len(clip.lips["opening"]), offset_ms)[:])
     table: dict[str, Any] = {name: {"same": {}, "across": {}} for name in ("opening", "width")}
     seconds = []
     for index, clip in enumerate(clips):
@@ -53,7 +53,9 @@ def _adapted(clips: list[ProbeClip], reporter: Reporter) -> dict[str, Any]:
         track = clip.workspace.head_track()
         shapes = clip.workspace.face_mesh().shape_keys[speech.MOUTH_INDEX]
         cut = int(TRAINING_SHARE * len(features[index]))
-        mouth, valid = track.blendshapes[:cut, speech.MOUTH_INDEX], track.valid[:cut]
+        rate, steps = clip.workspace.subject.rate, len(features[index])
+        mouth = at_steps(track.blendshapes[:, speech.MOUTH_INDEX], steps, rate)[:cut]
+        valid = all_at_steps(track.valid, steps, rate)[:cut]
         begun = time.monotonic()
         model = adaptation.fit(features[index][:cut], mouth, valid, shapes)
         seconds.append(time.monotonic() - begun)
@@ -91,14 +93,14 @@ def shifts(workspaces: list[Workspace], reporter: Reporter) -> dict[str, Any]:
     for done, workspace in enumerate(workspaces):
         reporter.progress("shifting the audio", done, len(workspaces), "clips")
         clip, audio = ProbeClip.of(workspace), read_audio(workspace.audio_path)
-        offset, confidence = estimate_offset_ms(audio, clip.lips["opening"], FPS)
+        offset, confidence = estimate_offset_ms(audio, clip.lips["opening"], float(STEP_RATE))
         errors, sure = [], []
         for shift_ms in SHIFTS_MS:
-            seen, confident = estimate_offset_ms(_shifted(audio, shift_ms), clip.lips["opening"], FPS)
+            seen, confident = estimate_offset_ms(_shifted(audio, shift_ms), clip.lips["opening"], float(STEP_RATE))
             errors.append(round(seen - offset - shift_ms, 1))
             sure.append(confident >= CONFIDENT)
         found[clip.name] = {
-            "seconds": round(len(clip.lips["opening"]) / FPS, 1),
+            "seconds": round(len(clip.lips["opening"]) / float(STEP_RATE), 1),
             "offset_ms": round(offset, 1),
             "confidence": round(confidence, 2),
             "errors_ms": errors,

@@ -34,15 +34,15 @@ def run(options: Options, reporter: Reporter) -> Result:
     import numpy as np
 
     from ...face_sync.encoders import open_encoder
+    from ...face_sync.steps import STEP_RATE
     from ...media.audio import video_time_audio
     from ...media.guard import guarded_items
     from ...workspace.files import write_arrays
-    from ...workspace.subject import FPS
 
     encoder = open_encoder(options.encoder)
     reporter.progress("features", 0, 1, "files")
     audio = guarded_items(video_time_audio, options.source, reporter=reporter, about=options.source)
     features = encoder.features(audio, offset_ms=options.offset_ms)
-    write_arrays(options.out, features=features, fps=np.float64(FPS))
+    write_arrays(options.out, features=features, fps=np.float64(STEP_RATE))
     reporter.progress("features", 1, 1, "files")
     return Result(options.out, encoder.name, len(features), features.shape[1])

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from ...workspace.landmarks import lip_opening
-from ...workspace.subject import FPS
 from .. import charts
 from ..evaluate import Evaluation
 from ..images import DIFFERENCE_GAIN, data_address, error_map, sheet, worst_sheet
@@ -98,7 +97,7 @@ def _figure_rows(evaluation: Evaluation, frames_meaning: str) -> list[dict[str, 
 def _course(evaluation: Evaluation) -> dict[str, Any] | None:
     if len(evaluation.index) < 3:
         return None
-    time_s = evaluation.index / FPS
+    time_s = evaluation.index / evaluation.fps
     quality = [(np.minimum(evaluation.psnr, 60), "s2")]
     has_head = bool(np.isfinite(evaluation.psnr_head).any())
     if has_head:
@@ -130,7 +129,7 @@ def audio_driven_section(evaluation: Evaluation | None, audio_driven: AudioDrive
     series = [(lip_opening(found.landmarks_truth), "muted"), (lip_opening(found.landmarks_predicted), "s1")]
     return {
         "rows": rows,
-        "lips": charts.lines(found.index / FPS, series, x_label="seconds", y_label="lip opening"),
+        "lips": charts.lines(found.index / found.fps, series, x_label="seconds", y_label="lip opening"),
         "moments": [
             {
                 "time": f"{moment.time_s:.2f} s",

@@ -15,8 +15,9 @@ from ...media.encode import SYNTHETIC_MARK
 from ...progress import format_duration
 from ...workspace.checkpoint_index import FIELD, GAUSSIANS, training_config
 from ...workspace.files import atomic_path
+from ...workspace.frame_rate import as_text
 from ...workspace.store import Workspace
-from ...workspace.subject import FPS, STAGES
+from ...workspace.subject import STAGES
 from .. import chart_svg
 from ..evaluate import Evaluation
 from ..speech_video import Speech
@@ -167,7 +168,10 @@ def _facts(workspace: Workspace, head: str) -> list[tuple[str, str]]:
     facts = [
         ("Clip", Path(subject.source).name),
         ("Video", f"{subject.source_size[0]} × {subject.source_size[1]}, {subject.source_fps:.4g} frames a second"),
-        ("Length", f"{format_duration(subject.duration_s)}, {subject.frames:,} frames at {FPS:g} a second"),
+        (
+            "Length",
+            f"{format_duration(subject.duration_s)}, {subject.frames:,} frames at {as_text(subject.rate)} a second",
+        ),
     ]
     if crop is not None:
         full = (crop.size, crop.size) == tuple(subject.source_size)
@@ -207,7 +211,7 @@ def _warnings(workspace: Workspace, evaluation: Evaluation | None) -> list[str]:
             first = int(np.argmin(valid))
             warnings.append(
                 f"In {int((~valid).sum())} of {len(valid)} frames no face was tracked, first in frame {first} "
-                f"({first / FPS:.1f} s): they are left out of training."
+                f"({first / workspace.subject.fps:.1f} s): they are left out of training."
             )
     if evaluation is not None:
         warnings += _face_warnings(evaluation, "held-out frames")

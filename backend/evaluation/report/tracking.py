@@ -11,7 +11,6 @@ from scipy.spatial.transform import Rotation
 from ...protocol import BLENDSHAPE_NAMES
 from ...workspace.images import read_image
 from ...workspace.store import Workspace
-from ...workspace.subject import FPS
 from .. import charts
 from ..images import data_address
 from ..tracking.report import POINTS, POSES, VIDEO
@@ -44,8 +43,9 @@ def tracking_section(workspace: Workspace) -> dict[str, Any] | None:
     if not valid.any():
         return None
     poses = track.head_to_camera
-    time_s = np.arange(track.frames) / workspace.subject.fps
-    held_out = [(workspace.subject.first_test_frame / FPS, workspace.subject.frames / FPS)]
+    subject = workspace.subject
+    time_s = np.arange(track.frames) / subject.fps
+    held_out = [(subject.first_test_frame / subject.fps, subject.frames / subject.fps)]
 
     def seen(values: np.ndarray) -> np.ndarray:
         return np.where(valid, values, np.nan)

@@ -1,4 +1,4 @@
-"""Audio encoders: features that predict the lips, one row per video frame, behind one interface."""
+"""Audio encoders: features that predict the lips, one row per step of 40 ms, behind one interface."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ class AudioEncoder(Protocol):
 
     Attributes:
         name: its name for `--encoder`.
-        size: features per frame.
+        size: features per step.
     """
 
     name: str
     size: int
 
-    def features(self, audio: Iterable[np.ndarray], frames: int | None = None, offset_ms: float = 0.0) -> np.ndarray:
-        """Features of each video frame at 25 frames a second, in memory that does not grow with the audio.
+    def features(self, audio: Iterable[np.ndarray], steps: int | None = None, offset_ms: float = 0.0) -> np.ndarray:
+        """Features of each step, 25 a second, in memory that does not grow with the audio.
 
         Args:
             audio: blocks of (samples,) float32 in [-1, 1], 16 kHz mono, of any length.
-            frames: number of rows; None for as many as the audio fills.
+            steps: number of rows; None for as many as the audio fills.
             offset_ms: delay of the audio: row i describes the audio around i * 40 ms + `offset_ms`.
 
         Returns:
-            (frames, size) float32.
+            (steps, size) float32.
         """
         ...
 

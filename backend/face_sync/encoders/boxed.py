@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..audio_features import BANDS, COLUMNS, PER_FRAME, FrameFeatures
+from ..audio_features import BANDS, COLUMNS, PER_STEP, StepFeatures
 from .speech_encoder import SIZE, WEIGHTS, encode, load_weights
 
 
@@ -20,20 +20,20 @@ class BoxedEncoder:
         self.size = SIZE
         self._network = load_weights(path)
 
-    def features(self, audio: Iterable[np.ndarray], frames: int | None = None, offset_ms: float = 0.0) -> np.ndarray:
-        return encode(self._network, FrameFeatures(audio, frames, offset_ms))
+    def features(self, audio: Iterable[np.ndarray], steps: int | None = None, offset_ms: float = 0.0) -> np.ndarray:
+        return encode(self._network, StepFeatures(audio, steps, offset_ms))
 
 
 class LogMel:
-    """Log-mel energies themselves, the mean of a frame's four spectra: what every encoder is compared with."""
+    """Log-mel energies themselves, the mean of a step's four spectra: what every encoder is compared with."""
 
     name = "log-mel"
     size = BANDS
 
-    def features(self, audio: Iterable[np.ndarray], frames: int | None = None, offset_ms: float = 0.0) -> np.ndarray:
-        rows = FrameFeatures(audio, frames, offset_ms)
+    def features(self, audio: Iterable[np.ndarray], steps: int | None = None, offset_ms: float = 0.0) -> np.ndarray:
+        rows = StepFeatures(audio, steps, offset_ms)
         parts = [
-            rows[start : start + 1500].reshape(-1, PER_FRAME, COLUMNS)[..., :BANDS].mean(1)
+            rows[start : start + 1500].reshape(-1, PER_STEP, COLUMNS)[..., :BANDS].mean(1)
             for start in range(0, len(rows), 1500)
         ]
         return np.concatenate(parts)

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from ..audio_features import HOP, PER_FRAME
+from ..audio_features import HOP, PER_STEP
 
-FRAME = HOP * PER_FRAME
-"""Samples per video frame."""
+STEP_SAMPLES = HOP * PER_STEP
+"""Samples per step of 40 ms."""
 
 
 class SampleWindow:
@@ -51,21 +51,21 @@ class SampleWindow:
             at += len(part)
         return result
 
-    def batches(self, frames: int | None, size: int) -> Iterator[tuple[int, int]]:
-        """(first, stop) of at most `size` video frames at a time.
+    def batches(self, steps: int | None, size: int) -> Iterator[tuple[int, int]]:
+        """(first, stop) of at most `size` steps at a time.
 
         Args:
-            frames: total number; None for as many as the audio fills, at least one, as in `frame_features`.
+            steps: total number; None for as many as the audio fills, at least one, as in `step_features`.
         """
         first = 0
-        while frames is None or first < frames:
+        while steps is None or first < steps:
             stop = first + size
-            if frames is None:
-                self.fill((stop + 1) * FRAME)
+            if steps is None:
+                self.fill((stop + 1) * STEP_SAMPLES)
                 if self.ended:
-                    frames = max(1, round(self.received // HOP / PER_FRAME))
+                    steps = max(1, round(self.received // HOP / PER_STEP))
                     continue
             else:
-                stop = min(stop, frames)
+                stop = min(stop, steps)
             yield first, stop
             first = stop

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import ModelError
-from ..audio_features import COLUMNS, PER_FRAME, FrameFeatures
+from ..audio_features import COLUMNS, PER_STEP, StepFeatures
 
 MEMBERS = 3
 """An ensemble of networks: averaging them generalises better to new voices."""
@@ -26,7 +26,7 @@ WIDTH = 96
 
 MEMBER_SIZE = 64
 SIZE = MEMBERS * MEMBER_SIZE
-"""Features per video frame."""
+"""Features per step."""
 
 WEIGHTS = Path(__file__).with_name("speech_encoder.safetensors")
 DILATIONS = (1, 2, 4, 1)
@@ -34,7 +34,7 @@ DROPOUT = 0.15
 """Of a block's channels in training, against overfitting to synthetic voices."""
 
 WINDOW = 100
-"""Frames per window: four seconds."""
+"""Steps per window: four seconds."""
 
 
 class _Dropout(nn.Module):
@@ -64,9 +64,9 @@ class _Block(nn.Module):
 
 
 class SpeechEncoder(nn.Module):
-    """(B, N, PER_FRAME * COLUMNS) features of N video frames to (B, N, SIZE).
+    """(B, N, PER_STEP * COLUMNS) features of N steps of 40 ms to (B, N, SIZE).
 
-    Its convolutions see a quarter of a second either side of a frame; its normalisation sees the window. The features
+    Its convolutions see a quarter of a second either side of a step; its normalisation sees the window. The features
     of a member are contiguous: (B, N, MEMBERS, MEMBER_SIZE) flattened.
     """
 
@@ -79,8 +79,8 @@ class SpeechEncoder(nn.Module):
         self.leave = nn.Conv1d(width, SIZE, 4, stride=2, padding=1, groups=MEMBERS)
 
     def forward(self, features: Tensor) -> Tensor:
-        batch, frames, _ = features.shape
-        x = features.reshape(batch, frames * PER_FRAME, COLUMNS).transpose(1, 2) * INPUT_SCALE
+        batch, steps, _ = features.shape
+        x = features.reshape(batch, steps * PER_STEP, COLUMNS).transpose(1, 2) * INPUT_SCALE
         x = torch.nn.functional.gelu(self.enter(x))
         x = self.halve(x)
         for block in self.blocks:
@@ -150,8 +150,8 @@ def weights_digest() -> str:
 
 
 @torch.no_grad()
-def encode(encoder: SpeechEncoder, features: np.ndarray | FrameFeatures, batch: int = 32) -> np.ndarray:
-    """(N, SIZE) float32 of (N, PER_FRAME * COLUMNS) features; memory does not grow with N beyond the result.
+def encode(encoder: SpeechEncoder, features: np.ndarray | StepFeatures, batch: int = 32) -> np.ndarray:
+    """(N, SIZE) float32 of (N, PER_STEP * COLUMNS) features; memory does not grow with N beyond the result.
 
     The encoder normalises over its window, so it runs on windows of the length it was trained on. Neighbouring windows
     overlap by half and are cross-faded.

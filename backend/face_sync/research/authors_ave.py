@@ -1,4 +1,4 @@
-"""The audio-visual encoder (AVE) of the paper's authors, with their published weights: 512 features per video frame.
+"""The audio-visual encoder (AVE) of the paper's authors, with their published weights: 512 features per step of 40 ms.
 
 A stack of 2D convolutions over windows of a mel spectrogram, of the family of Wav2Lip's and SyncNet's audio encoders
 (Prajwal et al. 2020; Chung and Zisserman 2016). The weights are for non-commercial use (CC BY-NC), so a user fetches
@@ -21,12 +21,12 @@ from torch import Tensor, nn
 from ... import models
 from ...errors import ModelError
 from ...media.audio_rates import RATE
-from ..encoders.sample_window import FRAME, SampleWindow
+from ..encoders.sample_window import STEP_SAMPLES, SampleWindow
 from .published_weights import read_weights
 
 MODEL = "audio_visual_encoder"
 SIZE = 512
-"""Features per video frame."""
+"""Features per step."""
 
 MEL_FFT = 800
 MEL_HOP = 200
@@ -44,7 +44,7 @@ WINDOW = 16
 """Spectra per window: 200 ms."""
 
 BEFORE = 7
-"""Spectra of the window before the frame's own; see `Ave.features`."""
+"""Spectra of the window before the step's own; see `Ave.features`."""
 
 _BATCH = 64
 """Rows per batch; fixed, so the result does not depend on how the audio is split."""
@@ -142,8 +142,8 @@ class Ave:
         self._network: Network | None = None
 
     @torch.inference_mode()
-    def features(self, audio: Iterable[np.ndarray], frames: int | None = None, offset_ms: float = 0.0) -> np.ndarray:
-        """(frames, SIZE) float32, 0 or more; see `AudioEncoder`.
+    def features(self, audio: Iterable[np.ndarray], steps: int | None = None, offset_ms: float = 0.0) -> np.ndarray:
+        """(steps, SIZE) float32, 0 or more; see `AudioEncoder`.
 
         Row i sees the sixteen spectra from 7 before to 8 after the last one at or before t = i * 40 ms + `offset_ms`:
         centred on t within 6.25 ms, half a spectrum.
@@ -154,8 +154,8 @@ class Ave:
         if self._network is None:
             self._network = _load(self._path)
         window, rows = SampleWindow(audio), [np.empty((0, SIZE), np.float32)]
-        for first, stop in window.batches(frames, _BATCH):
-            time = np.arange(first, stop) * FRAME + offset_ms * RATE / 1000
+        for first, stop in window.batches(steps, _BATCH):
+            time = np.arange(first, stop) * STEP_SAMPLES + offset_ms * RATE / 1000
             starts = np.floor(time / MEL_HOP).astype(np.int64) - BEFORE
             # Spectrum k is centred at sample k * MEL_HOP.
             begin = int(starts[0]) * MEL_HOP - MEL_FFT // 2

@@ -11,10 +11,10 @@ from ...errors import WorkspaceError
 from ...media.audio import audio_blocks
 from ...workspace.arrays import concordance, correlation, ridge
 from ...workspace.store import Workspace
-from ...workspace.subject import FPS
 from ..blendshapes import View
 from ..encoders import open_encoder
 from ..lip_measures import MEASURES, lip_measures
+from ..steps import STEP_RATE, at_steps, steps_before
 
 CONTEXT = 2
 """Neighbouring frames on either side that the probe also uses."""
@@ -29,7 +29,7 @@ _FOLDS = 5
 
 @dataclass(frozen=True)
 class ProbeClip:
-    """A processed clip. lips: (N,) of each of `MEASURES`, NaN where the face was not tracked."""
+    """A processed clip. lips: (N,) at the steps of speech of each of `MEASURES`, NaN where the face was not tracked."""
 
     name: str
     workspace: Workspace
@@ -42,11 +42,13 @@ class ProbeClip:
         lips = lip_measures(
             track.landmarks_px, View(track.head_to_camera, track.focal_px, track.principal_px), track.valid
         )
-        return cls(workspace.root.name, workspace, lips)
+        rate, steps = workspace.subject.rate, steps_before(track.frames, workspace.subject.rate)
+        at = {name: at_steps(values[:, None], steps, rate)[:, 0] for name, values in lips.items()}
+        return cls(workspace.root.name, workspace, at)
 
     @property
     def long(self) -> bool:
-        return len(self.lips["opening"]) >= LONG_S * FPS
+        return len(self.lips["opening"]) >= LONG_S * STEP_RATE
 
 
 def probe(clips: list[ProbeClip], features: list[np.ndarray]) -> dict[str, dict[str, dict[str, tuple[float, float]]]]:
@@ -153,7 +155,7 @@ def _known(clip: ProbeClip, measure: str) -> np.ndarray:
     """(N,) bool: where the lips are known."""
     known = np.isfinite(clip.lips[measure])
     cut = int(TRAINING_SHARE * len(known))
-    if known[:cut].sum() < 2 * FPS or known[cut:].sum() < FPS / 2:
+    if known[:cut].sum() < 2 * STEP_RATE or known[cut:].sum() < STEP_RATE / 2:
         raise WorkspaceError(f"{clip.name} shows the face in too few frames: use a longer clip.")
     return known
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ... import models
 from ...errors import ModelError
 from ...media.audio_rates import RATE
-from ..encoders.sample_window import FRAME, SampleWindow
+from ..encoders.sample_window import STEP_SAMPLES, SampleWindow
 from .published_weights import read_weights
 
 STEP = 320
@@ -32,10 +32,10 @@ SEEN = 400
 """Receptive field of the convolutions, samples: feature k is centred at sample k * STEP + SEEN / 2."""
 
 PAIR = STEP + SEEN
-"""Samples behind the two features of a video frame."""
+"""Samples behind the two features of a step of 40 ms."""
 
 ROWS = 450
-"""Video frames per block: 18 seconds, 20 with the overlap."""
+"""Steps per block: 18 seconds, 20 with the overlap."""
 
 OVERLAP = 50
 """Features at either end of a block that the neighbouring block provides: one second."""
@@ -82,8 +82,8 @@ class SelfSupervised:
         self._network: nn.Module | None = None
 
     @torch.inference_mode()
-    def features(self, audio: Iterable[np.ndarray], frames: int | None = None, offset_ms: float = 0.0) -> np.ndarray:
-        """(frames, size) float32: the mean of the two features centred on the frame's time.
+    def features(self, audio: Iterable[np.ndarray], steps: int | None = None, offset_ms: float = 0.0) -> np.ndarray:
+        """(steps, size) float32: the mean of the two features centred on the step's time.
 
         The audio is processed in blocks of at most 20 seconds, each normalised to zero mean and unit variance.
 
@@ -94,8 +94,8 @@ class SelfSupervised:
             self._network = _load(self.name, self._path)
         window, rows = SampleWindow(audio), [np.empty((0, self.size), np.float32)]
         late = round(offset_ms * RATE / 1000) - PAIR // 2
-        for first, stop in window.batches(frames, ROWS):
-            begin, end = first * FRAME + late, (stop - 1) * FRAME + late + PAIR
+        for first, stop in window.batches(steps, ROWS):
+            begin, end = first * STEP_SAMPLES + late, (stop - 1) * STEP_SAMPLES + late + PAIR
             window.fill(end + OVERLAP * STEP)
             # Full features, so the rows stay aligned; and within the audio, since padding would change mean and variance.
             before = min(OVERLAP, max(begin, 0) // STEP)

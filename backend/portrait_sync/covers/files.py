@@ -7,12 +7,13 @@ from collections.abc import Callable
 import numpy as np
 
 from ...workspace.arrays import smoothstep
+from ...workspace.frame_rate import frames_of
 from ...workspace.images import read_image, write_image
 from ...workspace.store import Workspace
 from ..fill import push_pull
 from ..pixels import mixed, to_bytes
 from .head_map import SIDE
-from .search import CARRIED, LEAST_FRAMES, CoverFinder, runs_of
+from .search import CARRIED_S, LEAST_FRAMES, CoverFinder, runs_of
 
 Each = Callable[[Callable[[int], None], list[int], Callable[[int], None]], None]
 
@@ -51,11 +52,12 @@ def write_covers(
             found[index] = np.packbits(seeds)  # long clips have many frames
 
     each(search, frames, lambda done: progress(done, len(frames)))
-    runs, allowed = runs_of(found), set(frames)
+    rate = workspace.subject.rate
+    runs, allowed, carried = runs_of(found, rate), set(frames), frames_of(CARRIED_S, rate)
     near: dict[int, int] = {}
     for run in runs:  # frames at the ends and in gaps take their neighbour's
         members = set(run)
-        for index in range(run[0] - CARRIED, run[-1] + CARRIED + 1):
+        for index in range(run[0] - carried, run[-1] + carried + 1):
             if index in allowed:
                 near[index] = index if index in members else min(run, key=lambda other: abs(other - index))
     shares: dict[int, float] = {}

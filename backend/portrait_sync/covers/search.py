@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fractions import Fraction
 
 import cv2
 import numpy as np
 
 from ...workspace.arrays import smoothstep
+from ...workspace.frame_rate import frames_of
 from ..fill import disc
 from ..head_region import face_frame
 from .head_map import SIDE, HeadMap
@@ -31,8 +33,8 @@ _UNIT = np.array([14.0, 5.0, 5.0], np.float32)
 _LEAST_AREA, _LEAST_GLARE = 0.012, 0.004
 """Of the face's area."""
 _GLARE_LUMA = 215.0
-LEAST_RUN, _BRIDGED, CARRIED = 5, 2, 2
-"""Frames that a cover is found in, at least, that it may be missed for in between, and that are looked at before and after."""
+LEAST_RUN_S, _BRIDGED_S, CARRIED_S = 0.2, 0.08, 0.08
+"""Time for which a cover is found, at least, for which it may be missed in between, and which is looked at before and after."""
 _KERNEL = np.ones((3, 3), np.uint8)
 _WIDE_KERNEL = disc(2)
 
@@ -187,15 +189,15 @@ class CoverFinder:
         return result
 
 
-def runs_of(found: Iterable[int]) -> list[list[int]]:
-    """Frames in which a cover was found, in runs; those that are too short to be one are left out."""
+def runs_of(found: Iterable[int], rate: Fraction) -> list[list[int]]:
+    """Frames in which a cover was found, in runs, `rate` a second; those that are too short to be one are left out."""
     runs: list[list[int]] = []
     for index in sorted(found):
-        if runs and index - runs[-1][-1] <= _BRIDGED + 1:
+        if runs and index - runs[-1][-1] <= frames_of(_BRIDGED_S, rate) + 1:
             runs[-1].append(index)
         else:
             runs.append([index])
-    return [run for run in runs if len(run) >= LEAST_RUN]
+    return [run for run in runs if len(run) >= frames_of(LEAST_RUN_S, rate)]
 
 
 def _usual(colours: np.ndarray) -> _Usual:

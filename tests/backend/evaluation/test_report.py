@@ -16,7 +16,7 @@ from backend.evaluation import chart_svg, charts
 from backend.evaluation.evaluate import FramePair, MeanImages, evaluate
 from backend.evaluation.images import error_map
 from backend.evaluation.report import addresses, comparison, training, write_comparison, write_report
-from backend.evaluation.speech_video import CLOSE, CLOSE_STEP, SPREAD, Speech, portraits
+from backend.evaluation.speech_video import CLOSE, SPREAD, Speech, portraits
 from backend.media.encode import SYNTHETIC_MARK, VideoWriter
 from backend.workspace.camera import Camera
 from backend.workspace.images import write_image
@@ -291,7 +291,7 @@ def test_a_video_gives_the_moments_a_report_shows(tmp_path):
     assert all(abs(float(image.mean()) - 2 * frame) < 3 for frame, image in speech.images.items())
     close = speech.close_frames()
     assert len(close) == CLOSE
-    assert set(np.diff(close)) == {CLOSE_STEP}
+    assert set(np.diff(close)) == {2}
     assert close[0] >= 49, "where most is logged"
 
 

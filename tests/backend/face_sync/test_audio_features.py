@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from backend.face_sync import audio_features
-from backend.face_sync.audio_features import COLUMNS, PER_FRAME, RATE
+from backend.face_sync.audio_features import COLUMNS, PER_STEP, RATE
 
 from .conftest import babble
 
@@ -40,18 +40,18 @@ def test_every_band_hears_something():
 
 def test_level_and_colour_of_the_recording_do_not_matter():
     sound, *_ = babble(4, seed=2)
-    plain = audio_features.frame_features(sound)
-    assert np.abs(audio_features.frame_features(0.1 * sound) - plain).max() < 0.02
+    plain = audio_features.step_features(sound)
+    assert np.abs(audio_features.step_features(0.1 * sound) - plain).max() < 0.02
     bright = np.append(sound[:1], sound[1:] - 0.7 * sound[:-1]).astype(np.float32)
     spoken = plain.max(1) > 0
-    assert np.abs(audio_features.frame_features(bright) - plain)[spoken].mean() < 0.35 * plain[spoken].std()
+    assert np.abs(audio_features.step_features(bright) - plain)[spoken].mean() < 0.35 * plain[spoken].std()
 
 
 def test_one_row_a_video_frame():
     sound = np.random.default_rng(0).normal(0, 0.1, int(2.4 * RATE)).astype(np.float32)
-    assert audio_features.frame_features(sound).shape == (60, PER_FRAME * COLUMNS)
-    assert audio_features.frame_features(sound, 100).shape == (100, PER_FRAME * COLUMNS)
-    assert np.isfinite(audio_features.frame_features(np.zeros(10, np.float32), 3)).all()
+    assert audio_features.step_features(sound).shape == (60, PER_STEP * COLUMNS)
+    assert audio_features.step_features(sound, 100).shape == (100, PER_STEP * COLUMNS)
+    assert np.isfinite(audio_features.step_features(np.zeros(10, np.float32), 3)).all()
 
 
 @pytest.mark.parametrize("late_ms", [-120, 40, 200])
@@ -60,8 +60,8 @@ def test_offset_selects_the_audio_that_belongs_to_the_frame(late_ms):
     shift = late_ms * RATE // 1000
     late = np.pad(sound, (max(shift, 0), max(-shift, 0)))[max(-shift, 0) :][: len(sound)]
     inner = slice(8, -8)
-    plain = audio_features.frame_features(sound, 100)[inner]
-    corrected = audio_features.frame_features(late, 100, offset_ms=late_ms)[inner]
+    plain = audio_features.step_features(sound, 100)[inner]
+    corrected = audio_features.step_features(late, 100, offset_ms=late_ms)[inner]
     assert np.abs(corrected - plain).mean() < 0.1
 
 
@@ -79,12 +79,12 @@ def test_audio_in_blocks_of_any_size_gives_the_same(sizes):
     while at < len(sound):
         blocks.append(sound[at : at + sizes[turn % len(sizes)] * 10])
         at, turn = at + len(blocks[-1]), turn + 1
-    rows = audio_features.FrameFeatures(blocks, 80, 30)
-    complete = audio_features.frame_features(sound, 80, 30)
+    rows = audio_features.StepFeatures(blocks, 80, 30)
+    complete = audio_features.step_features(sound, 80, 30)
     assert np.allclose(rows[:], complete, atol=1e-4)
     assert np.allclose(rows[20:40], complete[20:40], atol=1e-4), "any part alone"
-    assert np.allclose(audio_features.frame_loudness(rows), audio_features.frame_loudness(complete), atol=1e-4)
+    assert np.allclose(audio_features.step_loudness(rows), audio_features.step_loudness(complete), atol=1e-4)
 
 
 def test_empty_audio_is_silence():
-    assert np.isfinite(audio_features.FrameFeatures([], 10)[:]).all()
+    assert np.isfinite(audio_features.StepFeatures([], 10)[:]).all()

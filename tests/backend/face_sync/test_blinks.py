@@ -1,5 +1,7 @@
 """Blinks over footage that is played for longer than it lasts."""
 
+from fractions import Fraction
+
 import numpy as np
 
 from backend.face_sync.blinks import blinking
@@ -24,7 +26,7 @@ def shut_in(shapes: np.ndarray) -> np.ndarray:
 def test_a_blink_that_is_played_backwards_still_shuts_faster_than_it_opens():
     clip = clip_with_blinks(40, 120)
     path = np.concatenate([np.arange(100), np.arange(98, -1, -1)])
-    shown = blinking(clip[path], path, clip)
+    shown = blinking(clip[path], path, clip, Fraction(25))
     first, second = shut_in(shown)
     assert first == 41
     np.testing.assert_allclose(shown[second - 1 : second + 7, BLINKS[0]], BLINK, atol=1e-6)
@@ -34,7 +36,7 @@ def test_a_blink_that_is_played_backwards_still_shuts_faster_than_it_opens():
 def test_minutes_over_a_part_without_a_blink_are_no_stare():
     clip = clip_with_blinks(20, 90, 210, 300, 380)
     path = 400 + np.abs(np.arange(15000) % 160 - 80)
-    shown = blinking(clip[path], path, clip)
+    shown = blinking(clip[path], path, clip, Fraction(25))
     gaps = np.diff(shut_in(shown)) / 25
     assert gaps.max() < 12.0
     assert 1.0 < gaps.min() < 0.7 * gaps.max(), "not like a clock"
@@ -45,10 +47,10 @@ def test_minutes_over_a_part_without_a_blink_are_no_stare():
 def test_a_part_that_blinks_often_enough_gets_no_more():
     clip = clip_with_blinks(*range(20, 480, 90))
     path = np.concatenate([np.arange(500), np.arange(498, -1, -1)])
-    assert len(shut_in(blinking(clip[path], path, clip))) == len(shut_in(clip[path]))
+    assert len(shut_in(blinking(clip[path], path, clip, Fraction(25)))) == len(shut_in(clip[path]))
 
 
 def test_a_person_who_was_never_seen_to_blink_does_not():
     clip = clip_with_blinks()
     path = np.abs(np.arange(5000) % 160 - 80)
-    assert np.array_equal(blinking(clip[path], path, clip), clip[path])
+    assert np.array_equal(blinking(clip[path], path, clip, Fraction(25)), clip[path])

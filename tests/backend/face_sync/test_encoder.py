@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from backend.errors import ModelError
-from backend.face_sync.audio_features import frame_features
+from backend.face_sync.audio_features import step_features
 from backend.face_sync.augmentation import warped
 from backend.face_sync.encoders import speech_encoder as encoders
 
@@ -12,14 +12,14 @@ from .conftest import babble
 
 def test_the_encoder_that_comes_with_the_project_is_small_and_finite():
     assert encoders.WEIGHTS.stat().st_size <= 8_000_000
-    code = encoders.encode(encoders.pretrained(), frame_features(babble(4, seed=1)[0]))
+    code = encoders.encode(encoders.pretrained(), step_features(babble(4, seed=1)[0]))
     assert code.shape == (100, encoders.SIZE)
     assert np.isfinite(code).all()
     assert code.std(0).min() > 0.01, "every feature varies"
 
 
 def test_windows_of_long_audio_join_without_a_seam():
-    encoder, features = encoders.pretrained(), frame_features(babble(16, seed=1)[0])
+    encoder, features = encoders.pretrained(), step_features(babble(16, seed=1)[0])
     code = encoders.encode(encoder, features)
     assert code.shape == (400, encoders.SIZE)
     assert np.allclose(encoders.encode(encoder, features, batch=1), code, atol=1e-5)
@@ -30,7 +30,7 @@ def test_windows_of_long_audio_join_without_a_seam():
 
 
 def test_what_is_more_than_a_window_away_does_not_matter():
-    encoder, features = encoders.pretrained(), frame_features(babble(16, seed=1)[0])
+    encoder, features = encoders.pretrained(), step_features(babble(16, seed=1)[0])
     changed = features.copy()
     changed[300:] += 1.0
     before, after = encoders.encode(encoder, features), encoders.encode(encoder, changed)
@@ -39,7 +39,7 @@ def test_what_is_more_than_a_window_away_does_not_matter():
 
 
 def test_audio_shorter_than_a_window_is_encoded():
-    assert encoders.encode(encoders.pretrained(), frame_features(babble(1, seed=1)[0])).shape == (25, encoders.SIZE)
+    assert encoders.encode(encoders.pretrained(), step_features(babble(1, seed=1)[0])).shape == (25, encoders.SIZE)
 
 
 def test_adapting_one_copy_leaves_the_next_untouched():
@@ -58,7 +58,7 @@ def test_missing_weights_say_what_to_do(monkeypatch, tmp_path):
 
 
 def test_another_voice_keeps_the_time_of_the_speech():
-    features = frame_features(babble(4, seed=1)[0])
+    features = step_features(babble(4, seed=1)[0])
     changed = warped(features, np.random.default_rng(0))
     assert changed.shape == features.shape
     loud, loud_changed = features[:, 80::81].mean(1), changed[:, 80::81].mean(1)

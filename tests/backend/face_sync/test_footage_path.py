@@ -1,5 +1,7 @@
 """Footage beneath speech that is longer: it plays without an end, and where its order is left nothing shows it."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
@@ -38,7 +40,7 @@ def workspace(tmp_path_factory) -> Workspace:
 
 def path_over(workspace, track, frames):
     features = footage_features(workspace, track, 0, track.frames)
-    return footage_path(features, track.blendshapes[:, BLINKS].max(1), frames)
+    return footage_path(features, track.blendshapes[:, BLINKS].max(1), frames, Fraction(25))
 
 
 def test_speech_that_is_no_longer_than_the_footage_plays_it_in_order(workspace):
@@ -149,7 +151,7 @@ def test_a_take_ends_at_a_cut_and_at_a_gap():
 def test_an_idle_part_is_its_longest_take():
     cuts = np.zeros(FRAMES, bool)
     cuts[110] = True
-    assert idle_take(moving(cuts=cuts), (4.0, 8.0)) == (110, 200)
+    assert idle_take(moving(cuts=cuts), (4.0, 8.0), Fraction(25)) == (110, 200)
 
 
 @pytest.mark.parametrize(
@@ -168,17 +170,17 @@ def test_a_part_that_cannot_be_idled_in_is_refused_in_a_sentence(part, says):
     valid = np.ones(FRAMES, bool)
     valid[215:225] = False
     with pytest.raises(SyncTalkError, match=says):
-        idle_take(moving(valid=valid), part)
+        idle_take(moving(valid=valid), part, Fraction(25))
 
 
 def test_the_calm_part_is_where_the_head_rests():
     track = moving()
     still = slice(250, 410)
     track.head_to_camera[still] = track.head_to_camera[250]
-    start_s, stop_s = calm_part(track)
+    start_s, stop_s = calm_part(track, Fraction(25))
     assert stop_s - start_s == 6.0
     assert start_s >= 10.0 and stop_s <= 16.4
     with pytest.raises(FaceError, match="No frame"):
-        calm_part(moving(valid=np.zeros(FRAMES, bool)))
+        calm_part(moving(valid=np.zeros(FRAMES, bool)), Fraction(25))
     with pytest.raises(SyncTalkError, match="no calm part"):
-        calm_part(moving(20))
+        calm_part(moving(20), Fraction(25))

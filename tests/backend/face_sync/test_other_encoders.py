@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from backend import models
 from backend.errors import ModelError
-from backend.face_sync.audio_features import frame_features
+from backend.face_sync.audio_features import step_features
 from backend.face_sync.encoders import open_encoder, present
 from backend.face_sync.research import authors_ave, self_supervised
 
@@ -176,9 +176,9 @@ def test_a_reader_may_fill_the_same_array_again(encoder):
 @pytest.mark.parametrize("samples", [0, 1, 399, 640, 3000])
 def test_audio_shorter_than_a_window_works(encoder, samples):
     rows = encoder.features([noise(1)[:samples]])
-    assert rows.shape == (len(frame_features(noise(1)[:samples])), encoder.size) and np.isfinite(rows).all()
+    assert rows.shape == (len(step_features(noise(1)[:samples])), encoder.size) and np.isfinite(rows).all()
     assert encoder.features([]).shape == (1, encoder.size)
-    assert encoder.features([], frames=0).shape == (0, encoder.size)
+    assert encoder.features([], steps=0).shape == (0, encoder.size)
 
 
 def test_silence_gives_finite_rows_that_are_all_alike(encoder):
@@ -190,13 +190,13 @@ def test_silence_gives_finite_rows_that_are_all_alike(encoder):
 
 def test_frames_beyond_the_audio_are_silent_and_fewer_are_its_start(encoder):
     sound = noise(1.2)
-    rows = encoder.features([sound], frames=90)
+    rows = encoder.features([sound], steps=90)
     assert rows.shape == (90, encoder.size) and np.isfinite(rows).all()
     if encoder.name == "ave":
         assert np.ptp(rows[35:], axis=0).max() < 1e-3
         np.testing.assert_allclose(rows[:30], encoder.features([sound]), atol=1e-3)
-        np.testing.assert_allclose(encoder.features([sound], frames=10), rows[:10], atol=1e-3)
-    assert encoder.features([sound], frames=10).shape == (10, encoder.size)
+        np.testing.assert_allclose(encoder.features([sound], steps=10), rows[:10], atol=1e-3)
+    assert encoder.features([sound], steps=10).shape == (10, encoder.size)
 
 
 @pytest.mark.parametrize("offset_ms", [0.0, 200.0, -200.0, 60.0])
@@ -228,7 +228,7 @@ def test_the_audio_is_read_no_further_than_the_frames_need(encoder):
             taken.append(1)
             yield np.zeros(RATE, np.float32)
 
-    assert encoder.features(endless(), frames=50).shape == (50, encoder.size)
+    assert encoder.features(endless(), steps=50).shape == (50, encoder.size)
     assert len(taken) < 10
 
 

@@ -17,7 +17,7 @@ import torch
 
 from backend.errors import MediaError, ModelError, WorkspaceError
 from backend.face_sync import blendshape_basis
-from backend.face_sync.audio_features import COLUMNS, PER_FRAME
+from backend.face_sync.audio_features import COLUMNS, PER_STEP
 from backend.face_sync.encoders import open_encoder
 from backend.face_sync.encoders.speech_encoder import SIZE, load_weights
 from backend.face_sync.research.pretraining import face_windows, generated_speech, training
@@ -38,7 +38,7 @@ def invented_item(seed: int, faces: bool, frames: int = 260) -> Item:
     """Audio whose third band rises and falls, and a mouth that does the same: curves, or a bright bar in a image."""
     rng = np.random.default_rng(seed)
     mouth = np.clip(np.cumsum(rng.normal(0, 0.25, frames)) % 2 - 0.5, 0, 1)
-    spectra = rng.normal(0, 0.3, (frames, PER_FRAME, COLUMNS))
+    spectra = rng.normal(0, 0.3, (frames, PER_STEP, COLUMNS))
     spectra[:, :, 3:9] += 4 * mouth[:, None, None]
     features = spectra.reshape(frames, -1).astype(np.float16)
     ends = np.array([frames])

@@ -4,7 +4,7 @@ import soundfile
 
 from backend.errors import AudioError, MediaError, SyncTalkError, WorkspaceError
 from backend.face_sync import speech, stage
-from backend.face_sync.audio_features import frame_features
+from backend.face_sync.audio_features import step_features
 from backend.face_sync.speak import speak
 from backend.media.audio import read_audio
 from backend.progress import Reporter
@@ -44,7 +44,7 @@ def test_animation_holds_what_the_format_states(workspace, voice, tmp_path):
     animation = _speak(workspace, voice, tmp_path)
     assert {name: array.shape for name, array in animation.items()} == {
         "frame_time_s": (175,),
-        "fps": (),
+        "rate": (2,),
         "blendshapes": (175, 52),
         "blendshape_names": (52,),
         "head_to_camera": (175, 4, 4),
@@ -63,7 +63,7 @@ def test_animation_holds_what_the_format_states(workspace, voice, tmp_path):
 def test_mouth_follows_the_new_audio_and_nothing_of_the_footage(workspace, voice, tmp_path):
     animation = _speak(workspace, voice, tmp_path)
     model = speech.SpeechModel.load(workspace.root / "speech.safetensors")
-    expected = speech.predict(model, frame_features(read_audio(voice), 175))
+    expected = speech.predict(model, step_features(read_audio(voice), 175))
     assert np.allclose(animation["blendshapes"][:, speech.MOUTH_INDEX], expected, atol=1e-6)
 
 

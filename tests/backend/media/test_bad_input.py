@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -109,7 +110,7 @@ def test_a_face_that_is_mostly_away(tmp_path, clips, speaker_frames, audio):
 
 
 def test_a_face_that_is_too_small(tmp_path):
-    info = ClipInfo(tmp_path / "a.mp4", 1920, 1080, 25.0, 4.0, 0.0, "h264", True)
+    info = ClipInfo(tmp_path / "a.mp4", 1920, 1080, Fraction(25), 25.0, 4.0, 0.0, "h264", True)
     survey = Survey([index / 5 for index in range(20)], [[Face(900, 500, 30, 30, 0.9)]] * 20, 4.0, [])
     with pytest.raises(FaceError, match=r"is only 30 pixels tall: give a clip in which it has at least 48 pixels"):
         check_clip(info, survey, Reporter())
@@ -229,7 +230,7 @@ def test_a_workspace_of_a_newer_format(tmp_path, clips):
     (tmp_path / "ws").mkdir()
     (tmp_path / "ws" / "subject.json").write_text(json.dumps({"format": 99}))
     with pytest.raises(
-        WorkspaceError, match=r"was made by a newer SyncTalk \(workspace format 99, this one reads up to 1\)"
+        WorkspaceError, match=r"was made by a newer SyncTalk \(workspace format 99, this one reads up to 2\)"
     ):
         process(tmp_path / "ws", tmp_path / "a.mp4")
 

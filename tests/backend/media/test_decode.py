@@ -1,4 +1,4 @@
-"""Any clip becomes upright images with square pixels and the right colours, 25 a second, chosen by time."""
+"""Any clip becomes upright images with square pixels and the right colours, at its own frame rate, chosen by time."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import pytest
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from backend.media.decode import FrameReader, frames, probe
+from backend.workspace.frame_rate import STANDARD, as_text
 
 
-def numbers(path, clips) -> list[int]:
-    return [clips.number_of(image) for _, image in frames(path)]
+def numbers(path, clips, rate=None) -> list[int]:
+    return [clips.number_of(image) for _, image in frames(path, rate=rate)]
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi"])
@@ -23,13 +24,51 @@ def test_a_constant_25_fps_clip_maps_one_to_one(tmp_path, clips, suffix):
     assert probe(path).frames == 60
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts", ".avi"])
+@pytest.mark.parametrize("fps", STANDARD, ids=as_text)
+def test_every_standard_rate_is_kept_frame_by_frame(tmp_path, clips, fps, suffix):
+    count = 2 * round(fps)
+    path = clips.make(tmp_path / f"clip{suffix}", map(clips.numbered, range(count)), fps=fps)
+    assert probe(path).rate == fps
+    assert numbers(path, clips) == list(range(count))
+
+
+@pytest.mark.parametrize(("fps", "kept"), [(12, 24), (15, 30), (Fraction(25, 2), 25), (100, 50), (120, 60), (90, 30)])
+def test_lower_and_higher_rates_become_a_standard_one_that_is_a_multiple(tmp_path, clips, fps, kept):
+    path = clips.make(tmp_path / "clip.mp4", map(clips.numbered, range(60)), fps=fps)
+    assert (probe(path).rate, probe(path).fps) == (kept, float(fps))
+    shown = [int(index * fps / kept + 0.5) for index in range(int(60 * kept / fps))]
+    found = numbers(path, clips)
+    assert len(found) == len(shown)
+    assert all(abs(number - wanted) <= max(1, fps / kept / 2) for number, wanted in zip(found, shown, strict=True))
+    if fps > 60:
+        assert set(np.diff(found)) == {fps // kept}, "evenly"
+
+
+def test_a_variable_rate_becomes_the_nearest_standard_one(tmp_path, clips):
+    steps = np.random.default_rng(1).uniform(0.02, 0.0485, 120)  # 29.2 a second in the mean
+    path = clips.make(tmp_path / "clip.mkv", map(clips.numbered, range(120)), times_s=[0.0, *np.cumsum(steps)[:-1]])
+    info = probe(path)
+    assert info.rate == Fraction(30000, 1001)
+    assert info.fps == pytest.approx(119 / np.sum(steps[:-1]), abs=0.05)
+
+
+def test_dropped_frames_leave_the_rate_as_it_is(tmp_path, clips):
+    kept = [index for index in range(90) if index % 7 not in (3, 4)]
+    times = [index / 30 for index in kept]
+    path = clips.make(tmp_path / "clip.mkv", map(clips.numbered, kept), fps=30, times_s=times)
+    assert probe(path).rate == 30
+    found = numbers(path, clips)
+    assert [found[index] for index in kept] == kept
+
+
 @pytest.mark.parametrize(
     "fps", [Fraction(24), Fraction(24000, 1001), Fraction(30), Fraction(30000, 1001), Fraction(50), Fraction(60)]
 )
-def test_other_rates_give_the_image_nearest_in_time(tmp_path, clips, fps):
+def test_another_rate_gives_the_image_nearest_in_time(tmp_path, clips, fps):
     count = 2 * round(fps)
     path = clips.make(tmp_path / "clip.mp4", map(clips.numbered, range(count)), fps=fps)
-    found = numbers(path, clips)
+    found = numbers(path, clips, Fraction(25))
     assert abs(len(found) - count / fps * 25) < 1
     for index, number in enumerate(found):
         assert abs(number / fps - index / 25) <= 0.5 / fps + 0.001 or number == count - 1
@@ -39,7 +78,7 @@ def test_a_variable_rate_clip_shows_what_was_on_the_screen(tmp_path, clips):
     # 0.4 s at 50 a second, an image that stays for 0.6 s, then 25 a second.
     times = [index / 50 for index in range(20)] + [0.4] + [1.0 + index / 25 for index in range(25)]
     path = clips.make(tmp_path / "clip.mkv", map(clips.numbered, range(len(times))), fps=30, times_s=times)
-    found = numbers(path, clips)
+    found = numbers(path, clips, Fraction(25))
     assert len(found) == 50
     assert found[11:25] == [20] * 14, "the image that stayed"
     assert found[25:] == list(range(21, 46))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -26,7 +27,7 @@ def look_of(centres: np.ndarray, tall: float, top: float = 200.0) -> Survey:
 
 def warning(survey: Survey, width: int, height: int, limit: int) -> tuple[str, float]:
     """What is reported, and the face's height in the working frame."""
-    info = ClipInfo(Path("a.mp4"), width, height, 25.0, survey.end_s, 0.0, "h264", True)
+    info = ClipInfo(Path("a.mp4"), width, height, Fraction(25), 25.0, survey.end_s, 0.0, "h264", True)
     crop, side = choose_crop(survey.boxes, width, height, limit)
     reporter = Reporter()
     report_face_size(info, survey, crop, side, reporter)

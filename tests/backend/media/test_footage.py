@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
@@ -19,7 +21,13 @@ def cropped(tmp_path, clips) -> Workspace:
     """A workspace whose working frame is a part of a clip of 40 numbered images."""
     clip = clips.make(tmp_path / "clip.mp4", map(clips.numbered, range(40)), fps=30)
     subject = Subject(
-        source=str(clip), source_sha256="a", source_size=(64, 64), frames=34, size=32, crop=Crop(8, 8, 32)
+        source=str(clip),
+        source_sha256="a",
+        source_size=(64, 64),
+        rate=Fraction(30),
+        frames=40,
+        size=32,
+        crop=Crop(8, 8, 32),
     )
     subject.stages["media"] = {"state": "done", "key": ""}
     return Workspace(tmp_path / "ws", subject)
@@ -33,18 +41,18 @@ def test_the_full_frame_is_the_working_frames_own(cropped):
 
 def test_every_working_frame_has_its_source_image(cropped, clips):
     pattern = write_footage(cropped, Reporter())
-    shown = [clips.number_of(read_image(pattern.with_name(f"{index:06d}.jpg"))) for index in range(34)]
+    shown = [clips.number_of(read_image(pattern.with_name(f"{index:06d}.jpg"))) for index in range(40)]
     assert shown == [clips.number_of(image) for _, image in frames(cropped.subject.source)]
 
 
 def test_it_resumes_where_it_was_stopped(cropped):
     pattern = write_footage(cropped, Reporter())
-    full = [pattern.with_name(f"{index:06d}.jpg").read_bytes() for index in range(34)]
-    for index in range(20, 34):
+    full = [pattern.with_name(f"{index:06d}.jpg").read_bytes() for index in range(40)]
+    for index in range(20, 40):
         pattern.with_name(f"{index:06d}.jpg").unlink()
     kept = pattern.with_name("000019.jpg").stat().st_mtime_ns
     write_footage(cropped, Reporter())
-    assert [pattern.with_name(f"{index:06d}.jpg").read_bytes() for index in range(34)] == full
+    assert [pattern.with_name(f"{index:06d}.jpg").read_bytes() for index in range(40)] == full
     assert pattern.with_name("000019.jpg").stat().st_mtime_ns == kept
 
 
@@ -58,7 +66,7 @@ def test_another_clip_begins_again(cropped, tmp_path, clips):
 
 def test_a_clip_that_is_gone_or_shorter_is_reported(cropped, tmp_path, clips):
     cropped.subject.frames = 60
-    with pytest.raises(MediaError, match=r"clip\.mp4 ends at frame 34, but 60 were tracked: process it again"):
+    with pytest.raises(MediaError, match=r"clip\.mp4 ends at frame 40, but 60 were tracked: process it again"):
         write_footage(cropped, Reporter())
     (tmp_path / "clip.mp4").unlink()
     with pytest.raises(MediaError, match=r"clip\.mp4 is missing: restore it"):

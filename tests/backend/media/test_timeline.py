@@ -15,9 +15,10 @@ from backend.media import checks, frame_checks
 from backend.media.audio import RATE, clip_audio
 from backend.media.decode import FrameReader, frames, probe
 from backend.media.encode import VideoWriter
-from backend.media.source import rate_of, same_rate
+from backend.media.source import rate_of
 from backend.media.timeline import DisplayClock, Track, timeline_of
 from backend.progress import Reporter
+from backend.workspace.frame_rate import same_rate
 
 B_FRAMES = {"crf": "10", "bf": "3", "b_strategy": "0", "g": "20"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -187,8 +188,8 @@ def test_a_cover_lies_where_the_working_frame_lies_in_the_image(covered):
 
 
 def test_short_finds_are_no_cover():
-    assert runs_of([3, 4, 5, 6]) == []
-    assert runs_of([3, 4, 7, 8, 9, 30]) == [[3, 4, 7, 8, 9]]
+    assert runs_of([3, 4, 5, 6], Fraction(25)) == []
+    assert runs_of([3, 4, 7, 8, 9, 30], Fraction(25)) == [[3, 4, 7, 8, 9]]
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 """The parts of training: the pool of frames, occupancy, losses, the split, poses aligned to a frame."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
@@ -122,10 +124,10 @@ def test_rays_carry_the_pixels_they_go_through(pool):
 
 def test_validation_frames_lie_in_runs_away_from_the_training_frames():
     usable = np.arange(10, 1600)
-    training, evaluated = validation_split(usable)
+    training, evaluated = validation_split(usable, Fraction(25))
     assert len(evaluated) == 6 and len(training) == len(usable) - 45
     assert min(np.abs(training - frame).min() for frame in evaluated) >= 5
-    training, evaluated = validation_split(np.arange(30))
+    training, evaluated = validation_split(np.arange(30), Fraction(25))
     assert len(evaluated) >= 3 and not set(evaluated) & set(training)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -171,11 +172,13 @@ def test_the_tracker_s_poses_are_read_as_they_were_written_with_their_camera(wor
 def test_an_animation_is_read_as_it_was_written_and_follows_a_newer_track(workspace):
     track = workspace.head_track()
     plate = np.array([2, 3, 4, 3])
-    animation = Animation(track.blendshapes[:4], track.head_to_camera[plate], track.camera, plate, None, 40.0, 30.0)
+    animation = Animation(
+        track.blendshapes[:4], track.head_to_camera[plate], track.camera, plate, Fraction(30000, 1001), None, 40.0
+    )
     path = workspace.renders / "take" / "animation.npz"
     replace(animation, audio=Path("elsewhere/take.wav")).write(path)
     read = workspace.animation(path)
-    assert (read.audio, read.audio_offset_ms, read.fps) == (path.parent / "take.wav", 40.0, 30.0)
+    assert (read.audio, read.audio_offset_ms, read.rate) == (path.parent / "take.wav", 40.0, Fraction(30000, 1001))
     assert read.is_on_track(track)
     write_checkpoint(workspace, 100, track.head_to_camera + 0.1, 600.0)
     refined = workspace.head_track()

@@ -17,10 +17,10 @@ from ....media.decode import FrameReader
 from ....progress import Reporter
 from ....workspace.arrays import filled
 from ....workspace.landmarks import COUNT, lip_opening
-from ....workspace.subject import FPS
-from ...audio_features import frame_features
+from ...audio_features import step_features
 from ...audio_offset import CONFIDENT, NOTABLE_MS, estimate_offset_ms
 from ...dead_audio import dead_intervals, heard_frames
+from ...steps import STEP_RATE
 from .prepared import FACE_SIDE, Item, write_item
 
 VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg"}
@@ -95,7 +95,7 @@ def read_clip(path: Path, landmarker: FaceLandmarker) -> tuple[Item, float]:
     Raises:
         MediaError, AudioError: it cannot be read, has no audio, or shows a face in fewer than `MIN_FRAMES` frames.
     """
-    reader = FrameReader(path)
+    reader = FrameReader(path, rate=STEP_RATE)
     points, last = [], None
     for _, image in reader:
         face = choose_face(landmarker.detect(image), last)
@@ -110,15 +110,17 @@ def read_clip(path: Path, landmarker: FaceLandmarker) -> tuple[Item, float]:
     # Smoothed, as jitter of the tracker would look like moving lips.
     steady = gaussian_filter1d(filled(anchors, valid), 1.5, axis=0)
     # Decoded again: the frames of a long clip do not fit into memory.
-    faces = np.stack([_window(image, at) for (_, image), at in zip(FrameReader(path), steady, strict=False)])
-    audio = np.concatenate(list(clip_audio(path, reader.info.start_s, len(faces) / FPS)))
+    faces = np.stack(
+        [_window(image, at) for (_, image), at in zip(FrameReader(path, rate=STEP_RATE), steady, strict=False)]
+    )
+    audio = np.concatenate(list(clip_audio(path, reader.info.start_s, float(len(faces) / STEP_RATE))))
     check_speech(audio, name=path)
     # Training on shifted audio would be wrong: the offset is corrected where it can be measured.
     opening = lip_opening(np.array(points))
-    heard = heard_frames(len(opening), FPS, np.array(dead_intervals(audio, opening)).reshape(-1, 2))
+    heard = heard_frames(len(opening), float(STEP_RATE), np.array(dead_intervals(audio, opening)).reshape(-1, 2))
     offset_ms, confidence = estimate_offset_ms(audio, np.where(heard, opening, np.nan))
     offset_ms = offset_ms if confidence >= CONFIDENT else 0.0
-    features = frame_features(audio, len(faces), offset_ms).astype(np.float16)
+    features = step_features(audio, len(faces), offset_ms).astype(np.float16)
     return Item(features, np.array([len(faces)]), faces=faces, valid=(valid & heard)[: len(faces)]), offset_ms
 
 

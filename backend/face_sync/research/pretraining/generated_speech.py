@@ -20,9 +20,9 @@ from ....media.audio_rates import RATE
 from ....media.synthesizer import SILENCES, SynthesizerError, Utterance, synthesize
 from ....progress import Reporter
 from ....protocol import BLENDSHAPE_NAMES
-from ....workspace.subject import FPS
 from ....workspace.visemes import mouth_curves, visemes_of
-from ...audio_features import frame_features
+from ...audio_features import step_features
+from ...steps import STEP_RATE
 from .prepared import GENERATED, Item, write_item
 
 PART_S = 300
@@ -106,7 +106,7 @@ def _part(rng: np.random.Generator) -> Item:
     rows: list[tuple[np.ndarray, ...]] = []
     for utterance in _utterances(rng):
         rows.append(varied(utterance, rng))
-        if sum(len(row[0]) for row in rows) >= PART_S * FPS:
+        if sum(len(row[0]) for row in rows) >= PART_S * STEP_RATE:
             break
     features, visemes, curves = (np.concatenate(part) for part in zip(*rows, strict=True))
     return Item(features, np.cumsum([len(row[0]) for row in rows]), visemes=visemes, curves=curves)
@@ -147,8 +147,8 @@ def varied(utterance: Utterance, rng: np.random.Generator) -> tuple[np.ndarray, 
     if rng.random() < 0.5:
         noise = np.convolve(noise, [0.25, 0.25, 0.25, 0.25], mode="same") * 2
     samples = (samples + level * noise).astype(np.float32)
-    features = frame_features(samples)
-    time_s = np.arange(len(features)) / FPS
+    features = step_features(samples)
+    time_s = np.arange(len(features)) / float(STEP_RATE)
     labels = [*utterance.phonemes]
     curves = mouth_curves(labels, start, end, time_s)[:, [BLENDSHAPE_NAMES.index(name) for name in CURVES]]
     visemes = np.zeros(len(features), np.int64)

@@ -30,7 +30,7 @@ class Item:
     """One clip, or a part of generated speech, at 25 frames a second.
 
     Attributes:
-        features: (N, PER_FRAME * COLUMNS) float16 from `audio_features.frame_features`.
+        features: (N, PER_STEP * COLUMNS) float16 from `audio_features.step_features`.
         ends: (U,) where each utterance ends; a clip is one.
         faces: (N, FACE_SIDE, FACE_SIDE) uint8, grey, the lower face; None of generated speech.
         valid: (N,) bool, whether the face was found; None of generated speech.

@@ -13,7 +13,7 @@ import torch
 
 from ....evaluation import chart_svg, charts
 from ....workspace.files import atomic_path, write_json
-from ....workspace.subject import FPS
+from ...steps import STEP_RATE
 from .batches import draw, spread_of
 from .network import AudioVisualEncoder, similarity
 from .prepared import CONTEXT, Item
@@ -51,12 +51,12 @@ def write_report(
     best = SHIFTS[scores.argmax(1)]
     figures = {
         "made_of": made_of,
-        "training_s": sum(len(item.features) for item in training) / FPS,
-        "held_out_s": sum(len(item.features) for item in held_out) / FPS,
+        "training_s": sum(len(item.features) for item in training) / float(STEP_RATE),
+        "held_out_s": sum(len(item.features) for item in held_out) / float(STEP_RATE),
         "before": _row(history[0]),
         "after": _row(history[-1]),
         "similarity_by_shift_ms": {
-            int(shift * 1000 / FPS): round(float(v), 4) for shift, v in zip(SHIFTS, scores.mean(0), strict=True)
+            int(shift * 1000 / STEP_RATE): round(float(v), 4) for shift, v in zip(SHIFTS, scores.mean(0), strict=True)
         },
         "in_sync_found": round(float((np.abs(best) <= 1).mean()), 3),
     }
@@ -102,7 +102,7 @@ def _write_page(path: Path, model, history: History, scores: np.ndarray, held_ou
             parts.append(charts.points_and_lines(steps, [(values, "s1")], x_label="steps", y_label=""))
     parts.append("<h2>Similarity of video and audio (Eq. 1) by the shift between them</h2>")
     shown = [(scores.mean(0), "s1")]
-    parts.append(charts.points_and_lines(SHIFTS * 1000.0 / FPS, shown, x_label="milliseconds", y_label=""))
+    parts.append(charts.points_and_lines(SHIFTS * 1000.0 / float(STEP_RATE), shown, x_label="milliseconds", y_label=""))
     parts.append(f"<p>Highest in sync, within a frame, in {figures['in_sync_found']:.0%} of the recordings.</p>")
     clips = [item for item in held_out if item.faces is not None]
     if clips:

@@ -69,7 +69,7 @@ def test_a_calm_part_is_found_or_the_reason_said(kit, root, monkeypatch):
     work = importlib.import_module(f"{kit.package}.synctalk_blender.work.speak")
     with pytest.raises(RuntimeError, match="there is no calm part"):  # the clip has twelve frames
         bpy.ops.synctalk.find_calm_part()
-    monkeypatch.setattr(work, "calm_part", lambda track: (1.4, 7.4))
+    monkeypatch.setattr(work, "calm_part", lambda track, rate: (1.4, 7.4))
     assert bpy.ops.synctalk.find_calm_part() == {"FINISHED"}
     assert kit.scene.synctalk.delivery()["idle_s"] == [1.4, 7.4]
 

@@ -15,7 +15,6 @@ from backend.media.audio import RATE, read_audio
 from backend.media.decode import FrameReader
 from backend.progress import Reporter
 from backend.workspace.store import Workspace
-from backend.workspace.subject import FPS
 
 from .master import number_of
 
@@ -30,7 +29,7 @@ class Reading:
     Attributes:
         state: `read`, `refused` (an error that is ours), `traceback`, or `died`.
         text: the sentence, or the traceback.
-        frames: how many working frames there are.
+        frames: how many working frames there are, and fps: how many a second.
         numbers: (time, number of the master's frame) of those that can be read.
         audio: (time, time in the master, likeness) of intervals of the audio.
     """
@@ -39,6 +38,7 @@ class Reading:
     text: str = ""
     warnings: list[str] = field(default_factory=list)
     frames: int = 0
+    fps: float = 25.0
     numbers: list[tuple[float, int]] = field(default_factory=list)
     audio: list[tuple[float, float, float]] = field(default_factory=list)
 
@@ -57,6 +57,7 @@ def read(path: Path, root: Path, master_audio: np.ndarray) -> Reading:
             "read",
             warnings=warnings,
             frames=workspace.subject.frames,
+            fps=workspace.subject.fps,
             numbers=[(time_s, number) for time_s, number in numbers if number is not None],
             audio=compare(read_audio(workspace.audio_path), master_audio),
         )
@@ -87,4 +88,4 @@ def compare(audio: np.ndarray, master_audio: np.ndarray) -> list[tuple[float, fl
     return found
 
 
-__all__ = ["FPS", "Reading", "compare", "read"]
+__all__ = ["Reading", "compare", "read"]

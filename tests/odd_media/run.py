@@ -20,7 +20,6 @@ from backend.errors import SyncTalkError
 from backend.media import stage
 from backend.media.guard import guarded
 from backend.progress import Reporter
-from backend.workspace.subject import FPS
 
 from . import master, variations
 from .reading import Reading, read
@@ -91,7 +90,7 @@ def _judge_refusal(variation: variations.Variation, text: str) -> list[str]:
 
 def _judge_video(variation: variations.Variation, reading: Reading) -> list[str]:
     faults = []
-    lost_s = variation.lasts_s - reading.frames / FPS
+    lost_s = variation.lasts_s - reading.frames / reading.fps
     if abs(lost_s) > LOSS_S:
         faults.append(f"video is {lost_s:+.2f} s shorter")
     if len(reading.numbers) < 0.6 * reading.frames:

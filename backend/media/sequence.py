@@ -111,7 +111,7 @@ _BT709 = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290)
 
 
 def _exr_timecode(openexr, code: Timecode):
-    """As SMPTE ST 12-1 packs it: beyond 30 frames a second it counts pairs, and a bit tells the second of a pair."""
+    """As SMPTE ST 12-1 packs it: beyond 30 frames a second it counts pairs, and a bit marks the second of a pair."""
     hours, minutes, seconds, frames = code.parts
     pairs = round(code.rate) > 30
     frame, second = divmod(frames, 2) if pairs else (frames, 0)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from backend.workspace.files import read_arrays
-from backend.workspace.frame_rate import as_text
+from backend.workspace.frame_rate import as_text, exact_rate
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DRIVE = ROOT / "backend" / "actor" / "sample" / "drive.wav"
@@ -68,7 +68,7 @@ def test_rate_and_frames_stay_the_source_s_own_from_the_clip_to_blender(kit, bac
 
     rig = kit.import_tracking(root)
     render, scene = kit.scene.render, kit.scene
-    assert Fraction(render.fps / render.fps_base).limit_denominator(1001) == rate
+    assert exact_rate(render.fps / render.fps_base) == rate
     assert (scene.frame_start, scene.frame_end) == (1, count)
     assert _keys(rig.head).tolist() == list(range(1, count + 1))
     workspace = kit.opened(root)

@@ -35,7 +35,7 @@ class FootageTrack:
 
     @classmethod
     def of(cls, track: HeadTrack) -> FootageTrack:
-        return cls(track, *smooth_landmarks(track.landmarks_px, track.valid))
+        return cls(track, *smooth_landmarks(track.landmarks_px, track.valid, track.fps))
 
     def pose(self, frame: int) -> np.ndarray | None:
         """(4, 4) of the head in a frame; None where that shows none."""

@@ -7,6 +7,7 @@ landmarks do not show (a puffed cheek), but alone are too coarse for speech (a f
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,8 @@ RARITY = 0.02
 See `_rarity`."""
 
 _RIGID = 6
+_STEADIED_S, _STEADIED_SHARE = (0.0, 0.04, 0.08, 0.12), (1.0, 0.8, 0.4, 0.0)
+"""How much a neighbour counts for, by its distance in time."""
 _CHUNK = 128
 
 
@@ -45,6 +48,7 @@ def capture(
     shapes: np.ndarray,
     valid: np.ndarray,
     scores: np.ndarray | None = None,
+    fps: float = 25.0,
 ) -> np.ndarray:
     """The coefficients that explain the landmarks.
 
@@ -55,6 +59,7 @@ def capture(
         shapes: (52, 478, 3) from `blendshape_basis.displacements`.
         valid: (N,) bool; other frames are filled from their neighbours in time.
         scores: (N, 52) in [0, 1] of the face landmarker, or None.
+        fps: frames a second.
 
     Returns:
         (N, 52) float32 in [0, 1]; 0 is the subject's own neutral face.
@@ -67,7 +72,7 @@ def capture(
         solved[frames] = _solve(landmarks_px[frames], seen, face_head_m, shapes, mean)
         for name in ("eyeBlinkLeft", "eyeBlinkRight"):
             solved[:, _index(name)] *= blink_gain(solved[frames, _index(name)])
-    return steadied(filled(solved, valid))
+    return steadied(filled(solved, valid), fps=fps)
 
 
 def about_neutral(scores: np.ndarray) -> np.ndarray:
@@ -98,21 +103,24 @@ def blink_gain(closing: np.ndarray) -> float:
     return float(np.clip(1 / np.quantile(peaks, 0.75), 1, 1.5)) if len(peaks) >= 2 else 1.0
 
 
-def steadied(values: np.ndarray, tolerance: float = 0.04) -> np.ndarray:
-    """Remove jitter and keep motion: a bilateral filter over five frames.
+def steadied(values: np.ndarray, tolerance: float = 0.04, fps: float = 25.0) -> np.ndarray:
+    """Remove jitter and keep motion: a bilateral filter over 0.2 s, five frames at 25 a second.
 
     A neighbour counts for less the farther its value lies from the frame's own, so changes of a few hundredths are
-    averaged, but a blink of three frames keeps its depth.
+    averaged, but a blink of 0.12 s keeps its depth.
 
     Args:
         values: (N, C) coefficients.
         tolerance: standard deviation of what counts as jitter.
+        fps: frames a second.
     """
     values = np.asarray(values, np.float64)
-    padded = np.pad(values, ((2, 2), (0, 0)), mode="edge")
+    reach = math.ceil(_STEADIED_S[-1] * fps - 1e-6) - 1
+    padded = np.pad(values, ((reach, reach), (0, 0)), mode="edge")
     total, weight = np.zeros_like(values), np.zeros_like(values)
-    for shift, near in zip(range(5), (0.4, 0.8, 1.0, 0.8, 0.4), strict=True):
-        other = padded[shift : shift + len(values)]
+    for shift in range(-reach, reach + 1):
+        near = np.interp(abs(shift) / fps, _STEADIED_S, _STEADIED_SHARE)
+        other = padded[reach + shift : reach + shift + len(values)]
         share = near * np.exp(-0.5 * ((other - values) / tolerance) ** 2)
         total += share * other
         weight += share

@@ -76,7 +76,7 @@ def run(workspace: Workspace, reporter: Reporter, audio_offset_ms: float | str |
     face = calibration.neutral_face(head.face_head_m, points, view, valid & training)
     shapes = blendshape_basis.displacements(face)
     scores = landmarks["scores"] if len(landmarks["scores"]) else None
-    coefficients = blendshapes.capture(points, view, face, shapes, valid, scores)
+    coefficients = blendshapes.capture(points, view, face, shapes, valid, scores, subject.fps)
     HeadTrack(
         head.camera,
         head.head_to_camera,

@@ -64,19 +64,21 @@ def face_frame(landmarks_px: np.ndarray) -> FaceFrame:
 
 
 def smooth_landmarks(
-    landmarks_px: np.ndarray, valid: np.ndarray, bridge: int = 5, sigma: float = 0.8
+    landmarks_px: np.ndarray, valid: np.ndarray, fps: float = 25.0, bridge_s: float = 0.2, sigma_s: float = 0.032
 ) -> tuple[np.ndarray, np.ndarray]:
     """Landmarks for drawing borders: short gaps bridged, jitter damped without lag.
 
     Args:
         landmarks_px: (N, 478, 2).
         valid: (N) bool.
-        bridge: longest gap, in frames, that is filled by interpolation.
-        sigma: of the temporal Gaussian, in frames.
+        fps: frames a second.
+        bridge_s: longest gap that is filled by interpolation.
+        sigma_s: of the temporal Gaussian.
 
     Returns:
         (N, 478, 2) float32 and (N) bool: where they can be used.
     """
+    bridge, sigma = round(bridge_s * fps), sigma_s * fps
     usable = np.array(valid, bool)
     points = np.where(usable[:, None, None], landmarks_px, 0.0).astype(np.float32)
     known = np.flatnonzero(usable)

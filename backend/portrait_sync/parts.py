@@ -41,7 +41,7 @@ class PartSplitter:
         """
         self._workspace, self._model = workspace, finished_model(workspace)
         track = workspace.head_track(refined=False)
-        self._landmarks, self._usable = smooth_landmarks(track.landmarks_px, track.valid)
+        self._landmarks, self._usable = smooth_landmarks(track.landmarks_px, track.valid, track.fps)
         self._necks = neck_frames(track, self._usable)
         self._neck_map = np.zeros(MAP_SHAPE, np.float32)
         self._hair, self._one_at_a_time = HairSegmenter.installed(), threading.Lock()

@@ -132,7 +132,7 @@ class PaperGenerator:
 
     @cached_property
     def _source(self) -> tuple[np.ndarray, np.ndarray]:
-        return smooth_landmarks(self.track.landmarks_px, self.track.valid)
+        return smooth_landmarks(self.track.landmarks_px, self.track.valid, self.track.fps)
 
 
 def open_portrait(name: str, surroundings: Surroundings, workspace: Workspace, track: HeadTrack) -> Portrait:

@@ -113,7 +113,7 @@ class FrameSplitter:
 
     def __init__(self, workspace: Workspace, track: HeadTrack) -> None:
         self._workspace = workspace
-        self._landmarks, self._usable = smooth_landmarks(track.landmarks_px, track.valid)
+        self._landmarks, self._usable = smooth_landmarks(track.landmarks_px, track.valid, track.fps)
         self._lobes = ear_lobes_px(track.head_to_camera, track.focal_px, track.principal_px)
         self._segment = PersonSegmenter()
 

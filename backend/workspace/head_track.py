@@ -14,6 +14,7 @@ from ..protocol import BLENDSHAPE_NAMES
 from .camera import Camera
 from .checkpoint_index import RefinedTrack
 from .files import PROCESS_AGAIN, read_arrays, write_arrays
+from .frame_rate import UNSTATED
 from .landmarks import COUNT
 from .shapes import Bool, Float
 
@@ -51,6 +52,8 @@ class HeadTrack:
     cuts: np.ndarray = field(default_factory=_nothing)
     reprojection_px: np.ndarray = field(default_factory=_nothing)
     head_sync: str = ""
+    fps: float = 25.0
+    """Frames a second, for what is a time and counted in frames."""
 
     def __post_init__(self) -> None:
         """Optional arrays that were not given are there with the right length."""
@@ -131,7 +134,8 @@ class HeadTrack:
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise WorkspaceError(f"{path} is incomplete ({error}): {PROCESS_AGAIN}.") from error
         _check(path, parts)
-        return cls(camera, **parts, head_sync=str(arrays.get("head_sync", "")))
+        fps = _fps_of(arrays.get("frame_time_s", np.zeros(0)))
+        return cls(camera, **parts, head_sync=str(arrays.get("head_sync", "")), fps=fps)
 
     def write(self, path: Path, fps: float) -> None:
         """Write the file, atomically."""
@@ -148,6 +152,12 @@ class HeadTrack:
             head_sync=self.head_sync,
             **{name: getattr(self, name) for name in _OPTIONAL if len(self.face_head_m) or name != "face_head_m"},
         )
+
+
+def _fps_of(time_s: np.ndarray) -> float:
+    """25 where the file states no times."""
+    lasts_s = float(time_s[-1] - time_s[0]) if len(time_s) > 1 else 0.0
+    return (len(time_s) - 1) / lasts_s if lasts_s > 0 else float(UNSTATED)
 
 
 _SAME_CLIP_DEG, _SAME_CLIP_LOG_FOCAL = 3.0, 0.2

@@ -25,7 +25,7 @@ def set_video(scene: bpy.types.Scene, path: Path) -> None:
     settings.codec = "H264"
     settings.constant_rate_factor = "PERC_LOSSLESS"
     settings.ffmpeg_preset = "GOOD"
-    settings.gopsize = 25
+    settings.gopsize = scene.render.fps  # a second
     settings.audio_codec = "AAC"
     settings.audio_bitrate = 192
 

@@ -52,7 +52,7 @@ def figures(workspace: Workspace, kind: str, size: int, reporter: Reporter) -> d
     """What `evaluate` measures of one head at the held-out frames, and how sharp it is."""
     rows: list[dict[str, float]] = []
     pairs = reenactment.test_frames(workspace, reenactment.Reenactment(size, kind), reporter)
-    found = evaluate(_measured(workspace, pairs, size, rows))
+    found = evaluate(_measured(workspace, pairs, size, rows), fps=workspace.subject.fps)
     return _figures(workspace, kind, size, reporter, found) | {"sharpness": mean_sharpness(rows)}
 
 

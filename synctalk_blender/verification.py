@@ -52,7 +52,7 @@ def in_words(found: Mapping[str, Any]) -> Verification:
         )
     else:
         headline = "Its note says that it was made with SyncTalk, but nothing confirms it."
-        advice = "Anyone can write such a note. Ask for the file as it was delivered."
+        advice = "Blender's own renders are not signed. Of another file ask for the one that was delivered: anyone can write a note."
     layers = (
         f"Signature: {_signature(manifest, found['signer'])}",
         f"Watermark: {'found in the image' if has_mark else 'not found'}",

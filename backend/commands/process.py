@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from ..workspace.store import Workspace
 
 LANDMARKERS = ("auto", "task", "mesh")
+COLOURS = ("auto", "bt709", "hlg", "pq", "logc3", "logc4")
 KEYPOINTS = ("corners", "flow-most", "flow-least")
 
 _STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
-    Stage.MEDIA: ("media.stage", ("video", "size")),
+    Stage.MEDIA: ("media.stage", ("video", "size", "colour")),
     Stage.LANDMARKS: ("head_sync.landmarks_stage", ("landmarker",)),
     Stage.HEAD_SYNC: ("head_sync.stage", ("keypoints", "bundle_adjustment", "face_model")),
     Stage.FACE_SYNC: ("face_sync.stage", ("audio_offset_ms",)),
@@ -38,6 +39,11 @@ class Options(CheckedOptions):
     workspace: Path = option("folder of the subject")
     stage: str | None = option("run this stage only; the ones before it must be done", None, choices=STAGES)
     size: int = option("largest side of the working frame, pixels; a smaller face crop keeps its own size", 512)
+    colour: str | None = option(
+        "how the clip's values encode light, where its tags do not say it; auto for the tags (which camera logs have none for)",
+        None,
+        choices=COLOURS,
+    )
     landmarker: str = option(
         "which landmark model: task (face_landmarker.task must be present), mesh (in the mediapipe package) or auto",
         "auto",

@@ -26,11 +26,16 @@ class Options(speak.Delivery, Signature, CheckedOptions):
     split: str | None = option("the held-out frames instead, as they would be compared", None, choices=("test",))
     size: int | None = option("longer side of the frames, pixels (the footage's own)", None)
     codec: str | None = option(
-        "of a video (h264); prores4444 has the head alone, with alpha", None, choices=tuple(CODECS)
+        "of a video (h264, for more than 8 bits hevc); prores4444 has the head alone, with alpha",
+        None,
+        choices=tuple(CODECS),
     )
     format: str | None = option("of a sequence (png)", None, choices=tuple(FORMATS))
     passes: bool = option(
         "in EXR frames also depth, motion, normals, and the mattes of head, hair, mouth, skin and neck", False
+    )
+    complete: bool = option(
+        "a sequence of complete frames, the head over the footage, in place of the head alone", False
     )
     head: str = head_option()
     portrait: str = portrait_option()
@@ -55,20 +60,25 @@ class Options(speak.Delivery, Signature, CheckedOptions):
                 raise UsageError("--split writes PNG frames as they are compared: leave --codec and --format out")
             return
         if self._is_video:
-            codec = codec_for(self.out, self.codec or H264)
+            codec_for(self.out, self.codec or H264)
             if self.format:
                 raise UsageError(f"--format {self.format} is of a sequence: give a folder for --out, or --codec")
         elif self.codec:
             raise UsageError(f"--codec {self.codec} is of a video: give --out a path ending in .mp4 or .mov")
-        if self.portrait != OURS and (not self._is_video or codec.has_alpha):
+        if self.complete and self._is_video:
+            raise UsageError("--complete is of a sequence: a video is complete but for --codec prores4444")
+        if self.complete and self.passes:
+            raise UsageError("--complete and --passes do not go together: passes are of the head alone")
+        if self.portrait != OURS and not self.over_footage:
             raise UsageError(
-                "--portrait needs --out with a path ending in .mp4 or .mov, and a codec without alpha: else the head is alone"
+                "--portrait needs complete frames: a path ending in .mp4 or .mov and a codec without alpha, or --complete"
             )
 
     @property
     def over_footage(self) -> bool:
         """Whether the clip's own pixels are in the delivery."""
-        return bool(self.split) or (self._is_video and not codec_for(self.out, self.codec or H264).has_alpha)
+        is_complete = not codec_for(self.out, self.codec or H264).has_alpha if self._is_video else self.complete
+        return bool(self.split) or is_complete
 
     @property
     def _is_video(self) -> bool:
@@ -121,7 +131,9 @@ def run(options: Options, reporter: Reporter) -> Result:
     taking = Taking(hair=not options.rendered_hair, neck=not options.fixed_neck)
     shot = Shot.of(workspace, head, workspace.animation(directions), options.size, taking)
     if options._is_video:
-        shot.write_video(options.out, options.audio, reporter, options.portrait, options.codec or H264, marking)
+        shot.write_video(options.out, options.audio, reporter, options.portrait, options.codec, marking)
+    elif options.complete:
+        shot.write_complete_frames(options.out, reporter, options.format or PNG, options.portrait, marking)
     else:
         shot.write_frames(options.out, reporter, options.format or PNG, options.passes, marking)
     return Result(options.out, shot.frames, shot.camera.width, shot.camera.height, signed_by)

@@ -2,63 +2,100 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from ..media.footage import write_footage
-from ..portrait_sync.blend import place
+from ..portrait_sync.blend import resample, working_ramp
 from ..portrait_sync.clip_background import ClipBackground
-from ..progress import Reporter
-from ..workspace.images import read_image
+from ..portrait_sync.fill import disc
 from ..workspace.store import Workspace
 from ..workspace.subject import Subject
 from .covers import cover_in
 from .place import Place
 
+_JPEG_LEVELS = 4
+"""Of 255: two images that repeat each other differ by up to 3."""
+_COVERAGE_REACH = 0.004
+"""Of the working frame's side."""
 
-class Footage:
-    """Of the complete source frames, in any order; a `portrait_sync.portrait.Surroundings`."""
 
-    def __init__(self, workspace: Workspace, width: int, height: int, reporter: Reporter) -> None:
-        self._workspace, self._size = workspace, (width, height)
+@dataclass(frozen=True)
+class Window:
+    """A part of a rendered image: its corner and size in pixels."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+class FootageWindow:
+    """Of a window of the complete source frame, as far as the working frame shows it; a `portrait_sync.portrait.Surroundings`.
+
+    Args:
+        place: of the working frame in the window.
+    """
+
+    def __init__(self, workspace: Workspace, place: Place, window: Window) -> None:
+        self._workspace, self._place, self._shape = workspace, place, (window.height, window.width)
         self._background = ClipBackground(workspace)
-        self._pattern = None if workspace.subject.is_full_frame else write_footage(workspace, reporter)
 
     def frame(self, index: int) -> np.ndarray:
         """(height, width, 3) uint8."""
-        return resized(self._source(index), self._size)
+        return self._placed(self._workspace.read_frame(index))
 
     def plate(self, index: int) -> np.ndarray:
         """(height, width, 3) uint8, without the head."""
-        return self._placed(self._workspace.read_plate(index), index)
+        return self._placed(self._workspace.read_plate(index))
 
     def background(self, index: int) -> np.ndarray:
-        """(height, width, 3) uint8, without the person where the working frame shows it."""
-        return self._placed(self._background.at(index), index)
+        """(height, width, 3) uint8, without the person."""
+        return self._placed(self._background.at(index))
 
     def cover(self, index: int) -> np.ndarray | None:
         """(height, width) float32: how much of a pixel is before the head; None where nothing is."""
-        place = Place.in_source(self._workspace.subject, self._size[0])
-        return cover_in(self._workspace, index, place, self._size[::-1])
+        return cover_in(self._workspace, index, self._place, self._shape)
 
     def to_image(self, points_px: np.ndarray) -> np.ndarray:
-        """(..., 2) pixels of the working frame in pixels of these images."""
-        subject = self._workspace.subject
-        source = points_px * subject.scale + np.array([subject.place.x, subject.place.y])
-        return source * (np.array(self._size) / np.array(subject.source_size))
+        """(..., 2) pixels of the working frame in pixels of the window."""
+        return points_px * self._place.scale + np.array([self._place.x, self._place.y])
 
-    def _source(self, index: int) -> np.ndarray:
-        return (
-            self._workspace.read_frame(index) if self._pattern is None else read_image(Path(str(self._pattern) % index))
-        )
+    def deep_plate(self, index: int) -> np.ndarray:
+        """`plate`, (height, width, 3) float32, 0 to 1: enlarged, it has values between those of 8 bits."""
+        return self._placed(self._workspace.read_plate(index).astype(np.float32)) * np.float32(1 / 255)
 
-    def _placed(self, image: np.ndarray, index: int) -> np.ndarray:
-        """An image of the working frame in the source frame."""
-        if self._pattern is not None:
-            image = place(image, self._workspace.subject.place, self._source(index))
-        return resized(image, self._size)
+    def deep_background(self, index: int) -> np.ndarray:
+        """`background` likewise."""
+        return self._placed(self._background.at(index).astype(np.float32)) * np.float32(1 / 255)
+
+    def replaced(self, index: int) -> np.ndarray:
+        """(height, width) float32 in [0, 1]: where the plate shows something else than the frame."""
+        changed = plate_coverage(self._workspace.read_frame(index), self._workspace.read_plate(index))
+        return self._placed(np.pad(changed, 1), margin=1)
+
+    def inside(self) -> np.ndarray:
+        """(height, width) float32: 1 in the working frame, falling to 0 at those of its borders that the source continues beyond."""
+        return self._placed(np.pad(working_ramp(self._workspace.subject), 1), margin=1)
+
+    def _placed(self, image: np.ndarray, margin: int = 0) -> np.ndarray:
+        step = 1.0 / self._place.scale
+        origin = margin - self._place.x * step, margin - self._place.y * step
+        return resample(image, origin, step, self._shape[::-1])
+
+
+def plate_coverage(frame: np.ndarray, plate: np.ndarray) -> np.ndarray:
+    """(S, S) float32 in [0, 1]: 1 where a plate shows something else than its frame, 0 where it repeats it.
+
+    Both are JPEG images and so differ a little everywhere.
+    """
+    apart = cv2.blur(cv2.absdiff(frame, plate).max(axis=2), (3, 3))
+    changed = cv2.morphologyEx((apart > _JPEG_LEVELS).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    reach = max(1, round(_COVERAGE_REACH * len(frame)))
+    changed = cv2.morphologyEx(changed, cv2.MORPH_CLOSE, disc(4 * reach))
+    wide = cv2.dilate(changed, disc(2 * reach)).astype(np.float32)
+    return np.clip(cv2.GaussianBlur(wide, (0, 0), 0.6 * reach), 0, 1) * (cv2.dilate(changed, disc(4 * reach)) > 0)
 
 
 class WorkingFrames:

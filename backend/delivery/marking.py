@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..media.samples import Planes, add_luma, luma
 from ..workspace.label import Label
+from .canvas import Canvas, Layer
 from .watermark import Marker, Message
 
 if TYPE_CHECKING:
@@ -22,10 +24,13 @@ class FrameMarks:
     label: Label | None = None
     watermark: Marker | None = None
 
-    def composed(self, image: np.ndarray) -> np.ndarray:
-        """A frame of a head over footage, (H, W, 3) uint8 RGB, marked."""
-        image = image if self.label is None else self.label.draw(image)
-        return image if self.watermark is None else self.watermark.embed(image)
+    def on_canvas(self, planes: Planes, canvas: Canvas) -> None:
+        """Mark a complete frame in place."""
+        if self.label is not None:
+            canvas.composite(planes, Layer(*self.label.corner, self.label.rgba.astype(np.float32)))
+        if self.watermark is not None:
+            samples = canvas.stored.samples
+            add_luma(planes, samples, self.watermark.mark(luma(planes, samples)))
 
     def alone(self, rgba: np.ndarray) -> np.ndarray:
         """A frame of a head alone, (H, W, 4) float32, premultiplied, display-encoded, marked."""
@@ -48,10 +53,10 @@ class Marking:
         watermark = () if self.watermark is None else ("watermark", str(self.watermark.to_int()))
         return label + watermark + (("signed", *self.seal.key) if self.seal is not None else ())
 
-    def of_frames(self, width: int, height: int) -> FrameMarks:
-        """What marks the frames of this size."""
-        label = Label(width, height) if self.label else None
-        return FrameMarks(label, None if self.watermark is None else Marker(width, height, self.watermark))
+    def of_frames(self, shown: tuple[int, int], stored: tuple[int, int] | None = None) -> FrameMarks:
+        """What marks the frames of this width and height, with square pixels and as they are stored."""
+        label = Label(*shown) if self.label else None
+        return FrameMarks(label, None if self.watermark is None else Marker(*(stored or shown), self.watermark))
 
     def sign(self, path: Path, title: str = "") -> None:
         """Sign a complete file, last of all: whatever changes it later breaks the signature.

@@ -21,7 +21,7 @@ _COLUMN = 0.08
 _CELL = 0.05
 """Between two places that the displacement is computed at, in face heights."""
 SEAM = 0.03
-"""Over how much of the working frame's side it fades into the footage around it (`blend.place`)."""
+"""Over how much of the working frame's side it fades into the footage around it (`blend.working_ramp`)."""
 _NEAREST_M = 0.05
 
 

@@ -9,17 +9,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from ..media.audio import convert_audio, wav_blocks
 from ..media.audio_rates import DELIVERY_RATE
-from ..media.codecs import EXR, H264, PNG, PNG16
-from ..media.encode import SYNTHETIC_MARK, VideoWriter
+from ..media.codecs import CODECS, EXR, PNG, PNG16
+from ..media.encode import VideoWriter
 from ..media.guard import guarded
 from ..media.sequence import SequenceWriter
 from ..media.uncompressed import write_uncompressed
-from ..portrait_sync.placed_head import PlacedHead
-from ..portrait_sync.portrait import open_portrait
 from ..progress import Reporter
 from ..protocol import OURS, PASSES, Stage
 from ..renderer.colour import to_scene_linear, to_straight_uint8, to_straight_uint16
@@ -27,12 +26,13 @@ from ..renderer.head import Moment, RenderedHead
 from ..training.checkpoints import Checkpoint
 from ..workspace.animation import Animation
 from ..workspace.camera import Camera
-from ..workspace.files import key_of, write_json
+from ..workspace.files import key_of
 from ..workspace.frame_rate import Timecode
 from ..workspace.head_track import HeadTrack
 from ..workspace.store import Workspace
-from .footage import Footage, output_size
-from .from_footage import EVERYTHING, Beneath, FromFootage, Taking, WithFootage
+from .complete import CompleteFrames
+from .footage import output_size
+from .from_footage import EVERYTHING, Beneath, FromFootage, Taking
 from .marking import UNMARKED, FrameMarks, Marking
 from .passes import PassMaker, Times
 from .place import Place
@@ -85,44 +85,74 @@ class Shot:
         audio: Path | None,
         reporter: Reporter,
         portrait: str = OURS,
-        codec: str = H264,
+        codec: str | None = None,
         marking: Marking = UNMARKED,
     ) -> None:
         """A video over the footage, or of the head alone where the codec has alpha, with `audio` in place of the animation's own.
 
         Args:
             portrait: of `protocol.PORTRAITS`.
-            codec: of `codecs.CODECS`; uncompressed audio goes into a MOV sample for sample.
+            codec: of `codecs.CODECS`; None for H.264, or HEVC where the clip has more than 8 bits. Uncompressed audio goes into a
+                MOV sample for sample.
 
         Raises:
             ProvenanceError: the video is complete, but could not be signed.
         """
-        width, height = self.camera.width, self.camera.height
+        shown = stored = (self.camera.width, self.camera.height)
+        complete = None
+        if codec is None or not CODECS[codec].has_alpha:
+            complete = CompleteFrames.of_video(self, portrait, codec, reporter)
+            codec, stored = complete.codec, complete.canvas.size
+        canvas = complete.canvas.stored if complete else None
         with (
             self._audio(audio, out.suffix.lower() == ".mov", reporter) as samples,
             VideoWriter(
-                out, width, height, fps=self.animation.rate, audio=samples, metadata=self._timecodes, codec=codec
+                out,
+                *stored,
+                fps=self.animation.rate,
+                audio=samples,
+                metadata=self._timecodes,
+                codec=codec,
+                stored=canvas,
             ) as video,
         ):
-            marks = marking.of_frames(width, height)
-            images = self._straight_heads(marks) if video.codec.has_alpha else self._composed(portrait, marks, reporter)
-            for index, image in enumerate(images):
-                video.write(image)
+            marks = marking.of_frames(shown, stored)
+            frames = complete.frames(range(self.frames), marks, reporter) if complete else self._straight_heads(marks)
+            reporter.progress(Stage.RENDERING, 0, self.frames)
+            for index, frame in enumerate(frames):
+                video.write(frame)
                 reporter.progress(Stage.RENDERING, index + 1, self.frames)
         marking.sign(out)  # after the rename: a failure must not cost the video
 
-    def _composed(self, portrait: str, marks: FrameMarks, reporter: Reporter) -> Iterator[np.ndarray]:
-        """(height, width, 3) uint8: the head over the footage, frame by frame."""
-        width, height = self.camera.width, self.camera.height
-        footage = Footage(self.workspace, width, height, reporter)
-        played = self.animation
-        composing = open_portrait(portrait, footage, self.workspace, self.track)
-        if portrait == OURS:  # else no body could be its own, or the frame's is there
-            composing = WithFootage(composing, self.taken, self._place)
-        rendered = self.head.renderer().render_batch(self.camera, played.head_to_camera, self.conditions)
-        reporter.progress(Stage.RENDERING, 0, self.frames)
-        for index, image in enumerate(rendered):
-            yield marks.composed(composing.compose(self._placed(image.rgba, index)))
+    def write_complete_frames(
+        self, out: Path, reporter: Reporter, kind: str = PNG, portrait: str = OURS, marking: Marking = UNMARKED
+    ) -> None:
+        """The frames over the footage, `%06d.png` or `.exr`; as `write_frames`.
+
+        Args:
+            kind: of `codecs.FORMATS`.
+            portrait: of `protocol.PORTRAITS`.
+
+        Raises:
+            MediaError: the clip cannot be read.
+            StorageError: the disk is full or the place is read-only.
+            ProvenanceError: a frame could not be signed; those before it are complete.
+        """
+        complete = CompleteFrames.of_sequence(self, portrait, kind, reporter)
+        canvas = complete.canvas
+        code = self._timecode
+        writer = SequenceWriter(out, kind, self.animation.rate, code, canvas.stored)
+        played, taken = self.animation, (self.taken.hair is not None, self.taken.neck is not None)
+        shown = self.conditions.tolist(), played.head_to_camera.tolist(), played.plate_frame.tolist(), taken, portrait
+        stored = str(canvas.stored), str(self.head.path), kind, str(played.rate), str(code)
+        writer.resume(key_of("complete", *shown, *stored, *marking.key), self.frames)
+        missing = [index for index in range(self.frames) if not writer.path(index).exists()]
+        marks, done = marking.of_frames(canvas.shown, canvas.size), self.frames - len(missing)
+        reporter.progress(Stage.RENDERING, done, self.frames)
+        for index, planes in zip(missing, complete.frames(missing, marks, reporter), strict=True):
+            writer.write(index, cv2.merge(planes), finish=marking.sign)
+            done += 1
+            reporter.progress(Stage.RENDERING, done, self.frames)
 
     def _straight_heads(self, marks: FrameMarks) -> Iterator[np.ndarray]:
         """(height, width, 4) uint16 with straight alpha: the head alone, frame by frame."""
@@ -177,15 +207,8 @@ class Shot:
         written += [str(code)] if code and kind == EXR else []
         written += marking.key
         key = key_of(poses.tolist(), self.conditions.tolist(), camera, str(self.head.path), beneath, *written)
-        marker = out / "frames.json"
-        known = marker.read_text(encoding="utf-8") if marker.exists() else ""
-        if key not in known:
-            for old in out.glob("[0-9]" * 6 + writer.suffix):
-                old.unlink()
-            write_json(marker, {"key": key, "frames": self.frames, "note": SYNTHETIC_MARK})
-        for unfinished in out.glob(".*" + "[0-9]" * 6 + ".tmp-*"):  # of a run that was killed
-            unfinished.unlink()
-        renderer, marks = self.head.renderer(), marking.of_frames(self.camera.width, self.camera.height)
+        writer.resume(key, self.frames)
+        renderer, marks = self.head.renderer(), marking.of_frames((self.camera.width, self.camera.height))
         maker = PassMaker(renderer, self.workspace.face_mesh())
         for index in range(self.frames):
             if not writer.path(index).exists():
@@ -196,12 +219,6 @@ class Shot:
                 beside = {} if kept is None else self._passes(maker, kept, alpha, index)
                 writer.write(index, image, beside, marking.sign)
             reporter.progress(Stage.RENDERING, index + 1, self.frames)
-
-    def _placed(self, rgba: np.ndarray, index: int) -> PlacedHead:
-        """Frame `index` of the head."""
-        played = self.animation
-        pose, blendshapes = played.head_to_camera[index], played.blendshapes[index]
-        return PlacedHead(rgba, int(played.plate_frame[index]), self.camera, pose, blendshapes)
 
     @property
     def _timecode(self) -> Timecode | None:

@@ -27,6 +27,7 @@ class Codec:
         min_size: width and height that the encoder takes.
         has_alpha: of frames with alpha, which are not composed over footage.
         any_size: odd sides too; else a side is made even.
+        has_full_range: of Y'CbCr, beside limited range.
     """
 
     title: str
@@ -38,13 +39,14 @@ class Codec:
     min_size: tuple[int, int] = (2, 2)
     has_alpha: bool = False
     any_size: bool = False
+    has_full_range: bool = False
 
 
 _PRORES = {"vendor": "apl0"}  # some programs refuse ProRes of an unknown vendor
 _WEB = (".mp4", ".mov", ".mkv")
 
 CODECS = {
-    H264: Codec("H.264", "libx264", "yuv420p", _WEB, {"crf": "16", "preset": "medium"}),
+    H264: Codec("H.264", "libx264", "yuv420p", _WEB, {"crf": "16", "preset": "medium"}, has_full_range=True),
     # hvc1: Apple's players take no hev1.
     "hevc": Codec(
         "HEVC",
@@ -54,8 +56,17 @@ CODECS = {
         {"crf": "17", "preset": "medium", "x265-params": "log-level=error"},
         tag="hvc1",
         min_size=(64, 64),
+        has_full_range=True,
     ),
-    "av1": Codec("AV1", "libsvtav1", "yuv420p10le", (".mp4", ".mkv"), {"crf": "20", "preset": "6"}, min_size=(64, 64)),
+    "av1": Codec(
+        "AV1",
+        "libsvtav1",
+        "yuv420p10le",
+        (".mp4", ".mkv"),
+        {"crf": "20", "preset": "6"},
+        min_size=(64, 64),
+        has_full_range=True,
+    ),
     "prores422hq": Codec("ProRes 422 HQ", "prores_ks", "yuv422p10le", (".mov",), {"profile": "hq"} | _PRORES),
     "prores4444": Codec(
         "ProRes 4444",

@@ -12,9 +12,9 @@ from av.sidedata.sidedata import Type as SideData
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 
 from ..workspace.subject import ALPHA_BACKGROUND, FrameCorrections
-from . import hdr
 from .alpha import composited, has_alpha
 from .colour import ColourTags
+from .encodings import SDR, encoding_of, tagged_encoding
 
 _CONVERSION = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 
@@ -42,25 +42,32 @@ class Converter:
             for side, length in zip(self._size, (layout.width, layout.height), strict=True)
         ]
         width, height = shown[::-1] if layout.swap else shown
-        kind = hdr.kind_of(frame)
+        encoding = encoding_of(encoding_of_frame(frame, self._corrections))
         alpha = has_alpha(frame) and not self._corrections.ignore_alpha
         deep, plain = ("rgba64le", "rgba") if alpha else ("rgb48le", "rgb24")
         converted = self._reformatter.reformat(
             frame,
             width=width,
             height=height,
-            format=deep if kind else plain,
+            format=deep if encoding else plain,
             src_colorspace=layout.matrix,
             interpolation=_CONVERSION,
             threads=1,
         )
         image = converted.to_ndarray()
-        if kind:
+        if encoding:
             opacity = (image[..., 3:] >> 8).astype(np.uint8)
-            image = np.dstack([hdr.to_sdr(image[..., :3], kind), opacity])
+            image = np.dstack([encoding.to_working(image[..., :3]), opacity])
         if alpha:
             image = composited(image, self._corrections.premultiplied)
         return _centred(layout.upright(image), self._size)
+
+
+def encoding_of_frame(frame: av.VideoFrame, corrections: FrameCorrections) -> str:
+    """The encoding that the corrections name, else that of the frame's tag; empty for an ordinary image."""
+    if corrections.colour:
+        return "" if corrections.colour == SDR else corrections.colour
+    return tagged_encoding(int(frame.color_trc))
 
 
 def _centred(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

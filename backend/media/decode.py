@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 
 from ..errors import MediaError
 from ..workspace.subject import AS_STORED, FrameCorrections
-from . import hdr
 from .alpha import AlphaMeter
 from .colour import ColourTags
-from .conversion import Converter, Layout
+from .conversion import Converter, Layout, encoding_of_frame
 from .frame_pairs import PairMeter
 from .frame_rate import kept_rate, own_rate
 from .interlacing import progressive
@@ -43,7 +43,7 @@ class ClipInfo:
         fps: its own frame rate, constant or in the mean.
         duration_s: of the video track: what the file holds, and what it announces beyond.
         start_s: time stamp of the first image, which is time 0 everywhere else.
-        hdr: `pq`, `hlg`, or an empty text for an ordinary image.
+        encoding: of `encodings.ENCODINGS`, or an empty text for an ordinary image.
         corrections: with which it was read.
         splices: where the file's time stamps were corrected.
         timecode: SMPTE time code of the first frame, of the video track or of one of its own; empty where there is none.
@@ -58,7 +58,7 @@ class ClipInfo:
     start_s: float
     codec: str
     has_audio: bool
-    hdr: str = ""
+    encoding: str = ""
     corrections: FrameCorrections = AS_STORED
     splices: tuple[Splice, ...] = ()
     timecode: str = ""
@@ -103,7 +103,7 @@ def probe(path: str | os.PathLike, corrections: FrameCorrections = AS_STORED) ->
             start_s=_time_of(first),
             codec=stream.codec_context.name,
             has_audio=audio_stream(container) is not None,
-            hdr=hdr.kind_of(first),
+            encoding=encoding_of_frame(first, corrections),
             corrections=corrections,
             splices=timeline.splices,
             timecode=_timecode_of(container, stream),
@@ -178,9 +178,9 @@ class FrameReader:
         self._every = every
         self._max_side = max_side
 
-    def __iter__(self) -> Iterator[tuple[float, np.ndarray]]:
+    def __iter__(self) -> Iterator[tuple[float, Any]]:
         lead_s = min(0.5 / self.info.fps, 0.5 / self._fps)
-        convert = Converter(self._full_size, self._max_side, self.corrections)
+        convert = self._conversion()
         index, shown, image = self._first, None, None
         for frame, layout in self._from_start(lead_s):
             self.source_frames += 1
@@ -189,7 +189,7 @@ class FrameReader:
             while shown is not None and index / self._fps + lead_s < time_s - _TIME_TOLERANCE_S:
                 if (index - self._first) % self._every == 0:
                     image = convert(*shown) if image is None else image
-                    yield index / self._fps, self._kept(image)
+                    yield index / self._fps, image
                 index += 1
             self._note(layout, time_s, None if shown is None else _time_of(shown[0]) - self.info.start_s)
             shown, image = (frame, layout), None
@@ -199,8 +199,13 @@ class FrameReader:
         while shown is not None and index < frames_in(self.end_s, self.rate):
             if (index - self._first) % self._every == 0:
                 image = convert(*shown) if image is None else image
-                yield index / self._fps, self._kept(image)
+                yield index / self._fps, image
             index += 1
+
+    def _conversion(self) -> Callable[[av.VideoFrame, Layout], Any]:
+        """What makes of a decoded frame what is yielded."""
+        convert = Converter(self._full_size, self._max_side, self.corrections)
+        return lambda frame, layout: self._kept(convert(frame, layout))
 
     def _kept(self, image: np.ndarray) -> np.ndarray:
         height, width = image.shape[:2]

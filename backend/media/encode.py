@@ -20,6 +20,7 @@ from ..workspace.frame_rate import exact_rate
 from .alpha_edges import with_colour_beyond_edges
 from .audio_rates import DELIVERY_RATE
 from .codecs import H264, codec_for
+from .samples import Planes, SampleFormat, StoredFormat
 from .source import ffmpeg_name
 
 SYNTHETIC_MARK = "Synthetic likeness made with SyncTalk"
@@ -30,7 +31,7 @@ _CONVERSION = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation
 
 
 class VideoWriter:
-    """Writes BT.709 video with audio; a context manager; the video is complete or absent.
+    """Writes video with audio, BT.709 as a rule; a context manager; the video is complete or absent.
 
     Audio and video start together: the encoder's priming samples lie before time 0 and the file says so. A size with
     an odd side is made even by repeating the last row or column, which shared colour (4:2:0, 4:2:2) needs.
@@ -47,6 +48,7 @@ class VideoWriter:
         preset: in place of the codec's; x264's `superfast` takes about a fifth of the time of `medium`, for a file about a
             fifth larger.
         codec: of `codecs.CODECS`.
+        stored: of frames that are written as planes; its samples are the codec's. Else they are converted to BT.709.
 
     Raises:
         MediaError: a path or size that cannot be written.
@@ -64,6 +66,7 @@ class VideoWriter:
         metadata: dict[str, str] | None = None,
         preset: str | None = None,
         codec: str = H264,
+        stored: StoredFormat | None = None,
     ) -> None:
         self.path = Path(path)
         self.codec = codec_for(self.path, codec)
@@ -85,6 +88,7 @@ class VideoWriter:
         self._options = dict(self.codec.options) | {
             name: value for name, value in own.items() if value is not None and name in self.codec.options
         }
+        self._stored = stored or StoredFormat(SampleFormat(), width, height)
         self._metadata = {"comment": SYNTHETIC_MARK} | (metadata or {})
         self._stack = contextlib.ExitStack()
         self._sent = 0
@@ -114,12 +118,24 @@ class VideoWriter:
                 return None
         return self._stack.__exit__(kind, error, trace)
 
-    def write(self, image: np.ndarray) -> None:
-        """Append a frame: (height, width, 3) uint8, RGB; of a codec with alpha (height, width, 4) uint16, straight.
+    def write(self, image: np.ndarray | Planes) -> None:
+        """Append a frame: planes in the format that was announced, or (height, width, 3) uint8, RGB; of a codec with alpha
+        (height, width, 4) uint16, straight.
 
         Raises:
             ValueError: another shape or type; a defect of the caller.
         """
+        frame = self._of_planes(image) if isinstance(image, tuple) else self._of_image(image)
+        matrix, full_range = self._stored.samples.matrix, self._stored.samples.full_range
+        frame.colorspace, frame.color_range = matrix, ColorRange.JPEG if full_range else ColorRange.MPEG
+        # ProRes takes them from the frame, the file from the stream.
+        frame.color_primaries, frame.color_trc = self._stored.primaries, self._stored.transfer
+        frame.pts, frame.time_base = self.frames, 1 / self._fps
+        self._container.mux(self._video.encode(frame))
+        self.frames += 1
+        self._send_audio(until_s=float(self.frames / self._fps))
+
+    def _of_image(self, image: np.ndarray) -> av.VideoFrame:
         channels, kind = (4, np.uint16) if self.codec.has_alpha else (3, np.uint8)
         if image.shape != (self.height, self.width, channels) or image.dtype != kind:
             wanted = f"({self.height}, {self.width}, {channels}) {np.dtype(kind)}"
@@ -128,7 +144,7 @@ class VideoWriter:
             image = cv2.copyMakeBorder(image, 0, self._pad[1], 0, self._pad[0], cv2.BORDER_REPLICATE)
         if self.codec.has_alpha:
             image = with_colour_beyond_edges(image)
-        frame = self._reformatter.reformat(
+        return self._reformatter.reformat(
             av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgba64le" if channels == 4 else "rgb24"),
             format=self.codec.pixels,
             dst_colorspace=Colorspace.ITU709,
@@ -139,13 +155,18 @@ class VideoWriter:
             interpolation=_CONVERSION,
             threads=1,
         )
-        frame.colorspace, frame.color_range = Colorspace.ITU709, ColorRange.MPEG
-        # ProRes takes them from the frame, the file from the stream.
-        frame.color_primaries, frame.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
-        frame.pts, frame.time_base = self.frames, 1 / self._fps
-        self._container.mux(self._video.encode(frame))
-        self.frames += 1
-        self._send_audio(until_s=float(self.frames / self._fps))
+
+    def _of_planes(self, planes: Planes) -> av.VideoFrame:
+        height, width = planes[0].shape
+        if (width, height) != (self.width, self.height) or self._stored.samples.pixels != self.codec.pixels:
+            raise ValueError(f"planes of {width} x {height}, wanted {self.width} x {self.height} {self.codec.pixels}")
+        frame = av.VideoFrame(width + self._pad[0], height + self._pad[1], self.codec.pixels)
+        for plane, values in zip(frame.planes, planes, strict=True):
+            rows = np.empty((plane.height, plane.line_size // values.itemsize), values.dtype)
+            beyond = ((0, plane.height - values.shape[0]), (0, rows.shape[1] - values.shape[1]))
+            rows[...] = np.pad(values, beyond, "edge")
+            plane.update(rows)
+        return frame
 
     def _add_video(self) -> av.VideoStream:
         os.environ.setdefault("SVT_LOG", "1")  # errors alone: SVT-AV1 else describes itself on stderr
@@ -155,8 +176,13 @@ class VideoWriter:
         context = stream.codec_context
         if self.codec.tag and self.path.suffix.lower() != ".mkv":
             context.codec_tag = self.codec.tag
-        context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
-        context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
+        samples = self._stored.samples
+        context.colorspace, context.color_range = (
+            samples.matrix,
+            ColorRange.JPEG if samples.full_range else ColorRange.MPEG,
+        )
+        context.color_primaries, context.color_trc = self._stored.primaries, self._stored.transfer
+        context.sample_aspect_ratio = self._stored.pixel_aspect
         return stream
 
     def _add_audio(self) -> av.AudioStream | None:

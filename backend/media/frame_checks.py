@@ -42,14 +42,14 @@ def corrections_of(info: ClipInfo, survey: Survey) -> FrameCorrections:
     )
 
 
-def first_corrections(path: Path) -> FrameCorrections:
-    """What the first pass itself needs: whether the alpha channel counts, and which way is up."""
+def first_corrections(path: Path, colour: str) -> FrameCorrections:
+    """What the first pass itself needs: the colours, whether the alpha channel counts, and which way is up."""
     alpha = AlphaMeter()
     every = frames_of(SAMPLE_S, probe(path).rate)
     for _ in islice(FrameReader(path, every=every, max_side=SURVEY_SIDE, meter=alpha), ALPHA_SAMPLES):
         if not alpha.frames:
             break
-    corrections = FrameCorrections(ignore_alpha=alpha.empty, premultiplied=alpha.premultiplied)
+    corrections = FrameCorrections(ignore_alpha=alpha.empty, premultiplied=alpha.premultiplied, colour=colour)
     few = FrameReader(path, every=every, max_side=SURVEY_SIDE, corrections=corrections)
     return replace(corrections, rotate_deg=find_rotation(few))
 

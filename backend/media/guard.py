@@ -66,7 +66,7 @@ def guarded(
 
 def guarded_items(
     function: Callable[..., Iterator[Any]], *args: Any, reporter: Reporter | None = None, about: Path | None = None
-) -> Iterator[Any]:
+) -> Generator[Any, None, None]:
     """Iterate in this process over what a module's generator yields in a reader process; as `guarded`."""
     with contextlib.closing(_messages(function, args, reporter, about, ())) as messages:
         for kind, value in messages:

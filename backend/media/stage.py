@@ -24,6 +24,7 @@ from .audio import check_clip_audio, write_clip_audio
 from .checks import Survey, check_clip, check_length, describe, survey_clip
 from .crop import choose_crop
 from .decode import ClipInfo, FrameReader, frames_in, probe
+from .encodings import BY_TAGS
 from .face_size import report_face_size
 from .frame_checks import corrections_of, first_corrections, report_frames
 from .source import check_file
@@ -38,7 +39,9 @@ _SURVEY_SHARE = 4
 """A frame of the first pass costs about a quarter of a frame written."""
 
 
-def run(workspace: Workspace, reporter: Reporter, video: Path | None = None, size: int = 512) -> None:
+def run(
+    workspace: Workspace, reporter: Reporter, video: Path | None = None, size: int = 512, colour: str | None = None
+) -> None:
     """Decode the clip into `frames/` and `audio.wav`; resumes an interrupted run with the same input.
 
     The caller holds the workspace's lock. Memory does not grow with the clip's length.
@@ -46,6 +49,8 @@ def run(workspace: Workspace, reporter: Reporter, video: Path | None = None, siz
     Args:
         video: the clip; None for the one that the workspace was begun with.
         size: largest side of the square working frame in pixels; a smaller face crop keeps its own size.
+        colour: how the clip's values encode light, of `encodings.ENCODINGS`, `bt709` or `auto`; None for what was said of this
+            clip before, else its tags.
 
     Raises:
         MediaError, AudioError, FaceError: the clip cannot be used; the sentence explains why, where and what to do.
@@ -61,9 +66,12 @@ def run(workspace: Workspace, reporter: Reporter, video: Path | None = None, siz
     check_file(video)
     digest = sha256_of(video)
     info = probe(video)
-    # Workspaces of 25 frames a second from before other rates were kept are done.
+    if colour is None and subject.source_sha256 == digest:
+        colour = subject.corrections.colour
+    colour = "" if colour in (None, BY_TAGS) else colour
+    # Workspaces of 25 frames a second from before other rates and encodings were kept are done.
     rate = [] if info.rate == UNSTATED else [str(info.rate)]
-    key = key_of(STAGE, VERSION, digest, limit, *rate)
+    key = key_of(STAGE, VERSION, digest, limit, *rate, *([colour] if colour else []))
     if workspace.stage_is_done(STAGE, key) and _is_complete(workspace):
         return
 
@@ -75,7 +83,7 @@ def run(workspace: Workspace, reporter: Reporter, video: Path | None = None, siz
         # All checks come before the first change: a rejected clip deletes nothing.
         if note := check_clip_audio(video):
             reporter.warning(note)
-        info, survey = _surveyed(info, reporter)
+        info, survey = _surveyed(info, colour, reporter)
         subject.source, subject.source_sha256 = str(video), digest
         subject.corrections, subject.alpha = info.corrections, survey.transparent
         subject.source_size, subject.source_fps = (info.width, info.height), info.fps
@@ -99,10 +107,10 @@ def run(workspace: Workspace, reporter: Reporter, video: Path | None = None, siz
     workspace.stage_ends(STAGE, key)
 
 
-def run_in(root: Path, video: Path | None, size: int, reporter: Reporter) -> None:
+def run_in(root: Path, video: Path | None, size: int, colour: str | None, reporter: Reporter) -> None:
     """`run` on the workspace at `root`: called in a reader process while its parent holds the lock."""
     with reused_memory():
-        run(Workspace.open(root), reporter, video, size)
+        run(Workspace.open(root), reporter, video, size, colour)
 
 
 def working_frame(image: np.ndarray, crop: Crop, side: int) -> np.ndarray:
@@ -153,9 +161,9 @@ def _is_begun(workspace: Workspace, key: str) -> bool:
     return begun and workspace.subject.crop is not None and workspace.audio_path.exists()
 
 
-def _surveyed(info: ClipInfo, reporter: Reporter) -> tuple[ClipInfo, Survey]:
+def _surveyed(info: ClipInfo, colour: str, reporter: Reporter) -> tuple[ClipInfo, Survey]:
     """What the clip shows, and its size once its frames are corrected."""
-    info = probe(info.path, first_corrections(info.path))
+    info = probe(info.path, first_corrections(info.path, colour))
     expected = max(info.frames, 1)
 
     def progress(frame: int) -> None:

@@ -1,11 +1,11 @@
-"""Compositing a rendered head over the plate, and the working square back into the source frame."""
+"""Compositing a rendered head over the plate, and the working square into the source frame."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-from ..workspace.subject import Crop
+from ..workspace.subject import Subject
 
 
 def over(head: np.ndarray, plate: np.ndarray, soften_px: float = 0.0) -> np.ndarray:
@@ -34,38 +34,32 @@ def behind_cover(head: np.ndarray, cover: np.ndarray | None) -> np.ndarray:
     return head if cover is None else head * (1.0 - cover)[..., None]
 
 
-def place(image: np.ndarray, crop: Crop, source: np.ndarray, feather: float = 0.03) -> np.ndarray:
-    """Put a working square back into the full source frame.
-
-    A point (u, v) of the working frame is at (x + u·size/S, y + v·size/S) of the source (docs/workspace.md).
+def working_ramp(subject: Subject, feather: float = 0.03) -> np.ndarray:
+    """(S, S) float32: 1 in the working frame, falling to 0 at its borders, but for those on or beyond the source's.
 
     Args:
-        image: (S, S, 3) uint8.
-        crop: the square in the source; it may extend beyond it.
-        source: (H, W, 3) uint8.
-        feather: width of the ramp from the image to the source at the square's border, as a share of its side. Sides on
-            or beyond the source's border have none.
-
-    Returns:
-        (H, W, 3) uint8.
+        feather: width of the ramp, as a share of the side.
     """
-    height, width = source.shape[:2]
-    step = image.shape[0] / crop.size
-    left, top = max(0, int(np.floor(crop.x))), max(0, int(np.floor(crop.y)))
-    right, bottom = min(width, int(np.ceil(crop.x + crop.size))), min(height, int(np.ceil(crop.y + crop.size)))
-    if right <= left or bottom <= top:
-        return source.copy()
-    patch = resample(image, ((left - crop.x) * step, (top - crop.y) * step), step, (right - left, bottom - top))
-
+    crop = subject.place
     ramp = max(1.0, feather * crop.size)
-    columns, rows = np.arange(left, right) + 0.5, np.arange(top, bottom) + 0.5
-    across = _ramp(columns, crop.x, crop.x + crop.size, width, ramp)
-    along = _ramp(rows, crop.y, crop.y + crop.size, height, ramp)
-    weight = (along[:, None] * across[None])[..., None]
-    result = source.copy()
-    region = result[top:bottom, left:right]
-    region[...] = np.rint(region + weight * (patch.astype(np.float32) - region)).astype(np.uint8)
-    return result
+    pixels = (np.arange(subject.size) + 0.5) * subject.scale
+    across, along = (
+        _ramp(first + pixels, first, first + crop.size, limit, ramp)
+        for first, limit in zip((crop.x, crop.y), subject.source_size, strict=True)
+    )
+    return (along[:, None] * across[None]).astype(np.float32)
+
+
+def over_part(head: np.ndarray, plate: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Composite the head over a part of a plate: (H, W, 4) float32, premultiplied, display-encoded.
+
+    Args:
+        head: as `over` has it.
+        plate: (H, W, 3) float32 in [0, 1].
+        share: (H, W) float32 in [0, 1], how much of it there is.
+    """
+    below = ((1.0 - head[..., 3]) * share)[..., None]
+    return head + below * np.dstack([plate, np.ones_like(share)])
 
 
 def resample(image: np.ndarray, origin: tuple[float, float], step: float, size: tuple[int, int]) -> np.ndarray:

@@ -47,26 +47,23 @@ class Label:
 
     Args:
         width, height: of the frames, pixels.
+
+    Attributes:
+        corner: x and y of the mark in a frame, and rgba: (h, w, 4) float32, premultiplied, as `mark` has it.
     """
 
     def __init__(self, width: int, height: int) -> None:
         wide, tall = size_px(width, height)
         top, right = rounded(SAFE * height), width - rounded(SAFE * width)
         self._rows, self._columns = slice(top, top + tall), slice(max(0, right - wide), right)
-        self._rgba = mark(wide, tall)[: max(0, height - top), : self._columns.stop - self._columns.start]
-
-    def draw(self, image: np.ndarray) -> np.ndarray:
-        """A labelled copy of a frame: (H, W, 3) uint8 RGB."""
-        labelled = image.copy()
-        part = labelled[self._rows, self._columns]
-        part[...] = np.rint(255 * self._rgba[..., :3] + part * (1 - self._rgba[..., 3:]))
-        return labelled
+        self.rgba = mark(wide, tall)[: max(0, height - top), : self._columns.stop - self._columns.start]
+        self.corner = self._columns.start, top
 
     def draw_premultiplied(self, rgba: np.ndarray) -> np.ndarray:
         """A labelled copy of a head alone: (H, W, 4) float32, premultiplied, 0 to 1; opaque beneath the mark."""
         labelled = rgba.copy()
         part = labelled[self._rows, self._columns]
-        part[...] = self._rgba + part * (1 - self._rgba[..., 3:])
+        part[...] = self.rgba + part * (1 - self.rgba[..., 3:])
         return labelled
 
 

@@ -47,6 +47,7 @@ class FrameCorrections:
         ignore_alpha: the clip's alpha channel was never filled in.
         premultiplied: its colours are multiplied by its alpha.
         bars_px: width of the bars left and right, and of those above and below, which are cut off; source pixels.
+        colour: how its values encode light, as `process --colour` names it; empty to trust its tags.
     """
 
     rotate_deg: int = 0
@@ -55,6 +56,7 @@ class FrameCorrections:
     ignore_alpha: bool = False
     premultiplied: bool = False
     bars_px: tuple[int, int] = (0, 0)
+    colour: str = ""
 
     @classmethod
     def of(cls, value: dict[str, Any]) -> FrameCorrections:

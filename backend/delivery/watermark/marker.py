@@ -33,11 +33,17 @@ class Marker:
         repeats = (-(-height // len(tile)), -(-width // len(tile)))
         self._pattern = np.ascontiguousarray(np.tile(tile, repeats)[:height, :width])
 
+    def mark(self, luma: np.ndarray) -> np.ndarray:
+        """What is to be added to the luma of a frame, (H, W) float32, for the luma itself, both in levels of 255."""
+        if luma.shape != self._pattern.shape:
+            raise ValueError(f"frame of {luma.shape}, wanted {self._pattern.shape}")
+        return cv2.multiply(self._pattern, self._strength(luma))
+
     def embed(self, frame: np.ndarray) -> np.ndarray:
         """A marked copy of a frame, (H, W, 3) uint8, RGB."""
         if frame.shape != (*self._pattern.shape, 3) or frame.dtype != np.uint8:
             raise ValueError(f"frame of {frame.shape} {frame.dtype}, wanted {self._pattern.shape} x 3 uint8")
-        mark = cv2.multiply(self._pattern, self._strength(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32)))
+        mark = self.mark(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32))
         return cv2.add(frame, cv2.merge([mark, mark, mark]), dtype=cv2.CV_8U)
 
     def embed_premultiplied(self, rgba: np.ndarray) -> np.ndarray:

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from backend.commands import evaluate, render
-from backend.delivery.footage import Footage, WorkingFrames
+from backend.delivery.footage import FootageWindow, Window, WorkingFrames
+from backend.delivery.place import Place
 from backend.errors import UsageError
 from backend.evaluation.reenactment import Reenactment, held_out_indices, self_reenactment
 from backend.media.decode import FrameReader
 from backend.portrait_sync.blend import over
 from backend.progress import Reporter
 from backend.protocol import NO_PORTRAIT, OURS, PAPER
-from backend.workspace.files import write_json
 from backend.workspace.images import write_image
 from backend.workspace.store import Workspace
 from backend.workspace.subject import Crop, Subject
@@ -51,7 +51,7 @@ def test_a_video_is_composed_as_asked(made_up_twin, tmp_path):
             render.Options(workspace=made_up_twin, out=out, directions=few, size=SIZE, portrait=name), Reporter()
         )
         shown[name] = np.stack([image for _, image in FrameReader(out)]).astype(int)
-    frame = Footage(workspace, SIZE, SIZE, Reporter()).frame(0).astype(int)
+    frame = WorkingFrames(workspace, SIZE).frame(0).astype(int)
     corner = np.s_[: SIZE // 2, : SIZE // 4]
     assert shown[OURS].shape == shown[PAPER].shape == (2, SIZE, SIZE, 3)
     assert np.abs(shown[OURS] - shown[PAPER]).max() > 8
@@ -59,9 +59,10 @@ def test_a_video_is_composed_as_asked(made_up_twin, tmp_path):
 
 
 def test_a_folder_of_rgba_frames_has_no_portrait(tmp_path):
-    with pytest.raises(UsageError, match="--portrait needs --out with a path ending in .mp4"):
+    with pytest.raises(UsageError, match="--portrait needs complete frames: a path ending in .mp4"):
         render.Options(workspace=tmp_path, out=tmp_path / "frames", portrait=PAPER)
     render.Options(workspace=tmp_path, out=tmp_path / "frames", split="test", portrait=PAPER)
+    render.Options(workspace=tmp_path, out=tmp_path / "frames", complete=True, portrait=PAPER)
 
 
 def test_a_video_that_is_evaluated_has_no_portrait(tmp_path):
@@ -75,15 +76,15 @@ def test_points_of_the_working_frame_are_at_their_place_in_the_footage(tmp_path)
     subject = Subject(
         name="cropped", frames=1, size=side, source_size=(3 * side, 2 * side), crop=Crop(150, 20, 1.5 * side)
     )
-    subject.stages["media"] = {"state": "done"}
     workspace = Workspace(tmp_path, subject)
     marked = np.zeros((side, side, 3), np.uint8)
     marked[40:60, 90:110] = 255
     write_image(workspace.background_path, marked)
-    write_json(tmp_path / "footage" / "footage.json", {"source_sha256": subject.source_sha256, "frames": 1})
-    write_image(tmp_path / "footage" / "000000.jpg", np.zeros((2 * side, 3 * side, 3), np.uint8))
-    footage = Footage(workspace, 3 * side // 2, side, Reporter())
+    window = Window(50, 8, 120, 100)
+    place = Place.in_source(subject, 3 * side // 2, -window.x, -window.y)
+    footage = FootageWindow(workspace, place, window)
     rows, columns = np.nonzero(footage.background(0)[..., 0] > 127)
     expected = footage.to_image(np.array([[100.0, 50.0]]))[0]
     np.testing.assert_allclose((columns.mean() + 0.5, rows.mean() + 0.5), expected, atol=0.5)
-    assert footage.frame(0).shape == (side, 3 * side // 2, 3) and not footage.frame(0).any()
+    working, half = np.array([100.0, 50.0]) * subject.scale, 0.5
+    np.testing.assert_allclose([*expected, window.x, window.y], half * (np.array([150, 20]) + working))

@@ -172,7 +172,7 @@ def test_colours_that_are_multiplied_by_alpha_are_measured_and_not_multiplied_ag
     for name, dim in (("straight", 1.0), ("dark", 0.35)):
         images = [np.dstack([image * dim * (share > 0), alpha]).astype(np.uint8) for image in speaker_frames[:30]]
         straight = clips.make(tmp_path / f"{name}.mov", images, codec="qtrle", pix_fmt="argb", convert=rgba, options={})
-        assert not first_corrections(straight).premultiplied
+        assert not first_corrections(straight, "").premultiplied
 
 
 def test_another_clip_takes_the_alpha_away(tmp_path, clips, keyed, speaker_frames):

@@ -241,7 +241,7 @@ def test_high_dynamic_range_is_tone_mapped(tmp_path, clips, kind, trc, white_cod
         tags=tags,
         convert=convert,
     )
-    assert probe(path).hdr == kind
+    assert probe(path).encoding == kind
     black, grey, white, brightest = next(iter(frames(path)))[1][32, 8::16].astype(int)
     assert black.max() <= 6
     assert 40 < grey.mean() < 160

@@ -15,6 +15,7 @@ import soundfile
 from backend.errors import Cancelled
 from backend.media import stage
 from backend.media.decode import frames
+from backend.media.encodings import LOGC4
 from backend.progress import Reporter
 from backend.workspace.store import Workspace
 from backend.workspace.subject import Crop
@@ -38,10 +39,12 @@ with workspace.locked():
 """
 
 
-def process(root: Path, video: Path, reporter: Reporter | None = None, size: int = 512) -> Workspace:
+def process(
+    root: Path, video: Path, reporter: Reporter | None = None, size: int = 512, colour: str | None = None
+) -> Workspace:
     workspace = Workspace.create(root)
     with workspace.locked():
-        stage.run(workspace, reporter or Reporter(), video=video, size=size)
+        stage.run(workspace, reporter or Reporter(), video=video, size=size, colour=colour)
     return workspace
 
 
@@ -191,3 +194,26 @@ def test_beyond_the_images_edge_the_edge_is_repeated():
     shown = stage.working_frame(image, Crop(-2, 1, 6), 6)
     assert np.array_equal(shown[0, :3], np.repeat(image[1, :1], 3, 0))
     assert np.array_equal(shown[5, 2:], np.stack([image[3, 0], image[3, 1], image[3, 2], image[3, 3]]))
+
+
+def test_a_log_clip_is_worked_on_as_it_is_meant_and_later_runs_remember_it(tmp_path, clips, speaker_frames, done):
+    """A clip without a tag, as a camera writes LogC4: named once, its working frames are those of the ordinary clip."""
+    log = [LOGC4.from_working(frame.astype(np.float32) / 255) for frame in speaker_frames]
+    path = clips.make(
+        tmp_path / "log.mkv",
+        [np.rint(255 * frame).astype(np.uint8) for frame in log],
+        codec="ffv1",
+        pix_fmt="bgr0",
+        audio=(clips.speech_like(4.0), 16000),
+        audio_codec="pcm_s16le",
+    )
+    workspace = process(tmp_path / "ws", path, colour="logc4")
+    assert workspace.subject.corrections.colour == "logc4"
+    apart = np.abs(workspace.read_frame(10).astype(int) - speaker_frames[10])
+    assert apart.mean() < 3, "but for what 8 bits of a log curve lose"
+    written = digests(workspace)
+    assert process(tmp_path / "ws", path).subject.corrections.colour == "logc4"
+    assert digests(workspace) == written
+    plain = process(tmp_path / "ws", path, colour="auto")
+    assert plain.subject.corrections.colour == ""
+    assert np.abs(plain.read_frame(10).astype(int) - speaker_frames[10]).mean() > 15

@@ -1,13 +1,12 @@
-"""Laying the head over the plate, and the working square back into the source."""
+"""Compositing the head over the plate, and the working square into the source."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
-import pytest
 
-from backend.portrait_sync.blend import over, place, resample
-from backend.workspace.subject import Crop
+from backend.portrait_sync.blend import over, over_part, working_ramp
+from backend.workspace.subject import Crop, Subject
 
 
 def smooth_image(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -38,27 +37,23 @@ def test_softening_keeps_detail_inside_the_head() -> None:
     assert np.array_equal(sharp[16:48, 16:48], soft[16:48, 16:48])
 
 
-@pytest.mark.parametrize("crop", [Crop(40, 30, 96), Crop(33.5, 20.25, 150), Crop(-20, -10, 140), Crop(60, 40, 64)])
-def test_a_working_square_goes_back_to_where_it_was_taken(crop: Crop) -> None:
-    source = smooth_image(180, 240)
-    again = place(resample(source, (crop.x, crop.y), crop.size / 96, (96, 96)), crop, source)
-    assert np.abs(again.astype(int) - source).mean() < 1.0
-    assert np.abs(again.astype(int) - source).max() < 30
-    left, top = max(0, int(crop.x)), max(0, int(crop.y))
-    outside = np.ones(source.shape[:2], bool)
-    outside[top : int(np.ceil(crop.y + crop.size)), left : int(np.ceil(crop.x + crop.size))] = False
-    assert np.array_equal(again[outside], source[outside])
+def test_a_working_frame_is_feathered_within_the_source_and_not_at_its_edges() -> None:
+    subject = Subject(source_size=(200, 100), size=64, crop=Crop(50, 0, 100))
+    ramp = working_ramp(subject, feather=0.1)
+    assert ramp[32, 0] < 0.1, "the side within the source begins at nothing"
+    assert ramp[0, 32] == ramp[-1, 32] == 1, "the source's own edges have no ramp"
+    assert (np.diff(ramp[32, :12]) >= 0).all()
+    np.testing.assert_allclose(ramp, ramp[:, ::-1])
+    assert (working_ramp(Subject(source_size=(64, 64), size=64, crop=Crop(0, 0, 64))) == 1).all()
 
 
-def test_the_border_is_feathered_inside_the_source_and_not_at_its_edges() -> None:
-    source = np.zeros((100, 200, 3), np.uint8)
-    image = np.full((64, 64, 3), 255, np.uint8)
-    result = place(image, Crop(50, 0, 100), source, feather=0.1)
-    assert result[50, 50, 0] < 30, "the side within the source begins at nothing"
-    assert result[0, 100, 0] == 255, "the source's own upper edge has no ramp"
-    assert (np.diff(result[50, 50:70, 0].astype(int)) >= 0).all()
-
-
-def test_a_crop_beside_the_source_changes_nothing() -> None:
-    source = smooth_image(60, 60)
-    assert np.array_equal(place(np.zeros((32, 32, 3), np.uint8), Crop(100, 100, 32), source), source)
+def test_a_head_over_a_part_of_a_plate_is_that_over_the_frame_beneath() -> None:
+    """Where the plate repeats the frame, taking none of it changes nothing."""
+    plate = smooth_image(48, 48).astype(np.float32) / 255
+    head = np.random.default_rng(1).uniform(0, 1, (48, 48, 4)).astype(np.float32)
+    head[..., :3] *= head[..., 3:]
+    for share in (0.0, 0.4, 1.0):
+        layer = over_part(head, plate, np.full((48, 48), share, np.float32))
+        shown = layer[..., :3] + (1 - layer[..., 3:]) * plate
+        assert np.abs(np.rint(255 * shown) - over(head, np.rint(255 * plate).astype(np.uint8))).max() <= 1
+        np.testing.assert_allclose(layer[..., 3], 1 - (1 - head[..., 3]) * (1 - share), atol=1e-6)

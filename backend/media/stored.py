@@ -127,8 +127,9 @@ class _StoredFrame:
             deep = np.rint(np.clip(signal(planes, samples), 0, 1) * 65535).astype(np.uint16)
             red, green, blue = cv2.split(encoding.to_working(deep))
             planes, samples = (red, green, blue), RGB8
-        height, width = planes[0].shape
-        is_alike = abs(width * wanted.size[1] / height - wanted.size[0]) < 1.5
+        (left, top), layout = self.reader.corrections.bars_px, self.layout
+        shown = layout.width - 2 * left, layout.height - 2 * top
+        is_alike = any(abs(w * wanted.size[1] / h - wanted.size[0]) < 1.5 for w, h in (self._size, shown))
         fit = resized if is_alike else _fitted
         planes = converted(fit(planes, samples, wanted.size), samples, wanted.samples)
         first, second, third = (np.ascontiguousarray(plane) for plane in planes)

@@ -98,7 +98,7 @@ def shot_of(root, source, size=None, shift_m=0.0):
         image = np.clip(image + rng.normal(0, 0.01, image.shape), 0.02, 0.98).astype(np.float32)
         image = source.encoding.from_working(image) if source.encoding else image
         if source.rotation:
-            image = np.ascontiguousarray(np.rot90(image, source.rotation // 90))
+            image = np.ascontiguousarray(np.rot90(image, -source.rotation // 90))
         stored = (round(image.shape[1] / source.aspect), image.shape[0])
         planes.append(from_signal(cv2.resize(image, stored), samples))
     clip = root / f"clip{source.suffix}"
@@ -166,10 +166,10 @@ def truth_of(source, planes):
     red_share, blue_share = SHARES[samples.matrix]
     red, blue = luma + 2 * (1 - red_share) * chroma[1], luma + 2 * (1 - blue_share) * chroma[0]
     green = (luma - red_share * red - blue_share * blue) / (1 - red_share - blue_share)
-    return np.rot90(np.dstack([red, green, blue]), -source.rotation // 90)
+    return np.rot90(np.dstack([red, green, blue]), source.rotation // 90)
 
 
-def untouched(source, shape, size=None):
+def untouched(source, shape):
     """Where a frame shows no head: outside of its box with a margin."""
     scale = np.array(shape[::-1]) / (source.width, source.height)
     low, high = (np.array([source.x, source.y]) + CENTRE_PX + side * (RADIUS_PX + 12) for side in (-1, 1))

@@ -9,11 +9,13 @@ import cv2
 import numpy as np
 import pytest
 
+from backend.delivery.canvas import Canvas
 from backend.delivery.marking import Marking
 from backend.delivery.watermark import PIECE_FRAMES, Kind, Marker, Message, detect
 from backend.delivery.watermark.message import CODED_BITS, decode, encode
 from backend.media.decode import frames as read_frames
 from backend.media.encode import VideoWriter
+from backend.media.samples import RGB8, StoredFormat
 
 MESSAGE = Message.of("a delivery")
 SIDE = 512
@@ -136,9 +138,12 @@ def test_the_frame_given_is_not_changed(clean):
 
 def test_a_shots_frames_depend_on_the_mark():
     assert len({Marking().key, Marking(watermark=MESSAGE).key, Marking(watermark=Message.of("another")).key}) == 3
-    frame = textured(1)[0]
-    assert detect([Marking(watermark=MESSAGE).of_frames(SIDE, SIDE).composed(frame)]).message == MESSAGE
-    assert (Marking().of_frames(SIDE, SIDE).composed(frame) == frame).all()
+    frame, canvas = textured(1)[0], Canvas(StoredFormat(RGB8, SIDE, SIDE), (SIDE, SIDE))
+    for marking, expected in ((Marking(watermark=MESSAGE), MESSAGE), (Marking(), None)):
+        planes = tuple(np.ascontiguousarray(plane) for plane in np.moveaxis(frame, 2, 0))
+        marking.of_frames((SIDE, SIDE)).on_canvas(planes, canvas)
+        assert detect([np.dstack(planes)]).message == expected
+        assert (np.dstack(planes) == frame).all() == (expected is None)
 
 
 def test_a_code_with_a_seventh_of_its_bits_wrong_is_decoded():

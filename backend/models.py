@@ -38,6 +38,7 @@ class Model:
         address: where its makers publish it.
         size: bytes; None where it is not known exactly.
         about: bytes, roughly, where `size` is None and something is known.
+        needs: the other file without which it is of no use; it is fetched with it.
         sha256: None where it is not known; such a file is taken as it is.
         licence: SPDX identifier, or what is known of it.
         licence_opt_in: whether the licence is narrower than the project's, so that the user must agree to it by name.
@@ -52,7 +53,13 @@ class Model:
     licence: str
     licence_opt_in: bool = False
     about: int | None = None
+    needs: str | None = None
 
+
+_MATTING = (
+    "https://raw.githubusercontent.com/PeterL1n/RobustVideoMatting/72ed518756950796f10eea6eb6b301df97cef277/model/"
+)
+"""Its authors' repository, at the commit that added the TensorFlow.js model."""
 
 MODELS = (
     Model(
@@ -72,6 +79,25 @@ MODELS = (
         780_588,
         "d2c940c4fd80edeaf38f5d7387d1b4235ee320ed120080df67c663e749e77633",
         "Apache-2.0",
+    ),
+    Model(
+        "matting",
+        "rvm_mobilenetv3.bin",
+        "Robust Video Matting: finer mattes, of hair above all, and steadier ones (else a segmentation is refined)",
+        _MATTING + "group1-shard1of1.bin",
+        3_739_355,
+        "64cf47fe743d510c2e1c5114af76c994d67e342a94bbc51a6ef9eaffbf4c8f90",
+        "GPL-3.0-only",
+        needs="matting_graph",
+    ),
+    Model(
+        "matting_graph",
+        "rvm_mobilenetv3.json",
+        "what the numbers in matting are; fetched with it",
+        _MATTING + "model.json",
+        626_575,
+        "de775ec299d64361c26b643c72800da6f7b949fc0f16b56545d8145b92d2decf",
+        "GPL-3.0-only",
     ),
     Model(
         "selfie_multiclass",
@@ -195,7 +221,7 @@ def find(name: str) -> Path | None:
 
 
 def fetch(name: str, reporter: Reporter | None = None, accept_licence: bool = False) -> Path:
-    """Download the model `name` unless it is there, and return its path.
+    """Download the model `name`, and what it needs, unless it is there, and return its path.
 
     Written under a temporary name, checked for size and checksum, then renamed: a file that is there is complete.
 
@@ -209,6 +235,8 @@ def fetch(name: str, reporter: Reporter | None = None, accept_licence: bool = Fa
         Cancelled: the user asked to stop.
     """
     model = record(name)
+    if model.needs is not None:
+        fetch(model.needs, reporter, accept_licence)
     present = find(name)
     if present is not None:
         return present

@@ -19,12 +19,12 @@ import torch
 
 from ..commands import train
 from ..commands.option import option
+from ..compilation.processor import has_bfloat16
 from ..progress import Reporter
 from ..renderer.field import plain
 from ..renderer.field.field import Field
 from ..renderer.field.kernels import Kernel, get_kernel
 from ..renderer.field.kernels.numba_kernel import NumbaKernel
-from ..renderer.field.kernels.vectors import has_bfloat16
 from ..renderer.field.renderer import FieldRenderer
 from ..training import checkpoints
 from ..workspace.camera import Camera

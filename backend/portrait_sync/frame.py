@@ -14,7 +14,7 @@ from .background import match_to_frame
 from .colours import ColourTables, Neck, colour_bins
 from .fill import disc
 from .head_region import UNDER_CHIN, above_jaw, face_frame, face_oval, from_map
-from .matting import Bands, close_doubts, person_alpha
+from .matting import SEGMENTED, Trust, close_doubts, person_alpha, resized
 from .moving_camera.mosaic import seen_by, shown_in
 from .pixels import times, to_bytes
 from .plate import ALL_PARTS, PlateParts, make_plate
@@ -84,7 +84,11 @@ class ClipModel:
 
 
 def person_and_background(
-    frame: np.ndarray, model: ClipModel, probability: np.ndarray, alpha: np.ndarray | None = None
+    frame: np.ndarray,
+    model: ClipModel,
+    probability: np.ndarray,
+    alpha: np.ndarray | None = None,
+    trust: Trust = SEGMENTED,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Soft person matte (S, S) float32 in [0, 1] and this frame's background (S, S, 3) float32, 0 to 255.
 
@@ -93,18 +97,22 @@ def person_and_background(
         model: of the clip.
         probability: (h, w) float32, the network's person probability.
         alpha: (S, S) uint8, the clip's own, which is the matte then; None where it has none.
+        trust: in the network.
     """
     if alpha is not None:
         return alpha.astype(np.float32) / 255.0, model.background.astype(np.float32)
     side = frame.shape[0]
     half = (side // 2, side // 2)
-    bands = Bands(inner=0.035 * model.face_height, outer=0.09 * model.face_height)
-    probability = cv2.resize(close_doubts(probability), half, interpolation=cv2.INTER_LINEAR)
-    hidden = cv2.dilate((probability > 0.1).astype(np.uint8), disc(bands.outer / 2))
+    if trust is SEGMENTED:  # what the matting network doubts is a gap between strands
+        probability = close_doubts(probability)
+    hidden = cv2.dilate(
+        (resized(probability, half) > 0.1).astype(np.uint8), disc(0.5 * trust.outer * model.face_height)
+    )
     visible = cv2.resize(1.0 - hidden.astype(np.float32), (side, side)) * model.seen
     background = match_to_frame(model.background, frame, visible)
     known, continued, noise = model.known
-    return person_alpha(frame, background, known, probability, bands, noise, continued), background
+    height = model.face_height
+    return person_alpha(frame, background, known, probability, noise, height, continued, trust), background
 
 
 def split_frame(
@@ -115,6 +123,7 @@ def split_frame(
     lobes_px: np.ndarray | None = None,
     alpha: np.ndarray | None = None,
     parts: PlateParts = ALL_PARTS,
+    trust: Trust = SEGMENTED,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mattes and plate of a frame.
 
@@ -125,13 +134,13 @@ def split_frame(
         landmarks_px: (478, 2), or None when the frame has no face: then nothing is head and the plate is the frame.
         lobes_px: (2, 2) the ear lobes' lower ends, see `head_region.ear_lobes_px`; without it, the jaw's corners are
             used.
-        alpha: see `person_and_background`.
+        alpha, trust: see `person_and_background`.
         parts: what is done to the plate.
 
     Returns:
         mattes (S, S, 4) uint8: head, hair, torso and neck, person; and the plate (S, S, 3) uint8.
     """
-    person, background = person_and_background(frame, model, probability, alpha)
+    person, background = person_and_background(frame, model, probability, alpha, trust)
     if landmarks_px is None:
         empty = np.zeros_like(person)
         return _pack(empty, empty, person, person), frame.copy()

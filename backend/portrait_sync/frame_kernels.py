@@ -9,7 +9,7 @@ import numpy as np
 
 from ..compilation.kernel_cache import njit
 
-_ZERO, _ONE, _TWO, _THREE = np.float32(0.0), np.float32(1.0), np.float32(2.0), np.float32(3.0)
+_ZERO, _ONE, _TWO, _THREE, _FOUR = (np.float32(value) for value in range(5))
 
 
 @njit(nogil=True, error_model="numpy")
@@ -20,7 +20,22 @@ def ramp(low, high, value):
 
 
 @njit(nogil=True, error_model="numpy")
-def measure_band(frame, background, foreground, small_background, noise, known, plain, inside, distance, ridge, alpha):
+def measure_band(
+    frame,
+    background,
+    foreground,
+    small_background,
+    noise,
+    known,
+    plain,
+    inside,
+    distance,
+    ridge,
+    own,
+    says,
+    floor_share,
+    alpha,
+):
     """Replace the network's matte within the band with the measured one.
 
     Args:
@@ -29,6 +44,8 @@ def measure_band(frame, background, foreground, small_background, noise, known, 
         noise, known, distance: (H/2, W/2) float32 and inside: (H/2, W/2) uint8, as `person_alpha` has them.
         plain: (H/2, W/2) float32, where the background is known or continues.
         ridge: 1 + `SHADE_RIDGE`.
+        own: variance of the measured alpha beside that by noise. says, floor_share: the network's, squared `sigma` and `floor` of
+            `matting.Trust`.
         alpha: (H, W) float32, the network's; becomes the result.
     """
     for y in range(inside.shape[0]):
@@ -57,7 +74,7 @@ def measure_band(frame, background, foreground, small_background, noise, known, 
             doubt = np.float32(0.4) * (distance[y, x] * distance[y, x])
             floor = min(np.float32(0.02) + _TWO * faint + doubt, np.float32(0.6))
             visible = known[y, x]
-            trust, guess = plain[y, x] * reliability, (_ONE - visible) * reliability
+            share, noisy, guess = plain[y, x] * says, faint * faint + own, (_ONE - visible) * reliability
             for row in range(2 * y, 2 * y + 2):
                 for column in range(2 * x, 2 * x + 2):
                     c0 = np.float32(frame[row, column, 0]) - background[row, column, 0]
@@ -73,7 +90,8 @@ def measure_band(frame, background, foreground, small_background, noise, known, 
                     alike *= ramp(np.float32(0.4), np.float32(0.2), rest)
                     measured = max(mixture, ramp(np.float32(0.3) + floor, np.float32(0.7) + floor, rest))
                     network = alpha[row, column]
-                    value = max(network + trust * (measured - network), guess * alike)
+                    varies = share * (_FOUR * network * (_ONE - network) + floor_share)
+                    value = max(network + varies / (varies + noisy) * (measured - network), guess * alike)
                     alpha[row, column] = min(max(value, _ZERO), _ONE)
 
 
@@ -135,9 +153,9 @@ def compile_kernels() -> None:
     """Compile or read what a frame calls: with windows of images, and with complete ones."""
     grey, colour, frame = np.zeros((4, 4), np.float32), np.zeros((4, 4, 3), np.float32), np.zeros((4, 4, 3), np.uint8)
     half, sure = grey[:2, :2].copy(), np.ones((2, 2), np.uint8)
-    measure_band(
-        frame, colour, colour[:2, :2].copy(), colour[:2, :2].copy(), half, half, half, sure, half, _ONE, grey.copy()
-    )
+    small = colour[:2, :2].copy()
+    constants = _ONE, _ONE, _ONE, _ONE
+    measure_band(frame, colour, small, small, half, half, half, sure, half, *constants, grey.copy())
     for width in (4, 2):
         frame, colour, part = frame[:, :width], colour[:, :width], grey[:, :width]
         row, own = np.zeros(width, np.float32), np.zeros((4, width), np.float32)

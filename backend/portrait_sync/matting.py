@@ -1,8 +1,8 @@
 """Soft person matte: the network's, refined by the known background.
 
 With the background B known and the foreground's colour F estimated from the person nearby, the pixel I = αF + (1−α)B
-gives α = (I−B)·(F−B) / |F−B|² (difference matting). It is only as good as F and B differ, so it is mixed with the
-network's matte by how much they do.
+gives α = (I−B)·(F−B) / |F−B|² (difference matting). It is only as good as F and B differ, and the network's only as good as the
+network: both are measurements of one α with a variance, and are mixed by the inverse of it.
 """
 
 from __future__ import annotations
@@ -18,14 +18,34 @@ from .fill import disc, push_pull
 from .pixels import dot, times
 
 SHADE_RIDGE = 0.3
+MEASURED_SIGMA = 0.05
+"""Standard deviation of a measured α beside that by noise: F is an estimate."""
 
 
 @dataclass(frozen=True)
-class Bands:
-    """Widths around the network's border in pixels of the frame, within which alpha is open."""
+class Trust:
+    """How far a network's matte is to be trusted."""
 
+    sigma: float
+    """Standard deviation of its α where it says one half."""
+    floor: float
+    """Its variance where it says 0 or 1, as a share of that."""
     inner: float
+    """How far inside its border α is open, in face heights."""
     outer: float
+    """How far outside."""
+
+    def variance(self, alpha: np.ndarray) -> np.ndarray:
+        """Of α (...) as the network says it."""
+        return self.sigma**2 * (4.0 * alpha * (1.0 - alpha) + self.floor)
+
+
+SEGMENTED = Trust(sigma=0.5, floor=0.1, inner=0.035, outer=0.09)
+"""A segmentation at 256², blurred and blind to ears and strands."""
+MATTED = Trust(sigma=0.3, floor=0.02, inner=0.02, outer=0.06)
+"""The matting network."""
+SLIT = 0.007
+"""Half the width of what is no slit between strands, in face heights."""
 
 
 def person_alpha(
@@ -33,9 +53,10 @@ def person_alpha(
     background: np.ndarray,
     known: np.ndarray,
     probability: np.ndarray,
-    bands: Bands,
     noise: np.ndarray,
+    face_height: float,
     continued: np.ndarray | float = 0.0,
+    trust: Trust = SEGMENTED,
 ) -> np.ndarray:
     """Soft matte of the person.
 
@@ -43,35 +64,45 @@ def person_alpha(
         frame: (H, W, 3) uint8.
         background: (H, W, 3) float32, 0 to 255, as it is in this frame.
         known: (h, w) float32, 1 where the background was visible, at half the frame's size.
-        probability: (h, w) float32, the network's person probability at half size.
-        bands: how far from the network's border alpha may differ from it.
+        probability: of the person by a network, float32 of any size.
         noise: (h, w) float32, standard deviation of the background in 8-bit levels.
+        face_height: pixels of the frame.
         continued: (h, w) float32, 1 where it was not visible but certainly continues.
+        trust: in `probability`.
 
     Returns:
         (H, W) float32 in [0, 1].
     """
-    full, half = frame.shape[1::-1], probability.shape[::-1]
+    full, half = frame.shape[1::-1], known.shape[::-1]
+    inner, outer = trust.inner * face_height, trust.outer * face_height
     small = cv2.resize(frame, half, interpolation=cv2.INTER_AREA).astype(np.float32)
     small_background = cv2.resize(background, half, interpolation=cv2.INTER_AREA)
+    network, coarse = resized(probability, full), resized(probability, half)
 
-    inside = cv2.erode((probability > 0.6).astype(np.uint8), disc(bands.inner / 2))
-    near = (probability > 0.3).astype(np.uint8)
-    distance = cv2.distanceTransform(1 - near, cv2.DIST_L2, 3) * (2.0 / bands.outer)  # 1 at the outer end of the band
-    sure_colour = cv2.erode((probability > 0.8).astype(np.uint8), disc(bands.inner / 4)).astype(np.float32)
+    inside = cv2.erode((coarse > 0.6).astype(np.uint8), disc(inner / 2))
+    near = (coarse > 0.3).astype(np.uint8)
+    distance = cv2.distanceTransform(1 - near, cv2.DIST_L2, 3) * (2.0 / outer)  # 1 at the outer end of the band
+    sure_colour = cv2.erode((coarse > 0.8).astype(np.uint8), disc(inner / 4)).astype(np.float32)
     foreground = cv2.GaussianBlur(push_pull(small, sure_colour), (0, 0), 1.5)
-    alpha = cv2.resize(probability * (distance <= 1.0), full)
+    alpha = network * cv2.resize((distance <= 1.0).astype(np.float32), full)
     band = foreground, small_background, noise, known, np.maximum(known, continued, dtype=np.float32), inside, distance
     if has_numba() and full == (2 * half[0], 2 * half[1]):
         from .frame_kernels import measure_band
 
-        measure_band(frame, background, *band, np.float32(1.0 + SHADE_RIDGE), alpha)
+        constants = (1.0 + SHADE_RIDGE, MEASURED_SIGMA**2, trust.sigma**2, trust.floor)
+        measure_band(frame, background, *band, *map(np.float32, constants), alpha)
         alpha = np.clip(alpha, 0.0, 1.0, out=alpha)
     else:
-        alpha = measured_alpha(frame, background, *band, alpha)
+        alpha = measured_alpha(frame, background, *band, trust, alpha)
     # Between strands that the network takes for inside, a dark one before a dark background is no slit through the head.
-    closed = cv2.morphologyEx(alpha, cv2.MORPH_CLOSE, disc(bands.inner / 5))
-    return alpha + smoothstep(0.5, 0.9, cv2.resize(probability, full)) * (closed - alpha)
+    closed = cv2.morphologyEx(alpha, cv2.MORPH_CLOSE, disc(SLIT * face_height))
+    return alpha + smoothstep(0.5, 0.9, network) * (closed - alpha)
+
+
+def resized(probability: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """`probability` (h, w) at `size` (width, height)."""
+    smaller = size[0] < probability.shape[1]
+    return cv2.resize(probability, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
 
 
 def measured_alpha(
@@ -84,6 +115,7 @@ def measured_alpha(
     plain: np.ndarray,
     inside: np.ndarray,
     distance: np.ndarray,
+    trust: Trust,
     alpha: np.ndarray,
 ) -> np.ndarray:
     """`frame_kernels.measure_band` by NumPy, for any size: its oracle, and what runs without Numba."""
@@ -98,10 +130,11 @@ def measured_alpha(
     at = np.minimum(rows // 2, half[1] - 1) * half[0] + np.minimum(columns // 2, half[0] - 1)
     change = cv2.subtract(frame, background, dtype=cv2.CV_32F).reshape(-1, 3).take(pixels, axis=0)
     measured, alike = estimator.alpha(change, at, 0.4 * distance.take(at) ** 2)
-    network, visible, reliability = alpha.take(pixels), known.take(at), estimator.reliability.take(at)
-    mixed = network + plain.take(at) * reliability * (measured - network)
+    network, visible = alpha.take(pixels), known.take(at)
+    says, noisy = trust.variance(network), estimator.faint.take(at) ** 2 + MEASURED_SIGMA**2
+    mixed = network + plain.take(at) * says / (plain.take(at) * says + noisy) * (measured - network)
     # Where the background was never visible, its estimate still shows that an ear is not part of it.
-    mixed = np.maximum(mixed, (1.0 - visible) * reliability * alike)
+    mixed = np.maximum(mixed, (1.0 - visible) * estimator.reliability.take(at) * alike)
     alpha[sure] = 1.0
     alpha.put(pixels, mixed)
     return np.clip(alpha, 0.0, 1.0)

@@ -15,6 +15,24 @@ from ..models import find
 
 NETWORK_SIZE = 256
 HAIR_MODEL, HAIR_SIZE = "hair_segmentation", 512
+MATTING_MODEL, MATTING_GRAPH = "matting", "matting_graph"
+"""The two files of the matting network (`matting_network/`)."""
+
+
+def matting_files() -> tuple[Path, Path] | None:
+    """Manifest and values of the matting network; None where they were not fetched.
+
+    Raises:
+        ModelError: a file differs from the published one.
+    """
+    manifest, values = find(MATTING_GRAPH), find(MATTING_MODEL)
+    return None if manifest is None or values is None else (manifest, values)
+
+
+def installed_networks() -> list[str]:
+    """The optional networks that mattes are made with."""
+    there = {HAIR_MODEL: find(HAIR_MODEL), MATTING_MODEL: matting_files()}
+    return [name for name, found in there.items() if found]
 
 
 def probability_of(alpha: np.ndarray) -> np.ndarray:

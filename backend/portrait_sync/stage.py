@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from ..errors import WorkspaceError
-from ..models import find
 from ..progress import Reporter
 from ..protocol import Stage
 from ..workspace.files import key_of
@@ -22,25 +24,30 @@ from .covers.files import with_cover, write_covers
 from .frame import ClipModel, split_frame
 from .head_region import ear_lobes_px, smooth_landmarks
 from .learn import learn_clip
+from .matting import MATTED, SEGMENTED
 from .model_file import model_path, read_model, write_model
 from .moving_camera.camera_report import describe, shown_part
 from .plate import ALL_PARTS, PlateParts
-from .segmenter import HAIR_MODEL, HairSegmenter, PersonSegmenter, probability_of
+from .segmenter import HairSegmenter, PersonSegmenter, installed_networks, matting_files, probability_of
+
+if TYPE_CHECKING:
+    from .matting_network.matter import PersonMatter
 
 STAGE = Stage.PORTRAIT_SYNC
 BACKGROUND_SHARE, COVERS_SHARE = 0.05, 0.05
 """Of the stage's progress, for the model of the clip and for the search for covers."""
-VERSION = 5  # of the algorithm: raise it when results change, and workspaces become stale
+REPORT_S = 0.2
+"""Between two reports where no run of frames ends."""
+VERSION = 6  # of the algorithm: raise it when results change, and workspaces become stale
 
 
 def stage_key(workspace: Workspace, track: HeadTrack, no_covers: bool = False) -> str:
     """What the results depend on: the frames, the landmarks (but not the poses), the algorithm, whether covers are looked for, and
-    whether the hair's network is there."""
+    which of the optional networks are there."""
     landmarks = np.ascontiguousarray(track.landmarks_px, np.float32).tobytes() + track.valid.tobytes()
     media = workspace.subject.stages.get("media", {}).get("key")
-    networks = [HAIR_MODEL] if find(HAIR_MODEL) else []
     options = ["no covers"] if no_covers else []
-    return key_of(STAGE, VERSION, media, hashlib.sha256(landmarks).hexdigest(), *networks, *options)
+    return key_of(STAGE, VERSION, media, hashlib.sha256(landmarks).hexdigest(), *installed_networks(), *options)
 
 
 def run(workspace: Workspace, reporter: Reporter, no_covers: bool = False) -> None:
@@ -69,11 +76,11 @@ def run(workspace: Workspace, reporter: Reporter, no_covers: bool = False) -> No
         _clear(workspace)
 
     splitter = FrameSplitter(workspace, track)
-    missing = [
-        index
-        for index in range(count)
-        if not (workspace.matte_path(index).exists() and workspace.plate_path(index).exists())
-    ]
+
+    def is_missing(index: int) -> bool:
+        return not (workspace.matte_path(index).exists() and workspace.plate_path(index).exists())
+
+    missing = [index for index in range(count) if is_missing(index)]
     ahead = 0.0
     if model is None:
         missing, ahead = list(range(count)), (BACKGROUND_SHARE + COVERS_SHARE) * count
@@ -99,11 +106,15 @@ def run(workspace: Workspace, reporter: Reporter, no_covers: bool = False) -> No
         write_image(workspace.plate_path(index), plate)
         write_image(workspace.matte_path(index), mattes)
 
-    def report(done: int) -> None:
-        before = max(ahead, count - len(missing))
-        reporter.progress(STAGE, before + (count - before) * done / max(len(missing), 1), count)
+    runs = splitter.runs(missing)
+    total = sum(map(len, runs))
 
-    each_frame(work, missing, report)
+    def report(done: int) -> None:
+        before = max(ahead, count - total)
+        reporter.progress(STAGE, before + (count - before) * done / max(total, 1), count)
+
+    with splitter.side_by_side():
+        each_run(work, runs, report)
     reporter.progress(STAGE, count, count)  # the sum of shares may fall short of it by rounding
     workspace.stage_ends(STAGE, key)
 
@@ -116,21 +127,37 @@ class FrameSplitter:
         self._landmarks, self._usable = smooth_landmarks(track.landmarks_px, track.valid, track.fps)
         self._lobes = ear_lobes_px(track.head_to_camera, track.focal_px, track.principal_px)
         self._segment = PersonSegmenter()
+        self._matter = None if workspace.subject.alpha else _installed_matter()
+
+    def runs(self, missing: list[int]) -> list[list[int]]:
+        """In which order frames are best split: those of a list one after another, lists at the same time."""
+        return [[index] for index in missing] if self._matter is None else self._matter.runs(missing)
+
+    def side_by_side(self) -> contextlib.AbstractContextManager[None]:
+        """While frames are split by `each_run`."""
+        return contextlib.nullcontext() if self._matter is None else self._matter.beside_others()
 
     def learn(self, progress: Callable[[int, int], None]) -> ClipModel:
         """The model of the clip; `progress` takes how many frames are done, and of how many."""
         read, alpha = self._workspace.read_frame, self._workspace.read_alpha
+        segment = self._segment if self._matter is None else self._matter.still
         hair = HairSegmenter.installed()
         shown = shown_part(self._workspace.subject)
-        return learn_clip(read, self._segment, self._landmarks, self._usable, progress, alpha, hair, shown)
+        return learn_clip(read, segment, self._landmarks, self._usable, progress, alpha, hair, shown)
 
     def split(self, index: int, model: ClipModel, parts: PlateParts = ALL_PARTS) -> tuple[np.ndarray, np.ndarray]:
         """Mattes (S, S, 4) and plate (S, S, 3) of a frame, uint8, as `split_frame` makes them."""
         frame, alpha = self._workspace.read_frame(index), self._workspace.read_alpha(index)
-        probability = self._segment(frame) if alpha is None else probability_of(alpha)
+        trust = SEGMENTED
+        if alpha is not None:
+            probability = probability_of(alpha)
+        elif self._matter is None:
+            probability = self._segment(frame)
+        else:
+            probability, trust = self._matter(self._workspace.read_frame, index, len(self._usable)), MATTED
         points = self._landmarks[index] if self._usable[index] else None
         ears = self._lobes[index] if np.isfinite(self._lobes[index]).all() else None
-        mattes, plate = split_frame(frame, model.at(index, len(frame)), probability, points, ears, alpha, parts)
+        mattes, plate = split_frame(frame, model.at(index, len(frame)), probability, points, ears, alpha, parts, trust)
         cover = self._workspace.read_cover(index)
         return mattes, plate if cover is None else with_cover(plate, frame, cover)
 
@@ -139,28 +166,51 @@ class FrameSplitter:
         return write_covers(self._workspace, self._landmarks, self._usable, each_frame, progress)
 
 
+def _installed_matter() -> PersonMatter | None:
+    if matting_files() is None:
+        return None
+    from .matting_network.matter import PersonMatter  # imports PyTorch
+
+    return PersonMatter.installed()
+
+
 def each_frame(work: Callable[[int], None], indices: list[int], report: Callable[[int], None]) -> None:
     """Do `work` for all indices on all cores; the first error, and a cancel raised by `report`, stop it."""
+    each_run(work, [[index] for index in indices], report)
+
+
+def each_run(work: Callable[[int], None], runs: list[list[int]], report: Callable[[int], None]) -> None:
+    """As `each_frame`; the indices of a run one after another on one thread."""
     threads = min(8, os.cpu_count() or 1)
     previous = cv2.getNumThreads()
     cv2.setNumThreads(1)  # frames are processed in parallel; OpenCV's threads would compete for the cores
     report(0)
+    done: list[int] = []
+    stopped = threading.Event()
+
+    def work_on(run: list[int]) -> None:
+        for index in run:
+            if stopped.is_set():
+                return
+            work(index)
+            done.append(index)
+
     try:
         with ThreadPoolExecutor(threads) as pool:
-            waiting, done = iter(indices), 0
+            waiting = iter(runs)
             pending: set[Future[None]] = set()
             try:
                 while True:
-                    while len(pending) < 2 * threads and (index := next(waiting, None)) is not None:
-                        pending.add(pool.submit(work, index))
+                    while len(pending) < 2 * threads and (run := next(waiting, None)) is not None:
+                        pending.add(pool.submit(work_on, run))
                     if not pending:
                         return
-                    finished, pending = wait(pending, return_when=FIRST_COMPLETED)
+                    finished, pending = wait(pending, REPORT_S, FIRST_COMPLETED)
                     for future in finished:
                         future.result()
-                        done += 1
-                    report(done)
+                    report(len(done))
             finally:
+                stopped.set()
                 for future in pending:
                     future.cancel()
     finally:

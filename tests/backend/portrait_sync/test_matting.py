@@ -12,9 +12,10 @@ from backend.portrait_sync.foreground import foreground_colour
 from backend.portrait_sync.frame import split_frame
 from backend.portrait_sync.head_region import MAP_SHAPE, map_axes, smooth_landmarks
 from backend.portrait_sync.learn import hanging_hair
-from backend.portrait_sync.matting import Bands, close_doubts, person_alpha
+from backend.portrait_sync.matting import close_doubts, person_alpha
 
 SIZE = 128
+FACE = 172.0  # pixels: bands of 6 and 15
 
 
 def disc_matte(radius: float = 36.0, softness: float = 2.0) -> np.ndarray:
@@ -29,7 +30,7 @@ def measured(foreground, background, truth: np.ndarray, shift: float = 0.0) -> n
     network = cv2.resize(cv2.GaussianBlur(disc_matte(36 - shift, 0.5), (0, 0), 3), (SIZE // 2, SIZE // 2))
     ones = np.ones((SIZE // 2, SIZE // 2), np.float32)
     known = np.broadcast_to(np.asarray(background, np.float32), (SIZE, SIZE, 3)).copy()
-    return person_alpha(np.rint(image).astype(np.uint8), known, ones, network, Bands(6, 12), ones)
+    return person_alpha(np.rint(image).astype(np.uint8), known, ones, network, ones, FACE)
 
 
 @pytest.mark.parametrize("foreground", [(40, 35, 30), (210, 170, 140), (235, 225, 190)])
@@ -58,7 +59,7 @@ def test_a_dark_strand_inside_the_hair_is_no_slit_before_a_dark_background() -> 
     network = cv2.resize(cv2.GaussianBlur(truth, (0, 0), 1.5), (SIZE // 2, SIZE // 2))
     ones = np.ones((SIZE // 2, SIZE // 2), np.float32)
     dark = np.full((SIZE, SIZE, 3), 20.0, np.float32)
-    alpha = person_alpha(np.rint(image).astype(np.uint8), dark, ones, network, Bands(12, 12), ones)
+    alpha = person_alpha(np.rint(image).astype(np.uint8), dark, ones, network, ones, 2 * FACE)
     assert alpha[55:73, 93:95].min() > 0.9
     assert alpha[55:73, 104:].max() < 0.05
 
@@ -95,7 +96,7 @@ def test_without_a_known_background_the_network_decides() -> None:
     zeros, network = np.zeros((64, 64), np.float32), cv2.resize(disc_matte(), (64, 64))
     frame = np.full((SIZE, SIZE, 3), (60, 120, 20), np.uint8)
     frame[disc_matte() > 0.5] = (200, 150, 120)
-    alpha = person_alpha(frame, np.full((SIZE, SIZE, 3), 20.0, np.float32), zeros, network, Bands(6, 12), zeros + 1)
+    alpha = person_alpha(frame, np.full((SIZE, SIZE, 3), 20.0, np.float32), zeros, network, zeros + 1, FACE)
     assert np.abs(alpha - disc_matte()).mean() < 0.01
 
 
@@ -105,7 +106,7 @@ def test_an_ear_that_the_network_misses_is_found_before_a_background_that_was_ne
     frame = np.full((SIZE, SIZE, 3), (60, 120, 20), np.uint8)
     frame[(disc_matte() > 0.5) | ear] = (200, 150, 120)
     guessed = np.full((SIZE, SIZE, 3), (80, 110, 40), np.float32)
-    alpha = person_alpha(frame, guessed, zeros, network, Bands(6, 12), zeros + 1)
+    alpha = person_alpha(frame, guessed, zeros, network, zeros + 1, FACE)
     assert alpha[ear].mean() > 0.9
     assert alpha[(disc_matte(40) == 0) & ~ear].max() < 0.1
 

@@ -8,6 +8,7 @@ import numba
 import numpy as np
 import torch
 
+from ....compilation.processor import has_bfloat16
 from ..triplane import TriplaneLayout
 from . import compositing, marching
 from .drawing import draw, drawn_grid
@@ -15,7 +16,6 @@ from .interface import SPHERICAL_HARMONICS, Grid, Networks, Samples
 from .shading import TiledSamples, shade, shade_backward, tables_backward, tiles_of
 from .tile import encoding_arrays, pack_networks
 from .tile_gradients import Grads, transposed_weights, zero_grads
-from .vectors import has_bfloat16
 
 _NUMBA_LOCK = threading.RLock()  # Numba's simplest threading layer crashes when two threads enter it at once
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils, config
+from numba.core import cgutils
 from numba.extending import intrinsic
+
+from ....compilation.processor import processor_features
 
 TILE = 64
 _LANES = 16
@@ -41,20 +42,8 @@ _FLOATS, _WORDS = ir.VectorType(_FLOAT, _LANES), ir.VectorType(_WORD, _LANES)
 _HALVES, _PAIRS = ir.VectorType(_BFloat(), _LANES), ir.VectorType(_BFloat(), 2 * _LANES)
 
 
-def _features() -> dict[str, bool]:
-    """What the processor that Numba compiles for has; empty where that is not this processor."""
-    if config.CPU_NAME and llvm.get_host_cpu_name() != config.CPU_NAME:
-        return {}
-    return dict(llvm.get_host_cpu_features())
-
-
-def has_bfloat16() -> bool:
-    """Whether this processor multiplies bfloat16 in vectors of 512 bits."""
-    return bool(_features().get("avx512bf16"))
-
-
 def _wide() -> bool:
-    return bool(_features().get("avx512f"))
+    return bool(processor_features().get("avx512f"))
 
 
 def _long(value: int) -> ir.Constant:

@@ -10,7 +10,7 @@ from ..synctalk_blender import api
 from ..synctalk_blender.job import Job
 from ..synctalk_blender.scene.errors import SyncTalkError
 from ..synctalk_blender.steps import Step
-from ..synctalk_blender.work.composite import bake_folder, bake_job, composite_job
+from ..synctalk_blender.work.composite import bake_folder, bake_job, composite_job, mattes_job
 from .common import JobOperator, Result, StepOperator
 
 
@@ -60,4 +60,17 @@ class SYNCTALK_OT_bake(JobOperator, bpy.types.Operator):
         return bake_job(context.scene, bake_folder(context.scene))
 
 
-CLASSES = (SYNCTALK_OT_composite, SYNCTALK_OT_composite_objects, SYNCTALK_OT_bake)
+class SYNCTALK_OT_mattes(JobOperator, bpy.types.Operator):
+    bl_idname = "synctalk.mattes"
+    bl_label = "Write Mattes"
+    bl_description = (
+        "Write head, hair, neck, torso and background of the footage as mattes of their own, "
+        "and add a node that has them to the composite"
+    )
+    step = Step.COMPOSITE
+
+    def job(self, context: bpy.types.Context) -> Job:
+        return mattes_job(context.scene)
+
+
+CLASSES = (SYNCTALK_OT_composite, SYNCTALK_OT_composite_objects, SYNCTALK_OT_bake, SYNCTALK_OT_mattes)

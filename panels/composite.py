@@ -57,6 +57,17 @@ class SYNCTALK_PT_bake(OptionsPanel, bpy.types.Panel):
         self.layout.operator("synctalk.bake", icon="RENDER_ANIMATION")
 
 
+class SYNCTALK_PT_mattes(OptionsPanel, bpy.types.Panel):
+    bl_label = "Mattes"
+    bl_parent_id = "SYNCTALK_PT_composite"
+    step = Step.COMPOSITE
+
+    def draw(self, context: bpy.types.Context) -> None:
+        text = "Head, hair, neck, torso and background of the footage, to grade or replace each by itself."
+        label_lines(self.layout, context, text)
+        self.layout.operator("synctalk.mattes", icon="IMAGE_ALPHA")
+
+
 class SYNCTALK_PT_unmarked_output(bpy.types.Panel):
     """In Blender's own Output panel, below the format: shown only where that format cannot hold the note."""
 
@@ -75,4 +86,4 @@ class SYNCTALK_PT_unmarked_output(bpy.types.Panel):
         label_lines(self.layout, context, marking.missing_note(context.scene), icon="ERROR")
 
 
-CLASSES = (SYNCTALK_PT_composite, SYNCTALK_PT_bake, SYNCTALK_PT_unmarked_output)
+CLASSES = (SYNCTALK_PT_composite, SYNCTALK_PT_bake, SYNCTALK_PT_mattes, SYNCTALK_PT_unmarked_output)

@@ -31,7 +31,8 @@ from .scene import objects, output, rig
 from .scene.errors import SceneError, SyncTalkError
 from .verification import Verification
 from .work import track
-from .work.composite import bake_job, composite_job
+from .work.common import workspace_of
+from .work.composite import bake_job, composite_job, mattes_job
 from .work.speak import speak_job
 from .work.train import measure_job, train_job
 from .work.verify import verify_job
@@ -208,6 +209,17 @@ def bake(
     return path
 
 
+def mattes(*, scene: bpy.types.Scene | None = None, progress: Progress | None = None) -> Path:
+    """Write the footage's mattes, a folder a part; the composite, where there is one, gets a node that has them.
+
+    Returns:
+        The folder of these folders.
+    """
+    scene = _scene(scene)
+    jobs.run(mattes_job(scene), progress)
+    return workspace_of(settings_of(scene)) / "exports" / "mattes"
+
+
 def render_animation(
     out: str | Path,
     *,
@@ -296,6 +308,7 @@ __all__ = [
     "composite_objects",
     "connect",
     "import_tracking",
+    "mattes",
     "measure",
     "process",
     "render_animation",

@@ -77,10 +77,10 @@ def is_composed(scene: bpy.types.Scene, found: rig.Rig | None = None) -> bool:
 
 
 def _build(tree: nodes.Tree, subject: Subject) -> None:
-    frames = {title: _frame(tree, title) for title in _COLOURS}
+    frames = {title: frame_node(tree, title, _COLOURS[title]) for title in _COLOURS}
 
-    clip = _image_node(tree, frames["Footage"], "footage", "Footage", (0, 220))
-    plate = _image_node(tree, frames["Clean plate"], "plate", "Footage without the head", (0, -260))
+    clip = image_node(tree, frames["Footage"], "footage", "Footage", (0, 220))
+    plate = image_node(tree, frames["Clean plate"], "plate", "Footage without the head", (0, -260))
     placed = marked(nodes.group_node(tree, composite_groups.place()), "place", frames["Clean plate"], (320, -160))
     set_place(placed, subject)
     tree.links.new(_trimmed(tree, frames["Footage"], clip, subject), placed.inputs["Footage"])
@@ -139,7 +139,7 @@ def _connect_head(
         if frames is None:
             marked(tree.nodes.new("CompositorNodeRLayers"), wanted, frame, (0, -740)).scene = scene
         else:
-            baked = _image_node(tree, frame, wanted, "Baked head", (-280, -740))
+            baked = image_node(tree, frame, wanted, "Baked head", (-280, -740))
             sized = marked(nodes.group_node(tree, composite_groups.size()), _BAKED_SIZE, frame, (0, -740))
             tree.links.new(baked.outputs["Image"], sized.inputs["Image"])
         for socket in targets:
@@ -227,17 +227,19 @@ def marked(node: nodes.Node, role: str, frame: nodes.Node | None, location: tupl
     return node
 
 
-def _frame(tree: nodes.Tree, title: str) -> nodes.Node:
+def frame_node(tree: nodes.Tree, title: str, colour: tuple[float, float, float]) -> nodes.Node:
+    """A new frame around nodes."""
     frame = tree.nodes.new("NodeFrame")
     frame.label = title
     frame[rig.ROLE] = f"frame {title}"
-    frame.use_custom_color, frame.color = True, _COLOURS[title]
+    frame.use_custom_color, frame.color = True, colour
     return frame
 
 
-def _image_node(
+def image_node(
     tree: nodes.Tree, frame: nodes.Node | None, role: str, label: str, location: tuple[float, float]
 ) -> nodes.Node:
+    """A new image node, still empty, in a frame."""
     node = marked(tree.nodes.new("CompositorNodeImage"), role, frame, location)
     node.label, node.width = label, 240
     return node

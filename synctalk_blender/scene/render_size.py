@@ -53,13 +53,25 @@ def drive(owner: bpy.types.bpy_struct, name: str, expression: str, scene: bpy.ty
     driver.expression = expression
 
 
-def place_in_render(node: nodes.Node, scene: bpy.types.Scene, footage_width: int) -> None:
-    """Drive a node of the group that `build` fills."""
+def place_in_render(
+    node: nodes.Node,
+    scene: bpy.types.Scene,
+    footage_width: int,
+    middle: tuple[float, float] = (0.0, 0.0),
+    scale: float = 1.0,
+) -> None:
+    """Drive a node of the group that `build` fills.
+
+    Args:
+        middle: of the image, from the footage's middle, in the footage's pixels, y up.
+        scale: pixels of the footage for one of the image.
+    """
+    x, y = f"{WIDTH} / {footage_width}", f"{WIDTH} / {footage_width} * aspect_x / aspect_y"
     expressions = {
-        "Scale X": f"{WIDTH} / {footage_width}",
-        "Scale Y": f"{WIDTH} / {footage_width} * aspect_x / aspect_y",
-        "X": FROM_REGION[0],
-        "Y": FROM_REGION[1],
+        "Scale X": f"{x} * {scale:.9g}",
+        "Scale Y": f"{y} * {scale:.9g}",
+        "X": f"{FROM_REGION[0]} + {x} * {middle[0]:.9g}",
+        "Y": f"{FROM_REGION[1]} + {y} * {middle[1]:.9g}",
     }
     for name, expression in expressions.items():
         drive(node.inputs[name], "default_value", expression, scene)
@@ -68,16 +80,25 @@ def place_in_render(node: nodes.Node, scene: bpy.types.Scene, footage_width: int
 def build(tree: nodes.Tree, source: nodes.Node, target: nodes.Node) -> None:
     """Fill a group: what has the footage's size at its place in the render, clear beyond it."""
     nodes.add_input(tree, "Image", "Color")
-    nodes.add_input(tree, "Scale X", "Float", 1.0, tip="Pixels of the render for one of the footage")
-    nodes.add_input(tree, "Scale Y", "Float", 1.0, tip="Pixels of the render for one of the footage")
+    add_inputs(tree)
+    nodes.add_output(tree)
+    tree.links.new(placed(tree, source, source.outputs["Image"]), target.inputs[0])
+
+
+def add_inputs(tree: nodes.Tree) -> None:
+    """The inputs that `place_in_render` drives."""
+    nodes.add_input(tree, "Scale X", "Float", 1.0, tip="Pixels of the render for one of the image")
+    nodes.add_input(tree, "Scale Y", "Float", 1.0, tip="Pixels of the render for one of the image")
     nodes.add_input(tree, "X", "Float", 0.0, tip="From the middle of what is rendered, in its pixels")
     nodes.add_input(tree, "Y", "Float", 0.0, tip="From the middle of what is rendered, in its pixels, upwards")
-    nodes.add_output(tree)
-    image = source.outputs["Image"]
+
+
+def placed(tree: nodes.Tree, source: nodes.Node, image: nodes.Socket) -> nodes.Socket:
+    """`image` at its place in the render, clear beyond it; `source` has the inputs of `add_inputs`."""
     nothing = nodes.clear_render(tree)
     scaled = nodes.scale(tree, image, source.outputs["Scale X"], source.outputs["Scale Y"])
     moved = nodes.transform(tree, scaled, source.outputs["X"], source.outputs["Y"], 1.0)
-    tree.links.new(nodes.alpha_over(tree, nothing, moved).outputs[0], target.inputs[0])
+    return nodes.alpha_over(tree, nothing, moved).outputs[0]
 
 
 def place_behind_camera(

@@ -16,7 +16,7 @@ from ..engine import SyncTalkRenderEngine
 from ..job import Job, Request, Work
 from ..properties import settings_of
 from ..scene import bake as bake_scene
-from ..scene import compositor, importer, label, output, rig
+from ..scene import composite_mattes, compositor, importer, label, nodes, output, rig
 from ..steps import Step
 from .common import animation_of, other_camera_in_words, require_rig_of, scene_of, subject_in, workspace_of
 from .track import write_footage
@@ -79,6 +79,28 @@ def bake_job(scene: bpy.types.Scene, folder: Path) -> Job:
         return f"{len(shown)} frames of the head are in {folder}; the composite uses them."
 
     return Job(Step.COMPOSITE, "Baking", work(), BAKE_STAGES)
+
+
+def mattes_job(scene: bpy.types.Scene) -> Job:
+    """Write the footage's mattes to the workspace, and add a node that has them to the composite, where there is one."""
+    workspace = workspace_of(settings_of(scene))
+
+    def work() -> Work:
+        result = yield Request("mattes", {"workspace": str(workspace)})
+        written = f"The mattes of {result['frames']} frames are in {result['out']}"
+        target = scene_of(workspace)
+        tree = nodes.tree_of(target)
+        if tree is None or not compositor.is_composed(target):
+            return f"{written}. Press Build Composite, then Write Mattes again to have them in the compositor."
+        opened = Workspace.open_processed(workspace)
+        animation = animation_of(target, require_rig_of(target, opened), opened)
+        timing = importer.timing_of(target, require_rig_of(target, opened), animation.fps)
+        shown = timing.shown(animation.plate_frame)
+        folder = Path(result["out"])
+        composite_mattes.show(target, tree, opened.subject, folder, result["parts"], shown, timing.first_frame)
+        return f"{written}, and the node “Mattes” of the composite has them."
+
+    return Job(Step.COMPOSITE, "Writing mattes", work())
 
 
 def bake_folder(scene: bpy.types.Scene) -> Path:

@@ -123,6 +123,26 @@ def test_baked_frames_are_the_live_ones(kit, rig, spoken, tmp_path):
     assert np.abs(live - baked).max() * 255 <= 2.001, "single precision turns two levels into 2.00001"
 
 
+def test_mattes_are_written_and_the_composite_has_them(kit, rig, trained):
+    work, jobs, nodes = (kit.part(name) for name in ("work.composite", "jobs", "scene.nodes"))
+    kit.scene.synctalk.workspace = str(trained)
+    folder = trained / "exports" / "mattes"
+    assert "Press Build Composite" in jobs.run(work.mattes_job(kit.scene), lambda job: None)
+    assert len(list(folder.glob("hair/*.png"))) == Workspace.open(trained).subject.frames
+    jobs.run(work.composite_job(kit.scene), lambda job: None)
+    assert "Mattes" in jobs.run(work.mattes_job(kit.scene), lambda job: None)
+    kit.scene.view_settings.view_transform = "Raw"  # a matte is no colour
+    tree = nodes.tree_of(kit.scene)
+    mattes = next(item for item in tree.nodes if item.get("synctalk_role") == "mattes")
+    found = {}
+    for output in mattes.outputs:
+        tree.links.new(output, nodes.output_socket(tree))
+        found[output.name] = kit.render(1)[..., 0]
+    assert list(found) == ["Head", "Hair", "Neck", "Torso", "Background"]
+    assert np.abs(sum(found.values()) - 1.0).max() < 0.03, "in each pixel they are one"
+    assert all(0.01 < matte.mean() < 0.9 for matte in found.values())
+
+
 def test_a_video_of_directions_runs_at_their_own_rate(trained, spoken, run, python, tmp_path):
     """Directions that Blender baked have the scene's rate."""
     with np.load(spoken) as data:

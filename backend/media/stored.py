@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -74,7 +75,8 @@ def stored_frames(
         held = {number: held[number] for number in set(part) if number in held}
         missing = sorted(set(part) - held.keys())
         if missing and (reader is None or not 0 <= missing[0] - position <= _SEEK_FRAMES):
-            position = missing[0]
+            position, reader = missing[0], None
+            gc.collect()  # PyAV's container and its tracks hold each other, and with them a decoder's frames
             reader = iter(_StoredReader(path, corrections, float(position / rate), rate))
         for number in missing:
             assert reader is not None

@@ -43,7 +43,7 @@ def test_a_video_is_composed_as_asked(made_up_twin, tmp_path):
     animation = workspace.footage_animation(track)
     few = tmp_path / "animation.npz"
     cut = {name: getattr(animation, name)[:2] for name in ("blendshapes", "head_to_camera", "plate_frame")}
-    type(animation)(**cut, camera=animation.camera).write(few)
+    type(animation)(**cut, camera=animation.camera, rate=animation.rate).write(few)
     shown = {}
     for name in (OURS, PAPER):
         out = tmp_path / f"{name}.mp4"

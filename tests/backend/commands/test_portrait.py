@@ -86,5 +86,5 @@ def test_points_of_the_working_frame_are_at_their_place_in_the_footage(tmp_path)
     rows, columns = np.nonzero(footage.background(0)[..., 0] > 127)
     expected = footage.to_image(np.array([[100.0, 50.0]]))[0]
     np.testing.assert_allclose((columns.mean() + 0.5, rows.mean() + 0.5), expected, atol=0.5)
-    working, half = np.array([100.0, 50.0]) * subject.scale, 0.5
-    np.testing.assert_allclose([*expected, window.x, window.y], half * (np.array([150, 20]) + working))
+    in_source = np.array([150, 20]) + np.array([100.0, 50.0]) * subject.scale
+    np.testing.assert_allclose(expected + np.array([window.x, window.y]), in_source / 2)

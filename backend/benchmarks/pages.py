@@ -243,6 +243,17 @@ def _portrait(result: Result) -> Iterator[Figure]:
         yield Figure(f"a complete frame in times of the head alone, {where}", cost, "x", limit, in_index=first)
 
 
+def _watermark(result: Result) -> Iterator[Figure]:
+    for row in result["attacks"]:
+        why = f"fewer in {', '.join(row['missed_in'])}" if row["missed_in"] else ""
+        name, shown = f"pieces read, {row['name']}", row["target"] is not None
+        yield Figure(name, row["percent"], "%", row["target"], rises=True, in_index=shown, why=why)
+    unmarked, least = result["unmarked"], min(row["least_db"] for row in result["clips"])
+    yield Figure(f"false ones in {unmarked['pieces']:,} unmarked pieces", unmarked["found"], "", 0.0, in_index=True)
+    yield Figure("marking a frame of 512²", result["cost"]["embed_ms"], "ms", 8.0, in_index=True)
+    yield Figure("PSNR of a marked frame, least of all", least, "dB", 46.0, rises=True, in_index=True)
+
+
 def _at(row: Result, path: tuple[str, ...]) -> float | None:
     value: Any = row
     for key in path:
@@ -259,6 +270,7 @@ FIGURES: dict[str, Callable[[Result], Iterator[Figure]]] = {
     "face-sync": _face_sync,
     "readiness": _readiness,
     "portrait": _portrait,
+    "watermark": _watermark,
 }
 
 

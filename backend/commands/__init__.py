@@ -114,6 +114,11 @@ VERBS = {
                 "benchmarks.training",
                 stops_at_once=True,
             ),
+            "watermark": Verb(
+                "the watermark: pieces read after each change, false ones, distance and cost",
+                "benchmarks.watermark",
+                stops_at_once=True,
+            ),
         },
     ),
     "actor": Verb("make the synthetic speaker: clip, audio and truth", "commands.actor", stops_at_once=True),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import copy
 from dataclasses import dataclass
 from itertools import islice
 
@@ -10,34 +11,45 @@ import cv2
 import numpy as np
 import scipy.fft
 
+from .marker import LUMINANCE
 from .message import CODED_BITS, Message, decode, encode
-from .pattern import MAX_CYCLES, MIN_TILE_PX, PUBLIC_KEY, Pattern, pattern_of
+from .pattern import MAX_CYCLES, PUBLIC_KEY, TILE_PX, Pattern, pattern_of, tile_side
 
 PIECE_FRAMES = 50
 """Frames of a piece: two seconds."""
 
+_GROUP_FRAMES = 10
+"""Frames whose mean is divided by its variance at a time: what moves has another variance elsewhere later."""
 _MAX_SIDE = 512
 """Shorter side that is searched; larger frames are reduced to it."""
-_PERIODS_PX = (86.0, 306.0)
-"""Tile sides that are searched: a frame at 45 %, to one cropped to 70 % and enlarged by 10 %."""
-_PERIOD_STEP = 0.003
+_PERIODS = (0.15, 0.66)
+"""Tile sides that are searched, parts of the shorter side: from a video within a larger frame to one cropped to 70 % and
+enlarged by 20 %."""
+_MIN_PERIOD_PX = 43
+"""Tile sides that are searched at least: a frame of 256 pixels at 45 %."""
+_PERIOD_STEP = 0.0043
 """Relative: the fastest frequency then shifts by less than a quarter of its line's width over a frame of 512 pixels."""
 _CANDIDATES = 6
-_FINE_STEPS = (-0.0045, -0.003, -0.002, -0.001, 0.0, 0.001, 0.002, 0.003, 0.0045)
-_ASPECT_STEP = 0.002
+_FINE_STEPS = (-0.0065, -0.0043, -0.0028, -0.0014, 0.0, 0.0014, 0.0028, 0.0043, 0.0065)
+_ASPECT_STEP = 0.0028
 _USUAL = (1.0, 0.75, 2 / 3, 0.5)
-"""Scales that are tried whatever the search finds."""
+"""Scales of a tile of `TILE_PX` that are tried whatever the search finds."""
 _ATTEMPTS = 64
 """Places at which the message is read."""
 _SURFACE, _FINE_SURFACE = 64, 192
 """Shifts of a tile that are tried in each direction."""
-_BANDS = (9, 13, 17)
+_BANDS = (8, 10, 12)
 """Frequencies, cycles in a tile, that part the bands whose reliability is measured."""
 _CLIP = 2.5
 """A frequency counts at most so many times its ring's RMS: stripes in the frame are lines in the spectrum."""
-_LOCAL_PX = 5.0
+_BLURS_PX = (1.2, 2.4, 4.8)
+"""Standard deviations of the blurs whose differences are the bands that are whitened: octaves around the mark's waves."""
+_QUIET = 0.3
+"""RMS of a band, of 255, below which quieter places count no more."""
 MIN_SYNC, MIN_CONFIDENCE = 4.5, 10.0
 """What a message must reach beside its CRC, version and kind, which noise passes once in some two billion readings."""
+MIN_EXPECTED = 8.5
+"""Standard deviations at which an expected message is there: its complete pattern is looked for, no check is left."""
 
 
 @dataclass(frozen=True)
@@ -58,54 +70,83 @@ class Detection:
         return self.message is not None
 
 
-def detect(frames: Iterable[np.ndarray], key: bytes = PUBLIC_KEY) -> Detection:
-    """Look for the watermark in the first `PIECE_FRAMES` frames.
+def detect(
+    frames: Iterable[np.ndarray], key: bytes = PUBLIC_KEY, expected: Message | None = None, count: int = PIECE_FRAMES
+) -> Detection:
+    """Look for the watermark in the first `count` frames.
 
-    One frame is enough where little was lost; the mean of two seconds suppresses what moves. Memory is that of a frame.
+    One frame is enough where little was lost; means of several suppress what moves. Memory is that of a few frames.
 
     Args:
-        frames: (H, W, 3) uint8, RGB, all of one size; more are not read.
+        frames: (H, W, 3) uint8, RGB, all of one size; more are not read. They need not follow each other.
         key: that of `Marker`.
+        expected: a message that is looked for where none can be read; less of it has to be left.
 
     Raises:
         ValueError: no frames, or frames of several sizes.
     """
     pattern = pattern_of(key)
-    mean, scale = _mean(frames)
-    residual = _whitened(mean)
-    search = _Search(residual, pattern)
+    residual, scale, usual = _residual(islice(frames, count))
+    search = _Search(residual, pattern, usual)
     best = 0.0
     for place in search.places():
         best = max(best, place.score)
+        if place.score < MIN_SYNC:
+            break
         message, confidence = search.read(place)
-        if message is not None and place.score >= MIN_SYNC and confidence >= MIN_CONFIDENCE:
-            return Detection(message, confidence, place.score, (place.period_x / scale, place.period_y / scale))
+        if message is not None and confidence >= MIN_CONFIDENCE:
+            exact = search.looking_for(message).around(place)
+            return Detection(message, confidence, place.score, exact.tile_px(scale))
+    if expected is not None:
+        place = search.looking_for(expected).places()[0]
+        if place.score >= MIN_EXPECTED:
+            return Detection(expected, place.score, place.score, place.tile_px(scale))
     return Detection(None, 0.0, best, None)
 
 
-def _mean(frames: Iterable[np.ndarray]) -> tuple[np.ndarray, float]:
-    """Mean luminance of a piece at the size searched, and that size over the frames'."""
-    total, count = None, 0
-    for frame in islice(frames, PIECE_FRAMES):
-        grey = cv2.cvtColor(np.ascontiguousarray(frame[..., :3]), cv2.COLOR_RGB2GRAY).astype(np.float32)
-        if total is not None and grey.shape != total.shape:
-            raise ValueError(f"frames of several sizes: {total.shape} and {grey.shape}")
-        total, count = grey if total is None else total + grey, count + 1
-    if total is None:
+def _residual(frames: Iterable[np.ndarray]) -> tuple[np.ndarray, float, list[float]]:
+    """Sum of the whitened means of groups of frames, the size searched over the frames', and the tile's usual sides there."""
+    shape, residual, total, count = None, None, None, 0
+
+    def added() -> np.ndarray:
+        whitened = _whitened(_reduced(total / count))
+        return whitened if residual is None else residual + whitened
+
+    for frame in frames:
+        if shape is not None and frame.shape[:2] != shape:
+            raise ValueError(f"frames of several sizes: {shape} and {frame.shape[:2]}")
+        shape = frame.shape[:2]
+        luminance = cv2.transform(np.ascontiguousarray(frame[..., :3], np.float32), LUMINANCE)
+        total, count = luminance if count == 0 else total + luminance, count + 1
+        if count == _GROUP_FRAMES:
+            residual, count = added(), 0
+    if shape is None:
         raise ValueError("no frames")
-    scale = min(1.0, _MAX_SIDE / min(total.shape))
-    if scale < 1:
-        size = (round(total.shape[1] * scale), round(total.shape[0] * scale))
-        total = cv2.resize(total, size, interpolation=cv2.INTER_AREA)
-    return total / count, scale
+    if count:
+        residual = added()
+    height, width = shape
+    scale = min(1.0, _MAX_SIDE / min(shape))
+    usual = [tile_side(width, height) * scale, tile_side(2 * width, 2 * height) / 2 * scale]
+    return residual, scale, usual + [TILE_PX * part for part in _USUAL]
+
+
+def _reduced(mean: np.ndarray) -> np.ndarray:
+    scale = _MAX_SIDE / min(mean.shape)
+    if scale >= 1:
+        return mean
+    return cv2.resize(mean, (round(mean.shape[1] * scale), round(mean.shape[0] * scale)), interpolation=cv2.INTER_AREA)
 
 
 def _whitened(mean: np.ndarray) -> np.ndarray:
-    """The piece with its slow waves removed and each place divided by its variance, as a matched filter does in noise."""
-    residual = mean - cv2.GaussianBlur(mean, (0, 0), 2.5)
-    local = np.sqrt(cv2.GaussianBlur(residual * residual, (0, 0), _LOCAL_PX))
-    residual = np.clip(residual, -2 * local, 2 * local)
-    return (residual / (local + 0.5) ** 1.5).astype(np.float32)
+    """Each octave of the frame divided by its local variance, as a matched filter does in noise."""
+    whitened = np.zeros_like(mean)
+    for sigma in _BLURS_PX:
+        blurred = cv2.GaussianBlur(mean, (0, 0), sigma)
+        band, mean = mean - blurred, blurred
+        square = np.maximum(cv2.GaussianBlur(band * band, (0, 0), sigma), 0)
+        local = 2 * cv2.sqrt(square)
+        whitened += np.clip(band, -local, local) / (square + _QUIET**2)
+    return whitened
 
 
 @dataclass(frozen=True)
@@ -115,25 +156,38 @@ class _Place:
     shift: tuple[float, float]
     score: float
 
+    def tile_px(self, scale: float) -> tuple[float, float]:
+        return self.period_x / scale, self.period_y / scale
+
 
 class _Search:
-    def __init__(self, residual: np.ndarray, pattern: Pattern) -> None:
-        self.residual, self.pattern = residual, pattern
+    """Places in a whitened residual, (H, W), where known values of the pattern agree.
+
+    Args:
+        usual: sides of a tile that are tried whatever agrees.
+    """
+
+    def __init__(self, residual: np.ndarray, pattern: Pattern, usual: list[float]) -> None:
+        self.residual, self.pattern, self.usual = residual, pattern, usual
         # Around the origin, so that the spectrum is smooth between its samples.
         self.side = cv2.getOptimalDFTSize(2 * max(residual.shape))
         padded = np.zeros((self.side, self.side), np.float32)
         padded[: residual.shape[0], : residual.shape[1]] = residual
         self.spectrum = np.fft.fft2(np.roll(padded, [-(length // 2) for length in residual.shape], (0, 1)))
-        n = len(pattern.fx)
-        sync = np.where(pattern.bit < 0, pattern.signs, 0)
-        self.sync = sync[:n] - 1j * sync[n:]
         self.rings = np.round(np.hypot(pattern.fx, pattern.fy)).astype(int)
+        self.known = _complex(np.where(pattern.bit < 0, pattern.signs, 0))
+
+    def looking_for(self, message: Message) -> _Search:
+        """The same residual, with all values of a message's pattern known."""
+        other = copy(self)
+        other.known = _complex(self.pattern.values(encode(message)))
+        return other
 
     def candidates(self) -> list[float]:
         """The periods where the known values agree best, best first."""
-        low, high = np.log(_PERIODS_PX)
-        periods = np.exp(np.arange(low, high, _PERIOD_STEP))
-        periods = periods[periods <= max(self.residual.shape)]
+        shorter = min(self.residual.shape)
+        low, high = max(_MIN_PERIOD_PX, _PERIODS[0] * shorter), _PERIODS[1] * shorter
+        periods = np.exp(np.arange(np.log(low), np.log(max(low, high)) + _PERIOD_STEP, _PERIOD_STEP))
         scores = np.array([self._peak(self._interpolated(period))[1] for period in periods])
         chosen: list[float] = []
         for index in scores.argsort()[::-1]:
@@ -143,11 +197,15 @@ class _Search:
                 break
         return chosen
 
+    def around(self, place: _Place) -> _Place:
+        """The best place of nearly the same size, or of a usual one."""
+        near = [place.period_x * (1 + step) for step in _FINE_STEPS]
+        return max((self._place(period, period) for period in near + self.usual), key=lambda found: found.score)
+
     def places(self) -> list[_Place]:
         """Where the known values agree best, best first."""
         fine = [period * (1 + step) for period in self.candidates() for step in _FINE_STEPS]
-        usual = [MIN_TILE_PX * part for part in _USUAL]
-        found = sorted((self._place(period, period) for period in fine + usual), key=lambda place: -place.score)
+        found = sorted((self._place(period, period) for period in fine + self.usual), key=lambda place: -place.score)
         best = found[0]
         wider = [(1 + x * _ASPECT_STEP, 1 + y * _ASPECT_STEP) for x, y in ((1, 0), (-1, 0), (0, 1), (0, -1))]
         found += [self._place(best.period_x * x, best.period_y * y) for x, y in wider]
@@ -211,8 +269,14 @@ class _Search:
     def _peak(self, values: np.ndarray, side: int = _SURFACE) -> tuple[tuple[float, float], float]:
         """The shift, in parts of a tile, where the known values agree best, and by how many standard deviations."""
         surface = np.zeros((side, side), np.complex64)
-        surface[self.pattern.fy, self.pattern.fx] = values * self.sync.conj()
+        surface[self.pattern.fy, self.pattern.fx] = values * self.known.conj()
         agreement = scipy.fft.ifft2(surface).real
         index = int(agreement.argmax())
         y, x = divmod(index, side)
         return (x / side, y / side), float(agreement.flat[index] / max(agreement.std(), 1e-12))
+
+
+def _complex(values: np.ndarray) -> np.ndarray:
+    """(n,) complex spectrum of (2n,) values: that of cos is its real part, that of sin the negative imaginary one."""
+    cosines, sines = np.split(values, 2)
+    return cosines - 1j * sines

@@ -8,15 +8,19 @@ import numpy as np
 from .message import Message, encode
 from .pattern import PUBLIC_KEY, pattern_of, tile_side
 
-FLOOR = 0.8
-"""RMS of the mark where a frame is flat and without grain, of 255: more can be made out on a clean gradient."""
-CONTRAST_GAIN = 0.4
-"""How much of the local contrast (standard deviation in 4 x 4 pixels and around) is added to it."""
-CEILING = 1.25
-"""RMS of the mark at most."""
-MAX_MSE = 1.45
-"""Mean square of the mark over a frame: 46.2 dB with rounding."""
+LUMINANCE = np.array([[0.2126, 0.7152, 0.0722]], np.float32)
+"""Of R, G, B: ITU-R BT.709."""
+FLAT = 0.3
+"""RMS of the mark's luminance, of 255, on a clean gradient: more can be made out there."""
+CONTRAST_GAIN, CONTRAST_FLOOR = 1.6, 0.2
+"""How much of the local contrast above the floor, which is that of rounding to 8 bits, is added to it."""
+MAX_MSE = 1.52
+"""Mean square of the mark over a frame: 46.1 dB with rounding."""
+_AROUND_PX = 15
+"""Contrast is what deviates from the mean of so many pixels, about the mark's longest half wave: a gradient has none."""
 _CELL = 4
+_LEVELS = 12
+"""Halvings of the interval in which the strongest mark is searched."""
 
 
 class Marker:
@@ -43,7 +47,7 @@ class Marker:
         """A marked copy of a frame, (H, W, 3) uint8, RGB."""
         if frame.shape != (*self._pattern.shape, 3) or frame.dtype != np.uint8:
             raise ValueError(f"frame of {frame.shape} {frame.dtype}, wanted {self._pattern.shape} x 3 uint8")
-        mark = self.mark(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32))
+        mark = self.mark(cv2.transform(frame.astype(np.float32), LUMINANCE))
         return cv2.add(frame, cv2.merge([mark, mark, mark]), dtype=cv2.CV_8U)
 
     def embed_premultiplied(self, rgba: np.ndarray) -> np.ndarray:
@@ -51,19 +55,33 @@ class Marker:
         if rgba.shape != (*self._pattern.shape, 4):
             raise ValueError(f"frame of {rgba.shape}, wanted {self._pattern.shape} x 4")
         colour, alpha = np.ascontiguousarray(rgba[..., :3], np.float32), rgba[..., 3]
-        strength = self._strength(cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY) * 255)
-        mark = self._pattern * strength * alpha / 255
+        mark = self.mark(cv2.transform(colour, LUMINANCE) * 255) * alpha / 255
         return np.dstack([np.clip(colour + mark[..., None], 0, alpha[..., None]), alpha])
 
-    def _strength(self, grey: np.ndarray) -> np.ndarray:
+    def _strength(self, luminance: np.ndarray) -> np.ndarray:
         """(H, W) float32: the mark's RMS, larger where contrast hides it, for (H, W) luminance of 255."""
-        height, width = grey.shape
+        height, width = luminance.shape
         cells = (max(1, width // _CELL), max(1, height // _CELL))
-        mean = cv2.resize(grey, cells, interpolation=cv2.INTER_AREA)
-        square = cv2.resize(cv2.multiply(grey, grey), cells, interpolation=cv2.INTER_AREA)
-        local = cv2.boxFilter(square, -1, (3, 3)) - cv2.boxFilter(mean, -1, (3, 3)) ** 2
+        deviation = luminance - cv2.blur(luminance, (_AROUND_PX, _AROUND_PX))
+        square = cv2.resize(cv2.multiply(deviation, deviation), cells, interpolation=cv2.INTER_AREA)
         # An edge beside a flat area does not hide a mark in that area.
-        local = cv2.GaussianBlur(cv2.erode(np.sqrt(np.maximum(local, 0)), np.ones((3, 3), np.uint8)), (5, 5), 0)
-        strength = np.minimum(FLOOR + CONTRAST_GAIN * local, CEILING)
-        strength *= min(1.0, float(np.sqrt(MAX_MSE / np.mean(strength**2))))
-        return cv2.resize(strength, (width, height), interpolation=cv2.INTER_LINEAR)
+        # (Running sums in floating point come out a little below zero.)
+        local = cv2.sqrt(np.maximum(cv2.blur(square, (3, 3)), 0))
+        local = cv2.erode(local, np.ones((3, 3), np.uint8))
+        local = cv2.GaussianBlur(local, (5, 5), 0)
+        strength = FLAT + CONTRAST_GAIN * np.maximum(local - CONTRAST_FLOOR, 0)
+        return cv2.resize(_limited(strength), (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def _limited(strength: np.ndarray) -> np.ndarray:
+    """The same with its largest values cut off so that its mean square is `MAX_MSE` at most.
+
+    The flatter the mark, the more of it is read again: what texture hides, texture also disturbs.
+    """
+    low, high = 0.0, float(strength.max())
+    if np.mean(np.square(strength)) <= MAX_MSE:
+        return strength
+    for _ in range(_LEVELS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if np.mean(np.square(np.minimum(strength, middle))) > MAX_MSE else (middle, high)
+    return np.minimum(strength, low)

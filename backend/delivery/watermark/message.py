@@ -2,13 +2,13 @@
 
 | bits | |
 |---|---|
-| 8 | version of the watermark, 1 |
+| 8 | version of the watermark, 2 |
 | 8 | kind of the delivery (`Kind`) |
 | 48 | the first bits of a SHA-256: an identifier to look up, never a name |
 
-CRC-16 (CCITT polynomial, ITU-T V.41) and a convolutional code of rate 1/3 and constraint length 9 with the generators
-557, 663, 711 (octal; TIA/EIA-95, reverse link; with a tail of zeros) make 264 coded bits of them. The decoder is
-Viterbi's (1967) with soft decisions.
+CRC-16 (CCITT polynomial, ITU-T V.41) and a convolutional code of rate 1/3 and constraint length 12 with the generators
+4767, 5723, 6265 (octal; Larsen 1973, "Short convolutional codes with maximal free distance for rates 1/2, 1/3, and 1/4";
+with a tail of zeros) make 273 coded bits of them. The decoder is Viterbi's (1967) with soft decisions.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from functools import cache
 
 import numpy as np
 
-VERSION = 1
-_MEMORY = 8
+VERSION = 2
+_MEMORY = 11
 _STATES = 1 << _MEMORY
-_GENERATORS = (0o557, 0o663, 0o711)
+_GENERATORS = (0o4767, 0o5723, 0o6265)
 _DATA_BITS = 64 + 16
 CODED_BITS = (_DATA_BITS + _MEMORY) * len(_GENERATORS)
 
@@ -97,9 +97,9 @@ def decode(soft: np.ndarray) -> Message | None:
     score[0] = 0
     decisions = np.zeros((len(steps), _STATES), np.int64)
     for step, values in enumerate(steps):
-        candidates = score[previous] + outputs @ values
-        decisions[step] = candidates.argmax(1)
-        score = candidates.max(1)
+        first, second = (score[previous[:, way]] + outputs[:, way] @ values for way in (0, 1))
+        decisions[step] = second > first
+        score = np.maximum(first, second)
     state, data = 0, 0
     for step in range(len(steps) - 1, -1, -1):
         if step < _DATA_BITS:
@@ -111,7 +111,7 @@ def decode(soft: np.ndarray) -> Message | None:
 
 @cache
 def _trellis() -> tuple[np.ndarray, np.ndarray]:
-    """Of each state the two before it (256, 2), and the coded bits of each way (256, 2, 3) as -1 and 1."""
+    """Of each state the two before it (2048, 2), and the coded bits of each way (2048, 2, 3) as -1 and 1."""
     states = np.arange(_STATES)
     previous = np.stack([states >> 1, states >> 1 | _STATES >> 1], 1)
     registers = previous << 1 | (states & 1)[:, None]

@@ -10,16 +10,19 @@ import numpy as np
 
 from .message import CODED_BITS
 
-PUBLIC_KEY = b"SyncTalk for Blender, watermark 1"
+PUBLIC_KEY = b"SyncTalk for Blender, watermark 2"
 """The key of every delivery: it is published, so that anyone can look for the mark."""
 
 TILES = 8 / 3
-"""Tiles in the shorter side of a frame of 512 pixels and more."""
-MIN_TILE_PX = 192
-"""Side of a tile in smaller frames: halved, its finest waves are still longer than three pixels."""
-MIN_CYCLES, MAX_CYCLES = 3.0, 20.0
-"""Frequencies used, cycles in a tile: slower ones are mostly the frame's own, faster ones are lost when it is halved."""
-SYNC_SHARE = 0.2
+"""Tiles in the shorter side of a frame."""
+TILE_PX = 192
+"""Side of a tile in a frame of 512 pixels."""
+MIN_TILE_PX = 96
+"""Side of a tile at least, in frames below 256 pixels."""
+MIN_CYCLES, MAX_CYCLES = 6.0, 14.0
+"""Frequencies used, cycles in a tile, waves of 14 to 32 pixels at 512: slower ones are mostly the frame's own, of faster ones
+H.264 at CRF 28 keeps less than half, at half the size less than a quarter."""
+SYNC_SHARE = 0.16
 """Part of the values that is known in advance."""
 
 

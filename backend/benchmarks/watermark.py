@@ -33,7 +33,9 @@ _COST_SIDE, _COST_FRAMES = 512, 60
 @dataclass(frozen=True)
 class Options(pages.PageOptions):
     clip: tuple[str, ...] = option("videos that are marked, or sample", ("sample",), nargs="+", metavar="V")
-    work: Path | None = option("a folder where each clip's figures are kept; a clip that is there is not measured again", None)
+    work: Path | None = option(
+        "a folder where each clip's figures are kept; a clip that is there is not measured again", None
+    )
     preset: str = option("x264's, of all encodings after the delivery", "veryfast")
 
 
@@ -218,7 +220,9 @@ def _summary(rows: list[dict[str, Any]], attack: Attack) -> dict[str, Any]:
     readings = [row["attacks"][attack.name] for row in rows]
     read, wrong = (sum(_count(found, state) for found in readings) for state in ("read", "wrong"))
     pieces = sum(map(len, readings))
-    missed = [row["clip"] for row, found in zip(rows, readings, strict=True) if _count(found, "read") < 0.99 * len(found)]
+    missed = [
+        row["clip"] for row, found in zip(rows, readings, strict=True) if _count(found, "read") < 0.99 * len(found)
+    ]
     return {
         "name": attack.name, "target": attack.target, "pieces": pieces, "read": read, "wrong": wrong,
         "percent": 100 * read / max(1, pieces), "missed_in": missed,

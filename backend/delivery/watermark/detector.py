@@ -106,35 +106,35 @@ def detect(
 
 def _residual(frames: Iterable[np.ndarray]) -> tuple[np.ndarray, float, list[float]]:
     """Sum of the whitened means of groups of frames, the size searched over the frames', and the tile's usual sides there."""
-    shape, residual, total, count = None, None, None, 0
-
-    def added() -> np.ndarray:
-        whitened = _whitened(_reduced(total / count))
-        return whitened if residual is None else residual + whitened
-
+    shape: tuple[int, ...] = ()
+    group: list[np.ndarray] = []
+    residuals: list[np.ndarray] = []
     for frame in frames:
-        if shape is not None and frame.shape[:2] != shape:
+        if shape and frame.shape[:2] != shape:
             raise ValueError(f"frames of several sizes: {shape} and {frame.shape[:2]}")
         shape = frame.shape[:2]
-        luminance = cv2.transform(np.ascontiguousarray(frame[..., :3], np.float32), LUMINANCE)
-        total, count = luminance if count == 0 else total + luminance, count + 1
-        if count == _GROUP_FRAMES:
-            residual, count = added(), 0
-    if shape is None:
+        if len(group) == _GROUP_FRAMES:
+            residuals, group = [_sum([*residuals, _whitened(_sum(group) / len(group))])], []
+        group.append(_reduced(cv2.transform(np.ascontiguousarray(frame[..., :3], np.float32), LUMINANCE)))
+    if not shape:
         raise ValueError("no frames")
-    if count:
-        residual = added()
+    residual = _sum([*residuals, _whitened(_sum(group) / len(group))])
     height, width = shape
     scale = min(1.0, _MAX_SIDE / min(shape))
     usual = [tile_side(width, height) * scale, tile_side(2 * width, 2 * height) / 2 * scale]
     return residual, scale, usual + [TILE_PX * part for part in _USUAL]
 
 
-def _reduced(mean: np.ndarray) -> np.ndarray:
-    scale = _MAX_SIDE / min(mean.shape)
+def _sum(arrays: list[np.ndarray]) -> np.ndarray:
+    return np.sum(arrays, 0)
+
+
+def _reduced(image: np.ndarray) -> np.ndarray:
+    height, width = image.shape
+    scale = _MAX_SIDE / min(height, width)
     if scale >= 1:
-        return mean
-    return cv2.resize(mean, (round(mean.shape[1] * scale), round(mean.shape[0] * scale)), interpolation=cv2.INTER_AREA)
+        return image
+    return cv2.resize(image, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_AREA)
 
 
 def _whitened(mean: np.ndarray) -> np.ndarray:

@@ -124,7 +124,10 @@ def test_the_mark_stays_above_46_db(clean, image):
     }[image]
     (result,) = marked([frame])
     difference = result.astype(np.float64) - frame
-    assert (difference**2).mean() > 0.5 or detect([result]).message == MESSAGE  # it is there, however weak where all is flat
+    if image == "flat":  # it is there, however weak
+        assert detect([result]).message == MESSAGE
+    else:
+        assert (difference**2).mean() > 0.5
     assert 10 * np.log10(255**2 / (difference**2).mean()) >= 46
 
 

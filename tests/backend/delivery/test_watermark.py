@@ -137,7 +137,7 @@ def test_a_clean_gradient_is_changed_by_a_level_at_most_and_still_has_the_messag
     frame = gradient.round().astype(np.uint8)
     (result,) = marked([frame])
     assert np.abs(result.astype(int) - frame).max() == 1
-    assert np.square(result.astype(float) - frame).mean() < 0.1
+    assert 10 * np.log10(255**2 / np.square(result.astype(float) - frame).mean()) > 56
     assert detect([result]).message == MESSAGE
 
 

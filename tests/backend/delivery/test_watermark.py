@@ -149,7 +149,7 @@ def test_a_frame_with_black_parts_has_no_defect(clean):
 
 
 def test_an_expected_message_is_found_where_too_little_is_left_to_read_it(clean):
-    noise = np.random.default_rng(1).normal(0, 90, clean[0].shape)
+    noise = np.random.default_rng(1).normal(0, 72, clean[0].shape)
 
     def noisy(frame):
         return [np.clip(frame + noise, 0, 255).round().astype(np.uint8)]

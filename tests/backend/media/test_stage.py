@@ -214,6 +214,7 @@ def test_a_log_clip_is_worked_on_as_it_is_meant_and_later_runs_remember_it(tmp_p
     written = digests(workspace)
     assert process(tmp_path / "ws", path).subject.corrections.colour == "logc4"
     assert digests(workspace) == written
+    contrast = workspace.read_frame(10).std()
     plain = process(tmp_path / "ws", path, colour="auto")
     assert plain.subject.corrections.colour == ""
-    assert np.abs(plain.read_frame(10).astype(int) - speaker_frames[10]).mean() > 15
+    assert plain.read_frame(10).std() < 0.7 * contrast, "a log curve is flat"

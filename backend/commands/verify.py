@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +11,6 @@ from ..progress import Reporter
 from .option import option
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from ..delivery.provenance.reading import Manifest
     from ..workspace.store import Workspace
 
@@ -24,6 +19,8 @@ MARKED, NOT_OURS, ALTERED = 0, 1, 3
 
 FOUND, ABSENT = "found", "absent"
 IMAGES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
+_PIECES, _SURE, _PIECE_S = 16, 4, 2.0
+"""Pieces of a video that are read at most, those that are enough where all agree, and their length in seconds."""
 _NOTE = "Synthetic likeness"
 """How the note in the metadata begins, whichever program wrote it."""
 
@@ -46,6 +43,14 @@ class Verified:
     """`valid`, `untrusted`, `invalid` or `absent`."""
     watermark: str
     """`found` or `absent`."""
+    watermark_clip: str
+    """First 12 digits of the sha256 of the clip that the watermark names; empty without one."""
+    watermark_agrees: bool | None
+    """Whether that is the manifest's clip, else the workspace's; None where there is nothing to compare."""
+    pieces: int
+    """Pieces of two seconds that were read, through all of the file."""
+    pieces_marked: int
+    """In how many of them the watermark was found."""
     note: str
     """`found` or `absent`: the sentence in the file's metadata, which anyone can write or remove."""
     source: str
@@ -89,7 +94,9 @@ def verify(path: Path, workspace: Workspace | None = None, trust: Path | None = 
     from ..delivery.provenance.reading import contains, read_manifest
 
     manifest = read_manifest(path, trust)
-    watermark = FOUND if _has_watermark(path) else ABSENT
+    marks = _watermarks(path)
+    named = next((mark for mark in marks if mark), "")
+    watermark = FOUND if named else ABSENT
     note = FOUND if contains(path, _NOTE) else ABSENT
     source, status = str(manifest.likeness.get("clip_sha256", "")), NOT_OURS
     if manifest.ours:
@@ -97,6 +104,10 @@ def verify(path: Path, workspace: Workspace | None = None, trust: Path | None = 
     elif FOUND in (watermark, note):
         status = ALTERED
     subject = None if workspace is None else workspace.subject
+    compared = source or ("" if subject is None else subject.source_sha256)
+    agrees = compared.startswith(named) if named and compared else None
+    if source and agrees is False:
+        status = ALTERED  # another signature over pixels of another clip
     clip = subject.source if subject is not None and source and subject.source_sha256 == source else ""
     made = {
         "when": manifest.created.get("when"),
@@ -108,12 +119,16 @@ def verify(path: Path, workspace: Workspace | None = None, trust: Path | None = 
         status,
         manifest.state,
         watermark,
+        named,
+        agrees,
+        len(marks),
+        sum(map(bool, marks)),
         note,
         source,
         clip,
         {name: item for name, item in made.items() if item},
         manifest.signer,
-        _summary(path, manifest, watermark, note, clip, workspace),
+        _summary(path, manifest, watermark, note, clip, workspace) + _in_pixels(marks, agrees, bool(source)),
     )
 
 
@@ -127,27 +142,49 @@ def in_words(result: Result) -> str:
     return "\n".join(item.summary for item in result.files)
 
 
-def _has_watermark(path: Path) -> bool:
-    """Whether the pixels of a video or an image are marked."""
-    try:
-        module = importlib.import_module("..delivery.watermark", __package__)
-    except ModuleNotFoundError:
-        return False
-    try:
-        return bool(module.detect(_frames(path, module.PIECE_FRAMES)).found)
-    except (SyncTalkError, ValueError):
-        return False  # no frames: audio, or what no decoder takes
+def _watermarks(path: Path) -> list[str]:
+    """What the pieces of a video, or an image, name as their clip; empty strings where nothing is found.
 
-
-def _frames(path: Path, count: int) -> Iterator[np.ndarray]:
-    from ..media.decode import frames
+    Pieces are spread over the file; reading stops when the first `_SURE` all name the same clip.
+    """
+    from ..delivery.watermark import PIECE_FRAMES, detect
+    from ..media.decode import frames, probe
     from ..workspace.images import read_image
 
-    if path.suffix.lower() in IMAGES:
-        yield read_image(path)
-    else:
-        for _, frame in islice(frames(path), count):
-            yield frame
+    marks: list[str] = []
+    try:
+        if path.suffix.lower() in IMAGES:
+            found = detect([read_image(path)])
+            return [found.message.text if found.message else ""]
+        for start_s in _spread(probe(path).duration_s):
+            found = detect((frame for _, frame in frames(path, start_s)), count=PIECE_FRAMES)
+            marks.append(found.message.text if found.message else "")
+            if len(marks) >= _SURE and len(set(marks)) == 1 and marks[0]:
+                break
+    except (SyncTalkError, ValueError):
+        pass  # no frames: audio, or what no decoder takes
+    return marks
+
+
+def _spread(duration_s: float) -> list[float]:
+    """Beginnings of pieces over all of a video, in an order in which the first ones are far apart."""
+    count = max(1, min(_PIECES, int(duration_s // _PIECE_S)))
+    last = max(0.0, duration_s - _PIECE_S)
+    order = sorted(range(count), key=lambda index: int(f"{index:05b}"[::-1], 2))
+    return [last * index / max(1, count - 1) for index in order]
+
+
+def _in_pixels(marks: list[str], agrees: bool | None, of_manifest: bool) -> str:
+    """A line on the watermark; empty where there is none."""
+    marked = sum(map(bool, marks))
+    if not marked:
+        return ""
+    whose = {
+        None: "",
+        True: f", of the clip of the {'manifest' if of_manifest else 'workspace'}",
+        False: f", of another clip than the {'manifest' if of_manifest else 'workspace'} has",
+    }[agrees]
+    return f"\n  watermark in {marked} of {len(marks)} pieces read{whose}: {next(filter(None, marks))}"
 
 
 def _summary(path: Path, manifest: Manifest, watermark: str, note: str, clip: str, workspace: Workspace | None) -> str:

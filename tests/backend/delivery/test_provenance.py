@@ -20,6 +20,7 @@ from backend.commands.verify import verify
 from backend.delivery.provenance import certificate
 from backend.delivery.provenance.manifest import HEAD_ALONE, OVER_FOOTAGE, Origin, consent_hash
 from backend.delivery.provenance.signing import BESIDE, EMBEDDED, Seal, sidecar_of
+from backend.delivery.watermark import Marker, Message
 from backend.errors import ProvenanceError
 from backend.media.encode import VideoWriter
 from backend.media.sequence import SequenceWriter
@@ -145,6 +146,21 @@ def test_one_changed_sample_is_seen(tmp_path, capsys, extension):
     (found,) = json.loads(capsys.readouterr().out)["files"]
     assert found["manifest"] == "invalid" and found["source"] == CLIP
     assert "altered" in found["summary"] and "ash.mismatch" in found["summary"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("named", "agrees", "status"), [(CLIP, True, 0), ("cd" * 32, False, 3)])
+def test_verify_reads_through_the_video_and_compares_the_watermark_with_the_manifest(tmp_path, named, agrees, status):
+    path, marker = tmp_path / "shot.mp4", Marker(256, 256, Message.of_clip(named))
+    grain = np.random.default_rng(0)
+    with VideoWriter(path, 256, 256) as video:
+        for index in range(150):
+            frame = np.clip(grain.normal(120, 2, (256, 256, 1)) + np.zeros(3), 0, 255).astype(np.uint8)
+            video.write(marker.embed(frame) if index < 100 else frame)
+    Seal(certificate.load(), ORIGIN, OVER_FOOTAGE).sign(path)
+    found = verify(path)
+    assert (found.watermark_clip, found.watermark_agrees, found.status) == (named[:12], agrees, status)
+    assert (found.pieces, found.pieces_marked) == (3, 2)
 
 
 def test_a_changed_manifest_is_seen(tmp_path):

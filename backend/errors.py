@@ -50,6 +50,12 @@ class ModelError(SyncTalkError):
     kind = "model"
 
 
+class DeviceError(SyncTalkError):
+    """A GPU that is not there."""
+
+    kind = "device"
+
+
 class ConsentError(SyncTalkError):
     """Training was asked for without the recorded consent of the person shown."""
 

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 MAX_SIDE = 16384
 _MOMENT_NUMBERS = 3 + 16 + len(BLENDSHAPE_NAMES)
 
+OPTIONAL_KERNEL = "tinycudann"
+"""The one that a user may add (docs/install.md)."""
+
 
 @dataclass(frozen=True)
 class FrameOptions:
@@ -228,30 +231,31 @@ def prepare(imported: threading.Event) -> None:
     Args:
         imported: set when nothing more is imported; concurrent imports of the same packages may see a partial one.
     """
-    import torch
-
     from .delivery import from_footage  # noqa: F401 (the first frame imports these as well)
-    from .renderer import precompile
+    from .renderer import devices, precompile
     from .renderer.field.kernels import get_kernel
     from .training import checkpoints  # noqa: F401
 
-    kernel = get_kernel()
+    kernel = get_kernel(device=devices.current())
     imported.set()
     precompile.show()
     precompile.draw_gaussians()
-    if not torch.cuda.is_available() and kernel.name == "numba":
+    if kernel.name == "numba":
         precompile.draw(kernel)
 
 
 def device() -> dict[str, str]:
-    """The device that heads are rendered on, and the kernel that does it."""
+    """The device that fields are rendered on, the kernel that does it, and why the optional one does not: a sentence."""
     import torch
 
-    from .renderer.field.kernels import get_kernel
+    from .renderer import devices
+    from .renderer.field.kernels import get_kernel, why_not
 
-    kind = "cuda" if torch.cuda.is_available() else "cpu"
-    name = torch.cuda.get_device_name() if kind == "cuda" else kind
-    return {"device": name, "kernel": get_kernel(device=kind).name}
+    used = devices.current()
+    name = torch.cuda.get_device_name(used) if used.startswith("cuda") else used
+    reason = why_not(OPTIONAL_KERNEL, used)
+    note = f"{OPTIONAL_KERNEL} {reason}" if reason else ""
+    return {"device": name, "kernel": get_kernel(device=used).name, "note": note}
 
 
 def _beneath(footage: tuple[Workspace, FromFootage], frame: FrameOptions) -> Beneath:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from . import backend_environment, blender_environment, environment, terminal
+from . import backend_environment, blender_environment, environment, locks, terminal
 from .environment import EnvironmentSpec
 
 TOOLS = "tools"
@@ -18,6 +19,17 @@ def make_backend(root: Path, device: str | None = None, python: Path | None = No
     """
     device = device or backend_environment.device_of(root) or backend_environment.default_device()
     return _make(backend_environment.spec(root, device, python))
+
+
+def make_triton(root: Path, python: Path | None = None) -> Path:
+    """Bring `<root>/backend-triton`, the backend's environment with Triton and for a CPU, to "ready"; return its Python."""
+    backend = backend_environment.spec(root, "cpu", python)
+    imports = (*backend.imports, "triton")
+    return _make(
+        replace(
+            backend, folder=root / locks.TRITON, lock=locks.TRITON, imports=imports, last_step=(), last_step_parts=0
+        )
+    )
 
 
 def make_blender(root: Path, version: str = blender_environment.VERSIONS[0]) -> Path:

@@ -80,6 +80,10 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
         help=f"Blender versions to test in, of {', '.join(blender_environment.VERSIONS)} (default: %(default)s)",
     )
 
+    test.add_argument(
+        "--triton", action="store_true", help="run the backend's tests where Triton is, without a GPU (Linux)"
+    )
+
     backend = verb("backend", _backend, "make the backend's environment", device)
     backend.add_argument("--root", type=Path, default=ENVIRONMENTS, help="folder to make it in (default: %(default)s)")
     models = verb("models", _models, "list or fetch optional weights")
@@ -107,7 +111,9 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _test(options: argparse.Namespace) -> int:
-    return test_run.run(ROOT, ENVIRONMENTS, options.blender, options.device, options.python, options.rest)
+    return test_run.run(
+        ROOT, ENVIRONMENTS, options.blender, options.device, options.python, options.rest, options.triton
+    )
 
 
 def _backend(options: argparse.Namespace) -> int:

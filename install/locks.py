@@ -17,6 +17,9 @@ from .errors import PackageError
 
 FOLDER = Path(__file__).resolve().parent / "locks"
 
+TRITON = "backend-triton"
+"""The backend's environment with Triton."""
+
 PIN = re.compile(r"([a-z0-9.-]+)==(\S+)(?: ; ([^#]+?))?((?: --hash=sha256:[0-9a-f]{64})+)")
 _SIZES = re.compile(
     r"# (?P<environment>\S+) (?P<platform>\w+) (?P<python>3\.\d+): (?P<packages>\d+) packages, (?P<bytes>\d+) bytes"
@@ -52,7 +55,10 @@ def path_of(environment: str, folder: Path = FOLDER) -> Path:
 
 
 def belongs(line: str, environment: str) -> bool:
-    """Whether a line of a lock file is for `environment`: each Blender version takes its own `bpy`."""
+    """Whether a line of a lock file is for `environment`: each Blender version takes its own `bpy`, and Triton, which torch's
+    builds for CUDA bring along, is for the environment that tests its kernels without a GPU."""
+    if line.startswith("triton=="):
+        return environment == TRITON
     return not line.startswith("bpy==") or line.startswith(f"bpy=={environment.partition('-')[2]}.")
 
 

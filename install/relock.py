@@ -40,7 +40,8 @@ def relock(root: Path, names: Sequence[str] = ()) -> list[Path]:
 
 def _relock_one(executable: Path, source: Path) -> Path:
     name = source.stem
-    environments = [f"blender-{version}" for version in blender_environment.VERSIONS] if name == "blender" else [name]
+    blenders = [f"blender-{version}" for version in blender_environment.VERSIONS]
+    environments = {"blender": blenders, "backend": [name, locks.TRITON]}.get(name, [name])
     versions = backend_environment.PYTHON_VERSIONS if name == "backend" else (blender_environment.PYTHON_VERSION,)
     pythons = [f"{major}.{minor}" for major, minor in versions]
     hashes: dict[str, set[str]] = defaultdict(set)
@@ -49,7 +50,7 @@ def _relock_one(executable: Path, source: Path) -> Path:
         wanted = "\n".join(line for line in source.read_text("utf-8").splitlines() if locks.belongs(line, environment))
         resolved = _resolve(executable, wanted, pythons[0], _OMITTED if name == "backend" else ())
         pins |= set(resolved.splitlines())
-        for platform, python in product(PLATFORMS, pythons):
+        for platform, python in product(["linux"] if environment == locks.TRITON else PLATFORMS, pythons):
             target = ["--python-version", python, "--python-platform", PLATFORMS[platform]]
             packages = _packages(executable, resolved, target)
             newest = ["--python-version", python, "--python-platform", NEWEST.get(platform, PLATFORMS[platform])]

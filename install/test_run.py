@@ -15,6 +15,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from . import checkout
@@ -45,19 +46,26 @@ def run(
     device: str | None = None,
     python: Path | None = None,
     arguments: Sequence[str] = (),
+    triton: bool = False,
 ) -> int:
     """Make the environments, run the tests, print a closing line with the sums; non-zero if any failed.
 
     Args:
         root: the checkout.
         blender_versions: the versions whose `bpy` runs the Blender side's tests, one after the other.
+        triton: run the backend's tests in the environment that has Triton.
         arguments: passed on to pytest; paths among them choose the tests, and with them the environments.
     """
     started = time.monotonic()
     options, backend_paths, blender_paths = _sort(root, arguments)
     backend, blender = [], []
     if backend_paths:
-        interpreter = checkout.make_backend(environments, device, python)
+        make = (
+            partial(checkout.make_triton, environments)
+            if triton
+            else partial(checkout.make_backend, environments, device)
+        )
+        interpreter = make(python)
         workers = _workers(options, backend_paths)
         backend.append(_Room("backend", root, interpreter, [*options, *backend_paths], workers))
     if blender_paths:

@@ -56,8 +56,10 @@ def _draw_process(ui: StepUi) -> None:
     alive = ui.facts.backend_alive
     if ui.facts.backend_answered and backend is not None:
         hello = backend.hello
-        device = f", on {backend.device}" if backend.device else ""
+        device = f", on {backend.device} ({backend.kernel})" if backend.device else ""
         ui.info(f"SyncTalk {hello['backend']}, PyTorch {hello['torch'] or 'missing'}{device}")
+        if backend.kernel_note:
+            ui.text(backend.kernel_note)
         if ui.facts.device_error and not jobs.runtime.errors:
             ui.text(ui.facts.device_error, "ERROR")
     elif alive:

@@ -11,6 +11,7 @@ from ..media.codecs import CODECS, EXR, FORMATS, H264, PNG, codec_for, is_video
 from ..progress import Reporter
 from ..protocol import OURS
 from . import speak
+from .device import device_option
 from .head import hair_option, head_option, neck_option
 from .marking import Signature, open_seal
 from .option import CheckedOptions, option
@@ -41,6 +42,7 @@ class Options(speak.Delivery, Signature, CheckedOptions):
     portrait: str = portrait_option()
     fixed_neck: bool = neck_option()
     rendered_hair: bool = hair_option()
+    device: str = device_option()
     label: bool = option("draw the visible mark AI into a corner of each frame", False)
     no_watermark: bool = option("write no watermark into the pixels", False)
 
@@ -107,9 +109,11 @@ def run(options: Options, reporter: Reporter) -> Result:
     from ..delivery.shot import Shot
     from ..delivery.watermark import Kind, Message
     from ..evaluation.reenactment import Reenactment, write_test_frames
+    from ..renderer import devices
     from ..training import checkpoints
     from ..workspace.store import Workspace
 
+    devices.select(options.device, reporter)
     workspace = Workspace.open(options.workspace)
     workspace.require("portrait_sync")
     head = checkpoints.load_for_rendering(workspace, reporter, options.head)

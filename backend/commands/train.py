@@ -10,6 +10,7 @@ from ..errors import ConsentError
 from ..progress import Reporter
 from ..protocol import Stage
 from .consent import HELP, ask_for_consent, check_clip, record_consent
+from .device import device_option
 from .option import CheckedOptions, option
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Options(CheckedOptions):
     set: tuple[str, ...] = option(
         "change a field of the preset (docs/training.md lists them); may be given again", (), metavar="NAME=VALUE"
     )
+    device: str = device_option()
     consent: str | None = option(HELP, None, metavar="NAME")
 
 
@@ -54,11 +56,13 @@ def run(options: Options, reporter: Reporter) -> Result:
         SyncTalkError: the workspace cannot be trained on.
         Cancelled: the last checkpoint is kept.
     """
+    from ..renderer import devices
     from ..training import readiness
     from ..training.presets import PRESETS
     from ..training.train import train
     from ..workspace.store import Workspace
 
+    device = devices.select(options.device, reporter)
     workspace = Workspace.open(options.workspace)
     consent = options.consent or ask_for_consent(workspace, reporter)  # unlocked: an answer may take its time
     clip = workspace.subject.source_sha256
@@ -77,6 +81,7 @@ def run(options: Options, reporter: Reporter) -> Result:
             reporter,
             options.minutes,
             options.seed,
+            device,
             steps=options.steps,
             further=options.further,
             head=options.head,

@@ -14,6 +14,7 @@ from safetensors.torch import save as to_bytes
 
 from ..errors import WorkspaceError
 from ..progress import Reporter
+from ..renderer import devices
 from ..renderer.field.field import Field, FieldConfig
 from ..renderer.field.renderer import FieldRenderer
 from ..renderer.gaussians.head import GaussianConfig, GaussianHead
@@ -82,7 +83,11 @@ class Checkpoint:
 
     def renderer(self) -> HeadRenderer:
         """Of the head that this checkpoint holds."""
-        return GaussianRenderer(self.gaussians()) if self.kind == GAUSSIANS else FieldRenderer(self.field())
+        return (
+            GaussianRenderer(self.gaussians())
+            if self.kind == GAUSSIANS
+            else FieldRenderer(self.field(devices.current()))
+        )
 
     def field(self, device: str = "cpu") -> Field:
         """The head this checkpoint holds."""

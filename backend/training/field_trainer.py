@@ -57,7 +57,7 @@ class FieldTrainer:
         resume_only: bool = False,
     ) -> None:
         self.workspace, self.preset, self.reporter, self.seed = workspace, preset, reporter, seed
-        self.device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+        self.device = device
         self.limit_s, self.limit_steps = minutes * 60 * field_share, steps
         self.total_s = minutes * 60
         self.total_steps = None if steps is None else steps + (twin_steps(steps) if field_share < 1 else 0)

@@ -69,7 +69,7 @@ class Objective:
         conditions = torch.from_numpy(self.conditions[rays.frames])
         conditions = (conditions + self._noise * torch.randn_like(conditions)).to(device)
         # Samples are ordered by frame, because rays are.
-        starts = samples.offsets.cpu()[torch.from_numpy(np.concatenate([[0], np.cumsum(rays.counts)]))]
+        starts = samples.offsets[torch.from_numpy(np.concatenate([[0], np.cumsum(rays.counts)])).to(device)]
         networks = field.networks(conditions)
         density, colour, _ = self.kernel.shade(samples, towards, starts, field.tables, field.config.layout, networks)
         rgba, weights, distortion = self.kernel.composite(density * samples.fade, colour, samples, grid.step)

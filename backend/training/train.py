@@ -33,7 +33,7 @@ def train(
     reporter: Reporter,
     minutes: float | None = None,
     seed: int = 0,
-    device: str = "auto",
+    device: str = "cpu",
     steps: int | None = None,
     further: bool = False,
     head: str = BOTH,
@@ -42,6 +42,7 @@ def train(
 
     Args:
         minutes: training time, the preset's when None; it includes what an earlier run of this training took.
+        device: of the field (`renderer.devices.select`).
         steps: train this many steps instead, however long they take.
         further: where the earlier training is complete, add these minutes or steps to it.
         head: `both`, `field` alone, or `gaussians` for a field that is there.

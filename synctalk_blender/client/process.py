@@ -52,6 +52,10 @@ class BackendProcess:
         """The backend's answer to the last `hello`: its version and torch's."""
         self.device = ""
         """What heads are rendered on; empty until the backend has imported PyTorch and answered `device`."""
+        self.kernel = ""
+        """What renders the field there."""
+        self.kernel_note = ""
+        """Why the kernel that a user may add does not; empty where it does."""
         self.device_error = ""
         """Why `device` failed, as one sentence: heads can be neither trained nor rendered."""
         self._ids = itertools.count(1)
@@ -235,7 +239,9 @@ class BackendProcess:
             if pending.method == "hello":
                 self._greet(message["result"])
             elif pending.method == "device":
-                self.device, self.device_error = message["result"]["device"], ""
+                answer = message["result"]
+                self.device, self.kernel, self.device_error = answer["device"], answer["kernel"], ""
+                self.kernel_note = str(answer.get("note", ""))
         elif pending.method == "device":
             self.device_error = str(failure)
         with self._lock:

@@ -26,7 +26,7 @@ class FieldRenderer:
 
     def __init__(self, field: Field, kernel: Kernel | None = None) -> None:
         self.field = field.eval()
-        self.kernel = kernel or get_kernel(device=str(field.tables.device.type))
+        self.kernel = kernel or get_kernel(device=str(field.tables.device))
         self._corners: np.ndarray | None = None
 
     def corners_m(self) -> Float[np.ndarray, "8 3"]:

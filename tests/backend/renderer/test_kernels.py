@@ -10,14 +10,12 @@ import torch
 
 from backend.renderer.field.kernels import get_kernel
 from backend.renderer.field.kernels.interface import (
-    GATE_HIDDEN,
-    SPHERICAL_HARMONICS,
     Grid,
-    Networks,
     Samples,
     empty_block_distance,
 )
 from backend.renderer.field.triplane import TriplaneLayout
+from tests.backend.renderer.made_up_field import random_networks
 
 pytest.importorskip("numba")
 
@@ -38,31 +36,6 @@ def _layout(random) -> TriplaneLayout:
     return TriplaneLayout(levels, log2_table_size=10, base_resolution=7, finest_resolution=300)
 
 
-def _networks(images: int, features: int, hidden: int, random) -> Networks:
-    def some(*shape: int) -> torch.Tensor:
-        values = torch.randn(*shape, generator=random) / max(1, shape[-1]) ** 0.5
-        return values.requires_grad_()
-
-    regions = torch.rand(2, 7, generator=random) * 0.4 + 0.3
-    regions[:, 6] = 4.0
-    return Networks(
-        first_weight=some(hidden + GATE_HIDDEN, features),
-        first_bias=some(hidden + GATE_HIDDEN),
-        gate_weight=some(2, GATE_HIDDEN),
-        gate_bias=some(2),
-        condition=some(images, 2, hidden),
-        hidden_weight=some(hidden, hidden),
-        hidden_bias=some(hidden),
-        density_weight=some(hidden),
-        density_bias=some(1),
-        colour_weight=some(hidden, hidden + SPHERICAL_HARMONICS),
-        colour_bias=some(hidden),
-        out_weight=some(3, hidden),
-        out_bias=some(3),
-        regions=regions,
-    )
-
-
 def _shaded(kernel, layout, hidden, seed):
     """Values, and gradients of a random weighting of them, of samples in three frames, one of them empty."""
     random = torch.Generator().manual_seed(seed)
@@ -73,7 +46,7 @@ def _shaded(kernel, layout, hidden, seed):
     ray_of = torch.randint(0, rays, (total,), generator=random).sort().values.int()
     samples = Samples(positions, torch.ones(total), ray_of, torch.zeros(rays + 1, dtype=torch.int64), torch.ones(total))
     starts = torch.tensor([0, total // 3, total // 3, total])
-    networks = _networks(3, layout.features, hidden, random)
+    networks = random_networks(3, layout.features, hidden, random)
     tables = torch.randn(layout.features, layout.table_size, generator=random).requires_grad_()
     weight = torch.randn(total, 4, generator=random)
     density, colour, gates = kernel.shade(samples, directions, starts, tables, layout, networks)
@@ -123,7 +96,7 @@ def test_a_frame_drawn_at_once_is_what_its_parts_make(bfloat16):
     occupied[6:26, 8:28, 10:22] = (torch.rand(20, 20, 12, generator=random) > 0.3).to(torch.uint8)
     grid = Grid(occupied, empty_block_distance(occupied), 0.3, 0.004, 48)
     tables = torch.randn(layout.features, layout.table_size, generator=random)
-    networks = _networks(1, layout.features, 64, random)
+    networks = random_networks(1, layout.features, 64, random)
     networks.density_bias = torch.tensor([5.0])
     v, u = torch.meshgrid(torch.linspace(-0.3, 0.3, 50), torch.linspace(-0.3, 0.3, 70), indexing="ij")
     directions = torch.nn.functional.normalize(torch.stack([u, v, torch.ones_like(u)], -1).reshape(-1, 3), dim=1)

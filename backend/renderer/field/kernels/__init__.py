@@ -2,33 +2,91 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import os
 
 from .interface import Grid, Kernel, Networks, Samples
 
-__all__ = ["KERNELS", "Grid", "Kernel", "Networks", "Samples", "get_kernel"]
+__all__ = ["KERNELS", "Grid", "Kernel", "Networks", "Samples", "get_kernel", "why_not"]
 
-KERNELS = ("torch", "numba")
-"""`triton` and `tinycudann` are to have the same interface and the same parameters."""
+KERNELS = ("torch", "numba", "triton", "tinycudann")
+
+KERNEL_VARIABLE = "SYNCTALK_KERNEL"
+"""Environment variable with the kernel that `auto` takes; for tests and benchmarks."""
+
+_OLDEST_GPU = (7, 5)
+"""Compute capability that Triton's kernels are compiled for; bfloat16 is multiplied from 8.0 on."""
 
 
 def get_kernel(name: str = "auto", device: str = "cpu") -> Kernel:
-    """The kernel called `name`: `torch` (any device, the oracle of the tests), `numba` (CPU), or `auto`.
+    """The kernel called `name`: `torch` (any device, the oracle of the tests), `numba` (CPU), `triton` or `tinycudann` (CUDA),
+    or `auto`.
 
-    `auto` takes numba on the CPU when it imports, else torch. Networks run in bfloat16 where the processor multiplies
-    it in hardware, else in float32.
+    `auto` takes numba on the CPU; on CUDA tinycudann where it was installed, else triton; and torch where they cannot run.
+    Networks run in bfloat16 where the processor multiplies it in hardware, else in float32 (torch, numba) or float16
+    (triton). Nothing of a GPU is imported unless `device` is one.
+
+    Raises:
+        ValueError: there is no such kernel, or it cannot run.
     """
     if name == "auto":
-        name = "numba" if device == "cpu" and importlib.util.find_spec("numba") else "torch"
+        name = os.environ.get(KERNEL_VARIABLE) or _best(device)
+    if name not in KERNELS:
+        raise ValueError(f"unknown kernel {name!r}: choose {', '.join(KERNELS)} or auto")
+    if reason := why_not(name, device):
+        raise ValueError(f"The kernel {name} {reason}")
     if name == "numba":
         from .numba_kernel import NumbaKernel
 
         return NumbaKernel()
+    import torch
+
+    fast = device.startswith("cuda") and torch.cuda.get_device_capability(device)[0] >= 8
+    if name == "triton":
+        from .triton_kernel import TritonKernel
+
+        half = torch.bfloat16 if fast else torch.float16
+        return TritonKernel(half if device.startswith("cuda") else torch.float32)
+    if name == "tinycudann":
+        from .tinycudann_kernel import TinycudannKernel
+
+        return TinycudannKernel(get_kernel("torch" if why_not("triton", device) else "triton", device))
+    from .torch_kernel import TorchKernel
+
+    return TorchKernel(torch.bfloat16 if fast else torch.float32)
+
+
+def why_not(name: str, device: str) -> str:
+    """Why a kernel cannot run on a device, as the end of a sentence; empty where it can."""
     if name == "torch":
+        return ""
+    on_gpu = device.startswith("cuda")
+    if name == "numba":
+        if device != "cpu":
+            return "runs on the CPU alone."
+        return "" if importlib.util.find_spec("numba") else "is not installed."
+    if not on_gpu and not (name == "triton" and _is_interpreted()):
+        return "needs an NVIDIA GPU."
+    if not importlib.util.find_spec(name):
+        return "is not installed."
+    if on_gpu:
         import torch
 
-        from .torch_kernel import TorchKernel
+        if torch.cuda.get_device_capability(device) < _OLDEST_GPU:
+            return f"needs a GPU of compute capability {_OLDEST_GPU[0]}.{_OLDEST_GPU[1]} or newer."
+        try:
+            importlib.import_module(name)
+        except (ImportError, OSError) as error:
+            return f"cannot be imported ({error})."
+    return ""
 
-        fast = device != "cpu" and torch.cuda.is_bf16_supported()
-        return TorchKernel(torch.bfloat16 if fast else torch.float32)
-    raise ValueError(f"unknown kernel {name!r}: choose {', '.join(KERNELS)} or auto")
+
+def _best(device: str) -> str:
+    names = ("tinycudann", "triton", "torch") if device.startswith("cuda") else ("numba", "torch")
+    return next(name for name in names if not why_not(name, device))
+
+
+def _is_interpreted() -> bool:
+    """Whether Triton's kernels run in its interpreter, on the CPU: the tests do."""
+    return os.environ.get("TRITON_INTERPRET") == "1"

@@ -30,6 +30,9 @@ OPAQUE = 1e-3
 class Samples:
     """Samples of R rays, packed ray after ray: those of ray r are `offsets[r]` to `offsets[r + 1]`.
 
+    There may be more rows than samples, on a GPU that need not be asked for their number: behind `offsets[-1]` are zeros. So
+    a kernel composites the samples that its own `march` made.
+
     Attributes:
         positions: in the unit cube.
         distances: along the ray, metres.
@@ -106,12 +109,15 @@ def empty_block_distance(occupied: UInt8[Tensor, "cells cells cells"]) -> UInt8[
     a ray may skip."""
     blocks = occupied.shape[0] // BLOCK_CELLS
     size = (blocks, BLOCK_CELLS) * 3
-    reached = occupied.reshape(size).amax((1, 3, 5)).float()[None, None]
+    reached = occupied.reshape(size).amax((1, 3, 5)).float()
     result = torch.zeros_like(reached)
     for _ in range(_MAX_BLOCK_DISTANCE):
         result += 1 - reached
-        reached = torch.nn.functional.max_pool3d(reached, 3, 1, 1)
-    return result[0, 0].to(torch.uint8)
+        # Plane by plane, then across the planes: not every device pools in three dimensions.
+        reached = torch.nn.functional.max_pool2d(reached, 3, 1, 1)
+        across = torch.nn.functional.max_pool2d(reached.transpose(0, 1), (3, 1), 1, (1, 0))
+        reached = across.transpose(0, 1)
+    return result.to(torch.uint8)
 
 
 class Kernel(Protocol):
@@ -148,7 +154,7 @@ class Kernel(Protocol):
 
         Args:
             directions: of the rays, unit length.
-            starts: (I + 1), on the CPU: the samples of frame i are `starts[i]` to `starts[i + 1]`.
+            starts: (I + 1) int64: the samples of frame i are `starts[i]` to `starts[i + 1]`.
 
         Returns:
             Density per metre; colour in [0, 1], display-encoded; gates of lips and expression (Eq. 4), without gradient.

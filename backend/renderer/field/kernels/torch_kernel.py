@@ -60,6 +60,11 @@ class _Exponential(torch.autograd.Function):
         return gradient * ctx.saved_tensors[0].clamp(max=STEEPEST_DENSITY)
 
 
+def bounded_exponential(exponent: Float[Tensor, " samples"]) -> Float[Tensor, " samples"]:
+    """Density per metre."""
+    return _Exponential.apply(exponent)
+
+
 def encode(
     positions: Float[Tensor, "samples 3"], tables: Float[Tensor, "features table"], layout: TriplaneLayout
 ) -> Float[Tensor, "samples features"]:
@@ -157,7 +162,7 @@ class TorchKernel:
         value = functional.relu(linear(torch.cat([value, view], 1), networks.colour_weight, networks.colour_bias))
         # The last step of each is in single precision: bfloat16 keeps 8 bits, which shows as noise of 2/255.
         colour = torch.sigmoid(linear(value.float(), networks.out_weight, networks.out_bias))
-        return _Exponential.apply(exponent), colour, gates.detach()
+        return bounded_exponential(exponent), colour, gates.detach()
 
     @staticmethod
     def _regions(positions: Float[Tensor, "samples 3"], regions: Float[Tensor, "2 7"]) -> Float[Tensor, "samples 2"]:
@@ -200,9 +205,10 @@ class TorchKernel:
 
 def _sum_before(values: Float[Tensor, " samples"], samples: Samples) -> Float[Tensor, " samples"]:
     """For each sample, the sum of `values` over the samples before it on its ray."""
-    double = values.double()
-    before = torch.cumsum(double, 0) - double
-    if not len(before):
+    if not len(values):
         return values
-    first = before[samples.offsets[:-1].clamp(max=len(before) - 1)]
-    return (before - first[samples.rays.long()]).to(values.dtype)
+    ray = samples.rays.long()
+    place = torch.arange(len(values), device=values.device) - samples.offsets[ray]
+    # Ray by ray: a sum over all samples would need double precision, which Apple's GPUs lack.
+    table = values.new_zeros(len(samples.offsets) - 1, int(place.amax()) + 1).index_put((ray, place), values)
+    return (table.cumsum(1) - table)[ray, place]

@@ -1,0 +1,67 @@
+"""Which device fields are trained and rendered on: one for a process."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from ..errors import DeviceError
+from ..progress import Reporter
+
+DEVICE_VARIABLE = "SYNCTALK_DEVICE"
+"""Environment variable with what `auto` means: `cpu`, `cuda`, `cuda:N` or `mps`."""
+
+MIN_FREE_BYTES = 1 << 30
+"""Of a GPU's memory, for a field and its training: less is not tried."""
+
+_selected: str | None = None
+
+
+def current() -> str:
+    """The device that was selected, as torch names it; the best one where none was."""
+    return _selected or select()
+
+
+def select(wanted: str = "auto", reporter: Reporter | None = None) -> str:
+    """Select the device of this process, and return it.
+
+    Args:
+        wanted: `cpu`, `cuda`, `cuda:N`, `mps`, or `auto`: `SYNCTALK_DEVICE`, else a CUDA device where there is one, else the
+            CPU. A CUDA device whose memory is taken by other programs is not: the CPU is used, and the reporter warns.
+
+    Raises:
+        DeviceError: there is no such device.
+    """
+    global _selected
+    if wanted == "auto":
+        wanted = os.environ.get(DEVICE_VARIABLE) or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = _checked(wanted)
+    if device.startswith("cuda") and (free := _free_bytes(device)) < MIN_FREE_BYTES:
+        name = torch.cuda.get_device_name(device)
+        if reporter:
+            reporter.warning(
+                f"{name} has {free >> 20} MB of free memory, and {MIN_FREE_BYTES >> 20} are needed: the CPU is used. "
+                "Close what else uses the GPU, or choose another one with --device."
+            )
+        device = "cpu"
+    _selected = device
+    return device
+
+
+def _free_bytes(device: str) -> int:
+    return torch.cuda.mem_get_info(device)[0]
+
+
+def _checked(wanted: str) -> str:
+    kind, _, number = wanted.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or (number and (kind != "cuda" or not number.isdigit())):
+        raise DeviceError(f"There is no device {wanted}: give cpu, cuda, cuda:0 and so on, or mps.")
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise DeviceError("There is no device mps: it is the GPU of a Mac with Apple silicon. Give cpu or cuda.")
+    if kind == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if int(number or 0) >= count:
+            found = f"PyTorch sees {count} CUDA device{'s' * (count != 1)}" if count else "PyTorch sees no CUDA device"
+            raise DeviceError(f"There is no device {wanted}: {found}. Give cpu, or see docs/install.md for the driver.")
+    return wanted

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import numpy as np
 import torch
 
 from ..errors import DeviceError
@@ -47,6 +48,12 @@ def select(wanted: str = "auto", reporter: Reporter | None = None) -> str:
         device = "cpu"
     _selected = device
     return device
+
+
+def upload(array: np.ndarray, device: str) -> torch.Tensor:
+    """An array on a device; a GPU's work that was begun before is not waited for."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.startswith("cuda") else tensor.to(device)
 
 
 def _free_bytes(device: str) -> int:

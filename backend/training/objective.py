@@ -9,6 +9,7 @@ import torch
 
 from ..evaluation.lpips import Lpips
 from ..protocol import BLENDSHAPE_NAMES
+from ..renderer.devices import upload
 from ..renderer.field.field import Field
 from ..renderer.field.kernels import Kernel
 from ..renderer.field.rays import pixel_rays
@@ -62,19 +63,19 @@ class Objective:
         """
         device, total = self.device, len(rays.u)
         origins, directions = pixel_rays(camera, np.repeat(poses[rays.frames], rays.counts, axis=0), rays.u, rays.v)
-        towards = torch.from_numpy(directions).to(device)
+        towards = upload(directions, device)
         grid = sampling_grid(field, step, self.preset.max_samples)
-        start = field.in_cube(torch.from_numpy(origins).to(device))
+        start = field.in_cube(upload(origins, device))
         samples = self.kernel.march(start, towards, grid, torch.rand(total, device=device))
         conditions = torch.from_numpy(self.conditions[rays.frames])
-        conditions = (conditions + self._noise * torch.randn_like(conditions)).to(device)
+        conditions = upload((conditions + self._noise * torch.randn_like(conditions)).numpy(), device)
         # Samples are ordered by frame, because rays are.
-        starts = samples.offsets[torch.from_numpy(np.concatenate([[0], np.cumsum(rays.counts)])).to(device)]
+        starts = samples.offsets[upload(np.concatenate([[0], np.cumsum(rays.counts)]), device)]
         networks = field.networks(conditions)
         density, colour, _ = self.kernel.shade(samples, towards, starts, field.tables, field.config.layout, networks)
         rgba, weights, distortion = self.kernel.composite(density * samples.fade, colour, samples, grid.step)
 
-        alpha, target = torch.from_numpy(rays.alpha).to(device), torch.from_numpy(rays.colour).to(device)
+        alpha, target = upload(rays.alpha, device), upload(rays.colour, device)
         background = torch.rand(total, 3, device=device)
         in_patches = patches * PATCH_SIDE**2
         if patches:  # one colour per patch, or its structure would be the background's noise
@@ -82,8 +83,8 @@ class Objective:
         predicted = rgba[:, :3] + (1 - rgba[:, 3:]) * background
         truth = alpha * target + (1 - alpha) * background
         if rays.covered.any():  # what is before the head teaches nothing: no difference, no gradient
-            predicted = torch.where(torch.from_numpy(rays.covered).to(device), truth, predicted)
-        at_mouth = torch.from_numpy(rays.at_mouth).to(device)
+            predicted = torch.where(upload(rays.covered, device), truth, predicted)
+        at_mouth = upload(rays.at_mouth, device)
         loss = colour_loss(predicted, truth, at_mouth, self.mouth_weight) + DISTORTION_WEIGHT * distortion.mean()
         if patches:
             loss = loss + self.preset.fine_weight * self._perceptual(predicted[-in_patches:], truth[-in_patches:])

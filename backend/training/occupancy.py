@@ -32,9 +32,12 @@ class Occupancy:
     def remember(self, field: Field, step: int, positions: torch.Tensor, weights: torch.Tensor) -> None:
         """Take in the samples of one step, (M, 3) in the unit cube and (M,); drop cells that no ray needs."""
         grid = self.hull.shape[0]
-        heavy = positions[weights > THRESHOLD]
-        cell = (heavy * grid).long().clamp(0, grid - 1)
-        self.used.index_fill_(0, (cell[:, 0] * grid + cell[:, 1]) * grid + cell[:, 2], 1.0)
+        heavy = weights > THRESHOLD
+        if not positions.is_cuda:  # a GPU would have to be asked how many they are
+            positions, heavy = positions[heavy], heavy[heavy]
+        cell = (positions * grid).long().clamp(0, grid - 1)
+        cell = (cell[:, 0] * grid + cell[:, 1]) * grid + cell[:, 2]
+        self.used.scatter_reduce_(0, cell, heavy.float(), "amax")
         every = next(every for until, every in SCHEDULE if step < until)
         if (step + 1) % every == 0:
             self.used *= KEEP

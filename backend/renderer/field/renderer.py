@@ -11,6 +11,7 @@ from ...workspace.camera import Camera
 from ...workspace.shapes import Float, Int
 from ..head import Moment, RenderedHead
 from ..surface import along_axis, rigid_motion
+from .device_frames import DeviceFrames
 from .field import Field
 from .kernels import Kernel, get_kernel
 from .rays import image_rays
@@ -22,12 +23,15 @@ _MIN_ALPHA = 0.05
 
 
 class FieldRenderer:
-    """Renders a field. Keeps nothing between frames but the field, so threads may share it in turns."""
+    """Renders a field. Keeps nothing between frames but the field, and on a GPU the buffers of a frame, so threads may share
+    it in turns."""
 
     def __init__(self, field: Field, kernel: Kernel | None = None) -> None:
         self.field = field.eval()
         self.kernel = kernel or get_kernel(device=str(field.tables.device))
         self._corners: np.ndarray | None = None
+        self._frames: tuple[tuple[Camera, tuple[int, int, int, int]], DeviceFrames] | None = None
+        """On a GPU, of the camera and the crop of the last frame."""
 
     def corners_m(self) -> Float[np.ndarray, "8 3"]:
         """The corners of the occupied box in the head frame, metres."""
@@ -50,7 +54,10 @@ class FieldRenderer:
         passes: bool = True,
     ) -> RenderedHead:
         """As `HeadRenderer.render`; depth and attention cost nothing more and always come with the image."""
-        left, top, width, height = crop or (0, 0, camera.width, camera.height)
+        left, top, width, height = crop = crop or (0, 0, camera.width, camera.height)
+        if self.field.tables.device.type != "cpu":
+            seen = self._device_frames(camera, crop).draw(head_to_camera, blendshapes)
+            return RenderedHead(seen[..., :4].copy(), _depth_m(seen), seen[..., 5:].copy())
         rgba = np.zeros((height, width, 4), np.float32)
         depth_m, attention = np.zeros((height, width), np.float32), np.zeros((height, width, 2), np.float32)
         rows, columns = self.pixels(camera, head_to_camera, (left, top, width, height))
@@ -127,8 +134,20 @@ class FieldRenderer:
             field.networks(values[None]),
         )
         result = seen.cpu().numpy()
-        alpha = result[:, 3]
-        return result, np.where(alpha > _MIN_ALPHA, result[:, 4] / np.maximum(alpha, 1e-6), 0).astype(np.float32)
+        return result, _depth_m(result)
+
+    def _device_frames(self, camera: Camera, crop: tuple[int, int, int, int]) -> DeviceFrames:
+        if self._frames is None or self._frames[0] != (camera, crop):
+            self._frames = None  # its memory goes before the next one's is taken
+            pixels = _in_tiles(0, 0, crop[2], crop[3])
+            self._frames = (camera, crop), DeviceFrames(self.field, self.kernel, camera, crop, *pixels)
+        return self._frames[1]
+
+
+def _depth_m(seen: Float[np.ndarray, "*pixels 7"]) -> Float[np.ndarray, "*pixels"]:
+    """Of what `Kernel.draw` returns; 0 where there is next to nothing."""
+    alpha = seen[..., 3]
+    return np.where(alpha > _MIN_ALPHA, seen[..., 4] / np.maximum(alpha, 1e-6), 0).astype(np.float32)
 
 
 def _in_tiles(x0: int, y0: int, x1: int, y1: int) -> tuple[np.ndarray, np.ndarray]:

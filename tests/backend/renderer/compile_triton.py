@@ -25,7 +25,7 @@ _KINDS = {
 
 def compile_all(capability: int) -> None:
     half = torch.bfloat16 if capability >= 80 else torch.float16
-    sizes = {"CELLS": 128, "RAYS": module.RAYS, "BLOCK": module.BLOCK}
+    sizes = {"CELLS": 128, "RAYS": module.RAYS}
     sizes |= module.sizes_of(TriplaneLayout(), 64, half)
     for name in sorted(vars(module)):
         if not name.endswith("_kernel") or not isinstance(kernel := getattr(module, name), triton.JITFunction):
@@ -35,7 +35,7 @@ def compile_all(capability: int) -> None:
         if name.startswith("shade"):
             kinds["rays"] = "*i32"
         signature = {argument: "constexpr" if argument in constants else kind for argument, kind in kinds.items()}
-        options = module.LIGHT if {"RAYS"} & set(constants) and "DTYPE" not in constants else module.OPTIONS
+        options = module.LIGHT if "RAYS" in constants else module.OPTIONS
         made = triton.compile(
             ASTSource(kernel, signature=signature, constexprs=constants),
             target=GPUTarget("cuda", capability, 32),

@@ -201,3 +201,24 @@ def test_scene_linear_colour_encodes_back_to_what_it_was():
 def test_rays_of_unequal_numbers_of_columns_and_rows_are_refused():
     with pytest.raises(TypeCheckError):
         pixel_rays(CAMERA, POSE, np.ones(3), np.ones(4))
+
+
+@pytest.mark.parametrize("crop", [(0, 0, 40, 30), (7, 3, 21, 19)])
+def test_a_gpus_way_to_a_frame_makes_the_same_image(crop):
+    """On the CPU: rays made by PyTorch in buffers that are kept, for any pose and face; without the recording."""
+    from backend.renderer.field.device_frames import DeviceFrames
+    from backend.renderer.field.renderer import _depth_m, _in_tiles
+
+    field = small_field().eval()
+    renderer = FieldRenderer(field, get_kernel("torch"))
+    camera = Camera(40, 30, 60.0, (20.0, 15.0))
+    frames = DeviceFrames(field, renderer.kernel, camera, crop, *_in_tiles(0, 0, crop[2], crop[3]))
+    for turn, conditions in enumerate(np.random.default_rng(0).random((2, 52), np.float32)):
+        pose = np.eye(4)
+        pose[:3, 3] = (0.01, -0.02, 0.6 + 0.1 * turn)
+        seen = frames.draw(pose, conditions)
+        expected = renderer.render(camera, pose, conditions, crop)
+        assert expected.rgba[..., 3].max() > 0.3
+        np.testing.assert_allclose(seen[..., :4], expected.rgba, atol=1e-4)
+        np.testing.assert_allclose(seen[..., 5:], expected.attention, atol=1e-4)
+        np.testing.assert_allclose(_depth_m(seen), expected.depth_m, atol=1e-4)

@@ -9,7 +9,7 @@ from .interface import OPAQUE
 from .triton_field import field_at, spherical_harmonics
 from .triton_marching import fade_at, next_sample, read_row, through_cube
 
-# A tenth of it: a block goes on while one of its rays does, so that more precision costs next to nothing.
+# A tenth of it: a block continues while one of its rays does, so more precision costs little.
 _FINISHED = tl.constexpr(OPAQUE / 10)
 
 
@@ -17,10 +17,10 @@ _FINISHED = tl.constexpr(OPAQUE / 10)
 def draw_kernel(
     origin, directions, occupied, blocks, tables, resolutions, weights, out, rays, unit_step, step, most,
     CELLS: tl.constexpr, LEVELS: tl.constexpr, LOG2_SIZE: tl.constexpr, HIDDEN: tl.constexpr, PADDED: tl.constexpr,
-    HIDDEN_PADDED: tl.constexpr, DTYPE: tl.constexpr, RAYS: tl.constexpr,
+    HIDDEN_PADDED: tl.constexpr, DTYPE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """`Kernel.draw`: each ray's next sample is found, shaded and composited, until all rays of the block are finished."""
-    ray = tl.program_id(0) * RAYS + tl.arange(0, RAYS)
+    ray = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = ray < rays
     x, y, z = tl.load(origin), tl.load(origin + 1), tl.load(origin + 2)
     dx, dy, dz = read_row(directions, ray, inside, 1.0)
@@ -28,16 +28,16 @@ def draw_kernel(
     jitter = 0.5
     k, last = through_cube(x, y, z, dx, dy, dz, unit_step, jitter)
     k, last = tl.where(inside, k, 1), tl.where(inside, last, 0)
-    frame = tl.zeros([RAYS], tl.int32)
-    count = tl.zeros([RAYS], tl.int32)
-    transmittance = tl.zeros([RAYS], tl.float32) + 1.0
-    red = tl.zeros([RAYS], tl.float32)
-    green = tl.zeros([RAYS], tl.float32)
-    blue = tl.zeros([RAYS], tl.float32)
-    alpha = tl.zeros([RAYS], tl.float32)
-    far = tl.zeros([RAYS], tl.float32)
-    lips = tl.zeros([RAYS], tl.float32)
-    face = tl.zeros([RAYS], tl.float32)
+    frame = tl.zeros([BLOCK], tl.int32)
+    count = tl.zeros([BLOCK], tl.int32)
+    transmittance = tl.zeros([BLOCK], tl.float32) + 1.0
+    red = tl.zeros([BLOCK], tl.float32)
+    green = tl.zeros([BLOCK], tl.float32)
+    blue = tl.zeros([BLOCK], tl.float32)
+    alpha = tl.zeros([BLOCK], tl.float32)
+    far = tl.zeros([BLOCK], tl.float32)
+    lips = tl.zeros([BLOCK], tl.float32)
+    face = tl.zeros([BLOCK], tl.float32)
     k, found = next_sample(x, y, z, dx, dy, dz, k, last, jitter, unit_step, occupied, blocks, CELLS)
     while tl.max(found.to(tl.int32), 0) > 0:
         t = (k + jitter) * unit_step

@@ -25,6 +25,8 @@ RAYS = 64
 """Of a program that marches, composites or draws."""
 BLOCK = 64
 """Samples that a program shades together."""
+SMALL_BLOCK = 32
+"""In float16, which is for GPUs with 64 kB of shared memory (compute capability 7.5)."""
 PROGRAMS = 264
 """That go backward: two for each of an H100's processors; each has 50 kB of sums."""
 OPTIONS = {"num_warps": 8, "enable_fp_fusion": True}
@@ -60,6 +62,7 @@ def sizes_of(layout: TriplaneLayout, hidden: int, dtype: torch.dtype) -> dict[st
     return {
         "LEVELS": layout.levels, "LOG2_SIZE": layout.log2_table_size, "HIDDEN": hidden,
         "PADDED": padded(layout.features), "HIDDEN_PADDED": padded(hidden), "DTYPE": _TYPES[dtype],
+        "BLOCK": SMALL_BLOCK if dtype == torch.float16 else BLOCK,
     }  # fmt: skip
 
 
@@ -75,8 +78,8 @@ class _Shade(torch.autograd.Function):
             samples.positions, samples.rays, frames, directions, starts[-1:], tables, _resolutions(layout, device), weights
         )  # fmt: skip
         if rows:
-            grid = (triton.cdiv(rows, BLOCK),)
-            shade_kernel[grid](*given, density, colour, gates, **sizes, BLOCK=BLOCK, **OPTIONS)
+            grid = (triton.cdiv(rows, sizes["BLOCK"]),)
+            shade_kernel[grid](*given, density, colour, gates, **sizes, **OPTIONS)
         ctx.save_for_backward(*given, density)
         ctx.sizes, ctx.conditions = sizes, (len(starts) - 1) * 2 * sizes["HIDDEN"]
         ctx.mark_non_differentiable(gates)
@@ -85,18 +88,19 @@ class _Shade(torch.autograd.Function):
     @staticmethod
     def backward(ctx, d_density, d_colour, _):
         *given, density = ctx.saved_tensors
+        sizes = ctx.sizes
         tables, weights = given[5], given[7]
         rows, before = len(density), len(weights) - ctx.conditions
         d_tables, d_weights = torch.zeros_like(tables), torch.zeros_like(weights)
         if rows:
             d_density, d_colour = d_density.contiguous(), d_colour.contiguous()
-            programs = min(PROGRAMS, triton.cdiv(rows, BLOCK))
+            programs = min(PROGRAMS, triton.cdiv(rows, sizes["BLOCK"]))
             sums = torch.empty(programs, before, device=tables.device)
             steepest = (d_density * density.clamp(max=STEEPEST_DENSITY)).abs().amax()
             scale = _LARGEST_GRADIENT / torch.maximum(steepest, d_colour.abs().amax()).clamp(min=1e-30).reshape(1)
             shade_backward_kernel[(programs,)](
                 *given, d_density, d_colour, scale, d_tables, sums, d_weights[before:], before,
-                **ctx.sizes, BLOCK=BLOCK, **OPTIONS,
+                **sizes, **OPTIONS,
             )  # fmt: skip
             d_weights[:before] = sums.sum(0)
             d_tables, d_weights = d_tables / scale, d_weights / scale

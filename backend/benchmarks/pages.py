@@ -89,6 +89,19 @@ def _renderer(result: Result) -> Iterator[Figure]:
         yield Figure("memory while rendering", start["memory_mb"], "MB", 600.0, in_index=True)
 
 
+def _gpu(result: Result) -> Iterator[Figure]:
+    row = result["kernels"].get("triton") or result["kernels"]["torch"]
+    for size, ms in row["frames"].items():
+        wanted = 1000.0 if size == "512" else None
+        yield Figure(f"frames a second on a GPU, {size}²", 1e3 / ms, "", wanted, rises=True, in_index=size == "512")
+        yield Figure(f"times as fast as PyTorch there, {size}²", row["frames_ratio"][size], "x", 10.0, rises=True)
+    for rays, ratio in row["steps_ratio"].items():
+        yield Figure(f"times as fast as PyTorch there, a step of {rays} rays", ratio, "x", 10.0, rises=True)
+    yield Figure("image from PyTorch's in single precision", row["levels_from_torch"], "of 255", 2.5)
+    if training := result.get("training"):
+        yield Figure("validation frames after a minute on a GPU", training["psnr_validation"], "dB", 33.0, rises=True)
+
+
 def _gaussians(result: Result) -> Iterator[Figure]:
     limits_ms = {"256": 2.5, "512": 5.0, "1024": 10.0}
     for size, row in result["frames"].items():
@@ -263,6 +276,7 @@ def _at(row: Result, path: tuple[str, ...]) -> float | None:
 
 FIGURES: dict[str, Callable[[Result], Iterator[Figure]]] = {
     "renderer": _renderer,
+    "gpu": _gpu,
     "gaussians": _gaussians,
     "training": _training,
     "process": _process,

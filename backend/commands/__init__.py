@@ -84,6 +84,11 @@ VERBS = {
                 "benchmarks.gaussians",
                 stops_at_once=True,
             ),
+            "gpu": Verb(
+                "an NVIDIA GPU in eight minutes: its rates, frames and steps by kernel, a training",
+                "benchmarks.gpu",
+                stops_at_once=True,
+            ),
             "head-sync": Verb(
                 "Head-Sync: exactness, shake, stillness and cost of poses, by method",
                 "benchmarks.head_sync.benchmark",

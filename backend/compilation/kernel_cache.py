@@ -39,7 +39,11 @@ _BACKEND = Path(__file__).resolve().parents[1]
 _RENDERER = _BACKEND / "renderer"
 _GAUSSIANS = _RENDERER / "gaussians" / "kernels"
 SOURCES = (
-    *sorted((_RENDERER / "field" / "kernels").glob("*.py")),
+    *sorted(
+        path
+        for path in (_RENDERER / "field" / "kernels").glob("*.py")
+        if not path.stem.startswith(("torch_", "triton_", "tinycudann_"))  # Numba reads none of theirs
+    ),
     _RENDERER / "field" / "triplane.py",
     *sorted(path for path in _GAUSSIANS.glob("numba_*.py") if path.stem != "numba_rasteriser"),  # it only calls them
     _GAUSSIANS / "constants.py",

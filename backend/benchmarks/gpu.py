@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def rates(device: str) -> dict[str, float]:
     found = {}
     for name, dtype in (("float32", torch.float32), ("float16", torch.float16), ("bfloat16", torch.bfloat16)):
         one = torch.randn(side, side, device=device).to(dtype)
-        found[name] = 2 * side**3 / _seconds(lambda one=one: one @ one, device) / 1e12
+        found[name] = 2 * side**3 / _seconds(partial(torch.matmul, one, one), device) / 1e12
     block = torch.empty(side * side, device=device)
     found["copy_gb_s"] = 8 * block.numel() / _seconds(block.clone, device) / 1e9
     return found

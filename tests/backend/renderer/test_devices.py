@@ -83,6 +83,7 @@ def test_an_explicit_kernel_is_taken(monkeypatch):
         get_kernel()
 
 
+@pytest.mark.long
 @pytest.mark.skipif(HAS_GPU, reason="there is a GPU here")
 def test_without_a_gpu_nothing_imports_its_packages(tmp_path, root):
     """Not even where they are installed: those found here end the process when they are imported."""

@@ -178,12 +178,12 @@ class TritonKernel:
     @torch.no_grad()
     def draw(self, origin, directions, grid: Grid, tables, layout: TriplaneLayout, networks: Networks):
         rays, device = len(directions), directions.device
+        sizes = sizes_of(layout, len(networks.hidden_bias), self.dtype)
         out = torch.empty(rays, 7, device=device)
         if rays:
-            draw_kernel[(triton.cdiv(rays, RAYS),)](
+            draw_kernel[(triton.cdiv(rays, sizes["BLOCK"]),)](
                 origin.contiguous(), directions.contiguous(), grid.occupied, grid.empty_block_distance, tables,
                 _resolutions(layout, device), pack(networks), out, rays, grid.step / grid.box_size, grid.step,
-                grid.max_samples, CELLS=len(grid.occupied), RAYS=RAYS, **OPTIONS,
-                **sizes_of(layout, len(networks.hidden_bias), self.dtype),
+                grid.max_samples, CELLS=len(grid.occupied), **sizes, **OPTIONS,
             )  # fmt: skip
         return out

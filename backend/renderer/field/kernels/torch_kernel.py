@@ -177,7 +177,9 @@ class TorchKernel:
         weights = torch.exp(-_sum_before(optical, samples)) * (1 - torch.exp(-optical))
         rgba = torch.zeros(len(samples.offsets) - 1, 4, dtype=colour.dtype, device=colour.device)
         rgba = rgba.index_add(0, ray, torch.cat([weights[:, None] * colour, weights[:, None]], 1))
-        place = samples.distances / step
+        # From the ray's first sample: in single precision the difference below would lose what distance to the camera adds.
+        first = samples.distances[samples.offsets[ray]]
+        place = (samples.distances - first) / step
         ahead, ahead_places = (_sum_before(value, samples) for value in (weights, weights * place))
         distortion = torch.zeros_like(rgba[:, 0]).index_add(0, ray, 2 * weights * (place * ahead - ahead_places))
         return rgba, weights.detach(), distortion

@@ -105,13 +105,27 @@ def test_the_panel_shows_why_pytorch_does_not_work(addon, monkeypatch):
     for name in ("text", "info"):
         monkeypatch.setattr(common.StepUi, name, lambda _ui, text, *_icon: shown.append(text))
     hello = {"backend": "0", "torch": ""}
-    running = SimpleNamespace(alive=True, error=None, hello=hello, device="", device_error="PyTorch cannot be loaded.")
+    running = SimpleNamespace(
+        alive=True,
+        error=None,
+        hello=hello,
+        device="",
+        kernel="",
+        kernel_note="",
+        device_error="PyTorch cannot be loaded.",
+    )
     monkeypatch.setattr(shared, "running_backend", lambda: running)
     known = part(addon, "synctalk_blender.facts").facts(bpy.context.scene)
     layout = SimpleNamespace(operator=lambda *_args, **_options: None)
     step = part(addon, "synctalk_blender.steps").Step.BACKEND
     panel._draw_process(common.StepUi(layout, bpy.context, step, known, None))
     assert shown == ["SyncTalk 0, PyTorch missing", "PyTorch cannot be loaded."]
+    shown.clear()
+    running.device, running.kernel, running.kernel_note = "GPU X", "triton", "tinycudann is not installed."
+    running.device_error, hello["torch"] = "", "2"
+    known = part(addon, "synctalk_blender.facts").facts(bpy.context.scene)
+    panel._draw_process(common.StepUi(layout, bpy.context, step, known, None))
+    assert shown == ["SyncTalk 0, PyTorch 2, on GPU X (triton)", "tinycudann is not installed."]
 
 
 def test_only_kernels_that_are_missing_are_compiled_without_going_online(preferences, addon, tmp_path):

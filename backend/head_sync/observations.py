@@ -11,8 +11,9 @@ from ..workspace.landmarks import RIGID, RIGID_WEIGHTS
 from ..workspace.poses import rotation_log
 from ..workspace.shapes import Bool, Float
 from .bundle_adjustment import Prior, residuals_px
+from .face_geometry import PUPIL_DISTANCE_M
 from .head_motion_tracker import LANDMARK_SIGMA, SHAPE_SIGMA_M, HeadMotion
-from .head_points_tracker import HeadPoints
+from .head_points_tracker import WINDOW, HeadPoints
 from .shapes import Marks, PerPoint, Pixels, Points, Poses, Principal, Weights
 from .skin_slide import LANDMARKS_SHARE, SLIDE, brow_raise, slide_share
 
@@ -44,6 +45,7 @@ class Observations:
 
     Attributes:
         slide_px: standard deviation of sliding skin.
+        crowding: by how much the others that a frame sees around a point take from its information (`crowding`).
         points: estimate in the head frame, metres.
         sigma_px: standard deviation of each point from the rigid head at rest.
         kept: points of the skull.
@@ -52,6 +54,7 @@ class Observations:
     points_px: Pixels
     seen: Bool[np.ndarray, "n p"]
     slide_px: Weights
+    crowding: Weights
     points: Points
     sigma_px: PerPoint
     kept: Bool[np.ndarray, " p"]
@@ -60,7 +63,8 @@ class Observations:
     @property
     def weights(self) -> Weights:
         """Inverse standard deviation of each observation, 1/px."""
-        return np.where(self.seen & self.kept, 1 / np.sqrt(self.sigma_px**2 + self.slide_px**2), 0.0)
+        variance = (self.sigma_px**2 + self.slide_px**2) * self.crowding
+        return np.where(self.seen & self.kept, 1 / np.sqrt(variance), 0.0)
 
     @property
     def at_rest(self) -> Bool[np.ndarray, "n p"]:
@@ -98,11 +102,25 @@ def gather_observations(
         np.concatenate([landmarks_px[:, RIGID], head_points.points_px], 1),
         seen,
         (SLIDE * raised_px[:, None] * share).astype(np.float32),
+        np.concatenate(
+            [np.ones((len(known), fixed), np.float32), crowding(head_points.points_head_m, head_points.seen)], 1
+        ),
         points,
         pupil_px * sigma,
         kept,
         Prior(points, 1 / shape_sigma),
     )
+
+
+def crowding(points_head_m: Points, seen: Bool[np.ndarray, "n k"]) -> Weights:
+    """How many head points share the information of each: those whose patches overlap with its own err together.
+
+    A highlight that travels over the nose moves all thirty patches on it, and they would outvote the rest of the head. In
+    the mean over all observations its inverse is 1, so landmarks and the prior keep their say.
+    """
+    apart = np.linalg.norm(points_head_m[:, None] - points_head_m, axis=-1) / (0.5 * WINDOW * PUPIL_DISTANCE_M)
+    sharing = np.maximum(seen.astype(np.float32) @ np.exp(-0.5 * apart**2).astype(np.float32), 1.0)
+    return sharing * np.float32((1 / sharing[seen]).mean() if seen.any() else 1.0)
 
 
 def skin_scale(on_face: Bool[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:

@@ -29,7 +29,7 @@ from .shapes import Frames, Principal
 from .stabilizer import StabilizedMotion, stabilize
 
 STAGE = Stage.HEAD_SYNC
-VERSION = 6
+VERSION = 7
 TRACKING_SHARE = 0.8
 """Of the stage's progress; the rest is that of its report (`evaluation/tracking/report.py`)."""
 

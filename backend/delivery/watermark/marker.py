@@ -14,6 +14,8 @@ FLAT = 0.3
 """RMS of the mark's luminance, of 255, on a clean gradient: more can be made out there."""
 CONTRAST_GAIN, CONTRAST_FLOOR = 1.6, 0.2
 """How much of the local contrast above the floor, which is that of rounding to 8 bits, is added to it."""
+CEILING = 1.4
+"""RMS of the mark at most, however small the textured part of a frame is, such as a head alone."""
 MAX_MSE = 1.52
 """Mean square of the mark over a frame: 46.1 dB with rounding."""
 _AROUND_PX = 15
@@ -69,7 +71,7 @@ class Marker:
         local = cv2.sqrt(np.maximum(cv2.blur(square, (3, 3)), 0))
         local = cv2.erode(local, np.ones((3, 3), np.uint8))
         local = cv2.GaussianBlur(local, (5, 5), 0)
-        strength = FLAT + CONTRAST_GAIN * np.maximum(local - CONTRAST_FLOOR, 0)
+        strength = np.minimum(FLAT + CONTRAST_GAIN * np.maximum(local - CONTRAST_FLOOR, 0), CEILING)
         return cv2.resize(_limited(strength), (width, height), interpolation=cv2.INTER_LINEAR)
 
 

@@ -141,6 +141,14 @@ def test_a_clean_gradient_is_changed_by_a_level_at_most_and_still_has_the_messag
     assert detect([result]).message == MESSAGE
 
 
+def test_a_small_head_alone_is_marked_no_stronger_than_a_large_one(clean):
+    y, x = np.mgrid[:SIDE, :SIDE]
+    alpha = (np.hypot(x - 256, y - 256) < 60).astype(np.float32)[..., None]
+    head = np.concatenate([clean[0] / 255 * alpha, alpha], -1).astype(np.float32)
+    change = (Marker(SIDE, SIDE, MESSAGE).embed_premultiplied(head) - head)[alpha[..., 0] > 0][:, :3] * 255
+    assert 0.5 < change.std() < 1.5
+
+
 def test_a_frame_with_black_parts_has_no_defect(clean):
     frame = clean[0].copy()
     frame[:, : SIDE // 3] = 0

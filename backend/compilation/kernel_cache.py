@@ -52,6 +52,7 @@ SOURCES = (
     _BACKEND / "head_sync" / "patch_flow_kernel.py",
     _BACKEND / "portrait_sync" / "frame_kernels.py",
     _BACKEND / "compilation" / "kernel_cache.py",
+    _BACKEND / "compilation" / "processor.py",
     _BACKEND / "workspace" / "shapes.py",
 )
 """Every file of ours that compiled kernels and their constants come from, or that those files import."""

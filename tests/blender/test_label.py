@@ -16,7 +16,7 @@ def labelled(kit, image: np.ndarray) -> np.ndarray:
     """(H, W, 3) in [0, 1] of an image with the mark, as the backend draws it."""
     label = importlib.import_module(f"{kit.package}.backend.workspace.label")
     height, width = image.shape[:2]
-    return label.Label(width, height).draw(np.rint(image[..., :3] * 255).astype(np.uint8)) / 255
+    return label.Label(width, height).draw_premultiplied(image)[..., :3]
 
 
 @pytest.mark.parametrize("size", [(320, 180), (321, 183), (160, 240)])

@@ -22,7 +22,7 @@ def found():
         points[:, upper] = (128, 130)
         points[:, lower] = np.stack([np.full(FRAMES, 128), 130 + opening], 1)
     points[0] = np.nan
-    return SimpleNamespace(index=np.arange(1000, 1000 + FRAMES), landmarks_truth=points)
+    return SimpleNamespace(fps=25.0, index=np.arange(1000, 1000 + FRAMES), landmarks_truth=points)
 
 
 def test_vowels_and_closures_are_found_in_order(found):

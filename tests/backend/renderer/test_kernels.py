@@ -8,6 +8,7 @@ import sys
 import pytest
 import torch
 
+from backend.compilation.processor import has_bfloat16
 from backend.renderer.field.kernels import get_kernel
 from backend.renderer.field.kernels.interface import (
     Grid,
@@ -20,7 +21,6 @@ from tests.backend.renderer.made_up_field import random_networks
 pytest.importorskip("numba")
 
 from backend.renderer.field.kernels.numba_kernel import NumbaKernel
-from backend.renderer.field.kernels.vectors import has_bfloat16
 
 ORACLE, COMPILED = get_kernel("torch"), get_kernel("numba")
 BFLOAT16 = pytest.mark.skipif(not has_bfloat16(), reason="this processor does not multiply bfloat16")

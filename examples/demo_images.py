@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from backend.evaluation.contact_sheet import mouth_strip, open_mouths
 from backend.evaluation.evaluate import FramePair
-from backend.evaluation.reenactment import self_reenactment
+from backend.evaluation.reenactment import Reenactment, self_reenactment
 from backend.evaluation.strip import keeping
 from backend.media.decode import frames, probe
 from backend.progress import Reporter
@@ -63,7 +63,7 @@ def mouths(workspace: Workspace) -> np.ndarray:
     landmarks = workspace.head_track().landmarks_px
     wide = open_mouths(landmarks)
     kept: dict[int, FramePair] = {}
-    for _ in keeping(self_reenactment(workspace, None, Reporter(), wide), wide.tolist(), kept):
+    for _ in keeping(self_reenactment(workspace, wide, Reenactment(), Reporter()), wide.tolist(), kept):
         pass
     shown = sorted(kept)
     rows = {"real": [kept[k].truth for k in shown], "rendered": [kept[k].predicted for k in shown]}

@@ -42,7 +42,7 @@ SOURCES = (
     *sorted(
         path
         for path in (_RENDERER / "field" / "kernels").glob("*.py")
-        if not path.stem.startswith(("torch_", "triton_", "tinycudann_"))  # Numba reads none of theirs
+        if not path.stem.startswith(("__init__", "torch_", "triton_", "tinycudann_"))  # Numba reads none of theirs
     ),
     _RENDERER / "field" / "triplane.py",
     *sorted(path for path in _GAUSSIANS.glob("numba_*.py") if path.stem != "numba_rasteriser"),  # it only calls them

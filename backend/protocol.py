@@ -32,6 +32,9 @@ PASSES = {DEPTH: "Z", VECTOR: "XYZW", NORMAL: "XYZ", **dict.fromkeys(MATTES, "X"
 NO_DEPTH_M = 1e10
 """Depth of a pixel that shows no head, as Blender has it."""
 
+MARKED, NOT_OURS, ALTERED = 0, 1, 3
+"""`status` of a file in the result of `verify`, and the command's exit status, where 2 is a wrong command line."""
+
 MAX_LINE_BYTES = 16 * 1024 * 1024
 """A longer line is nonsense: the reader drops the connection instead of filling memory."""
 

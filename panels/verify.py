@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import bpy
 
+from ..backend.protocol import ALTERED, MARKED, NOT_OURS
 from ..synctalk_blender import jobs
 from ..synctalk_blender.facts import facts
 from ..synctalk_blender.properties import settings_of
 from ..synctalk_blender.steps import why_not_verify
-from ..synctalk_blender.verification import ALTERED, NOT_OURS, WHOLE
 from .common import SidebarPanel
 from .text import Icon, label_lines
 
-_ICONS: dict[int, Icon] = {WHOLE: "CHECKMARK", NOT_OURS: "QUESTION", ALTERED: "ERROR"}
+_ICONS: dict[int, Icon] = {MARKED: "CHECKMARK", NOT_OURS: "QUESTION", ALTERED: "ERROR"}
 
 
 class SYNCTALK_PT_verify(SidebarPanel, bpy.types.Panel):

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-WHOLE, NOT_OURS, ALTERED = 0, 1, 3
-"""`status` of a file, docs/provenance.md."""
+from ..backend.protocol import MARKED, NOT_OURS
 
 
 @dataclass(frozen=True)
@@ -16,7 +15,7 @@ class Verification:
     """Sentences for an artist.
 
     Attributes:
-        status: `WHOLE`, `NOT_OURS` or `ALTERED`.
+        status: `protocol.MARKED`, `NOT_OURS` or `ALTERED`.
         headline: what the file is.
         layers: what was found of signature, watermark and note.
         origin: when and from what it was made; empty where no signature says it.
@@ -35,7 +34,7 @@ def in_words(found: Mapping[str, Any]) -> Verification:
     """One of `files` of the result of `verify` (docs/protocol.md)."""
     manifest, has_mark, has_note = found["manifest"], found["watermark"] == "found", found["note"] == "found"
     status = found["status"]
-    if status == WHOLE:
+    if status == MARKED:
         headline = "A synthetic likeness made with SyncTalk, unchanged since it was signed."
         advice = "Pass it on as it is: a program that saves it again breaks the signature. Keep a .c2pa file beside it with it."
     elif status == NOT_OURS:

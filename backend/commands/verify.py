@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import SyncTalkError
 from ..progress import Reporter
+from ..protocol import ALTERED, MARKED, NOT_OURS
 from .option import option
 
 if TYPE_CHECKING:
     from ..delivery.provenance.reading import Manifest
     from ..workspace.store import Workspace
-
-MARKED, NOT_OURS, ALTERED = 0, 1, 3
-"""Exit status; 2 is that of a wrong command line."""
 
 FOUND, ABSENT = "found", "absent"
 IMAGES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")

@@ -16,27 +16,27 @@ _FORMER_ROLES = {"SyncTalk Over": "SyncTalk Laid over"}
 
 def place() -> nodes.Tree:
     """The plate over its part of the footage."""
-    return _group("SyncTalk In its place", _build_place)
+    return made_once("SyncTalk In its place", _build_place)
 
 
 def edge() -> nodes.Tree:
     """The head with a soft outline."""
-    return _group("SyncTalk Edge softness", _build_edge)
+    return made_once("SyncTalk Edge softness", _build_edge)
 
 
 def size() -> nodes.Tree:
     """What has the footage's size, where it lies in the render."""
-    return _group("SyncTalk At the render's size", render_size.build)
+    return made_once("SyncTalk At the render's size", render_size.build)
 
 
 def over() -> nodes.Tree:
     """The head over the background."""
-    return _group("SyncTalk Over", _build_over)
+    return made_once("SyncTalk Over", _build_over)
 
 
 def over_with_objects() -> nodes.Tree:
     """The head over the background, with objects that lie before and behind it."""
-    return _group("SyncTalk Over with objects", _build_over_with_objects)
+    return made_once("SyncTalk Over with objects", _build_over_with_objects)
 
 
 def _build_place(tree: nodes.Tree, source: nodes.Node, target: nodes.Node) -> None:
@@ -152,14 +152,20 @@ def _opaque_depth(tree: nodes.Tree, given: nodes.Socket) -> nodes.Socket:
     return nodes.math(tree, "ADD", own, nodes.math(tree, "MULTIPLY", furthest, missing))
 
 
-def _group(name: str, build: Callable[[nodes.Tree, nodes.Node, nodes.Node], None]) -> nodes.Tree:
-    """The group that `build` fills, made once a file; one of an earlier version, with the artist's edits, gets its new name."""
+def made_once(
+    name: str, build: Callable[[nodes.Tree, nodes.Node, nodes.Node], None], title: str | None = None
+) -> nodes.Tree:
+    """The group that `build` fills, made once a file; one of an earlier version, with the artist's edits, gets its new name.
+
+    Args:
+        name: its role; without "SyncTalk " its title too, where none is given.
+    """
     for role in (name, _FORMER_ROLES.get(name, name)):
         found = next((group for group in bpy.data.node_groups if group.get(ROLE) == role), None)
         if found is not None:
             _rename(found, role, name)
             return found
-    tree, source, target = nodes.new_group(name.removeprefix("SyncTalk "))
+    tree, source, target = nodes.new_group(title or name.removeprefix("SyncTalk "))
     tree[ROLE] = name
     build(tree, source, target)
     nodes.arrange(tree, source, target)

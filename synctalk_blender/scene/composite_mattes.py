@@ -12,9 +12,8 @@ import bpy
 import numpy as np
 
 from ...backend.workspace.subject import Subject
-from . import footage, nodes, render_size
+from . import composite_groups, footage, nodes, render_size
 from .compositor import frame_node, image_node, marked, node_of
-from .rig import ROLE
 from .scene_setup import FIRST_FRAME
 
 GROUP = "SyncTalk Mattes"
@@ -65,17 +64,14 @@ def show(
 
 def _group(parts: Sequence[str]) -> nodes.Tree:
     """All mattes at their place in the render, made once a file."""
-    found = next((group for group in bpy.data.node_groups if group.get(ROLE) == GROUP), None)
-    if found is not None:
-        return found
-    tree, source, target = nodes.new_group("Mattes")
-    tree[ROLE] = GROUP
-    for part in parts:
-        nodes.add_input(tree, part.capitalize(), "Color")
-    render_size.add_inputs(tree)
-    for part in parts:
-        nodes.add_output(tree, part.capitalize())
-        placed = render_size.placed(tree, source, source.outputs[part.capitalize()])
-        tree.links.new(placed, target.inputs[part.capitalize()])
-    nodes.arrange(tree, source, target)
-    return tree
+
+    def build(tree: nodes.Tree, source: nodes.Node, target: nodes.Node) -> None:
+        for part in parts:
+            nodes.add_input(tree, part.capitalize(), "Color")
+        render_size.add_inputs(tree)
+        for part in parts:
+            nodes.add_output(tree, part.capitalize())
+            placed = render_size.placed(tree, source, source.outputs[part.capitalize()])
+            tree.links.new(placed, target.inputs[part.capitalize()])
+
+    return composite_groups.made_once(GROUP, build)

@@ -8,7 +8,7 @@ from bpy.app.handlers import persistent
 
 from ...backend.workspace import label as drawing
 from . import camera as cameras
-from . import composite_groups, nodes, render_size, rig
+from . import composite_groups, nodes, render_size
 from .compositor import marked, node_of
 
 _ROLE = "label"
@@ -43,12 +43,10 @@ def _insert(tree: nodes.Tree, node: nodes.Node) -> None:
 
 def _group(scene: bpy.types.Scene) -> nodes.Tree:
     """The group, one for a scene: its image has the size of the scene's mark."""
-    role = f"{_ROLE} of {scene.name}"
-    found = next((group for group in bpy.data.node_groups if group.get(rig.ROLE) == role), None)
-    if found is not None:
-        return found
-    tree, source, target = nodes.new_group("AI Label")
-    tree[rig.ROLE] = role
+    return composite_groups.made_once(f"{_ROLE} of {scene.name}", _build, "AI Label")
+
+
+def _build(tree: nodes.Tree, source: nodes.Node, target: nodes.Node) -> None:
     nodes.add_input(tree, "Image", "Color")
     for name, tip in (
         ("Right", "Its right edge, from the middle of what is rendered, in pixels"),
@@ -78,8 +76,6 @@ def _group(scene: bpy.types.Scene) -> nodes.Tree:
     tree.links.new(source.outputs["Image"], over.inputs["Background"])
     tree.links.new(mark.outputs[0], over.inputs["Head"])
     tree.links.new(over.outputs[0], target.inputs[0])
-    nodes.arrange(tree, source, target)
-    return tree
 
 
 def _follow(node: nodes.Node, scene: bpy.types.Scene) -> None:

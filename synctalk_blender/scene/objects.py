@@ -68,12 +68,6 @@ def _layer_node(tree: nodes.Tree, role: str, rendered: bpy.types.Scene, index: i
     return node
 
 
-def shows_objects(scene: bpy.types.Scene) -> bool:
-    """Whether the composite of `scene` has its objects in it."""
-    tree = nodes.tree_of(scene)
-    return tree is not None and node_of(tree, _ROLE) is not None
-
-
 def _scene_of_objects(scene: bpy.types.Scene) -> bpy.types.Scene:
     objects = next(
         (item for item in bpy.data.scenes if item.get(rig.ROLE) == _ROLE and item.background_set == scene), None

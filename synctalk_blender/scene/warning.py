@@ -7,6 +7,7 @@ import numpy as np
 
 from .. import lettering
 from . import nodes
+from .composite_groups import made_once
 from .rig import ROLE
 
 PASS = "SyncTalk"
@@ -22,11 +23,10 @@ _COLOUR = (0.45, 0.0, 0.02)
 
 def group() -> nodes.Tree:
     """The group, made once a file: image and pass in, image out; where the pass is zero, the warning lies over it."""
-    found = next((item for item in bpy.data.node_groups if item.get(ROLE) == "warning"), None)
-    if found is not None:
-        return found
-    tree, source, target = nodes.new_group("Warning without SyncTalk")
-    tree[ROLE] = "warning"
+    return made_once("warning", _build, "Warning without SyncTalk")
+
+
+def _build(tree: nodes.Tree, source: nodes.Node, target: nodes.Node) -> None:
     nodes.add_input(tree, "Image", "Color")
     nodes.add_input(tree, PASS, "Float", 0.0, (0.0, 1.0), tip="1 where the engine SyncTalk has rendered")
     nodes.add_output(tree)
@@ -36,8 +36,6 @@ def group() -> nodes.Tree:
     missing = nodes.math(tree, "SUBTRACT", 1.0, source.outputs[PASS], clamp=True)
     card = nodes.set_alpha(tree, fitted, missing, replace=False)
     tree.links.new(nodes.alpha_over(tree, source.outputs["Image"], card).outputs[0], target.inputs[0])
-    nodes.arrange(tree, source, target)
-    return tree
 
 
 def _image() -> bpy.types.Image:

@@ -130,7 +130,6 @@ class LiveHead:
             WorkspaceError: there is no trained head, or none that blendshapes drive.
             ProtocolError: the memory cannot be written to.
         """
-        from .delivery.passes import PassMaker
         from .renderer.scene_linear import write_scene_linear
 
         now = frame.moment()
@@ -147,6 +146,8 @@ class LiveHead:
                 shown = self._marker(key, frame).embed_premultiplied(shown)
             write_scene_linear(shown, colour)
         if kept is not None:
+            from .delivery.passes import PassMaker
+
             if key not in self._faces:
                 self._faces[key] = Workspace.open(frame.workspace).face_mesh()
             _write_passes(frame, PassMaker(renderer, self._faces[key]), kept, beneath, values)

@@ -209,14 +209,14 @@ class Shot:
         key = key_of(poses.tolist(), self.conditions.tolist(), camera, str(self.head.path), beneath, *written)
         writer.resume(key, self.frames)
         renderer, marks = self.head.renderer(), marking.of_frames((self.camera.width, self.camera.height))
-        maker = PassMaker(renderer, self.workspace.face_mesh())
+        maker = PassMaker(renderer, self.workspace.face_mesh()) if passes else None
         for index in range(self.frames):
             if not writer.path(index).exists():
                 rendered = renderer.render(self.camera, poses[index], self.conditions[index], passes=passes)
-                kept = rendered.copy() if passes else None
+                kept = rendered.copy() if maker is not None else None
                 with self._beneath(index).put(rendered.rgba, self._at(index)) as head:
                     image, alpha = _CONVERSIONS[kind](marks.alone(head)), head[..., 3].copy()
-                beside = {} if kept is None else self._passes(maker, kept, alpha, index)
+                beside = {} if maker is None or kept is None else self._passes(maker, kept, alpha, index)
                 writer.write(index, image, beside, marking.sign)
             reporter.progress(Stage.RENDERING, index + 1, self.frames)
 

@@ -28,6 +28,9 @@ _LUMA = {
 }
 """Share of red and of blue in luma, by ITU-T H.273's matrix coefficients."""
 
+LUMINANCE = np.array([[0.2126, 0.7152, 0.0722]], np.float32)
+"""Shares of R, G, B by ITU-R BT.709."""
+
 Planes = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Y', Cb, Cr or R', G', B': (H, W) each, chroma as its subsampling has it, rounded up."""
 
@@ -200,7 +203,7 @@ def composite(planes: Planes, stored: SampleFormat, corner: tuple[int, int], rgb
 def luma(planes: Planes, stored: SampleFormat) -> np.ndarray:
     """(H, W) float32 in levels of 255: Y', or what BT.709 makes of R'G'B'."""
     if stored.matrix == RGB:
-        return cv2.transform(signal(planes, stored), np.float32([[0.2126, 0.7152, 0.0722]])) * np.float32(255)
+        return cv2.transform(signal(planes, stored), LUMINANCE) * np.float32(255)
     black, white = stored.levels(False)
     return (planes[0].astype(np.float32) - np.float32(black)) * np.float32(255 / white)
 

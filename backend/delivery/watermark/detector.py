@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import scipy.fft
 
-from .marker import LUMINANCE
+from ...media.samples import LUMINANCE
 from .message import CODED_BITS, Message, decode, encode
 from .pattern import MAX_CYCLES, PUBLIC_KEY, TILE_PX, Pattern, pattern_of, tile_side
 

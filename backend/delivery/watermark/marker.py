@@ -5,11 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from ...media.samples import LUMINANCE
 from .message import Message, encode
 from .pattern import PUBLIC_KEY, pattern_of, tile_side
 
-LUMINANCE = np.array([[0.2126, 0.7152, 0.0722]], np.float32)
-"""Of R, G, B: ITU-R BT.709."""
 FLAT = 0.3
 """RMS of the mark's luminance, of 255, on a clean gradient: more can be made out there."""
 CONTRAST_GAIN, CONTRAST_FLOOR = 1.6, 0.2

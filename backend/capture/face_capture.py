@@ -25,7 +25,7 @@ class FaceCapture:
             None where the source has none.
         head_shift_m: the head's way from its rest, in the same axes; None where the source has none.
         start: the time code of the first sample; None where it has none.
-        audio: a file with the sound of the same take; None where there is none.
+        audio: the audio file of the same take; None where there is none.
     """
 
     times_s: Float[np.ndarray, " n"]

@@ -32,6 +32,12 @@ class AudioError(SyncTalkError):
     kind = "audio"
 
 
+class CaptureError(SyncTalkError):
+    """Face data of another program or another video that cannot be read or used."""
+
+    kind = "capture"
+
+
 class WorkspaceError(SyncTalkError):
     """A workspace that is missing, of a newer format, damaged, incomplete for the request, or in use."""
 

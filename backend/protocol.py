@@ -58,6 +58,9 @@ MOUTH_NAMES: tuple[str, ...] = tuple(
 )
 """The blendshapes that speech drives."""
 
+CAPTURE_PARTS = MOUTH_PART, BROWS_PART, EYES_PART, HEAD_PART = ("mouth", "brows", "eyes", "head")
+"""What a capture may drive; the footage drives the rest."""
+
 
 class Stage(str, enum.Enum):
     """What a job does, as `progress` notifications carry it; downloads, benchmarks and research have their own texts."""
@@ -79,6 +82,7 @@ class Stage(str, enum.Enum):
     SAVING = "saving the head"
     READINESS = "measuring mouth and eyes"
     SPEAK = "speak"
+    CAPTURE = "reading the capture"
     RENDERER = "preparing the renderer"
     RENDERING = "rendering"
     COMPARING = "rendering frames to compare"

@@ -24,7 +24,10 @@ from .errors import Cancelled, ProtocolError, SyncTalkError
 from .estimate import user_history
 from .progress import Progress, Reporter
 
-JOBS = ("process", "train", "speak", "render", "evaluate", "measure", "footage", "mattes", "verify", "models.fetch")
+JOBS = (
+    "process", "train", "speak", "render", "evaluate", "measure", "footage", "mattes", "verify", "models.fetch",
+    "capture.import",
+)  # fmt: skip
 """Requests that run a command as a long job, with the command's options as params."""
 
 

@@ -50,6 +50,15 @@ VERBS = {
         "commands.verify",
         stops_at_once=True,
     ),
+    "capture": Verb(
+        "face data of any source becomes a take (docs/capture.md)",
+        verbs={
+            "import": Verb(
+                "a file: Live Link Face, Audio2Face, USD, BVH, CSV or JSON of ARKit's names",
+                "commands.capture.import_file",
+            ),
+        },
+    ),
     "serve": Verb("JSON-RPC over stdin and stdout for Blender (docs/protocol.md)", "commands.serve"),
     "encoder": Verb(
         "the audio-visual encoder: pretrain, features, evaluate",

@@ -17,15 +17,10 @@ from ..progress import Reporter
 from ..protocol import Stage
 from ..workspace.animation import Animation
 from ..workspace.checkpoint_index import AUTO
-from ..workspace.head_track import HeadTrack
-from ..workspace.idle_part import BLINKS, idle_take, longest, takes
-from ..workspace.intervals import intervals
 from ..workspace.store import Workspace
 from . import speech
 from .audio_features import StepFeatures
-from .blinks import blinking
-from .footage_features import footage_features
-from .footage_path import LONGEST_FOOTAGE, VISIBLE_COST, footage_path
+from .footage_beneath import footage_beneath, shapes_beneath
 from .steps import at_frames, steps_over
 
 STAGE = Stage.SPEAK
@@ -92,7 +87,8 @@ def speak(
             convert_speech, source, speech_path, DELIVERY_RATE, reporter=reporter, about=source, folders=(out_dir,)
         )
         frames = math.ceil(round(length / DELIVERY_RATE * float(rate), 3))
-        plate_frame = _beneath(workspace, track, frames, idle_s, reporter)
+        reporter.progress(STAGE, 0, 3, "steps", "choosing footage")
+        plate_frame = footage_beneath(workspace, track, frames, idle_s, reporter)
         reporter.progress(STAGE, 1, 3, "steps", "mouth from the audio")
         blocks = guarded_items(audio_blocks, source, RATE, reporter=reporter, about=source)
         features = StepFeatures(blocks, steps_over(frames, rate), offset_ms)
@@ -103,9 +99,7 @@ def speak(
     if smoothing_ms > 0:
         sigma = smoothing_ms / 1000 * float(rate) / (2 * math.sqrt(2 * math.log(2)))
         mouth = gaussian_filter1d(mouth, sigma, axis=0)
-    blendshapes = track.blendshapes[plate_frame]
-    if any(idle_s) or (np.diff(plate_frame) != 1).any():
-        blendshapes = blinking(blendshapes, plate_frame, track.blendshapes[track.valid], rate)
+    blendshapes = shapes_beneath(track, plate_frame, idle_s, rate)
     blendshapes[:, speech.MOUTH_INDEX] = np.clip(mouth, 0, 1)
 
     reporter.progress(STAGE, 2, 3, "steps", "writing")
@@ -114,29 +108,3 @@ def speak(
     Animation(blendshapes, poses, track.camera, plate_frame, rate, speech_path, offset_ms).write(path)
     reporter.progress(STAGE, 3, 3, "steps")
     return path
-
-
-def _beneath(
-    workspace: Workspace, track: HeadTrack, frames: int, idle_s: Sequence[float], reporter: Reporter
-) -> np.ndarray:
-    """(frames,) the frame of the footage beneath each frame of the speech: `footage_path` over the longest run, or the idle part."""
-    if any(idle_s):
-        start, stop = idle_take(track, idle_s, workspace.subject.rate)
-    else:
-        start, stop = longest(intervals(np.asarray(track.valid, bool)))
-        if frames > stop - start:
-            start, stop = longest(takes(track))
-    start = max(start, stop - LONGEST_FOOTAGE) if frames > stop - start else start
-    if frames <= stop - start:
-        return np.arange(start, start + frames)
-    reporter.progress(STAGE, 0, 3, "steps", "choosing footage")
-    rate = workspace.subject.rate
-    features = footage_features(workspace, track, start, stop)
-    path = footage_path(features, track.blendshapes[start:stop, BLINKS].max(1), frames, rate)
-    seen = np.flatnonzero(path.costs > VISIBLE_COST)
-    if len(seen):
-        reporter.warning(
-            f"The footage has no hidden place to turn: a transition at {path.leaves[seen[0]] / rate:.1f} s of the speech may be seen. "
-            "Choose another idle part, or longer footage."
-        )
-    return start + path.frames

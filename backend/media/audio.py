@@ -193,11 +193,29 @@ def write_clip_audio(source: Path, start_s: float, duration_s: float, path: Path
         _write_wave(temporary, clip_audio(source, start_s, duration_s), RATE)
 
 
-def clip_audio(source: Path, start_s: float, duration_s: float) -> Iterator[np.ndarray]:
-    """The clip's audio in blocks of (samples,) float32, 16 kHz mono: see `write_clip_audio`."""
-    total, written = round(duration_s * RATE), 0
-    for time_s, samples in _resampled(source, RATE):
-        offset = round((time_s - start_s) * RATE)
+def write_take_audio(source: Path, duration_s: float, path: Path, rate: int) -> None:
+    """Write the audio of a take as mono WAV; of a video it begins with the first image.
+
+    Args:
+        source: an audio or video file.
+        duration_s: length to write; what is missing is silence.
+        path: of the WAV. rate: its samples a second.
+
+    Raises:
+        MediaError, AudioError: it cannot be read, or has no audio.
+        StorageError: the disk is full or the place is read-only.
+    """
+    start_s = 0.0
+    with contextlib.suppress(MediaError):
+        start_s = probe(source).start_s
+    write_wav(path, clip_audio(source, start_s, duration_s, rate), rate)
+
+
+def clip_audio(source: Path, start_s: float, duration_s: float, rate: int = RATE) -> Iterator[np.ndarray]:
+    """The clip's audio in blocks of (samples,) float32, mono, 16 kHz unless given: see `write_clip_audio`."""
+    total, written = round(duration_s * rate), 0
+    for time_s, samples in _resampled(source, rate):
+        offset = round((time_s - start_s) * rate)
         if offset < written:  # Audio from before the first image.
             samples = samples[written - offset :]
             offset = written

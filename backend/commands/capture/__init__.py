@@ -1,0 +1,1 @@
+"""Verbs of face data: other programs' files, another person's video, live senders."""

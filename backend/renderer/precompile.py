@@ -83,7 +83,7 @@ def draw_gaussians(trained: bool = False) -> None:
     if isinstance(rasteriser, HeadRasteriser):
         bases = np.zeros((7, 1, 1), np.float32)
         head = rasteriser.prepare(attributes, bases, bases[:, :, :0], np.zeros((3, 2, 1), np.float32), order)
-        code = np.zeros(1, np.float32)
+        code = np.zeros((2, 1), np.float32)
         rasteriser.draw_head(head, code, code, np.zeros(2, np.float32), view)
 
 

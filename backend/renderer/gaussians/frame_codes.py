@@ -11,7 +11,7 @@ from .head import VIEW_LIMIT, Codes, GaussianHead, view_directions
 
 
 class FrameCodes:
-    """`GaussianHead.codes` and `GaussianHead.view` of one frame, with the head's weights of when this was made."""
+    """`GaussianHead.codes`, `shown_codes` and `view` of one frame, with the head's weights of when this was made."""
 
     def __init__(self, head: GaussianHead) -> None:
         shapes, lip_inputs = len(BLENDSHAPE_NAMES), head.config.lip_inputs
@@ -27,8 +27,8 @@ class FrameCodes:
 
     def codes(
         self, conditions: Float[np.ndarray, " conditions"]
-    ) -> tuple[Float[np.ndarray, " lip"], Float[np.ndarray, " expression"]]:
-        """Lip and expression codes of (52 + lip_inputs) conditions."""
+    ) -> tuple[Float[np.ndarray, "2 lip"], Float[np.ndarray, "2 expression"]]:
+        """Lip and expression codes of (52 + lip_inputs) conditions: of place, then of opacity and colour."""
         conditions = np.asarray(conditions, np.float32)
         return self._lips(conditions), self._expression(conditions)
 
@@ -43,7 +43,11 @@ class _Network:
 
     def __init__(self, codes: Codes, indices: list[int], centre: np.ndarray, gain: np.ndarray) -> None:
         self._indices, self._centre, self._gain = np.array(indices), centre[indices], gain[indices]
-        self._limit = float(codes.limit)
+        self._limit, self._shown, self._precision = (
+            float(codes.limit),
+            float(codes.shown),
+            codes.precision.numpy().copy(),
+        )
         first, _, last = codes.network
         weights = codes.linear, first.weight, first.bias, last.weight, last.bias
         self._linear, *network = (weight.detach().numpy().copy() for weight in weights)
@@ -51,7 +55,10 @@ class _Network:
 
     def __call__(self, conditions: np.ndarray) -> np.ndarray:
         inputs = self._gain * (conditions[self._indices] - self._centre)
-        length = max(float(np.sqrt(inputs @ inputs)), 1e-6)
-        inputs = inputs * np.float32(self._limit * np.tanh(length / self._limit) / length)
-        hidden = np.maximum(self._first @ inputs + self._first_bias, 0)
-        return (inputs @ self._linear + (self._last @ hidden + self._last_bias)).astype(np.float32)
+        distance = max(float(np.sqrt(max(inputs @ self._precision @ inputs, 0.0))), 1e-6)
+        share = min(1.0, self._shown / distance) if self._shown > 0 else 1.0
+        both = np.stack([inputs, np.float32(share) * inputs])
+        length = np.maximum(np.sqrt((both * both).sum(1, keepdims=True)), 1e-6)
+        both = both * (self._limit * np.tanh(length / self._limit) / length).astype(np.float32)
+        hidden = np.maximum(both @ self._first.T + self._first_bias, 0)
+        return (both @ self._linear + (hidden @ self._last.T + self._last_bias)).astype(np.float32)

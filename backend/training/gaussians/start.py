@@ -61,6 +61,7 @@ def start_head(
     with torch.no_grad():
         lips, expressions = head.inputs(torch.from_numpy(np.asarray(conditions, np.float32)))
     head.lip_code.start(lips)
+    head.lip_code.bound_colour(lips)
     head.expression_code.start(expressions)
     head.order = blending_order(head, mean_camera(poses))
     return head

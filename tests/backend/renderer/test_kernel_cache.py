@@ -216,7 +216,7 @@ for threads in (1, 2):
     rasteriser.backward(random.random((30, 20, 4)))
     bases = random.random((7, 3, 20)), random.random((7, 2, 30))
     head = rasteriser.prepare(attributes, *bases, random.random((3, 2, 50)), order)
-    rasteriser.draw_head(head, random.random(3), random.random(2), random.random(2), view, depth=True, mattes=mattes)
+    rasteriser.draw_head(head, random.random((2, 3)), random.random((2, 2)), random.random(2), view, depth=True, mattes=mattes)
 """
 
 

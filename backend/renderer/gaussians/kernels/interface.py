@@ -167,8 +167,8 @@ class HeadRasteriser(Rasteriser, Protocol):
     def draw_head(
         self,
         head: Any,
-        lip_codes: Float[np.ndarray, " lip_codes"],
-        expression_codes: Float[np.ndarray, " expression_codes"],
+        lip_codes: Float[np.ndarray, "2 lip_codes"],
+        expression_codes: Float[np.ndarray, "2 expression_codes"],
         towards: Float[np.ndarray, " 2"],
         view: View,
         *,
@@ -178,7 +178,7 @@ class HeadRasteriser(Rasteriser, Protocol):
         """As `draw`, of a prepared head in a frame.
 
         Args:
-            lip_codes, expression_codes: of `GaussianHead.codes`.
+            lip_codes, expression_codes: of `GaussianHead.codes` (place), then of `shown_codes` (opacity and colour).
             towards: of `GaussianHead.view`.
         """
         ...

@@ -19,8 +19,8 @@ from .numba_buffers import BLOCK, PROJECTED
 from .numba_maths import OPTIONS, F
 from .numba_project import axes_of, project
 
-DRIVEN_ROWS = 7
-"""x, y, z, opacity, red, green and blue."""
+DRIVEN_ROWS, PLACE_ROWS = 7, 3
+"""x, y, z, opacity, red, green and blue, and how many of them are the place."""
 
 
 class Bases(NamedTuple):
@@ -143,25 +143,31 @@ def _turn(base, by_view, towards, block):
 
 @njit(**OPTIONS)
 def _add(index, bases, codes, added, block):
-    """Add to a block what `codes` do to its driven Gaussians."""
+    """Add to a block what `codes` (2 x codes: of place, then of opacity and colour) do to its driven Gaussians."""
     if index + 1 >= bases.starts.shape[0]:
         return
     start = bases.starts[index]
     driven = bases.starts[index + 1] - start
     length = DRIVEN_ROWS * driven
-    begin = start * DRIVEN_ROWS * codes.shape[0]
+    begin = start * DRIVEN_ROWS * codes.shape[1]
     added[:length] = F(0.0)
-    paired = codes.shape[0] // 2 * 2
+    places = PLACE_ROWS * driven
+    paired = codes.shape[1] // 2 * 2
     for code in range(0, paired, 2):
         one = bases.values[begin + code * length : begin + (code + 1) * length]
         other = bases.values[begin + (code + 1) * length : begin + (code + 2) * length]
-        by_one, by_other = codes[code], codes[code + 1]
-        for i in range(length):
+        by_one, by_other = codes[0, code], codes[0, code + 1]
+        for i in range(places):
             added[i] += by_one * one[i] + by_other * other[i]
-    for code in range(paired, codes.shape[0]):
+        by_one, by_other = codes[1, code], codes[1, code + 1]
+        for i in range(places, length):
+            added[i] += by_one * one[i] + by_other * other[i]
+    for code in range(paired, codes.shape[1]):
         one = bases.values[begin + code * length : begin + (code + 1) * length]
-        for i in range(length):
-            added[i] += codes[code] * one[i]
+        for i in range(places):
+            added[i] += codes[0, code] * one[i]
+        for i in range(places, length):
+            added[i] += codes[1, code] * one[i]
     for row in range(DRIVEN_ROWS):
         for n in range(driven):
             block[row * BLOCK + bases.slots[start + n]] += added[row * driven + n]

@@ -69,8 +69,8 @@ class NumbaRasteriser:
     def draw_head(
         self,
         head: PreparedHead,
-        lip_codes: Float[np.ndarray, " lip_codes"],
-        expression_codes: Float[np.ndarray, " expression_codes"],
+        lip_codes: Float[np.ndarray, "2 lip_codes"],
+        expression_codes: Float[np.ndarray, "2 expression_codes"],
         towards: Float[np.ndarray, " 2"],
         view: View,
         *,

@@ -10,7 +10,7 @@ from backend.protocol import BLENDSHAPE_NAMES
 from backend.renderer.gaussians.frame_codes import FrameCodes
 from backend.renderer.gaussians.head import GaussianHead
 from backend.renderer.gaussians.kernels import View, get_rasteriser
-from backend.renderer.gaussians.kernels.interface import HeadRasteriser
+from backend.renderer.gaussians.kernels.interface import COLOUR, OPACITY, POSITION, HeadRasteriser
 from backend.renderer.gaussians.renderer import GaussianRenderer
 from tests.backend.made_up_gaussians import made_up_gaussians
 from tests.backend.renderer.gaussians.made_up_gaussians import make_view
@@ -21,6 +21,8 @@ pytest.importorskip("numba")
 @pytest.fixture(scope="module")
 def head() -> GaussianHead:
     head = made_up_gaussians(700)
+    some = torch.from_numpy(np.stack([_conditions(seed) for seed in range(100, 300)]))
+    head.lip_code.bound_colour(head.inputs(0.5 * some)[0])
     assert head.lips and head.expressions and head.lips + head.expressions < head.count
     return head
 
@@ -76,11 +78,32 @@ def test_codes_and_view_of_a_frame_are_those_of_the_head(head):
         frame = FrameCodes(head)
         for seed in range(5):
             conditions = _conditions(seed)
-            pairs = zip(frame.codes(conditions), head.codes(torch.from_numpy(conditions)[None]), strict=True)
-            for one, other in pairs:
-                np.testing.assert_allclose(one, other[0], atol=1e-6)
+            given = torch.from_numpy(conditions)[None]
+            for row, expected in enumerate((head.codes(given), head.shown_codes(given))):
+                for one, other in zip(frame.codes(conditions), expected, strict=True):
+                    np.testing.assert_allclose(one[row], other[0], atol=1e-5)
             pose = make_view(8, turn_deg=(seed, 10 * seed, 0)).head_to_camera
             np.testing.assert_allclose(frame.view(pose), head.view(pose[None])[0], atol=1e-6)
+
+
+def test_beyond_the_clip_the_lips_move_on_and_keep_their_colour():
+    """Extrapolated colours were glare on the lips and a dark edge at the chin."""
+    head = made_up_gaussians(700)
+    clip = np.tile(np.float32(head.config.blendshape_centre), (200, 1))
+    jaw = BLENDSHAPE_NAMES.index("jawOpen")
+    clip[:, jaw] += np.random.default_rng(0).uniform(-0.1, 0.3, 200).astype(np.float32)
+    head.lip_code.start(head.inputs(torch.from_numpy(clip))[0])
+    head.lip_code.bound_colour(head.inputs(torch.from_numpy(clip))[0])
+    pose, rows = make_view(8).head_to_camera, []
+    for opening in (0.1, 0.15, 0.7, 1.0):
+        conditions = clip[0].copy()
+        conditions[jaw] = opening
+        rows.append(head.attributes(conditions, pose)[:, : head.lips])
+    rest, inside, wide, wider = rows
+    assert np.abs(inside[COLOUR] - rest[COLOUR]).max() > 1e-3
+    np.testing.assert_allclose(wide[OPACITY], wider[OPACITY], atol=1e-5)
+    np.testing.assert_allclose(wide[COLOUR], wider[COLOUR], atol=1e-5)
+    assert np.abs(wider[POSITION] - wide[POSITION]).max() > 0.2 * np.abs(wide[POSITION] - rest[POSITION]).max()
 
 
 def test_a_prepared_head_keeps_nothing_of_the_arrays_that_it_was_made_from(head, rasteriser):

@@ -15,7 +15,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from functools import partial
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from . import __version__, protocol
 from .commands import VERBS, Verb
@@ -24,11 +24,17 @@ from .errors import Cancelled, ProtocolError, SyncTalkError
 from .estimate import user_history
 from .progress import Progress, Reporter
 
+if TYPE_CHECKING:
+    from .commands.capture.live_service import LiveService
+
 JOBS = (
     "process", "train", "speak", "render", "evaluate", "measure", "footage", "mattes", "verify", "models.fetch",
     "capture.import",
 )  # fmt: skip
 """Requests that run a command as a long job, with the command's options as params."""
+
+LIVE = ("live.start", "live.stop", "live.state", "live.record", "live.keep")
+"""Requests of a face that comes while it moves: `commands.capture.live_service` answers them."""
 
 
 @dataclasses.dataclass
@@ -57,6 +63,8 @@ class Server:
         self._frame: _Job | None = None
         self._frame_ready = threading.Condition()
         self._preparation = _Preparation()
+        self._live: LiveService | None = None
+        self._live_lock = threading.Lock()
         self._closing = False
 
     def run(self) -> None:
@@ -124,6 +132,11 @@ class Server:
         elif job.method == "models.list":
             command = _verb(job.method).load()
             self._answer(job, lambda: to_json(command.run(command.Options(), Reporter())))
+        elif job.method in LIVE:
+            if job.method == "live.state" and self._live is not None:
+                self._answer(job, partial(self._live.answer, job.method, job.params))
+            else:  # on a separate thread: opening a camera takes a second, and the first waits for imports
+                threading.Thread(target=self._answer, args=(job, partial(self._answer_live, job)), daemon=True).start()
         elif job.method == "ping":
             self._answer(job, dict)
         elif job.method == "shutdown":
@@ -154,6 +167,15 @@ class Server:
             raise SyncTalkError(
                 f"PyTorch cannot be loaded ({error}): remove the backend in the add-on's preferences, then install it again."
             ) from error
+
+    def _answer_live(self, job: _Job) -> Any:
+        self._preparation.imported.wait()
+        with self._live_lock:
+            if self._live is None:
+                from .commands.capture.live_service import LiveService
+
+                self._live = LiveService()
+        return self._live.answer(job.method, job.params)
 
     def _work(self) -> None:
         while (job := self._queue.get()) is not None:

@@ -37,6 +37,11 @@ _KINDS = (
     ),
 )
 
+_LIVE_SOURCES = (
+    ("osc", "OSC / VMC", "Apps that send the VMC protocol with Perfect Sync, or ARKit's names over OSC"),
+    ("livelink", "Live Link Face", "The app Live Link Face on an iPhone or iPad"),
+)
+
 
 def default_workspace(video: str) -> str:
     """The workspace beside the clip: `anna.mp4` gives `anna.synctalk`."""
@@ -244,6 +249,22 @@ class SyncTalkSettings(Delivery, bpy.types.PropertyGroup):
         subtype="FILE_PATH",
         **_PATH,
     )
+    # Live
+    live_source: bpy.props.EnumProperty(
+        name="Source", description="Where the live face comes from", items=_LIVE_SOURCES
+    )
+    live_port: bpy.props.IntProperty(
+        name="Port",
+        description="The UDP port that the sender sends to. 0: the usual one, 39539 for OSC and 11111 for Live Link Face",
+        default=0,
+        min=0,
+        max=65535,
+    )
+    live_network: bpy.props.BoolProperty(
+        name="From the Network",
+        description="Listen to phones and other computers of the network; without it, to this computer alone",
+        default=False,
+    )
     # Composite
     head: bpy.props.EnumProperty(
         name="Head",
@@ -303,6 +324,11 @@ class SyncTalkSettings(Delivery, bpy.types.PropertyGroup):
             self.property_unset(name)
         for name, value in options.items():
             setattr(self, name, value)
+
+    def live_source_params(self) -> dict[str, Any]:
+        """The source of a live face, as the request `live.start` takes it."""
+        params = {"source": self.live_source, "host": "0.0.0.0" if self.live_network else "127.0.0.1"}
+        return params | ({"port": self.live_port} if self.live_port else {})
 
     def delivery(self) -> dict[str, float | bool | list[float]]:
         """The options by name, as a request takes them."""

@@ -6,7 +6,7 @@ import bpy
 from bpy.app.handlers import persistent
 
 from .. import ops, panels
-from . import engine, jobs, preferences, properties
+from . import engine, jobs, live, preferences, properties
 from .scene import audio_level, label, objects, paths
 
 _CLASSES = (preferences.SyncTalkPreferences, *ops.CLASSES, *panels.CLASSES)
@@ -28,6 +28,7 @@ def register() -> None:
         bpy.utils.register_class(cls)
     jobs.register()
     engine.register()
+    live.register()
     paths.register()
     audio_level.register()
     objects.register()
@@ -45,6 +46,7 @@ def unregister() -> None:
     objects.unregister()
     audio_level.unregister()
     paths.unregister()
+    live.unregister()
     engine.unregister()
     jobs.unregister()
     for cls in reversed(_CLASSES):

@@ -267,6 +267,19 @@ def _watermark(result: Result) -> Iterator[Figure]:
     yield Figure("PSNR of a marked frame, least of all", least, "dB", 46.0, rises=True, in_index=True)
 
 
+def _live(result: Result) -> Iterator[Figure]:
+    for row in result["latency"]:
+        is_fast, where = row["size"] == 512, f"{row['head']}, {row['size']}²{', over the footage' * row['footage']}"
+        limit = 60.0 if is_fast else 120.0
+        yield Figure(f"packet to image, p95, {where}", row["image"]["p95"], "ms", limit, in_index=not row["footage"])
+        yield Figure(f"images a second, {where}", row["frames_per_s"], "", 25.0 if is_fast else None, rises=True)
+    if (minutes := result.get("endurance", {}).get("minutes", [])) and len(minutes) > 2:
+        growth = minutes[-1]["memory_mb"] - minutes[1]["memory_mb"]
+        yield Figure(f"memory grown in {len(minutes) - 2} minutes", growth, "MB", 5.0, in_index=True)
+        delay = minutes[-1]["packet"]["p95"] - minutes[1]["packet"]["p95"]
+        yield Figure("delay grown in them, p95", delay, "ms", 5.0)
+
+
 def _at(row: Result, path: tuple[str, ...]) -> float | None:
     value: Any = row
     for key in path:
@@ -285,6 +298,7 @@ FIGURES: dict[str, Callable[[Result], Iterator[Figure]]] = {
     "readiness": _readiness,
     "portrait": _portrait,
     "watermark": _watermark,
+    "live": _live,
 }
 
 

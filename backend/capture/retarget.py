@@ -140,13 +140,20 @@ def _fitted(
     capture: FaceCapture, driven: np.ndarray, taken: np.ndarray, person: PersonRange, fit: Fit
 ) -> Float[np.ndarray, "frames 52"]:
     """(frames, 52) of samples `taken` of the capture on the person's range."""
+    rest, gain = rest_and_gains(capture, person, fit)
+    motions = person.rest + gain * (as_motions(taken) - rest)
+    return as_shapes(limited(motions, person))
+
+
+def rest_and_gains(
+    capture: FaceCapture, person: PersonRange, fit: Fit
+) -> tuple[Float[np.ndarray, " 52"], Float[np.ndarray, " 52"]]:
+    """Where the captured face rests, of motions (`as_motions`), and by how much each becomes larger on the person."""
     source = PersonRange.of(capture.blendshapes)
     most = np.full(len(BLENDSHAPE_NAMES), MAX_REST)
     most[GAZE] = MAX_GAZE_REST
-    rest = np.clip(source.rest, -most, most)
-    gain = range_gains(source, person, float(capture.times_s[-1] - capture.times_s[0])) * fit.factors()
-    motions = person.rest + gain * (as_motions(taken) - rest)
-    return as_shapes(limited(motions, person))
+    gains = range_gains(source, person, float(capture.times_s[-1] - capture.times_s[0])) * fit.factors()
+    return np.clip(source.rest, -most, most), gains
 
 
 def range_gains(source: PersonRange, person: PersonRange, duration_s: float) -> Float[np.ndarray, " 52"]:
@@ -183,19 +190,42 @@ def retargeted_poses(
     if HEAD_PART not in fit.take or (capture.head_turn is None and capture.head_shift_m is None):
         return beneath
     poses, frames = np.array(beneath, np.float64), len(beneath)
-    middle = mean_rotation(clip_poses[:, :3, :3])
-    strength = fit.gains.get(HEAD_PART, 1.0)
+    limits = TurnLimits.of(clip_poses)
+    middle, strength = limits.middle, fit.gains.get(HEAD_PART, 1.0)
     if capture.head_turn is not None:
         about = rotation_log(mean_rotation(capture.head_turn).T @ capture.head_turn)
         turn = rotation_exp(strength * resampled(capture, about, frames, rate))
-        own = np.degrees(rotation_log(middle.T @ clip_poses[:, :3, :3]))
-        lowest, highest = np.minimum(own.min(0), -HEAD_DEG), np.maximum(own.max(0), HEAD_DEG)
-        total = np.degrees(rotation_log(middle.T @ poses[:, :3, :3] @ turn))
-        poses[:, :3, :3] = middle @ rotation_exp(np.radians(_soft(total, lowest, highest, HEAD_BEYOND_DEG)))
+        total = rotation_log(middle.T @ poses[:, :3, :3] @ turn)
+        poses[:, :3, :3] = middle @ rotation_exp(limits.soft(total))
     if capture.head_shift_m is not None:
         shift = strength * resampled(capture, capture.head_shift_m - np.median(capture.head_shift_m, 0), frames, rate)
         poses[:, :3, 3] += HEAD_SHIFT_M * np.tanh(shift / HEAD_SHIFT_M) @ middle.T
     return poses
+
+
+@dataclass(frozen=True)
+class TurnLimits:
+    """How far a head turns about its middle: as in its own clip, or `HEAD_DEG` where that is less; softly a little more.
+
+    Attributes:
+        middle: of the clip's rotations.
+        lowest, highest: rotation vectors about it, degrees.
+    """
+
+    middle: Float[np.ndarray, "3 3"]
+    lowest: Float[np.ndarray, " 3"]
+    highest: Float[np.ndarray, " 3"]
+
+    @classmethod
+    def of(cls, clip_poses: Float[np.ndarray, "m 4 4"]) -> TurnLimits:
+        """Of the poses of the subject's tracked frames."""
+        middle = mean_rotation(clip_poses[:, :3, :3])
+        own = np.degrees(rotation_log(middle.T @ clip_poses[:, :3, :3]))
+        return cls(middle, np.minimum(own.min(0), -HEAD_DEG), np.maximum(own.max(0), HEAD_DEG))
+
+    def soft(self, about: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n 3"]:
+        """Rotation vectors about the middle, radians, within the limits."""
+        return np.radians(_soft(np.degrees(about), self.lowest, self.highest, HEAD_BEYOND_DEG))
 
 
 def mean_rotation(rotations: Float[np.ndarray, "n 3 3"]) -> Float[np.ndarray, "3 3"]:

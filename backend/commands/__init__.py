@@ -57,6 +57,10 @@ VERBS = {
                 "a file: Live Link Face, Audio2Face, USD, BVH, CSV or JSON of ARKit's names",
                 "commands.capture.import_file",
             ),
+            "live": Verb(
+                "a face that is sent while it moves: OSC, Live Link Face, a webcam, a microphone",
+                "commands.capture.live",
+            ),
         },
     ),
     "serve": Verb("JSON-RPC over stdin and stdout for Blender (docs/protocol.md)", "commands.serve"),
@@ -101,6 +105,11 @@ VERBS = {
             "head-sync": Verb(
                 "Head-Sync: exactness, shake, stillness and cost of poses, by method",
                 "benchmarks.head_sync.benchmark",
+                stops_at_once=True,
+            ),
+            "live": Verb(
+                "a live face: milliseconds from packet to image, images a second, ten minutes with rubbish",
+                "benchmarks.live",
                 stops_at_once=True,
             ),
             "portrait": Verb(

@@ -44,7 +44,7 @@ def footage_beneath(
     seen = np.flatnonzero(path.costs > VISIBLE_COST)
     if len(seen):
         reporter.warning(
-            f"The footage has no hidden place to turn: a transition at {path.leaves[seen[0]] / rate:.1f} s may be seen. "
+            f"The footage has no hidden place to turn: a transition at {float(path.leaves[seen[0]] / rate):.1f} s may be seen. "
             "Choose another idle part, or longer footage."
         )
     return start + path.frames

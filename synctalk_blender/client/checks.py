@@ -23,6 +23,10 @@ RESULTS: dict[str, dict[str, tuple[type, ...]]] = {
     "render": {"out": TEXT, "frames": (int,), "width": (int,), "height": (int,)},
     "measure": {"readiness": (dict, type(None))},
     "frame": {"width": (int,), "height": (int,)},
+    "capture.import": {"animation": TEXT, "frames": (int,), "duration_s": NUMBER},
+    "live.start": {"place": TEXT},
+    "live.state": {"status": TEXT, "note": TEXT, "face": (dict, type(None)), "recorded_s": OPTIONAL_NUMBER},
+    "live.keep": {"file": (str, type(None))},
     "models.fetch": {},
 }
 

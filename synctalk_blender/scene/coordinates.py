@@ -82,6 +82,12 @@ def normals_to_world(normals: np.ndarray, camera: np.ndarray) -> np.ndarray:
     return normals @ turn.T.astype(normals.dtype)
 
 
+def turn_to_blender(turn: np.ndarray) -> np.ndarray:
+    """(3, 3) rotation of the head frame in the head empty's local axes."""
+    upright = _UPRIGHT_FROM_OPENCV[:3, :3]
+    return upright @ turn @ upright.T
+
+
 def points_to_blender(points: np.ndarray) -> np.ndarray:
     """(..., 3) points or displacements of the head frame in the head empty's local axes."""
     return points @ _UPRIGHT_FROM_OPENCV[:3, :3].T

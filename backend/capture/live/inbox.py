@@ -21,7 +21,7 @@ class Inbox:
 
     def __init__(self, on_sample: Callable[[LiveSample], None] | None = None) -> None:
         self.on_sample = on_sample
-        """Called with each sample on the receiving thread, as a recorder wants it."""
+        """Called with each sample on the receiving thread, before others see it."""
         self.note = ""
         """What the source itself has to report, as one sentence."""
         self._lock = threading.Lock()
@@ -54,13 +54,13 @@ class Inbox:
         if delay_s is None:
             delay_s = 0.0 if face.sent_s is None else self._transit.late_s(received_s - face.sent_s, received_s)
         delay_s += time.monotonic() - received_s
-        with self._lock:
-            number = 1 if self._newest is None else self._newest.number + 1
-            sample = self._newest = LiveSample(face, number, received_s, delay_s)
-            self._times.append(received_s)
-            self._ready.notify_all()
+        sample = LiveSample(face, 1 if self._newest is None else self._newest.number + 1, received_s, delay_s)
         if self.on_sample is not None:
             self.on_sample(sample)
+        with self._lock:
+            self._newest = sample
+            self._times.append(received_s)
+            self._ready.notify_all()
 
     def refuse(self, reason: str, at_s: float) -> None:
         """A packet cannot be used."""

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...protocol import BLENDSHAPE_NAMES
-from ...workspace.poses import rotation_exp
 from ...workspace.shapes import Float
+from ..axes import turn_of
 from .sample import LiveFace, Unusable
 
 PORT = 11111
@@ -68,16 +68,9 @@ class LiveLinkPacket:
         return LiveFace(
             self.values[_OURS].clip(0, 1),
             np.ones(len(BLENDSHAPE_NAMES), bool),
-            head_turn(*(float(angle) for angle in self.values[_HEAD])),
+            turn_of(self.values[_HEAD].astype(np.float64)),
             self.frame / self.rate,
         )
-
-
-def head_turn(yaw: float, pitch: float, roll: float) -> Float[np.ndarray, "3 3"]:
-    """The head's rotation in the head frame, from angles in radians about ARKit's axes y (up), x (to the right of the image) and z
-    (out of the face), the roll first."""
-    turns = rotation_exp(np.array([[0.0, -yaw, 0.0], [pitch, 0.0, 0.0], [0.0, 0.0, -roll]]))
-    return turns[0] @ turns[1] @ turns[2]
 
 
 def parse(packet: bytes) -> LiveLinkPacket:

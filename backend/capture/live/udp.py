@@ -12,7 +12,7 @@ from typing import Protocol
 from ...errors import SyncTalkError, UsageError
 from . import livelink, osc
 from .inbox import SILENT_AFTER_S, Inbox
-from .sample import LiveFace, LiveSample, LiveState, Unusable
+from .sample import LiveFace, Unusable
 
 LOOPBACK = "127.0.0.1"
 
@@ -60,6 +60,7 @@ class UdpSource:
         self._channel = channel
         self._closing = threading.Event()
         self._socket = _bound(host, port)
+        self.place = f"UDP port {self.port} of {host}"
         self._thread = threading.Thread(target=self._receive, name="synctalk live", daemon=True)
 
     @property
@@ -69,15 +70,6 @@ class UdpSource:
     def start(self) -> None:
         """Begin to receive."""
         self._thread.start()
-
-    @property
-    def newest(self) -> LiveSample | None:
-        """The newest face; None before the first."""
-        return self.inbox.newest
-
-    def state(self) -> LiveState:
-        """What is known of the sender now."""
-        return self.inbox.state()
 
     def close(self) -> None:
         """Stop, and free the port."""
@@ -211,7 +203,7 @@ def _bound(host: str, port: int) -> socket.socket:
     return found
 
 
-OPENERS: dict[str, tuple[Callable[[], Channel], int]] = {
+CHANNELS: dict[str, tuple[Callable[[], Channel], int]] = {
     "osc": (OscChannel, osc.PORT),
     "livelink": (LiveLinkChannel, livelink.PORT),
 }

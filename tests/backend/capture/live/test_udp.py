@@ -64,16 +64,16 @@ def wait_for(condition, what="it", within_s=5.0):
 
 
 def jaw(source):
-    return float(source.newest.face.blendshapes[JAW])
+    return float(source.inbox.newest.face.blendshapes[JAW])
 
 
 def test_faces_of_another_process_arrive(listening):
     source = listening(udp.OscChannel())
-    assert source.state().status == "waiting"
+    assert source.inbox.state().status == "waiting"
     send_from_a_process(source.port, [vmc(every_shape(scale)) for scale in np.linspace(0.1, 1, 40)])
-    wait_for(lambda: source.newest is not None and source.newest.number == 40, "the last face")
-    np.testing.assert_allclose(source.newest.face.blendshapes, list(every_shape().values()), atol=1e-6)
-    assert source.state().samples == 40 and source.state().refused == {}
+    wait_for(lambda: source.inbox.newest is not None and source.inbox.newest.number == 40, "the last face")
+    np.testing.assert_allclose(source.inbox.newest.face.blendshapes, list(every_shape().values()), atol=1e-6)
+    assert source.inbox.state().samples == 40 and source.inbox.state().refused == {}
 
 
 def test_rubbish_among_the_packets_is_counted_named_and_stops_nothing(listening, send):
@@ -84,9 +84,9 @@ def test_rubbish_among_the_packets_is_counted_named_and_stops_nothing(listening,
         send(source, live_link({"JawOpen": 0.9}, frame)[:200])
         send(source, b"\x06" * 30_000)
         time.sleep(0.005)  # the system keeps a quarter of a megabyte
-    wait_for(lambda: source.newest is not None and jaw(source) == pytest.approx(0.29), "the last face")
-    wait_for(lambda: sum(source.state().refused.values()) == 90, "every refused packet")
-    state = source.state()
+    wait_for(lambda: source.inbox.newest is not None and jaw(source) == pytest.approx(0.29), "the last face")
+    wait_for(lambda: sum(source.inbox.state().refused.values()) == 90, "every refused packet")
+    state = source.inbox.state()
     assert state.samples == 30 and len(state.refused) <= 3
     assert state.note.startswith("Not taken: ") and "packets that are not Live Link Face’s" in state.note
 
@@ -95,20 +95,20 @@ def test_a_sender_that_dies_and_starts_again_is_picked_up(listening, send):
     source = listening(udp.LiveLinkChannel())
     for frame in range(5000, 5010):
         send(source, live_link({"JawOpen": 0.2}, frame))
-    wait_for(lambda: source.newest is not None and source.newest.number == 10)
-    wait_for(lambda: source.state().status == "lost", "its silence")
-    assert "Nothing has come for" in source.state().note
+    wait_for(lambda: source.inbox.newest is not None and source.inbox.newest.number == 10)
+    wait_for(lambda: source.inbox.state().status == "lost", "its silence")
+    assert "Nothing has come for" in source.inbox.state().note
     send(source, live_link({"JawOpen": 0.6}, 0))  # its frames count from the beginning again
     wait_for(lambda: jaw(source) == pytest.approx(0.6), "the new face")
-    assert source.state().status == "live"
-    assert source.state().delay_ms < 1000  # the new clock is not measured against the old one
+    assert source.inbox.state().status == "live"
+    assert source.inbox.state().delay_ms < 1000  # the new clock is not measured against the old one
 
 
 def test_a_packet_older_than_the_newest_is_left_out(listening, send):
     source = listening(udp.LiveLinkChannel())
     for frame, value in ((10, 0.1), (12, 0.3), (11, 0.2)):
         send(source, live_link({"JawOpen": value}, frame))
-    wait_for(lambda: source.state().refused == {osc.STALE: 1}, "the refusal")
+    wait_for(lambda: source.inbox.state().refused == {osc.STALE: 1}, "the refusal")
     assert jaw(source) == pytest.approx(0.3)
 
 
@@ -116,7 +116,7 @@ def test_a_second_sender_waits_until_the_first_is_silent(listening, send):
     source = listening(udp.LiveLinkChannel())
     send(source, live_link({"JawOpen": 0.1}, 1, subject="Anna"))
     send(source, live_link({"JawOpen": 0.9}, 1, subject="Ben"))
-    wait_for(lambda: source.state().refused == {udp.OTHER_SENDER: 1}, "the refusal")
+    wait_for(lambda: source.inbox.state().refused == {udp.OTHER_SENDER: 1}, "the refusal")
     assert jaw(source) == pytest.approx(0.1)
     time.sleep(SILENT_AFTER_S + 0.1)
     send(source, live_link({"JawOpen": 0.9}, 2, subject="Ben"))
@@ -126,11 +126,11 @@ def test_a_second_sender_waits_until_the_first_is_silent(listening, send):
 def test_a_sender_without_arkit_names_is_advised(listening, send):
     source = listening(udp.OscChannel())
     send(source, vmc({"A": 0.5, "Blink": 1.0, "Joy": 0.2}))
-    wait_for(lambda: "Perfect Sync" in source.state().note, "the advice")
-    assert source.newest is None
+    wait_for(lambda: "Perfect Sync" in source.inbox.state().note, "the advice")
+    assert source.inbox.newest is None
     send(source, vmc({"A": 0.5, "JawOpen": 0.4}))
-    wait_for(lambda: source.newest is not None and jaw(source) == pytest.approx(0.4), "a face")
-    assert "Perfect Sync" not in source.state().note
+    wait_for(lambda: source.inbox.newest is not None and jaw(source) == pytest.approx(0.4), "a face")
+    assert "Perfect Sync" not in source.inbox.state().note
 
 
 def test_a_port_in_use_is_named(listening):

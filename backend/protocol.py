@@ -38,6 +38,9 @@ MARKED, NOT_OURS, ALTERED = 0, 1, 3
 MAX_LINE_BYTES = 16 * 1024 * 1024
 """A longer line is nonsense: the reader drops the connection instead of filling memory."""
 
+SYNTHETIC_MARK = "Synthetic likeness made with SyncTalk"
+"""Metadata that marks every likeness as synthetic."""
+
 BLENDSHAPE_NAMES: tuple[str, ...] = (
     "browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight",
     "cheekPuff", "cheekSquintLeft", "cheekSquintRight",

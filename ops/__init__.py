@@ -1,6 +1,6 @@
 """The operators, one file a step. They call synctalk_blender and hold no logic that a script could want."""
 
-from . import backend, composite, live, speak, subject, track, train, verify
+from . import backend, composite, export, live, speak, subject, track, train, verify
 
 CLASSES = (
     *backend.CLASSES,
@@ -10,5 +10,6 @@ CLASSES = (
     *speak.CLASSES,
     *live.CLASSES,
     *composite.CLASSES,
+    *export.CLASSES,
     *verify.CLASSES,
 )

@@ -1,6 +1,6 @@
 """The sidebar tab “SyncTalk” of the 3D View, one file a step, and what Blender's own editors show of the extension."""
 
-from . import backend, composite, expression, live, passes, speak, subject, track, train, verify
+from . import backend, composite, export, expression, live, passes, speak, subject, track, train, verify
 
 CLASSES = (
     *backend.CLASSES,
@@ -12,5 +12,6 @@ CLASSES = (
     *expression.CLASSES,
     *composite.CLASSES,
     *passes.CLASSES,
+    *export.CLASSES,
     *verify.CLASSES,
 )

@@ -17,7 +17,7 @@ _ICONS: dict[int, Icon] = {MARKED: "CHECKMARK", NOT_OURS: "QUESTION", ALTERED: "
 
 class SYNCTALK_PT_verify(SidebarPanel, bpy.types.Panel):
     bl_label = "Check a File"
-    bl_order = 6
+    bl_order = 7
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context: bpy.types.Context) -> None:

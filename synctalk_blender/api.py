@@ -33,6 +33,7 @@ from .verification import Verification
 from .work import track
 from .work.common import workspace_of
 from .work.composite import bake_job, composite_job, mattes_job
+from .work.export import export_job
 from .work.speak import speak_job
 from .work.train import measure_job, train_job
 from .work.verify import verify_job
@@ -220,6 +221,30 @@ def mattes(*, scene: bpy.types.Scene | None = None, progress: Progress | None = 
     return workspace_of(settings_of(scene)) / "exports" / "mattes"
 
 
+def export_face(
+    path: str | Path,
+    *,
+    frames: tuple[int, int] | None = None,
+    audio: bool = True,
+    scene: bpy.types.Scene | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Write the face mesh with its 52 shapes, their motion, the head and the camera for other programs, by Blender's exporters.
+
+    Args:
+        path: ends in `.glb`, `.usda` or `.fbx`.
+        frames: first and last frame; when absent the scene's. The first is at time 0 in the file.
+        audio: write the take's audio of these frames beside it, as a WAV.
+
+    Raises:
+        BackendError: its sentence says why; of kind `consent` where the permission of the person shown is not recorded.
+    """
+    scene = _scene(scene)
+    place = Path(_absolute(path))
+    jobs.run(export_job(scene, place, frames or (scene.frame_start, scene.frame_end), with_audio=audio), progress)
+    return place
+
+
 def render_animation(
     out: str | Path,
     *,
@@ -307,6 +332,7 @@ __all__ = [
     "composite",
     "composite_objects",
     "connect",
+    "export_face",
     "import_tracking",
     "mattes",
     "measure",

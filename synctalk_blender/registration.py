@@ -26,6 +26,7 @@ def register() -> None:
     properties.register()
     for cls in _CLASSES:
         bpy.utils.register_class(cls)
+    bpy.types.TOPBAR_MT_file_export.append(panels.export.draw_menu)  # type: ignore[arg-type]  # the stubs forget the menu
     jobs.register()
     engine.register()
     live.register()
@@ -49,6 +50,7 @@ def unregister() -> None:
     live.unregister()
     engine.unregister()
     jobs.unregister()
+    bpy.types.TOPBAR_MT_file_export.remove(panels.export.draw_menu)  # type: ignore[arg-type]
     for cls in reversed(_CLASSES):
         bpy.utils.unregister_class(cls)
     properties.unregister()

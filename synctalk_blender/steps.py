@@ -123,6 +123,17 @@ def why_not_verify(facts: Facts) -> str:
     return "" if facts.backend in ("ready", "outdated") else "Install the backend first (panel Backend)"
 
 
+def why_not_export(facts: Facts) -> str:
+    """Why the face cannot be exported now, as one sentence without its full stop; empty when it can."""
+    if facts.running:
+        return f"{facts.running_title} is running: wait for it, or cancel it"
+    if not facts.has_head:
+        return "Send the tracking to this scene first (panel Track)"
+    if not facts.state.consent_by:
+        return "Exporting needs the recorded permission of the person shown: name who gave it (panel Subject) and track or train"
+    return ""
+
+
 def blocked(step: Step, facts: Facts) -> str:
     """Which earlier step is missing, as one sentence without its full stop; empty when none is."""
     missing = ""

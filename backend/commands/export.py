@@ -1,4 +1,5 @@
-"""`export`: the head for other programs, its Gaussians and the face mesh with its 52 shape keys (docs/export.md)."""
+"""`export`: the head for other programs, its Gaussians and the face mesh with its 52 shape keys, still or as a take moves them
+(docs/export.md)."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from .option import CheckedOptions, option
 
 if TYPE_CHECKING:
     from ..delivery.export.splats import Splats
+    from ..delivery.export.take import Take
     from ..workspace.face_mesh import FaceMesh
     from ..workspace.store import Workspace
 
@@ -23,8 +25,14 @@ GAUSSIANS, FACE = "gaussians", "face"
 class Options(CheckedOptions):
     workspace: Path = option("a workspace with a trained Gaussian head", positional=True)
     format: str = option("of the file; PLY has no shape keys, so the face is a GLB beside it", choices=tuple(_SUFFIXES))
-    out: Path | None = option("the file (exports/head in the workspace)", None)
+    out: Path | None = option("the file (exports/head in the workspace, exports/take with --animation)", None)
     part: str | None = option("this part alone; the face mesh needs no trained head", None, choices=(GAUSSIANS, FACE))
+    animation: Path | None = option(
+        "animation.npz of speak, capture or Blender: its motion and camera, with the audio beside the file", None
+    )
+    frames: tuple[int, ...] = option(
+        "these frames of it alone, counted from 0, the last one included", (), metavar=("FIRST", "LAST"), nargs=2
+    )
 
 
 @dataclass(frozen=True)
@@ -35,30 +43,43 @@ class Result:
     """The file with the face mesh; None without it."""
     gaussians: int
     shape_keys: int
+    frames: int
+    """Of the animation; 0 without one."""
+    audio: Path | None
+    """The animation's audio; None where there is none."""
 
 
 def run(options: Options, reporter: Reporter) -> Result:
     """Write the neutral head.
 
     Raises:
-        UsageError: the file's suffix is not the format's, or PLY was asked for the face.
+        UsageError: the file's suffix is not the format's, PLY was asked for the face or for motion, or the animation has no such frames.
+        AudioError: the animation's audio cannot be read.
         ConsentError: the consent of the person shown is not recorded.
         WorkspaceError: there is no Gaussian head, or no face mesh.
     """
     from ..workspace.store import Workspace
 
     workspace = Workspace.open(options.workspace)
-    out = options.out or workspace.root / "exports" / f"head{_SUFFIXES[options.format][0]}"
+    stem = "head" if options.animation is None else "take"
+    out = options.out or workspace.root / "exports" / f"{stem}{_SUFFIXES[options.format][0]}"
     if out.suffix.lower() not in _SUFFIXES[options.format]:
         raise UsageError(f"{out}: the name of a {options.format} file must end in {_SUFFIXES[options.format][0]}.")
     if options.format == "ply" and options.part == FACE:
         raise UsageError("PLY has no shape keys: export the face with --format glb or usd.")
+    if options.format == "ply" and options.animation is not None:
+        raise UsageError("PLY has no motion: export the animation with --format glb or usd.")
+    if options.frames and options.animation is None:
+        raise UsageError("--frames chooses of an animation: give --animation FILE.")
     workspace.require_consent()
+    take = None if options.animation is None else _take(workspace, options.animation, options.frames)
     face = None if options.part == GAUSSIANS else _face(workspace)
     splats = None if options.part == FACE else _splats(workspace, reporter)
-    place = _write(options.format, out, workspace.subject.name, splats, face)
-    gaussians = 0 if splats is None else splats.count
-    return Result(out, None if face is None else place, gaussians, 0 if face is None else len(face.shape_keys))
+    audio = None if take is None else take.write_audio(out.with_suffix(".wav"))
+    place = _write(options.format, out, workspace.subject.name, splats, face, take)
+    gaussians, shape_keys = 0 if splats is None else splats.count, 0 if face is None else len(face.shape_keys)
+    frames = 0 if take is None else take.frames
+    return Result(out, None if face is None else place, gaussians, shape_keys, frames, audio)
 
 
 def in_words(result: Result) -> str:
@@ -66,10 +87,14 @@ def in_words(result: Result) -> str:
     parts = {result.out: [f"{result.gaussians:,} Gaussians"] if result.gaussians else []}
     if result.face is not None:
         parts.setdefault(result.face, []).append(f"the face mesh with {result.shape_keys} shape keys")
+    if result.frames:
+        parts[result.out].append(f"{result.frames} frames of motion before the camera")
+    if result.audio is not None:
+        parts[result.audio] = ["their audio"]
     return "\n".join(f"{path}: {' and '.join(held)}" for path, held in parts.items())
 
 
-def _write(kind: str, out: Path, name: str, splats: Splats | None, face: FaceMesh | None) -> Path:
+def _write(kind: str, out: Path, name: str, splats: Splats | None, face: FaceMesh | None, take: Take | None) -> Path:
     """Where the face is, if there is one."""
     from ..delivery.export.gltf import write_glb
     from ..delivery.export.ply import write_ply
@@ -83,8 +108,15 @@ def _write(kind: str, out: Path, name: str, splats: Splats | None, face: FaceMes
             write_glb(beside, name, None, face)
         return beside
     write = write_glb if kind == "glb" else write_usd
-    write(out, name, splats.upright() if splats is not None else None, face)
+    write(out, name, splats.upright() if splats is not None else None, face, take)
     return out
+
+
+def _take(workspace: Workspace, path: Path, frames: tuple[int, ...]) -> Take:
+    from ..delivery.export.take import Take
+
+    take = Take.of(workspace.animation(path), workspace)
+    return take.part(*frames) if frames else take
 
 
 def _face(workspace: Workspace) -> FaceMesh:

@@ -15,6 +15,7 @@ import soxr
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation, VideoReformatter
 
 from ..errors import MediaError
+from ..protocol import SYNTHETIC_MARK
 from ..workspace.files import atomic_path
 from ..workspace.frame_rate import exact_rate
 from .alpha_edges import with_colour_beyond_edges
@@ -22,9 +23,6 @@ from .audio_rates import DELIVERY_RATE
 from .codecs import H264, codec_for
 from .samples import Planes, SampleFormat, StoredFormat
 from .source import ffmpeg_name
-
-SYNTHETIC_MARK = "Synthetic likeness made with SyncTalk"
-"""Metadata that marks every likeness as synthetic."""
 
 _AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 _CONVERSION = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP

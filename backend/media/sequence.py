@@ -14,11 +14,11 @@ import cv2
 import numpy as np
 
 from ..errors import SyncTalkError
+from ..protocol import SYNTHETIC_MARK
 from ..workspace.arrays import decode_srgb
 from ..workspace.files import atomic_path, write_json
 from ..workspace.frame_rate import Timecode, exact_rate
 from .codecs import EXR, FORMATS, PNG, PNG16
-from .encode import SYNTHETIC_MARK
 from .encodings import BT709, BT2020, D65, encoding_of
 from .samples import StoredFormat
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from .subject import Subject
 PIXEL_CENTRE = 0.5
 """The first pixel's centre, both ways. OpenCV counts it as 0: what comes from OpenCV gets this added, what goes to it
 has it subtracted."""
+_SAME_PX = 1e-3
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,19 @@ class Camera:
         x, y = self.principal_px
         principal = ((x - crop.x) / scale, (y - crop.y) / scale)
         return Camera(subject.size, subject.size, self.focal_px / scale, principal)
+
+    def centred(self) -> tuple[Camera, tuple[float, float]]:
+        """The least image around this one with the principal point in its middle, and where this one's top left corner is in it.
+
+        For formats whose cameras have no principal point. Sides are whole pixels.
+        """
+        sides = []
+        for side, principal in ((self.width, self.principal_px[0]), (self.height, self.principal_px[1])):
+            reach = max(principal, side - principal)
+            sides.append(side if reach - side / 2 < _SAME_PX else 2 * math.ceil(reach - _SAME_PX))
+        middle = sides[0] / 2, sides[1] / 2
+        corner = middle[0] - self.principal_px[0], middle[1] - self.principal_px[1]
+        return Camera(sides[0], sides[1], self.focal_px, middle), corner
 
     def ray_lengths(self) -> Float[np.ndarray, "height width"]:
         """Of each pixel's ray, up to where its depth along the optical axis is 1."""

@@ -8,10 +8,15 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import WorkspaceError
+from .animation import Animation
 from .camera import Camera
 from .files import PROCESS_AGAIN, read_arrays, write_arrays
 from .shapes import Float
 
+CAMERA_HEIGHT_M = 1.6
+"""Where the camera is in a scene, Blender's or an exported one: level, at eye height over the origin."""
+STEADY_ZOOM = 1.03
+"""The longest focal length over the shortest up to which it counts as a hand's unsteadiness."""
 _GRID = 7
 _MIDDLE = np.array([0.5, 0.5, 1.0])
 
@@ -90,6 +95,22 @@ class CameraPath:
         signs = np.ones((len(u), 1, 3))
         signs[:, 0, 2] = np.linalg.det(u @ vt)
         return (u * signs) @ vt
+
+    def motions(self, animation: Animation) -> Float[np.ndarray, "n 4 4"]:
+        """The camera at each frame of `animation`: from its axes to those of the reference frame's, OpenCV axes, metres.
+
+        A scene has one lens, and the tracker finds a head that is zoomed in on nearer. So a zoom by z moves the camera forward, by as
+        much as keeps the head in its place: its usual distance times 1 - 1 / z.
+        """
+        focal = self.zooms(animation.camera)
+        zooms = focal[animation.plate_frame]
+        motion = np.tile(np.eye(4), (animation.frames, 1, 1))
+        motion[:, :3, :3] = self.turns(animation.camera)[animation.plate_frame]
+        low, high = np.percentile(focal, [1, 99])
+        if high > STEADY_ZOOM * low:
+            distance = np.nanmedian(animation.head_to_camera[:, 2, 3] * zooms)
+            motion[:, :3, 3] = motion[:, :3, 2] * (distance * (1.0 - 1.0 / zooms))[:, None]
+        return motion
 
     @classmethod
     def read(cls, path: Path) -> CameraPath | None:

@@ -66,6 +66,20 @@ def lay_strip(
     strip[_LAID] = (place, float(strip.frame_start), moved)
 
 
+def find_strip(scene: bpy.types.Scene, collection: bpy.types.Collection, subject: Subject) -> Any | None:
+    """The subject's strip; None where there is none."""
+    editor = scene.sequence_editor
+    found = [] if editor is None else [item for item in strips_of(editor) if _is_of(item, collection, subject)]
+    return found[0] if found else None
+
+
+def start_of(strip: Any) -> float:
+    """The scene frame that the strip's audio begins at: between two frames where it belongs there and was not moved."""
+    place, put, moved = strip.get(_LAID, (strip.frame_start, strip.frame_start, 0.0))
+    is_where_put = abs(strip.frame_start - put) < 0.5 and abs(place + moved - put) <= 0.5
+    return float(place + moved if is_where_put else strip.frame_start)
+
+
 def _is_of(strip: Any, collection: bpy.types.Collection, subject: Subject) -> bool:
     # Earlier versions marked the strip with the collection's name.
     return (strip.get(ROLE) == "sound" and strip.get(SUBJECT) == subject.id) or (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import bpy
 import numpy as np
@@ -23,22 +23,38 @@ _SLICE_S = 0.05
 """How long one `poll` may keep Blender from drawing."""
 
 
+class RigFrames(NamedTuple):
+    """What `RigWalk` read, frame by frame, and the camera of the whole image."""
+
+    directions: list[Directions]
+    pinhole: Camera
+    cameras: list[np.ndarray]
+    """(4, 4) each: the camera object's world matrix."""
+
+
 class RigWalk:
     """Reads the rig at every frame, a few at each `poll`, so a long shot can be cancelled and Blender stays responsive.
 
     A job waits for it as for a request to the backend.
 
     Args:
+        size: width and height of the image whose camera is read, pixels.
         frames: how many scene frames, from `first_frame` on.
     """
 
     def __init__(
-        self, scene: bpy.types.Scene, found: rig.Rig, subject: Subject, frames: int, first_frame: int = FIRST_FRAME
+        self,
+        scene: bpy.types.Scene,
+        found: rig.Rig,
+        size: tuple[int, int],
+        frames: int,
+        first_frame: int = FIRST_FRAME,
     ) -> None:
         self.progress: dict[str, Any] | None = None
-        self._scene, self._rig, self._subject, self._frames = scene, found, subject, frames
+        self._scene, self._rig, self._size, self._frames = scene, found, size, frames
         self._first = first_frame
         self._directions: list[Directions] = []
+        self._cameras: list[np.ndarray] = []
         self._pinhole: Camera | None = None
         self._before = scene.frame_current
         self._error: SceneError | None = None
@@ -57,8 +73,8 @@ class RigWalk:
         self._scene.frame_set(self._before)
         return True
 
-    def result(self) -> tuple[list[Directions], Camera]:
-        """The rig's values at each frame, and the camera in pixels of the scene's full image.
+    def result(self) -> RigFrames:
+        """The rig's values at each frame, and the camera in pixels of the image.
 
         Raises:
             SceneError: the rig cannot be read, or the camera's lens is animated.
@@ -68,7 +84,7 @@ class RigWalk:
         if self._error is not None:
             raise self._error
         assert self._pinhole is not None
-        return self._directions, self._pinhole
+        return RigFrames(self._directions, self._pinhole, self._cameras)
 
     def cancel(self) -> None:
         """Stop at the next `poll`."""
@@ -78,14 +94,15 @@ class RigWalk:
         self._scene.frame_set(frame)
         depsgraph = bpy.context.evaluated_depsgraph_get()
         lens = (self._scene.camera or self._rig.camera).evaluated_get(depsgraph)
-        pinhole = camera.camera_intrinsics(self._scene, lens, *self._subject.frame_size)
+        pinhole = camera.camera_intrinsics(self._scene, lens, *self._size)
         if self._pinhole is not None and not _is_same(self._pinhole, pinhole):
             raise SceneError(
-                f"The lens of “{lens.name}” changes at frame {frame}, but baked frames have one focal "
-                "length: remove its keyframes, or render with the engine SyncTalk instead."
+                f"The lens of “{lens.name}” changes at frame {frame}, but baked frames and exported files have one "
+                "focal length: remove its keyframes, or render with the engine SyncTalk instead."
             )
         self._pinhole = pinhole
-        self._directions.append(rig.read_rig(self._rig, depsgraph, rig.world_matrix(lens)))
+        self._cameras.append(rig.world_matrix(lens))
+        self._directions.append(rig.read_rig(self._rig, depsgraph, self._cameras[-1]))
         done = len(self._directions)
         self.progress = {
             "stage": "reading the rig", "done": done, "total": self._frames, "message": "Reading the rig",

@@ -9,13 +9,9 @@ from __future__ import annotations
 import bpy
 import numpy as np
 
-from ...backend.workspace.animation import Animation
 from ...backend.workspace.camera_path import CameraPath
 from ...backend.workspace.store import Workspace
 from . import coordinates, keyframes, rig
-
-ZOOM = 1.03
-"""The longest focal length over the shortest up to which it counts as a hand's unsteadiness."""
 
 
 def choose(collection: bpy.types.Collection, workspace: Workspace) -> CameraPath | None:
@@ -33,29 +29,11 @@ def choose(collection: bpy.types.Collection, workspace: Workspace) -> CameraPath
     return path if collection[rig.CAMERA_MOVES] else None
 
 
-def in_world(path: CameraPath, animation: Animation) -> np.ndarray:
-    """(N, 4, 4) the camera object's world matrix at each frame of `animation`, where the importer's own place is that of the
-    reference frame.
-
-    The scene has one lens, and the tracker finds a head that is zoomed in on nearer. So a zoom by z moves the camera forward, by as much
-    as keeps the head in its place: its usual distance times 1 - 1 / z.
-    """
-    focal = path.zooms(animation.camera)
-    zooms = focal[animation.plate_frame]
-    motion = np.tile(np.eye(4), (animation.frames, 1, 1))
-    motion[:, :3, :3] = path.turns(animation.camera)[animation.plate_frame]
-    low, high = np.percentile(focal, [1, 99])
-    if high > ZOOM * low:
-        distance = np.nanmedian(animation.head_to_camera[:, 2, 3] * zooms)
-        motion[:, :3, 3] = motion[:, :3, 2] * (distance * (1.0 - 1.0 / zooms))[:, None]
-    return coordinates.moved_camera(motion)
-
-
 def key(camera: bpy.types.Object, name: str, frames: np.ndarray, matrices: np.ndarray | None) -> None:
     """Key the camera's motion at `frames` (N), below the artist's own keys; without `matrices` it is still, whatever moved it before.
 
     Args:
-        matrices: of `in_world`.
+        matrices: (N, 4, 4) of the camera object in the world; the importer's own place is that of the reference frame.
     """
     action = keyframes.find_base_action(camera, "camera motion")
     if matrices is None:

@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-CAMERA_HEIGHT_M = 1.6
-"""Where the imported camera stands: level, at eye height over the world's origin, looking along +y."""
+from ...backend.workspace.camera_path import CAMERA_HEIGHT_M
 
 _CAMERA_FROM_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
 _UPRIGHT_FROM_OPENCV = np.array(

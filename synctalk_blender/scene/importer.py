@@ -93,7 +93,7 @@ def import_animation(scene: bpy.types.Scene, found: rig.Rig, workspace: Workspac
     frames = timing.frames(animation.frames)
     _set_lens(cast(bpy.types.Camera, found.camera.data), source_camera(workspace, animation))
     path = camera_motion.choose(found.collection, workspace)
-    cameras = None if path is None else camera_motion.in_world(path, animation)
+    cameras = None if path is None else coordinates.moved_camera(path.motions(animation))
     camera_motion.key(found.camera, subject.name, frames, cameras)
     _key_head(found.head, subject.name, frames, animation.head_to_camera, cameras)
     moved = _key_face(found.face, subject.name, frames, animation.blendshapes)

@@ -54,9 +54,10 @@ def bake_job(scene: bpy.types.Scene, folder: Path) -> Job:
         found, workspace, animation = subject_in(scene)
         timing = importer.timing_of(scene, found, animation.fps)
         shown = timing.shown(animation.plate_frame)
-        directions, pinhole = yield bake_scene.RigWalk(scene, found, workspace.subject, len(shown), timing.first_frame)
+        walk = bake_scene.RigWalk(scene, found, workspace.subject.frame_size, len(shown), timing.first_frame)
+        read: bake_scene.RigFrames = yield walk
         path = bake_scene.write(
-            folder / "directions.npz", directions, pinhole, workspace.subject, shown, timing.scene_fps
+            folder / "directions.npz", read.directions, read.pinhole, workspace.subject, shown, timing.scene_fps
         )
         yield from write_footage(workspace.root)
         settings = settings_of(scene)

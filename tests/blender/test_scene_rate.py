@@ -93,10 +93,10 @@ def test_baked_frames_are_those_of_the_scene(kit, root, tmp_path):
     timing = kit.part("scene.importer").timing_of(kit.scene, found, animation.fps)
     shown = timing.shown(animation.plate_frame)
     assert (len(shown), timing.last_frame(animation.frames)) == (60, 160)
-    walk = bake.RigWalk(kit.scene, found, workspace.subject, len(shown), timing.first_frame)
+    walk = bake.RigWalk(kit.scene, found, workspace.subject.frame_size, len(shown), timing.first_frame)
     while not walk.poll():
         pass
-    path = bake.write(tmp_path / "directions.npz", *walk.result(), workspace.subject, shown, timing.scene_fps)
+    path = bake.write(tmp_path / "directions.npz", *walk.result()[:2], workspace.subject, shown, timing.scene_fps)
     with np.load(path) as data:
         assert (data["rate"].tolist(), len(data["plate_frame"])) == ([30, 1], 60)
         np.testing.assert_allclose(data["head_to_camera"][6], synthetic.pose(5), atol=1e-4)

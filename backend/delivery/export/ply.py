@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...media.encode import SYNTHETIC_MARK
+from ...protocol import SYNTHETIC_MARK
 from ...workspace.files import atomic_path
 from .splats import Splats
 

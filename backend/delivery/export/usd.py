@@ -1,4 +1,5 @@
-"""USD as text: Gaussians as `ParticleField3DGaussianSplat` (OpenUSD 26.03 and later), the face mesh with UsdSkel's blend shapes.
+"""USD as text: Gaussians as `ParticleField3DGaussianSplat` (OpenUSD 26.03 and later), the face mesh with UsdSkel's blend shapes, a
+take as time samples, frame 0 first.
 
 Text, so that nothing of OpenUSD is needed to write it; every USD program reads it. Programs with an older OpenUSD skip the
 Gaussians and read the face.
@@ -14,51 +15,92 @@ from pathlib import Path
 import numpy as np
 
 from ... import __version__
-from ...media.encode import SYNTHETIC_MARK
-from ...protocol import BLENDSHAPE_NAMES
+from ...protocol import BLENDSHAPE_NAMES, SYNTHETIC_MARK
 from ...workspace.face_mesh import FaceMesh
 from ...workspace.files import atomic_path
+from ...workspace.shapes import Float
 from .splats import Splats
+from .take import FAR_M, NEAR_M, SENSOR_MM, Take
 
 _EXTENT_SIGMAS = 3.0
 
 
-def write_usd(path: Path, name: str, splats: Splats | None, face: FaceMesh | None) -> None:
+def write_usd(path: Path, name: str, splats: Splats | None, face: FaceMesh | None, take: Take | None = None) -> None:
     """Write the file, atomically.
 
     Args:
-        name: of the prim above both; what USD does not allow in one is replaced.
+        name: of the prim above all; what USD does not allow in one is replaced.
         splats: upright (`Splats.upright`).
         face: upright. Beside Gaussians its material is invisible: it lies in them, and is there to be driven, not to be seen.
+        take: moves the parts, below a prim `head`, before a camera.
     """
     root = re.sub(r"\W", "_", name, flags=re.ASCII)
     root = root if re.match(r"[A-Za-z_]", root) else f"_{root}"
-    lines = [*_layer(root), f'def Xform "{root}"', "{"]
+    above = f"/{root}" if take is None else f"/{root}/head"
+    parts: list[str] = []
     if splats is not None:
-        lines += _indented(_gaussians(splats))
+        parts += _gaussians(splats)
     if face is not None:
-        material = f"/{root}/guide" if splats is not None else ""
-        lines += _indented(
-            [*_face(face, f"/{root}/rig", material), *(_invisible_material(material) if material else [])]
-        )
+        material = f"{above}/guide" if splats is not None else ""
+        parts += [*_face(face, f"{above}/rig", material, take), *(_invisible_material(material) if material else [])]
+    if take is not None:
+        parts = [
+            *['def Xform "head"', "{", *_indented([*_placed(take.head_to_world), *parts]), "}"],
+            *_camera(take),
+        ]
+    lines = [*_layer(root, take), f'def Xform "{root}"', "{", *_indented(parts), "}", ""]
     with atomic_path(path) as temporary:
-        temporary.write_text("\n".join([*lines, "}", ""]), encoding="utf-8")
+        temporary.write_text("\n".join(lines), encoding="utf-8")
 
 
-def _layer(root: str) -> list[str]:
+def _layer(root: str, take: Take | None) -> list[str]:
+    rate = [] if take is None else [f"        string frameRate = {json.dumps(str(take.rate))}"]
+    timing: dict[str, float] = {}
+    if take is not None:
+        timing = {"startTimeCode": 0, "endTimeCode": take.frames - 1}
+        timing |= dict.fromkeys(("timeCodesPerSecond", "framesPerSecond"), float(take.rate))
     return [
         "#usda 1.0",
         "(",
         "    customLayerData = {",
         f"        string creator = {json.dumps(f'SyncTalk for Blender {__version__}')}",
+        *rate,
         f"        string note = {json.dumps(SYNTHETIC_MARK)}",
         "    }",
         f'    defaultPrim = "{root}"',
         f"    doc = {json.dumps(SYNTHETIC_MARK)}",
+        *(f"    {key} = {value:.17g}" for key, value in timing.items()),
         "    metersPerUnit = 1",
         '    upAxis = "Y"',
         ")",
         "",
+    ]
+
+
+def _placed(poses: Float[np.ndarray, "n 4 4"]) -> list[str]:
+    """A prim's transform: time samples, or one value where it stays."""
+    texts = [_matrix(pose) for pose in poses]
+    still = [f"matrix4d xformOp:transform = {texts[0]}"]
+    moved = _samples("matrix4d xformOp:transform", texts)
+    return [*(still if len(set(texts)) == 1 else moved), 'uniform token[] xformOpOrder = ["xformOp:transform"]']
+
+
+def _camera(take: Take) -> list[str]:
+    """Lengths of the lens are tenths of the scene's unit, which is the metre; the principal point is an offset of the aperture."""
+    camera, (x, y) = take.camera, take.camera.principal_px
+    pixel = SENSOR_MM / 100 / camera.width
+    return [
+        'def Camera "camera"',
+        "{",
+        f"    float2 clippingRange = ({NEAR_M:.9g}, {FAR_M:.9g})",
+        f"    float focalLength = {camera.focal_px * pixel:.9g}",
+        f"    float horizontalAperture = {camera.width * pixel:.9g}",
+        f"    float horizontalApertureOffset = {(camera.width / 2 - x) * pixel:.9g}",
+        '    token projection = "perspective"',
+        f"    float verticalAperture = {camera.height * pixel:.9g}",
+        f"    float verticalApertureOffset = {(y - camera.height / 2) * pixel:.9g}",
+        *_indented(_placed(take.camera_to_world)),
+        "}",
     ]
 
 
@@ -80,7 +122,7 @@ def _gaussians(splats: Splats) -> list[str]:
     ]
 
 
-def _face(face: FaceMesh, rig: str, material: str) -> list[str]:
+def _face(face: FaceMesh, rig: str, material: str, take: Take | None) -> list[str]:
     """A mesh with blend shapes, and the skeleton without which UsdSkel applies none; it needs no joint for that."""
     shapes = list(BLENDSHAPE_NAMES)
     bound = [f"    rel material:binding = <{material}>"] if material else []
@@ -109,14 +151,22 @@ def _face(face: FaceMesh, rig: str, material: str) -> list[str]:
         f"    rel skel:animationSource = <{rig}/weights>",
         "}",
     ]
+    values = [f"float[] blendShapeWeights = {_numbers(np.zeros(len(shapes)))}"]
+    moved = [face.vertices_m]
+    if take is not None:
+        values = _samples("float[] blendShapeWeights", [_numbers(frame) for frame in take.blendshapes])
+        moved = [face.deformed(frame) for frame in take.blendshapes]
     weights = [
         'def SkelAnimation "weights"',
         "{",
         f"    uniform token[] blendShapes = {json.dumps(shapes)}",
-        f"    float[] blendShapeWeights = {_numbers(np.zeros(len(shapes)))}",
+        *_indented(values),
         "}",
     ]
-    return ['def SkelRoot "rig"', "{", *_indented([*skeleton, *weights, *mesh]), "}"]
+    # Nothing computes the bounds of a rig without joints.
+    bounds = np.stack([np.min([frame.min(0) for frame in moved], 0), np.max([frame.max(0) for frame in moved], 0)])
+    extent = f"float3[] extent = {_tuples(bounds)}"
+    return ['def SkelRoot "rig"', "{", *_indented([extent, *skeleton, *weights, *mesh]), "}"]
 
 
 def _shape(name: str, offsets: np.ndarray) -> list[str]:
@@ -145,6 +195,20 @@ def _invisible_material(path: str) -> list[str]:
         "    }",
         "}",
     ]
+
+
+def _samples(attribute: str, values: list[str]) -> list[str]:
+    """An attribute with a value a frame, from time code 0 on."""
+    return [
+        f"{attribute}.timeSamples = {{",
+        *(f"    {frame}: {value}," for frame, value in enumerate(values)),
+        "}",
+    ]
+
+
+def _matrix(pose: Float[np.ndarray, "4 4"]) -> str:
+    """USD's matrices act on rows."""
+    return f"( {', '.join('(' + ', '.join(f'{value:.15g}' for value in row) + ')' for row in pose.T.tolist())} )"
 
 
 def _indented(lines) -> Iterator[str]:

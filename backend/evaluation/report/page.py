@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from ... import __version__
-from ...media.encode import SYNTHETIC_MARK
 from ...progress import format_duration
+from ...protocol import SYNTHETIC_MARK
 from ...workspace.checkpoint_index import FIELD, GAUSSIANS, training_config
 from ...workspace.files import atomic_path
 from ...workspace.frame_rate import as_text

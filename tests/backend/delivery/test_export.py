@@ -13,9 +13,8 @@ from safetensors.torch import save
 from backend.commands import export
 from backend.delivery.export.splats import Splats
 from backend.errors import ConsentError, UsageError, WorkspaceError
-from backend.media.encode import SYNTHETIC_MARK
 from backend.progress import Reporter
-from backend.protocol import BLENDSHAPE_NAMES
+from backend.protocol import BLENDSHAPE_NAMES, SYNTHETIC_MARK
 from backend.renderer.gaussians.kernels import get_rasteriser
 from backend.renderer.gaussians.kernels.interface import COLOUR, LOG_SCALE, OPACITY, POSITION, ROTATION, View
 from backend.workspace.camera import Camera
@@ -158,12 +157,9 @@ def test_the_face_is_invisible_among_gaussians_and_visible_alone(files):
 
 
 def test_openusd_reads_gaussians_and_blend_shapes(files, tmp_path):
-    usd = pytest.importorskip(
-        "pxr.Usd", reason="needs usd-core 26.3 or later, which is in no lock: pip install usd-core"
-    )
-    from pxr import UsdGeom, UsdSkel, UsdVol
+    from pxr import Usd, UsdGeom, UsdSkel, UsdVol
 
-    stage = usd.Stage.Open(str(files / "head.usda"))
+    stage = Usd.Stage.Open(str(files / "head.usda"))
     assert UsdGeom.GetStageUpAxis(stage) == "Y" and UsdGeom.GetStageMetersPerUnit(stage) == 1
     prims = {prim.GetName(): prim for prim in stage.Traverse()}
     gaussians, read = UsdVol.ParticleField3DGaussianSplat(prims["gaussians"]), exported.read(files / "head.glb")
@@ -173,15 +169,34 @@ def test_openusd_reads_gaussians_and_blend_shapes(files, tmp_path):
     assert np.allclose(gaussians.GetOpacitiesAttr().Get(), read.opacities, rtol=1e-6)
     turns = [[turn.GetReal(), *turn.GetImaginary()] for turn in gaussians.GetOrientationsAttr().Get()]
     assert np.allclose(turns, read.quaternions_wxyz, atol=1e-6)
+    box = UsdGeom.BBoxCache(Usd.TimeCode.Default(), ["default"]).ComputeWorldBound(prims["gaussians"])
+    low, high = (np.array(corner) for corner in (box.GetRange().GetMin(), box.GetRange().GetMax()))
+    assert (low < read.positions.min(0)).all() and (high > read.positions.max(0)).all() and (high - low < 1).all()
     weights = np.zeros(52)
     weights[BLENDSHAPE_NAMES.index("jawOpen")] = 1
     UsdSkel.Animation(prims["weights"]).GetBlendShapeWeightsAttr().Set(weights.tolist())
     mesh = UsdGeom.Mesh(prims["face"])
     before = np.array(mesh.GetPointsAttr().Get())
     assert UsdSkel.BakeSkinning(UsdSkel.Root(prims["rig"]))
-    moved = np.array(mesh.GetPointsAttr().Get(usd.TimeCode.EarliestTime())) - before
+    moved = np.array(mesh.GetPointsAttr().Get(Usd.TimeCode.EarliestTime())) - before
     face = exported.made_up_face()
     assert np.allclose(moved, face.shape_keys[BLENDSHAPE_NAMES.index("jawOpen")] @ UPRIGHT.T, atol=1e-6)
+
+
+def test_pygltflib_reads_gaussians_with_linear_scales_and_the_morph_targets(files):
+    """A library that knows glTF and not this project: what it keeps when it writes the file again is the same."""
+    import pygltflib
+
+    file = pygltflib.GLTF2().load(str(files / "head.glb"))
+    file.save(str(files / "again.glb"))
+    again, truth = exported.read(files / "again.glb"), Splats.of(made_up_gaussians()).upright()
+    assert np.allclose(again.scales, truth.scales_m, rtol=1e-6) and (again.scales > 0).all()
+    assert np.allclose(again.opacities, truth.opacities, rtol=1e-6)
+    assert np.allclose(again.quaternions_wxyz, truth.rotations, atol=1e-6)
+    assert np.allclose(again.positions, truth.positions_m, atol=1e-7)
+    (face,) = (mesh for mesh in file.meshes if mesh.name == "face")
+    assert face.extras["targetNames"] == list(BLENDSHAPE_NAMES) and len(face.primitives[0].targets) == 52
+    assert file.extensionsUsed == ["KHR_gaussian_splatting"]
 
 
 # -- marks and the command ---------------------------------------------------------------------------------------------

@@ -17,7 +17,8 @@ from backend.evaluation.evaluate import FramePair, MeanImages, evaluate
 from backend.evaluation.images import error_map
 from backend.evaluation.report import addresses, comparison, training, write_comparison, write_report
 from backend.evaluation.speech_video import CLOSE, SPREAD, Speech, portraits
-from backend.media.encode import SYNTHETIC_MARK, VideoWriter
+from backend.media.encode import VideoWriter
+from backend.protocol import SYNTHETIC_MARK
 from backend.workspace.camera import Camera
 from backend.workspace.images import write_image
 from backend.workspace.store import Workspace

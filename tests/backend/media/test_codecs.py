@@ -15,8 +15,9 @@ import soundfile
 
 from backend.errors import MediaError
 from backend.media.codecs import CODECS, codec_for, is_video
-from backend.media.encode import SYNTHETIC_MARK, VideoWriter
+from backend.media.encode import VideoWriter
 from backend.media.uncompressed import write_uncompressed
+from backend.protocol import SYNTHETIC_MARK
 
 WIDTH, HEIGHT, FRAMES = 256, 128, 7
 FPS = Fraction(24000, 1001)

@@ -10,7 +10,8 @@ import pytest
 from backend.errors import MediaError
 from backend.media.audio import read_audio
 from backend.media.decode import frames
-from backend.media.encode import SYNTHETIC_MARK, VideoWriter
+from backend.media.encode import VideoWriter
+from backend.protocol import SYNTHETIC_MARK
 
 COLOURS = np.array(
     [

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from backend.media.encode import SYNTHETIC_MARK
 from backend.media.sequence import SequenceWriter
+from backend.protocol import SYNTHETIC_MARK
 
 
 @pytest.mark.parametrize(("kind", "dtype"), [("png", np.uint8), ("png16", np.uint16)])

@@ -21,8 +21,8 @@ from backend.evaluation.tracking.stabilized_video import CAPTION, CAUTION, GAP, 
 from backend.evaluation.tracking.stabilized_view import StabilizedView
 from backend.evaluation.tracking.tracked import WORST_PX, Tracked, cut_out, error_colours, in_cut_out, to_aspect
 from backend.head_sync.stage import TRACKING_SHARE
-from backend.media.encode import SYNTHETIC_MARK
 from backend.progress import Reporter
+from backend.protocol import SYNTHETIC_MARK
 from backend.workspace.camera import PIXEL_CENTRE
 from backend.workspace.files import write_arrays
 from backend.workspace.images import read_image, write_image

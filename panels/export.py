@@ -1,0 +1,37 @@
+"""Panel Export: the face with its motion for other programs; also in Blender's menu File, Export."""
+
+from __future__ import annotations
+
+import bpy
+
+from ..synctalk_blender.facts import facts
+from ..synctalk_blender.steps import why_not_export
+from .common import SidebarPanel
+from .text import label_lines
+
+
+class SYNCTALK_PT_export(SidebarPanel, bpy.types.Panel):
+    bl_label = "Export"
+    bl_order = 6
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: bpy.types.Context) -> None:
+        reason = why_not_export(facts(context.scene))
+        column = self.layout.column()
+        button = column.column()
+        button.scale_y = 1.4
+        button.operator("synctalk.export", text="Export Face…", icon="EXPORT")
+        hint = column.column()
+        hint.active = False
+        text = "The face with its 52 shapes and their motion, the head and the camera, as glTF, USD or FBX."
+        label_lines(hint, context, f"{reason}." if reason else text)
+
+
+def draw_menu(self: bpy.types.Menu, _context: bpy.types.Context) -> None:
+    """The entry in File, Export."""
+    # Menus run operators without their dialog unless they ask for it.
+    self.layout.operator_context = "INVOKE_DEFAULT"
+    self.layout.operator("synctalk.export", text="SyncTalk Face (.glb/.usda/.fbx)")
+
+
+CLASSES = (SYNCTALK_PT_export,)

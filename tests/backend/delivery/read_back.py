@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.spatial.transform import Rotation, Slerp
 
 
 @dataclass
@@ -57,6 +56,7 @@ def read(path: Path) -> ReadTake:
 
 def _read_glb(path: Path) -> ReadTake:
     import pygltflib
+    from scipy.spatial.transform import Rotation
 
     file = pygltflib.GLTF2().load(str(path))
     blob = file.binary_blob()
@@ -123,6 +123,8 @@ def _at(keys: np.ndarray, values: np.ndarray, times: np.ndarray, *, turns: bool)
         return np.repeat(values, len(times), 0)
     times = np.clip(times, keys[0], keys[-1])
     if turns:
+        from scipy.spatial.transform import Rotation, Slerp
+
         return Slerp(keys, Rotation.from_quat(values))(times).as_quat()
     return np.stack([np.interp(times, keys, column) for column in values.T], 1)
 
@@ -173,4 +175,5 @@ def _read_usd(path: Path) -> ReadTake:
 
 
 if __name__ == "__main__":
-    np.savez(sys.argv[2], **asdict(read(Path(sys.argv[1]))))
+    for source, out in zip(sys.argv[1::2], sys.argv[2::2], strict=True):
+        np.savez(out, **asdict(read(Path(source))))

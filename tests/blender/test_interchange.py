@@ -168,6 +168,13 @@ def test_blender_and_the_command_line_write_the_same_take(kit, root, tmp_path, p
             np.testing.assert_allclose(other.pixels(frame, (SIZE, SIZE)), first.pixels(frame, (SIZE, SIZE)), atol=0.05)
     audio = [path.with_suffix(".wav").read_bytes() for path in paths[:2]]
     assert audio[0] == audio[1] and len(audio[0]) > 44 + 2 * 16000 * 0.39
+    for path in paths[1::2]:
+        found = read_in_blender(kit, path, *importers_of(path.suffix))
+        np.testing.assert_allclose(found["weights"], first.weights, atol=1e-4)
+        for frame in range(10):
+            x, y, z = first.face(frame).T
+            np.testing.assert_allclose(found["face"][frame], np.stack([x, -z, y], 1), atol=1e-4)
+            np.testing.assert_allclose(found["pixels"][frame], first.pixels(frame, (SIZE, SIZE)), atol=0.05)
 
 
 def test_audio_follows_a_strip_that_was_moved(kit, head, tmp_path):

@@ -16,10 +16,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import __version__
+from .batch import child
 from .commands import VERBS, Verb
 from .commands.option import OptionField, option_fields, to_json
 from .errors import Cancelled, SyncTalkError, UsageError, storage_error
-from .progress import terminal_reporter
+from .progress import Reporter, terminal_reporter
 
 os.environ.setdefault("GLOG_minloglevel", "2")  # MediaPipe's own log is of no use to a user
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -64,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         _stop_on_signals(stop, verb.stops_at_once)
         options = command.Options(**given)
-        result = command.run(options, terminal_reporter(cancelled=stop.is_set))
+        result = command.run(options, _reporter(stop))
     except UsageError as error:
         args.usage_error(str(error))
     except (KeyboardInterrupt, Cancelled) as error:
@@ -88,7 +89,7 @@ def _add_option(parser: argparse.ArgumentParser, item: OptionField) -> None:
     if item.metavar:
         settings["metavar"] = item.metavar
     if item.types == (bool,):
-        parser.add_argument(item.flag or _flag(item.name), action="store_true", dest=item.name, **settings)
+        parser.add_argument(item.on_command_line, action="store_true", dest=item.name, **settings)
         return
     settings["type"] = _reader(item)
     if item.choices and item.types == (str,):
@@ -101,7 +102,7 @@ def _add_option(parser: argparse.ArgumentParser, item: OptionField) -> None:
         settings["nargs"] = item.nargs
     elif item.several:
         settings["action"] = "append"
-    parser.add_argument(item.flag or _flag(item.name), dest=item.name, required=item.required, **settings)
+    parser.add_argument(item.on_command_line, dest=item.name, required=item.required, **settings)
 
 
 def _reader(item: OptionField) -> Any:
@@ -112,10 +113,6 @@ def _reader(item: OptionField) -> Any:
             raise argparse.ArgumentTypeError(str(error)) from None
 
     return read
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
 
 
 def _in_text(value: Any) -> str:
@@ -138,6 +135,13 @@ def _failed(args: argparse.Namespace, sentence: str, error: Exception) -> int:
         traceback.print_exception(error)
     print(f"Error: {sentence}", file=sys.stderr)
     return 1
+
+
+def _reporter(stop: threading.Event) -> Reporter:
+    """On the terminal; a job of a batch also reports to what started it, and stops when that asks for it or has died."""
+    if child.VARIABLE not in os.environ:
+        return terminal_reporter(cancelled=stop.is_set)
+    return terminal_reporter(cancelled=stop.is_set, follow=child.follow(stop))
 
 
 def _stop_on_signals(stop: threading.Event, at_once: bool) -> None:

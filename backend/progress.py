@@ -85,8 +85,19 @@ class Reporter:
         """
         self._estimator.plan(units, clock)
 
-    def progress(self, stage: str, done: float, total: float, unit: str = "frames", message: str = "") -> None:
+    def progress(
+        self,
+        stage: str,
+        done: float,
+        total: float,
+        unit: str = "frames",
+        message: str = "",
+        left_s: float | None = None,
+    ) -> None:
         """Report that `done` of `total` units of `stage` are finished.
+
+        Args:
+            left_s: seconds left of the complete job, where the caller knows them better than by the pace.
 
         Raises:
             Cancelled: the user asked to stop.
@@ -96,6 +107,7 @@ class Reporter:
         if stage != self._stage:
             self._stage, self._started, self._last_sent = stage, now, 0.0
         fraction, eta = self._estimator.update(now, stage, done, total)
+        eta = eta if left_s is None else left_s
         if self._on_progress is None or (now - self._last_sent < self._interval_s and done < total):
             return
         self._last_sent = now
@@ -124,11 +136,25 @@ class Reporter:
             self._on_preview(path)
 
 
-def terminal_reporter(stream: TextIO | None = None, cancelled: Callable[[], bool] | None = None) -> Reporter:
-    """A reporter that draws a bar a stage on a terminal, and a line a stage elsewhere (a log file, CI)."""
+def terminal_reporter(
+    stream: TextIO | None = None,
+    cancelled: Callable[[], bool] | None = None,
+    follow: Callable[[Progress], None] | None = None,
+) -> Reporter:
+    """A reporter that draws a bar a stage on a terminal, and a line a stage elsewhere (a log file, CI).
+
+    Args:
+        follow: called with the progress too.
+    """
     shown = _Terminal(stream or sys.stderr)
     ask = shown.ask if sys.stdin is not None and sys.stdin.isatty() else None
-    return Reporter(shown.on_progress, shown.on_log, cancelled=cancelled, history=user_history(), ask=ask)
+
+    def on_progress(event: Progress) -> None:
+        shown.on_progress(event)
+        if follow is not None:
+            follow(event)
+
+    return Reporter(on_progress, shown.on_log, cancelled=cancelled, history=user_history(), ask=ask)
 
 
 class _Terminal:

@@ -45,6 +45,7 @@ VERBS = {
         "the paper's metrics, on the held-out last 1/11 of a clip or on any video and its reference",
         "commands.evaluate",
     ),
+    "batch": Verb("many subjects, takes and deliveries from one TOML file (docs/batch.md)", "commands.batch"),
     "verify": Verb(
         "whether files are synthetic likenesses made with SyncTalk, and unaltered (docs/provenance.md)",
         "commands.verify",

@@ -67,6 +67,11 @@ class OptionField:
         return self.default is MISSING
 
     @property
+    def on_command_line(self) -> str:
+        """Its flag."""
+        return self.flag or f"--{self.name.replace('_', '-')}"
+
+    @property
     def words(self) -> str:
         """What a value must be."""
         choices = f"one of {', '.join(self.choices)}" if self.choices else ""
@@ -91,10 +96,10 @@ class OptionField:
         raise ValueError(f"must be {self.words.removeprefix('a list, each ')}, not {text!r}")
 
     def from_json(self, value: Any) -> Any:
-        """The value of a request's parameter.
+        """The value of a request's parameter, or of a key in a batch's file.
 
         Raises:
-            ProtocolError: not what it must be.
+            ValueError: not what it must be.
         """
         if self.optional and (value is None or (value == "" and Path in self.types)):
             return None
@@ -119,8 +124,21 @@ class OptionField:
             return float(value) if float in self.types else value
         raise self._wrong(value)
 
-    def _wrong(self, value: Any) -> ProtocolError:
-        return ProtocolError(f"The parameter {self.name} must be {self.words}, not {value!r}.")
+    def _wrong(self, value: Any) -> ValueError:
+        return ValueError(f"must be {self.words}, not {value!r}")
+
+    def to_arguments(self, value: Any) -> list[str]:
+        """The words of a command line that give this value."""
+        if value is None or value is False:
+            return []
+        texts = [str(item) for item in (value if self.several else (value,))]
+        if self.positional:
+            return texts
+        if value is True:
+            return [self.on_command_line]
+        if self.nargs:
+            return [self.on_command_line, *texts]
+        return [f"{self.on_command_line}={text}" for text in texts]
 
 
 class CheckedOptions:
@@ -169,7 +187,19 @@ def from_params(options: type, params: dict[str, Any], method: str) -> Any:
     for name, item in declared.items():
         if item.required and name not in params:
             raise ProtocolError(f"The parameter {name} of {method} is missing.")
-    return options(**{name: declared[name].from_json(value) for name, value in params.items()})
+    given = {}
+    for name, value in params.items():
+        try:
+            given[name] = declared[name].from_json(value)
+        except ValueError as error:
+            raise ProtocolError(f"The parameter {name} {error}.") from None
+    return options(**given)
+
+
+def to_arguments(options: Any) -> list[str]:
+    """The words after the verb that give these options on the command line; what has its default is left out."""
+    given = [(item, getattr(options, item.name)) for item in option_fields(type(options))]
+    return [word for item, value in given if value != item.default for word in item.to_arguments(value)]
 
 
 def to_json(value: Any) -> Any:

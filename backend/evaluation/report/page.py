@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import datetime
-import platform
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ... import __version__
 from ...progress import format_duration
 from ...protocol import SYNTHETIC_MARK
 from ...workspace.checkpoint_index import FIELD, GAUSSIANS, training_config
@@ -18,9 +15,9 @@ from ...workspace.files import atomic_path
 from ...workspace.frame_rate import as_text
 from ...workspace.store import Workspace
 from ...workspace.subject import STAGES
-from .. import chart_svg
 from ..evaluate import Evaluation
 from ..speech_video import Speech
+from ..template import render
 from .comparison import AudioDriven, audio_driven_section, comparison_section
 from .speech import speech_section
 from .tracking import head_sync_section, tracking_section
@@ -131,28 +128,20 @@ def _write_page(
     training: dict[str, Any] | None = None,
 ) -> Path:
     """Fill the template; a section that is None is left out."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    page = environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
+    page = render(
+        _TEMPLATE,
         name=name,
         lead=lead,
         mark=mark,
-        made=datetime.datetime.now().astimezone().strftime("%d %B %Y, %H:%M").lstrip("0"),
         facts_title=facts_title,
         facts=facts,
         comparison=comparison,
         speeches=speeches,
         audio_driven=audio_driven,
-        colours=chart_svg.PAGE_COLOURS,
         head_sync=head_sync,
         tracking=tracking,
         training=training,
         warnings=warnings,
-        software=f"SyncTalk for Blender {__version__}, Python {platform.python_version()}, {platform.system()} "
-        f"{platform.machine()}",
     )
     with atomic_path(out_path) as temporary:
         temporary.write_text(page, encoding="utf-8")

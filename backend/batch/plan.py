@@ -1,0 +1,177 @@
+"""The jobs of a batch's file: process, train, speak, render and the like, each after those that it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from ..commands.option import to_arguments
+from ..commands.speak import Delivery
+from ..media.codecs import CODECS, H264, VIDEO_SUFFIXES
+from .file import DELIVERIES, SUBJECTS, TAKES, BatchFile, Entry, Verbs
+from .job import Job
+
+_SPOKEN = {item.name for item in fields(Delivery)}
+_OF_A_SEQUENCE = ("format", "complete", "passes", "split")
+_NEEDS_NO_TAKE = {"split", "audio", "directions"}
+
+
+def plan(path: Path, out: Path) -> list[Job]:
+    """The jobs, each after those that it needs.
+
+    Args:
+        path: of the TOML file.
+        out: the batch's folder, which takes what has no `out` of its own.
+
+    Raises:
+        UsageError: a mistake in the file: the table and the key.
+    """
+    return _Plan(BatchFile(path), out).jobs
+
+
+class _Plan:
+    def __init__(self, file: BatchFile, out: Path) -> None:
+        self.jobs: list[Job] = []
+        self._file, self._out = file, out
+        self._written: dict[str, str] = {}
+        """What each output is of, so that none is written twice."""
+        self._workspaces: dict[str, Path] = {}
+        self._heads: dict[str, str] = {}
+        """Of each subject the last job that changes its workspace."""
+        self._directions: dict[tuple[str, str], tuple[Path, str]] = {}
+        """Of a subject's take the animation, and the job that makes it, if one does."""
+        for name, subject in file.subjects.items():
+            self._subject(name, subject)
+        takes = {name: file.chosen(TAKES, take, "subjects", file.subjects) for name, take in file.takes.items()}
+        for subject in file.subjects:
+            for name, subjects in takes.items():
+                if subject in subjects:
+                    self._take(subject, name, file.takes[name])
+        for name, delivery in file.deliveries.items():
+            chosen = file.chosen(DELIVERIES, delivery, "takes", file.takes)
+            for subject in file.chosen(DELIVERIES, delivery, "subjects", file.subjects):
+                self._delivery(subject, [take for take in chosen if subject in takes[take]], name, delivery)
+
+    def _subject(self, name: str, entry: Entry) -> None:
+        names = {"subject": name}
+        place = self._file.path_of(entry, "workspace", names)
+        if place is None:
+            raise self._file.error((SUBJECTS, name), "workspace", "is missing: the subject's folder")
+        self._claim(place, (SUBJECTS, name), "workspace")
+        self._workspaces[name] = place
+        for verb in entry.commands:
+            job, _ = self._job(entry, verb, names, {"workspace": place}, self._needed(name), made=[place])
+            self._heads[name] = job.name
+        if not entry.commands and not (place / "subject.json").exists():
+            raise self._file.error((SUBJECTS, name), "workspace", f"is none yet ({place}): give the subject a video")
+
+    def _take(self, subject: str, name: str, entry: Entry) -> None:
+        names, workspace = {"subject": subject, "take": name}, self._workspaces[subject]
+        path = self._file.path_of(entry, "directions", names)
+        if path is not None:
+            if entry.commands:
+                raise self._file.error((TAKES, name), "directions", "and a command do not go together: leave one out")
+            if not path.exists():
+                raise self._file.error((TAKES, name), "directions", f"names {path}, which does not exist")
+            self._directions[subject, name] = path, ""
+            return
+        if len(entry.commands) != 1:
+            raise self._file.error((TAKES, name), "audio", "is missing: what to speak; or give directions")
+        (verb,) = entry.commands
+        filled = {"workspace": workspace, "out": workspace / "renders" / name}
+        job, options = self._job(entry, verb, names, filled, self._needed(subject), reads=workspace)
+        self._directions[subject, name] = options.out / "animation.npz", job.name
+
+    def _delivery(self, subject: str, takes: list[str], name: str, entry: Entry) -> None:
+        workspace = self._workspaces[subject]
+        names = {"subject": subject, "delivery": name}
+        videos: dict[str, Path] = {}
+        for verb, given in entry.commands.items():
+            filled: dict[str, Any] = {"workspace": workspace}
+            needs = self._needed(subject)
+            if verb == ("render",):
+                for take in [""] if _NEEDS_NO_TAKE & set(given) else takes or [""]:
+                    job, options = self._render(subject, take, name, entry)
+                    if options.out.suffix in VIDEO_SUFFIXES:
+                        videos[job.name] = options.out
+                continue
+            if verb == ("evaluate",):
+                filled["rendered"] = tuple(videos.values())
+                needs += videos
+                if not given.get("no_report"):
+                    self._claim(workspace / "reports" / "report.html", (DELIVERIES, name, *verb), "no_report")
+            if verb == ("export",) and "format" in given:
+                filled["out"] = self._out / "deliveries" / subject / f"{name}.{given['format']}"
+            self._job(entry, verb, names, filled, needs, made=[workspace, *videos.values()], reads=workspace)
+
+    def _render(self, subject: str, take: str, name: str, entry: Entry) -> tuple[Job, Any]:
+        verb, workspace = ("render",), self._workspaces[subject]
+        given = entry.commands[verb]
+        for key in _SPOKEN & set(given) if take else ():
+            where = entry.where[verb][key].split(".")
+            raise self._file.error(where, key, f"is of how a take is spoken: put it into [{TAKES}.{take}.speak]")
+        codec = CODECS.get(str(given.get("codec", H264)))
+        is_sequence = codec is None or any(given.get(key) for key in _OF_A_SEQUENCE)
+        file_name = "-".join(filter(None, [take, name])) + ("" if is_sequence else codec.containers[0])
+        filled: dict[str, Any] = {"workspace": workspace, "out": self._out / "deliveries" / subject / file_name}
+        needs, made = self._needed(subject), [workspace]
+        if take:
+            filled["directions"], spoken = self._directions[subject, take]
+            needs, made = [*needs, *filter(None, [spoken])], [*made, filled["directions"]]
+        names = {"subject": subject, "take": take, "delivery": name}
+        return self._job(entry, verb, names, filled, needs, made=made, reads=workspace)
+
+    def _needed(self, subject: str) -> list[str]:
+        return [self._heads[subject]] if subject in self._heads else []
+
+    def _job(
+        self,
+        entry: Entry,
+        verb: Verbs,
+        names: Mapping[str, str],
+        filled: Mapping[str, Any],
+        needs: Iterable[str],
+        *,
+        made: Iterable[Path] = (),
+        reads: Path | None = None,
+    ) -> tuple[Job, Any]:
+        """Add a job.
+
+        Args:
+            names: the subject, take and delivery that it is of.
+            filled: options that the batch gives where the file does not.
+            made: paths that need not be there yet.
+            reads: the workspace whose state it depends on.
+
+        Returns:
+            The job and its options.
+        """
+        options = self._file.options(entry, verb, names, **filled)
+        for key in ("out", "report"):
+            if (path := getattr(options, key, None)) is not None:
+                self._claim(path, (*entry.table.split("."), *verb), key)
+        known = [names.get(key, "") for key in ("subject", "take", "delivery")]
+        job = Job(
+            "+".join(["-".join(verb), *filter(None, known)]),
+            verb,
+            tuple(to_arguments(options)),
+            tuple(needs),
+            tuple(path for path in self._file.inputs(entry, verb, options, made) if path != reads),
+            reads,
+            *known,
+        )
+        self.jobs.append(job)
+        return job, options
+
+    def _claim(self, path: Path, table: Verbs, key: str) -> None:
+        place = str(path).casefold()
+        if place in self._written:
+            other = self._written[place]
+            raise self._file.error(
+                table,
+                key,
+                f"would be written twice, also by [{other}] ({path}): put {{subject}} or {{take}} into it, or leave one out",
+            )
+        self._written[place] = ".".join(table)

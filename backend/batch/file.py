@@ -21,13 +21,13 @@ Verbs = tuple[str, ...]
 SUBJECTS, TAKES, DELIVERIES, DEFAULTS = "subjects", "takes", "deliveries", "defaults"
 COMMANDS: dict[str, tuple[Verbs, ...]] = {
     SUBJECTS: (("process",), ("train",)),
-    TAKES: (("speak",),),
+    TAKES: (("speak",), ("capture", "import")),
     DELIVERIES: (("render",), ("export",), ("evaluate",)),
 }
 """The commands that a table of each kind may have."""
 
-IMPLIED = {"video": ("process",), "audio": ("speak",)}
-"""A key of the table itself that asks for a command."""
+IMPLIED = {"video": ("process",), "file": ("capture", "import"), "audio": ("speak",)}
+"""A key of the table itself that asks for a command where no other take's command is there; the first that is found."""
 
 _OWN: dict[str, tuple[str, ...]] = {
     SUBJECTS: ("workspace",),
@@ -156,7 +156,7 @@ class BatchFile:
             UsageError: another one is missing.
         """
         found, expected = [], set(made)
-        for item in option_fields(type(options)):
+        for item in _declared(verb).values():
             if Path not in item.types or item.name in WRITTEN:
                 continue
             value = getattr(options, item.name)
@@ -175,7 +175,8 @@ class BatchFile:
 
     def _entries(self, kind: str) -> dict[str, Entry]:
         tables = self._table((), self._tables.get(kind, {}), kind)
-        entries, folded = {}, {}
+        entries: dict[str, Entry] = {}
+        folded: dict[str, str] = {}
         for name, table in tables.items():
             if not _NAME.fullmatch(name):
                 raise self.error((kind,), repr(name), "is no name: use letters, digits, '-', '_', '+' and '.'")
@@ -190,9 +191,9 @@ class BatchFile:
         given = self._commands(place, {key: value for key, value in table.items() if isinstance(value, dict)}, verbs)
         plain = {key: value for key, value in table.items() if not isinstance(value, dict)}
         own = {key: plain.pop(key) for key in _OWN[kind] if key in plain}
-        for key in plain:
-            if IMPLIED.get(key) in verbs:
-                given.setdefault(IMPLIED[key], {})
+        for key, verb in IMPLIED.items():
+            if key in plain and verb in verbs and not (given and kind == TAKES):
+                given.setdefault(verb, {})
         known = {key for verb in verbs for key in _declared(verb) if key not in _BY_THE_BATCH}
         for key in plain:
             if key not in known:

@@ -14,6 +14,9 @@ SIDE = 240
 """Longer side, pixels: shown at half of it on the page."""
 
 
+_GREY = 0.5
+
+
 def write_first_image(job: Job, record: Record, out: Path) -> None:
     """Write a small JPEG of the first frame that the result names; nothing where it names none that can be read."""
     import cv2
@@ -44,12 +47,23 @@ def first_frame(video: Path) -> np.ndarray | None:
 
 def _first_frame(path: Path) -> np.ndarray | None:
     from ..media.guard import guarded
-    from ..workspace.images import read_image
 
     if path.is_dir():
         folder = path / "frames" if (path / "subject.json").exists() else path
         names = sorted(name for name in folder.glob("*") if name.suffix.lower() in (".png", ".jpg"))
-        return read_image(names[0]) if names else None
+        return _over_grey(names[0]) if names else None
     if path.suffix.lower() in (".mp4", ".mov"):
         return guarded(first_frame, path, about=path)
     return None
+
+
+def _over_grey(path: Path) -> np.ndarray | None:
+    """(H, W, 3) uint8, an image of any depth with or without alpha."""
+    import cv2
+
+    image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    if image is None or image.ndim != 3:
+        return None
+    image = image / np.iinfo(image.dtype).max
+    alpha = image[..., 3:] if image.shape[2] == 4 else 1.0
+    return np.rint(255 * (image[..., 2::-1] * alpha + _GREY * (1 - alpha))).astype(np.uint8)

@@ -14,6 +14,7 @@ from .file import DELIVERIES, SUBJECTS, TAKES, BatchFile, Entry, Verbs
 from .job import Job
 
 _SPOKEN = {item.name for item in fields(Delivery)}
+ANIMATION = "animation.npz"
 _OF_A_SEQUENCE = ("format", "complete", "passes", "split")
 _NEEDS_NO_TAKE = {"split", "audio", "directions"}
 
@@ -42,8 +43,8 @@ class _Plan:
         """Of each subject the last job that changes its workspace."""
         self._directions: dict[tuple[str, str], tuple[Path, str]] = {}
         """Of a subject's take the animation, and the job that makes it, if one does."""
-        for name, subject in file.subjects.items():
-            self._subject(name, subject)
+        for name, entry in file.subjects.items():
+            self._subject(name, entry)
         takes = {name: file.chosen(TAKES, take, "subjects", file.subjects) for name, take in file.takes.items()}
         for subject in file.subjects:
             for name, subjects in takes.items():
@@ -77,12 +78,19 @@ class _Plan:
                 raise self._file.error((TAKES, name), "directions", f"names {path}, which does not exist")
             self._directions[subject, name] = path, ""
             return
-        if len(entry.commands) != 1:
-            raise self._file.error((TAKES, name), "audio", "is missing: what to speak; or give directions")
+        if not entry.commands:
+            sources = "audio to speak, a file of face data, or directions"
+            raise self._file.error((TAKES, name), "audio", f"is missing: give {sources}")
+        if len(entry.commands) > 1:
+            raise self._file.error((TAKES, name), ".".join(min(entry.commands)), "is one command too many for a take")
         (verb,) = entry.commands
-        filled = {"workspace": workspace, "out": workspace / "renders" / name}
-        job, options = self._job(entry, verb, names, filled, self._needed(subject), reads=workspace)
-        self._directions[subject, name] = options.out / "animation.npz", job.name
+        folder = workspace / "renders" / name
+        out = folder if verb == ("speak",) else folder / ANIMATION
+        job, options = self._job(
+            entry, verb, names, {"workspace": workspace, "out": out}, self._needed(subject), reads=workspace
+        )
+        made = options.out if options.out.suffix == Path(ANIMATION).suffix else options.out / ANIMATION
+        self._directions[subject, name] = made, job.name
 
     def _delivery(self, subject: str, takes: list[str], name: str, entry: Entry) -> None:
         workspace = self._workspaces[subject]
@@ -113,8 +121,8 @@ class _Plan:
             where = entry.where[verb][key].split(".")
             raise self._file.error(where, key, f"is of how a take is spoken: put it into [{TAKES}.{take}.speak]")
         codec = CODECS.get(str(given.get("codec", H264)))
-        is_sequence = codec is None or any(given.get(key) for key in _OF_A_SEQUENCE)
-        file_name = "-".join(filter(None, [take, name])) + ("" if is_sequence else codec.containers[0])
+        suffix = "" if codec is None or any(given.get(key) for key in _OF_A_SEQUENCE) else codec.containers[0]
+        file_name = "-".join(filter(None, [take, name])) + suffix
         filled: dict[str, Any] = {"workspace": workspace, "out": self._out / "deliveries" / subject / file_name}
         needs, made = self._needed(subject), [workspace]
         if take:

@@ -54,7 +54,8 @@ def seconds_left(rows: Sequence[Row], clock: Clock, workers: int) -> float | Non
         rows: each job after those that it needs.
     """
     expected = clock.learn(rows)
-    work, before = 0.0, {}
+    work = 0.0
+    before: dict[str, float] = {}
     for row in rows:
         if row.state not in (WAITING, RUNNING):
             continue

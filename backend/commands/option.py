@@ -198,7 +198,10 @@ def from_params(options: type, params: dict[str, Any], method: str) -> Any:
 
 def to_arguments(options: Any) -> list[str]:
     """The words after the verb that give these options on the command line; what has its default is left out."""
-    given = [(item, getattr(options, item.name)) for item in option_fields(type(options))]
+    # Positional ones first: after a flag of several values they would be taken for one more.
+    kind: type = type(options)
+    declared = sorted(option_fields(kind), key=lambda item: not item.positional)
+    given = [(item, getattr(options, item.name)) for item in declared]
     return [word for item, value in given if value != item.default for word in item.to_arguments(value)]
 
 

@@ -22,7 +22,7 @@ def backend(root):
 
 
 @pytest.mark.parametrize(
-    "verb", ["process", "train", "render", "export", "evaluate", "serve", "models", "actor", "encoder"]
+    "verb", ["process", "train", "render", "export", "evaluate", "batch", "serve", "models", "actor", "encoder"]
 )
 def test_every_verb_explains_itself(backend, verb):
     done = backend(verb, "--help")

@@ -110,9 +110,23 @@ class _Plan:
                 needs += videos
                 if not given.get("no_report"):
                     self._claim(workspace / "reports" / "report.html", (DELIVERIES, name, *verb), "no_report")
-            if verb == ("export",) and "format" in given:
-                filled["out"] = self._out / "deliveries" / subject / f"{name}.{given['format']}"
+            if verb == ("export",):
+                self._exports(subject, takes if "takes" in entry.own else [""], name, entry)
+                continue
             self._job(entry, verb, names, filled, needs, made=[workspace, *videos.values()], reads=workspace)
+
+    def _exports(self, subject: str, takes: list[str], name: str, entry: Entry) -> None:
+        """The still head; once for each take, as that moves it, where the delivery names takes."""
+        verb, workspace = ("export",), self._workspaces[subject]
+        for take in takes:
+            names = {"subject": subject, "take": take, "delivery": name}
+            file_name = f"{'-'.join(filter(None, [take, name]))}.{entry.commands[verb].get('format', '')}"
+            filled: dict[str, Any] = {"workspace": workspace, "out": self._out / "deliveries" / subject / file_name}
+            needs, made = self._needed(subject), [workspace]
+            if take:
+                filled["animation"], spoken = self._directions[subject, take]
+                needs, made = [*needs, *filter(None, [spoken])], [*made, filled["animation"]]
+            self._job(entry, verb, names, filled, needs, made=made, reads=workspace)
 
     def _render(self, subject: str, take: str, name: str, entry: Entry) -> tuple[Job, Any]:
         verb, workspace = ("render",), self._workspaces[subject]

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from ..evaluation.template import render
 from ..progress import format_duration
+from ..protocol import SYNTHETIC_MARK
 from ..workspace.files import atomic_path
 from .engine import Row
 from .job import DONE, FAILED, RUNNING, SKIPPED, WAITING, Job, Place, Record
@@ -20,7 +21,6 @@ WRITTEN_EVERY_S = 5.0
 MAX_FAILED = 20
 """So many failed jobs are named at the page's top."""
 
-_MARK = "AI-generated: synthetic likenesses"
 _TEMPLATE = Path(__file__).with_name("summary.html.j2")
 _FIGURES = {
     "frames": "{:,} frames",
@@ -70,7 +70,7 @@ class Page:
         groups = itertools.groupby(sorted(rows, key=_subject_of(rows)), key=lambda row: row.job.subject)
         return {
             "name": self._name,
-            "mark": _MARK,
+            "mark": SYNTHETIC_MARK,
             "lead": "The batch is running; this page follows it." if running else "What became of each job.",
             "running": running,
             "cards": cards,

@@ -48,6 +48,9 @@ subjects = ["ben"]
 render = { format = "png", out = "frames/{subject}/{take}" }
 [deliveries.model.export]
 format = "glb"
+[deliveries.moving]
+takes = ["mine"]
+export = { format = "usd", part = "face" }
 """
 
 
@@ -91,6 +94,7 @@ def test_a_file_becomes_jobs_that_need_one_another(written):
         "render+ben+hello+frames": ("process+ben", "speak+ben+hello"),
         "export+anna+model": ("train+anna",),
         "export+ben+model": ("process+ben",),
+        "export+anna+mine+moving": ("train+anna", "capture-import+anna+mine"),
     }
     order = list(jobs)
     assert all(order.index(need) < order.index(name) for name, job in jobs.items() for need in job.needs)
@@ -106,6 +110,8 @@ def test_options_come_from_the_nearest_table_and_paths_from_the_files_folder(wri
     assert f"--directions={tmp_path / 'edited.npz'}" in words["render+anna+edited+film"]
     assert "--take mouth brows" in words["capture-import+anna+mine"]
     assert f"--out={tmp_path / 'jobs.batch/deliveries/anna/hello-film.mov'}" in words["render+anna+hello+film"]
+    assert f"--animation={tmp_path / 'heads/anna/renders/mine/animation.npz'}" in words["export+anna+mine+moving"]
+    assert "--animation" not in words["export+anna+model"]
     assert f"--out={tmp_path / 'frames/ben/hello'}" in words["render+ben+hello+frames"]
 
 

@@ -62,6 +62,12 @@ class DeviceError(SyncTalkError):
     kind = "device"
 
 
+class NetworkError(SyncTalkError):
+    """An address that cannot be listened on or sent to."""
+
+    kind = "network"
+
+
 class ConsentError(SyncTalkError):
     """Training was asked for without the recorded consent of the person shown."""
 

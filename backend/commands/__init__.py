@@ -36,6 +36,10 @@ VERBS = {
     "measure": Verb("measure whether mouth and eyes of the trained head move", "commands.measure"),
     "speak": Verb("turn speech into an animation of the head (docs/animation.md)", "commands.speak"),
     "render": Verb("render a video (OUT.mp4) or a folder of RGBA frames", "commands.render"),
+    "stream": Verb(
+        "the live head over WebRTC on a page, as a virtual camera, as a rig over OSC (docs/stream.md)",
+        "commands.stream",
+    ),
     "export": Verb("the head for other programs: 3DGS PLY, glTF or USD (docs/export.md)", "commands.export"),
     "footage": Verb("write the complete source frames, for a compositor", "commands.footage"),
     "mattes": Verb(

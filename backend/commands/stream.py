@@ -7,8 +7,12 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..capture.live.source import SOURCES
+from ..capture.live.udp import LOOPBACK
+from ..capture.streaming.names import ALPHA, FOOTAGE, colour_of, is_loopback
 from ..errors import UsageError
 from ..progress import Reporter
+from ..protocol import CAPTURE_PARTS
 from .device import device_option
 from .head import hair_option, head_option, neck_option
 from .option import CheckedOptions, option
@@ -23,12 +27,18 @@ class Options(CheckedOptions):
     directions: Path | None = option(
         "an animation.npz to play again and again, with its audio; without it the clip itself", None
     )
+    live: str | None = option("in its place someone's face, as it comes (docs/capture.md)", None, choices=SOURCES)
+    live_port: int | None = option("of a live face over UDP (osc 39539, livelink 11111)", None)
+    live_host: str = option("address to listen at for a live face; 0.0.0.0 lets a phone send", LOOPBACK)
+    take: tuple[str, ...] = option(
+        "what a live face drives; the footage drives the rest", CAPTURE_PARTS, choices=CAPTURE_PARTS, nargs="+"
+    )
     background: str = option(
         "footage for the clip, #RRGGBB for a colour behind the head alone, alpha for the head with its alpha beside it",
         "footage",
     )
     size: int | None = option("longer side of the frames, pixels (the footage's own, up to 1280)", None)
-    host: str = option("address to listen on; 0.0.0.0 for all of this computer's", "127.0.0.1")
+    host: str = option("address to listen on for viewers; 0.0.0.0 for all of this computer's", LOOPBACK)
     port: int = option("port of the page; 0 for a free one", 8650)
     no_token: bool = option(
         f"let every program of this computer watch; with a token, {TOKEN_VARIABLE} can set a lasting one", False
@@ -50,11 +60,11 @@ class Options(CheckedOptions):
         Raises:
             UsageError: a value that is out of range, or a stream for others without a token.
         """
-        from ..capture.streaming.names import ALPHA, FOOTAGE, colour_of, is_loopback
-
         super().__post_init__()
         if self.background not in (FOOTAGE, ALPHA) and colour_of(self.background) is None:
             raise UsageError(f"--background must be {FOOTAGE}, {ALPHA} or a colour such as #00B140")
+        if self.live and self.directions:
+            raise UsageError("--live and --directions do not go together: both say what the head does")
         if self.no_token and not is_loopback(self.host):
             raise UsageError("--no-token is of a stream that this computer alone can reach: leave out --host")
         if not 0 <= self.port < 65536:
@@ -99,7 +109,8 @@ def run(options: Options, reporter: Reporter) -> Result:
         DeviceError: there is no virtual camera here.
         SyncTalkError: nothing was trained, or the animation or its audio cannot be used.
     """
-    from ..capture.streaming.stream import Outputs, Scene, stream
+    from ..capture.streaming.scene import Live, Scene
+    from ..capture.streaming.stream import Outputs, stream
     from ..delivery.from_footage import Taking
     from ..renderer import devices
     from ..training import checkpoints
@@ -111,6 +122,7 @@ def run(options: Options, reporter: Reporter) -> Result:
     workspace.require_consent()
     head = checkpoints.load_for_rendering(workspace, reporter, options.head)
     taking = Taking(hair=not options.rendered_hair, neck=not options.fixed_neck)
-    scene = Scene(workspace, head, options.directions, options.background, options.size, taking, options.label)
+    live = Live(options.live, options.live_port, options.live_host, options.take) if options.live else None
+    scene = Scene(workspace, head, live or options.directions, options.background, options.size, taking, options.label)
     outputs = Outputs(options.host, options.port, options.token, options.viewers, options.virtual_camera, options.osc)
     return Result(*stream(scene, outputs, reporter))

@@ -11,7 +11,7 @@ FOOTAGE, ALPHA = "footage", "alpha"
 
 def colour_of(text: str) -> tuple[int, int, int] | None:
     """R, G, B of `#RRGGBB`; None for what is no colour."""
-    found = re.fullmatch(r"#([0-9a-fA-F]{2})([0-9a-fA-F]{2})([0-9a-fA-F]{2})", text)
+    found = re.fullmatch(r"#?([0-9a-fA-F]{2})([0-9a-fA-F]{2})([0-9a-fA-F]{2})", text)
     return None if found is None else (int(found[1], 16), int(found[2], 16), int(found[3], 16))
 
 

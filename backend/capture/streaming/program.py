@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from ...protocol import BLENDSHAPE_NAMES
 from ...workspace.animation import Animation
+from ...workspace.poses import rotation_exp, rotation_log
 from ...workspace.shapes import Float, Int
 from .loop_audio import LoopAudio
+
+if TYPE_CHECKING:
+    from ..live.session import LiveValues
+
+_EASE_S = 0.4
 
 
 @dataclass(frozen=True)
@@ -79,43 +85,37 @@ class LoopProgram:
         return Played(pose, self._conditions[frame], int(self._animation.plate_frame[frame]), turn, frame)
 
 
-@dataclass(frozen=True)
-class NewestFace:
-    """A face that just came, fitted to the subject.
-
-    Attributes:
-        blendshapes: `protocol.BLENDSHAPE_NAMES`, 0 to 1.
-        head_turn: the head's rotation from its rest, in the head frame; None to leave the head to the footage.
-    """
-
-    blendshapes: Float[np.ndarray, " 52"]
-    head_turn: Float[np.ndarray, "3 3"] | None = None
-
-
 class LiveProgram:
     """A head over footage that plays as a loop; its face, and how it is turned, are the newest values.
 
     Args:
-        footage: a loop over the footage, such as `speak --idle` makes it; what it does is shown until values come.
-        newest: called once a frame, on the thread that makes frames; None where nothing has come.
+        footage: what is shown beneath, and what the head does where nothing drives it.
+        newest: called once a frame, on the thread that makes frames; None while nothing comes.
     """
 
     ahead = loop = 0
 
-    def __init__(self, footage: Animation, newest: Callable[[], NewestFace | None]) -> None:
+    def __init__(self, footage: Animation, newest: Callable[[], LiveValues | None]) -> None:
         self.rate, self._footage, self._newest = footage.rate, footage, newest
+        self._last: LiveValues | None = None
+        self._share = 0.0
+        """Of the live values: it changes little by little when they begin and when they end."""
 
     def at(self, frame: int) -> Played:
+        found = self._newest()
+        self._last = found or self._last
+        step = 1 / (_EASE_S * float(self.rate))
+        self._share = float(np.clip(self._share + (step if found is not None else -step), 0, 1))
         frame %= self._footage.frames
         pose, shapes = self._footage.head_to_camera[frame], self._footage.blendshapes[frame]
-        turn, face = np.eye(3), self._newest()
-        if face is not None:
-            shapes = face.blendshapes.astype(np.float32)
-            if face.head_turn is not None:
-                turn = face.head_turn
+        turn = np.eye(3)
+        if self._last is not None and self._share > 0:
+            shapes = np.where(self._last.driven, shapes + self._share * (self._last.blendshapes - shapes), shapes)
+            if self._last.head_turn is not None:
+                turn = rotation_exp(self._share * rotation_log(self._last.head_turn[None])[0])
                 pose = pose.copy()
                 pose[:3, :3] = pose[:3, :3] @ turn
-        return Played(pose, shapes, int(self._footage.plate_frame[frame]), turn)
+        return Played(pose, shapes.astype(np.float32), int(self._footage.plate_frame[frame]), turn)
 
     def block(self, first: int, count: int) -> Int[np.ndarray, " count"]:
         """Silence: who drives the head is heard by other means."""

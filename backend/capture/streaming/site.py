@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from ...errors import NetworkError
+from ...media.encode import SYNTHETIC_MARK
 from .names import is_loopback
 from .viewers import BadOfferError, StreamFullError, Viewers
 
-LIKENESS = "Synthetic likeness made with SyncTalk"
 _PAGE = Path(__file__).with_name("page.html")
 _LARGEST_OFFER = 64 * 1024
 _DENIED = "Open the complete address that the stream has printed: it has the token."
@@ -61,7 +61,7 @@ async def serving(address: Address, viewers: Viewers, beside: bool) -> AsyncIter
         NetworkError: the address cannot be listened on.
     """
     app = web.Application(client_max_size=_LARGEST_OFFER, middlewares=[_guard(address.token)])
-    page = _PAGE.read_text(encoding="utf-8").replace("{{likeness}}", LIKENESS)
+    page = _PAGE.read_text(encoding="utf-8").replace("{{mark}}", SYNTHETIC_MARK)
     page = page.replace("{{layout}}", "beside" if beside else "plain")
 
     async def show(request: web.Request) -> web.Response:

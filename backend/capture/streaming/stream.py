@@ -5,51 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from ...delivery.footage import output_size
-from ...delivery.from_footage import Taking
-from ...delivery.shot import Shot
 from ...errors import Cancelled
 from ...progress import Reporter
-from ...training.checkpoints import Checkpoint
-from ...workspace.animation import Animation
-from ...workspace.idle_part import longest, takes
-from ...workspace.store import Workspace
 from .broadcast import Broadcast, Counts, Shown
 from .composition import Composer
-from .loop_audio import opened_audio
 from .names import ALPHA
-from .program import LoopProgram, Program
+from .scene import Scene, opened
 from .site import Address, serving
 from .viewers import Viewers
 from .virtual_camera import VirtualCamera
 from .vmc import VmcSender
 
-LARGEST = 1280
-"""Longer side where none is given: what a browser and two processor cores take at the clip's rate."""
 _POLL_S, _REPORT_S = 0.2, 10.0
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What is shown.
-
-    Attributes:
-        directions: an animation to play; None for the clip itself.
-        background: as `Composer` takes it.
-        size: longer side of the frames.
-    """
-
-    workspace: Workspace
-    head: Checkpoint
-    directions: Path | None
-    background: str
-    size: int | None
-    taking: Taking
-    label: bool
 
 
 @dataclass(frozen=True)
@@ -77,7 +47,7 @@ def stream(scene: Scene, outputs: Outputs, reporter: Reporter) -> tuple[float, i
         SyncTalkError: it cannot begin, or a frame cannot be made.
     """
     with contextlib.ExitStack() as stack:
-        program, shot = stack.enter_context(_loop(scene, reporter))
+        program, shot = stack.enter_context(opened(scene, reporter))
         composer = Composer(shot, scene.background, scene.label, reporter)
         composer.make(program.at(0))  # compiles and reads what the first viewer would wait for
         broadcast = Broadcast(program, composer)
@@ -86,40 +56,6 @@ def stream(scene: Scene, outputs: Outputs, reporter: Reporter) -> tuple[float, i
         most = asyncio.run(_Run(broadcast, outputs, reporter).until_stopped(scene.background == ALPHA))
         counts = broadcast.counts
         return round(time.monotonic() - started_s, 1), counts.frames, counts.dropped, most
-
-
-@contextlib.contextmanager
-def _loop(scene: Scene, reporter: Reporter) -> Iterator[tuple[Program, Shot]]:
-    """What is played, and the shot by which its frames are made."""
-    workspace, track = scene.workspace, scene.workspace.head_track(head=scene.head.kind)
-    audio: Path | Workspace | None
-    if scene.directions is None:
-        shot, audio = _shot(scene, workspace.footage_animation(track)), workspace
-        first, last = longest(takes(track))
-        shot = replace(shot, animation=_part(shot.animation, first, last), conditions=shot.conditions[first:last])
-    else:
-        shot, first = _shot(scene, workspace.animation(scene.directions)), 0
-        audio = shot.animation.audio
-    with opened_audio(audio, first, shot.animation, reporter) as heard:
-        yield LoopProgram(shot.animation, shot.conditions, heard), shot
-
-
-def _shot(scene: Scene, animation: Animation) -> Shot:
-    """With frames of even sides, as 4:2:0 needs them."""
-    subject = scene.workspace.subject
-    width, height = output_size(subject, scene.size or min(max(subject.source_size), LARGEST))
-    shot = Shot.of(scene.workspace, scene.head, animation, None, scene.taking)
-    return replace(shot, camera=shot.camera.scaled(width - width % 2, height - height % 2))
-
-
-def _part(animation: Animation, first: int, last: int) -> Animation:
-    """Its frames from `first` to before `last`."""
-    return replace(
-        animation,
-        blendshapes=animation.blendshapes[first:last],
-        head_to_camera=animation.head_to_camera[first:last],
-        plate_frame=animation.plate_frame[first:last],
-    )
 
 
 def _add_sinks(stack: contextlib.ExitStack, broadcast: Broadcast, outputs: Outputs, reporter: Reporter) -> None:

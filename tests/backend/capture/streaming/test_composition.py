@@ -6,10 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
+from backend.capture.live.session import LiveValues
 from backend.capture.streaming.composition import SAMPLES, Composer
 from backend.capture.streaming.loop_audio import LoopAudio
 from backend.capture.streaming.names import ALPHA, FOOTAGE, colour_of
-from backend.capture.streaming.program import LiveProgram, LoopProgram, NewestFace
+from backend.capture.streaming.program import LiveProgram, LoopProgram
 from backend.delivery.complete import CompleteFrames
 from backend.delivery.marking import Marking
 from backend.delivery.shot import Shot
@@ -96,21 +97,32 @@ def test_the_label_is_drawn_where_it_is_asked_for(shot, program):
         assert changed.any() and rows.max() < SIZE / 4 and columns.min() > SIZE / 2
 
 
-def test_a_live_head_follows_the_newest_values_and_else_the_footage(shot):
+def test_a_live_head_follows_the_newest_values_and_returns_to_the_footage(shot):
     newest = [None]
     program = LiveProgram(shot.animation, lambda: newest[0])
     waiting = program.at(FRAME)
     np.testing.assert_array_equal(waiting.blendshapes, shot.animation.blendshapes[FRAME])
-    shapes = np.zeros(52, np.float32)
-    shapes[BLENDSHAPE_NAMES.index("jawOpen")] = 0.7
-    turn = rotation_exp(np.array([0.0, 0.2, 0.0]))
-    newest[0] = NewestFace(shapes, turn)
-    played = program.at(FRAME)
-    np.testing.assert_array_equal(played.blendshapes, shapes)
+    jaw, blink = (BLENDSHAPE_NAMES.index(name) for name in ("jawOpen", "eyeBlinkLeft"))
+    shapes, turn = np.zeros(52, np.float32), rotation_exp(np.array([0.0, 0.2, 0.0]))
+    shapes[jaw] = 0.7
+    newest[0] = LiveValues(1, shapes, np.arange(52) != blink, turn, 0.0, 0.0, None)
+    first = program.at(FRAME)
+    assert 0 < first.blendshapes[jaw] < 0.2, "it begins little by little"
+    for _ in range(20):
+        played = program.at(FRAME)
+    np.testing.assert_allclose(np.delete(played.blendshapes, blink), np.delete(shapes, blink), atol=1e-6)
+    assert played.blendshapes[blink] == shot.animation.blendshapes[FRAME, blink], (
+        "what the sender has not is the footage's"
+    )
     before = shot.animation.head_to_camera[FRAME]
-    np.testing.assert_allclose(played.head_to_camera[:3, :3], before[:3, :3] @ turn)
+    np.testing.assert_allclose(played.head_to_camera[:3, :3], before[:3, :3] @ turn, atol=1e-6)
     np.testing.assert_array_equal(played.head_to_camera[:3, 3], before[:3, 3])
     assert played.loop_frame is None and not program.block(0, 960).any()
     composer = Composer(shot, FOOTAGE, False, Reporter())
     difference = np.abs(shown(composer.make(played)) - shown(composer.make(waiting))).mean(2)
     assert difference[100:220, 80:180].mean() > 2
+    newest[0] = None
+    for _ in range(20):
+        ended = program.at(FRAME)
+    np.testing.assert_allclose(ended.blendshapes, waiting.blendshapes, atol=1e-6)
+    np.testing.assert_allclose(ended.head_to_camera, waiting.head_to_camera, atol=1e-6)

@@ -13,8 +13,9 @@ import pytest
 
 from backend.capture.streaming import viewers as viewers_module
 from backend.capture.streaming.names import is_loopback
-from backend.capture.streaming.site import LIKENESS, Address
+from backend.capture.streaming.site import Address
 from backend.errors import NetworkError
+from backend.media.encode import SYNTHETIC_MARK
 from tests.backend.capture.streaming.marks import TOKEN, Client, Marks, served
 
 SENTENCE = "Open the complete address that the stream has printed: it has the token.\n"
@@ -55,7 +56,7 @@ def test_a_stranger_gets_neither_page_nor_answer(given):
 
 def test_the_page_names_the_likeness_and_loads_nothing_from_elsewhere():
     ((status, page, headers),) = ask(("GET", "", TOKEN, {}, None))
-    assert status == 200 and LIKENESS in page
+    assert status == 200 and SYNTHETIC_MARK in page
     assert not re.search(r"(src|href)=\"(?!data:)", page) and "://" not in page and "{{" not in page
     policy = headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy and "frame-ancestors 'none'" in policy and "unsafe" not in policy

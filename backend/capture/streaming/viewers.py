@@ -130,6 +130,7 @@ class Viewers:
     def __init__(self, broadcast: Broadcast, limit: int, address: str, changed: Callable[[int], None]) -> None:
         self._broadcast, self.limit, self._changed = broadcast, limit, changed
         self._viewers: dict[str, Viewer] = {}
+        self._asking = 0
         self._watching: asyncio.Task[None] | None = None
         listen_on(address)
 
@@ -146,18 +147,10 @@ class Viewers:
             StreamFullError: there is no room.
             BadOfferError: the offer cannot be used.
         """
-        if len(self) >= self.limit:
+        if len(self) + self._asking >= self.limit:
             raise StreamFullError
         name, connection = secrets.token_urlsafe(16), RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        self._viewers[name] = Viewer(connection)
-        self._broadcast.join()
-        self._watching = self._watching or asyncio.create_task(self._watch())
-
-        @connection.on("connectionstatechange")
-        async def changed() -> None:
-            if connection.connectionState in ("failed", "closed"):
-                await self.leave(name)
-
+        self._asking += 1
         try:
             for track in (AudioTrack(self._broadcast), VideoTrack(self._broadcast)):
                 _prefer_vp8(connection, connection.addTrack(track))
@@ -166,8 +159,19 @@ class Viewers:
                 transceiver.direction = "sendonly"
             await connection.setLocalDescription(await connection.createAnswer())
         except Exception as error:  # aiortc has no class of its own for what it cannot use
-            await self.leave(name)
+            await connection.close()
             raise BadOfferError(str(error)) from error
+        finally:
+            self._asking -= 1
+
+        @connection.on("connectionstatechange")
+        async def changed() -> None:
+            if connection.connectionState in ("failed", "closed"):
+                await self.leave(name)
+
+        self._viewers[name] = Viewer(connection)
+        self._broadcast.join()
+        self._watching = self._watching or asyncio.create_task(self._watch())
         self._changed(len(self))
         return name, connection.localDescription.sdp
 

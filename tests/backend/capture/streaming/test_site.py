@@ -33,7 +33,7 @@ def ask(*requests, token: str = TOKEN):
                 params = {} if given is None else {"token": given}
                 async with session.request(method, url, params=params, headers=own, data=body) as response:
                     answers.append((response.status, await response.text(), response.headers))
-            assert not len(stream.viewers) and not stream.broadcast.counts.frames
+            assert not len(stream.viewers) and not stream.broadcast.counts.frames and not stream.counts
             return answers
 
     return asyncio.run(main())

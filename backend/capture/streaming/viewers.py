@@ -131,6 +131,7 @@ class Viewers:
         self._broadcast, self.limit, self._changed = broadcast, limit, changed
         self._viewers: dict[str, Viewer] = {}
         self._asking = 0
+        self._closing: set[asyncio.Task[None]] = set()
         self._watching: asyncio.Task[None] | None = None
         listen_on(address)
 
@@ -181,9 +182,11 @@ class Viewers:
         if viewer is None:
             return
         self._broadcast.leave()
-        with contextlib.suppress(ConnectionError):
-            await viewer.connection.close()
         self._changed(len(self))
+        closing = asyncio.create_task(viewer.connection.close())
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+        await asyncio.wait([closing])
 
     async def close(self) -> None:
         """All leave."""
@@ -192,6 +195,8 @@ class Viewers:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watching
         await asyncio.gather(*(self.leave(name) for name in list(self._viewers)))
+        if self._closing:  # of those that were just leaving
+            await asyncio.wait(self._closing)
 
     async def _watch(self) -> None:
         while True:

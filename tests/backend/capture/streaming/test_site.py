@@ -109,7 +109,8 @@ def test_viewers_are_bounded_and_one_that_leaves_makes_room():
             await clients[2].tracks["video"].recv()
             for client in clients:
                 await client.connection.close()
-        assert stream.counts[:3] == [1, 2, 1] and stream.counts[-1] == 0
+            assert stream.counts[:3] == [1, 2, 1]
+        assert stream.counts[-1] == 0
 
     asyncio.run(main())
 

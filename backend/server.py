@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 JOBS = (
     "process", "train", "speak", "render", "evaluate", "measure", "footage", "mattes", "verify", "models.fetch",
-    "capture.import",
+    "capture.import", "capture.video",
 )  # fmt: skip
 """Requests that run a command as a long job, with the command's options as params."""
 

@@ -213,6 +213,13 @@ def _readiness(result: Result) -> Iterator[Figure]:
             )
 
 
+def _capture(result: Result) -> Iterator[Figure]:
+    for pair in result["pairs"]:
+        name = f"{pair['subject']} driven by {pair['driver']}{', with its head' if 'head' in pair['take'] else ''}"
+        yield Figure(f"lips, correlation, {name}", pair["lips"], "", 0.8, rises=True)
+        yield Figure(f"distance to the own neutral face over self-reenactment's, {name}", pair["shape_ratio"], "x", 1.1)
+
+
 _PORTRAIT_DB = {
     ("anchor-en-71s", 512): {"psnr": 37.4, "psnr_head": 34.0, "psnr_mouth": 32.0},
     ("speech-en-8s-long-hair", 256): {"psnr_head": 26.0},
@@ -288,6 +295,7 @@ def _at(row: Result, path: tuple[str, ...]) -> float | None:
 
 
 FIGURES: dict[str, Callable[[Result], Iterator[Figure]]] = {
+    "capture": _capture,
     "renderer": _renderer,
     "gpu": _gpu,
     "gaussians": _gaussians,

@@ -9,7 +9,7 @@ from ..protocol import BLENDSHAPE_NAMES
 _PLAIN = {name.lower(): index for index, name in enumerate(BLENDSHAPE_NAMES)}
 _SIDES = {"l": "left", "r": "right"}
 _SIDE_AT_END = re.compile(r"(?:[\s_.-]([lrLR])|(?<=[a-z])([LR]))$")
-_OF_SOMETHING = re.compile(r".*[|/:](?=.)|^(?:blendshapes?\d*|blend_shapes?\d*|arkit|face)[._](?=.)", re.IGNORECASE)
+_OF_SOMETHING = re.compile(r"^(?:.*[|/:.](?=[^|/:.]{2})|arkit_)", re.IGNORECASE)
 
 
 def shape_index(name: str) -> int | None:

@@ -23,6 +23,7 @@ OPPOSITES: tuple[tuple[int, int], ...] = tuple(
     for one, other in (
         ("eyeLookInLeft", "eyeLookOutLeft"), ("eyeLookOutRight", "eyeLookInRight"), ("eyeLookUpLeft", "eyeLookDownLeft"),
         ("eyeLookUpRight", "eyeLookDownRight"), ("jawLeft", "jawRight"), ("mouthLeft", "mouthRight"),
+        ("browOuterUpLeft", "browDownLeft"), ("browOuterUpRight", "browDownRight"),
     )
 )  # fmt: skip
 """Pairs of shapes that are one motion: a face rests somewhere between, not at a low of each."""
@@ -30,9 +31,10 @@ OPPOSITES: tuple[tuple[int, int], ...] = tuple(
 MIRRORED: tuple[tuple[int, int], ...] = tuple(
     (index, BLENDSHAPE_NAMES.index(f"{name.removesuffix('Left')}Right"))
     for index, name in enumerate(BLENDSHAPE_NAMES)
-    if name.endswith("Left") and index not in np.array(OPPOSITES)
+    if name.endswith("Left") and not name.startswith("eyeLook") and name not in ("jawLeft", "mouthLeft")
 )
 """The same shape on the subject's left and right."""
 
 BLINKS = _indices("eyeBlink")
 GAZE = _indices("eyeLook")
+BROWS = _indices("brow")

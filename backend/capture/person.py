@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..workspace.shapes import Float
-from .parts import BLINKS, MIRRORED, OPPOSITES
+from .parts import BLINKS, BROWS, MIRRORED, OPPOSITES
 
 _REST, _REACH, _BLINK_REACH = 0.10, 0.98, 0.995
-"""Quantiles: a mouth that speaks rests seldom, and a blink is shut for few frames."""
+"""Quantiles: a mouth that speaks rests seldom, and a blink is shut for few frames. Brows and what moves both ways rest at the median."""
 
 
 def as_motions(shapes: Float[np.ndarray, "n 52"]) -> Float[np.ndarray, "n 52"]:
@@ -52,6 +52,7 @@ class PersonRange:
         motions = as_motions(shapes)
         rest, high = np.quantile(motions, (_REST, _REACH), axis=0)
         high[BLINKS] = np.quantile(motions[:, BLINKS], _BLINK_REACH, axis=0)
+        rest[BROWS] = np.median(motions[:, BROWS], axis=0)
         for one, _ in OPPOSITES:
             rest[one] = np.median(motions[:, one])
             high[one] = rest[one] + np.quantile(np.abs(motions[:, one] - rest[one]), _REACH)

@@ -9,14 +9,15 @@ from fractions import Fraction
 import numpy as np
 
 from ..protocol import BLENDSHAPE_NAMES, BROWS_PART, EYES_PART, HEAD_PART, MOUTH_PART
-from ..workspace.poses import rotation_exp, rotation_log
+from ..workspace.poses import mean_rotation, rotation_exp, rotation_log
 from ..workspace.shapes import Bool, Float
 from .face_capture import FaceCapture
-from .parts import GAZE, OPPOSITES, PARTS
+from .parts import BROWS, GAZE, OPPOSITES, PARTS
 from .person import PersonRange, as_motions, as_shapes
 
-MAX_REST, MAX_GAZE_REST = 0.15, 0.5
-"""A face's own neutral, or a phone held low, is taken out up to here; more is meant, such as a smile held throughout."""
+MAX_REST, MAX_GAZE_REST, MAX_BROW_REST = 0.15, 0.5, 0.7
+"""A face's own neutral, or a phone held low, is taken out up to here; more is meant, such as a smile held throughout. Some
+speakers keep their brows up all the while."""
 
 GAINS = (0.5, 2.0)
 """Between which a gain by ranges stays."""
@@ -151,7 +152,7 @@ def rest_and_gains(
     """Where the captured face rests, of motions (`as_motions`), and by how much each becomes larger on the person."""
     source = PersonRange.of(capture.blendshapes)
     most = np.full(len(BLENDSHAPE_NAMES), MAX_REST)
-    most[GAZE] = MAX_GAZE_REST
+    most[GAZE], most[BROWS] = MAX_GAZE_REST, MAX_BROW_REST
     gains = range_gains(source, person, float(capture.times_s[-1] - capture.times_s[0])) * fit.factors()
     return np.clip(source.rest, -most, most), gains
 
@@ -226,10 +227,3 @@ class TurnLimits:
     def soft(self, about: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n 3"]:
         """Rotation vectors about the middle, radians, within the limits."""
         return np.radians(_soft(np.degrees(about), self.lowest, self.highest, HEAD_BEYOND_DEG))
-
-
-def mean_rotation(rotations: Float[np.ndarray, "n 3 3"]) -> Float[np.ndarray, "3 3"]:
-    """The rotation nearest to all (chordal mean)."""
-    from scipy.spatial.transform import Rotation
-
-    return Rotation.from_matrix(rotations).mean().as_matrix()

@@ -41,7 +41,7 @@ def write_take(
     Args:
         workspace: processed up to `head_sync`.
         out: of the animation; its audio is `speech.wav` beside `animation.npz`, else `NAME.wav` beside `NAME.npz`.
-        audio_offset_ms: how late the audio runs.
+        audio_offset_ms: how late the audio runs; it is taken out.
         idle_s: the part of the clip to stay in, from and to in seconds; twice 0 for all of it.
         head: of `checkpoint_index.HEADS`: whose poses.
 
@@ -69,10 +69,9 @@ def write_take(
         audio = out.with_name("speech.wav" if out.stem == "animation" else f"{out.stem}.wav")
         lasts_s = frames / float(rate)
         source, folders = capture.audio, (out.parent,)
-        guarded(
-            write_take_audio, source, lasts_s, audio, DELIVERY_RATE, reporter=reporter, about=source, folders=folders
-        )
-    animation = Animation(shapes, poses, track.camera, plate_frame, rate, audio, audio_offset_ms)
+        asked = source, lasts_s, audio, DELIVERY_RATE, audio_offset_ms / 1000
+        guarded(write_take_audio, *asked, reporter=reporter, about=source, folders=folders)
+    animation = Animation(shapes, poses, track.camera, plate_frame, rate, audio)
     animation.write(out)
     reporter.progress(STAGE, 2, 2, "steps")
     return animation

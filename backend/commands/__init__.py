@@ -66,6 +66,9 @@ VERBS = {
                 "a face that is sent while it moves: OSC, Live Link Face, a webcam, a microphone",
                 "commands.capture.live",
             ),
+            "video": Verb(
+                "another person's clip, by our own tracker; resumes where it stopped", "commands.capture.video"
+            ),
         },
     ),
     "serve": Verb("JSON-RPC over stdin and stdout for Blender (docs/protocol.md)", "commands.serve"),
@@ -92,6 +95,11 @@ VERBS = {
     "bench": Verb(
         "a benchmark: figures, and their ratio to a reference of the same run",
         verbs={
+            "capture": Verb(
+                "heads driven by each other's clips: the driver's lips, the own face",
+                "benchmarks.capture",
+                stops_at_once=True,
+            ),
             "face-sync": Verb(
                 "Face-Sync: lip space, sync, speech to lips, capture, disentanglement, cost",
                 "benchmarks.face_sync",

@@ -1,5 +1,5 @@
 """`export`: the head for other programs, its Gaussians and the face mesh with its 52 shape keys, still or as a take moves them
-(docs/export.md)."""
+(docs/export.md); a motion as a take of Live Link Face (docs/capture.md)."""
 
 from __future__ import annotations
 
@@ -17,18 +17,24 @@ if TYPE_CHECKING:
     from ..workspace.face_mesh import FaceMesh
     from ..workspace.store import Workspace
 
-_SUFFIXES = {"ply": (".ply",), "glb": (".glb",), "usd": (".usda", ".usd")}
+LIVE_LINK = "livelink"
+_SUFFIXES = {"ply": (".ply",), "glb": (".glb",), "usd": (".usda", ".usd"), LIVE_LINK: (".csv",)}
 GAUSSIANS, FACE = "gaussians", "face"
 
 
 @dataclass(frozen=True)
 class Options(CheckedOptions):
     workspace: Path = option("a workspace with a trained Gaussian head", positional=True)
-    format: str = option("of the file; PLY has no shape keys, so the face is a GLB beside it", choices=tuple(_SUFFIXES))
+    format: str = option(
+        "of the file; PLY has no shape keys, so the face is a GLB beside it; livelink is the motion alone, as CSV",
+        choices=tuple(_SUFFIXES),
+    )
     out: Path | None = option("the file (exports/head in the workspace, exports/take with --animation)", None)
     part: str | None = option("this part alone; the face mesh needs no trained head", None, choices=(GAUSSIANS, FACE))
     animation: Path | None = option(
-        "animation.npz of speak, capture or Blender: its motion and camera, with the audio beside the file", None
+        "animation.npz of speak, capture or Blender: its motion and camera, with the audio beside the file; without it "
+        "livelink has the clip's own motion",
+        None,
     )
     frames: tuple[int, ...] = option(
         "these frames of it alone, counted from 0, the last one included", (), metavar=("FIRST", "LAST"), nargs=2
@@ -68,11 +74,14 @@ def run(options: Options, reporter: Reporter) -> Result:
     if options.format == "ply" and options.part == FACE:
         raise UsageError("PLY has no shape keys: export the face with --format glb or usd.")
     if options.format == "ply" and options.animation is not None:
-        raise UsageError("PLY has no motion: export the animation with --format glb or usd.")
-    if options.frames and options.animation is None:
-        raise UsageError("--frames chooses of an animation: give --animation FILE.")
+        raise UsageError("PLY has no motion: export the animation with --format glb, usd or livelink.")
+    if options.frames and (options.animation is None or options.format == LIVE_LINK):
+        raise UsageError("--frames chooses of an animation as glb or usd: give --animation FILE.")
     workspace.require_consent()
     take = None if options.animation is None else _take(workspace, options.animation, options.frames)
+    if options.format == LIVE_LINK:
+        frames = _write_motion(workspace, options.animation, out)
+        return Result(out, None, 0, 0, frames, None if take is None else take.write_audio(out.with_suffix(".wav")))
     face = None if options.part == GAUSSIANS else _face(workspace)
     splats = None if options.part == FACE else _splats(workspace, reporter)
     audio = None if take is None else take.write_audio(out.with_suffix(".wav"))
@@ -88,7 +97,10 @@ def in_words(result: Result) -> str:
     if result.face is not None:
         parts.setdefault(result.face, []).append(f"the face mesh with {result.shape_keys} shape keys")
     if result.frames:
-        parts[result.out].append(f"{result.frames} frames of motion before the camera")
+        what = (
+            "motion before the camera" if result.gaussians or result.face else "ARKit's 52 shapes and the head's angles"
+        )
+        parts[result.out].append(f"{result.frames} frames of {what}")
     if result.audio is not None:
         parts[result.audio] = ["their audio"]
     return "\n".join(f"{path}: {' and '.join(held)}" for path, held in parts.items())
@@ -117,6 +129,23 @@ def _take(workspace: Workspace, path: Path, frames: tuple[int, ...]) -> Take:
 
     take = Take.of(workspace.animation(path), workspace)
     return take.part(*frames) if frames else take
+
+
+def _write_motion(workspace: Workspace, animation: Path | None, out: Path) -> int:
+    """How many frames."""
+    import numpy as np
+
+    from ..capture.files.live_link_out import write_live_link
+    from ..workspace.frame_rate import Timecode, can_drop
+    from ..workspace.poses import mean_rotation
+
+    track = workspace.head_track()
+    motion = workspace.footage_animation(track) if animation is None else workspace.animation(animation)
+    known = track.head_to_camera[track.valid & np.isfinite(track.head_to_camera).all((1, 2))]
+    start = workspace.subject.timecode_at(int(motion.plate_frame[0])) if motion.rate == workspace.subject.rate else None
+    start = start or Timecode(0, motion.rate, can_drop(motion.rate))
+    write_live_link(out, motion, mean_rotation(known[:, :3, :3]), start)
+    return motion.frames
 
 
 def _face(workspace: Workspace) -> FaceMesh:

@@ -133,8 +133,11 @@ class Result:
         )
 
 
-def run(options: Options, reporter: Reporter) -> Result:
+def run(options: Options, reporter: Reporter, stages: tuple[str, ...] = STAGES) -> Result:
     """Run the preprocessing stages that are not done yet.
+
+    Args:
+        stages: those that are wanted, where the options name none.
 
     Raises:
         SyncTalkError: the clip or the workspace cannot be used.
@@ -145,7 +148,7 @@ def run(options: Options, reporter: Reporter) -> Result:
     from ..workspace.store import Workspace
 
     workspace = Workspace.create(options.workspace)
-    stages = STAGES if options.stage is None else (options.stage,)
+    stages = stages if options.stage is None else (options.stage,)
     with workspace.locked(), reused_memory(), _Beside() as beside:
         if options.consent:
             record_consent(workspace, options.consent)

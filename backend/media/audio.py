@@ -193,12 +193,13 @@ def write_clip_audio(source: Path, start_s: float, duration_s: float, path: Path
         _write_wave(temporary, clip_audio(source, start_s, duration_s), RATE)
 
 
-def write_take_audio(source: Path, duration_s: float, path: Path, rate: int) -> None:
+def write_take_audio(source: Path, duration_s: float, path: Path, rate: int, late_s: float = 0.0) -> None:
     """Write the audio of a take as mono WAV; of a video it begins with the first image.
 
     Args:
         source: an audio or video file.
         duration_s: length to write; what is missing is silence.
+        late_s: how late the audio runs, which is taken out.
         path: of the WAV. rate: its samples a second.
 
     Raises:
@@ -208,7 +209,7 @@ def write_take_audio(source: Path, duration_s: float, path: Path, rate: int) -> 
     start_s = 0.0
     with contextlib.suppress(MediaError):
         start_s = probe(source).start_s
-    write_wav(path, clip_audio(source, start_s, duration_s, rate), rate)
+    write_wav(path, clip_audio(source, start_s + late_s, duration_s, rate), rate)
 
 
 def clip_audio(source: Path, start_s: float, duration_s: float, rate: int = RATE) -> Iterator[np.ndarray]:

@@ -39,6 +39,13 @@ def rotation_log(matrices: Float[np.ndarray, "n 3 3"]) -> Float[np.ndarray, "n 3
     return Rotation.from_matrix(matrices).as_rotvec()
 
 
+def mean_rotation(matrices: Float[np.ndarray, "n 3 3"]) -> Float[np.ndarray, "3 3"]:
+    """The rotation nearest to all of them (chordal mean)."""
+    from scipy.spatial.transform import Rotation
+
+    return Rotation.from_matrix(matrices).mean().as_matrix()
+
+
 def to_camera(poses: Float[np.ndarray, "n 4 4"], points: Float[np.ndarray, "*batch p 3"]) -> Float[np.ndarray, "n p 3"]:
     """Points of the head in the cameras of the poses."""
     return points @ poses[:, :3, :3].transpose(0, 2, 1) + poses[:, None, :3, 3]

@@ -10,12 +10,12 @@ import numpy as np
 
 from ...protocol import BLENDSHAPE_NAMES, HEAD_PART
 from ...workspace.head_track import HeadTrack
-from ...workspace.poses import rotation_exp, rotation_log
+from ...workspace.poses import mean_rotation, rotation_exp, rotation_log
 from ...workspace.shapes import Bool, Float
 from ..face_capture import FaceCapture
 from ..parts import PARTS
 from ..person import PersonRange, as_motions, as_shapes
-from ..retarget import Fit, TurnLimits, driven_shapes, limited, mean_rotation, rest_and_gains
+from ..retarget import Fit, TurnLimits, driven_shapes, limited, rest_and_gains
 from .sample import LiveFace, LiveSample
 
 LEARNS_S = 60.0

@@ -45,4 +45,4 @@ def test_each_shape_has_one_part_and_a_mirror_image():
     assert sorted(index for indices in PARTS.values() for index in indices) == list(range(52))
     for left, right in MIRRORED:
         assert BLENDSHAPE_NAMES[left].replace("Left", "Right") == BLENDSHAPE_NAMES[right]
-    assert len({index for pair in OPPOSITES for index in pair}) == 12
+    assert len({index for pair in OPPOSITES for index in pair}) == 16

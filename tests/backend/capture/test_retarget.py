@@ -10,9 +10,9 @@ import pytest
 
 from backend.capture.face_capture import FaceCapture
 from backend.capture.person import PersonRange, as_motions, as_shapes
-from backend.capture.retarget import Fit, mean_rotation, resampled, retargeted_poses, retargeted_shapes
+from backend.capture.retarget import Fit, resampled, retargeted_poses, retargeted_shapes
 from backend.protocol import BLENDSHAPE_NAMES
-from backend.workspace.poses import make_poses, rotation_exp, rotation_log
+from backend.workspace.poses import make_poses, mean_rotation, rotation_exp, rotation_log
 
 JAW, SMILE, BLINK, BROW = (
     BLENDSHAPE_NAMES.index(name) for name in ("jawOpen", "mouthSmileLeft", "eyeBlinkLeft", "browInnerUp")
@@ -70,6 +70,12 @@ def test_an_expression_that_is_held_is_no_neutral():
     assert retarget(held, own)[:, SMILE].min() > 0.3
 
 
+def test_brows_that_are_always_up_are_that_persons_rest():
+    source, own = person_shapes(browOuterUpLeft=(0.5, 0.9)), person_shapes(browDownLeft=(0.1, 0.3))
+    driven = as_motions(retarget(source, own))[:, BLENDSHAPE_NAMES.index("browOuterUpLeft")]
+    assert np.median(driven) == pytest.approx(-0.2, abs=0.02) and driven.max() < 0
+
+
 def test_a_lopsided_smile_stays_lopsided():
     source = person_shapes(jawOpen=(0, 0.3), mouthSmileLeft=(0, 0.4), mouthSmileRight=(0, 0.1))
     own = person_shapes(jawOpen=(0, 0.3), mouthSmileLeft=(0, 0.3), mouthSmileRight=(0, 0.3))
@@ -117,11 +123,11 @@ def test_a_shape_that_the_file_lacks_rests():
 
 
 def test_strength_and_gains_scale_about_the_rest():
-    source = own = person_shapes(jawOpen=(0.05, 0.15), browInnerUp=(0, 0.3))
+    source = own = person_shapes(jawOpen=(0.05, 0.15), eyeBlinkLeft=(0, 0.3))
     half = retarget(source, own, Fit(strength=0.5))[:, JAW]
     assert half.max() == pytest.approx(0.1, abs=0.01) and half.min() == pytest.approx(0.05, abs=0.01)
-    gains = retarget(source, own, Fit(gains={"brows": 0.5, "jawOpen": 0.0}))
-    assert np.ptp(gains[:, JAW]) < 1e-6 and gains[:, BROW].max() == pytest.approx(0.15, abs=0.01)
+    gains = retarget(source, own, Fit(gains={"eyes": 0.5, "jawOpen": 0.0}))
+    assert np.ptp(gains[:, JAW]) < 1e-6 and gains[:, BLINK].max() == pytest.approx(0.15, abs=0.01)
 
 
 def test_as_is_takes_the_files_values():

@@ -102,8 +102,16 @@ def made_of(
         capture = replace(capture, audio=options.audio, times_s=capture.times_s - start_s)
         audio_offset_ms = options.audio_offset_ms
     fit, out = options.fit(), options.out or workspace.renders / (name or "take") / "animation.npz"
-    settings = {"audio_offset_ms": audio_offset_ms, "idle_s": options.idle_s, "head": options.head}
-    made = write_take(workspace, capture, out, fit, reporter, **settings)
+    made = write_take(
+        workspace,
+        capture,
+        out,
+        fit,
+        reporter,
+        audio_offset_ms=audio_offset_ms,
+        idle_s=options.idle_s,
+        head=options.head,
+    )
     return Result(
         out,
         made.frames,

@@ -78,10 +78,10 @@ def run(options: Options, reporter: Reporter) -> Result:
     if options.frames and (options.animation is None or options.format == LIVE_LINK):
         raise UsageError("--frames chooses of an animation as glb or usd: give --animation FILE.")
     workspace.require_consent()
-    take = None if options.animation is None else _take(workspace, options.animation, options.frames)
     if options.format == LIVE_LINK:
-        frames = _write_motion(workspace, options.animation, out)
-        return Result(out, None, 0, 0, frames, None if take is None else take.write_audio(out.with_suffix(".wav")))
+        frames, audio = _write_motion(workspace, options.animation, out)
+        return Result(out, None, 0, 0, frames, audio)
+    take = None if options.animation is None else _take(workspace, options.animation, options.frames)
     face = None if options.part == GAUSSIANS else _face(workspace)
     splats = None if options.part == FACE else _splats(workspace, reporter)
     audio = None if take is None else take.write_audio(out.with_suffix(".wav"))
@@ -131,11 +131,12 @@ def _take(workspace: Workspace, path: Path, frames: tuple[int, ...]) -> Take:
     return take.part(*frames) if frames else take
 
 
-def _write_motion(workspace: Workspace, animation: Path | None, out: Path) -> int:
-    """How many frames."""
+def _write_motion(workspace: Workspace, animation: Path | None, out: Path) -> tuple[int, Path | None]:
+    """How many frames, and the animation's audio beside them."""
     import numpy as np
 
     from ..capture.files.live_link_out import write_live_link
+    from ..workspace.audio_cut import cut_audio
     from ..workspace.frame_rate import Timecode, can_drop
     from ..workspace.poses import mean_rotation
 
@@ -145,7 +146,11 @@ def _write_motion(workspace: Workspace, animation: Path | None, out: Path) -> in
     start = workspace.subject.timecode_at(int(motion.plate_frame[0])) if motion.rate == workspace.subject.rate else None
     start = start or Timecode(0, motion.rate, can_drop(motion.rate))
     write_live_link(out, motion, mean_rotation(known[:, :3, :3]), start)
-    return motion.frames
+    if animation is None or motion.audio is None:
+        return motion.frames, None
+    audio = out.with_suffix(".wav")
+    cut_audio(motion.audio, audio, motion.audio_offset_ms / 1000, motion.frames / motion.fps)
+    return motion.frames, audio
 
 
 def _face(workspace: Workspace) -> FaceMesh:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from ...errors import SyncTalkError, UsageError
+from ...errors import CaptureError, UsageError
 from . import livelink, osc
 from .inbox import SILENT_AFTER_S, Inbox
 from .sample import LiveFace, Unusable
@@ -197,7 +197,7 @@ def _bound(host: str, port: int) -> socket.socket:
         raise UsageError(f"The port must be from 0 to 65535, not {port}.") from error
     except OSError as error:
         found.close()
-        raise SyncTalkError(
+        raise CaptureError(
             f"The port {port} of {host} cannot be listened to ({error.strerror}): close the program that uses it, or choose another."
         ) from error
     return found

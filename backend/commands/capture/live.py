@@ -32,6 +32,7 @@ class LiveOptions(Fitting):
     host: str = option(
         "the address to listen at; 0.0.0.0 lets a phone or another computer of the network send", LOOPBACK
     )
+    camera: int | Path = option("the webcam's number, or a video file in its place", 0)
     take: tuple[str, ...] = option(
         "what the capture drives; the footage drives the rest", CAPTURE_PARTS, choices=CAPTURE_PARTS, nargs="+"
     )
@@ -45,13 +46,13 @@ class LiveOptions(Fitting):
             SyncTalkError: the source cannot be opened.
         """
         from ...capture.live.session import LiveSession
-        from ...capture.live.source import open_source
+        from ...capture.live.source import Place, open_source
         from ...workspace.store import Workspace
 
         workspace = Workspace.open(self.workspace)
         workspace.require("media", "landmarks", "head_sync", "face_sync")
-        fit = self.fit()
-        return LiveSession(open_source(self.source, self.port, self.host), workspace.head_track(head=self.head), fit)
+        fit, source = self.fit(), open_source(self.source, Place(self.port, self.host, self.camera))
+        return LiveSession(source, workspace.head_track(head=self.head), fit)
 
 
 @dataclass(frozen=True)

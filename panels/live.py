@@ -35,8 +35,11 @@ class SYNCTALK_PT_live(OptionsPanel, bpy.types.Panel):
         column = layout.column()
         column.enabled = not live.is_on()
         column.prop(settings, "live_source")
-        column.prop(settings, "live_port")
-        column.prop(settings, "live_network")
+        if settings.live_source_is_sent:
+            column.prop(settings, "live_port")
+            column.prop(settings, "live_network")
+        elif settings.live_source == "webcam":
+            column.prop(settings, "live_camera")
 
 
 CLASSES = (SYNCTALK_PT_live,)

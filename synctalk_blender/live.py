@@ -113,8 +113,9 @@ def keep_job(scene: bpy.types.Scene) -> Job:
     settings = settings_of(scene)
     workspace = workspace_of(settings)
     file = _free_name(workspace / "recordings")
-    params = {"file": str(file), "workspace": str(workspace), "take": ["mouth", "brows", "eyes", "head"]}
-    params |= {"head": settings.head}
+    is_voice = settings.live_source == "microphone"  # it gives this person's own mouth, and no more
+    params: dict[str, Any] = {"file": str(file), "workspace": str(workspace), "head": settings.head, "as_is": is_voice}
+    params["take"] = ["mouth"] if is_voice else ["mouth", "brows", "eyes", "head"]
 
     def work() -> Work:
         kept = yield Request("live.keep", {"out": str(file)})

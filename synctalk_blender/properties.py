@@ -40,6 +40,8 @@ _KINDS = (
 _LIVE_SOURCES = (
     ("osc", "OSC / VMC", "Apps that send the VMC protocol with Perfect Sync, or ARKit's names over OSC"),
     ("livelink", "Live Link Face", "The app Live Link Face on an iPhone or iPad"),
+    ("webcam", "Webcam", "Your own face before a camera of this computer"),
+    ("microphone", "Microphone", "Your voice: the mouth speaks what you say, a sixth of a second later"),
 )
 
 
@@ -260,6 +262,9 @@ class SyncTalkSettings(Delivery, bpy.types.PropertyGroup):
         min=0,
         max=65535,
     )
+    live_camera: bpy.props.IntProperty(
+        name="Camera", description="The system's number of the webcam, beginning with 0", default=0, min=0, max=99
+    )
     live_network: bpy.props.BoolProperty(
         name="From the Network",
         description="Listen to phones and other computers of the network; without it, to this computer alone",
@@ -327,8 +332,15 @@ class SyncTalkSettings(Delivery, bpy.types.PropertyGroup):
 
     def live_source_params(self) -> dict[str, Any]:
         """The source of a live face, as the request `live.start` takes it."""
-        params = {"source": self.live_source, "host": "0.0.0.0" if self.live_network else "127.0.0.1"}
+        params: dict[str, Any] = {"source": self.live_source, "camera": self.live_camera}
+        if self.live_source_is_sent:
+            params["host"] = "0.0.0.0" if self.live_network else "127.0.0.1"
         return params | ({"port": self.live_port} if self.live_port else {})
+
+    @property
+    def live_source_is_sent(self) -> bool:
+        """Whether the live face comes over UDP."""
+        return self.live_source in ("osc", "livelink")
 
     def delivery(self) -> dict[str, float | bool | list[float]]:
         """The options by name, as a request takes them."""

@@ -7,7 +7,7 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..capture.live.source import SOURCES
+from ..capture.live.source import FACE_SOURCES
 from ..capture.live.udp import LOOPBACK
 from ..capture.streaming.names import ALPHA, FOOTAGE, colour_of, is_loopback
 from ..errors import UsageError
@@ -27,7 +27,7 @@ class Options(CheckedOptions):
     directions: Path | None = option(
         "an animation.npz to play again and again, with its audio; without it the clip itself", None
     )
-    live: str | None = option("in its place someone's face, as it comes (docs/capture.md)", None, choices=SOURCES)
+    live: str | None = option("in its place someone's face, as it comes (docs/capture.md)", None, choices=FACE_SOURCES)
     live_port: int | None = option("of a live face over UDP (osc 39539, livelink 11111)", None)
     live_host: str = option("address to listen at for a live face; 0.0.0.0 lets a phone send", LOOPBACK)
     take: tuple[str, ...] = option(

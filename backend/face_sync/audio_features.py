@@ -7,9 +7,9 @@ of its step, so neighbouring rows give context at 100 Hz. `steps.py` leads from 
 
 from __future__ import annotations
 
-import itertools
 import tempfile
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -45,43 +45,104 @@ def mel_filters() -> np.ndarray:
     return mel(sr=RATE, n_fft=FFT, n_mels=BANDS, fmin=LOW_HZ, fmax=HIGH_HZ, htk=True, norm=1)
 
 
-def log_mel_blocks(audio: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Log-mel energies of audio in blocks of any length, in parts of at most a minute.
+class LogMelStream:
+    """Log-mel energies of audio that comes block by block; spectrum k is centred at k * 10 ms."""
 
-    Args:
-        audio: blocks of (samples,) in [-1, 1], 16 kHz mono.
+    def __init__(self) -> None:
+        self._window = np.zeros(FFT, np.float32)
+        self._window[(FFT - WINDOW) // 2 : (FFT + WINDOW) // 2] = np.hanning(WINDOW + 1)[:-1]
+        self._filters = mel_filters().T
+        self._waiting, self._total, self._done = np.zeros(FFT // 2, np.float32), 0, 0
 
-    Yields:
-        (T, BANDS) float32, natural logarithm of power, 100 a second; spectrum k is centred at k * 10 ms, and there are
-        samples // 160 + 1 in all.
-    """
-    window = np.zeros(FFT, np.float32)
-    window[(FFT - WINDOW) // 2 : (FFT + WINDOW) // 2] = np.hanning(WINDOW + 1)[:-1]
-    filters = mel_filters().T
-    waiting, total, done = np.zeros(FFT // 2, np.float32), 0, 0
-    for block in itertools.chain(audio, [None]):
-        if block is None:
-            waiting = np.concatenate([waiting, np.zeros(FFT, np.float32)])
-            ready = total // HOP + 1 - done
-        else:
-            waiting = np.concatenate([waiting, np.asarray(block, np.float32)])
-            total += len(block)
-            ready = min((len(waiting) - FFT) // HOP + 1, total // HOP + 1 - done)
+    def push(self, block: np.ndarray) -> Iterator[np.ndarray]:
+        """Take (samples,) in [-1, 1], 16 kHz mono, and give the spectra that are complete with it, `FFT // 2` samples after their
+        centre: (T, BANDS) float32, natural logarithm of power, in parts of at most a minute."""
+        self._waiting = np.concatenate([self._waiting, np.asarray(block, np.float32)])
+        self._total += len(block)
+        return self._spectra(min((len(self._waiting) - FFT) // HOP + 1, self._total // HOP + 1 - self._done))
+
+    def finish(self) -> Iterator[np.ndarray]:
+        """The last spectra, with silence after the end: samples // 160 + 1 are there in all."""
+        self._waiting = np.concatenate([self._waiting, np.zeros(FFT, np.float32)])
+        return self._spectra(self._total // HOP + 1 - self._done)
+
+    def _spectra(self, ready: int) -> Iterator[np.ndarray]:
         while ready > 0:
             count = min(ready, _BLOCK)
-            frames = np.lib.stride_tricks.sliding_window_view(waiting, FFT)[: (count - 1) * HOP + 1 : HOP]
-            power = np.abs(scipy.fft.rfft(frames * window, axis=1)) ** 2
-            yield np.log(power @ filters + 1e-10)
-            waiting = waiting[count * HOP :]
-            done += count
+            frames = np.lib.stride_tricks.sliding_window_view(self._waiting, FFT)[: (count - 1) * HOP + 1 : HOP]
+            power = np.abs(scipy.fft.rfft(frames * self._window, axis=1)) ** 2
+            self._waiting = self._waiting[count * HOP :]
+            self._done += count
             ready -= count
+            yield np.log(power @ self._filters + 1e-10)
 
 
-class Spectra:
-    """Log-mel energies normalised in level and colour; kept on disk, so memory does not grow with their length.
+def log_mel_blocks(audio: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Log-mel energies of audio in blocks of any length; see `LogMelStream`."""
+    stream = LogMelStream()
+    for block in audio:
+        yield from stream.push(block)
+    yield from stream.finish()
+
+
+@dataclass(frozen=True)
+class Levels:
+    """What makes log-mel energies independent of level, microphone and room.
 
     Energies more than `FLOOR_DB` below the loud moments are raised to that floor; then each band's mean over the spoken
     moments is subtracted.
+
+    Attributes:
+        loud: natural logarithm of power of the loud moments.
+        mean: of each band over the spoken moments.
+        silence: what is beyond the ends: the quietest of each band, and of the loudness.
+    """
+
+    loud: np.float32
+    mean: np.ndarray
+    silence: np.ndarray
+
+    @classmethod
+    def of(cls, loudest: np.ndarray, spectra: Iterable[np.ndarray]) -> Levels:
+        """Measure them.
+
+        Args:
+            loudest: (T,) the loudest band of each spectrum.
+            spectra: (T, BANDS) in blocks.
+        """
+        loud = np.quantile(loudest, 0.95)
+        floor = np.float32(loud - FLOOR_DB * DECIBEL)
+        spoken = is_spoken(loudest, loud)
+        total, quietest, start = np.zeros(BANDS), np.full(BANDS, np.inf, np.float32), 0
+        for block in spectra:
+            lifted = np.maximum(block, floor)
+            total += lifted[spoken[start : start + len(block)]].sum(0, dtype=np.float64)
+            quietest = np.minimum(quietest, lifted.min(0))
+            start += len(block)
+        mean = (total / spoken.sum()).astype(np.float32)
+        quietest_moment = (np.maximum(loudest, floor) - loud).astype(np.float32).min()
+        return cls(loud, mean, np.append(quietest - mean, quietest_moment).astype(np.float32))
+
+    @property
+    def floor(self) -> np.float32:
+        return np.float32(self.loud - FLOOR_DB * DECIBEL)
+
+    def loudness(self, loudest: np.ndarray) -> np.ndarray:
+        """(T,) relative to the loud moments: from -FLOOR_DB to about 0, natural logarithm of power."""
+        return (np.maximum(loudest, self.floor) - self.loud).astype(np.float32)
+
+    def columns(self, spectra: np.ndarray, loudness: np.ndarray) -> np.ndarray:
+        """(T, COLUMNS) of (T, BANDS) spectra and their `loudness`."""
+        return np.concatenate([np.maximum(spectra, self.floor) - self.mean, loudness[:, None]], 1)
+
+
+def is_spoken(loudest: np.ndarray, loud: float) -> np.ndarray:
+    """(T,) bool: moments of which the band means are taken."""
+    return loudest > loud - 25 * DECIBEL
+
+
+class Spectra:
+    """Log-mel energies normalised in level and colour (`Levels`); kept on disk, so memory does not grow with their length.
 
     Attributes:
         loudness: (T,) relative to the loud moments, natural logarithm of power: from -FLOOR_DB to about 0.
@@ -95,18 +156,10 @@ class Spectra:
             self._file.write(block.astype(np.float32).tobytes())
             loudness.append(block.max(1))
         self._file.flush()
-        loud_moments = np.concatenate(loudness)
-        loud = np.quantile(loud_moments, 0.95)
-        self._floor = np.float32(loud - FLOOR_DB * DECIBEL)
-        spoken = loud_moments > loud - 25 * DECIBEL
-        total, quietest = np.zeros(BANDS), np.full(BANDS, np.inf, np.float32)
-        for start in range(0, len(loud_moments), _BLOCK):
-            lifted = np.maximum(self._read(start, min(start + _BLOCK, len(loud_moments))), self._floor)
-            total += lifted[spoken[start : start + _BLOCK]].sum(0, dtype=np.float64)
-            quietest = np.minimum(quietest, lifted.min(0))
-        self._mean = (total / spoken.sum()).astype(np.float32)
-        self.loudness = (np.maximum(loud_moments, self._floor) - loud).astype(np.float32)
-        self._silence = np.append(quietest - self._mean, self.loudness.min()).astype(np.float32)
+        loudest = np.concatenate(loudness)
+        blocks = (self._read(start, min(start + _BLOCK, len(loudest))) for start in range(0, len(loudest), _BLOCK))
+        self.levels = Levels.of(loudest, blocks)
+        self.loudness = self.levels.loudness(loudest)
 
     def __len__(self) -> int:
         return len(self.loudness)
@@ -121,8 +174,8 @@ class Spectra:
         inside = (index >= 0) & (index < len(self))
         at = np.clip(index, 0, len(self) - 1)
         first, last = (int(at.min()), int(at.max())) if len(at) else (0, -1)
-        bands = np.maximum(self._read(first, last + 1)[at - first], self._floor) - self._mean
-        return np.where(inside[:, None], np.concatenate([bands, self.loudness[at, None]], 1), self._silence)
+        columns = self.levels.columns(self._read(first, last + 1)[at - first], self.loudness[at])
+        return np.where(inside[:, None], columns, self.levels.silence)
 
 
 class StepFeatures:

@@ -75,11 +75,13 @@ class LiveSession:
 
     def record(self) -> None:
         """Begin a recording; one that runs is dropped."""
-        self._recorder = Recorder()
+        self._recorder = Recorder(self.source.audio)
 
     def recorded(self) -> Recorder | None:
         """End the recording; None where none ran."""
         recorder, self._recorder = self._recorder, None
+        if recorder is not None:
+            recorder.end()
         return recorder
 
     def close(self) -> None:

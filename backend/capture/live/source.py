@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from ...errors import UsageError
 from . import udp
 from .inbox import Inbox
+from .recorder import AudioKeeper
 
-WEBCAM = "webcam"
-SOURCES = (*udp.CHANNELS, WEBCAM)
+WEBCAM, MICROPHONE = "webcam", "microphone"
+FACE_SOURCES = (*udp.CHANNELS, WEBCAM)
+"""Of a face; these `open_source` opens."""
+SOURCES = (*FACE_SOURCES, MICROPHONE)
 """Names of the sources."""
 
 
@@ -20,10 +22,12 @@ class Source(Protocol):
 
     Attributes:
         place: where it listens or what it reads, for a person.
+        audio: keeps what it hears; None of a source that hears nothing.
     """
 
     inbox: Inbox
     place: str
+    audio: AudioKeeper | None
 
     def start(self) -> None:
         """Begin."""
@@ -34,36 +38,29 @@ class Source(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a source is.
-
-    Attributes:
-        port: of a source over UDP; None for the usual one, 0 for any that is free.
-        host: the address to listen at.
-        camera: the system's number of it, or a video file in its place.
-    """
-
-    port: int | None = None
-    host: str = udp.LOOPBACK
-    camera: int | Path = 0
-
-
-def open_source(name: str, place: Place = Place()) -> Source:
-    """A source that has not started.
+def open_source(name: str | Path, port: int | None = None, host: str = udp.LOOPBACK, camera: int = 0) -> Source:
+    """A source of faces that has not started.
 
     Args:
-        name: of `SOURCES`.
+        name: of `FACE_SOURCES`, or a video file in the webcam's place.
+        port: of a source over UDP; None for the usual one, 0 for any that is free.
+        host: the address to listen at.
+        camera: the system's number of the webcam.
 
     Raises:
         UsageError: there is none of this name, or no such port.
         CaptureError: the port is in use, or the camera cannot be opened.
     """
-    if name == WEBCAM:
+    if isinstance(name, Path) or name == WEBCAM:
         from .webcam import WebcamSource  # its packages are of use to no other source
 
-        return WebcamSource(place.camera)
+        return WebcamSource(name if isinstance(name, Path) else camera)
     if name not in udp.CHANNELS:
-        raise UsageError(f"There is no live source {name}: choose one of {', '.join(SOURCES)}.")
+        raise UsageError(f"There is no live source {name}: choose one of {', '.join(FACE_SOURCES)}.")
     channel, usual = udp.CHANNELS[name]
-    return udp.UdpSource(channel(), usual if place.port is None else place.port, place.host)
+    return udp.UdpSource(channel(), usual if port is None else port, host)
+
+
+def is_voice(name: str | Path) -> bool:
+    """Whether a source, of `SOURCES` or a file, is heard."""
+    return name == MICROPHONE or (isinstance(name, Path) and name.suffix.lower() == ".wav")

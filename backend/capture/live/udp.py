@@ -12,6 +12,7 @@ from typing import Protocol
 from ...errors import CaptureError, UsageError
 from . import livelink, osc
 from .inbox import SILENT_AFTER_S, Inbox
+from .recorder import AudioKeeper
 from .sample import LiveFace, Unusable
 
 LOOPBACK = "127.0.0.1"
@@ -57,6 +58,7 @@ class UdpSource:
 
     def __init__(self, channel: Channel, port: int, host: str = LOOPBACK) -> None:
         self.inbox = Inbox()
+        self.audio: AudioKeeper | None = None
         self._channel = channel
         self._closing = threading.Event()
         self._socket = _bound(host, port)

@@ -14,6 +14,7 @@ from ...head_sync.landmarks import Face, choose_face, open_landmarker
 from ...media.native_log import quiet_native_libraries
 from .face_tracker import FaceTracker
 from .inbox import Inbox
+from .recorder import AudioKeeper
 
 CALIBRATION_S, CALIBRATION_FACES = 3.0, 30
 """How long, and from how many images at least, the person's own face is found."""
@@ -39,6 +40,7 @@ class WebcamSource:
 
     def __init__(self, camera: int | Path) -> None:
         self.inbox = Inbox()
+        self.audio: AudioKeeper | None = None
         self.place = f"camera {camera}" if isinstance(camera, int) else str(camera)
         self._camera = camera
         self._closing = threading.Event()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from ...capture.live.source import SOURCES
 from ...capture.live.udp import LOOPBACK
 from ...errors import Cancelled, CaptureError, UsageError
 from ...progress import Reporter
-from ...protocol import CAPTURE_PARTS, format_duration
+from ...protocol import CAPTURE_PARTS, MOUTH_PART, format_duration
 from ..head import head_option
 from ..option import option
 from .fitting import Fitting
@@ -20,6 +20,9 @@ from .fitting import Fitting
 if TYPE_CHECKING:
     from ...capture.live.sample import LiveState
     from ...capture.live.session import LiveSession
+    from ...capture.live.voice import VoiceSource
+    from ...capture.retarget import Fit
+    from ...workspace.store import Workspace
 
 
 @dataclass(frozen=True)
@@ -27,16 +30,35 @@ class LiveOptions(Fitting):
     """Which source drives which subject, and how."""
 
     workspace: Path = option("a processed workspace: whose head is driven")
-    source: str = option("where the face comes from", choices=SOURCES)
+    source: str | Path = option(
+        "where the face comes from; a .wav file, which may still grow, is heard in the microphone's place, another file is seen in "
+        "the webcam's",
+        choices=SOURCES,
+        metavar="|".join((*SOURCES, "FILE")),
+    )
     port: int | None = option("of a source over UDP (osc 39539, livelink 11111); 0 for any that is free", None)
     host: str = option(
         "the address to listen at; 0.0.0.0 lets a phone or another computer of the network send", LOOPBACK
     )
-    camera: int | Path = option("the webcam's number, or a video file in its place", 0)
+    camera: int = option("the webcam's number", 0)
+    microphone: str | None = option("a part of the microphone's name (the system's choice)", None)
+    look_ahead_ms: float = option(
+        "how much of the voice after a moment its lips wait for, in steps of 40 ms; fewer than 80 know too little of it",
+        120.0,
+    )
     take: tuple[str, ...] = option(
         "what the capture drives; the footage drives the rest", CAPTURE_PARTS, choices=CAPTURE_PARTS, nargs="+"
     )
     head: str = head_option()
+
+    def __post_init__(self) -> None:
+        """
+        Raises:
+            UsageError: no possible look-ahead.
+        """
+        super().__post_init__()
+        if not 0 <= self.look_ahead_ms <= 1000:
+            raise UsageError(f"look_ahead_ms must be from 0 to 1000, not {self.look_ahead_ms:g}")
 
     def open(self) -> LiveSession:
         """The session, running.
@@ -46,18 +68,43 @@ class LiveOptions(Fitting):
             SyncTalkError: the source cannot be opened.
         """
         from ...capture.live.session import LiveSession
-        from ...capture.live.source import Place, open_source
+        from ...capture.live.source import is_voice, open_source
         from ...workspace.store import Workspace
 
         workspace = Workspace.open(self.workspace)
         workspace.require("media", "landmarks", "head_sync", "face_sync")
-        fit, source = self.fit(), open_source(self.source, Place(self.port, self.host, self.camera))
-        return LiveSession(source, workspace.head_track(head=self.head), fit)
+        track = workspace.head_track(head=self.head)
+        if is_voice(self.source):
+            return LiveSession(self._voice(workspace), track, self.fit())
+        return LiveSession(open_source(self.source, self.port, self.host, self.camera), track, self.fit())
+
+    def fit(self) -> Fit:
+        """A voice is turned into this person's own mouth: nothing of it is to be fitted, and it has no more."""
+        from ...capture.live.source import is_voice
+
+        return replace(super().fit(), take=(MOUTH_PART,), as_is=True) if is_voice(self.source) else super().fit()
+
+    def _voice(self, workspace: Workspace) -> VoiceSource:
+        from ...capture.live.voice import GrowingWav, Microphone, VoiceSource
+        from ...face_sync.audio_features import Spectra
+        from ...face_sync.live_speech import STEP_S, LiveSpeech
+        from ...face_sync.speech import SpeechModel
+        from ...media.audio import wav_blocks
+        from ...training.lip_gain import speech_gain
+
+        model = SpeechModel.load(workspace.root / "speech.safetensors")
+        gain = self.strength * speech_gain(workspace, self.head)
+        before = Spectra(wav_blocks(workspace.aligned_audio[0])).levels
+        speech = LiveSpeech(model, round(self.look_ahead_ms / 1000 / STEP_S), gain, before)
+        voice = GrowingWav(self.source) if isinstance(self.source, Path) else Microphone(self.microphone)
+        return VoiceSource(voice, speech)
 
 
 @dataclass(frozen=True)
 class Options(LiveOptions):
-    record: Path | None = option("write a take, a path ending in .npz; its raw capture is the .csv beside it", None)
+    record: Path | None = option(
+        "write a take, a path ending in .npz; its raw capture is beside it, NAME-live.csv", None
+    )
     seconds: float | None = option("end after so long (until Ctrl-C)", None)
 
     def __post_init__(self) -> None:
@@ -105,17 +152,22 @@ def run(options: Options, reporter: Reporter) -> Result:
         session.close()
     frames = 0
     if options.record is not None:
-        capture = recorder.capture() if recorder is not None else None
-        if recorder is None or capture is None:
+        lasts_s = recorder.write(raw_path(options.record)) if recorder is not None else 0.0
+        capture = recorder.capture() if recorder is not None and lasts_s else None
+        if capture is None:
             raise CaptureError(
                 f"Nothing came from {session.source.place}, so there is no take: {state.note}".rstrip(": ")
             )
-        recorder.write(options.record.with_suffix(".csv"))
         workspace = Workspace.open(options.workspace)
         taken = write_take(workspace, capture, options.record, options.fit(), Reporter(), head=options.head)
         frames = taken.frames
     refused = sum(state.refused.values())
     return Result(state.samples, seconds, state.rate, state.delay_ms, refused, state.note, options.record, frames)
+
+
+def raw_path(take: Path) -> Path:
+    """Where the raw capture of a take is kept: beside it, its audio of the same name."""
+    return take.with_name(f"{take.stem}-live.csv")
 
 
 def in_words(result: Result) -> str:

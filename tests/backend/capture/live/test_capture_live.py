@@ -106,7 +106,7 @@ def test_the_command_records_a_take(root, processed_once, tmp_path):
     assert result["frames"] == taken.frames > 2 * workspace.subject.fps
     own = workspace.head_track().blendshapes[:, BLENDSHAPE_NAMES.index("jawOpen")]
     assert np.ptp(taken.blendshapes[:, BLENDSHAPE_NAMES.index("jawOpen")]) > 0.5 * np.ptp(own)
-    assert out.with_suffix(".csv").exists()
+    assert out.with_name("take-live.csv").exists()
 
 
 def test_a_recording_of_nothing_is_refused(root, processed_once, tmp_path):

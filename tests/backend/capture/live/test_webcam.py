@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from backend.capture.live.face_tracker import FaceTracker
-from backend.capture.live.source import Place, open_source
+from backend.capture.live.source import open_source
 from backend.errors import CaptureError
 from backend.head_sync.landmarks import open_landmarker
 from backend.media.decode import frames
@@ -18,6 +18,10 @@ from backend.workspace.poses import rotation_log
 pytestmark = pytest.mark.long
 
 CALIBRATED = 75
+
+
+def opened(name, camera=0):
+    return open_source(name, None, "127.0.0.1", camera)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +64,7 @@ def test_the_tongue_is_not_claimed(tracked):
 
 
 def test_a_video_in_the_cameras_place_runs_at_its_own_rate_and_ends(sample):
-    source = open_source("webcam", Place(camera=sample / "speaker.mp4"))
+    source = opened(sample / "speaker.mp4")
     source.start()
     try:
         began, notes = time.monotonic(), set()
@@ -78,9 +82,9 @@ def test_a_video_in_the_cameras_place_runs_at_its_own_rate_and_ends(sample):
 
 def test_what_is_no_camera_is_refused_in_a_sentence(tmp_path):
     with pytest.raises(CaptureError, match="There is no video"):
-        open_source("webcam", Place(camera=tmp_path / "none.mp4"))
+        opened(tmp_path / "none.mp4")
     (tmp_path / "text.mp4").write_text("no video")
     with pytest.raises(CaptureError, match="cannot be opened: convert it"):
-        open_source("webcam", Place(camera=tmp_path / "text.mp4"))
+        opened(tmp_path / "text.mp4")
     with pytest.raises(CaptureError, match="Camera 98 cannot be opened"):
-        open_source("webcam", Place(camera=98))
+        opened("webcam", 98)

@@ -13,7 +13,7 @@ from ..synctalk_blender.client import shared
 from ..synctalk_blender.facts import backend_state
 from ..synctalk_blender.job import Job
 from ..synctalk_blender.preferences import environment_root, preferences
-from ..synctalk_blender.steps import Step
+from ..synctalk_blender.steps import Step, of_job
 from ..synctalk_blender.work import backend as work
 from .common import JobOperator, Result
 
@@ -116,7 +116,7 @@ class SYNCTALK_OT_copy_details(bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> Result:
         backend = shared.running_backend()
         lines = [
-            jobs.runtime.errors.get(Step(self.step), ""),
+            jobs.runtime.errors.get(of_job(self.step), ""),
             f"SyncTalk {extension.version(shared.EXTENSION_ROOT)}, Blender {bpy.app.version_string}, {sys.platform}",
             f"Python {sys.version.split()[0]}",
             f"Backend: {backend.hello if backend else 'not started'}, {backend_state()} in {environment_root()}",

@@ -9,7 +9,7 @@ import bpy
 from ..synctalk_blender.facts import facts
 from ..synctalk_blender.job import Job
 from ..synctalk_blender.properties import settings_of
-from ..synctalk_blender.steps import Step, why_not_export
+from ..synctalk_blender.steps import why_not_export
 from ..synctalk_blender.work.common import workspace_of
 from ..synctalk_blender.work.export import export_job
 from .common import JobOperator, Result
@@ -28,7 +28,6 @@ class SYNCTALK_OT_export(JobOperator, bpy.types.Operator):
         "Write the face mesh with its 52 shapes, their motion, the head and the camera for another program, "
         "with the audio beside"
     )
-    step = Step.SPEAK
     layout: bpy.types.UILayout
     properties: bpy.types.OperatorProperties
 

@@ -9,7 +9,7 @@ import bpy
 from ..synctalk_blender.facts import facts
 from ..synctalk_blender.job import Job
 from ..synctalk_blender.properties import settings_of
-from ..synctalk_blender.steps import Step, why_not_verify
+from ..synctalk_blender.steps import why_not_verify
 from ..synctalk_blender.work.verify import verify_job
 from .common import JobOperator
 
@@ -18,7 +18,6 @@ class SYNCTALK_OT_verify(JobOperator, bpy.types.Operator):
     bl_idname = "synctalk.verify"
     bl_label = "Check"
     bl_description = "Read a file's signature, watermark and note: was it made with SyncTalk, and is it unchanged?"
-    step = Step.BACKEND
 
     filepath: bpy.props.StringProperty(
         name="File", description="The file to check; the one chosen in the panel when empty", options={"SKIP_SAVE"}

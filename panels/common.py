@@ -9,7 +9,7 @@ import bpy
 from ..synctalk_blender import jobs, steps
 from ..synctalk_blender.facts import facts
 from ..synctalk_blender.properties import SyncTalkSettings, settings_of
-from ..synctalk_blender.steps import Facts, State, Status, Step
+from ..synctalk_blender.steps import Errand, Facts, State, Status, Step
 from .text import Icon, label_lines
 
 ICONS: dict[State, Icon] = {
@@ -28,7 +28,7 @@ class StepUi:
 
     layout: bpy.types.UILayout
     context: bpy.types.Context
-    step: Step
+    step: Step | Errand
     facts: Facts
     status: Status
 
@@ -95,6 +95,13 @@ class StepUi:
         note = jobs.runtime.notes.get(self.step)
         if note and (self.step is not Step.BACKEND or self.facts.backend_answered):  # drop notes of an ended backend
             self.text(note, dim=True)
+
+
+def errand_ui(errand: Errand, layout: bpy.types.UILayout, context: bpy.types.Context) -> StepUi:
+    """What the panel of an errand draws with."""
+    known = facts(context.scene)
+    runs = known.running == errand.value
+    return StepUi(layout, context, errand, known, Status(State.RUNNING if runs else State.READY, ""))
 
 
 class SidebarPanel:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import bpy
 
-from ..synctalk_blender.facts import facts
-from ..synctalk_blender.steps import why_not_export
-from .common import SidebarPanel
-from .text import label_lines
+from ..synctalk_blender.steps import Errand, State, why_not_export
+from .common import SidebarPanel, errand_ui
 
 
 class SYNCTALK_PT_export(SidebarPanel, bpy.types.Panel):
@@ -16,15 +14,17 @@ class SYNCTALK_PT_export(SidebarPanel, bpy.types.Panel):
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context: bpy.types.Context) -> None:
-        reason = why_not_export(facts(context.scene))
-        column = self.layout.column()
-        button = column.column()
+        ui = errand_ui(Errand.EXPORT, self.layout.column(), context)
+        if ui.status.state is State.RUNNING:
+            ui.progress()
+            return
+        reason = why_not_export(ui.facts)
+        button = ui.layout.column()
         button.scale_y = 1.4
         button.operator("synctalk.export", text="Export Face…", icon="EXPORT")
-        hint = column.column()
-        hint.active = False
         text = "The face with its 52 shapes and their motion, the head and the camera, as glTF, USD or FBX."
-        label_lines(hint, context, f"{reason}." if reason else text)
+        ui.text(f"{reason}." if reason else text, dim=True)
+        ui.messages()
 
 
 def draw_menu(self: bpy.types.Menu, _context: bpy.types.Context) -> None:

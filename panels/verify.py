@@ -6,10 +6,8 @@ import bpy
 
 from ..backend.protocol import ALTERED, MARKED, NOT_OURS
 from ..synctalk_blender import jobs
-from ..synctalk_blender.facts import facts
-from ..synctalk_blender.properties import settings_of
-from ..synctalk_blender.steps import why_not_verify
-from .common import SidebarPanel
+from ..synctalk_blender.steps import Errand, why_not_verify
+from .common import SidebarPanel, errand_ui
 from .text import Icon, label_lines
 
 _ICONS: dict[int, Icon] = {MARKED: "CHECKMARK", NOT_OURS: "QUESTION", ALTERED: "ERROR"}
@@ -21,8 +19,8 @@ class SYNCTALK_PT_verify(SidebarPanel, bpy.types.Panel):
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context: bpy.types.Context) -> None:
-        settings, reason = settings_of(context.scene), why_not_verify(facts(context.scene))
-        column = self.layout.column()
+        ui = errand_ui(Errand.VERIFY, self.layout.column(), context)
+        settings, reason, column = ui.settings, why_not_verify(ui.facts), ui.layout
         column.prop(settings, "verify_file", text="", placeholder="Video, image or audio file")
         button = column.column()
         button.scale_y = 1.4
@@ -34,6 +32,7 @@ class SYNCTALK_PT_verify(SidebarPanel, bpy.types.Panel):
             hint = column.column()
             hint.active = False
             label_lines(hint, context, text)
+            ui.messages()
             return
         box = self.layout.box()
         box.label(text=found.name, icon="FILE")

@@ -17,7 +17,7 @@ from ..backend.protocol import format_duration
 from . import previews
 from .client import shared
 from .client.errors import BackendError
-from .steps import Step
+from .steps import Errand, Step
 
 logger = logging.getLogger("synctalk")
 
@@ -56,7 +56,7 @@ class Job:
         error: the sentence of a failure; empty while none.
     """
 
-    def __init__(self, step: Step, title: str, work: Work, stages: dict[str, str] | None = None) -> None:
+    def __init__(self, step: Step | Errand, title: str, work: Work, stages: dict[str, str] | None = None) -> None:
         self.step = step
         self.title = title
         self.stages = stages or {}

@@ -16,7 +16,7 @@ from . import previews, views
 from .client.errors import BackendError
 from .client.shared import close_shared_backend
 from .job import Job
-from .steps import Step
+from .steps import Errand, Step
 from .verification import Verification
 
 TICK_S = 0.1
@@ -27,9 +27,9 @@ class _Runtime:
 
     def __init__(self) -> None:
         self.job: Job | None = None
-        self.errors: dict[Step, str] = {}
-        self.notes: dict[Step, str] = {}
-        self.warnings: dict[Step, list[str]] = {}
+        self.errors: dict[Step | Errand, str] = {}
+        self.notes: dict[Step | Errand, str] = {}
+        self.warnings: dict[Step | Errand, list[str]] = {}
         self.models: list[dict[str, Any]] | None = None
         self.verified: Verification | None = None
 

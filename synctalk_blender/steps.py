@@ -23,6 +23,18 @@ class Step(str, enum.Enum):
     COMPOSITE = "composite"
 
 
+class Errand(str, enum.Enum):
+    """What a job may do beside the steps: it has a panel, and no state."""
+
+    EXPORT = "export"
+    VERIFY = "verify"
+
+
+def of_job(value: str) -> Step | Errand:
+    """What a job does, by its value."""
+    return Errand(value) if value in (item.value for item in Errand) else Step(value)
+
+
 class State(str, enum.Enum):
     """State of a step."""
 
@@ -66,7 +78,7 @@ class Facts:
     other_camera: bool = False
     """The scene looks through another camera than the head's own."""
     running: str = ""
-    """The step whose job runs; empty when none does."""
+    """The step or errand whose job runs; empty when none does."""
     running_title: str = ""
     failed: frozenset[str] = frozenset()
     """Steps whose last job failed."""
@@ -154,7 +166,7 @@ def blocked(step: Step, facts: Facts) -> str:
     return missing
 
 
-def incomplete(step: Step, facts: Facts) -> str:
+def incomplete(step: Step | Errand, facts: Facts) -> str:
     """Which setting of the step itself is missing, as one sentence without its full stop; empty when none is."""
     missing = ""
     if step is Step.TRACK:

@@ -20,6 +20,21 @@ from .stage import Stage, staged
 from .take import Take
 
 
+def require_format(path: Path) -> None:
+    """Raise unless this Blender can write the file.
+
+    Raises:
+        SceneError: the suffix is of no format here, or its exporter is missing.
+    """
+    if path.suffix.lower() not in _WRITERS:
+        raise SceneError(f"{path.name}: the name of the file must end in {', '.join(_WRITERS)}.")
+    if path.suffix.lower() == ".usda" and not getattr(bpy.app.build_options, "usd", True):
+        raise SceneError("This Blender is built without USD: export as .glb or .fbx, or use a Blender of blender.org.")
+    exporter, add_on = _ADD_ONS.get(path.suffix.lower(), ("", ""))
+    if exporter and not hasattr(bpy.types, exporter):
+        raise SceneError(f"Blender's add-on “{add_on}” is off: enable it in the Preferences, Add-ons.")
+
+
 def write(path: Path, name: str, take: Take, face_mesh: FaceMesh) -> None:
     """Write the file of the path's suffix, atomically.
 
@@ -27,14 +42,12 @@ def write(path: Path, name: str, take: Take, face_mesh: FaceMesh) -> None:
         name: of the subject.
 
     Raises:
-        SceneError: the suffix is of no format here, or this Blender lacks its exporter.
+        SceneError: `require_format`'s, or the exporter failed.
         StorageError: the disk is full or the place is read-only.
     """
-    writer = _WRITERS.get(path.suffix.lower())
-    if writer is None:
-        raise SceneError(f"{path.name}: the name of the file must end in {', '.join(_WRITERS)}.")
+    require_format(path)
     with atomic_path(path) as temporary:
-        writer(temporary, name, take, face_mesh)
+        _WRITERS[path.suffix.lower()](temporary, name, take, face_mesh)
 
 
 def _write_glb(path: Path, name: str, take: Take, face_mesh: FaceMesh) -> None:
@@ -48,9 +61,7 @@ def _write_glb(path: Path, name: str, take: Take, face_mesh: FaceMesh) -> None:
         stage.scene.render.fps_base = 1.0
         fps = stage.scene.render.fps
         _call(
-            "glTF",
-            "export_scene",
-            "gltf",
+            bpy.ops.export_scene.gltf,
             filepath=str(path),
             export_format="GLB",
             use_active_scene=True,
@@ -90,9 +101,7 @@ def _write_usd(path: Path, name: str, take: Take, face_mesh: FaceMesh) -> None:
     root = root if re.match(r"[A-Za-z_]", root) else f"_{root}"
     with staged(name, take, face_mesh, pinhole=take.camera, with_root=False):
         _call(
-            "USD",
-            "wm",
-            "usd_export",
+            bpy.ops.wm.usd_export,
             filepath=str(path),
             export_animation=True,
             convert_orientation=True,
@@ -128,9 +137,7 @@ def _write_fbx(path: Path, name: str, take: Take, face_mesh: FaceMesh) -> None:
     with staged(name, take, face_mesh, pinhole=take.camera, with_root=True) as stage:
         _mark(stage, take.rate)
         _call(
-            "FBX",
-            "export_scene",
-            "fbx",
+            bpy.ops.export_scene.fbx,
             filepath=str(path),
             object_types={"EMPTY", "CAMERA", "MESH"},
             apply_scale_options="FBX_SCALE_UNITS",
@@ -152,29 +159,22 @@ def _mark(stage: Stage, rate: Fraction) -> None:
     stage.root["note"], stage.root["frame_rate"] = SYNTHETIC_MARK, str(rate)
 
 
-def _call(format_name: str, group: str, operator: str, **options: Any) -> None:
+def _call(exporter: Any, **options: Any) -> None:
     """Run an exporter.
 
     Raises:
-        SceneError: this Blender has none, or it failed.
+        SceneError: it failed.
     """
-    call = getattr(getattr(bpy.ops, group), operator)
     try:
-        result = call(**options)
-    except AttributeError as error:
-        raise SceneError(
-            f"This Blender has no {format_name} exporter: enable the add-on of that name in the Preferences, or "
-            "choose another format."
-        ) from error
+        result = exporter(**options)
     except RuntimeError as error:
-        raise SceneError(
-            f"Blender's {format_name} exporter failed: {str(error).removeprefix('Error: ').strip()}"
-        ) from error
+        raise SceneError(f"Blender's exporter failed: {str(error).removeprefix('Error: ').strip()}") from error
     if result != {"FINISHED"}:
-        raise SceneError(f"Blender's {format_name} exporter wrote no file: see Blender's console.")
+        raise SceneError("Blender's exporter wrote no file: see Blender's console.")
 
 
 _WRITERS: dict[str, Callable[[Path, str, Take, FaceMesh], None]] = {
     ".glb": _write_glb, ".usda": _write_usd, ".fbx": _write_fbx
 }  # fmt: skip
-FORMATS = tuple(_WRITERS)
+_ADD_ONS = {".glb": ("EXPORT_SCENE_OT_gltf", "glTF 2.0 format"), ".fbx": ("EXPORT_SCENE_OT_fbx", "FBX format")}
+"""The exporters that are add-ons: the name of the operator's class, and of the add-on."""

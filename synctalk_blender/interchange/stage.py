@@ -59,6 +59,7 @@ def staged(name: str, take: Take, face_mesh: FaceMesh, *, pinhole: Camera, with_
         made.append((kind, item))
         return item
 
+    shown = {window: window.scene for window in bpy.context.window_manager.windows}
     try:
         scene = new(bpy.data.scenes, name)
         head, face, camera = _objects(new, face_mesh)
@@ -78,10 +79,13 @@ def staged(name: str, take: Take, face_mesh: FaceMesh, *, pinhole: Camera, with_
             scene.frame_set(0)
             yield Stage(scene, camera, root)
     finally:
+        for window, before in shown.items():  # the glTF exporter shows the scene that it exports
+            if window.scene != before:
+                window.scene = before
         for kind, item in reversed(made):  # what has users takes them along
             kind.remove(item)
-        for item, before in kept:
-            item.name = before
+        for item, own_name in kept:
+            item.name = own_name
 
 
 def _objects(new: Any, face_mesh: FaceMesh) -> tuple[Any, Any, Any]:

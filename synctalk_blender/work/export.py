@@ -12,7 +12,7 @@ from ..interchange.take import Take, audio_at
 from ..job import Job, Work
 from ..scene import bake
 from ..scene.errors import SceneError
-from ..steps import Step
+from ..steps import Errand
 from .common import subject_in
 
 STAGES = {"reading the rig": "Reading the rig"}
@@ -22,7 +22,7 @@ def export_job(scene: bpy.types.Scene, path: Path, frames: tuple[int, int], *, w
     """Write the rig as it is evaluated, edits and all, and its audio as a WAV beside it.
 
     Args:
-        path: its suffix is the format, of `files.FORMATS`.
+        path: its suffix is the format: `.glb`, `.usda` or `.fbx`.
         frames: the first and last one of the scene; the first is at time 0 in the file.
     """
 
@@ -30,8 +30,7 @@ def export_job(scene: bpy.types.Scene, path: Path, frames: tuple[int, int], *, w
         first, last = frames
         if last < first:
             raise SceneError(f"The last frame ({last}) comes before the first ({first}): choose a later one.")
-        if path.suffix.lower() not in files.FORMATS:
-            raise SceneError(f"{path.name}: the name of the file must end in {', '.join(files.FORMATS)}.")
+        files.require_format(path)
         found, workspace, animation = subject_in(scene)
         workspace.require_consent()
         size = scene.render.resolution_x, scene.render.resolution_y
@@ -43,4 +42,4 @@ def export_job(scene: bpy.types.Scene, path: Path, frames: tuple[int, int], *, w
         beside = f", their audio in {heard.name}" if heard is not None else ""
         return f"{take.frames} frames at {as_text(take.rate)} fps are in {path}{beside}."
 
-    return Job(Step.SPEAK, "Exporting the face", work(), STAGES)
+    return Job(Errand.EXPORT, "Exporting the face", work(), STAGES)

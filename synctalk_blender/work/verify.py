@@ -10,7 +10,7 @@ from .. import jobs
 from ..client.errors import BackendError
 from ..job import Job, Request, Work
 from ..properties import settings_of
-from ..steps import Step
+from ..steps import Errand
 from ..verification import in_words
 
 
@@ -32,4 +32,4 @@ def verify_job(scene: bpy.types.Scene, path: Path) -> Job:
         found = jobs.runtime.verified = in_words(result["files"][0])
         return f"{found.name}: {found.headline}"
 
-    return Job(Step.BACKEND, "Checking a file", work())
+    return Job(Errand.VERIFY, "Checking a file", work())

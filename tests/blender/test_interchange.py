@@ -254,7 +254,7 @@ def test_a_likeness_is_not_exported_without_consent(kit, head, root, tmp_path):
 def test_a_format_whose_add_on_is_off_is_one_sentence(kit, head, tmp_path):
     bpy.ops.preferences.addon_disable(module="io_scene_fbx")
     try:
-        with pytest.raises(kit.part("api").BackendError, match="This Blender has no FBX exporter"):
+        with pytest.raises(kit.part("api").BackendError, match="add-on “FBX format” is off"):
             export(kit, tmp_path / "anna.fbx")
     finally:
         bpy.ops.preferences.addon_enable(module="io_scene_fbx")

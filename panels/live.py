@@ -17,7 +17,7 @@ class SYNCTALK_PT_live(OptionsPanel, bpy.types.Panel):
     step = Step.SPEAK
 
     def draw(self, context: bpy.types.Context) -> None:
-        super().draw(context)
+        OptionsPanel.draw(self, context)
         layout = self.layout
         is_on = live.is_on()
         row = layout.row(align=True)

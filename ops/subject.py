@@ -8,6 +8,7 @@ from bpy_extras.io_utils import ImportHelper
 from ..synctalk_blender.properties import default_workspace, settings_of
 from ..synctalk_blender.scene import paths
 from ..synctalk_blender.steps import Step
+from ..synctalk_blender.work.capture import VIDEO_SUFFIXES
 from .common import Result, StepOperator
 
 
@@ -20,7 +21,7 @@ class SYNCTALK_OT_choose_video(StepOperator, ImportHelper, bpy.types.Operator):
     step = Step.SUBJECT
 
     filter_glob: bpy.props.StringProperty(
-        default="*.mp4;*.mov;*.mkv;*.avi;*.webm;*.m4v;*.mts;*.mxf", options={"HIDDEN"}
+        default=";".join(f"*{suffix}" for suffix in VIDEO_SUFFIXES), options={"HIDDEN"}
     )
 
     def execute(self, context: bpy.types.Context) -> Result:

@@ -51,7 +51,8 @@ class StepUi:
 
     def action(self, operator: str, text: str, icon: Icon) -> None:
         """Draw the step's button; or its progress and Cancel while it runs; and why it cannot be pressed."""
-        if self.status.state is State.RUNNING:
+        is_quiet = jobs.runtime.job is not None and jobs.runtime.job.quiet
+        if self.status.state is State.RUNNING and not is_quiet:
             self.progress()
             return
         missing = steps.incomplete(self.step, self.facts)

@@ -21,7 +21,8 @@ class SYNCTALK_PT_speak(StepPanel, bpy.types.Panel):
         column = ui.layout.column()
         column.enabled = not ui.facts.running
         column.prop(ui.settings, "speech", text="", icon="SOUND", placeholder="Audio file")
-        ui.action("synctalk.speak", "Speak Again" if ui.facts.has_speech else "Speak", "SPEAKER")
+        is_spoken = ui.facts.has_speech and not ui.facts.has_capture
+        ui.action("synctalk.speak", "Speak Again" if is_spoken else "Speak", "SPEAKER")
 
 
 class SYNCTALK_PT_speak_options(OptionsPanel, bpy.types.Panel):

@@ -31,6 +31,7 @@ from .scene import objects, output, rig
 from .scene.errors import SceneError, SyncTalkError
 from .verification import Verification
 from .work import track
+from .work.capture import capture_job
 from .work.common import workspace_of
 from .work.composite import bake_job, composite_job, mattes_job
 from .work.export import export_job
@@ -174,6 +175,39 @@ def speak(
     settings.speech = _absolute(audio)
     settings.set_delivery(**delivery)
     _print(jobs.run(speak_job(scene), progress))
+    return rig.require_rig(scene)
+
+
+def import_capture(
+    path: str | Path,
+    *,
+    audio: str | Path | None = None,
+    fps: float | None = None,
+    head_joint: str = "",
+    scene: bpy.types.Scene | None = None,
+    progress: Progress | None = None,
+    **fitting: Any,
+) -> rig.Rig:
+    """Let a capture move the scene's head, as speech does: keyframes, and its audio as a strip in the sequencer.
+
+    Args:
+        path: face data as docs/capture.md lists it, the folder of a Live Link Face take, or a video of another person.
+        audio: in place of the one that the capture names or that lies beside it.
+        fps: samples a second, in place of what the file states.
+        head_joint: in BVH and USD; the one named `head` when empty.
+        fitting: `take`, a sequence of `mouth`, `brows`, `eyes`, `head` (the first three), `strength` (1), `gains`, a dict of factors by
+            these names, and `as_is` (False); their defaults where absent.
+
+    Raises:
+        BackendError: its sentence says why, and what to do.
+        TypeError, ValueError: a `fitting` of another name, or of another part.
+    """
+    scene = _scene(scene)
+    chosen = settings_of(scene).capture
+    chosen.set_fitting(**fitting)
+    chosen.file, chosen.audio = _absolute(path), _absolute(audio) if audio else ""
+    chosen.fps, chosen.head_joint = fps or 0.0, head_joint
+    _print(jobs.run(capture_job(scene), progress))
     return rig.require_rig(scene)
 
 
@@ -333,6 +367,7 @@ __all__ = [
     "composite_objects",
     "connect",
     "export_face",
+    "import_capture",
     "import_tracking",
     "mattes",
     "measure",

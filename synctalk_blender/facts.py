@@ -39,6 +39,7 @@ def facts(scene: bpy.types.Scene) -> Facts:
         state=state,
         has_head=found is not None,
         has_speech=found is not None and found.animation is not None,
+        has_capture=found is not None and found.is_captured,
         has_composite=found is not None and compositor.is_composed(scene, found),
         heads=len(rig.rigs_of(scene)),
         head_problem=_problem_of(scene, root, state.id, found) if root else "",
@@ -69,7 +70,7 @@ def head_problem(scene: bpy.types.Scene, found: rig.Rig) -> str:
         return lost
     keyed, now = found.collection.get(rig.RATE), scene_setup.fps_of(scene)
     if keyed is not None and abs(keyed - now) > 1e-3:
-        again = "Speak Again" if found.animation else "Send to Scene"
+        again = "Fit Again" if found.is_captured else "Speak Again" if found.animation else "Send to Scene"
         return f"The head is keyed at {keyed:.5g} frames a second, but the scene runs at {now:.5g}: press {again}."
     return ""
 

@@ -49,6 +49,7 @@ class Job:
 
     Args:
         stages: readable names of the backend's stages; a stage that is not here is shown by its own name.
+        quiet: it is short, and begins by itself: its step's panel stays as it is, messages and all, until it ends.
 
     Attributes:
         fraction: of the complete job, in [0, 1]; None while unknown.
@@ -56,10 +57,13 @@ class Job:
         error: the sentence of a failure; empty while none.
     """
 
-    def __init__(self, step: Step | Errand, title: str, work: Work, stages: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, step: Step | Errand, title: str, work: Work, stages: dict[str, str] | None = None, *, quiet: bool = False
+    ) -> None:
         self.step = step
         self.title = title
         self.stages = stages or {}
+        self.quiet = quiet
         self.fraction: float | None = None
         self.text = ""
         self.message = ""

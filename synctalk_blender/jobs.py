@@ -97,6 +97,11 @@ def forget_messages() -> None:
         messages.clear()
 
 
+def _forget_messages_of(step: Step | Errand) -> None:
+    for messages in (runtime.errors, runtime.notes, runtime.warnings):
+        messages.pop(step, None)
+
+
 def forget_notes() -> None:
     """Something was undone or redone: notes about the scene may be outdated."""
     for step in (Step.TRACK, Step.SPEAK, Step.COMPOSITE):
@@ -120,8 +125,8 @@ def _claim(job: Job) -> None:
     if runtime.job is not None:
         raise BackendError(f"{runtime.job.title} is running: wait for it, or cancel it.", "busy")
     runtime.job = job
-    for messages in (runtime.errors, runtime.notes, runtime.warnings):
-        messages.pop(job.step, None)
+    if not job.quiet:
+        _forget_messages_of(job.step)
 
 
 def _settle(job: Job) -> None:
@@ -129,6 +134,7 @@ def _settle(job: Job) -> None:
     if not job.finished:
         return
     runtime.job = None
+    _forget_messages_of(job.step)
     if job.warnings:
         runtime.warnings[job.step] = job.warnings
     if job.error_kind == "cancelled":

@@ -12,10 +12,9 @@ import bpy
 
 from ..backend.protocol import AUTO, FIELD, GAUSSIANS
 from . import workspace_state
+from .capture_settings import PATH, CaptureSettings
 from .scene import paths, rig
 
-# Lets a path begin with //, relative to the .blend, without a warning.
-_PATH = {"options": {"PATH_SUPPORTS_BLEND_RELATIVE"}} if bpy.app.version >= (4, 5, 0) else {}
 _AUDIO_DELAYS = (
     ("MEASURE", "Measure", "Measure the audio delay and report it, but do not correct it"),
     ("AUTO", "Correct", "Measure the audio delay and correct it"),
@@ -184,14 +183,14 @@ class SyncTalkSettings(Delivery, bpy.types.PropertyGroup):
         description="The clip of one person speaking. Best: one to five minutes, a fixed camera, even light",
         subtype="FILE_PATH",
         update=_video_chosen,
-        **_PATH,
+        **PATH,
     )
     workspace: bpy.props.StringProperty(
         name="Workspace",
         description="The folder for everything made from this clip; by default beside the clip",
         subtype="DIR_PATH",
         update=_workspace_chosen,
-        **_PATH,
+        **PATH,
     )
     active_head: bpy.props.EnumProperty(
         name="Active Head",
@@ -249,8 +248,9 @@ class SyncTalkSettings(Delivery, bpy.types.PropertyGroup):
         name="Speech",
         description="The audio file that the head speaks: WAV, MP3, FLAC, or a video",
         subtype="FILE_PATH",
-        **_PATH,
+        **PATH,
     )
+    capture: bpy.props.PointerProperty(type=CaptureSettings)
     # Live
     live_source: bpy.props.EnumProperty(
         name="Source", description="Where the live face comes from", items=_LIVE_SOURCES
@@ -302,13 +302,13 @@ class SyncTalkSettings(Delivery, bpy.types.PropertyGroup):
         name="File",
         description="A video, an image or an audio file: was it made with SyncTalk, and was it changed since?",
         subtype="FILE_PATH",
-        **_PATH,
+        **PATH,
     )
     bake_folder: bpy.props.StringProperty(
         name="Bake Folder",
         description="The folder for the baked frames; when empty, one in the workspace",
         subtype="DIR_PATH",
-        **_PATH,
+        **PATH,
     )
 
     @property
@@ -355,6 +355,7 @@ def settings_of(scene: bpy.types.Scene) -> SyncTalkSettings:
 
 
 def register() -> None:
+    bpy.utils.register_class(CaptureSettings)
     bpy.utils.register_class(SyncTalkSettings)
     cast(Any, bpy.types.Scene).synctalk = bpy.props.PointerProperty(type=SyncTalkSettings)
 
@@ -362,3 +363,4 @@ def register() -> None:
 def unregister() -> None:
     del cast(Any, bpy.types.Scene).synctalk
     bpy.utils.unregister_class(SyncTalkSettings)
+    bpy.utils.unregister_class(CaptureSettings)

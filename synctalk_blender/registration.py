@@ -8,6 +8,7 @@ from bpy.app.handlers import persistent
 from .. import ops, panels
 from . import engine, jobs, live, preferences, properties
 from .scene import audio_level, label, objects, paths
+from .work import capture
 
 _CLASSES = (preferences.SyncTalkPreferences, *ops.CLASSES, *panels.CLASSES)
 
@@ -27,6 +28,7 @@ def register() -> None:
     for cls in _CLASSES:
         bpy.utils.register_class(cls)
     bpy.types.TOPBAR_MT_file_export.append(panels.export.draw_menu)  # type: ignore[arg-type]  # the stubs forget the menu
+    bpy.types.TOPBAR_MT_file_import.append(panels.capture.draw_menu)  # type: ignore[arg-type]
     jobs.register()
     engine.register()
     live.register()
@@ -50,6 +52,8 @@ def unregister() -> None:
     live.unregister()
     engine.unregister()
     jobs.unregister()
+    capture.unregister()
+    bpy.types.TOPBAR_MT_file_import.remove(panels.capture.draw_menu)  # type: ignore[arg-type]
     bpy.types.TOPBAR_MT_file_export.remove(panels.export.draw_menu)  # type: ignore[arg-type]
     for cls in reversed(_CLASSES):
         bpy.utils.unregister_class(cls)

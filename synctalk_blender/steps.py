@@ -69,7 +69,9 @@ class Facts:
     has_head: bool = False
     """The tracked head is in the scene."""
     has_speech: bool = False
-    """Spoken keyframes are in the scene."""
+    """Spoken or captured keyframes are in the scene."""
+    has_capture: bool = False
+    """They are those of a capture."""
     has_composite: bool = False
     heads: int = 0
     """How many heads the scene holds."""
@@ -144,6 +146,13 @@ def why_not_export(facts: Facts) -> str:
     if not facts.state.consent_by:
         return "Exporting needs the recorded permission of the person shown: name who gave it (panel Subject) and track or train"
     return ""
+
+
+def why_not_capture(facts: Facts) -> str:
+    """Why no capture can move the head now, as one sentence without its full stop; empty when one can."""
+    if facts.running:
+        return f"{facts.running_title} is running: wait for it, or cancel it"
+    return blocked(Step.SPEAK, facts)
 
 
 def blocked(step: Step, facts: Facts) -> str:

@@ -109,7 +109,7 @@ def match_to_frame(background: np.ndarray, frame: np.ndarray, visible: np.ndarra
     low = push_pull(low / np.maximum(low_weight, 1e-6)[..., None], low_weight)
     smooth = cv2.resize(cv2.GaussianBlur(low, (0, 0), 1.0), (width, height), interpolation=cv2.INTER_LINEAR)
     lit = cv2.add(background, smooth, dtype=cv2.CV_32F)
-    return np.minimum(np.maximum(lit, 0.0, out=lit), 255.0, out=lit)
+    return np.clip(lit, 0.0, 255.0, out=lit)
 
 
 def temporal_noise(frames: Iterable[np.ndarray], hidden: Iterable[np.ndarray], background: np.ndarray) -> np.ndarray:

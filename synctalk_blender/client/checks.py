@@ -14,6 +14,15 @@ NUMBER = (int, float)
 OPTIONAL_NUMBER = (int, float, type(None))
 TEXT = (str,)
 
+_TAKE: dict[str, tuple[type, ...]] = {
+    "animation": TEXT,
+    "frames": (int,),
+    "duration_s": NUMBER,
+    "audio": (str, type(None)),
+    "taken": (list,),
+    "missing": (list,),
+}
+
 RESULTS: dict[str, dict[str, tuple[type, ...]]] = {
     "hello": {"protocol": (int,), "backend": TEXT, "python": TEXT, "torch": TEXT, "pid": (int,)},
     "device": {"device": TEXT, "kernel": TEXT},
@@ -23,7 +32,8 @@ RESULTS: dict[str, dict[str, tuple[type, ...]]] = {
     "render": {"out": TEXT, "frames": (int,), "width": (int,), "height": (int,)},
     "measure": {"readiness": (dict, type(None))},
     "frame": {"width": (int,), "height": (int,)},
-    "capture.import": {"animation": TEXT, "frames": (int,), "duration_s": NUMBER},
+    "capture.import": _TAKE,
+    "capture.video": _TAKE,
     "live.start": {"place": TEXT},
     "live.state": {"status": TEXT, "note": TEXT, "face": (dict, type(None)), "recorded_s": OPTIONAL_NUMBER},
     "live.keep": {"file": (str, type(None))},

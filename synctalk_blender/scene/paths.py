@@ -16,8 +16,8 @@ from bpy.app.handlers import persistent
 
 from ...backend.workspace.subject import subject_id
 
-SETTINGS = ("video", "workspace", "speech", "bake_folder")
-"""Properties of `scene.synctalk` that are paths."""
+SETTINGS = ("video", "workspace", "speech", "bake_folder", "capture.file", "capture.audio")
+"""Properties of `scene.synctalk` that are paths, some of them in a group of it."""
 WORKSPACE, ANIMATION = "synctalk_workspace", "synctalk_animation"
 """On a rig's collection: the workspace, and the animation that was imported last, from the workspace on where it lies in it."""
 SUBJECT = "synctalk_subject"
@@ -121,7 +121,9 @@ def _kept() -> Iterator[tuple[str, Callable[[str], None]]]:
         settings = getattr(scene, "synctalk", None)
         if scene.library is None and settings is not None:
             for name in SETTINGS:
-                yield getattr(settings, name), lambda value, owner=settings, key=name: setattr(owner, key, value)
+                group, _, key = name.rpartition(".")
+                owner = getattr(settings, group) if group else settings
+                yield getattr(owner, key), lambda value, owner=owner, key=key: setattr(owner, key, value)
     for collection in _own_collections():
         for name in (WORKSPACE, ANIMATION):
             value = collection.get(name, "")

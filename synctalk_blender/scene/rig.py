@@ -29,6 +29,8 @@ SETS_SCENE = "synctalk_sets_scene"
 """On the collection: whether imports set the scene's frame range, the scene having been set up for the clip."""
 ON_TRACK = "synctalk_on_track"
 """On the collection: whether the imported poses are those of the footage's frames beneath, and so follow its track."""
+CAPTURED = "synctalk_captured"
+"""On the collection: that the animation imported last is a capture, whose settings fit it again."""
 CAMERA_MOVES = "synctalk_camera_moves"
 """On the collection of a clip whose camera moves: whether the scene's moves with it."""
 FRAME_SIZE = "synctalk_frame_size"
@@ -60,6 +62,11 @@ class Rig:
     def animation(self) -> Path | None:
         """The `animation.npz` that was imported last; None for the footage's own movement."""
         return paths.animation_of(self.collection)
+
+    @property
+    def is_captured(self) -> bool:
+        """Whether that is a capture."""
+        return self.animation is not None and bool(self.collection.get(CAPTURED))
 
     @property
     def name(self) -> str:

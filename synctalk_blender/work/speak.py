@@ -41,11 +41,14 @@ def find_calm_part(scene: bpy.types.Scene) -> None:
     settings.idle_s = calm_part(workspace.head_track(), workspace.subject.rate)
 
 
-def import_animation(scene: bpy.types.Scene, path: str | Path, *, workspace: Path | None = None) -> str:
+def import_animation(
+    scene: bpy.types.Scene, path: str | Path, *, workspace: Path | None = None, captured: bool = False
+) -> str:
     """Replace the head's imported keyframes and audio by those of an `animation.npz`.
 
     Args:
         workspace: whose head; that which is rendered when absent.
+        captured: it is a capture, which changes of its settings fit again.
 
     Returns:
         One sentence on shapes that the face has lost; empty where it has all.
@@ -63,5 +66,6 @@ def import_animation(scene: bpy.types.Scene, path: str | Path, *, workspace: Pat
     animation = read_animation(opened, Path(path))
     importer.import_animation(scene, found, opened, animation)
     found.collection[rig.ON_TRACK] = animation.is_on_track(opened.head_track(head=settings_of(scene).head))
+    found.collection[rig.CAPTURED] = captured
     paths.keep_animation(found.collection, Path(path))
     return shapes.lost_in_words(found.face)

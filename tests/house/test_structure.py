@@ -149,6 +149,13 @@ def test_the_options_of_speech_are_the_same_in_the_backend_and_in_blender():
     assert _fields_of("synctalk_blender/properties.py", "Delivery") == backend
 
 
+def test_the_options_of_fitting_are_the_same_in_the_backend_and_in_blender():
+    """By name and order; tests/blender/test_capture.py compares the defaults, which Blender has by part."""
+    backend = [name for name, _ in _fields_of("backend/commands/capture/fitting.py", "Fitting")]
+    assert len(backend) >= 4
+    assert [name for name, _ in _fields_of("synctalk_blender/capture_settings.py", "Fitting")] == backend
+
+
 def _fields_of(file: str, name: str) -> list[tuple[str, str]]:
     """The fields of a class and their defaults as written: `x: float = option("…", 1.0)` or `x: FloatProperty(default=1.0)`."""
     (found,) = (

@@ -27,8 +27,8 @@ class Fitting(CheckedOptions):
         nargs="+",
     )
     strength: float = option("scale of the face's motion about its rest: 0 still, 1 natural", 1.0)
-    gains: Path | None = option(
-        'a JSON file of factors on top, by part or shape: {"mouth": 1.2, "jawOpen": 0.9, "head": 0.5}', None
+    gains: str | None = option(
+        'factors on top, by part or shape: {"mouth": 1.2, "jawOpen": 0.9, "head": 0.5}, or a JSON file of them', None
     )
     as_is: bool = option(
         "the capture's own values: no neutral, gain by range or limit by what the head has seen", False
@@ -49,26 +49,30 @@ class Fitting(CheckedOptions):
         """The options as the retargeting takes them.
 
         Raises:
-            UsageError: the file of gains cannot be read, or names something else.
+            UsageError: the gains cannot be read, or name something else.
         """
         from ...capture.retarget import Fit
 
         return Fit(tuple(dict.fromkeys(self.take)), self.strength, _gains(self.gains), self.as_is)
 
 
-def _gains(path: Path | None) -> dict[str, float]:
-    if path is None:
+def _gains(given: str | None) -> dict[str, float]:
+    if given is None:
         return {}
+    is_object = given.lstrip().startswith("{")
+    where = "gains" if is_object else given
     try:
-        read = json.loads(path.read_text(encoding="utf-8-sig"))
+        read = json.loads(given if is_object else Path(given).read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path} cannot be read as JSON ({error}): give an object of names and factors.") from error
+        raise UsageError(f"{where} cannot be read as JSON ({error}): give an object of names and factors.") from error
     if not isinstance(read, dict):
-        raise UsageError(f'{path} is no object of names and factors, such as {{"jawOpen": 0.9}}.')
+        raise UsageError(f'{where} is no object of names and factors, such as {{"jawOpen": 0.9}}.')
     known = (*CAPTURE_PARTS, *BLENDSHAPE_NAMES)
     for name, value in read.items():
         if name not in known:
-            raise UsageError(f"{path} names {name!r}, which is no part ({', '.join(CAPTURE_PARTS)}) and no blendshape.")
+            raise UsageError(
+                f"{where} names {name!r}, which is no part ({', '.join(CAPTURE_PARTS)}) and no blendshape."
+            )
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 10:
-            raise UsageError(f"{path}: {name} is {value!r}: give a factor from 0 to 10.")
+            raise UsageError(f"{where}: {name} is {value!r}: give a factor from 0 to 10.")
     return {name: float(value) for name, value in read.items()}

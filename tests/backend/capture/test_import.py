@@ -101,9 +101,12 @@ def test_a_file_without_audio_is_silent(workspace, file):
     assert result.audio is None and workspace.animation(result.animation).audio is None
 
 
-def test_gains_are_read_from_a_file(workspace, file, tmp_path):
-    gains = tmp_path / "gains.json"
-    gains.write_text('{"mouth": 0, "browInnerUp": 0.5}')
+@pytest.mark.parametrize("in_file", [True, False])
+def test_gains_are_given_as_json_or_a_file_of_it(workspace, file, tmp_path, in_file):
+    gains = '{"mouth": 0, "browInnerUp": 0.5}'
+    if in_file:
+        (tmp_path / "gains.json").write_text(gains)
+        gains = str(tmp_path / "gains.json")
     shapes = workspace.animation(run(workspace, file, gains=gains).animation).blendshapes
     assert np.ptp(shapes[:, BLENDSHAPE_NAMES.index("jawOpen")]) < 1e-5
     assert np.ptp(shapes[:, BLENDSHAPE_NAMES.index("browInnerUp")]) > 0.1
@@ -122,7 +125,20 @@ def test_wrong_gains_are_refused(workspace, file, tmp_path, text, match):
     gains = tmp_path / "gains.json"
     gains.write_text(text)
     with pytest.raises(UsageError, match=match):
-        run(workspace, file, gains=gains)
+        run(workspace, file, gains=str(gains))
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ('{"mouth": 1', "gains cannot be read as JSON"),
+        ('{"lips": 1}', "gains names 'lips'"),
+        ("no.json", "no.json cannot"),
+    ],
+)
+def test_wrong_gains_that_are_no_file_are_refused(workspace, file, text, match):
+    with pytest.raises(UsageError, match=match):
+        run(workspace, file, gains=text)
 
 
 def test_what_the_file_does_not_move_cannot_be_taken(workspace, tmp_path):

@@ -44,9 +44,7 @@ class _CaptureOperator(JobOperator):
 class SYNCTALK_OT_import_capture(_CaptureOperator, bpy.types.Operator):
     bl_idname = "synctalk.import_capture"
     bl_label = "Import Face Data"
-    bl_description = (
-        "Let face data of another program move the head: Live Link Face, Audio2Face, USD, BVH, CSV or JSON of ARKit's names"
-    )
+    bl_description = "Let face data of another program move the head: Live Link Face, Audio2Face, USD, BVH, CSV or JSON of ARKit's names"
 
     filepath: bpy.props.StringProperty(
         name="File",

@@ -197,6 +197,15 @@ def test_what_a_file_lacks_is_named(kit, rig, tmp_path):
 
 
 @pytest.mark.long
+def test_another_person_s_workspace_is_followed_with_its_audio(kit, root, rig):
+    driver = kit.workspace("bob", frames=20)
+    kit.part("api").import_capture(driver, take=["mouth", "head"], strength=0.8)
+    assert note(kit).startswith("0.8 s of bob move mouth and head: 20 frames are keyed.")
+    assert rig.animation == root / "renders" / "bob" / "animation.npz" and rig.is_captured
+    assert not kit.has_sound or len(kit.strips()) == 1
+
+
+@pytest.mark.long
 def test_a_take_s_folder_is_imported(kit, rig, tmp_path, take):
     folder = tmp_path / "MySlate_1_iPhone"
     folder.mkdir()

@@ -22,13 +22,10 @@ class SYNCTALK_PT_capture(OptionsPanel, bpy.types.Panel):
     bl_parent_id = "SYNCTALK_PT_speak"
     step = Step.SPEAK
 
-    def draw(self, context: bpy.types.Context) -> None:
-        buttons = self.layout.column(align=True)
+    def draw_options(self, layout: bpy.types.UILayout, settings: SyncTalkSettings) -> None:
+        buttons = layout.column(align=True)
         buttons.operator("synctalk.import_capture", text="Import Face Data…", icon="IMPORT")
         buttons.operator("synctalk.follow_video", text="Follow a Video…", icon="FILE_MOVIE")
-        super().draw(context)
-
-    def draw_options(self, layout: bpy.types.UILayout, settings: SyncTalkSettings) -> None:
         capture = settings.capture
         if not capture.file:
             hint = layout.column()

@@ -190,6 +190,7 @@ def test_a_video_gives_the_workspace_beside_it(parts, tmp_path):
 def test_every_panel_draws_in_every_state(parts, scene):
     drawn = list(importlib.import_module(f"{parts.jobs.__package__.rpartition('.')[0]}.panels").CLASSES)
     parts.jobs.runtime.errors[parts.steps.Step.TRACK] = "Something long went wrong in a folder: try again."
+    bpy.context.scene.synctalk.capture.file = "take.bvh"
 
     class Layout:
         """Takes any drawing call, and answers with itself."""

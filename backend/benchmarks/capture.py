@@ -41,7 +41,7 @@ SHOWN = 8
 class Options(pages.PageOptions, CheckedOptions):
     workspace: tuple[Path, ...] = option("trained heads, two or more; each is driven by each other's clip", nargs="+")
     head: str = head_option()
-    size: int = option("side of the frames, pixels", 384)
+    size: int = option("side of the frames, pixels", 256)
     out: Path | None = option("folder for the sheets: the driver above, the driven head below", None)
 
 

@@ -38,3 +38,5 @@ MIRRORED: tuple[tuple[int, int], ...] = tuple(
 BLINKS = _indices("eyeBlink")
 GAZE = _indices("eyeLook")
 BROWS = _indices("brow")
+BOTH_WAYS = np.array([one for one, _ in OPPOSITES] + [BLENDSHAPE_NAMES.index("browInnerUp")])
+"""Motions that go up and down from where they rest, each in the place of its first shape."""

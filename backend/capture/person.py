@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..workspace.shapes import Float
-from .parts import BLINKS, BROWS, MIRRORED, OPPOSITES
+from .parts import BLINKS, BOTH_WAYS, MIRRORED, OPPOSITES
 
 _REST, _REACH, _BLINK_REACH = 0.10, 0.98, 0.995
-"""Quantiles: a mouth that speaks rests seldom, and a blink is shut for few frames. Brows and what moves both ways rest at the median."""
+"""Quantiles: a mouth that speaks rests seldom, and a blink is shut for few frames. What moves both ways rests at the median."""
 
 
 def as_motions(shapes: Float[np.ndarray, "n 52"]) -> Float[np.ndarray, "n 52"]:
@@ -37,12 +37,14 @@ class PersonRange:
 
     Attributes:
         rest: where the face rests.
-        reach: how far from there it usually moves; equal on both sides of the face.
+        reach: how far up from there it usually moves; equal on both sides of the face.
+        fall: how far down, of what moves both ways; likewise.
         lowest, highest: what was seen.
     """
 
     rest: Float[np.ndarray, " 52"]
     reach: Float[np.ndarray, " 52"]
+    fall: Float[np.ndarray, " 52"]
     lowest: Float[np.ndarray, " 52"]
     highest: Float[np.ndarray, " 52"]
 
@@ -50,13 +52,11 @@ class PersonRange:
     def of(cls, shapes: Float[np.ndarray, "n 52"]) -> PersonRange:
         """From the shapes of a person's frames."""
         motions = as_motions(shapes)
-        rest, high = np.quantile(motions, (_REST, _REACH), axis=0)
+        low, rest, high = np.quantile(motions, (1 - _REACH, _REST, _REACH), axis=0)
         high[BLINKS] = np.quantile(motions[:, BLINKS], _BLINK_REACH, axis=0)
-        rest[BROWS] = np.median(motions[:, BROWS], axis=0)
-        for one, _ in OPPOSITES:
-            rest[one] = np.median(motions[:, one])
-            high[one] = rest[one] + np.quantile(np.abs(motions[:, one] - rest[one]), _REACH)
-        reach = high - rest
+        rest[BOTH_WAYS] = np.median(motions[:, BOTH_WAYS], axis=0)
+        reach, fall = high - rest, rest - low
         for left, right in MIRRORED:
-            reach[left] = reach[right] = (reach[left] + reach[right]) / 2
-        return cls(rest, reach, motions.min(0), motions.max(0))
+            for way in (reach, fall):
+                way[left] = way[right] = (way[left] + way[right]) / 2
+        return cls(rest, reach, fall, motions.min(0), motions.max(0))

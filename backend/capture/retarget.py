@@ -12,15 +12,15 @@ from ..protocol import BLENDSHAPE_NAMES, BROWS_PART, EYES_PART, HEAD_PART, MOUTH
 from ..workspace.poses import mean_rotation, rotation_exp, rotation_log
 from ..workspace.shapes import Bool, Float
 from .face_capture import FaceCapture
-from .parts import BROWS, GAZE, OPPOSITES, PARTS
+from .parts import BOTH_WAYS, BROWS, GAZE, OPPOSITES, PARTS
 from .person import PersonRange, as_motions, as_shapes
 
 MAX_REST, MAX_GAZE_REST, MAX_BROW_REST = 0.15, 0.5, 0.7
 """A face's own neutral, or a phone held low, is taken out up to here; more is meant, such as a smile held throughout. Some
 speakers keep their brows up all the while."""
 
-GAINS = (0.5, 2.0)
-"""Between which a gain by ranges stays."""
+GAINS, GAINS_BOTH_WAYS = (0.5, 2.0), (0.25, 2.0)
+"""Between which a gain by ranges stays; of what moves both ways, where one way may be nearly all that a person uses."""
 
 SURE_S = 8.0
 """A take this long shows its person's range; the gains of a shorter one are nearer to 1."""
@@ -33,6 +33,9 @@ BEYOND_SHARE, BEYOND_LEAST = 0.1, 0.02
 
 HEAD_DEG, HEAD_BEYOND_DEG, HEAD_SHIFT_M = 10.0, 2.0, 0.02
 """A head turns as far as in its own clip, or 10° where that is less, and softly up to 2° more; it moves 2 cm."""
+
+TURN_GAINS, TURN_REACH = (0.5, 1.0), 0.95
+"""Between which the gain of a head's turns stays, by this quantile of both heads' turns."""
 
 
 @dataclass(frozen=True)
@@ -142,14 +145,18 @@ def _fitted(
 ) -> Float[np.ndarray, "frames 52"]:
     """(frames, 52) of samples `taken` of the capture on the person's range."""
     rest, gain = rest_and_gains(capture, person, fit)
-    motions = person.rest + gain * (as_motions(taken) - rest)
-    return as_shapes(limited(motions, person))
+    return as_shapes(limited(person.rest + scaled(as_motions(taken) - rest, gain), person))
+
+
+def scaled(about: Float[np.ndarray, "*n 52"], gains: Float[np.ndarray, "2 52"]) -> Float[np.ndarray, "*n 52"]:
+    """Motions about the rest, times the gains down and up."""
+    return np.where(about < 0, gains[0], gains[1]) * about
 
 
 def rest_and_gains(
     capture: FaceCapture, person: PersonRange, fit: Fit
-) -> tuple[Float[np.ndarray, " 52"], Float[np.ndarray, " 52"]]:
-    """Where the captured face rests, of motions (`as_motions`), and by how much each becomes larger on the person."""
+) -> tuple[Float[np.ndarray, " 52"], Float[np.ndarray, "2 52"]]:
+    """Where the captured face rests, of motions (`as_motions`), and by how much each becomes larger on the person, down and up."""
     source = PersonRange.of(capture.blendshapes)
     most = np.full(len(BLENDSHAPE_NAMES), MAX_REST)
     most[GAZE], most[BROWS] = MAX_GAZE_REST, MAX_BROW_REST
@@ -157,12 +164,17 @@ def rest_and_gains(
     return np.clip(source.rest, -most, most), gains
 
 
-def range_gains(source: PersonRange, person: PersonRange, duration_s: float) -> Float[np.ndarray, " 52"]:
-    """How much further than the captured person this one moves each shape; gaze is an angle, which all share."""
+def range_gains(source: PersonRange, person: PersonRange, duration_s: float) -> Float[np.ndarray, "2 52"]:
+    """How much further than the captured person this one moves each shape, down and up; gaze is an angle, which all share."""
     known = (source.reach > STILL) & (person.reach > STILL)
-    ratio = np.where(known, person.reach / np.maximum(source.reach, STILL), 1.0)
-    ratio[GAZE] = 1.0
-    return np.clip(ratio, *GAINS) ** min(duration_s / SURE_S, 1.0)
+    up = np.clip(np.where(known, person.reach / np.maximum(source.reach, STILL), 1.0), *GAINS)
+    down = up.copy()
+    for one in BOTH_WAYS:
+        for gains, own, other in ((down, person.fall, source.fall), (up, person.reach, source.reach)):
+            moves = max(own[one], other[one]) > STILL
+            gains[one] = np.clip(max(own[one], STILL) / max(other[one], STILL), *GAINS_BOTH_WAYS) if moves else 1.0
+    down[GAZE] = up[GAZE] = 1.0
+    return np.stack([down, up]) ** min(duration_s / SURE_S, 1.0)
 
 
 def limited(motions: Float[np.ndarray, "n 52"], person: PersonRange) -> Float[np.ndarray, "n 52"]:
@@ -195,13 +207,28 @@ def retargeted_poses(
     middle, strength = limits.middle, fit.gains.get(HEAD_PART, 1.0)
     if capture.head_turn is not None:
         about = rotation_log(mean_rotation(capture.head_turn).T @ capture.head_turn)
-        turn = rotation_exp(strength * resampled(capture, about, frames, rate))
+        gain = strength * turn_gain(about, clip_poses, float(capture.times_s[-1] - capture.times_s[0]))
+        turn = rotation_exp(gain * resampled(capture, about, frames, rate))
         total = rotation_log(middle.T @ poses[:, :3, :3] @ turn)
         poses[:, :3, :3] = middle @ rotation_exp(limits.soft(total))
     if capture.head_shift_m is not None:
         shift = strength * resampled(capture, capture.head_shift_m - np.median(capture.head_shift_m, 0), frames, rate)
         poses[:, :3, 3] += HEAD_SHIFT_M * np.tanh(shift / HEAD_SHIFT_M) @ middle.T
     return poses
+
+
+def turn_gain(about: Float[np.ndarray, "n 3"], clip_poses: Float[np.ndarray, "m 4 4"], duration_s: float) -> float:
+    """How much of a captured head's turns a person makes who turns less: down to half, never more than all.
+
+    Args:
+        about: the turns about their middle, rotation vectors.
+    """
+    rotations = clip_poses[:, :3, :3]
+    own, other = (
+        float(np.quantile(np.linalg.norm(turns, axis=1), TURN_REACH))
+        for turns in (rotation_log(mean_rotation(rotations).T @ rotations), about)
+    )
+    return float(np.clip(own / max(other, 1e-6), *TURN_GAINS)) ** min(duration_s / SURE_S, 1.0)
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,8 @@ def shape_distance(
     neutral_px = project(poses, face_head_m, camera.focal_px, np.array(camera.principal_px))
     seen, neutral = (_about_the_skull(points) for points in (landmarks_px.astype(np.float64), neutral_px))
     # As complex numbers a similarity of the plane is one factor, here of least squares.
-    factor = (np.conj(seen[:, RIGID]) * neutral[:, RIGID]).sum(1) / (np.abs(seen[:, RIGID]) ** 2).sum(1)
+    size = (np.abs(seen[:, RIGID]) ** 2).sum(1)
+    factor = (np.conj(seen[:, RIGID]) * neutral[:, RIGID]).sum(1) / np.where(np.isfinite(size), size, 1.0)
     apart = np.abs(factor[:, None] * seen - neutral)[:, :SKIN_COUNT]
     eyes = np.abs(neutral[:, RIGHT.eye_corners[1]] - neutral[:, LEFT.eye_corners[1]])
     return np.sqrt((apart**2).mean(1)) / eyes

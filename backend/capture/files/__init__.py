@@ -51,6 +51,8 @@ def read_capture(
         capture = guarded(read_usd, path, head_joint, fps, reporter=reporter, about=path)
     else:
         capture = _read_text(path, reporter, fps, head_joint, beside.rate)
+    if len(capture.times_s) < 2:
+        raise CaptureError(f"{path} has one moment only: export a take with motion.")
     return _with_audio(capture, beside, reporter)
 
 

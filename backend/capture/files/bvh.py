@@ -32,7 +32,11 @@ class _Joint:
     @property
     def rest(self) -> np.ndarray:
         """(3,) its place before it moves."""
-        return self.offset + (self.parent.rest if self.parent else 0)
+        place = np.zeros(3)
+        joint: _Joint | None = self
+        while joint is not None:
+            place, joint = place + joint.offset, joint.parent
+        return place
 
 
 def read_bvh(path: Path, text: str, joint: str | None, rate: Fraction | None) -> FaceCapture:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import CaptureError
-from ...workspace.frame_rate import STANDARD, exact_rate
+from ...workspace.frame_rate import STANDARD, UNSTATED, exact_rate
 from ...workspace.shapes import Float, Int
 
 MAX_GAP_S = 10.0
@@ -79,7 +79,7 @@ def at_times(
     kept = np.flatnonzero(np.diff(stamps, append=np.inf) != 0)
     steps = np.diff(stamps[kept])
     if len(steps) == 0:
-        raise CaptureError(f"{path} has one moment only: export a take with motion.")
+        return FrameTimes(np.zeros(1), kept, rate or UNSTATED)
     if (steps < 0).any():
         row = int(kept[np.flatnonzero(steps < 0)[0] + 1])
         raise CaptureError(f"{path}, {where(row)}: the time goes back: split the file there, or sort its rows by time.")

@@ -29,6 +29,8 @@ _ROW_KEYS = ("weightMat", "weights", "values", "blendshapes", "blendShapes", "fr
 _TIME_KEYS = ("time", "timestamp", "t", "time_s", "timestampMs", "timestamp_ms")
 _TIMES_KEYS = ("times", "timestamps", "time", "frame_time_s")
 
+_MOST = 1e300
+
 
 def read_json(path: Path, text: str, rate: Fraction | None) -> FaceCapture:
     """A take.
@@ -154,11 +156,11 @@ def _numbers(rows: list[list[Any]], names: Sequence[str], path: Path) -> np.ndar
         values = np.array(rows, np.float64)
         if np.isfinite(values).all():
             return values
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         pass
     for at, row in enumerate(rows):
         for name, number in zip(names, row, strict=True):
-            if isinstance(number, bool) or not isinstance(number, int | float) or not np.isfinite(number):
+            if isinstance(number, bool) or not isinstance(number, int | float) or not abs(number) < _MOST:
                 raise CaptureError(f"{path}, {_where(at)}: {name} is {number!r}, which is no number: export it again.")
     raise CaptureError(f"{path} has values that are no numbers: export it again.")
 

@@ -100,10 +100,14 @@ def read_table(path: Path, text: str) -> Table | None:
     rows: list[list[str]] = []
     places: list[int] = []
     reader = csv.reader(io.StringIO("\n".join(lines[first + 1 :])), delimiter=delimiter)
-    for row in reader:
-        if any(cell.strip() for cell in row):
-            rows.append(row)
-            places.append(first + 1 + reader.line_num)
+    try:
+        for row in reader:
+            if any(cell.strip() for cell in row):
+                rows.append(row)
+                places.append(first + 1 + reader.line_num)
+    except csv.Error as error:
+        place = first + 1 + reader.line_num
+        raise CaptureError(f"{path}, line {place}: it is no CSV ({error}): export the take again.") from error
     table = Table(path, header, rows, places, comma=delimiter != ",")
     return _of_one_width(table, text.endswith(("\n", "\r")))
 
@@ -113,7 +117,10 @@ def _is_known(name: str) -> bool:
 
 
 def _split(line: str, delimiter: str) -> list[str]:
-    return next(csv.reader([line], delimiter=delimiter), [])
+    try:
+        return next(csv.reader([line], delimiter=delimiter), [])
+    except csv.Error:
+        return []
 
 
 def _of_one_width(table: Table, is_complete: bool) -> Table:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ...errors import CaptureError, SyncTalkError
 from ...media.decode import probe
+from ...media.guard import guarded
 from ...workspace.frame_rate import Timecode
 
 _VIDEO, _AUDIO = (".mov", ".mp4", ".m4v"), (".wav", ".m4a", ".aif", ".aiff", ".flac", ".mp3")
@@ -38,7 +39,10 @@ class Beside:
     def of(cls, path: Path) -> Beside:
         """What has the name of a file of face data, or is alone in its take's folder."""
         name = _OF_TAKE.sub("", path.stem).lower()
-        others = sorted(other for other in path.parent.iterdir() if other.suffix.lower() in (*_VIDEO, *_AUDIO))
+        try:
+            others = sorted(other for other in path.parent.iterdir() if other.suffix.lower() in (*_VIDEO, *_AUDIO))
+        except OSError:  # a folder that may be passed through but not listed
+            return cls()
         named = [other for other in others if other.stem.lower() == name]
         if not named and (path.parent / "take.json").exists() and len(others) == 1:
             named = others
@@ -47,7 +51,7 @@ class Beside:
         if not videos:
             return cls(audio)
         try:
-            clip = probe(videos[0])
+            clip = guarded(probe, videos[0], about=videos[0])
         except SyncTalkError:
             return cls(audio)  # the face data is whole without it
         return cls(

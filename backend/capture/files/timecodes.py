@@ -76,8 +76,6 @@ def code_times(
     kept, position = _without_repetitions(position)
     times_s = (position - number[0]) / float(rate)  # a first code's part of a frame counts
     check_gaps(times_s, kept, table.path, table.where)
-    if len(times_s) < 2:
-        raise CaptureError(f"{table.path} has one moment only: export a take with motion.")
     return FrameTimes(times_s, kept, _row_rate(times_s, rate)), Timecode(int(number[0]), rate, drops)
 
 
@@ -153,6 +151,8 @@ def _without_repetitions(position: Float[np.ndarray, " n"]) -> tuple[Int[np.ndar
 
 def _row_rate(times_s: Float[np.ndarray, " n"], rate: Fraction) -> Fraction:
     """Rows a second, as a multiple or part of the codes' rate."""
+    if len(times_s) < 2:
+        return rate
     measured = 1 / float(np.median(np.diff(times_s)))
     exact = [rate * times for times in (1, 2, 4)] + [rate / times for times in (2, 3, 4)]
     exact += [Fraction(one * rate / round(rate)) for one in map(round, STANDARD)]

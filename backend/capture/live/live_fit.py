@@ -15,7 +15,7 @@ from ...workspace.shapes import Bool, Float
 from ..face_capture import FaceCapture
 from ..parts import PARTS
 from ..person import PersonRange, as_motions, as_shapes
-from ..retarget import Fit, TurnLimits, driven_shapes, limited, rest_and_gains
+from ..retarget import Fit, TurnLimits, driven_shapes, limited, rest_and_gains, scaled
 from .sample import LiveFace, LiveSample
 
 LEARNS_S = 60.0
@@ -43,7 +43,7 @@ class LiveFit:
         self._first_s: float | None = None
         self._updated_s = self._fitted_s = -math.inf
         self._driven: Bool[np.ndarray, " 52"] | None = None
-        self._wanted = self._used = (np.zeros(len(BLENDSHAPE_NAMES)), fit.factors())
+        self._wanted = self._used = (np.zeros(len(BLENDSHAPE_NAMES)), np.tile(fit.factors(), (2, 1)))
         """Rest of the sender and gains: as estimated, and as on the way there."""
         self._wanted_turn = self._turn = np.eye(3)
 
@@ -73,7 +73,8 @@ class LiveFit:
         else:
             self._settle(sample.received_s)
             rest, gains = self._used
-            motions = self._person.rest + gains * (as_motions(face.blendshapes[None].astype(np.float64))[0] - rest)
+            about = as_motions(face.blendshapes[None].astype(np.float64))[0] - rest
+            motions = self._person.rest + scaled(about, gains)
             values = as_shapes(limited(motions[None], self._person))[0]
         return np.where(has, values, self._person_rest).clip(0, 1), driven
 

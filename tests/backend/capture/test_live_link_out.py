@@ -13,6 +13,7 @@ from backend.capture.files import read_capture
 from backend.commands import export
 from backend.commands.capture import import_file
 from backend.errors import ConsentError, UsageError
+from backend.media.audio import write_wav
 from backend.progress import Reporter
 from backend.protocol import BLENDSHAPE_NAMES
 from backend.workspace.poses import make_poses, mean_rotation, rotation_exp
@@ -105,6 +106,16 @@ def test_an_animation_is_exported_at_its_own_rate(tmp_path):
     again = read_capture(run(workspace, animation=animation, out=tmp_path / "half.csv").out, Reporter())
     assert np.abs(again.blendshapes - workspace.animation(animation).blendshapes).max() <= CLOSE
     assert str(again.start) == "10:00:00:00"
+
+
+def test_the_animations_audio_lies_beside_and_is_read_again(tmp_path):
+    workspace = make_workspace(tmp_path / "anna", Fraction(25))
+    tone = 0.2 * np.sin(np.arange(16_000 * 12) * 0.1).astype(np.float32)
+    write_wav(tmp_path / "line.wav", [tone])
+    options = import_file.Options(workspace=workspace.root, file=run(workspace).out, audio=tmp_path / "line.wav")
+    result = run(workspace, animation=import_file.run(options, Reporter()).animation)
+    assert result.audio == workspace.root / "exports" / "take.wav"
+    assert read_capture(result.out, Reporter()).audio == result.audio
 
 
 def test_what_does_not_go_together_is_refused(tmp_path):

@@ -76,6 +76,16 @@ def test_brows_that_are_always_up_are_that_persons_rest():
     assert np.median(driven) == pytest.approx(-0.2, abs=0.02) and driven.max() < 0
 
 
+def test_brows_rise_and_fall_by_ranges_of_their_own():
+    """Of a speaker whose brows are up most of the time, low brows are but the middle of another's range."""
+    raised, frowning = person_shapes(), person_shapes()
+    up = BLENDSHAPE_NAMES.index("browOuterUpLeft")
+    raised[:, up] = np.where(np.arange(250) % 10, wave(250, 0.5, 0.8), wave(250, -0.1, 0.2))
+    frowning[:, BLENDSHAPE_NAMES.index("browDownLeft")] = wave(250, 0.1, 0.3)
+    driven = as_motions(retarget(raised, frowning))[:, up]
+    assert driven.min() > -0.34 and np.median(driven) == pytest.approx(-0.2, abs=0.03)
+
+
 def test_a_lopsided_smile_stays_lopsided():
     source = person_shapes(jawOpen=(0, 0.3), mouthSmileLeft=(0, 0.4), mouthSmileRight=(0, 0.1))
     own = person_shapes(jawOpen=(0, 0.3), mouthSmileLeft=(0, 0.3), mouthSmileRight=(0, 0.3))
@@ -187,11 +197,21 @@ def test_the_head_turns_about_the_footages_pose_within_its_range():
     taken = Fit(take=("head",))
     driven = yaw_of(retargeted_poses(small, clip, beneath, RATE, taken)) - yaw_of(beneath)
     assert driven.max() == pytest.approx(3, abs=0.1) and driven.min() == pytest.approx(-3, abs=0.1)
-    large = replace(small, head_turn=turns(wave(count, -40, 40)))
+    large = replace(small, head_turn=turns(wave(count, -90, 90)))
     middle = yaw_of(mean_rotation(clip[:, :3, :3])[None].repeat(2, 0).reshape(2, 3, 3)[:, :3, :3])[0]
     total = yaw_of(retargeted_poses(large, clip, beneath, RATE, taken)) - middle
     assert 11.5 < total.max() <= 12.01 and -12.01 <= total.min() < -11.5
     assert np.array_equal(retargeted_poses(large, clip, beneath, RATE, Fit()), beneath), "only when it is to be taken"
+
+
+def test_a_calm_person_turns_by_half_of_what_a_lively_one_does():
+    count = 250
+    clip = make_poses(turns(wave(count, -1, 1)), np.tile([0, 0, 0.8], (count, 1)))
+    beneath = np.repeat(clip[:1], count, 0)
+    lively = capture_of(person_shapes(jawOpen=(0, 0.3)), head_turn=turns(wave(count, -8, 8)))
+    own = Fit(take=("head",)), Fit(take=("head",), gains={"head": 2.0})
+    half, full = (yaw_of(retargeted_poses(lively, clip, beneath, RATE, fit)) - yaw_of(beneath) for fit in own)
+    assert half.max() == pytest.approx(4, abs=0.1) and full.max() == pytest.approx(8, abs=0.1)
 
 
 def test_the_head_moves_by_two_centimetres_at_most():

@@ -203,6 +203,12 @@ def all_names() -> list[str]:
     return [f"{kind} {item.name}" for kind in kinds for item in getattr(bpy.data, kind)]
 
 
+def views() -> list:
+    """What the 3D Views on screen look at; there are windows in background mode too, which nobody sees."""
+    areas = [area for window in bpy.context.window_manager.windows for area in window.screen.areas]
+    return [area.spaces.active.region_3d for area in areas if area.type == "VIEW_3D"]
+
+
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_exporting_changes_nothing_in_the_file(kit, head, tmp_path, suffix):
     """Also where an artist's own objects have the names that the file's get."""
@@ -210,10 +216,15 @@ def test_exporting_changes_nothing_in_the_file(kit, head, tmp_path, suffix):
         item = bpy.data.objects.new(name, None)
         kit.scene.collection.objects.link(item)
     kit.scene.frame_set(7)
+    for view in views():
+        view.view_perspective = "CAMERA"
+    shown = [window.scene.name for window in bpy.context.window_manager.windows]
     before = all_names(), kit.scene.frame_current, np.array(head.control.matrix_world)
     path = export(kit, tmp_path / f"anna{suffix}")
     np.testing.assert_array_equal(np.array(head.control.matrix_world), before[2])
     assert (all_names(), kit.scene.frame_current) == before[:2]
+    assert [window.scene.name for window in bpy.context.window_manager.windows] == shown
+    assert views() and all(view.view_perspective == "CAMERA" for view in views())
     content, names = path.read_bytes(), (b"head", b"face", b"camera", b"anna")
     assert all(name in content for name in names)
     assert not re.search(rb"(head|face|camera|anna)(.001| \(kept)", content)

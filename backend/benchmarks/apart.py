@@ -17,6 +17,7 @@ import psutil
 from ..errors import SyncTalkError
 
 _EVERY_S = 0.05
+CHECKOUT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -28,27 +29,32 @@ class Apart:
         seconds: from its start to its end.
         memory_mb: the largest resident memory that was seen, of its child processes too, 10^6 bytes.
         cpu_s: processor time, likewise.
+        other_cores: how many cores other processes kept busy meanwhile.
     """
 
     out: str
     seconds: float
     memory_mb: float
     cpu_s: float
+    other_cores: float = 0.0
 
 
-def run_apart(module: str, *arguments: str, environment: Mapping[str, str] | None = None) -> Apart:
+def run_apart(
+    module: str, *arguments: str, environment: Mapping[str, str] | None = None, checkout: Path = CHECKOUT
+) -> Apart:
     """Run `python -m module arguments` and watch its memory and processor time.
 
     Args:
         environment: variables beside this process's own.
+        checkout: where the module is.
 
     Raises:
         SyncTalkError: it failed; its last line of error.
     """
-    begun = time.monotonic()
+    begun, busy = time.monotonic(), _busy_s()
     with subprocess.Popen(
         [sys.executable, "-m", module, *arguments],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=checkout,
         env={**os.environ, **(environment or {})},
     ) as process:  # fmt: skip
         seen = _Seen()
@@ -58,7 +64,15 @@ def run_apart(module: str, *arguments: str, environment: Mapping[str, str] | Non
     if process.returncode:
         lines = error.strip().splitlines()
         raise SyncTalkError(lines[-1].removeprefix("Error: ") if lines else f"{module} failed")
-    return Apart(out, time.monotonic() - begun, seen.memory / 1e6, seen.cpu_s)
+    seconds = time.monotonic() - begun
+    others = max(_busy_s() - busy - seen.cpu_s, 0.0) / seconds
+    return Apart(out, seconds, seen.memory / 1e6, seen.cpu_s, others)
+
+
+def _busy_s() -> float:
+    """Processor seconds of all processes since the machine started."""
+    times = psutil.cpu_times()
+    return sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0)
 
 
 @dataclass

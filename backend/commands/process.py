@@ -180,6 +180,8 @@ def in_words(result: Result) -> str:
 
 
 def _run_stage(name: str, workspace: Workspace, options: Options, reporter: Reporter) -> None:
+    from threadpoolctl import threadpool_limits
+
     from ..media.guard import guarded
     from ..workspace.store import Workspace
 
@@ -187,7 +189,9 @@ def _run_stage(name: str, workspace: Workspace, options: Options, reporter: Repo
     module = importlib.import_module(f"..{module_name}", __package__)
     taken = {option_name: getattr(options, option_name) for option_name in names}
     if name != Stage.MEDIA:
-        module.run(workspace, reporter, **taken)
+        # Stages solve many small systems: BLAS threads cost more than they gain, on a busy machine fifty times the time.
+        with threadpool_limits(1, "blas"):
+            module.run(workspace, reporter, **taken)
         return
     folders = (workspace.root,)
     guarded(module.run_in, workspace.root, *taken.values(), reporter=reporter, about=options.video, folders=folders)

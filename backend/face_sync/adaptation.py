@@ -7,7 +7,10 @@ clip. The gain curves are measured on predictions for parts of the clip that the
 from __future__ import annotations
 
 import math
+import os
+import threading
 from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 
 import numpy as np
 import torch
@@ -35,6 +38,12 @@ FOLDS = 2
 CLOSED_SHARE = 0.03
 """Of the subject's frames: those whose lips are least open show how this mouth is shut."""
 
+_REPORT_S = 0.2
+"""Between two calls of `on_step`."""
+
+_Adapted = tuple[SpeechEncoder, np.ndarray, np.ndarray]
+"""Encoder, weights (SIZE, M) and bias (M)."""
+
 
 def fit(
     features: np.ndarray,
@@ -57,20 +66,13 @@ def fit(
     valid = np.ones(len(features), bool) if valid is None else np.asarray(valid, bool)
     mouth = np.asarray(mouth, np.float64)
 
-    def run(part: int, kept: np.ndarray) -> tuple[SpeechEncoder, np.ndarray, np.ndarray]:
-        def report(share: float) -> None:
-            if on_step is not None:
-                on_step((part + share) / (FOLDS + 1))
-
-        return _adapt(features, mouth, kept, shapes, report)
-
     # Contiguous folds: neighbouring steps share their context, so scattered ones would not be held out.
     fold = np.minimum(np.arange(len(features)) * FOLDS // len(features), FOLDS - 1)
+    parts = [*(valid & (fold != k) for k in range(FOLDS)), valid]
+    *of_folds, (encoder, weights, bias) = _adapt_all(features, mouth, parts, shapes, on_step or (lambda share: None))
     held_out = np.zeros_like(mouth)
-    for k in range(FOLDS):
-        encoder, weights, bias = run(k, valid & (fold != k))
-        held_out[fold == k] = (encode(encoder, features) @ weights + bias)[fold == k]
-    encoder, weights, bias = run(FOLDS, valid)
+    for k, (other, other_weights, other_bias) in enumerate(of_folds):
+        held_out[fold == k] = (encode(other, features) @ other_weights + other_bias)[fold == k]
 
     silent = pauses(features)
     spoken, quiet = valid & ~silent, mouth[valid & silent]
@@ -83,17 +85,58 @@ def fit(
     return SpeechModel(encoder, weights, bias, knots_in, knots_out, rest, closed, agreement)
 
 
+def _adapt_all(
+    features: np.ndarray,
+    mouth: np.ndarray,
+    parts: list[np.ndarray],
+    shapes: np.ndarray | None,
+    on_step: Callable[[float], None],
+) -> list[_Adapted]:
+    """`_adapt` to each of `parts`, at the same time, each on one core: PyTorch's threads take half as much again of the processor
+    for one after another, and longer.
+
+    Args:
+        on_step: called with the share done, on the caller's thread; may raise to stop.
+    """
+    done, stopped, threads = [0.0] * len(parts), threading.Event(), torch.get_num_threads()
+
+    def run(number: int, kept: np.ndarray) -> _Adapted:
+        torch.set_num_threads(1)  # of this thread, and of those that are new
+
+        def step(share: float) -> bool:
+            done[number] = share
+            return not stopped.is_set()
+
+        return _adapt(features, mouth, kept, shapes, step)
+
+    with ThreadPoolExecutor(min(len(parts), os.cpu_count() or 1), "speech") as pool:
+        jobs = [pool.submit(run, number, kept) for number, kept in enumerate(parts)]
+        try:
+            pending = set(jobs)
+            while pending:
+                on_step(sum(done) / len(parts))
+                _, pending = wait(pending, _REPORT_S, FIRST_COMPLETED)
+            return [job.result() for job in jobs]
+        finally:
+            stopped.set()
+            pool.shutdown(cancel_futures=True)
+            torch.set_num_threads(threads)
+
+
 def _adapt(
     features: np.ndarray,
     mouth: np.ndarray,
     kept: np.ndarray,
     shapes: np.ndarray | None,
-    on_step: Callable[[float], None],
-) -> tuple[SpeechEncoder, np.ndarray, np.ndarray]:
+    on_step: Callable[[float], bool],
+) -> _Adapted:
     """Encoder, weights (SIZE, M) and bias (M) fitted on the steps `kept` (N,) bool.
 
     The linear map starts from a ridge regression on the encoder's features; then both are trained together on windows
     with randomly changed voices, so that the model generalises to other voices.
+
+    Args:
+        on_step: called with the share done; where it returns False the rest is left undone.
     """
     count = mouth.shape[1]
     if not kept.any():
@@ -108,26 +151,26 @@ def _adapt(
     length = min(WINDOW, len(features))
     fast = bool(torch.cpu.get_capabilities().get("avx512_bf16"))  # elsewhere bfloat16 is slower than float32
     encoder.train()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)  # for the dropout: the same clip gives the same model
-        for step in range(ADAPT_STEPS):
-            on_step(step / ADAPT_STEPS)
-            for group in optimiser.param_groups:
-                group["lr"] = LEARNING_RATE * 0.5 * (1 + math.cos(math.pi * step / ADAPT_STEPS))
-            starts = generator.integers(0, len(features) - length + 1, BATCH)
-            windows = np.stack([warped(features[start : start + length], generator) for start in starts])
-            wanted = torch.from_numpy(np.stack([target[start : start + length] for start in starts]))
-            counts = torch.from_numpy(np.stack([kept[start : start + length] for start in starts]))
-            if not counts.any():
-                continue
-            with torch.autocast("cpu", torch.bfloat16, enabled=fast):
-                predicted = head(encoder(torch.from_numpy(windows)).transpose(1, 2)).unflatten(1, (MEMBERS, count))
-            predicted = predicted.float()
-            error = (predicted.permute(0, 3, 1, 2) - wanted[:, :, None])[counts] @ measures
-            loss = (error**2).sum(2).mean()
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
+    encoder.seed_dropout(0)  # the same clip gives the same model
+    for step in range(ADAPT_STEPS):
+        if not on_step(step / ADAPT_STEPS):
+            break
+        for group in optimiser.param_groups:
+            group["lr"] = LEARNING_RATE * 0.5 * (1 + math.cos(math.pi * step / ADAPT_STEPS))
+        starts = generator.integers(0, len(features) - length + 1, BATCH)
+        windows = np.stack([warped(features[start : start + length], generator) for start in starts])
+        wanted = torch.from_numpy(np.stack([target[start : start + length] for start in starts]))
+        counts = torch.from_numpy(np.stack([kept[start : start + length] for start in starts]))
+        if not counts.any():
+            continue
+        with torch.autocast("cpu", torch.bfloat16, enabled=fast):
+            predicted = head(encoder(torch.from_numpy(windows)).transpose(1, 2)).unflatten(1, (MEMBERS, count))
+        predicted = predicted.float()
+        error = (predicted.permute(0, 3, 1, 2) - wanted[:, :, None])[counts] @ measures
+        loss = (error**2).sum(2).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
     by_member = head.weight.detach()[..., 0].unflatten(0, (MEMBERS, count))  # (MEMBERS, M, MEMBER_SIZE)
     folded = by_member.permute(0, 2, 1).flatten(0, 1).numpy() / MEMBERS
     bias = head.bias.detach().unflatten(0, (MEMBERS, count)).mean(0).numpy() + middle

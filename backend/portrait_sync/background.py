@@ -7,7 +7,9 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
+from ..compilation import has_numba
 from .fill import push_pull
+from .pixels import largest
 
 _FEWEST_STILL, _STILL_SHARE = 6, 0.15
 """Frames that must show a pixel of `still_background`: so many, and this share."""
@@ -108,6 +110,11 @@ def match_to_frame(background: np.ndarray, frame: np.ndarray, visible: np.ndarra
     low_weight = cv2.resize(weight, eighth, interpolation=cv2.INTER_AREA)
     low = push_pull(low / np.maximum(low_weight, 1e-6)[..., None], low_weight)
     smooth = cv2.resize(cv2.GaussianBlur(low, (0, 0), 1.0), (width, height), interpolation=cv2.INTER_LINEAR)
+    if has_numba() and background.dtype == np.uint8:
+        from .fill_kernels import add_light
+
+        add_light(background, smooth)
+        return smooth
     lit = cv2.add(background, smooth, dtype=cv2.CV_32F)
     return np.clip(lit, 0.0, 255.0, out=lit)
 
@@ -123,9 +130,9 @@ def temporal_noise(frames: Iterable[np.ndarray], hidden: Iterable[np.ndarray], b
     height, width = background.shape[:2]
     total, count = np.zeros((height, width), np.float32), np.zeros((height, width), np.float32)
     for frame, mask in zip(frames, hidden):  # noqa: B905 (same length by construction)
-        seen = 1.0 - mask
-        total += cv2.absdiff(frame, background).max(axis=2) * seen
-        count += seen
+        seen = np.logical_not(mask).view(np.uint8)
+        cv2.accumulate(largest(cv2.absdiff(frame, background)), total, seen)
+        cv2.accumulate(seen, count)
     mean = total / np.maximum(count, 1.0)
     mean = push_pull(mean[..., None], (count > 0).astype(np.float32))[..., 0]
     peak = cv2.blur(cv2.dilate(mean, np.ones((3, 3), np.uint8)), (5, 5))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from ..compilation import has_numba
+
 
 def push_pull(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Fill where `weights` is small from the weighted surroundings, coarse to fine (Gortler et al. 1996, push-pull).
@@ -16,12 +18,37 @@ def push_pull(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     Returns:
         (H, W, C) float32. All zero where no weight is positive anywhere.
     """
+    return push_pull_by_kernel(values, weights) if has_numba() else push_pull_by_numpy(values, weights)
+
+
+def push_pull_by_kernel(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """`push_pull` with colour and weight in one image, and what is between OpenCV's operations compiled."""
+    from .fill_kernels import blend, normalise, premultiply
+
+    level = np.empty((*weights.shape, values.shape[2] + 1), np.float32)
+    premultiply(np.ascontiguousarray(values, np.float32), np.ascontiguousarray(weights, np.float32), level)
+    levels = [level]
+    while min(level.shape[:2]) > 1:
+        size = _half(*level.shape[:2])
+        level = cv2.resize(level, size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], -1)
+        normalise(level)
+        levels.append(level)
+    filled = level[..., :-1] / np.maximum(level[..., -1:], 1e-6)
+    for level in reversed(levels[:-1]):
+        height, width = level.shape[:2]
+        filled = cv2.resize(filled, (width, height), interpolation=cv2.INTER_LINEAR).reshape(height, width, -1)
+        blend(level, filled)
+    return filled
+
+
+def push_pull_by_numpy(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """`push_pull_by_kernel`'s oracle, and what runs without Numba."""
     height, width = weights.shape
     premultiplied = values * weights[..., None]
     levels = [(premultiplied, weights)]
     while min(levels[-1][1].shape) > 1:
         colour, weight = levels[-1]
-        size = (max(1, (weight.shape[1] + 1) // 2), max(1, (weight.shape[0] + 1) // 2))
+        size = _half(*weight.shape)
         colour = cv2.resize(colour, size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], -1)
         weight = cv2.resize(weight, size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0])
         # A coarse pixel counts as known when a quarter of it is; its colour stays the weighted mean.
@@ -34,6 +61,11 @@ def push_pull(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
         filled = cv2.resize(filled, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR).reshape(*shape, -1)
         filled = colour + (1.0 - weight)[..., None] * filled
     return filled.reshape(height, width, -1)
+
+
+def _half(height: int, width: int) -> tuple[int, int]:
+    """Width and height of the next coarser level."""
+    return max(1, (width + 1) // 2), max(1, (height + 1) // 2)
 
 
 def disc(radius_px: float) -> np.ndarray:

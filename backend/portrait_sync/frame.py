@@ -8,12 +8,13 @@ from functools import cached_property
 import cv2
 import numpy as np
 
+from ..compilation import has_numba
 from ..workspace.arrays import smoothstep
 from ..workspace.camera_path import CameraPath
 from .background import match_to_frame
 from .colours import ColourTables, Neck, colour_bins
 from .fill import disc
-from .head_region import UNDER_CHIN, above_jaw, face_frame, face_oval, from_map
+from .head_region import UNDER_CHIN, FaceFrame, above_jaw, face_frame, face_oval, from_map
 from .matting import SEGMENTED, Trust, close_doubts, person_alpha, resized
 from .moving_camera.mosaic import seen_by, shown_in
 from .pixels import times, to_bytes
@@ -144,23 +145,45 @@ def split_frame(
     if landmarks_px is None:
         empty = np.zeros_like(person)
         return _pack(empty, empty, person, person), frame.copy()
-    region, hair, face = head_region(frame, model, landmarks_px, lobes_px)
-    if alpha is None:
-        person = np.maximum(person, face)
-    head = person * region
-    body = person - head
+    region = head_region(frame, model, landmarks_px, lobes_px)
+    by_kernel = has_numba() and len(frame) == 2 * region.shape[1]
+    mattes, head, body, hair = (split_person_by_kernel if by_kernel else split_person)(person, region, alpha is None)
     axes = face_frame(landmarks_px)
     behind = background if parts.light else model.background.astype(np.float32)
-    plate = make_plate(frame, behind, head, body, hair, model.neck, axes, parts)
-    return _pack(head, head * hair, body, person), plate
+    return mattes, make_plate(frame, behind, head, body, hair, model.neck, axes, parts)
+
+
+def split_person(person: np.ndarray, region: np.ndarray, faced: bool) -> tuple[np.ndarray, ...]:
+    """The person's matte (S, S) split into head and body, by `head_region`.
+
+    Args:
+        faced: the face is the person, whatever the matte says.
+
+    Returns:
+        mattes (S, S, 4) uint8: head, hair, body and person; and head, body and hair (S, S) float32, the last wherever hair is likely.
+    """
+    region, hair, face = (cv2.resize(part, person.shape[::-1], interpolation=cv2.INTER_LINEAR) for part in region)
+    if faced:
+        person = np.maximum(person, face)
+    head = person * region
+    return _pack(head, head * hair, person - head, person), head, person - head, hair
+
+
+def split_person_by_kernel(person: np.ndarray, region: np.ndarray, faced: bool) -> tuple[np.ndarray, ...]:
+    """As `split_person`, compiled; for twice the size of `region`."""
+    from .region_kernels import split_person as split
+
+    mattes, (head, body, hair) = np.empty((*person.shape, 4), np.uint8), np.empty((3, *person.shape), np.float32)
+    split(person, region, np.float32(faced), mattes, head, body, hair)
+    return mattes, head, body, hair
 
 
 def head_region(
     frame: np.ndarray, model: ClipModel, landmarks_px: np.ndarray, lobes_px: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> np.ndarray:
     """Which part of a person is head, how likely it is hair there, and where the face certainly is.
 
-    Three (S, S) float32 in [0, 1]. Above the jaw line and the ear lobes all of the person is head; hair counts down to
+    (3, S/2, S/2) float32 in [0, 1]. Above the jaw line and the ear lobes all of the person is head; hair counts down to
     the chin.
     """
     side = frame.shape[0]
@@ -168,27 +191,76 @@ def head_region(
     axes = face_frame(landmarks_px)
     pixels = axes.height * scale
     small = cv2.resize(frame, half, interpolation=cv2.INTER_AREA)
-    bins = colour_bins(small)
 
     # The landmarks' line is the head in any case; the flesh under the chin as well, but not a collar that touches it;
     # and what hangs at the ears, lobes and rings, but not a jacket.
-    bright = cv2.transform(small, np.full((1, 3), 1.0 / 3.0)).astype(np.float32) / float(model.neck.colour.mean())
-    collar = smoothstep(1.0, 1.3, bright) * (1.0 - model.colours.skin[bins])
+    collar, clothing = (collar_and_clothing_by_kernel if has_numba() else collar_and_clothing)(small, model)
     collar = cv2.GaussianBlur(collar, (0, 0), 0.01 * pixels + 0.4)
-    clothing = model.colours.clothing[bins] * (1.0 - model.colours.skin[bins])
     clothing = cv2.GaussianBlur(clothing, (0, 0), 0.02 * pixels + 0.4)
-    region = above_jaw(landmarks_px, half, scale)
-    region = np.maximum(region, above_jaw(landmarks_px, half, scale, margin=UNDER_CHIN) * (1.0 - collar))
-    if lobes_px is not None:
-        ears = above_jaw(landmarks_px, half, scale, lobes_px=lobes_px)
-        region = np.maximum(region, ears * smoothstep(0.6, 0.3, clothing))
-
-    across, down = axes.coordinates(half, scale)
+    jaw = above_jaw(landmarks_px, half, scale)
+    under = above_jaw(landmarks_px, half, scale, margin=UNDER_CHIN)
+    ears = jaw if lobes_px is None else above_jaw(landmarks_px, half, scale, lobes_px=lobes_px)
     oval = cv2.GaussianBlur(face_oval(landmarks_px, half, scale), (0, 0), 0.02 * pixels + 0.4)
-    hair = from_map(model.hair_map, axes, half, scale) * (1.0 - oval)
-    region = np.maximum(region, hair * smoothstep(0.15, -0.1, down)) * smoothstep(1.5, 1.2, np.abs(across))
+    hair = from_map(model.hair_map, axes, half, scale)
+    joined = (join_region_by_kernel if has_numba() else join_region)(
+        jaw, under, ears, collar, clothing, oval, hair, axes
+    )
     face = cv2.GaussianBlur(face_oval(landmarks_px, half, scale, grow=-0.04), (0, 0), 1.0)
-    return tuple(cv2.resize(part, (side, side), interpolation=cv2.INTER_LINEAR) for part in (region, hair, face))
+    return np.stack([*joined, face])
+
+
+def collar_and_clothing(small: np.ndarray, model: ClipModel) -> tuple[np.ndarray, np.ndarray]:
+    """How likely each pixel of (h, w, 3) uint8 is a bright collar, and clothing of any kind, by its colour: (h, w) float32 each."""
+    bins = colour_bins(small)
+    bright = cv2.transform(small, np.full((1, 3), 1.0 / 3.0)).astype(np.float32) / float(model.neck.colour.mean())
+    other = 1.0 - model.colours.skin[bins]
+    return smoothstep(1.0, 1.3, bright) * other, model.colours.clothing[bins] * other
+
+
+def collar_and_clothing_by_kernel(small: np.ndarray, model: ClipModel) -> tuple[np.ndarray, np.ndarray]:
+    """As `collar_and_clothing`, compiled."""
+    from .region_kernels import collar_and_clothing as fill
+
+    collar, clothing = np.empty((2, *small.shape[:2]), np.float32)
+    fill(small, model.colours.skin, model.colours.clothing, np.float32(model.neck.colour.mean()), collar, clothing)
+    return collar, clothing
+
+
+def join_region(
+    jaw: np.ndarray,
+    under: np.ndarray,
+    ears: np.ndarray,
+    collar: np.ndarray,
+    clothing: np.ndarray,
+    oval: np.ndarray,
+    hair: np.ndarray,
+    axes: FaceFrame,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The head, and the hair beside the face, (h, w) float32 each, from the parts that `head_region` draws, each (h, w) float32."""
+    across, down = axes.coordinates(jaw.shape, 0.5)
+    region = np.maximum(jaw, under * (1.0 - collar))
+    region = np.maximum(region, ears * smoothstep(0.6, 0.3, clothing))
+    hair = hair * (1.0 - oval)
+    return np.maximum(region, hair * smoothstep(0.15, -0.1, down)) * smoothstep(1.5, 1.2, np.abs(across)), hair
+
+
+def join_region_by_kernel(
+    jaw: np.ndarray,
+    under: np.ndarray,
+    ears: np.ndarray,
+    collar: np.ndarray,
+    clothing: np.ndarray,
+    oval: np.ndarray,
+    hair: np.ndarray,
+    axes: FaceFrame,
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `join_region`, compiled."""
+    from .region_kernels import join_region as join
+
+    region = np.empty_like(jaw)
+    place = np.array([*axes.chin, *axes.across, *axes.down, axes.height, 2.0], np.float32)
+    join(jaw, under, ears, collar, clothing, oval, place, region, hair)
+    return region, hair
 
 
 def _pack(*channels: np.ndarray) -> np.ndarray:

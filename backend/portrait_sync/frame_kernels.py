@@ -120,33 +120,51 @@ def strip_sums(frame, body, hair, likeness, lowest, shadow, strip, sums):
 
 
 @njit(nogil=True, error_model="numpy")
-def cover_head(frame, background, head, body, colour, matte, lowest, darkening, wide, neck, plate):
+def cover_head(frame, background, head, body, corner, colour, matte, lowest, darkening, wide, neck, plate):
     """The last step of `plate.make_plate`: background and extended body over the frame, where the head is.
 
     Args:
-        frame: (H, W, 3) uint8. background: (H, W, 3) float32. head, body: (H, W) float32.
-        colour: (W, 3) float32 of the extended body in each column, which darkens up from `lowest` (W) by
+        frame: (H, W, 3) uint8. background: (H, W, 3) float32. head, body: (H, W) float32. Complete, as only images without gaps
+            between their rows become loops of vectors.
+        corner: row and column at which the window of (h, w) pixels begins.
+        colour: (w, 3) float32 of the extended body in each column, which darkens up from `lowest` (w) by
             `darkening`: over how many pixels, and how much.
-        matte: (H, W) float32 of it. wide: (H, W) float32, what is replaced with background.
+        matte: (h, w) float32 of it. wide: (h, w) float32, what is replaced with background.
         neck: 1 where the body is extended, else 0.
-        plate: (H, W, 3) uint8, written.
+        plate: (H, W, 3) uint8, written in the window.
     """
-    for row in range(frame.shape[0]):
-        for column in range(frame.shape[1]):
-            covered, below = head[row, column], body[row, column]
-            zone = max(wide[row, column] * (_ONE - below), ramp(_ZERO, np.float32(0.8), covered))
-            if zone <= _ZERO:
-                plate[row, column] = frame[row, column]
-                continue
-            share = matte[row, column] * ramp(np.float32(0.5), _ONE, covered + below) * neck
+    width, (top, left) = wide.shape[1], corner
+    zones, shares, shades = np.empty(width, np.float32), np.empty(width, np.float32), np.empty(width, np.float32)
+    # Repeated for each channel, as then one loop over all of them is one of vectors.
+    zone, share = np.empty((width, 3), np.float32), np.empty((width, 3), np.float32)
+    shaded, values = np.empty((width, 3), np.float32), np.empty(3 * width, np.float32)
+    zone_flat, share_flat, shaded_flat = zone.ravel(), share.ravel(), shaded.ravel()
+    for row in range(wide.shape[0]):
+        replaced, extended = wide[row], matte[row]
+        covered, below = head[top + row][left : left + width], body[top + row][left : left + width]
+        for column in range(width):
+            replacing = replaced[column] * (_ONE - below[column])
+            zones[column] = max(replacing, ramp(_ZERO, np.float32(0.8), covered[column]))
+            shares[column] = extended[column] * ramp(np.float32(0.5), _ONE, covered[column] + below[column]) * neck
             up = min(max((lowest[column] - np.float32(row)) / darkening[0], _ZERO), _ONE)
-            shade = _ONE - darkening[1] * up
+            shades[column] = _ONE - darkening[1] * up
+        for column in range(width):
             for channel in range(3):
-                behind = background[row, column, channel]
-                behind += (shade * colour[column, channel] - behind) * share
-                own = np.float32(frame[row, column, channel])
-                value = min(max(own + (behind - own) * zone, _ZERO), np.float32(255.0))
-                plate[row, column, channel] = np.uint8(np.rint(value))
+                zone[column, channel], share[column, channel] = zones[column], shares[column]
+                shaded[column, channel] = shades[column] * colour[column, channel]
+        owns, behinds = (
+            frame[top + row][left : left + width].ravel(),
+            background[top + row][left : left + width].ravel(),
+        )
+        plates = plate[top + row][left : left + width]
+        for k in range(3 * width):
+            behind = behinds[k]
+            behind += (shaded_flat[k] - behind) * share_flat[k]
+            own = np.float32(owns[k])
+            values[k] = np.rint(min(max(own + (behind - own) * zone_flat[k], _ZERO), np.float32(255.0)))
+        for column in range(width):
+            for channel in range(3):
+                plates[column, channel] = np.uint8(np.int32(values[3 * column + channel]))
 
 
 def compile_kernels() -> None:
@@ -156,9 +174,10 @@ def compile_kernels() -> None:
     small = colour[:2, :2].copy()
     constants = _ONE, _ONE, _ONE, _ONE
     measure_band(frame, colour, small, small, half, half, half, sure, half, *constants, grey.copy())
+    row, sums = np.zeros(4, np.float32), np.zeros((4, 4), np.float32)
+    cover_head(
+        frame, colour, grey, grey, (0, 0), sums[:, :3].copy(), grey, row, np.ones(2, np.float32), grey, _ONE, frame
+    )
     for width in (4, 2):
-        frame, colour, part = frame[:, :width], colour[:, :width], grey[:, :width]
-        row, own = np.zeros(width, np.float32), np.zeros((4, width), np.float32)
-        strip_sums(frame, part, part, np.zeros(1 << 15, np.float32), row, 1, 1, np.zeros((width, 4), np.float32))
-        extended = np.zeros((width, 3), np.float32), own, row, np.ones(2, np.float32)
-        cover_head(frame, colour, part, part, *extended, own, _ONE, frame)
+        frame, part = frame[:, :width], grey[:, :width]
+        strip_sums(frame, part, part, np.zeros(1 << 15, np.float32), row[:width], 1, 1, sums[:width])

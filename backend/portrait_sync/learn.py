@@ -17,6 +17,7 @@ from .frame import ClipModel, person_and_background
 from .head_region import MAP_SHAPE, NOSE_BRIDGE, FaceFrame, face_frame, face_oval, into_map, map_axes
 from .moving_camera.camera_motion import camera_motion
 from .moving_camera.moving import MovingCamera
+from .pixels import largest
 from .segmenter import probability_of
 
 SAMPLES = 64
@@ -118,7 +119,7 @@ def learn_clip(
         alpha, _ = person_and_background(frame, model.at(position, side), probabilities[position])
         hidden[position] = _grown(alpha > 0.03, side, max(2.0, 0.02 * face_height))
         if moving is None:  # else a place of the frame is none of the background
-            hidden[position] &= ~still | (cv2.absdiff(frame, near).max(axis=2) > 3.0 + 3.0 * noise)
+            hidden[position] &= ~still | (largest(cv2.absdiff(frame, near)) > 3.0 + 3.0 * noise)
         each(len(indices) + position + 1, total)
     if moving is not None:
         model = moving.model(model, frames, hidden, min(3, len(indices)))

@@ -91,11 +91,15 @@ def person_alpha(
 
         constants = (1.0 + SHADE_RIDGE, MEASURED_SIGMA**2, trust.sigma**2, trust.floor)
         measure_band(frame, background, *band, *map(np.float32, constants), alpha)
-        alpha = np.clip(alpha, 0.0, 1.0, out=alpha)
     else:
         alpha = measured_alpha(frame, background, *band, trust, alpha)
     # Between strands that the network takes for inside, a dark one before a dark background is no slit through the head.
     closed = cv2.morphologyEx(alpha, cv2.MORPH_CLOSE, disc(SLIT * face_height))
+    if has_numba():
+        from .region_kernels import close_slits
+
+        close_slits(network, closed, alpha)
+        return alpha
     return alpha + smoothstep(0.5, 0.9, network) * (closed - alpha)
 
 

@@ -70,31 +70,31 @@ def make_plate(
     window = _window(head, round(0.2 * axes.height))
     if window is None:
         return plate
-    frame, background, head, body, hair = (part[window] for part in (frame, background, head, body, hair))
-    covered = (head > 0.02).astype(np.uint8)
+    covered = (head[window] > 0.02).astype(np.uint8)
     bridge = axes.centre[1] - window[0].start
-    extended = extend_body(frame, body, hair, covered > 0, neck, axes.height, bridge)
+    extended = extend_body(frame[window], body[window], hair[window], covered > 0, neck, axes.height, bridge)
     # Towards the background a wide margin is replaced with the head, which includes the hair's fringe. Towards the body
     # the matte's ramp is enough, as it is below the jaw where the frame shows neck and collar.
     size = covered.shape[::-1]
     wide = cv2.resize(covered, (size[0] // 2, size[1] // 2), interpolation=cv2.INTER_NEAREST)
     wide = cv2.resize(cv2.dilate(wide, disc(0.025 * axes.height)).astype(np.float32), size)
-    behind = BehindHead(frame, background, head, body, extended, wide, parts.neck)
+    behind = BehindHead(frame, background, head, body, window, extended, wide, parts.neck)
     cover = BehindHead.cover_by_kernel if has_numba() else BehindHead.cover
-    cover(behind, plate[window])
+    cover(behind, plate)
     return plate
 
 
 @dataclass(frozen=True)
 class BehindHead:
-    """What a plate shows where the head is, in the head's window.
+    """What a plate shows where the head is.
 
     Attributes:
         frame: (H, W, 3) uint8.
         background: (H, W, 3) float32.
         head, body: (H, W) float32 mattes.
-        extended: the body behind the head.
-        wide: (H, W) float32, what is replaced with background.
+        window: the head's, rows and columns (h, w).
+        extended: the body behind the head, there.
+        wide: (h, w) float32, what is replaced with background.
         neck: whether the body is extended.
     """
 
@@ -102,6 +102,7 @@ class BehindHead:
     background: np.ndarray
     head: np.ndarray
     body: np.ndarray
+    window: tuple[slice, slice]
     extended: ExtendedBody
     wide: np.ndarray
     neck: bool
@@ -110,27 +111,30 @@ class BehindHead:
         """As `cover`, compiled."""
         from .frame_kernels import cover_head
 
-        extended = self.extended
+        extended, corner = self.extended, (self.window[0].start, self.window[1].start)
         darkening = np.array([extended.reach_px, SHADE], np.float32)
         cover_head(
-            self.frame, self.background, self.head, self.body, extended.colour, extended.matte, extended.lowest, darkening,
-            self.wide, np.float32(self.neck), plate,
+            self.frame, self.background, self.head, self.body, corner, extended.colour, extended.matte, extended.lowest,
+            darkening, self.wide, np.float32(self.neck), plate,
         )  # fmt: skip
 
     def cover(self, plate: np.ndarray) -> None:
         """`frame_kernels.cover_head` by OpenCV and NumPy: its oracle, and what runs without Numba.
 
         Args:
-            plate: (H, W, 3) uint8, written.
+            plate: (H, W, 3) uint8, written in the window.
         """
         extended = self.extended
-        rows = np.arange(len(self.head), dtype=np.float32)[:, None]
+        frame, background, head, body = (
+            image[self.window] for image in (self.frame, self.background, self.head, self.body)
+        )
+        rows = np.arange(len(head), dtype=np.float32)[:, None]
         shade = 1.0 - SHADE * np.clip((extended.lowest - rows) / np.float32(extended.reach_px), 0.0, 1.0)
         colour = cv2.merge([shade * channel for channel in extended.colour.T])
         # Only behind the head and the body: it must not show beside a narrow jaw.
-        share = extended.matte * smoothstep(0.5, 1.0, self.head + self.body) * float(self.neck)
-        zone = np.maximum(self.wide * (1.0 - self.body), smoothstep(0.0, 0.8, self.head))
-        plate[:] = to_bytes(mixed(self.frame, mixed(self.background, colour, share), zone))
+        share = extended.matte * smoothstep(0.5, 1.0, head + body) * float(self.neck)
+        zone = np.maximum(self.wide * (1.0 - body), smoothstep(0.0, 0.8, head))
+        plate[self.window] = to_bytes(mixed(frame, mixed(background, colour, share), zone))
 
 
 @dataclass(frozen=True)

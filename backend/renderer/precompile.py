@@ -14,8 +14,9 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from ..head_sync import pose_kernel
 from ..head_sync.patch_flow import compile_kernel
-from ..portrait_sync.frame_kernels import compile_kernels
+from ..portrait_sync import fill_kernels, frame_kernels, region_kernels
 from ..workspace.camera import Camera
 from .field.kernels import Kernel, get_kernel
 from .field.kernels.interface import GATE_HIDDEN, SPHERICAL_HARMONICS, Grid, Networks, empty_block_distance
@@ -60,7 +61,8 @@ def precompile(began: Callable[[str], None] = lambda name: None, kernel: Kernel 
     draw_gaussians(trained=True)
     began("head points and mattes")
     compile_kernel()
-    compile_kernels()
+    for kernels in (pose_kernel, fill_kernels, frame_kernels, region_kernels):
+        kernels.compile_kernels()
 
 
 def draw(kernel: Kernel | None = None) -> None:

@@ -40,10 +40,13 @@ WINDOW = 100
 class _Dropout(nn.Module):
     """`nn.Dropout` of `DROPOUT`, whose random numbers take seven times as long on a CPU."""
 
+    seeds: torch.Generator | None = None
+    """Of its own; else PyTorch's, which all threads share."""
+
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or x.device.type != "cpu":
             return torch.nn.functional.dropout(x, DROPOUT, self.training)
-        seed, dropped = int(torch.randint(1 << 62, ())), round(256 * DROPOUT)  # so PyTorch's seed decides
+        seed, dropped = int(torch.randint(1 << 62, (), generator=self.seeds)), round(256 * DROPOUT)
         values = np.frombuffer(np.random.Generator(np.random.SFC64(seed)).bytes(x.numel()), np.uint8)
         return x * (torch.from_numpy(values >= dropped).reshape(x.shape).to(x.dtype) * (256 / (256 - dropped)))
 
@@ -77,6 +80,12 @@ class SpeechEncoder(nn.Module):
         self.halve = nn.Conv1d(width, width, 4, stride=2, padding=1, groups=MEMBERS)
         self.blocks = nn.ModuleList(_Block(dilation) for dilation in DILATIONS)
         self.leave = nn.Conv1d(width, SIZE, 4, stride=2, padding=1, groups=MEMBERS)
+
+    def seed_dropout(self, seed: int) -> None:
+        """Give the dropout, on a CPU, random numbers of its own: several encoders may then be trained at the same time."""
+        seeds = torch.Generator().manual_seed(seed)
+        for block in self.blocks:
+            block.dropout.seeds = seeds
 
     def forward(self, features: Tensor) -> Tensor:
         batch, steps, _ = features.shape

@@ -175,17 +175,17 @@ class CoverFinder:
         step = slice(None, None, 11)
         change = np.log(np.maximum(face[step, 0], 0) + 20) - np.log(np.maximum(middle_face[step, 0], 0) + 20)
         basis = self._face_ramps[step].astype(np.float64)
-        fitted = np.array([np.median(change), 0.0, 0.0])
+        fitted = np.array([_median(change), 0.0, 0.0])
         for _ in range(3):
             residual = change - basis @ fitted
-            scale = 4.685 * max(0.05, 1.4826 * float(np.median(np.abs(residual))))
+            scale = 4.685 * max(0.05, 1.4826 * float(_median(np.abs(residual))))
             weight = np.clip(1 - (residual / scale) ** 2, 0, 1) ** 2
             matrix = basis.T * weight
             fitted = np.linalg.solve(matrix @ basis + np.diag([1e-3, 4.0, 4.0]), matrix @ change)
         gain = np.exp(-((self._ramps if ramps is None else ramps) @ fitted.astype(np.float32)))
         result = image.copy()
         result[..., 0] = (image[..., 0] + 20) * gain - 20
-        result[..., 1:] -= np.clip(np.median((face - middle_face)[step, 1:], axis=0), -8, 8)
+        result[..., 1:] -= np.clip(_median(face[step, 1:] - middle_face[step, 1:]), -8, 8)
         return result
 
 
@@ -212,6 +212,12 @@ def _usual(colours: np.ndarray) -> _Usual:
     sigma = cv2.GaussianBlur(cv2.dilate(length, _KERNEL), (0, 0), 1.0) / _SHORTEST_SIGMAS
     reach = _DEVIATIONS * sigma + _FLOOR
     return _Usual(middle, cv2.erode(middle - reach, _WIDE_KERNEL), cv2.dilate(middle + reach, _WIDE_KERNEL))
+
+
+def _median(values: np.ndarray) -> np.ndarray:
+    """Of (n, ...) along the first axis; for some hundred values NumPy's takes ten times as long."""
+    ordered, half = np.sort(values, axis=0), len(values) // 2
+    return ordered[half] if len(values) % 2 else (ordered[half - 1] + ordered[half]) / values.dtype.type(2)
 
 
 def _luma_chroma(image: np.ndarray) -> np.ndarray:

@@ -60,8 +60,11 @@ def test_the_benchmark_of_process_has_the_time_of_every_stage_and_the_memory(sho
     row = json.loads(json.dumps(process.measured(short_clip)))
     assert list(row["stages_s"]) == list(STAGES)
     assert 0 < sum(row["stages_s"].values()) <= row["seconds"] and row["frames_per_s"] > 0
-    assert row["memory_mb"] > 100 and row["cpu_s"] > 1
-    assert "| portrait_sync |" in process.in_words({"clips": [row]})
+    assert row["memory_mb"] > 100 and row["cpu_s"] > 1 and row["other_cores"] >= 0
+    earlier = {**row, "commit": "abc123", "speedup": 1.5, "saving": 2.0}
+    spent = dict.fromkeys(STAGES, row["frames"] / 500)
+    words = process.in_words({"clips": [{**row, "earlier": earlier, "stages_cpu_s": spent}]})
+    assert "| portrait_sync |" in words and "| abc123 |" in words and "| 2.0 |" in words
 
 
 def test_a_clip_is_made_longer_by_playing_it_again(trained, tmp_path):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from backend.evaluation.tracking.measures import pose_error
+from backend.head_sync import bundle_adjustment
 from backend.head_sync.bundle_adjustment import (
     FocalPrior,
     Prior,
@@ -77,3 +78,18 @@ def test_focal_length_is_found_where_the_shape_is_known():
     )
     assert bundle.focal == pytest.approx(FOCAL, rel=0.02)
     assert 0 < bundle.focal_spread < 0.1
+
+
+def test_poses_by_the_kernel_are_those_of_plain_operations(monkeypatch, rng):
+    pytest.importorskip("numba")
+    points, truth = make_face()[:80], make_motion(60)
+    seen = project(truth, points, FOCAL, PRINCIPAL)
+    seen[::3, ::7] += 25.0  # outliers
+    weights = np.where(rng.random((60, 80)) < 0.7, 2.0, 0.0)
+    weights[5] = 0.0
+    start = step_poses(truth, np.full((60, 6), 0.01))
+    found = refine_poses(seen, weights, points, start, FOCAL, PRINCIPAL)
+    monkeypatch.setattr(bundle_adjustment, "has_numba", lambda: False)
+    expected = refine_poses(seen, weights, points, start, FOCAL, PRINCIPAL)
+    assert np.abs(found - expected).max() < 1e-9
+    assert np.abs(found[4] - start[4]).max() > 1e-3

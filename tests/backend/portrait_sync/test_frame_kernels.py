@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backend.portrait_sync import matting, plate
+from backend.portrait_sync import background, fill, frame, matting, plate
 from backend.portrait_sync.frame import split_frame
 from backend.portrait_sync.plate import PlateParts
 
@@ -19,7 +19,7 @@ def test_compiled_mattes_and_plates_are_those_of_plain_operations(scene, model, 
 
     indices = range(0, len(scene.frames), 4)
     compiled = [split(index) for index in indices]
-    for module in (matting, plate):
+    for module in (background, fill, frame, matting, plate):
         monkeypatch.setattr(module, "has_numba", lambda: False)
     for index, found in zip(indices, compiled, strict=True):
         for image, expected in zip(found, split(index), strict=True):
@@ -29,10 +29,24 @@ def test_compiled_mattes_and_plates_are_those_of_plain_operations(scene, model, 
 
 
 def test_an_installation_compiles_the_kernels_with_the_types_of_real_frames(scene, model) -> None:
-    from backend.portrait_sync import frame_kernels
+    from backend.portrait_sync import fill_kernels, frame_kernels, region_kernels
 
-    frame_kernels.compile_kernels()
-    kernels = frame_kernels.measure_band, frame_kernels.strip_sums, frame_kernels.cover_head
+    modules = fill_kernels, frame_kernels, region_kernels
+    for module in modules:
+        module.compile_kernels()
+    kernels = [kernel for module in modules for kernel in vars(module).values() if hasattr(kernel, "signatures")]
+    assert len(kernels) >= 10
     before = [list(kernel.signatures) for kernel in kernels]
     split_frame(scene.frames[0], model, scene.probability[0], scene.landmarks[0])
     assert [kernel.signatures for kernel in kernels] == before
+
+
+@pytest.mark.parametrize(("shape", "channels"), [((64, 64), 3), ((175, 211), 3), ((40, 40), 1), ((9, 1), 3)])
+def test_holes_are_filled_by_kernels_as_by_plain_operations(shape, channels) -> None:
+    random = np.random.default_rng(0)
+    values = random.uniform(0, 255, (*shape, channels)).astype(np.float32)
+    weights = (random.uniform(size=shape) > 0.8).astype(np.float32)
+    weights[: shape[0] // 2] = 0
+    filled, expected = fill.push_pull_by_kernel(values, weights), fill.push_pull_by_numpy(values, weights)
+    assert filled.shape == expected.shape
+    assert np.abs(filled - expected).max() < 1e-3

@@ -34,7 +34,7 @@ class Options(CheckedOptions):
         "what a live face drives; the footage drives the rest", CAPTURE_PARTS, choices=CAPTURE_PARTS, nargs="+"
     )
     background: str = option(
-        "footage for the clip, #RRGGBB for a colour behind the head alone, alpha for the head with its alpha beside it",
+        "footage for the clip, RRGGBB for a colour behind the person, alpha for the person with its alpha beside it",
         "footage",
     )
     size: int | None = option("longer side of the frames, pixels (the footage's own, up to 1280)", None)
@@ -62,7 +62,7 @@ class Options(CheckedOptions):
         """
         super().__post_init__()
         if self.background not in (FOOTAGE, ALPHA) and colour_of(self.background) is None:
-            raise UsageError(f"--background must be {FOOTAGE}, {ALPHA} or a colour such as #00B140")
+            raise UsageError(f"--background must be {FOOTAGE}, {ALPHA} or a colour such as 00B140")
         if self.live and self.directions:
             raise UsageError("--live and --directions do not go together: both say what the head does")
         if self.no_token and not is_loopback(self.host):

@@ -1,4 +1,4 @@
-"""The frames of a stream: the head over the footage, over a colour, or beside its alpha; marked as all that leaves is."""
+"""The frames of a stream: the head over the footage, the person over a colour, or beside its alpha; marked as all that leaves is."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from ...delivery.body import Body
 from ...delivery.canvas import Canvas, Layer
 from ...delivery.complete import window_of
 from ...delivery.footage import FootageWindow
-from ...delivery.from_footage import Beneath
+from ...delivery.from_footage import Beneath, FromFootage
+from ...delivery.layers import FootageTrack
 from ...delivery.marking import FrameMarks, Marking
 from ...delivery.place import Place
 from ...delivery.shot import Shot
@@ -42,7 +44,7 @@ class Composer:
 
     def __init__(self, shot: Shot, background: str, label: bool, reporter: Reporter) -> None:
         self._composition = (
-            OverFootage.of(shot, label, reporter) if background == FOOTAGE else HeadAlone(shot, background, label)
+            OverFootage.of(shot, label, reporter) if background == FOOTAGE else WithoutFootage(shot, background, label)
         )
         self._made = _Kept(self.size)
 
@@ -126,15 +128,18 @@ class OverFootage:
         return planes
 
 
-class HeadAlone:
-    """The head with its neck and hair over a colour, or its colours over black beside its alpha."""
+class WithoutFootage:
+    """The person over a colour, or its colours over black beside its alpha; of the working frame, where its mattes are."""
 
     def __init__(self, shot: Shot, background: str, label: bool) -> None:
         width, height = size = shot.camera.width, shot.camera.height
         self._beside = background == ALPHA
         stored = StoredFormat(SAMPLES, width * (2 if self._beside else 1), height)
         self.canvas = Canvas(stored, (stored.width, height))
-        self._shot, self._place = shot, Place.in_source(shot.workspace.subject, width)
+        self._shot, self._place = shot, Place(width / shot.workspace.subject.size, 0.0, 0.0)
+        # The neck is the body's: what else is taken is put over the footage, which is not there.
+        self._taken = FromFootage(shot.taken.hair, None)
+        self._body = Body(shot.workspace, FootageTrack.of(shot.track))
         self._renderer = shot.head.renderer()
         self._marks = _marks(shot, label, Kind.FRAMES if self._beside else Kind.VIDEO, size)
         red, green, blue = (
@@ -144,19 +149,20 @@ class HeadAlone:
 
     def frame(self, played: Played) -> Planes:
         """Y', Cb, Cr."""
-        shot, planes = self._shot, _copy(self._ground)
-        now = Moment(shot.camera, played.head_to_camera, played.conditions)
+        camera, planes = self._shot.camera, _copy(self._ground)
+        now = Moment(camera, played.head_to_camera, played.conditions)
         image = self._renderer.render(now.camera, now.head_to_camera, now.blendshapes)
-        beneath = Beneath(shot.workspace, shot.taken, played.plate_frame, self._place)
+        beneath = Beneath(self._shot.workspace, self._taken, played.plate_frame, self._place)
         with beneath.put(image.rgba, now) as head:
-            if not self._beside:
-                self.canvas.composite(planes, Layer(0, 0, head))
-                self._marks.on_canvas(planes, self.canvas)
-                return planes
-            rgba = self._marks.alone(head)
-        self.canvas.composite(planes, Layer(0, 0, rgba))
-        alpha = rgba[..., 3]
-        self.canvas.composite(planes, Layer(shot.camera.width, 0, np.dstack([alpha] * 3 + [np.ones_like(alpha)])))
+            person = self._body.under(head, played.plate_frame, self._place)
+        if not self._beside:
+            self.canvas.composite(planes, Layer(0, 0, person))
+            self._marks.on_canvas(planes, self.canvas)
+            return planes
+        person = self._marks.alone(person)
+        alpha = person[..., 3]
+        self.canvas.composite(planes, Layer(0, 0, person))
+        self.canvas.composite(planes, Layer(camera.width, 0, np.dstack([alpha] * 3 + [np.ones_like(alpha)])))
         return planes
 
 

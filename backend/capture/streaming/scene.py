@@ -27,6 +27,7 @@ from ..parts import PARTS
 from ..person import PersonRange, as_shapes
 from ..retarget import Fit
 from .loop_audio import opened_audio
+from .names import FOOTAGE
 from .program import LiveProgram, LoopProgram, Program
 
 LARGEST = 1280
@@ -117,11 +118,13 @@ def _calm_footage(workspace: Workspace, track: HeadTrack, reporter: Reporter) ->
 
 
 def _shot(scene: Scene, animation: Animation) -> Shot:
-    """With frames of even sides, as 4:2:0 needs them."""
-    subject = scene.workspace.subject
+    """With frames of even sides, as 4:2:0 needs them: the complete ones over the footage, else the working frame."""
+    subject, shot = scene.workspace.subject, Shot.of(scene.workspace, scene.head, animation, None, scene.taking)
+    if scene.background != FOOTAGE:
+        side = (scene.size or min(subject.size, LARGEST)) // 2 * 2
+        return replace(shot, camera=animation.camera.scaled(side, side))
     width, height = output_size(subject, scene.size or min(max(subject.source_size), LARGEST))
-    shot = Shot.of(scene.workspace, scene.head, animation, None, scene.taking)
-    return replace(shot, camera=shot.camera.scaled(width - width % 2, height - height % 2))
+    return replace(shot, camera=shot.camera.scaled(width // 2 * 2, height // 2 * 2))
 
 
 def _part(animation: Animation, first: int, last: int) -> Animation:

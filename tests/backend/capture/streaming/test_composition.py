@@ -16,6 +16,7 @@ from backend.delivery.marking import Marking
 from backend.delivery.shot import Shot
 from backend.delivery.watermark import Kind, Message, detect
 from backend.media.samples import signal
+from backend.portrait_sync.clip_background import ClipBackground
 from backend.progress import Reporter
 from backend.protocol import BLENDSHAPE_NAMES
 from backend.training.checkpoints import load_for_rendering
@@ -76,8 +77,19 @@ def test_alpha_is_beside_the_colours_over_black(shot, program):
     image = shown(composer.make(program.at(FRAME)))
     colour, alpha = image[:, :SIZE], image[:, SIZE:]
     assert alpha[128, 128].min() > 250 and alpha[5, 5].max() < 3 and colour[5, 5].max() < 3
+    assert alpha[-3, SIZE // 2].min() > 250, "the body is under the head"
     assert np.abs(alpha - alpha.mean(2, keepdims=True)).max() < 3, "grey"
     assert (colour.max(2) <= alpha.max(2) + 12).mean() > 0.99, "premultiplied"
+
+
+def test_the_person_over_the_clips_own_background_is_the_frame_again(shot, program):
+    image = shown(Composer(shot, ALPHA, False, Reporter()).make(program.at(FRAME)))
+    colour, alpha = image[:, :SIZE], image[:, SIZE:] / 255
+    background = cv2.resize(ClipBackground(shot.workspace).at(FRAME), (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+    again = colour + (1 - alpha) * background
+    truth = shown(Composer(shot, FOOTAGE, False, Reporter()).make(program.at(FRAME)))
+    difference = np.abs(again - truth).mean(2)
+    assert np.median(difference) < 3 and np.percentile(difference, 97) < 16
 
 
 def test_every_frame_that_leaves_carries_the_watermark(shot, program):

@@ -39,6 +39,27 @@ class Address:
         return f"http://{host}:{self.port}/" + (f"?token={self.token}" if self.token else "")
 
 
+@dataclass(frozen=True)
+class Page:
+    """What the page knows of the stream.
+
+    Attributes:
+        beside: the frames have colours and alpha side by side.
+        hold_ms: how long a viewer's browser holds audio and frames back, so that both come evenly.
+    """
+
+    beside: bool = False
+    hold_ms: int = 0
+
+    def text(self) -> str:
+        """The page, but for `{{nonce}}`."""
+        filled = {"mark": SYNTHETIC_MARK, "layout": "beside" if self.beside else "plain", "hold": str(self.hold_ms)}
+        text = _PAGE.read_text(encoding="utf-8")
+        for name, value in filled.items():
+            text = text.replace("{{" + name + "}}", value)
+        return text
+
+
 def reachable(host: str) -> str:
     """An address by which others reach one who listens on all: that of the way out."""
     if host not in ("0.0.0.0", "::"):
@@ -51,18 +72,14 @@ def reachable(host: str) -> str:
 
 
 @contextlib.asynccontextmanager
-async def serving(address: Address, viewers: Viewers, beside: bool) -> AsyncIterator[int]:
+async def serving(address: Address, viewers: Viewers, page: Page) -> AsyncIterator[int]:
     """Serve until the `with` ends; the port, which is a free one where the address has 0.
-
-    Args:
-        beside: the frames have colours and alpha side by side.
 
     Raises:
         NetworkError: the address cannot be listened on.
     """
     app = web.Application(client_max_size=_LARGEST_OFFER, middlewares=[_guard(address.token)])
-    page = _PAGE.read_text(encoding="utf-8").replace("{{mark}}", SYNTHETIC_MARK)
-    page = page.replace("{{layout}}", "beside" if beside else "plain")
+    text = page.text()
 
     async def show(request: web.Request) -> web.Response:
         nonce = secrets.token_urlsafe(16)
@@ -71,7 +88,7 @@ async def serving(address: Address, viewers: Viewers, beside: bool) -> AsyncIter
             "img-src data:; media-src 'self' blob: mediastream:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         )
         return web.Response(
-            text=page.replace("{{nonce}}", nonce),
+            text=text.replace("{{nonce}}", nonce),
             content_type="text/html",
             headers={"Content-Security-Policy": policy},
         )

@@ -14,11 +14,13 @@ from .broadcast import Broadcast, Counts, Shown
 from .composition import Composer
 from .names import ALPHA
 from .scene import Scene, opened
-from .site import Address, serving
+from .site import Address, Page, serving
 from .viewers import Viewers
 from .virtual_camera import VirtualCamera
 from .vmc import VmcSender
 
+HOLD_MS = 80
+"""Of what is known beforehand; a live head is shown as soon as it can be."""
 _POLL_S, _REPORT_S = 0.2, 10.0
 
 
@@ -53,7 +55,8 @@ def stream(scene: Scene, outputs: Outputs, reporter: Reporter) -> tuple[float, i
         broadcast = Broadcast(program, composer)
         _add_sinks(stack, broadcast, outputs, reporter)
         started_s = time.monotonic()
-        most = asyncio.run(_Run(broadcast, outputs, reporter).until_stopped(scene.background == ALPHA))
+        page = Page(scene.background == ALPHA, HOLD_MS if program.ahead else 0)
+        most = asyncio.run(_Run(broadcast, outputs, reporter).until_stopped(page))
         counts = broadcast.counts
         return round(time.monotonic() - started_s, 1), counts.frames, counts.dropped, most
 
@@ -84,17 +87,13 @@ class _Run:
         self._broadcast, self._outputs, self._reporter = broadcast, outputs, reporter
         self._most = 0
 
-    async def until_stopped(self, beside: bool) -> int:
-        """Serve until the user stops it: the most viewers at once.
-
-        Args:
-            beside: the frames have colours and alpha side by side.
-        """
+    async def until_stopped(self, page: Page) -> int:
+        """Serve until the user stops it: the most viewers at once."""
         outputs = self._outputs
         viewers = Viewers(self._broadcast, outputs.viewers, outputs.host, self._on_viewers)
         frames = asyncio.create_task(self._broadcast.run())
         try:
-            async with serving(Address(outputs.host, outputs.port, outputs.token), viewers, beside) as port:
+            async with serving(Address(outputs.host, outputs.port, outputs.token), viewers, page) as port:
                 self._reporter.info(f"Open {Address(outputs.host, port, outputs.token).url}")
                 self._reporter.info("Ctrl-C ends the stream.")
                 await self._report_until_stopped(frames)

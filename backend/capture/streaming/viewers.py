@@ -35,6 +35,7 @@ CONNECT_S = 10.0
 SILENT_S = 10.0
 """A viewer whose reports of reception (RTCP, about one a second) have stopped for so long is gone."""
 _WATCH_S = 1.0
+_STEADY = 0.05
 _BEHIND_S = 0.2
 """Audio that could not be sent for so long is left out: it would only be heard too late."""
 
@@ -54,16 +55,24 @@ class BadOfferError(Exception):
 
 
 class VideoTrack(VideoStreamTrack):
-    """The frames of a broadcast, each at its time; what a slow connection has not taken by then is left out."""
+    """The frames of a broadcast, each at its time; what a slow connection has not taken by then is left out.
+
+    Attributes:
+        behind_s: how long a frame takes, in the mean of the last ones, from when it is due until it is encoded and sent.
+    """
 
     def __init__(self, broadcast: Broadcast) -> None:
         super().__init__()
-        self._broadcast = broadcast
+        self._broadcast, self._due_s = broadcast, 0.0
+        self.behind_s = 0.0
 
     async def recv(self) -> VideoFrame:
         if self.readyState != "live":
             raise MediaStreamError
+        if self._due_s:  # the sender asks for a frame when it has sent the one before
+            self.behind_s += _STEADY * (min(time.monotonic() - self._due_s, _BEHIND_S / 2) - self.behind_s)
         shown = await self._broadcast.next_frame()
+        self._due_s = self._broadcast.clock.frame_due_s(shown.number)
         frame = video_frame(shown.planes)
         frame.pts = round(shown.number * VIDEO_CLOCK_RATE / self._broadcast.clock.rate)
         frame.time_base = Fraction(1, VIDEO_CLOCK_RATE)
@@ -71,11 +80,15 @@ class VideoTrack(VideoStreamTrack):
 
 
 class AudioTrack(AudioStreamTrack):
-    """The audio of a broadcast: blocks of 20 ms, 16 bit, stereo, as aiortc sends them without loss."""
+    """The audio of a broadcast: blocks of 20 ms, 16 bit, stereo, as aiortc sends them without loss.
 
-    def __init__(self, broadcast: Broadcast) -> None:
+    aiortc states in its reports (RTCP) that what it sends is of the moment when it is sent. Frames take longer to encode: audio waits
+    as long, or viewers would show the lips that much later.
+    """
+
+    def __init__(self, broadcast: Broadcast, video: VideoTrack) -> None:
         super().__init__()
-        self._broadcast = broadcast
+        self._broadcast, self._video = broadcast, video
         self._number = -1
 
     async def recv(self) -> AudioFrame:
@@ -85,7 +98,7 @@ class AudioTrack(AudioStreamTrack):
         self._number += 1
         if self._number == 0 or now - clock.block_due_s(self._number) > _BEHIND_S:
             self._number = clock.block_from(now)
-        await asyncio.sleep(max(0.0, clock.block_due_s(self._number) - now))
+        await asyncio.sleep(max(0.0, clock.block_due_s(self._number) + self._video.behind_s - now))
         samples = np.repeat(self._broadcast.audio(self._number), 2)[None]
         frame = AudioFrame.from_ndarray(samples, "s16", "stereo")
         frame.sample_rate, frame.pts, frame.time_base = DELIVERY_RATE, self._number * BLOCK, Fraction(1, DELIVERY_RATE)
@@ -153,7 +166,8 @@ class Viewers:
         name, connection = secrets.token_urlsafe(16), RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._asking += 1
         try:
-            for track in (AudioTrack(self._broadcast), VideoTrack(self._broadcast)):
+            video = VideoTrack(self._broadcast)
+            for track in (AudioTrack(self._broadcast, video), video):
                 _prefer_vp8(connection, connection.addTrack(track))
             await connection.setRemoteDescription(RTCSessionDescription(_without_candidates(offer), "offer"))
             for transceiver in connection.getTransceivers():

@@ -14,7 +14,7 @@ import numpy as np
 
 from backend.capture.streaming.broadcast import Broadcast
 from backend.capture.streaming.program import Played
-from backend.capture.streaming.site import Address, serving
+from backend.capture.streaming.site import Address, Page, serving
 from backend.capture.streaming.timing import BLOCK
 from backend.capture.streaming.viewers import Viewers
 from backend.media.audio_rates import DELIVERY_RATE
@@ -69,7 +69,7 @@ async def served(program: Marks, limit: int = 2, token: str = TOKEN) -> AsyncIte
     viewers = Viewers(broadcast, limit, "127.0.0.1", counts.append)
     running = asyncio.create_task(broadcast.run())
     try:
-        async with serving(Address("127.0.0.1", 0, token), viewers, beside=False) as port:
+        async with serving(Address("127.0.0.1", 0, token), viewers, Page()) as port:
             yield Served(broadcast, viewers, Address("127.0.0.1", port, token), counts)
     finally:
         await viewers.close()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from backend.capture.streaming.broadcast import Broadcast
-from backend.capture.streaming.site import Address, serving
+from backend.capture.streaming.site import Address, Page, serving
 from backend.capture.streaming.viewers import Viewers
 from backend.media.encode import SYNTHETIC_MARK
 from tests.backend.capture.streaming import chromium
@@ -76,7 +76,7 @@ def test_it_says_what_is_wrong_and_comes_back_by_itself():
                 await running
 
         stack.push_async_callback(end)
-        stack.port = await stack.enter_async_context(serving(Address("127.0.0.1", port, TOKEN), viewers, beside=False))
+        stack.port = await stack.enter_async_context(serving(Address("127.0.0.1", port, TOKEN), viewers, Page()))
         return stack
 
     async def main() -> None:

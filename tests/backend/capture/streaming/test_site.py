@@ -174,10 +174,10 @@ def test_media_are_listened_for_on_this_computer_alone():
 
 
 def test_a_port_that_is_taken_is_one_sentence():
-    from backend.capture.streaming.site import serving
+    from backend.capture.streaming.site import Page, serving
 
     async def main() -> None:
-        async with served(Marks()) as stream, serving(stream.address, stream.viewers, beside=False):
+        async with served(Marks()) as stream, serving(stream.address, stream.viewers, Page()):
             pass
 
     with pytest.raises(NetworkError, match=r"127.0.0.1:\d+ cannot be listened on .*: choose another --port"):

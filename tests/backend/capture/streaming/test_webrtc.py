@@ -44,7 +44,8 @@ def test_flash_and_tone_are_sent_with_the_same_time(rate):
     async def main():
         async with served(Marks(rate)) as stream:
             stream.broadcast.join()
-            tracks = VideoTrack(stream.broadcast), AudioTrack(stream.broadcast)
+            video = VideoTrack(stream.broadcast)
+            tracks = video, AudioTrack(stream.broadcast, video)
             return await asyncio.gather(marked(tracks[0], is_white), marked(tracks[1], is_loud))
 
     frames, blocks = asyncio.run(main())

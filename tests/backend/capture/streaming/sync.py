@@ -64,11 +64,24 @@ RECORD = """
     }
   });`;
   await audio.audioWorklet.addModule(URL.createObjectURL(new Blob([code], { type: "text/javascript" })));
+  // What goes from a stream into the graph waits there: known tones through a stream of our own show for how long.
+  const tap = new AudioWorkletNode(audio, "onsets"), own = audio.createMediaStreamDestination(), waits = [];
+  audio.createMediaStreamSource(own.stream).connect(tap);
+  const starts = Array.from({ length: 12 }, (_, number) => audio.currentTime + 1 + 0.4 * number);
+  tap.port.onmessage = ({ data }) => waits.push(Math.min(...starts.map((start) => data - start).filter((wait) => wait >= 0)));
+  for (const start of starts) {
+    const tone = new OscillatorNode(audio, { frequency: 1000 });
+    tone.connect(own);
+    tone.start(start);
+    tone.stop(start + 0.02);
+  }
+  await new Promise((done) => setTimeout(done, 7000));
+  window.wait_ = waits.sort((a, b) => a - b)[waits.length >> 1];
   const onsets = new AudioWorkletNode(audio, "onsets");
   audio.createMediaStreamSource(video.srcObject).connect(onsets);
   onsets.port.onmessage = ({ data }) => {
     const now = audio.getOutputTimestamp();
-    tones_.push(now.performanceTime + (data - now.contextTime) * 1000);
+    tones_.push(now.performanceTime + (data - wait_ - now.contextTime) * 1000);
   };
   setInterval(async () => {
     const found = {};
@@ -109,7 +122,7 @@ def write_marks(workspace: Workspace, folder: Path, size: int) -> tuple[Path, li
 
 async def record(root: Path, minutes: float, size: int) -> dict[str, list[Any]]:
     """Frames, tones and reports of a viewer."""
-    found: dict[str, list[Any]] = {"frames": [], "tones": [], "reports": [], "first_ms": []}
+    found: dict[str, list[Any]] = {"frames": [], "tones": [], "reports": [], "first_ms": [], "wait_s": []}
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
         path, box = write_marks(Workspace.open(root), folder, size)
@@ -130,6 +143,7 @@ async def record(root: Path, minutes: float, size: int) -> dict[str, list[Any]]:
             found["first_ms"].append(await tab.evaluate("performance.getEntriesByName('first-image')[0].startTime"))
             await asyncio.sleep(3)
             await tab.evaluate(RECORD.replace("BOX", json.dumps(box)))
+            found["wait_s"].append(await tab.evaluate("wait_"))
             end_s = time.monotonic() + 60 * minutes
             while time.monotonic() < end_s:
                 await asyncio.sleep(10)
@@ -167,6 +181,7 @@ def summary(found: dict[str, list[Any]]) -> dict[str, Any]:
     last = reports[-1]
     return {
         "first_image_ms": round(found["first_ms"][0]),
+        "wait_of_the_audio_graph_ms": round(1000 * found["wait_s"][0], 1),
         "marks": len(late),
         "seconds": round(float(at[-1] - at[0]) / 1000),
         "as_displayed_ms": _spread(late),

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..capture.live.source import FACE_SOURCES
+from ..capture.live.source import SOURCES
 from ..capture.live.udp import LOOPBACK
 from ..capture.streaming.names import ALPHA, FOOTAGE, colour_of, is_loopback
 from ..errors import UsageError
 from ..progress import Reporter
 from ..protocol import CAPTURE_PARTS
+from .capture.live import LiveOptions
 from .device import device_option
 from .head import hair_option, head_option, neck_option
 from .option import CheckedOptions, option
+
+if TYPE_CHECKING:
+    from ..capture.live.session import LiveSession
 
 TOKEN_VARIABLE = "SYNCTALK_STREAM_TOKEN"
 _SHORTEST_TOKEN = 16
@@ -27,7 +33,12 @@ class Options(CheckedOptions):
     directions: Path | None = option(
         "an animation.npz to play again and again, with its audio; without it the clip itself", None
     )
-    live: str | None = option("in its place someone's face, as it comes (docs/capture.md)", None, choices=FACE_SOURCES)
+    live: str | Path | None = option(
+        "in its place a face or a voice, as it comes: as `capture live --source` has it",
+        None,
+        choices=SOURCES,
+        metavar="|".join((*SOURCES, "FILE")),
+    )
     live_port: int | None = option("of a live face over UDP (osc 39539, livelink 11111)", None)
     live_host: str = option("address to listen at for a live face; 0.0.0.0 lets a phone send", LOOPBACK)
     take: tuple[str, ...] = option(
@@ -75,6 +86,20 @@ class Options(CheckedOptions):
             raise UsageError("--size must be from 64 to 4096")
 
     @property
+    def session(self) -> Callable[[], LiveSession] | None:
+        """Opens who drives the head; None where nobody does."""
+        if self.live is None:
+            return None
+        return LiveOptions(
+            workspace=self.workspace,
+            source=self.live,
+            port=self.live_port,
+            host=self.live_host,
+            take=self.take,
+            head=self.head,
+        ).open
+
+    @property
     def token(self) -> str:
         """The user's own, else a random one; empty with --no-token.
 
@@ -109,7 +134,7 @@ def run(options: Options, reporter: Reporter) -> Result:
         DeviceError: there is no virtual camera here.
         SyncTalkError: nothing was trained, or the animation or its audio cannot be used.
     """
-    from ..capture.streaming.scene import Live, Scene
+    from ..capture.streaming.scene import Scene
     from ..capture.streaming.stream import Outputs, stream
     from ..delivery.from_footage import Taking
     from ..renderer import devices
@@ -122,7 +147,8 @@ def run(options: Options, reporter: Reporter) -> Result:
     workspace.require_consent()
     head = checkpoints.load_for_rendering(workspace, reporter, options.head)
     taking = Taking(hair=not options.rendered_hair, neck=not options.fixed_neck)
-    live = Live(options.live, options.live_port, options.live_host, options.take) if options.live else None
-    scene = Scene(workspace, head, live or options.directions, options.background, options.size, taking, options.label)
+    scene = Scene(
+        workspace, head, options.directions, options.session, options.background, options.size, taking, options.label
+    )
     outputs = Outputs(options.host, options.port, options.token, options.viewers, options.virtual_camera, options.osc)
     return Result(*stream(scene, outputs, reporter))

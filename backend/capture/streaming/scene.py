@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,10 +22,8 @@ from ...workspace.idle_part import calm_part, longest, takes
 from ...workspace.store import Workspace
 from ..live.sample import LIVE
 from ..live.session import LiveSession, LiveValues
-from ..live.source import open_source
 from ..parts import PARTS
 from ..person import PersonRange, as_shapes
-from ..retarget import Fit
 from .loop_audio import opened_audio
 from .names import FOOTAGE
 from .program import LiveProgram, LoopProgram, Program
@@ -37,34 +35,20 @@ _FOOTAGE_S = 300
 
 
 @dataclass(frozen=True)
-class Live:
-    """Who drives the head.
-
-    Attributes:
-        source: of `live.source.SOURCES`.
-        port, host: it is listened to there.
-        take: the parts of the face that it drives.
-    """
-
-    source: str
-    port: int | None
-    host: str
-    take: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Scene:
     """What is shown.
 
     Attributes:
-        played: an animation, newest values, or None for the clip itself.
+        directions: an animation; None for the clip itself.
+        live: begins to receive the face that drives the head, in place of both.
         background: as `Composer` takes it.
         size: longer side of the frames.
     """
 
     workspace: Workspace
     head: Checkpoint
-    played: Path | Live | None
+    directions: Path | None
+    live: Callable[[], LiveSession] | None
     background: str
     size: int | None
     taking: Taking
@@ -80,26 +64,22 @@ def opened(scene: Scene, reporter: Reporter) -> Iterator[tuple[Program, Shot]]:
         SyncTalkError: the animation, its audio or the live source cannot be used.
     """
     workspace, track = scene.workspace, scene.workspace.head_track(head=scene.head.kind)
-    if isinstance(scene.played, Live):
+    if scene.live is not None:
         shot = _shot(scene, _calm_footage(workspace, track, reporter))
-        with contextlib.closing(_session(scene.played, track)) as session:
+        with contextlib.closing(scene.live()) as session:
             reporter.info(f"Listening: {session.source.place}.")
             yield LiveProgram(shot.animation, lambda: _newest(session)), shot
         return
     audio: Path | Workspace | None
-    if scene.played is None:
+    if scene.directions is None:
         first, last = longest(takes(track))
         shot, audio = _shot(scene, workspace.footage_animation(track)), workspace
         shot = replace(shot, animation=_part(shot.animation, first, last), conditions=shot.conditions[first:last])
     else:
-        shot, first = _shot(scene, workspace.animation(scene.played)), 0
+        shot, first = _shot(scene, workspace.animation(scene.directions)), 0
         audio = shot.animation.audio
     with opened_audio(audio, first, shot.animation, reporter) as heard:
         yield LoopProgram(shot.animation, shot.conditions, heard), shot
-
-
-def _session(live: Live, track: HeadTrack) -> LiveSession:
-    return LiveSession(open_source(live.source, live.port, live.host), track, Fit(live.take))
 
 
 def _newest(session: LiveSession) -> LiveValues | None:

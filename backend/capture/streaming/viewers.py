@@ -36,8 +36,6 @@ SILENT_S = 10.0
 """A viewer whose reports of reception (RTCP, about one a second) have stopped for so long is gone."""
 _WATCH_S = 1.0
 _STEADY = 0.05
-_LEAD_S = 0.02
-"""Audio is sent so much before its frames: measured in Chromium 156, it is heard that much later than they are displayed."""
 _BEHIND_S = 0.2
 """Audio that could not be sent for so long is left out: it would only be heard too late."""
 
@@ -100,7 +98,7 @@ class AudioTrack(AudioStreamTrack):
         self._number += 1
         if self._number == 0 or now - clock.block_due_s(self._number) > _BEHIND_S:
             self._number = clock.block_from(now)
-        await asyncio.sleep(max(0.0, clock.block_due_s(self._number) + self._video.behind_s - _LEAD_S - now))
+        await asyncio.sleep(max(0.0, clock.block_due_s(self._number) + self._video.behind_s - now))
         samples = np.repeat(self._broadcast.audio(self._number), 2)[None]
         frame = AudioFrame.from_ndarray(samples, "s16", "stereo")
         frame.sample_rate, frame.pts, frame.time_base = DELIVERY_RATE, self._number * BLOCK, Fraction(1, DELIVERY_RATE)

@@ -40,7 +40,9 @@ def redraw_rendered() -> None:
     """Have the views that show a rendered head drawn again."""
     for area, space in _views():
         if space.shading.type == "RENDERED":
-            area.tag_redraw()
+            for region in area.regions:
+                if region.type == "WINDOW":  # not the header, toolbar and sidebar, which take as long again
+                    region.tag_redraw()
 
 
 def _views(scene: bpy.types.Scene | None = None) -> Iterator[tuple[bpy.types.Area, bpy.types.SpaceView3D]]:

@@ -305,7 +305,7 @@ def _live(result: Result) -> Iterator[Figure]:
         yield Figure(f"images a second, {where}", row["frames_per_s"], "", 25.0 if is_fast else None, rises=True)
     if (minutes := result.get("endurance", {}).get("minutes", [])) and len(minutes) > 2:
         growth = minutes[-1]["memory_mb"] - minutes[1]["memory_mb"]
-        yield Figure(f"memory grown in {len(minutes) - 2} minutes", growth, "MB", 5.0, in_index=True)
+        yield Figure(f"memory grown in {len(minutes) - 2} minutes", growth, "MB", 5.0)
         delay = minutes[-1]["packet"]["p95"] - minutes[1]["packet"]["p95"]
         yield Figure("delay grown in them, p95", delay, "ms", 5.0)
 

@@ -61,7 +61,7 @@ def live(kit, rig, python, monkeypatch):
     settings.live_source, settings.live_port = "livelink", port
     module = kit.part("live")
     module.start(kit.scene)
-    advance(module, lambda: module.runtime.place, 60)
+    advance(module, lambda: module.runtime.place, 180)
     yield module
     module.stop()
     kit.part("client.shared").close_shared_backend()

@@ -21,15 +21,12 @@ def make_backend(root: Path, device: str | None = None, python: Path | None = No
     return _make(backend_environment.spec(root, device, python))
 
 
-def make_triton(root: Path, python: Path | None = None) -> Path:
-    """Bring `<root>/backend-triton`, the backend's environment with Triton and for a CPU, to "ready"; return its Python."""
-    backend = backend_environment.spec(root, "cpu", python)
-    imports = (*backend.imports, "triton")
-    return _make(
-        replace(
-            backend, folder=root / locks.TRITON, lock=locks.TRITON, imports=imports, last_step=(), last_step_parts=0
-        )
-    )
+def make_with_extra(root: Path, package: str, python: Path | None = None) -> Path:
+    """Bring `<root>/backend-PACKAGE`, the backend's environment for a CPU with a package of `locks.EXTRAS`, to "ready"; return
+    its Python."""
+    backend, name = backend_environment.spec(root, "cpu", python), locks.with_extra(package)
+    imports = (*backend.imports, package)
+    return _make(replace(backend, folder=root / name, lock=name, imports=imports, last_step=(), last_step_parts=0))
 
 
 def make_blender(root: Path, version: str = blender_environment.VERSIONS[0]) -> Path:

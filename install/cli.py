@@ -80,9 +80,10 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
         help=f"Blender versions to test in, of {', '.join(blender_environment.VERSIONS)} (default: %(default)s)",
     )
 
-    test.add_argument(
-        "--triton", action="store_true", help="run the backend's tests where Triton is, without a GPU (Linux)"
-    )
+    extras = test.add_mutually_exclusive_group()
+    for package, where in (("triton", "Triton is, without a GPU (Linux)"), ("ray", "Ray is")):
+        purpose = f"run the backend's tests where {where}"
+        extras.add_argument(f"--{package}", action="store_const", const=package, dest="extra", help=purpose)
 
     backend = verb("backend", _backend, "make the backend's environment", device)
     backend.add_argument("--root", type=Path, default=ENVIRONMENTS, help="folder to make it in (default: %(default)s)")
@@ -112,7 +113,7 @@ def _demo(options: argparse.Namespace) -> int:
 
 def _test(options: argparse.Namespace) -> int:
     return test_run.run(
-        ROOT, ENVIRONMENTS, options.blender, options.device, options.python, options.rest, options.triton
+        ROOT, ENVIRONMENTS, options.blender, options.device, options.python, options.rest, options.extra
     )
 
 

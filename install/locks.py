@@ -17,10 +17,12 @@ from .errors import PackageError
 
 FOLDER = Path(__file__).resolve().parent / "locks"
 
-TRITON = "backend-triton"
-"""The backend's environment with Triton."""
+EXTRAS = {"triton": ("linux",), "ray": ("linux", "windows", "macos")}
+"""Packages that are not in the backend's environment, each tested in one of its own that has it, and the platforms of its wheels:
+Triton, which torch's builds for CUDA bring along, and Ray, which a user may add."""
 
-PIN = re.compile(r"([a-z0-9.-]+)==(\S+)(?: ; ([^#]+?))?((?: --hash=sha256:[0-9a-f]{64})+)")
+PIN = re.compile(r"([a-z0-9.-]+)==(\S+)(?: ; ([^#]+?))?((?: --hash=sha256:[0-9a-f]{64})+)(?: # for \S+)?")
+_FOR = re.compile(r" # for (\S+)$")
 _SIZES = re.compile(
     r"# (?P<environment>\S+) (?P<platform>\w+) (?P<python>3\.\d+): (?P<packages>\d+) packages, (?P<bytes>\d+) bytes"
     r"(?:, longest path (?P<longest>\d+))?"
@@ -54,11 +56,21 @@ def path_of(environment: str, folder: Path = FOLDER) -> Path:
     return folder / f"{environment.partition('-')[0]}.txt"
 
 
+def with_extra(package: str) -> str:
+    """The name of the backend's environment that has a package of `EXTRAS`."""
+    return f"backend-{package}"
+
+
+def only_for(line: str, environment: str) -> str:
+    """A line of a lock file or its source that belongs to `environment` alone."""
+    return f"{line} # for {environment}"
+
+
 def belongs(line: str, environment: str) -> bool:
-    """Whether a line of a lock file is for `environment`: each Blender version takes its own `bpy`, and Triton, which torch's
-    builds for CUDA bring along, is for the environment that tests its kernels without a GPU."""
-    if line.startswith("triton=="):
-        return environment == TRITON
+    """Whether a line of a lock file, or of its source, is for `environment`: one may name its environment, and each Blender
+    version takes its own `bpy`."""
+    if found := _FOR.search(line):
+        return found[1] == environment
     return not line.startswith("bpy==") or line.startswith(f"bpy=={environment.partition('-')[2]}.")
 
 
@@ -77,9 +89,10 @@ def read(environment: str, python: tuple[int, int], folder: Path = FOLDER, platf
             sizes = found
         if not line or line.startswith("#") or not belongs(line, environment):
             continue
-        if not PIN.fullmatch(line):
+        pin = _FOR.sub("", line)
+        if not PIN.fullmatch(pin):
             raise PackageError(f"{path} is damaged at line {number}: restore it (git checkout {path}).")
-        pins.append(line)
+        pins.append(pin)
     if sizes is None:
         raise PackageError(
             f"Python {wanted[2]} is not supported by {path.name}: use a version that it lists (--python)."

@@ -41,16 +41,20 @@ def relock(root: Path, names: Sequence[str] = ()) -> list[Path]:
 def _relock_one(executable: Path, source: Path) -> Path:
     name = source.stem
     blenders = [f"blender-{version}" for version in blender_environment.VERSIONS]
-    environments = {"blender": blenders, "backend": [name, locks.TRITON]}.get(name, [name])
+    extras = {locks.with_extra(package): platforms for package, platforms in locks.EXTRAS.items()}
+    environments = {"blender": blenders, "backend": [name, *extras]}.get(name, [name])
     versions = backend_environment.PYTHON_VERSIONS if name == "backend" else (blender_environment.PYTHON_VERSION,)
     pythons = [f"{major}.{minor}" for major, minor in versions]
     hashes: dict[str, set[str]] = defaultdict(set)
-    sizes, pins = [], set()
+    sizes: list[str] = []
+    pins: dict[str, str] = {}  # and the environment that a pin is for alone
     for environment in environments:
         wanted = "\n".join(line for line in source.read_text("utf-8").splitlines() if locks.belongs(line, environment))
-        resolved = _resolve(executable, wanted, pythons[0], _OMITTED if name == "backend" else ())
-        pins |= set(resolved.splitlines())
-        for platform, python in product(["linux"] if environment == locks.TRITON else PLATFORMS, pythons):
+        # What others have too is of one version: a file holds each pin once.
+        resolved = _resolve(executable, wanted, pythons[0], _OMITTED if name == "backend" else (), pins)
+        for pin in resolved.splitlines():
+            pins.setdefault(pin, environment if environment in extras else "")
+        for platform, python in product(extras.get(environment, PLATFORMS), pythons):
             target = ["--python-version", python, "--python-platform", PLATFORMS[platform]]
             packages = _packages(executable, resolved, target)
             newest = ["--python-version", python, "--python-platform", NEWEST.get(platform, PLATFORMS[platform])]
@@ -64,11 +68,13 @@ def _relock_one(executable: Path, source: Path) -> Path:
     return _write(source, sizes, pins, hashes)
 
 
-def _write(source: Path, sizes: Iterable[str], pins: Iterable[str], hashes: Mapping[str, set[str]]) -> Path:
+def _write(source: Path, sizes: Iterable[str], pins: Mapping[str, str], hashes: Mapping[str, set[str]]) -> Path:
     # Pins that no target takes are for newer Pythons than these.
     used = sorted((pin, hashes[pin.partition(" ")[0]]) for pin in pins if pin.partition(" ")[0] in hashes)
     lines = [f"# Made by `python3 install lock` from {source.name}.", *sizes]
-    lines += [pin + "".join(f" --hash=sha256:{digest}" for digest in sorted(found)) for pin, found in used]
+    for pin, found in used:
+        line = pin + "".join(f" --hash=sha256:{digest}" for digest in sorted(found))
+        lines.append(locks.only_for(line, pins[pin]) if pins[pin] else line)
     path = locks.path_of(source.stem)
     temporary = path.with_suffix(".tmp")
     temporary.write_text("\n".join(lines) + "\n", "utf-8", newline="\n")
@@ -76,11 +82,16 @@ def _write(source: Path, sizes: Iterable[str], pins: Iterable[str], hashes: Mapp
     return path
 
 
-def _resolve(executable: Path, requirements: str, first_python: str, omitted: Sequence[str]) -> str:
-    """The pins for all platforms and for each Python from `first_python` on, with markers."""
+def _resolve(
+    executable: Path, requirements: str, first_python: str, omitted: Sequence[str], known: Iterable[str] = ()
+) -> str:
+    """The pins for all platforms and for each Python from `first_python` on, with markers; `known` ones stay."""
     omit = [part for package in omitted for part in ("--no-emit-package", package)]
     universal = ["--universal", "--python-version", first_python, "--no-header", "--no-annotate"]
-    return _compile(executable, requirements, *universal, *omit)
+    with tempfile.TemporaryDirectory() as folder:
+        constraints = Path(folder, "known.txt")
+        constraints.write_text("\n".join(pin for pin in known if not pin.startswith("bpy==")), "utf-8")
+        return _compile(executable, requirements, *universal, *omit, "--constraints", str(constraints))
 
 
 def _compile(executable: Path, requirements: str, *arguments: str) -> str:

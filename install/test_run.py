@@ -46,14 +46,14 @@ def run(
     device: str | None = None,
     python: Path | None = None,
     arguments: Sequence[str] = (),
-    triton: bool = False,
+    extra: str | None = None,
 ) -> int:
     """Make the environments, run the tests, print a closing line with the sums; non-zero if any failed.
 
     Args:
         root: the checkout.
         blender_versions: the versions whose `bpy` runs the Blender side's tests, one after the other.
-        triton: run the backend's tests in the environment that has Triton.
+        extra: run the backend's tests in the environment that has this package of `locks.EXTRAS`.
         arguments: passed on to pytest; paths among them choose the tests, and with them the environments.
     """
     started = time.monotonic()
@@ -61,8 +61,8 @@ def run(
     backend, blender = [], []
     if backend_paths:
         make = (
-            partial(checkout.make_triton, environments)
-            if triton
+            partial(checkout.make_with_extra, environments, extra)
+            if extra
             else partial(checkout.make_backend, environments, device)
         )
         interpreter = make(python)

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..errors import SyncTalkError, WorkspaceError
+from ..errors import Cancelled, SyncTalkError, UsageError, WorkspaceError
 from ..progress import Reporter
 from ..workspace.files import lock_file
 from .child import read_progress
-from .execution import Ticket
+from .execution import Settings, Ticket, execute
 from .job import CANCELLED, DONE, FAILED, RUNNING, SKIPPED, WAITING, Job, Place, Record, check_names, key_of_job
 from .time_left import Clock, seconds_left
 
@@ -95,16 +95,24 @@ class Engine:
         jobs: each after those that it needs.
         place: its folder, `locked`.
         show: called with the rows when something has changed, about every `POLL_S`, and at the end.
+        stage: as its progress is called.
 
     Raises:
         WorkspaceError: two jobs would share their files.
     """
 
     def __init__(
-        self, jobs: Sequence[Job], place: Place, pool: Pool, reporter: Reporter, show: Callable[[list[Row]], None]
+        self,
+        jobs: Sequence[Job],
+        place: Place,
+        pool: Pool,
+        reporter: Reporter,
+        show: Callable[[list[Row]], None],
+        stage: str = STAGE,
     ) -> None:
         check_names(jobs)
         self._place, self._pool, self._reporter, self._show = place, pool, reporter, show
+        self._stage = stage
         self.rows = {job.name: Row(job) for job in jobs}
         self._missing = {job.name: len(job.needs) for job in jobs}
         self._followers: dict[str, list[str]] = {job.name: [] for job in jobs}
@@ -152,7 +160,7 @@ class Engine:
                 self._running.add(row.job.name)
                 self._pool.start(Ticket(row.job, key, inputs))
             self._changed = True
-            self._reporter.check_cancelled(STAGE)
+            self._reporter.check_cancelled(self._stage)
 
     def _end(self, record: Record) -> None:
         row = self.rows[record.name]
@@ -189,7 +197,7 @@ class Engine:
         now = [f"{self.rows[name].job.title} {self.rows[name].stage}".strip() for name in sorted(self._running)[:2]]
         more = f" and {len(self._running) - 2} more" if len(self._running) > 2 else ""
         left = seconds_left(rows, self._clock, self._pool.capacity)
-        self._reporter.progress(STAGE, ended, len(rows), "jobs", ", ".join(now) + more, left)
+        self._reporter.progress(self._stage, ended, len(rows), "jobs", ", ".join(now) + more, left)
         if self._changed:
             self._changed = False
             self._show(rows)
@@ -206,3 +214,39 @@ class Engine:
             if row.state in (WAITING, RUNNING):
                 row.state = CANCELLED
         self._show(list(self.rows.values()))
+
+
+def run_one(name: str, jobs: Sequence[Job], place: Place, threads: int | None, retries: int, reporter: Reporter) -> Row:
+    """Run one job of a batch, unless it is done, for who hands out its jobs in another way: its lease guards it, not the
+    folder's lock.
+
+    Raises:
+        UsageError: there is no such job.
+        WorkspaceError: a job that it needs is not done.
+        Cancelled: its files are complete; the same command resumes.
+    """
+    by_name = {job.name: job for job in jobs}
+    if name not in by_name:
+        raise UsageError(f"there is no job {name}: `batch --dry-run --json` lists their names")
+    job, needed = by_name[name], {}
+    for other in by_name[name].needs:
+        record = place.read_record(other)
+        if record is None or not record.is_done:
+            raise WorkspaceError(f"{job.title} needs {by_name[other].title}, which is not done: run that first.")
+        needed[other] = record.result_key
+    place.make()
+    ticket = Ticket(job, *key_of_job(job, needed, place.read_record(name)))
+    reporter.progress(STAGE, 0, 1, "jobs", job.title)
+    record = execute(ticket, place, Settings(threads, retries), lambda: _is_cancelled(reporter))
+    if record.state == CANCELLED:
+        raise Cancelled("Cancelled: run the same command again to resume from here.")
+    reporter.progress(STAGE, 1, 1, "jobs", job.title)
+    return Row(job, record.state, error=record.error, seconds=record.seconds)
+
+
+def _is_cancelled(reporter: Reporter) -> bool:
+    try:
+        reporter.check_cancelled(STAGE)
+    except Cancelled:
+        return True
+    return False

@@ -49,11 +49,6 @@ class Settings:
     retries: int = 1
 
 
-def shared_threads(jobs: int) -> int | None:
-    """Threads of each of so many jobs on this machine; None for one job: as many as it likes."""
-    return None if jobs == 1 else max(1, (os.cpu_count() or 1) // jobs)
-
-
 @dataclass(frozen=True)
 class Ticket:
     """A job that is to run now, with what it depends on."""
@@ -85,6 +80,8 @@ def execute(ticket: Ticket, place: Place, settings: Settings, cancelled: Callabl
 def _execute(ticket: Ticket, place: Place, settings: Settings, cancelled: Callable[[], bool]) -> Record:
     job = ticket.job
     started = time.monotonic()
+    if cancelled():
+        return Record(job.name, CANCELLED, ticket.key)
     record = Record(job.name, CANCELLED, ticket.key, inputs=ticket.inputs, host=platform.node())
     place.make()
     with leased(place.lease(job.name), cancelled) as lease:

@@ -73,8 +73,9 @@ VERBS = {
     ),
     "serve": Verb("JSON-RPC over stdin and stdout for Blender (docs/protocol.md)", "commands.serve"),
     "encoder": Verb(
-        "the audio-visual encoder: pretrain, features, evaluate",
+        "the audio-visual encoder: prepare, pretrain, features, evaluate",
         verbs={
+            "prepare": Verb("prepare talking clips for pretrain, on one machine or many", "commands.encoder.prepare"),
             "pretrain": Verb(
                 "train an encoder on talking clips, or on speech that it generates", "commands.encoder.pretrain"
             ),

@@ -19,8 +19,21 @@ class Options:
     file: Path = option("the TOML file", positional=True)
     out: Path | None = option("folder of records, logs, deliveries and the summary (the file's name with .batch)", None)
     jobs: int = option("how many jobs run at a time on this machine", 1)
-    threads: int | None = option("threads of each job (the processor's, shared out over the jobs)", None)
+    threads: int | None = option(
+        "threads of each job (the processor's, shared out over the jobs; what Ray reserves for each: 4)", None
+    )
+    ray: str | None = option(
+        "run on the machines of a Ray cluster that share the folders (HOST:PORT, auto), or on an embedded one (local)",
+        None,
+        metavar="ADDRESS",
+    )
+    gpus: float = option("GPUs that Ray reserves for each job", 0.0)
     retries: int = option("how often a job whose process died is started again", 1)
+    only: str | None = option(
+        "one job by its name, for a render farm that hands out the jobs; those that it needs must be done",
+        None,
+        metavar="JOB",
+    )
     dry_run: bool = option("check the file and list the commands; run none", False)
 
     def __post_init__(self) -> None:
@@ -28,9 +41,13 @@ class Options:
         Raises:
             UsageError: a number that is too small.
         """
-        for name, least in (("jobs", 1), ("threads", 1), ("retries", 0)):
+        for name, least in (("jobs", 1), ("threads", 1), ("retries", 0), ("gpus", 0)):
             if (value := getattr(self, name)) is not None and value < least:
                 raise UsageError(f"--{name} must be at least {least}, not {value}")
+        if self.gpus and not self.ray:
+            raise UsageError("--gpus is of --ray: on one machine every job sees its GPUs")
+        if self.only is not None and (self.ray or self.jobs > 1):
+            raise UsageError("--only runs one job here: leave --ray and --jobs out")
 
 
 @dataclass(frozen=True)
@@ -59,9 +76,8 @@ def run(options: Options, reporter: Reporter) -> Result:
         Cancelled: the running jobs have completed their files; the same command resumes.
     """
     from ..batch import engine, plan, summary
-    from ..batch.execution import Settings, shared_threads
     from ..batch.job import Place
-    from ..batch.processes import Processes
+    from ..batch.pools import opened
 
     file = options.file.absolute()
     place = Place((options.out or file.with_suffix(".batch")).absolute())
@@ -69,10 +85,13 @@ def run(options: Options, reporter: Reporter) -> Result:
     if options.dry_run:
         rows = [engine.Row(job) for job in jobs]
         return _result(None, rows)
-    settings = Settings(options.threads or shared_threads(options.jobs), options.retries)
-    with engine.locked(place):
+    if options.only is not None:
+        return _result(
+            place.page, [engine.run_one(options.only, jobs, place, options.threads, options.retries, reporter)]
+        )
+    how = (options.jobs, options.threads, options.retries, options.ray, options.gpus)
+    with engine.locked(place), opened(place, *how) as pool:
         page = summary.Page(place, file.stem)
-        pool = Processes(place, settings, options.jobs)
         rows = engine.Engine(jobs, place, pool, reporter, page.show).run()
     return _result(place.page, rows)
 

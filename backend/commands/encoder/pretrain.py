@@ -18,6 +18,10 @@ class Options:
     generate: float = option("hours of speech to generate and train on", 0.0, metavar="HOURS")
     out: Path = option("the weights; a report beside them", metavar="F.safetensors")
     prepared: Path | None = option("cache folder of prepared clips (default: OUT's name with .prepared)", None)
+    jobs: int = option("processes of this machine that prepare clips", 1)
+    ray: str | None = option(
+        "a Ray cluster that prepares the clips: HOST:PORT, auto, or local (docs/batch.md)", None, metavar="ADDRESS"
+    )
     initial: str | None = option("begin with the embedded encoder (boxed) or a file, not with random weights", None)
     steps: int = option("training steps, over all processes", 4000)
     batch: int = option("windows a step and process", 24)
@@ -30,8 +34,11 @@ def run(options: Options, reporter: Reporter) -> dict[str, Any] | None:
     Raises:
         SyncTalkError: there is nothing to train on, or the saved state is of another training.
     """
+    from ...face_sync.research.pretraining.preparation import Workers
     from ...face_sync.research.pretraining.run import pretrain
     from ...face_sync.research.pretraining.training import Recipe
 
+    workers = Workers(options.jobs, options.ray) if options.ray or options.jobs > 1 else None
     recipe = Recipe(steps=options.steps, batch=options.batch, seed=options.seed)
-    return pretrain(options.clips, options.generate, options.out, recipe, reporter, options.prepared, options.initial)
+    out, prepared = options.out, options.prepared
+    return pretrain(options.clips, options.generate, out, recipe, reporter, prepared, options.initial, workers)

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from ....errors import MediaError, SyncTalkError
+from ....errors import MediaError, SyncTalkError, WorkspaceError
 from ....head_sync.landmarks import FaceLandmarker, choose_face, open_landmarker
 from ....media.audio import check_speech, clip_audio
 from ....media.decode import FrameReader
-from ....progress import Reporter
+from ....media.read_position import reading
 from ....workspace.arrays import filled
 from ....workspace.landmarks import COUNT, lip_opening
 from ...audio_features import step_features
-from ...audio_offset import CONFIDENT, NOTABLE_MS, estimate_offset_ms
+from ...audio_offset import CONFIDENT, estimate_offset_ms
 from ...dead_audio import dead_intervals, heard_frames
 from ...steps import STEP_RATE
-from .prepared import FACE_SIDE, Item, write_item
+from .prepared import FACE_SIDE, Item
 
 VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg"}
 ANCHORS = (33, 133, 362, 263, 168, 6)
@@ -38,10 +39,13 @@ def find_clips(folder: Path) -> dict[str, Path]:
 
     Raises:
         MediaError: there is no such folder.
+        WorkspaceError: it holds no video.
     """
     if not folder.is_dir():
         raise MediaError(f"{folder} is not a folder: name the one with the talking clips.")
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file())
+    if not paths:
+        raise WorkspaceError(f"{folder} holds no video: give the folder of the talking clips.")
     return {prepared_name(path.relative_to(folder)): path for path in paths}
 
 
@@ -64,29 +68,17 @@ def held_out_of_lists(folder: Path) -> set[str] | None:
     return found or None
 
 
-def prepare(clips: dict[str, Path], folder: Path, reporter: Reporter) -> list[str]:
-    """Prepare every clip that is not in `folder` yet; unusable clips are left out with a warning.
-
-    Returns:
-        Names of the clips that are prepared.
-    """
-    usable: list[str] = []
-    with contextlib.closing(open_landmarker()) as landmarker:
-        for done, (name, path) in enumerate(clips.items()):
-            reporter.progress("preparing clips", done, len(clips), "clips")
-            if not (folder / f"{name}.npz").exists():
-                try:
-                    item, offset_ms = read_clip(path, landmarker)
-                except SyncTalkError as error:
-                    reporter.warning(f"{path} is left out: {error}")
-                    continue
-                if abs(offset_ms) >= NOTABLE_MS:
-                    late = "late" if offset_ms > 0 else "early"
-                    reporter.info(f"The audio of {path} is about {abs(round(offset_ms, -1)):.0f} ms {late}: corrected.")
-                write_item(folder / f"{name}.npz", item)
-            usable.append(name)
-    reporter.progress("preparing clips", len(clips), len(clips), "clips")
-    return usable
+def read_clips(paths: list[Path]) -> Iterator[tuple[Item | str, float]]:
+    """What `read_clip` makes of each path, or the sentence with which it refuses; for a reader process."""
+    for path in paths:
+        reading(str(path))
+        # Each clip has its own: a landmarker follows the face from one image to the next, and would begin with the last clip's.
+        with contextlib.closing(open_landmarker()) as landmarker:
+            try:
+                found: tuple[Item | str, float] = read_clip(path, landmarker)
+            except SyncTalkError as error:
+                found = str(error), 0.0
+        yield found
 
 
 def read_clip(path: Path, landmarker: FaceLandmarker) -> tuple[Item, float]:

@@ -73,7 +73,8 @@ def read_items(folder: Path, held_out_names: set[str] | None = None) -> tuple[li
     Raises:
         WorkspaceError: nothing is prepared there.
     """
-    items = {path.stem: Item(**read_arrays(path)) for path in sorted(folder.glob("*.npz"))}
+    paths = [path for path in sorted(folder.glob("*.npz")) if not path.name.startswith(".")]  # of a killed run
+    items = {path.stem: Item(**read_arrays(path)) for path in paths}
     items = {name: item for name, item in items.items() if len(item.features) > 2 * CONTEXT + 1}
     if not items:
         raise WorkspaceError(f"{folder} holds no talking clip with a face and audio, and no generated speech.")

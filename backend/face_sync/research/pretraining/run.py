@@ -8,7 +8,7 @@ from typing import Any
 from ....errors import WorkspaceError
 from ....progress import Reporter
 from ...encoders.speech_encoder import WEIGHTS
-from . import face_windows
+from . import face_windows, preparation
 from .generated_speech import generate
 from .prepared import read_items
 from .training import Recipe, joined, save_weights, train
@@ -22,6 +22,7 @@ def pretrain(
     reporter: Reporter,
     prepared: Path | None = None,
     initial: str | None = None,
+    workers: preparation.Workers | None = None,
 ) -> dict[str, Any] | None:
     """Train a speech encoder; resumes where it stopped.
 
@@ -30,6 +31,7 @@ def pretrain(
         hours: of speech to generate.
         out: the weights, `.safetensors`; the report is `out` with the suffix `.html`, its figures `.json`.
         prepared: folder of prepared clips and speech.
+        workers: who prepares the clips; None for this process.
         initial: `boxed`, a file of weights, or None for random ones.
 
     Returns:
@@ -47,7 +49,10 @@ def pretrain(
     start = WEIGHTS if initial == "boxed" else Path(initial) if initial else None
     with joined() as processes:
         if processes.rank == 0:
-            _prepare(clips, hours, prepared, recipe, reporter)
+            if hours > 0:
+                generate(prepared, hours, reporter, recipe.seed)
+            if clips is not None:
+                preparation.prepare(face_windows.find_clips(clips), prepared, reporter, workers)
         processes.wait()
         if processes.rank:
             reporter = Reporter()
@@ -65,13 +70,3 @@ def pretrain(
     for path in (state, state.with_suffix(".json")):
         path.unlink(missing_ok=True)
     return {"weights": str(out), "report": str(report), "processes": processes.count, **figures}
-
-
-def _prepare(clips: Path | None, hours: float, prepared: Path, recipe: Recipe, reporter: Reporter) -> None:
-    if hours > 0:
-        generate(prepared, hours, reporter, recipe.seed)
-    if clips is not None:
-        found = face_windows.find_clips(clips)
-        if not found:
-            raise WorkspaceError(f"{clips} holds no video: give the folder of the talking clips.")
-        face_windows.prepare(found, prepared, reporter)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import re
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -14,62 +16,37 @@ import numpy as np
 import psutil
 import pytest
 
-from backend.batch.job import Place
+from backend.batch.engine import Engine, Row, locked
+from backend.batch.job import Job, Place
+from backend.batch.pools import opened
 from backend.batch.ray_pool import VERSION
-from backend.media.decode import frames
+from backend.media.audio import read_audio, write_wav
+from backend.progress import Reporter
 from backend.workspace.files import read_arrays
 from install import locks
 
 HAS_RAY = importlib.util.find_spec("ray") is not None
 WITH_RAY = pytest.mark.skipif(not HAS_RAY, reason="ray is not in this environment: install test --ray has one")
 
-BATCH = """
-[defaults.process]
-size = 128
-consent = "nobody: a synthetic speaker"
-[subjects.fresh]
-workspace = "fresh"
-video = "{clip}"
-train = {{ steps = 40, head = "field" }}
-[subjects.beside]
-workspace = "beside"
-video = "{clip}"
-process.stage = "media"
-[takes.one]
-subjects = ["fresh"]
-audio = "one.wav"
-[takes.two]
-subjects = ["fresh"]
-audio = "two.wav"
-speak = {{ strength = 1.4 }}
-[deliveries.small]
-subjects = ["fresh"]
-render = {{ size = 64, unsigned = true, head = "field" }}
-"""
-JOBS = 7
+JOBS = 6
+FEATURES = ("encoder", "features")
 
 
-def batch(root: Path, file: Path, *options: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "backend", "batch", str(file), "--json", "--threads", "1", *options]
-    return subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def features_jobs(folder: Path, speech: np.ndarray) -> list[Job]:
+    """Small real jobs, the last of which needs two others: features of half a minute of speech each."""
+    folder.mkdir()
+    jobs = []
+    for index in range(JOBS):
+        audio, out = folder / f"{index}.wav", folder / f"{index}.npz"
+        write_wav(audio, [np.roll(speech, 16000 * index)], 16000)
+        needs = ("job0", "job1") if index == JOBS - 1 else ()
+        jobs.append(Job(f"job{index}", FEATURES, (str(audio), f"--out={out}"), needs, (audio,)))
+    return jobs
 
 
-@pytest.fixture
-def written(short_clip, sample, tmp_path):
-    """What makes a folder with the batch's file and all that it names."""
-    from backend.media.audio import read_audio, write_wav
-
-    speech = read_audio(sample / "drive.wav", 16000)
-
-    def write(name: str) -> Path:
-        folder = tmp_path / name
-        folder.mkdir()
-        for index, take in enumerate(("one", "two")):
-            write_wav(folder / f"{take}.wav", [speech[16000 * index : 16000 * (index + 1)]], 16000)
-        (folder / "jobs.toml").write_text(BATCH.format(clip=short_clip), encoding="utf-8")
-        return folder / "jobs.toml"
-
-    return write
+def run(jobs: list[Job], place: Place, ray: str | None = None) -> list[Row]:
+    with locked(place), opened(place, 1, 1, retries=1, ray=ray) as pool:
+        return Engine(jobs, place, pool, Reporter(), lambda rows: None).run()
 
 
 @pytest.mark.skipif(HAS_RAY, reason="ray is in this environment")
@@ -78,9 +55,9 @@ def test_without_ray_the_sentence_says_how_to_add_it(root, tmp_path):
     workspace.mkdir()
     (workspace / "subject.json").write_text("{}")
     (tmp_path / "jobs.toml").write_text('[subjects.a]\nworkspace = "speaker"\n')
-    process = batch(root, tmp_path / "jobs.toml", "--ray", "local")
-    error = process.communicate()[1]
-    assert process.returncode == 2 and f"pip install ray=={VERSION}" in error.splitlines()[-1]
+    command = [sys.executable, "-m", "backend", "batch", tmp_path / "jobs.toml", "--ray", "local"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and f"pip install ray=={VERSION}" in done.stderr.splitlines()[-1]
 
 
 def test_the_release_that_is_named_is_the_one_that_is_tested():
@@ -89,23 +66,6 @@ def test_the_release_that_is_named_is_the_one_that_is_tested():
         lock = locks.read(locks.with_extra("ray"), (3, 11), platform=platform)
         assert f"ray=={VERSION} " in lock.text
     assert "ray==" not in locks.read("backend", (3, 11)).text
-
-
-def made_by(file: Path) -> dict[str, object]:
-    """What the jobs of a batch made, to be compared."""
-    folder = file.parent
-    made: dict[str, object] = {}
-    for path in sorted(folder.rglob("*.mp4")):
-        made[str(path.relative_to(folder))] = np.stack([frame for _, frame in frames(path)])
-    for path in sorted(folder.rglob("animation.npz")):
-        for name, value in read_arrays(path).items():
-            made[f"{path.relative_to(folder)} {name}"] = value
-    from safetensors.numpy import load_file
-
-    for path in sorted((folder / "fresh" / "checkpoints").glob("*.safetensors")):
-        for name, value in load_file(path).items():
-            made[f"{path.name} {name}"] = value
-    return made
 
 
 @pytest.fixture
@@ -125,56 +85,41 @@ def raylet_of(node) -> int:
     return node.all_processes["raylet"][0].process.pid
 
 
-def worker_of(place: Place, name: str, process: subprocess.Popen) -> psutil.Process:
-    """The worker that a job runs in, once it reports progress."""
-    while process.poll() is None:
-        if place.progress(name).exists():
-            return psutil.Process(json.loads(place.lease(name).read_text())["pids"][0])
-        time.sleep(0.05)
-    raise AssertionError(process.communicate()[1])
+def kill_a_node_at_work(cluster, nodes, place: Place, lost: list[str]) -> None:
+    """Kill the node of the first job that is found at work."""
+    while not lost:
+        for path in place.lease("").parent.glob("*.lease"):
+            with contextlib.suppress(OSError, ValueError, psutil.Error, KeyError):
+                worker, job = json.loads(path.read_text())["pids"]
+                above = psutil.Process(worker).ppid()
+                for node in nodes:
+                    if raylet_of(node) == above and psutil.pid_exists(job):
+                        cluster.remove_node(node, allow_graceful=False)
+                        lost.append(path.stem)
+                        return
+        time.sleep(0.02)
 
 
 @WITH_RAY
 @pytest.mark.slow
-def test_with_a_node_killed_amid_work_all_is_done_once_and_as_by_one_process(root, written, nodes):
-    here = written("here")
-    process = batch(root, here)
-    out, error = process.communicate()
-    assert process.returncode == 0, error
-    assert json.loads(out)["done"] == JOBS
+def test_with_a_node_killed_amid_work_all_is_done_once_and_as_by_one_process(sample, tmp_path, nodes):
+    speech = np.tile(read_audio(sample / "drive.wav", 16000), 4)
+    here, there = (features_jobs(tmp_path / name, speech) for name in ("here", "there"))
+    assert all(row.state == "done" for row in run(here, Place(tmp_path / "here.batch")))
 
     cluster, two = nodes
-    there = written("there")
-    place = Place(there.with_suffix(".batch"))
-    process = batch(root, there, "--ray", cluster.address)
-    worker = worker_of(place, "train+fresh", process)
-    (node,) = (node for node in two if raylet_of(node) == worker.ppid())
-    lost = {path.stem for path in place.lease("").parent.glob("*.lease")}
-    before = {path.name: path.stat().st_mtime_ns for path in place.record("").parent.glob("*.json")}
-    cluster.remove_node(node, allow_graceful=False)
-    out, error = process.communicate()
-    assert process.returncode == 0, error
-    result = json.loads(out)
-    assert result["done"] == JOBS and result["failed"] == 0 and "train+fresh" in lost
-    after = {path.name: path.stat().st_mtime_ns for path in place.record("").parent.glob("*.json")}
-    assert len(after) == JOBS and all(after[name] == written_at for name, written_at in before.items())
+    place, lost = Place(tmp_path / "there.batch"), []
+    place.make()
+    killer = threading.Thread(target=kill_a_node_at_work, args=(cluster, two, place, lost), daemon=True)
+    killer.start()
+    rows = run(there, place, cluster.address)
+    killer.join()
+    assert all(row.state == "done" and not row.unchanged for row in rows), rows
+    records = [place.read_record(job.name) for job in there]
+    assert lost and all(record is not None and record.is_done and record.runs == 1 for record in records)
     assert not list(place.lease("").parent.iterdir())  # no lease and no progress is left
-
-    expected, made = made_by(here), made_by(there)
-    assert expected.keys() == made.keys() and len(expected) > 20
-    for name, value in expected.items():
-        assert np.array_equal(value, made[name], equal_nan=np.asarray(value).dtype.kind == "f"), name
-
-    out, error = batch(root, there).communicate()  # what Ray did counts for processes too
-    assert json.loads(out)["unchanged"] == JOBS, error
-
-
-@WITH_RAY
-@pytest.mark.slow
-def test_an_embedded_cluster_needs_no_address(root, written):
-    file = written("here")
-    process = batch(root, file, "--ray", "local")
-    out, error = process.communicate()
-    assert process.returncode == 0 and json.loads(out)["done"] == JOBS, error
-    process = batch(root, file, "--ray", "local", "--gpus", "64")
-    assert "No machine of the cluster at local has" in process.communicate()[1] and process.returncode == 2
+    for index in range(JOBS):
+        expected, made = (read_arrays(tmp_path / name / f"{index}.npz") for name in ("here", "there"))
+        assert expected.keys() == made.keys()
+        assert all(np.array_equal(value, made[key]) for key, value in expected.items())
+    assert all(row.unchanged for row in run(there, place))  # what Ray did counts for processes too

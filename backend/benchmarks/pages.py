@@ -13,6 +13,7 @@ from ..errors import SyncTalkError
 from ..evaluation import chart_svg, charts
 from ..workspace.files import atomic_path, write_json
 from . import subject
+from .figure import Figure
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -24,55 +25,6 @@ class PageOptions:
     """What every benchmark's options have in common."""
 
     write: bool = option("keep the figures in docs/benchmarks/data and write the page", False)
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One measured value beside its target.
-
-    Attributes:
-        target: None where none was set.
-        rises: whether more is better.
-        in_index: whether it is one of those that docs/benchmarks.md shows.
-        reference: name and value of what it is compared with, in the same run.
-        why: one line on what a miss is due to.
-    """
-
-    name: str
-    value: float
-    unit: str
-    target: float | None = None
-    rises: bool = False
-    in_index: bool = False
-    reference: tuple[str, float] | None = None
-    why: str = ""
-
-    @property
-    def is_met(self) -> bool | None:
-        if self.target is None:
-            return None
-        return self.value >= self.target if self.rises else self.value <= self.target
-
-    def row(self) -> str:
-        wanted = "–" if self.target is None else f"{'≥' if self.rises else '≤'} {_number(self.target)}{self.suffix}"
-        digits = 4 if self.target is not None and _number(self.value) == _number(self.target) != self.value else 3
-        missed = f"**missed**: {self.why}" if self.why else "**missed**"
-        verdict = {True: "met", False: missed, None: ""}[self.is_met]
-        return f"| {self.name} | {wanted} | **{_number(self.value, digits)}{self.suffix}** | {verdict} |"
-
-    @property
-    def suffix(self) -> str:
-        """The unit as it follows a number."""
-        return f" {self.unit}" if self.unit[:1].isalpha() or self.unit == "%" else self.unit
-
-    def bars(self) -> list[tuple[str, float]]:
-        rows = [("measured", self.value)]
-        rows += [] if self.target is None else [("target", self.target)]
-        return rows + ([] if self.reference is None else [self.reference])
-
-
-def _number(value: float, digits: int = 3) -> str:
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.{digits}g}"
 
 
 def _renderer(result: Result) -> Iterator[Figure]:
@@ -237,10 +189,19 @@ def _readiness(result: Result) -> Iterator[Figure]:
 
 
 def _capture(result: Result) -> Iterator[Figure]:
+    faces = [pair for pair in result["pairs"] if "head" not in pair["take"]]
+    lips, shape = (
+        "lips of a driven head follow the driver's, correlation",
+        "face of a driven head from its own neutral, over the same in its own clip",
+    )
+    yield Figure(f"{lips}, least", min(pair["lips"] for pair in faces), "", 0.8, rises=True, in_index=True)
+    yield Figure(f"{shape}, most", max(pair["shape_ratio"] for pair in faces), "x", 1.1, in_index=True)
     for pair in result["pairs"]:
-        name = f"{pair['subject']} driven by {pair['driver']}{', with its head' if 'head' in pair['take'] else ''}"
-        yield Figure(f"lips, correlation, {name}", pair["lips"], "", 0.8, rises=True)
-        yield Figure(f"distance to the own neutral face over self-reenactment's, {name}", pair["shape_ratio"], "x", 1.1)
+        turned = "head" in pair["take"]
+        name = f"{pair['subject']} driven by {pair['driver']}{', head and all' if turned else ''}"
+        why = "turned further than its clip ever shows it" if turned else ""
+        yield Figure(f"{lips}: {name}", pair["lips"], "", 0.8, rises=True)
+        yield Figure(f"{shape}: {name}", pair["shape_ratio"], "x", 1.1, why=why)
 
 
 _PORTRAIT_DB = {
@@ -318,7 +279,6 @@ def _at(row: Result, path: tuple[str, ...]) -> float | None:
 
 
 FIGURES: dict[str, Callable[[Result], Iterator[Figure]]] = {
-    "capture": _capture,
     "renderer": _renderer,
     "gpu": _gpu,
     "gaussians": _gaussians,
@@ -330,6 +290,7 @@ FIGURES: dict[str, Callable[[Result], Iterator[Figure]]] = {
     "portrait": _portrait,
     "watermark": _watermark,
     "live": _live,
+    "capture": _capture,
 }
 
 

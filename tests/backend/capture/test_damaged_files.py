@@ -45,6 +45,7 @@ def body(folder):
     return bvh(folder / "take.bvh")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("write", [live_link, audio2face, frames, body])
 def test_random_damage_is_read_or_refused(tmp_path, write):
     rng = np.random.default_rng(5)

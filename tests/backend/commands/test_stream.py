@@ -129,7 +129,7 @@ def test_without_recorded_consent_nothing_is_streamed(trained):
         ({"viewers": 0}, "--viewers must be 1 or more"),
         ({"size": 8}, "--size must be from 64 to 4096"),
         ({"live": "osc", "directions": Path("a.npz")}, "--live and --directions do not go together"),
-        ({"live": "radio"}, "live must be one of"),
+        ({"live": "radio"}, "live must be a path or one of osc, livelink"),
     ],
 )
 def test_options_that_cannot_be_are_one_sentence(options, sentence):

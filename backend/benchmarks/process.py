@@ -129,7 +129,7 @@ def in_words(result: dict[str, Any]) -> str:
     if any("earlier" in clip for clip in clips):
         lines += [
             "",
-            "“others”: cores that other processes on the machine kept busy meanwhile; they lower frames a second, but",
+            "“others”: cores that other processes kept busy meanwhile. With any, the two versions had unequal shares of",
         ]
-        lines += ["hardly the processor time."]
+        lines += ["the machine: then only their processor time can be compared."]
     return "\n".join(lines)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bpy
 
-from ..synctalk_blender import live
+from ..synctalk_blender import engine, live
 from ..synctalk_blender.properties import SyncTalkSettings
 from ..synctalk_blender.steps import Step
 from .common import OptionsPanel
@@ -30,6 +30,10 @@ class SYNCTALK_PT_live(OptionsPanel, bpy.types.Panel):
             row.alert = recording
             row.operator("synctalk.live_record", text=text, icon="REC")
             label_lines(layout, context, live.state_line())
+            if context.scene.render.engine != engine.SyncTalkRenderEngine.bl_idname:
+                label_lines(
+                    layout, context, "The mesh moves. Build Composite (below) shows the head itself.", icon="INFO"
+                )
 
     def draw_options(self, layout: bpy.types.UILayout, settings: SyncTalkSettings) -> None:
         column = layout.column()

@@ -6,11 +6,13 @@ clip. The gain curves are measured on predictions for parts of the clip that the
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
+import queue
 import threading
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -39,7 +41,7 @@ CLOSED_SHARE = 0.03
 """Of the subject's frames: those whose lips are least open show how this mouth is shut."""
 
 _REPORT_S = 0.2
-"""Between two calls of `on_step`."""
+"""How long to wait for a step before looking whether all is done."""
 
 _Adapted = tuple[SpeechEncoder, np.ndarray, np.ndarray]
 """Encoder, weights (SIZE, M) and bias (M)."""
@@ -99,12 +101,14 @@ def _adapt_all(
         on_step: called with the share done, on the caller's thread; may raise to stop.
     """
     done, stopped, threads = [0.0] * len(parts), threading.Event(), torch.get_num_threads()
+    stepped: queue.SimpleQueue[int] = queue.SimpleQueue()
 
     def run(number: int, kept: np.ndarray) -> _Adapted:
         torch.set_num_threads(1)  # of this thread, and of those that are new
 
         def step(share: float) -> bool:
             done[number] = share
+            stepped.put(number)
             return not stopped.is_set()
 
         return _adapt(features, mouth, kept, shapes, step)
@@ -112,10 +116,10 @@ def _adapt_all(
     with ThreadPoolExecutor(min(len(parts), os.cpu_count() or 1), "speech") as pool:
         jobs = [pool.submit(run, number, kept) for number, kept in enumerate(parts)]
         try:
-            pending = set(jobs)
-            while pending:
-                on_step(sum(done) / len(parts))
-                _, pending = wait(pending, _REPORT_S, FIRST_COMPLETED)
+            while not all(job.done() for job in jobs) or not stepped.empty():
+                with contextlib.suppress(queue.Empty):  # each step is reported, and may be where the caller stops
+                    stepped.get(timeout=_REPORT_S)
+                    on_step(sum(done) / len(parts))
             return [job.result() for job in jobs]
         finally:
             stopped.set()

@@ -41,7 +41,7 @@ def test_hair_of_the_necks_colour_is_whole_down_to_the_chin_with_the_network(sce
     shares = {}
     for name, network in (("colours", None), ("network", hair)):
         model = learn_clip(lambda i: frames[i], person, scene.landmarks, usable, segment_hair=network)
-        region, _, _ = head_region(frames[3], model, scene.landmarks[3], None)
+        region = cv2.resize(head_region(frames[3], model, scene.landmarks[3], None)[0], (size, size))
         chin = int(scene.landmarks[3][152][1])
         middle = curtains[3].astype(bool) & (np.arange(size)[:, None] < chin - 0.05 * size)
         shares[name] = float(region[middle].mean())

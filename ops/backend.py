@@ -27,11 +27,10 @@ class SYNCTALK_OT_install_backend(JobOperator, bpy.types.Operator):
     step = Step.BACKEND
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
+    def why_not(cls, context: bpy.types.Context) -> str:
         if not bpy.app.online_access and needs_network(environment_root(), preferences().device):
-            cls.poll_message_set(_OFFLINE)
-            return False
-        return super().poll(context)
+            return _OFFLINE
+        return super().why_not(context)
 
     def job(self, _context: bpy.types.Context) -> Job:
         return work.install_job()
@@ -57,13 +56,8 @@ class SYNCTALK_OT_start_backend(JobOperator, bpy.types.Operator):
     step = Step.BACKEND
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        if not super().poll(context):
-            return False
-        if shared.backend_python() is None:
-            cls.poll_message_set("Install the backend first")
-            return False
-        return True
+    def why_not(cls, context: bpy.types.Context) -> str:
+        return super().why_not(context) or ("" if shared.backend_python() else "Install the backend first")
 
     def job(self, _context: bpy.types.Context) -> Job:
         return work.start_job()
@@ -78,11 +72,8 @@ class SYNCTALK_OT_fetch_model(JobOperator, bpy.types.Operator):
     name: bpy.props.StringProperty(name="Model", options={"SKIP_SAVE"})
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        if not bpy.app.online_access:
-            cls.poll_message_set(_OFFLINE)
-            return False
-        return super().poll(context)
+    def why_not(cls, context: bpy.types.Context) -> str:
+        return super().why_not(context) if bpy.app.online_access else _OFFLINE
 
     def job(self, _context: bpy.types.Context) -> Job:
         return work.fetch_model_job(self.name)

@@ -23,11 +23,8 @@ class _CaptureOperator(JobOperator):
     properties: bpy.types.OperatorProperties
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        reason = why_not_capture(facts(context.scene))
-        if reason:
-            cls.poll_message_set(reason)
-        return not reason
+    def why_not(cls, context: bpy.types.Context) -> str:
+        return why_not_capture(facts(context.scene))
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> Result:
         if self.filepath:

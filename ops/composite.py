@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
-
 import bpy
 
 from ..synctalk_blender import api
 from ..synctalk_blender.job import Job
-from ..synctalk_blender.scene.errors import SyncTalkError
 from ..synctalk_blender.steps import Step
 from ..synctalk_blender.work.composite import bake_folder, bake_job, composite_job, mattes_job
-from .common import JobOperator, Result, StepOperator
+from .common import UNDOABLE, JobOperator, StepOperator
 
 
 class SYNCTALK_OT_composite(JobOperator, bpy.types.Operator):
@@ -31,20 +28,12 @@ class SYNCTALK_OT_composite_objects(StepOperator, bpy.types.Operator):
         "Render what else this scene holds with Cycles, and composite it with the head: "
         "objects hide the head and are hidden by it"
     )
-    bl_options = cast(Any, {"REGISTER", "UNDO"})
+    bl_options = UNDOABLE
     step = Step.COMPOSITE
 
-    def execute(self, context: bpy.types.Context) -> Result:
-        try:
-            rendered = api.composite_objects(scene=context.scene)
-        except SyncTalkError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
-        self.report(
-            {"INFO"},
-            f"The objects are rendered by the scene “{rendered.name}”: its engine and samples are in its own properties.",
-        )
-        return {"FINISHED"}
+    def attempt(self, context: bpy.types.Context) -> str:
+        rendered = api.composite_objects(scene=context.scene)
+        return f"The objects are rendered by the scene “{rendered.name}”: its engine and samples are in its own properties."
 
 
 class SYNCTALK_OT_bake(JobOperator, bpy.types.Operator):

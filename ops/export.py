@@ -44,11 +44,8 @@ class SYNCTALK_OT_export(JobOperator, bpy.types.Operator):
     )
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        reason = why_not_export(facts(context.scene))
-        if reason:
-            cls.poll_message_set(reason)
-        return not reason
+    def why_not(cls, context: bpy.types.Context) -> str:
+        return why_not_export(facts(context.scene))
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> Result:
         scene = context.scene

@@ -5,10 +5,9 @@ from __future__ import annotations
 import bpy
 
 from ..synctalk_blender.job import Job
-from ..synctalk_blender.scene.errors import SyncTalkError
 from ..synctalk_blender.steps import Step
 from ..synctalk_blender.work.speak import find_calm_part, speak_job
-from .common import JobOperator, Result
+from .common import UNDOABLE, JobOperator, StepOperator
 
 
 class SYNCTALK_OT_speak(JobOperator, bpy.types.Operator):
@@ -24,19 +23,19 @@ class SYNCTALK_OT_speak(JobOperator, bpy.types.Operator):
         return speak_job(context.scene)
 
 
-class SYNCTALK_OT_find_calm_part(bpy.types.Operator):
+class SYNCTALK_OT_find_calm_part(StepOperator, bpy.types.Operator):
     bl_idname = "synctalk.find_calm_part"
     bl_label = "Find a Calm Part"
     bl_description = "Set the idle part to the six seconds of the clip in which the head moves least"
-    bl_options = {"REGISTER", "UNDO"}
+    bl_options = UNDOABLE
 
-    def execute(self, context: bpy.types.Context) -> Result:
-        try:
-            find_calm_part(context.scene)
-        except SyncTalkError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
-        return {"FINISHED"}
+    @classmethod
+    def why_not(cls, _context: bpy.types.Context) -> str:
+        return ""
+
+    def attempt(self, context: bpy.types.Context) -> str:
+        find_calm_part(context.scene)
+        return ""
 
 
 CLASSES = (SYNCTALK_OT_speak, SYNCTALK_OT_find_calm_part)

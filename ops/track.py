@@ -12,10 +12,9 @@ from ..synctalk_blender.facts import facts
 from ..synctalk_blender.job import Job
 from ..synctalk_blender.properties import settings_of
 from ..synctalk_blender.scene import rig, scene_setup
-from ..synctalk_blender.scene.errors import SyncTalkError
 from ..synctalk_blender.steps import Step
 from ..synctalk_blender.work import track
-from .common import JobOperator, Result
+from .common import UNDOABLE, JobOperator, Result, StepOperator
 
 _ITEMS = (
     ("AUTO", "Automatic", "Set up a new scene for the clip; leave any other unchanged"),
@@ -98,48 +97,35 @@ class SYNCTALK_OT_process(SceneChoice, JobOperator, bpy.types.Operator):
         return track.process_job(context.scene, **self.choice())
 
 
-class SYNCTALK_OT_import_tracking(SceneChoice, bpy.types.Operator):
+class SYNCTALK_OT_import_tracking(SceneChoice, StepOperator, bpy.types.Operator):
     bl_idname = "synctalk.import_tracking"
     bl_label = "Send to Scene"
     bl_description = (
         "Create or update the camera, head, face mesh and keyframes from the tracking. Your own edits are kept"
     )
-    bl_options = {"REGISTER", "UNDO"}
+    bl_options = UNDOABLE
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        if not facts(context.scene).state.tracked:
-            cls.poll_message_set("Track the video first")
-            return False
-        return True
+    def why_not(cls, context: bpy.types.Context) -> str:
+        return "" if facts(context.scene).state.tracked else "Track the video first"
 
-    def execute(self, context: bpy.types.Context) -> Result:
-        try:
-            note = track.send_to_scene(context.scene, **self.choice())
-        except SyncTalkError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
-        if note:
-            self.report({"INFO"}, note)
-        return {"FINISHED"}
+    def attempt(self, context: bpy.types.Context) -> str:
+        return track.send_to_scene(context.scene, **self.choice())
 
 
-class SYNCTALK_OT_use_camera(bpy.types.Operator):
+class SYNCTALK_OT_use_camera(StepOperator, bpy.types.Operator):
     bl_idname = "synctalk.use_camera"
     bl_label = "Use Tracked Camera"
     bl_description = "Make the tracked camera the active one, to align the head with the footage"
-    bl_options = {"REGISTER", "UNDO"}
+    bl_options = UNDOABLE
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        if not facts(context.scene).has_head:
-            cls.poll_message_set("Send the tracking to this scene first")
-            return False
-        return True
+    def why_not(cls, context: bpy.types.Context) -> str:
+        return "" if facts(context.scene).has_head else "Send the tracking to this scene first"
 
-    def execute(self, context: bpy.types.Context) -> Result:
+    def attempt(self, context: bpy.types.Context) -> str:
         track.use_camera(context.scene)
-        return {"FINISHED"}
+        return ""
 
 
 CLASSES = (SYNCTALK_OT_process, SYNCTALK_OT_import_tracking, SYNCTALK_OT_use_camera)

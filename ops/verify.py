@@ -24,11 +24,8 @@ class SYNCTALK_OT_verify(JobOperator, bpy.types.Operator):
     )
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        reason = why_not_verify(facts(context.scene))
-        if reason:
-            cls.poll_message_set(reason)
-        return not reason
+    def why_not(cls, context: bpy.types.Context) -> str:
+        return why_not_verify(facts(context.scene))
 
     def job(self, context: bpy.types.Context) -> Job:
         path = self.filepath or settings_of(context.scene).verify_file

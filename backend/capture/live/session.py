@@ -13,7 +13,7 @@ from ..retarget import Fit
 from .live_fit import LiveFit
 from .recorder import Recorder
 from .sample import LiveSample, LiveState
-from .source import Source
+from .thread_source import Source
 
 EVERY_PART = Fit(CAPTURE_PARTS)
 

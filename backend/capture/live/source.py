@@ -1,41 +1,18 @@
-"""What a live source is, and how each is opened."""
+"""Which live sources there are, and how each is opened."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
 
 from ...errors import UsageError
 from . import udp
-from .inbox import Inbox
-from .recorder import AudioKeeper
+from .thread_source import Source
 
 WEBCAM, MICROPHONE = "webcam", "microphone"
 FACE_SOURCES = (*udp.CHANNELS, WEBCAM)
 """Of a face; these `open_source` opens."""
 SOURCES = (*FACE_SOURCES, MICROPHONE)
 """Names of the sources."""
-
-
-class Source(Protocol):
-    """Puts faces into its inbox, on a thread of its own from `start` to `close`.
-
-    Attributes:
-        place: where it listens or what it reads, for a person.
-        audio: keeps what it hears; None of a source that hears nothing.
-    """
-
-    inbox: Inbox
-    place: str
-    audio: AudioKeeper | None
-
-    def start(self) -> None:
-        """Begin."""
-        ...
-
-    def close(self) -> None:
-        """End, and free what it uses."""
-        ...
 
 
 def open_source(name: str | Path, port: int | None = None, host: str = udp.LOOPBACK, camera: int = 0) -> Source:

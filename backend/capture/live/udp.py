@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import threading
 import time
 from collections.abc import Callable
 from typing import Protocol
 
 from ...errors import CaptureError, UsageError
 from . import livelink, osc
-from .inbox import SILENT_AFTER_S, Inbox
-from .recorder import AudioKeeper
+from .inbox import SILENT_AFTER_S
 from .sample import LiveFace, Unusable
+from .thread_source import Source
 
 LOOPBACK = "127.0.0.1"
 
@@ -48,8 +47,8 @@ class Channel(Protocol):
         ...
 
 
-class UdpSource:
-    """Receives on a thread from `start` to `close`.
+class UdpSource(Source):
+    """Receives packets.
 
     Args:
         port: 0 for any that is free; see `port`.
@@ -57,27 +56,15 @@ class UdpSource:
     """
 
     def __init__(self, channel: Channel, port: int, host: str = LOOPBACK) -> None:
-        self.inbox = Inbox()
-        self.audio: AudioKeeper | None = None
         self._channel = channel
-        self._closing = threading.Event()
         self._socket = _bound(host, port)
-        self.place = f"UDP port {self.port} of {host}"
-        self._thread = threading.Thread(target=self._receive, name="synctalk live", daemon=True)
+        super().__init__(f"UDP port {self.port} of {host}")
 
     @property
     def port(self) -> int:
         return self._socket.getsockname()[1]
 
-    def start(self) -> None:
-        """Begin to receive."""
-        self._thread.start()
-
-    def close(self) -> None:
-        """Stop, and free the port."""
-        self._closing.set()
-        if self._thread.is_alive():
-            self._thread.join(2.0)
+    def _free(self) -> None:
         self._socket.close()
 
     def _receive(self) -> None:

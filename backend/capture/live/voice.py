@@ -17,9 +17,9 @@ from ...face_sync.live_speech import LiveSpeech
 from ...face_sync.speech import MOUTH_INDEX
 from ...media.audio_rates import RATE
 from ...protocol import BLENDSHAPE_NAMES
-from .inbox import Inbox
 from .recorder import AudioKeeper
 from .sample import LiveFace
+from .thread_source import Source
 
 BLOCK_S = 0.01
 _SILENT = 10 ** (-60 / 20)
@@ -46,30 +46,18 @@ class Voice(Protocol):
         ...
 
 
-class VoiceSource:
-    """Listens on a thread from `start` to `close`."""
+class VoiceSource(Source):
+    """Listens to a voice."""
 
     def __init__(self, voice: Voice, speech: LiveSpeech) -> None:
-        self.inbox = Inbox()
-        self.audio: AudioKeeper | None
-        self.audio = self._keeper = AudioKeeper()
-        self.place = voice.place
+        self._keeper = AudioKeeper()
+        super().__init__(voice.place, self._keeper)
         self._voice, self._speech = voice, speech
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._listen, name="synctalk live", daemon=True)
 
-    def start(self) -> None:
-        """Begin to listen."""
-        self._thread.start()
-
-    def close(self) -> None:
-        """Stop."""
-        self._closing.set()
-        if self._thread.is_alive():
-            self._thread.join(5.0)
+    def _free(self) -> None:
         self._voice.close()
 
-    def _listen(self) -> None:
+    def _receive(self) -> None:
         present = np.zeros(len(BLENDSHAPE_NAMES), bool)
         present[MOUTH_INDEX] = True
         received, loud_s = 0, time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from pathlib import Path
@@ -13,8 +14,7 @@ from ...errors import CaptureError
 from ...head_sync.landmarks import Face, choose_face, open_landmarker
 from ...media.native_log import quiet_native_libraries
 from .face_tracker import FaceTracker
-from .inbox import Inbox
-from .recorder import AudioKeeper
+from .thread_source import Source
 
 CALIBRATION_S, CALIBRATION_FACES = 3.0, 30
 """How long, and from how many images at least, the person's own face is found."""
@@ -27,8 +27,8 @@ _REOPEN_S = 1.0
 NO_SHAPE = "images in which the face has no shape"
 
 
-class WebcamSource:
-    """Sees on a thread from `start` to `close`.
+class WebcamSource(Source):
+    """Sees a face.
 
     Args:
         camera: the system's number of it, or a video file.
@@ -39,29 +39,17 @@ class WebcamSource:
     """
 
     def __init__(self, camera: int | Path) -> None:
-        self.inbox = Inbox()
-        self.audio: AudioKeeper | None = None
-        self.place = f"camera {camera}" if isinstance(camera, int) else str(camera)
+        super().__init__(f"camera {camera}" if isinstance(camera, int) else str(camera))
         self._camera = camera
-        self._closing = threading.Event()
         self._tracker: FaceTracker | None = None
         self._calibrating: list[tuple[float, Face]] = []
         self._landmarker = open_landmarker("mesh")
         self._opened: Any = _open(camera)
-        self._thread = threading.Thread(target=self._watch, name="synctalk live", daemon=True)
 
-    def start(self) -> None:
-        """Begin to see."""
-        self._thread.start()
-
-    def close(self) -> None:
-        """Stop, and free the camera."""
-        self._closing.set()
-        if self._thread.is_alive():
-            self._thread.join(5.0)
+    def _free(self) -> None:
         self._opened.release()
 
-    def _watch(self) -> None:
+    def _receive(self) -> None:
         last: Face | None = None
         pace = None if isinstance(self._camera, int) else _Pace(self._opened)
         while not self._closing.is_set():
@@ -108,7 +96,8 @@ class WebcamSource:
                 self.inbox.note = f"No image comes from {self.place}: is it unplugged, or used by another program?"
                 self._closing.wait(_REOPEN_S)
                 self._opened.release()
-                self._opened.open(self._camera)
+                with contextlib.suppress(CaptureError):
+                    self._opened = _open(self._camera)
             else:
                 pace.has_ended = True
                 self.inbox.note = f"{self.place} has ended."

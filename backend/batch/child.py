@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..progress import Progress
@@ -25,6 +25,8 @@ _EVERY_S = 1.0
 def follow(stop: threading.Event) -> Callable[[Progress], None]:
     """Set `stop` when the parent asks for it, end this process when the parent has died; what takes the progress.
 
+    The progress file holds `stage`, `fraction` and `left_s`.
+
     The variable is taken out of the environment: a program that the command starts is no job.
     """
     place = Path(os.environ.pop(VARIABLE))
@@ -39,15 +41,6 @@ def follow(stop: threading.Event) -> Callable[[Progress], None]:
             _replace(place, json.dumps(shown))
 
     return write
-
-
-def read_progress(place: Path) -> dict[str, Any]:
-    """What `follow` wrote last: `stage`, `fraction` and `left_s`; empty before the first."""
-    try:
-        found = json.loads(place.read_text(encoding="utf-8"))
-        return found if isinstance(found, dict) else {}
-    except (OSError, ValueError):
-        return {}
 
 
 def _watch(stop: threading.Event) -> None:

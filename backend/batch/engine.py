@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..errors import Cancelled, SyncTalkError, UsageError, WorkspaceError
+from ..errors import Cancelled, SyncTalkError, UsageError, WorkspaceError, storage_error
 from ..progress import Reporter
-from ..workspace.files import lock_file
-from .child import read_progress
+from ..workspace.files import held, read_object
 from .execution import Settings, Ticket, execute
 from .job import CANCELLED, DONE, FAILED, RUNNING, SKIPPED, WAITING, Job, Place, Record, check_names, key_of_job
 from .time_left import Clock, seconds_left
@@ -68,22 +67,13 @@ def locked(place: Place) -> Iterator[None]:
         WorkspaceError: another batch works in it.
         StorageError: it cannot be written to.
     """
-    from ..errors import storage_error
-
     try:
         place.make()
-        file = open(place.root / ".lock", "a+b")  # noqa: SIM115 (closed by the with below)
     except OSError as error:
         raise storage_error(error, place.root) from error
-    with file:
-        try:
-            lock_file(file)
-        except OSError as error:
-            raise WorkspaceError(
-                f"{place.root} is in use by another batch: wait for it, or stop it, and try again."
-            ) from error
+    with held(place.root, "batch"):
         place.cancel.unlink(missing_ok=True)
-        for stale in [*place.root.rglob(".*.tmp-*"), *place.progress("").parent.glob("*.json")]:
+        for stale in place.progress("").parent.glob("*.json"):
             stale.unlink(missing_ok=True)
         yield
 
@@ -189,7 +179,7 @@ class Engine:
 
     def _report(self) -> None:
         for name in self._running:
-            row, found = self.rows[name], read_progress(self._place.progress(name))
+            row, found = self.rows[name], read_object(self._place.progress(name))
             row.stage = str(found.get("stage", row.stage))
             self._clock.runs(name, time.monotonic() - row.begun, found.get("left_s"))
         rows = list(self.rows.values())

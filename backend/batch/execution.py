@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..errors import SyncTalkError
+from ..workspace.files import read_object
 from . import child, images
 from .job import CANCELLED, DONE, FAILED, Job, Place, Record, files_of
 from .lease import Lease, leased
@@ -92,9 +93,9 @@ def _execute(ticket: Ticket, place: Place, settings: Settings, cancelled: Callab
             return found
         for run in range(1, settings.retries + 2):
             record = dataclasses.replace(record, runs=run)
-            ended = _run(job, place, settings, lambda: cancelled() or lease.lost.is_set(), lease)
+            ended, has_died = _run(job, place, settings, lambda: cancelled() or lease.lost.is_set(), lease)
             record = dataclasses.replace(record, **ended)
-            if record.state != FAILED or not record.error.startswith(_DIED):
+            if not has_died:
                 break
         record = dataclasses.replace(
             record,
@@ -111,11 +112,8 @@ def _execute(ticket: Ticket, place: Place, settings: Settings, cancelled: Callab
     return record
 
 
-_DIED = "The process "
-
-
-def _run(job: Job, place: Place, settings: Settings, cancelled: Callable[[], bool], lease: Lease) -> dict[str, Any]:
-    """Fields of the record of one run of the process."""
+def _run(job: Job, place: Place, settings: Settings, cancelled: Callable[[], bool], lease: Lease) -> tuple[dict[str, Any], bool]:
+    """Fields of the record of one run of the process, and whether that died: it ended with no word of its own."""
     progress = place.progress(job.name)
     variables = {child.VARIABLE: str(progress), "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
     if settings.threads:
@@ -133,7 +131,7 @@ def _run(job: Job, place: Place, settings: Settings, cancelled: Callable[[], boo
             start_new_session=True,  # Ctrl-C is the batch's to handle: it lets the jobs complete their files
         )
     except OSError as error:
-        return {"state": FAILED, "error": f"The command cannot be started ({error.strerror})."}
+        return {"state": FAILED, "error": f"The command cannot be started ({error.strerror})."}, False
     assert process.stdin and process.stdout and process.stderr
     out = bytearray()
     readers = [
@@ -154,10 +152,10 @@ def _run(job: Job, place: Place, settings: Settings, cancelled: Callable[[], boo
             reader.join(timeout=5)
         with contextlib.suppress(OSError):
             process.stdin.close()
-        stage = str(child.read_progress(progress).get("stage", ""))
+        stage = str(read_object(progress).get("stage", ""))
         progress.unlink(missing_ok=True)
     if was_cancelled:
-        return {"state": CANCELLED}
+        return {"state": CANCELLED}, False
     return _ended(process.returncode, bytes(out), log.text(), stage)
 
 
@@ -176,7 +174,7 @@ def _wait(process: subprocess.Popen, cancelled: Callable[[], bool]) -> bool:
     return True
 
 
-def _ended(status: int, out: bytes, log: str, stage: str) -> dict[str, Any]:
+def _ended(status: int, out: bytes, log: str, stage: str) -> tuple[dict[str, Any], bool]:
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     warnings = tuple(line.removeprefix("Warning: ") for line in lines if line.startswith("Warning: "))[:20]
     errors = [line.removeprefix("Error: ") for line in lines if line.startswith("Error: ")]
@@ -185,16 +183,17 @@ def _ended(status: int, out: bytes, log: str, stage: str) -> dict[str, Any]:
         try:
             result = json.loads(out.decode("utf-8") or "null")
         except ValueError:
-            return {**failed, "error": "The command's result is not JSON: see the log."}
-        return {"state": DONE, "error": "", "warnings": warnings, "result": result, "files": files_of(result)}
+            return {**failed, "error": "The command's result is not JSON: see the log."}, False
+        return {"state": DONE, "error": "", "warnings": warnings, "result": result, "files": files_of(result)}, False
     if status in (1, 2) and errors:
-        return {**failed, "error": errors[-1]}
+        return {**failed, "error": errors[-1]}, False
     during = f" during {stage}" if stage else ""
     if status == 2 and lines:  # usage
-        return {**failed, "error": lines[-1]}
+        return {**failed, "error": lines[-1]}, False
     if status == 1 and lines:  # a defect of ours: its traceback is in the log
-        return {**failed, "error": f"The command ended{during} with an internal error ({lines[-1]}): see the log."}
-    return {**failed, "error": f"{_DIED}{_death(status)}{during}: see the log, and free memory if it ran out."}
+        return {**failed, "error": f"The command ended{during} with an internal error ({lines[-1]}): see the log."}, False
+    died = f"The process {_death(status)}{during}: see the log, and free memory if it ran out."
+    return {**failed, "error": died}, True
 
 
 def _death(status: int) -> str:

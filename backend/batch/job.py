@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 from .. import __version__
 from ..errors import WorkspaceError
-from ..workspace.files import key_of, sha256_of, write_json
+from ..workspace.files import key_of, read_object, sha256_of, write_json
 
 DONE, FAILED, SKIPPED, CANCELLED = "done", "failed", "skipped", "cancelled"
 WAITING, RUNNING = "waiting", "running"
@@ -124,10 +123,10 @@ class Place:
 
     def read_record(self, name: str) -> Record | None:
         """A job's record; None where there is none, or none that can be read: the job runs again."""
+        found = read_object(self.record(name))
         try:
-            found = json.loads(self.record(name).read_text(encoding="utf-8"))
             return Record(**{**found, "warnings": tuple(found["warnings"])})
-        except (OSError, ValueError, TypeError, KeyError):
+        except (TypeError, KeyError):
             return None
 
     def write_record(self, record: Record) -> None:

@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ..workspace.files import read_object
+
 RENEWED_S = 5.0
 EXPIRES_S = 30.0
 
@@ -43,7 +45,7 @@ class Lease:
 
     def renew(self) -> None:
         """Show that the process lives, or find the lease lost."""
-        if _read(self._path).get("token") != self._token:
+        if read_object(self._path).get("token") != self._token:
             self.lost.set()
         elif not self.lost.is_set():
             self._turn += 1
@@ -60,7 +62,7 @@ class Lease:
 
     def release(self) -> None:
         self._released.set()
-        if _read(self._path).get("token") == self._token:
+        if read_object(self._path).get("token") == self._token:
             with contextlib.suppress(OSError):
                 self._path.unlink()
 
@@ -97,11 +99,11 @@ def _is_taken(path: Path, lease: Lease) -> bool:
 
 def _wait_for(path: Path, cancelled: Callable[[], bool]) -> bool:
     """Wait until the lease is free, and remove it when its holder is dead; True when cancelled."""
-    seen, since = _read(path), time.monotonic()
+    seen, since = read_object(path), time.monotonic()
     while path.exists():
         if cancelled():
             return True
-        if (now := _read(path)) != seen:
+        if (now := read_object(path)) != seen:
             seen, since = now, time.monotonic()
         if _died_here(seen) or time.monotonic() - since > EXPIRES_S:
             _remove(path, seen)
@@ -115,7 +117,7 @@ def _remove(path: Path, seen: dict[str, Any]) -> None:
     aside = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
     with contextlib.suppress(OSError):
         path.rename(aside)
-        if _read(aside) != seen:
+        if read_object(aside) != seen:
             with contextlib.suppress(OSError):
                 os.link(aside, path)  # fails where there is one again
         aside.unlink()
@@ -129,14 +131,6 @@ def _died_here(content: dict[str, Any]) -> bool:
 
 def _host() -> str:
     return platform.node()
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return found if isinstance(found, dict) else {}
-    except (OSError, ValueError):
-        return {}
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

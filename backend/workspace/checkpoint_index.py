@@ -18,6 +18,7 @@ import numpy as np
 
 from ..protocol import AUTO, FIELD, GAUSSIANS
 from ..protocol import HEADS as HEADS
+from .files import read_object
 from .shapes import Float
 
 _KINDS = {"F32": "<f4", "F64": "<f8"}
@@ -127,7 +128,7 @@ def _read_state(path: Path) -> dict[str, Any]:
 
 def training_config(folder: Path) -> dict[str, Any]:
     """`config.json`, which describes the newest checkpoint; empty where it is missing or damaged."""
-    return _read_object(folder / "config.json")
+    return read_object(folder / "config.json")
 
 
 def readiness_path(folder: Path, kind: str) -> Path:
@@ -139,15 +140,7 @@ def readiness_of(folder: Path, head: str = AUTO) -> dict[str, Any] | None:
     """What `training.readiness` measured of a head's newest checkpoint; None where it did not, or measured another."""
     for path in head_paths(folder, head)[:1]:
         kind = kind_of(path)
-        kept = _read_object(readiness_path(folder, kind))
+        kept = read_object(readiness_path(folder, kind))
         if kept.get("head", FIELD) == kind and kept.get("step") == step_of(path):  # earlier versions wrote no `head`
             return kept
     return None
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}

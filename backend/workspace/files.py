@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -40,6 +40,15 @@ def write_json(path: Path, value: Any) -> None:
     """Write `value` as JSON, atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """A JSON object; empty where the file is missing, damaged, or holds something else."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def write_arrays(path: Path, **arrays: Any) -> None:
@@ -87,7 +96,35 @@ def key_of(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def lock_file(file) -> None:
+@contextlib.contextmanager
+def held(folder: Path, holder: str) -> Iterator[None]:
+    """Hold a folder for writing, and remove what a killed run left half written. The lock dies with its process.
+
+    Args:
+        holder: who else may hold it, for the error's sentence.
+
+    Raises:
+        WorkspaceError: another process holds it.
+        StorageError: it cannot be written to.
+    """
+    try:
+        file = open(folder / ".lock", "a+b")  # noqa: SIM115 (closed by the with below)
+    except OSError as error:
+        raise storage_error(error, folder) from error
+    with file:
+        try:
+            _lock_file(file)
+        except OSError as error:
+            raise WorkspaceError(
+                f"{folder} is in use by another {holder}: wait for it, or stop it, and try again."
+            ) from error
+        for stale in folder.rglob(".*.tmp-*"):  # the lock excludes other writers
+            with contextlib.suppress(OSError):
+                stale.unlink()
+        yield
+
+
+def _lock_file(file: BinaryIO) -> None:
     if sys.platform == "win32":
         import msvcrt
 

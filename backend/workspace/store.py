@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import ConsentError, WorkspaceError, storage_error
+from ..errors import ConsentError, WorkspaceError
 from .animation import Animation
 from .camera_path import CameraPath
 from .checkpoint_index import AUTO, newest_track
 from .face_mesh import FaceMesh
-from .files import PROCESS_AGAIN, lock_file, write_json
+from .files import PROCESS_AGAIN, held, write_json
 from .head_track import HeadTrack
 from .images import read_image
 from .pose_track import PoseTrack
@@ -106,21 +106,7 @@ class Workspace:
             WorkspaceError: another process works in it.
             StorageError: the place cannot be written to.
         """
-        path = self.root / ".lock"
-        try:
-            file = open(path, "a+b")  # noqa: SIM115 (closed by the with below)
-        except OSError as error:
-            raise storage_error(error, self.root) from error
-        with file:
-            try:
-                lock_file(file)
-            except OSError as error:
-                raise WorkspaceError(
-                    f"{self.root} is in use by another SyncTalk process: wait for it, or stop it, and try again."
-                ) from error
-            for stale in self.root.rglob(".*.tmp-*"):  # left by a killed run; the lock excludes other writers
-                with contextlib.suppress(OSError):
-                    stale.unlink()
+        with held(self.root, "SyncTalk process"):
             yield
 
     # -- paths --------------------------------------------------------------------------------------------------

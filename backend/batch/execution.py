@@ -112,7 +112,9 @@ def _execute(ticket: Ticket, place: Place, settings: Settings, cancelled: Callab
     return record
 
 
-def _run(job: Job, place: Place, settings: Settings, cancelled: Callable[[], bool], lease: Lease) -> tuple[dict[str, Any], bool]:
+def _run(
+    job: Job, place: Place, settings: Settings, cancelled: Callable[[], bool], lease: Lease
+) -> tuple[dict[str, Any], bool]:
     """Fields of the record of one run of the process, and whether that died: it ended with no word of its own."""
     progress = place.progress(job.name)
     variables = {child.VARIABLE: str(progress), "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
@@ -191,7 +193,10 @@ def _ended(status: int, out: bytes, log: str, stage: str) -> tuple[dict[str, Any
     if status == 2 and lines:  # usage
         return {**failed, "error": lines[-1]}, False
     if status == 1 and lines:  # a defect of ours: its traceback is in the log
-        return {**failed, "error": f"The command ended{during} with an internal error ({lines[-1]}): see the log."}, False
+        return {
+            **failed,
+            "error": f"The command ended{during} with an internal error ({lines[-1]}): see the log.",
+        }, False
     died = f"The process {_death(status)}{during}: see the log, and free memory if it ran out."
     return {**failed, "error": died}, True
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from ..commands.export import SUFFIXES
 from ..commands.option import to_arguments
 from ..commands.speak import Delivery
-from ..media.codecs import CODECS, H264, VIDEO_SUFFIXES
+from ..media.codecs import CODECS, H264
 from .file import DELIVERIES, SUBJECTS, TAKES, BatchFile, Entry, Verbs
 from .job import Job
 
@@ -93,55 +94,42 @@ class _Plan:
         self._directions[subject, name] = made, job.name
 
     def _delivery(self, subject: str, takes: list[str], name: str, entry: Entry) -> None:
-        workspace = self._workspaces[subject]
-        names = {"subject": subject, "delivery": name}
-        videos: dict[str, Path] = {}
+        workspace, videos = self._workspaces[subject], dict[str, Path]()
         for verb, given in entry.commands.items():
-            filled: dict[str, Any] = {"workspace": workspace}
-            needs = self._needed(subject)
             if verb == ("render",):
                 for take in [""] if _NEEDS_NO_TAKE & set(given) else takes or [""]:
-                    job, options = self._render(subject, take, name, entry)
-                    if options.out.suffix in VIDEO_SUFFIXES:
+                    self._check_speech(take, entry)
+                    job, options = self._directed(verb, subject, take, name, entry)
+                    if options.is_video:
                         videos[job.name] = options.out
-                continue
-            if verb == ("evaluate",):
-                filled["rendered"] = tuple(videos.values())
-                needs += videos
+            elif verb == ("export",):  # the still head; once for each take that the delivery names, as that moves it
+                for take in takes if "takes" in entry.own else [""]:
+                    self._directed(verb, subject, take, name, entry)
+            else:
                 if not given.get("no_report"):
                     self._claim(workspace / "reports" / "report.html", (DELIVERIES, name, *verb), "no_report")
-            if verb == ("export",):
-                self._exports(subject, takes if "takes" in entry.own else [""], name, entry)
-                continue
-            self._job(entry, verb, names, filled, needs, made=[workspace, *videos.values()], reads=workspace)
+                filled = {"workspace": workspace, "rendered": tuple(videos.values())}
+                needs, made = [*self._needed(subject), *videos], [workspace, *videos.values()]
+                self._job(
+                    entry, verb, {"subject": subject, "delivery": name}, filled, needs, made=made, reads=workspace
+                )
 
-    def _exports(self, subject: str, takes: list[str], name: str, entry: Entry) -> None:
-        """The still head; once for each take, as that moves it, where the delivery names takes."""
-        verb, workspace = ("export",), self._workspaces[subject]
-        for take in takes:
-            names = {"subject": subject, "take": take, "delivery": name}
-            file_name = f"{'-'.join(filter(None, [take, name]))}.{entry.commands[verb].get('format', '')}"
-            filled: dict[str, Any] = {"workspace": workspace, "out": self._out / "deliveries" / subject / file_name}
-            needs, made = self._needed(subject), [workspace]
-            if take:
-                filled["animation"], spoken = self._directions[subject, take]
-                needs, made = [*needs, *filter(None, [spoken])], [*made, filled["animation"]]
-            self._job(entry, verb, names, filled, needs, made=made, reads=workspace)
-
-    def _render(self, subject: str, take: str, name: str, entry: Entry) -> tuple[Job, Any]:
-        verb, workspace = ("render",), self._workspaces[subject]
-        given = entry.commands[verb]
-        for key in _SPOKEN & set(given) if take else ():
+    def _check_speech(self, take: str, entry: Entry) -> None:
+        """Raise where the delivery of a take says how that is spoken."""
+        verb = ("render",)
+        for key in _SPOKEN & set(entry.commands[verb]) if take else ():
             where = entry.where[verb][key].split(".")
             raise self._file.error(where, key, f"is of how a take is spoken: put it into [{TAKES}.{take}.speak]")
-        codec = CODECS.get(str(given.get("codec", H264)))
-        suffix = "" if codec is None or any(given.get(key) for key in _OF_A_SEQUENCE) else codec.containers[0]
-        file_name = "-".join(filter(None, [take, name])) + suffix
+
+    def _directed(self, verb: Verbs, subject: str, take: str, name: str, entry: Entry) -> tuple[Job, Any]:
+        """A delivery of a take, or of the head alone where that is empty."""
+        workspace = self._workspaces[subject]
+        file_name = "-".join(filter(None, [take, name])) + _SUFFIX[verb](entry.commands[verb])
         filled: dict[str, Any] = {"workspace": workspace, "out": self._out / "deliveries" / subject / file_name}
         needs, made = self._needed(subject), [workspace]
         if take:
-            filled["directions"], spoken = self._directions[subject, take]
-            needs, made = [*needs, *filter(None, [spoken])], [*made, filled["directions"]]
+            filled[_DIRECTIONS[verb]], spoken = self._directions[subject, take]
+            needs, made = [*needs, *filter(None, [spoken])], [*made, filled[_DIRECTIONS[verb]]]
         names = {"subject": subject, "take": take, "delivery": name}
         return self._job(entry, verb, names, filled, needs, made=made, reads=workspace)
 
@@ -197,3 +185,18 @@ class _Plan:
                 f"would be written twice, also by [{other}] ({path}): put {{subject}} or {{take}} into it, or leave one out",
             )
         self._written[place] = ".".join(table)
+
+
+def _of_render(given: Mapping[str, Any]) -> str:
+    """The usual suffix of a delivery; none of a sequence."""
+    codec = CODECS.get(str(given.get("codec", H264)))
+    return "" if codec is None or any(given.get(key) for key in _OF_A_SEQUENCE) else codec.containers[0]
+
+
+def _of_export(given: Mapping[str, Any]) -> str:
+    return SUFFIXES.get(str(given.get("format")), ("",))[0]
+
+
+_SUFFIX: dict[Verbs, Callable[[Mapping[str, Any]], str]] = {("render",): _of_render, ("export",): _of_export}
+_DIRECTIONS: dict[Verbs, str] = {("render",): "directions", ("export",): "animation"}
+"""The option that takes an animation."""

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from ..workspace.store import Workspace
 
 LIVE_LINK = "livelink"
-_SUFFIXES = {"ply": (".ply",), "glb": (".glb",), "usd": (".usda", ".usd"), LIVE_LINK: (".csv",)}
+SUFFIXES = {"ply": (".ply",), "glb": (".glb",), "usd": (".usda", ".usd"), LIVE_LINK: (".csv",)}
+"""Of the files of each format, the usual one first."""
 GAUSSIANS, FACE = "gaussians", "face"
 
 
@@ -27,7 +28,7 @@ class Options(CheckedOptions):
     workspace: Path = option("a workspace with a trained Gaussian head", positional=True)
     format: str = option(
         "of the file; PLY has no shape keys, so the face is a GLB beside it; livelink is the motion alone, as CSV",
-        choices=tuple(_SUFFIXES),
+        choices=tuple(SUFFIXES),
     )
     out: Path | None = option("the file (exports/head in the workspace, exports/take with --animation)", None)
     part: str | None = option("this part alone; the face mesh needs no trained head", None, choices=(GAUSSIANS, FACE))
@@ -68,9 +69,9 @@ def run(options: Options, reporter: Reporter) -> Result:
 
     workspace = Workspace.open(options.workspace)
     stem = "head" if options.animation is None else "take"
-    out = options.out or workspace.root / "exports" / f"{stem}{_SUFFIXES[options.format][0]}"
-    if out.suffix.lower() not in _SUFFIXES[options.format]:
-        raise UsageError(f"{out}: the name of a {options.format} file must end in {_SUFFIXES[options.format][0]}.")
+    out = options.out or workspace.root / "exports" / f"{stem}{SUFFIXES[options.format][0]}"
+    if out.suffix.lower() not in SUFFIXES[options.format]:
+        raise UsageError(f"{out}: the name of a {options.format} file must end in {SUFFIXES[options.format][0]}.")
     if options.format == "ply" and options.part == FACE:
         raise UsageError("PLY has no shape keys: export the face with --format glb or usd.")
     if options.format == "ply" and options.animation is not None:

@@ -61,13 +61,13 @@ class Options(speak.Delivery, Signature, CheckedOptions):
             if self.codec or self.format:
                 raise UsageError("--split writes PNG frames as they are compared: leave --codec and --format out")
             return
-        if self._is_video:
+        if self.is_video:
             codec_for(self.out, self.codec or H264)
             if self.format:
                 raise UsageError(f"--format {self.format} is of a sequence: give a folder for --out, or --codec")
         elif self.codec:
             raise UsageError(f"--codec {self.codec} is of a video: give --out a path ending in .mp4 or .mov")
-        if self.complete and self._is_video:
+        if self.complete and self.is_video:
             raise UsageError("--complete is of a sequence: a video is complete but for --codec prores4444")
         if self.complete and self.passes:
             raise UsageError("--complete and --passes do not go together: passes are of the head alone")
@@ -79,11 +79,12 @@ class Options(speak.Delivery, Signature, CheckedOptions):
     @property
     def over_footage(self) -> bool:
         """Whether the clip's own pixels are in the delivery."""
-        is_complete = not codec_for(self.out, self.codec or H264).has_alpha if self._is_video else self.complete
+        is_complete = not codec_for(self.out, self.codec or H264).has_alpha if self.is_video else self.complete
         return bool(self.split) or is_complete
 
     @property
-    def _is_video(self) -> bool:
+    def is_video(self) -> bool:
+        """Whether the delivery is a video; else it is a folder."""
         return is_video(self.out)
 
 
@@ -134,7 +135,7 @@ def run(options: Options, reporter: Reporter) -> Result:
         directions = speak.run(spoken, reporter).animation
     taking = Taking(hair=not options.rendered_hair, neck=not options.fixed_neck)
     shot = Shot.of(workspace, head, workspace.animation(directions), options.size, taking)
-    if options._is_video:
+    if options.is_video:
         shot.write_video(options.out, options.audio, reporter, options.portrait, options.codec, marking)
     elif options.complete:
         shot.write_complete_frames(options.out, reporter, options.format or PNG, options.portrait, marking)

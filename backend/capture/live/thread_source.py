@@ -52,5 +52,7 @@ class Source(ABC):
         except SyncTalkError as error:
             self.inbox.note = str(error)
         except Exception as error:  # else it would only fall silent
-            self.inbox.note = f"{self.place} has stopped because of a bug ({type(error).__name__}: {error}): start live again."
+            self.inbox.note = (
+                f"{self.place} has stopped because of a bug ({type(error).__name__}: {error}): start live again."
+            )
             raise

@@ -27,6 +27,7 @@ class Options:
 class Result:
     prepared: Path
     clips: int
+    """That are prepared now, those of earlier runs among them."""
     left_out: tuple[tuple[Any, ...], ...]
     """Of each clip that cannot be used its prepared name, size, modification time, path, and why."""
 
@@ -49,7 +50,8 @@ def run(options: Options, reporter: Reporter) -> Result:
         found = face_windows.find_clips(options.clips)
         workers = preparation.Workers(options.jobs, options.ray) if options.ray or options.jobs > 1 else None
         left_out = preparation.prepare(found, options.prepared, reporter, workers)
-    return Result(options.prepared, len(found) - len(left_out), tuple(map(astuple, left_out)))
+    ready = preparation.prepared_names(options.prepared) & set(found)
+    return Result(options.prepared, len(ready), tuple(map(astuple, left_out)))
 
 
 def in_words(result: Result) -> str:

@@ -178,6 +178,13 @@ def test_a_mistake_is_one_sentence_with_file_table_and_key(written, text, senten
     assert sentence in str(caught.value) and str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("kind", "suffix"), [("glb", ".glb"), ("usd", ".usda"), ("livelink", ".csv")])
+def test_an_export_without_a_path_has_the_suffix_of_its_format(written, tmp_path, kind, suffix):
+    text = f"{SUBJECT}[takes.t]\ndirections = 'edited.npz'\n[deliveries.d]\ntakes = ['t']\nexport.format = '{kind}'\n"
+    (job,) = [job for job in jobs_of(written(text)).values() if job.delivery]
+    assert f"--out={tmp_path / 'jobs.batch/deliveries/anna' / f't-d{suffix}'}" in job.arguments
+
+
 def test_a_file_that_is_not_there_is_one_sentence(tmp_path):
     with pytest.raises(UsageError, match="nothing.toml cannot be read"):
         plan(tmp_path / "nothing.toml", tmp_path)

@@ -100,3 +100,18 @@ def test_what_is_no_list_is_refused(tmp_path):
     (tmp_path / "list.txt").write_text("no tab")
     with pytest.raises(MediaError, match="is no list of clips"):
         preparation.read_list(tmp_path / "list.txt")
+    (tmp_path / "list.txt").write_text("")
+    with pytest.raises(MediaError, match="names no clip"):
+        preparation.read_list(tmp_path / "list.txt")
+
+
+@pytest.mark.long
+def test_a_part_that_fails_keeps_its_log_and_the_rest_is_prepared(short_clip, tmp_path, monkeypatch):
+    monkeypatch.setattr(preparation, "CLIPS_A_JOB", 1)
+    warnings, folder = [], tmp_path / "prepared"
+    reporter = Reporter(on_log=lambda level, text: warnings.append(text) if level == "warning" else None)
+    names_no_disk_takes = {"n" * 300: short_clip, "one": short_clip}
+    assert preparation.prepare(names_no_disk_takes, folder, reporter, preparation.Workers(jobs=2)) == []
+    assert preparation.prepared_names(folder) == {"one"}
+    assert "1 of 2 parts of the preparation failed" in warnings[-1]
+    assert "Error: " in (folder / "jobs" / "logs" / "prepare+00000.txt").read_text()

@@ -110,13 +110,21 @@ def read_list(path: Path) -> dict[str, Path]:
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-        return {name: Path(place) for name, place in (line.split("\t") for line in lines)}
+        found = {name: Path(place) for name, place in (line.split("\t") for line in lines)}
     except (OSError, ValueError) as error:
         raise MediaError(f"{path} is no list of clips ({error}): give a folder of talking clips.") from error
+    if not found:
+        raise MediaError(f"{path} names no clip: it has a line for each, its prepared name, a tab, its path.")
+    return found
+
+
+def prepared_names(folder: Path) -> set[str]:
+    """Of the clips that are prepared."""
+    return {path.stem for path in folder.glob("*.npz")}
 
 
 def _missing(clips: Mapping[str, Path], folder: Path, passed: set[str]) -> dict[str, Path]:
-    passed = passed | {path.stem for path in folder.glob("*.npz")}
+    passed = passed | prepared_names(folder)
     return {name: path for name, path in clips.items() if name not in passed}
 
 
@@ -161,9 +169,10 @@ def _keep(
 def _prepare_by(
     workers: Workers, clips: Mapping[str, Path], folder: Path, reporter: Reporter, left_out: list[LeftOut]
 ) -> None:
-    """By jobs of a batch, each `encoder prepare` of a list. Their records go with the end: the prepared clips are the record."""
+    """By jobs of a batch, each `encoder prepare` of a list. Their records and logs go with the end, unless one has failed: the
+    prepared clips are the record."""
     from ....batch.engine import Engine, locked
-    from ....batch.job import Job, Place
+    from ....batch.job import DONE, Job, Place
     from ....batch.pools import opened
 
     place = Place((folder / "jobs").absolute())
@@ -179,12 +188,19 @@ def _prepare_by(
             place.record(jobs[-1].name).unlink(missing_ok=True)  # of an earlier list
         try:
             with opened(place, workers.jobs, None, retries=1, ray=workers.ray) as pool:
-                Engine(jobs, place, pool, reporter, lambda rows: None, STAGE).run()
+                rows = Engine(jobs, place, pool, reporter, lambda rows: None, STAGE).run()
         finally:
             for job in jobs:
                 record = place.read_record(job.name)
                 if record is not None and record.is_done:
                     left_out += [LeftOut(*row) for row in record.result["left_out"]]
+    failed = sum(row.state != DONE for row in rows)
+    if failed:
+        reporter.warning(
+            f"{failed} of {len(rows)} parts of the preparation failed: {place.log('').parent} has their logs. "
+            "The same command prepares what is missing."
+        )
+        return
     shutil.rmtree(place.root, ignore_errors=True)
 
 

@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from .. import protocol
+from ..errors import SyncTalkError
+
+ROOT = Path(__file__).parents[2]
+
+
+@contextlib.contextmanager
+def image_memory(side: int) -> Iterator[Path]:
+    """Memory that is shared with a `serve`, for scene-linear RGBA of `side`²."""
+    with tempfile.NamedTemporaryFile(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as memory:
+        memory.truncate(side * side * 16)
+        yield Path(memory.name)
 
 
 class Served:
-    """Use it in a `with`, which ends the process."""
+    """Use it in a `with`, which ends the process.
 
-    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+    Args:
+        environment: variables beside those of this process.
+        root: the folder that holds its backend.
+    """
+
+    def __init__(self, environment: Mapping[str, str] | None = None, root: Path = ROOT) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "backend", "serve"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=Path(__file__).parents[2],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=root,
             env={**os.environ, **(environment or {})},
         )  # fmt: skip
         self._number = 0
@@ -29,7 +47,7 @@ class Served:
         """The result of a request.
 
         Raises:
-            RuntimeError: it failed, or the process ended.
+            SyncTalkError: it failed, or the process ended.
         """
         assert self._process.stdin is not None and self._process.stdout is not None
         self._number += 1
@@ -39,9 +57,9 @@ class Served:
             message = protocol.decode(line)
             if message.get("id") == self._number:
                 if "error" in message:
-                    raise RuntimeError(message["error"]["message"])
+                    raise SyncTalkError(message["error"]["message"])
                 return message["result"]
-        raise RuntimeError(f"The backend ended during {method}.")
+        raise SyncTalkError(f"The backend ended during {method}.")
 
     @property
     def memory_mb(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from ..protocol import BLENDSHAPE_NAMES
 
@@ -12,6 +13,7 @@ _SIDE_AT_END = re.compile(r"(?:[\s_.-]([lrLR])|(?<=[a-z])([LR]))$")
 _OF_SOMETHING = re.compile(r"^(?:.*[|/:.](?=[^|/:.]{2})|arkit_)", re.IGNORECASE)
 
 
+@lru_cache(512)
 def shape_index(name: str) -> int | None:
     """The index in `protocol.BLENDSHAPE_NAMES` of a shape; None for what is none of ARKit's.
 

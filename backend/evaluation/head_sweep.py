@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from ..protocol import BLENDSHAPE_NAMES
 from ..renderer.head import HeadRenderer, RenderedHead
 from ..workspace.camera import Camera
 from ..workspace.head_track import HeadTrack
+from ..workspace.poses import mean_rotation
 from ..workspace.poses import turned as turned_pose
 from ..workspace.shapes import Float, Int
 
@@ -48,7 +48,7 @@ def middle(track: HeadTrack, conditions: Float[np.ndarray, "n conditions"]) -> C
     """The clip's mean pose with its median conditions."""
     poses = track.head_to_camera[track.valid]
     pose = np.eye(4)
-    pose[:3, :3] = Rotation.from_matrix(poses[:, :3, :3]).mean().as_matrix()
+    pose[:3, :3] = mean_rotation(poses[:, :3, :3])
     pose[:3, 3] = poses[:, :3, 3].mean(0)
     return Condition("middle", pose, np.median(conditions[track.valid], axis=0).astype(np.float32))
 

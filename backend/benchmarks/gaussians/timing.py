@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import torch
 
-from ... import protocol
-from ...errors import SyncTalkError
 from ...renderer.gaussians.kernels import get_rasteriser
 from ...renderer.gaussians.kernels.interface import View
 from ...renderer.gaussians.renderer import GaussianRenderer
 from ...workspace.checkpoint_index import GAUSSIANS
 from ...workspace.store import Workspace
 from ..cold_start import frame_params
+from ..served import Served, image_memory
 from .heads import Spread, TrainedHead, gaussian_renderer
 
 TIMES = 5
@@ -88,43 +80,10 @@ def round_trips(
     workspace: Workspace, heads: dict[str, TrainedHead], size: int, frames: np.ndarray
 ) -> dict[str, Spread]:
     """From sending a `frame` request to `serve` to its answer, with scene-linear RGBA in shared memory, as Blender asks for it."""
-    shared = "/dev/shm" if Path("/dev/shm").is_dir() else None
-    with tempfile.NamedTemporaryFile(dir=shared) as memory, _serving() as ask:
-        memory.truncate(size * size * 16)
+    with image_memory(size) as memory, Served() as backend:
 
         def request(kind: str) -> Draw:
             track = heads[kind].track
-            return lambda frame: ask(frame_params(workspace, track, frame, size, Path(memory.name)) | {"head": kind})
+            return lambda frame: backend.call("frame", **frame_params(workspace, track, frame, size, memory), head=kind)
 
         return in_turns({kind: request(kind) for kind in heads}, frames)
-
-
-@contextlib.contextmanager
-def _serving() -> Iterator[Callable[[dict[str, Any]], dict[str, Any]]]:
-    """A running `serve`, and what sends it a `frame` request and returns the result."""
-    number = 0
-    with subprocess.Popen(
-        [sys.executable, "-m", "backend", "serve"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=Path(__file__).parents[3],
-    ) as server:  # fmt: skip
-        assert server.stdin is not None and server.stdout is not None
-        sent, received = server.stdin, server.stdout
-
-        def ask(params: dict[str, Any]) -> dict[str, Any]:
-            nonlocal number
-            number += 1
-            sent.write(protocol.encode({"jsonrpc": "2.0", "id": number, "method": "frame", "params": params}))
-            sent.flush()
-            for line in received:
-                message = json.loads(line)
-                if message.get("id") == number:
-                    if "error" in message:
-                        raise SyncTalkError(message["error"]["message"])
-                    result: dict[str, Any] = message["result"]
-                    return result
-            raise SyncTalkError("serve ended before it answered.")
-
-        try:
-            yield ask
-        finally:
-            sent.close()

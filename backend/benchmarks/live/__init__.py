@@ -9,7 +9,6 @@ import contextlib
 import math
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,13 +25,13 @@ from ...workspace.store import Workspace
 from .. import pages
 from ..cold_start import frame_params
 from ..markdown import table
-from ..served import Served
+from ..served import ROOT, Served, image_memory
 
 CASES = ((GAUSSIANS, 256), (FIELD, 256), (GAUSSIANS, 512))
 _WARM_IMAGES = 10
 """Before anything is measured: the sender begins, and kernels and frames are read."""
 
-_SOAK_SIZE, _SOAK_EVERY_S, _SENDER_LIVES_S = 256, 0.2, 170.0
+_SOAK_SIZE, _SOAK_EVERY_S, _SENDER_MINUTES = 256, 0.2, 3
 
 
 @dataclass(frozen=True)
@@ -79,35 +78,33 @@ class _Live:
 
     def endurance(self, minutes: float, reporter: Reporter) -> dict[str, Any]:
         """Delay and memory by the minute, with rubbish among the packets and a sender that is killed now and then."""
-        rows = []
+        rows, state, senders = [], {}, 0
         params = self._params(GAUSSIANS, _SOAK_SIZE, False)
         ends = time.monotonic() + 60 * minutes
-        with contextlib.ExitStack() as stack:
-            killed, renewed_s = 0, -math.inf
-            sender: contextlib.ExitStack | None = None
-            while (left_s := ends - time.monotonic()) > 1:
-                reporter.progress("bench live", 60 * minutes - left_s, 60 * minutes, "s", "endurance")
-                if sender is None or time.monotonic() - renewed_s > _SENDER_LIVES_S:
-                    killed += sender is not None
-                    if sender is not None:
-                        sender.close()
-                        time.sleep(1.0)
-                    sender, renewed_s = stack.enter_context(contextlib.ExitStack()), time.monotonic()
-                    sender.enter_context(self._sender(left_s + 120, rubbish=0.5))
-                    self._images(params, math.inf, _SOAK_EVERY_S, _WARM_IMAGES)
-                ways = np.array(self._images(params, min(60.0, left_s), _SOAK_EVERY_S))
-                state = self._backend.call("live.state", after=self._last)
-                rows.append(
-                    {
-                        "packet": _spread(ways[:, 0]),
-                        "image": _spread(ways[:, 2]),
-                        "memory_mb": self._backend.memory_mb,
-                        "rate": state["rate"],
-                        "samples": state["samples"],
-                        "refused": sum(state["refused"].values()),
-                    }
-                )
-        return {"minutes": rows, "killed": killed, "refused": state["refused"], "note": state["note"]}
+        while (left_s := ends - time.monotonic()) > 1:
+            senders += 1
+            with self._sender(left_s + 120, rubbish=0.5):
+                self._images(params, math.inf, _SOAK_EVERY_S, _WARM_IMAGES)
+                for _ in range(_SENDER_MINUTES):
+                    left_s = max(ends - time.monotonic(), 1.0)
+                    reporter.progress("bench live", 60 * minutes - left_s, 60 * minutes, "s", "endurance")
+                    ways = np.array(self._images(params, min(60.0, left_s), _SOAK_EVERY_S))
+                    state = self._backend.call("live.state", after=self._last)
+                    rows.append(self._minute(ways, state))
+                    if left_s < 60.0:
+                        break
+            time.sleep(1.0)
+        return {"minutes": rows, "killed": senders - 1, "refused": state["refused"], "note": state["note"]}
+
+    def _minute(self, ways: np.ndarray, state: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "packet": _spread(ways[:, 0]),
+            "image": _spread(ways[:, 2]),
+            "memory_mb": self._backend.memory_mb,
+            "rate": state["rate"],
+            "samples": state["samples"],
+            "refused": sum(state["refused"].values()),
+        }
 
     def _images(
         self, params: dict[str, Any], seconds: float, every_s: float, most: float = math.inf
@@ -147,7 +144,7 @@ class _Live:
     def _sender(self, seconds: float, rubbish: float = 0.0) -> Iterator[None]:
         module, tracking = f"{__package__}.sender", str(self._workspace.tracking_path)
         command = [sys.executable, "-m", module, str(self._port), tracking, str(seconds), "--rubbish", str(rubbish)]
-        with subprocess.Popen(command, cwd=Path(__file__).parents[3]) as process:
+        with subprocess.Popen(command, cwd=ROOT) as process:
             try:
                 yield
             finally:
@@ -156,10 +153,8 @@ class _Live:
 
 @contextlib.contextmanager
 def _served(workspace: Workspace) -> Iterator[_Live]:
-    shared = "/dev/shm" if Path("/dev/shm").is_dir() else None
-    with tempfile.NamedTemporaryFile(dir=shared) as memory, Served() as backend:
-        memory.truncate(512 * 512 * 16)
-        yield _Live(backend, workspace, Path(memory.name))
+    with image_memory(512) as memory, Served() as backend:
+        yield _Live(backend, workspace, memory)
 
 
 def _spread(values: np.ndarray) -> dict[str, float]:

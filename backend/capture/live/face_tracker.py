@@ -18,9 +18,8 @@ from ...head_sync.head_motion_tracker import LANDMARK_SIGMA, track_head_motion
 from ...head_sync.landmarks import Face
 from ...protocol import BLENDSHAPE_NAMES
 from ...workspace.landmarks import LEFT_PUPIL, RIGHT_PUPIL, RIGID, RIGID_WEIGHTS
-from ...workspace.poses import rotation_exp, rotation_log
+from ...workspace.poses import mean_rotation, rotation_exp, rotation_log
 from ...workspace.shapes import Float
-from ..retarget import mean_rotation
 from .sample import LiveFace
 
 CAMERA_FOCAL = 0.9

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import struct
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -108,7 +107,7 @@ class OscDecoder:
         return False  # other messages of the protocol (body, camera, lights, keys) are right, and no business of a face
 
     def _take_plain(self, address: str, params: list[Any]) -> bool:
-        index = _index(address.rsplit("/", 1)[-1])
+        index = shape_index(address.rsplit("/", 1)[-1])
         if index is not None and len(params) == 1:
             value = _number(params[0])
         else:
@@ -202,15 +201,10 @@ def _after_text(packet: bytes, at: int, stop: int) -> int:
 
 def _named(params: list[Any]) -> tuple[int, float]:
     """The index of a shape and its value, from a name and a number."""
-    index = _index(params[0]) if len(params) > 1 and isinstance(params[0], str) else None
+    index = shape_index(params[0]) if len(params) > 1 and isinstance(params[0], str) else None
     if index is None:
         raise Unusable(NO_SHAPES)
     return index, _number(params[1])
-
-
-@lru_cache(512)
-def _index(name: str) -> int | None:
-    return shape_index(name)
 
 
 def _number(value: Any) -> float:

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from ...workspace.arrays import correlation
 from ...workspace.camera import PIXEL_CENTRE
-from ...workspace.poses import rotation_log
+from ...workspace.poses import mean_rotation, rotation_log
 
 SKULL_OUTLINE = np.array(
     [10, 338, 297, 332, 333, 334, 296, 336, 417, 351, 399, 456, 5, 236, 174, 122, 193, 107, 66, 105, 104, 103, 67, 109]
@@ -41,7 +41,7 @@ def pose_error(poses: np.ndarray, truth: np.ndarray) -> PoseError:
 def aligned_to(poses: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Poses (N, 4, 4) with their head frame rotated once onto the truth's."""
     own = poses[:, :3, :3]
-    between = Rotation.from_matrix(own.transpose(0, 2, 1) @ truth[:, :3, :3]).mean().as_matrix()
+    between = mean_rotation(own.transpose(0, 2, 1) @ truth[:, :3, :3])
     aligned = poses.copy()
     aligned[:, :3, :3] = own @ between
     return aligned

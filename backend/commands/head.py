@@ -1,4 +1,4 @@
-"""The options of every command that draws a head."""
+"""The options of every command that moves or draws a head."""
 
 from __future__ import annotations
 
@@ -27,4 +27,15 @@ def hair_option() -> Any:
     return option(
         "leave the hair as it is rendered, also where the head is turned as in the footage, whose own hair is shown there",
         False,
+    )
+
+
+def idle_option(default: tuple[float, ...]) -> Any:
+    """Where in the clip the head stays: a field of `Options`."""
+    return option(
+        "the part of the clip to stay in, seconds; 0 0 is all of it",
+        default,
+        flag="--idle",
+        metavar=("FROM", "TO"),
+        nargs=2,
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..progress import Reporter
-from .head import head_option
+from .head import head_option, idle_option
 from .option import CheckedOptions, option
 
 
@@ -19,13 +19,7 @@ class Delivery:
     smoothing_ms: float = option("smoothing of the mouth's motion, width in ms", 0.0)
     offset_ms: float = option("shift of the mouth against the audio, in ms; positive is earlier", 0.0)
     close_in_silence: bool = option("close the lips in pauses", False)
-    idle_s: tuple[float, ...] = option(
-        "the part of the clip to stay in, seconds; 0 0 is all of it",
-        (0.0, 0.0),
-        flag="--idle",
-        metavar=("FROM", "TO"),
-        nargs=2,
-    )
+    idle_s: tuple[float, ...] = idle_option(default=(0.0, 0.0))
 
     @classmethod
     def of(cls, options: Delivery) -> Delivery:

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..capture.live.source import SOURCES
-from ..capture.live.udp import LOOPBACK
+from ..capture.live.source_names import LOOPBACK, SOURCES
 from ..capture.streaming.names import ALPHA, FOOTAGE, colour_of, is_loopback
 from ..errors import UsageError
 from ..progress import Reporter

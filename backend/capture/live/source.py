@@ -5,17 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...errors import UsageError
-from . import udp
+from .source_names import FACE_SOURCES, LOOPBACK, MICROPHONE, WEBCAM
 from .thread_source import Source
-
-WEBCAM, MICROPHONE = "webcam", "microphone"
-FACE_SOURCES = (*udp.CHANNELS, WEBCAM)
-"""Of a face; these `open_source` opens."""
-SOURCES = (*FACE_SOURCES, MICROPHONE)
-"""Names of the sources."""
+from .udp import CHANNELS, UdpSource
 
 
-def open_source(name: str | Path, port: int | None = None, host: str = udp.LOOPBACK, camera: int = 0) -> Source:
+def open_source(name: str | Path, port: int | None = None, host: str = LOOPBACK, camera: int = 0) -> Source:
     """A source of faces that has not started.
 
     Args:
@@ -32,10 +27,10 @@ def open_source(name: str | Path, port: int | None = None, host: str = udp.LOOPB
         from .webcam import WebcamSource  # its packages are of use to no other source
 
         return WebcamSource(name if isinstance(name, Path) else camera)
-    if name not in udp.CHANNELS:
+    if name not in CHANNELS:
         raise UsageError(f"There is no live source {name}: choose one of {', '.join(FACE_SOURCES)}.")
-    channel, usual = udp.CHANNELS[name]
-    return udp.UdpSource(channel(), usual if port is None else port, host)
+    channel, usual = CHANNELS[name]
+    return UdpSource(channel(), usual if port is None else port, host)
 
 
 def is_voice(name: str | Path) -> bool:

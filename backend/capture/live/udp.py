@@ -12,9 +12,8 @@ from ...errors import CaptureError, UsageError
 from . import livelink, osc
 from .inbox import SILENT_AFTER_S
 from .sample import LiveFace, Unusable
+from .source_names import LIVELINK, LOOPBACK, OSC
 from .thread_source import Source
-
-LOOPBACK = "127.0.0.1"
 
 OTHER_SENDER, STALE = "packets of a second sender", osc.STALE
 
@@ -193,7 +192,7 @@ def _bound(host: str, port: int) -> socket.socket:
 
 
 CHANNELS: dict[str, tuple[Callable[[], Channel], int]] = {
-    "osc": (OscChannel, osc.PORT),
-    "livelink": (LiveLinkChannel, livelink.PORT),
+    OSC: (OscChannel, osc.PORT),
+    LIVELINK: (LiveLinkChannel, livelink.PORT),
 }
 """The channel of each source over UDP, and the port that its senders commonly use."""

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...capture.live.source import SOURCES
-from ...capture.live.udp import LOOPBACK
+from ...capture.live.source_names import LOOPBACK, SOURCES
 from ...errors import Cancelled, CaptureError, UsageError
 from ...progress import Reporter
 from ...protocol import CAPTURE_PARTS, MOUTH_PART, format_duration

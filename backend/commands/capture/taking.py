@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import UsageError
 from ...progress import Reporter
-from ..head import head_option
+from ..head import head_option, idle_option
 from ..option import option
 from .fitting import Fitting
 
@@ -25,13 +25,7 @@ class Taking(Fitting):
     )
     audio: Path | None = option("the take's audio, in place of what came with it", None)
     audio_offset_ms: float = option("how late that audio runs, in ms; it is taken out", 0.0, flag="--audio-offset")
-    idle_s: tuple[float, ...] = option(
-        "the part of the clip to stay in, seconds; 0 0 is all of it",
-        (0.0, 0.0),
-        flag="--idle",
-        metavar=("FROM", "TO"),
-        nargs=2,
-    )
+    idle_s: tuple[float, ...] = idle_option(default=(0.0, 0.0))
     head: str = head_option()
 
     def __post_init__(self) -> None:

@@ -41,7 +41,9 @@ class SYNCTALK_PT_capture(OptionsPanel, bpy.types.Panel):
         layout.prop(capture, "as_is")
         layout.prop(capture, "audio", placeholder="Beside the file")
         if not is_video(capture.path):
-            layout.prop(capture, "fps")
+            layout.prop(capture, "sets_fps")
+            if capture.sets_fps:
+                layout.prop(capture, "fps")
             if capture.file.lower().endswith(_WITH_JOINTS):
                 layout.prop(capture, "head_joint", placeholder="head")
         _draw_fit(layout, facts(bpy.context.scene).has_capture)

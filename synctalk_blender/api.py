@@ -206,7 +206,9 @@ def import_capture(
     chosen = settings_of(scene).capture
     chosen.set_fitting(**fitting)
     chosen.file, chosen.audio = _absolute(path), _absolute(audio) if audio else ""
-    chosen.fps, chosen.head_joint = fps or 0.0, head_joint
+    chosen.sets_fps, chosen.head_joint = fps is not None, head_joint
+    if fps is not None:
+        chosen.fps = fps
     _print(jobs.run(capture_job(scene), progress))
     return rig.require_rig(scene)
 

@@ -79,12 +79,19 @@ class CaptureSettings(Fitting, bpy.types.PropertyGroup):
         update=_changed,
         **PATH,
     )
+    sets_fps: bpy.props.BoolProperty(
+        name="Other Frame Rate",
+        description="Play the face data at the frame rate below, where the file states none or a wrong one",
+        default=False,
+        update=_changed,
+    )
     fps: bpy.props.FloatProperty(
-        name="Rate (fps)",
-        description="Samples a second, where the file does not state them, or wrongly. 0: as it does",
-        default=0.0,
-        min=0.0,
+        name="Frames a Second",
+        description="Of the face data",
+        default=60.0,
+        min=1.0,
         max=500.0,
+        step=100,
         precision=3,
         update=_changed,
     )
@@ -98,6 +105,11 @@ class CaptureSettings(Fitting, bpy.types.PropertyGroup):
     def path(self) -> str:
         """The file as an absolute path; empty when none is chosen."""
         return bpy.path.abspath(self.file) if self.file else ""
+
+    @property
+    def own_fps(self) -> float | None:
+        """Frames a second in place of what the file states; None where that holds."""
+        return round(self.fps, 3) if self.sets_fps else None
 
     def set_fitting(
         self,

@@ -55,6 +55,7 @@ class Job:
         fraction: of the complete job, in [0, 1]; None while unknown.
         text: what is being done now.
         error: the sentence of a failure; empty while none.
+        reads_rig: it reads the rig frame by frame now, so nothing else is to be written onto it.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Job:
         self.error_kind = ""
         self.cancelling = False
         self.finished = False
+        self.reads_rig = False
         self._ends_at: float | None = None
         self._work = work
         self._waits_for: Waitable | None = None

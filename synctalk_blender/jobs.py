@@ -5,9 +5,10 @@ The same job runs beside the interface (`start`) and to its end at once (`run`, 
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import bpy
@@ -82,6 +83,24 @@ def cancel() -> None:
     """Cancel the job that runs, if one does."""
     if runtime.job is not None:
         runtime.job.cancel()
+
+
+def is_rig_read() -> bool:
+    """Whether the job that runs reads the rig now, so that nothing else is to be written onto it."""
+    return runtime.job is not None and runtime.job.reads_rig
+
+
+@contextlib.contextmanager
+def reading_rig() -> Iterator[None]:
+    """For the job that runs: it reads the rig until the block ends."""
+    job = runtime.job
+    if job is not None:
+        job.reads_rig = True
+    try:
+        yield
+    finally:
+        if job is not None:
+            job.reads_rig = False
 
 
 def set_note(step: Step, text: str) -> None:

@@ -144,7 +144,7 @@ def advance() -> float:
     if _pending is None:
         _pending = shared_backend(user_asked=False).submit("live.state", {"after": runtime.number})
         return _POLL_S
-    if not _pending.poll() or bpy.app.is_job_running("RENDER"):  # a render reads what this would write
+    if not _pending.poll() or _is_rig_read():
         return _POLL_S
     pending, _pending = _pending, None
     answer = pending.result(0.0)
@@ -163,10 +163,18 @@ def advance() -> float:
     return _POLL_S if runtime.status == "live" else _IDLE_S
 
 
+def let_go() -> None:
+    """The rig gets back what is keyed, as a job is to read it; the face returns with the next that comes after that."""
+    if runtime.workspace is not None:
+        _give_back(runtime.workspace)
+
+
 def state_line() -> str:
     """What is known of the source, in a sentence or two; empty while live is off."""
     if not is_on():
         return ""
+    if jobs.is_rig_read():
+        return "Live waits: the head’s movement is being read."
     if not runtime.place:
         return "Starting…"
     if runtime.status == "live":
@@ -221,10 +229,19 @@ def _find_rig() -> rig.Rig | None:
     return rig_of_workspace(scene_of(runtime.workspace))
 
 
+def _is_rig_read() -> bool:
+    """Whether a render or a job reads what a face would overwrite."""
+    return bpy.app.is_job_running("RENDER") or jobs.is_rig_read()
+
+
 def _end() -> None:
     workspace = runtime.workspace
-    _clear()  # first, or the change of frame below would write the face again
+    _clear()  # first, or the change of frame would write the face again
     assert workspace is not None
+    _give_back(workspace)
+
+
+def _give_back(workspace: Path) -> None:
     try:
         scene = scene_of(workspace)
         found = rig_of_workspace(scene)
@@ -242,7 +259,7 @@ def _clear() -> None:
 def _frame_changed(scene: bpy.types.Scene, *_: object) -> None:
     """The keyed values of another frame are overwritten at once, or a playback would flicker between both."""
     del scene
-    if is_on() and not bpy.app.is_job_running("RENDER"):
+    if is_on() and not _is_rig_read():
         try:
             _write()
         except (BackendError, SyncTalkError):

@@ -113,7 +113,7 @@ def _request(settings: SyncTalkSettings, workspace: Path, path: str) -> Request:
     }
     if is_video(path):
         return Request("capture.video", {"video": path, **params})
-    own = {"fps": round(capture.fps, 3) or None, "head_joint": capture.head_joint or None}
+    own = {"fps": capture.own_fps, "head_joint": capture.head_joint or None}
     return Request("capture.import", {"file": path, **own, **params})
 
 

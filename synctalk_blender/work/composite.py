@@ -19,6 +19,7 @@ from ..scene import bake as bake_scene
 from ..scene import composite_mattes, compositor, importer, label, nodes, output, rig
 from ..steps import Step
 from .common import animation_of, other_camera_in_words, require_rig_of, scene_of, subject_in, workspace_of
+from .reading import read_rig
 from .track import write_footage
 
 BAKE_STAGES: dict[str, str] = {"reading the rig": "Reading the rig", Stage.RENDERING: "Rendering the head"}
@@ -54,8 +55,7 @@ def bake_job(scene: bpy.types.Scene, folder: Path) -> Job:
         found, workspace, animation = subject_in(scene)
         timing = importer.timing_of(scene, found, animation.fps)
         shown = timing.shown(animation.plate_frame)
-        walk = bake_scene.RigWalk(scene, found, workspace.subject.frame_size, len(shown), timing.first_frame)
-        read: bake_scene.RigFrames = yield walk
+        read = yield from read_rig(scene, found, workspace.subject.frame_size, len(shown), timing.first_frame)
         path = bake_scene.write(
             folder / "directions.npz", read.directions, read.pinhole, workspace.subject, shown, timing.scene_fps
         )

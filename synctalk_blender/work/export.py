@@ -10,10 +10,10 @@ from ...backend.workspace.frame_rate import as_text
 from ..interchange import files
 from ..interchange.take import Take, audio_at
 from ..job import Job, Work
-from ..scene import bake
 from ..scene.errors import SceneError
 from ..steps import Errand
 from .common import subject_in
+from .reading import read_rig
 
 STAGES = {"reading the rig": "Reading the rig"}
 
@@ -34,7 +34,7 @@ def export_job(scene: bpy.types.Scene, path: Path, frames: tuple[int, int], *, w
         found, workspace, animation = subject_in(scene)
         workspace.require_consent()
         size = scene.render.resolution_x, scene.render.resolution_y
-        read: bake.RigFrames = yield bake.RigWalk(scene, found, size, last - first + 1, first)
+        read = yield from read_rig(scene, found, size, last - first + 1, first)
         audio = audio_at(scene, found, workspace.subject, animation, first) if with_audio else None
         take = Take.of(read, scene, audio)
         heard = take.write_audio(path.with_suffix(".wav"))

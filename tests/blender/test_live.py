@@ -124,6 +124,33 @@ def test_a_frame_change_keeps_the_live_face(kit, rig, live):
     np.testing.assert_allclose(evaluated(kit, rig).head_to_camera, first.head_to_camera, atol=1e-6)
 
 
+def test_a_job_that_reads_the_rig_reads_what_is_keyed(kit, rig, live):
+    reading, jobs, job = kit.part("work.reading"), kit.part("jobs"), kit.part("job")
+    frames = []
+
+    def work():
+        frames.append((yield from reading.read_rig(kit.scene, rig, (128, 128), 60, 1)))
+        return "Read."
+
+    def read(meanwhile):
+        jobs.run(job.Job(kit.part("steps").Errand.EXPORT, "Reading the rig", work()), meanwhile)
+
+    read(lambda _: None)
+    sender = send(live.runtime.place.split()[2], faces(240))
+    advance(live, lambda: live.runtime.number >= 150)
+    shown = evaluated(kit, rig)
+    read(lambda _: live.advance())
+    keyed, during = (found.directions for found in frames)
+    assert shown.blendshapes[JAW] > keyed[0].blendshapes[JAW] + 0.1
+    for before, after in zip(keyed, during, strict=True):
+        np.testing.assert_allclose(after.blendshapes, before.blendshapes, atol=1e-6)
+        np.testing.assert_allclose(after.head_to_camera, before.head_to_camera, atol=1e-6)
+    number = live.runtime.number
+    advance(live, lambda: live.runtime.number > number)
+    assert evaluated(kit, rig).blendshapes[JAW] > keyed[0].blendshapes[JAW] + 0.1, "the face has returned"
+    sender.wait()
+
+
 def test_a_recording_is_keyed_as_a_take(kit, rig, live):
     advance(live, lambda: live.runtime.status == "waiting")
     live.record()

@@ -19,7 +19,8 @@ from ...backend.protocol import BLENDSHAPE_NAMES
 from ...backend.workspace.camera import Camera
 from ...backend.workspace.face_mesh import FaceMesh
 from ..scene import camera as lenses
-from ..scene import coordinates, keyframes
+from ..scene import keyframes
+from ..scene.face_object import set_face_mesh
 from .take import Take
 
 HEAD, FACE, CAMERA = "head", "face", "camera"
@@ -59,6 +60,7 @@ def staged(name: str, take: Take, face_mesh: FaceMesh, *, pinhole: Camera, with_
         made.append((kind, item))
         return item
 
+    actions = set(bpy.data.actions)
     shown = {window: window.scene for window in bpy.context.window_manager.windows}
     try:
         scene = new(bpy.data.scenes, name)
@@ -74,7 +76,6 @@ def staged(name: str, take: Take, face_mesh: FaceMesh, *, pinhole: Camera, with_
         _key_place(head, take.head_to_world, frames)
         _key_place(camera, take.camera_to_world if take.camera_moves else take.camera_to_world[:1], frames)
         _key_shapes(face.data.shape_keys, take.blendshapes, frames)
-        made += [(bpy.data.actions, action) for action in _actions_of(head, camera, face.data.shape_keys)]
         with bpy.context.temp_override(scene=scene, view_layer=scene.view_layers[0]):
             scene.frame_set(0)
             yield Stage(scene, camera, root)
@@ -82,6 +83,8 @@ def staged(name: str, take: Take, face_mesh: FaceMesh, *, pinhole: Camera, with_
         for window, before in shown.items():  # the glTF exporter shows the scene that it exports
             if window.scene != before:
                 window.scene = before
+        for action in set(bpy.data.actions) - actions:  # our own, and what an exporter has left
+            bpy.data.actions.remove(action)
         for kind, item in reversed(made):  # what has users takes them along
             kind.remove(item)
         for item, own_name in kept:
@@ -90,18 +93,8 @@ def staged(name: str, take: Take, face_mesh: FaceMesh, *, pinhole: Camera, with_
 
 def _objects(new: Any, face_mesh: FaceMesh) -> tuple[Any, Any, Any]:
     """The objects of head, face and camera, not linked yet."""
-    vertices = coordinates.points_to_blender(face_mesh.vertices_m).astype(np.float32)
-    mesh = new(bpy.data.meshes, FACE)
-    mesh.from_pydata(vertices.tolist(), [], face_mesh.triangles.tolist())
-    mesh.polygons.foreach_set("use_smooth", np.ones(len(mesh.polygons), bool))
-    mesh.update()
-    head, face = new(bpy.data.objects, HEAD, None), new(bpy.data.objects, FACE, mesh)
-    face.shape_key_add(name="Basis", from_mix=False)
-    for name, displacement in zip(BLENDSHAPE_NAMES, face_mesh.shape_keys, strict=True):
-        block = face.shape_key_add(name=name, from_mix=False)
-        block.value = 0.0  # from 5.0 on it would be 1
-        shape = vertices + coordinates.points_to_blender(displacement).astype(np.float32)
-        block.data.foreach_set("co", shape.ravel())
+    head, face = new(bpy.data.objects, HEAD, None), new(bpy.data.objects, FACE, new(bpy.data.meshes, FACE))
+    set_face_mesh(face, face_mesh)
     return head, face, new(bpy.data.objects, CAMERA, new(bpy.data.cameras, CAMERA))
 
 
@@ -154,8 +147,3 @@ def _key_shapes(keys: bpy.types.Key, blendshapes: np.ndarray, frames: np.ndarray
     action = keyframes.base_action(keys, "export", FACE)
     keyframes.set_curves(action, curves, frames, "LINEAR")
     keyframes.assign(keys, action)
-
-
-def _actions_of(*owners: Any) -> list[bpy.types.Action]:
-    animated = [owner.animation_data for owner in owners]
-    return [data.action for data in animated if data is not None and data.action is not None]

@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
 import bpy
 import numpy as np
 
 from ...backend.workspace.animation import Animation
-from ...backend.workspace.audio_cut import cut_audio
-from ...backend.workspace.camera import Camera
 from ...backend.workspace.frame_rate import exact_rate
+from ...backend.workspace.moving_head import MovingHead
 from ...backend.workspace.subject import Subject
 from ..scene import audio_strip, coordinates, importer, rig, scene_setup
 from ..scene.bake import RigFrames
 
 
-@dataclass(frozen=True)
-class Take:
-    """What a head does in `n` frames, in the scene's world.
-
-    Attributes:
-        blendshapes: (n, 52), the artist's offsets included.
-        head_to_world: (n, 4, 4) of the head control.
-        camera_to_world: (n, 4, 4) of the camera object, without scale.
-        camera: of the scene's image, pixels, made square.
-        rate: frames a second.
-        audio: the take's audio file and the time in it of the first frame, seconds; None where there is none.
-    """
-
-    blendshapes: np.ndarray
-    head_to_world: np.ndarray
-    camera_to_world: np.ndarray
-    camera: Camera
-    rate: Fraction
-    audio: tuple[Path, float] | None
+class Take(MovingHead):
+    """In the scene's world: the head control, the camera object; shapes with the artist's offsets, pixels made square."""
 
     @classmethod
     def of(cls, read: RigFrames, scene: bpy.types.Scene, audio: tuple[Path, float] | None) -> Take:
@@ -49,22 +29,6 @@ class Take:
         heads[:, :3, :3] *= scales[:, None, None]
         blendshapes = np.stack([frame.blendshapes for frame in read.directions])
         return cls(blendshapes, heads, cameras, read.pinhole, exact_rate(scene_setup.fps_of(scene)), audio)
-
-    @property
-    def frames(self) -> int:
-        return len(self.blendshapes)
-
-    @property
-    def camera_moves(self) -> bool:
-        return bool(np.ptp(self.camera_to_world, axis=0).max() > 0)
-
-    def write_audio(self, path: Path) -> Path | None:
-        """Write what is heard during these frames, where there is anything; `cut_audio`'s exceptions."""
-        if self.audio is None:
-            return None
-        source, start_s = self.audio
-        cut_audio(source, path, start_s, float(self.frames / self.rate))
-        return path
 
 
 def audio_at(

@@ -14,13 +14,13 @@ import numpy as np
 from ...backend.protocol import AUTO, BLENDSHAPE_NAMES
 from ...backend.workspace.animation import Animation
 from ...backend.workspace.camera import Camera
-from ...backend.workspace.face_mesh import FaceMesh
 from ...backend.workspace.store import Workspace
 from . import (
     audio_strip,
     camera,
     camera_motion,
     coordinates,
+    face_object,
     footage,
     head_points,
     keyframes,
@@ -75,7 +75,7 @@ def import_subject(
         found.collection[rig.SETS_SCENE] = setup
     rig.set_active(scene, found)
     _place_start(scene, found, start_frame, is_new)
-    _set_face_mesh(found.face, face_mesh)
+    face_object.set_face_mesh(found.face, face_mesh)
     found.camera.data.pop(_TRACKED_LENS, None)
     import_animation(scene, found, workspace, workspace.footage_animation(track))
     marking.mark_synthetic(scene, subject.name)
@@ -138,35 +138,6 @@ def _set_lens(data: bpy.types.Camera, pinhole: Camera) -> None:
     if before is None or not np.allclose(list(before), tracked, rtol=1e-6):
         camera.set_pinhole(data, pinhole)
         data[_TRACKED_LENS] = tracked
-
-
-def _set_face_mesh(face: bpy.types.Object, face_mesh: FaceMesh) -> None:
-    """Give `face` the mesh and shape keys, keeping the artist's expression layer."""
-    vertices = coordinates.points_to_blender(face_mesh.vertices_m).astype(np.float32)
-    mesh = face.data
-    if len(mesh.vertices) != len(vertices) or len(mesh.polygons) != len(face_mesh.triangles):
-        animated = mesh.shape_keys.animation_data if mesh.shape_keys is not None else None
-        edits = animated.action if animated is not None else None
-        face.shape_key_clear()
-        mesh.clear_geometry()
-        mesh.from_pydata(vertices.tolist(), [], face_mesh.triangles.tolist())
-        mesh.update()
-        face.shape_key_add(name="Basis", from_mix=False)
-        if edits is not None:
-            keyframes.begin_edits(mesh.shape_keys, edits.name, edits)
-    blocks, names = mesh.shape_keys.key_blocks, shapes.names_in(mesh.shape_keys)
-    blocks[0].data.foreach_set("co", vertices.ravel())
-    mesh.vertices.foreach_set("co", vertices.ravel())
-    for name, displacement in zip(BLENDSHAPE_NAMES, face_mesh.shape_keys, strict=True):
-        block = blocks.get(names.get(name, ""))
-        if block is None:
-            block = face.shape_key_add(name=name, from_mix=False)
-            block.value = 0.0  # from 5.0 on it would be 1
-        shape = vertices + coordinates.points_to_blender(displacement).astype(np.float32)
-        block.data.foreach_set("co", shape.ravel())
-    for polygon in mesh.polygons:
-        polygon.use_smooth = True
-    mesh.update()
 
 
 def _key_head(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -229,6 +230,22 @@ def test_exporting_changes_nothing_in_the_file(kit, head, tmp_path, suffix):
     assert all(name in content for name in names)
     assert not re.search(rb"(head|face|camera|anna)(.001| \(kept)", content)
     assert sorted(item.name for item in tmp_path.iterdir() if item.is_file()) == [path.name, "anna.wav"]
+
+
+def test_what_an_export_has_made_goes_also_where_it_fails(kit, head):
+    """The head is keyed when the shapes turn out to be 51."""
+    stage, take = kit.part("interchange.stage"), kit.part("interchange.take")
+    pinhole = kit.part("scene.camera").camera_intrinsics(kit.scene, head.camera, SIZE, SIZE)
+    poses, before = np.repeat(np.eye(4)[None], 3, 0), all_names()
+    poses[:, 0, 3] = range(3)
+    moving = take.Take(np.zeros((3, 51)), poses, poses, pinhole, Fraction(25))
+    face_mesh = kit.opened(head.workspace).face_mesh()
+    with (
+        pytest.raises(ValueError, match="shorter"),
+        stage.staged("A", moving, face_mesh, pinhole=pinhole, with_root=True),
+    ):
+        pass
+    assert all_names() == before
 
 
 def test_a_scaled_head_keeps_its_scale(kit, head, tmp_path):

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from fractions import Fraction
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 
 from ...errors import UsageError
 from ...workspace.animation import Animation
-from ...workspace.audio_cut import cut_audio
 from ...workspace.camera import Camera
 from ...workspace.camera_path import CAMERA_HEIGHT_M
+from ...workspace.moving_head import MovingHead
 from ...workspace.shapes import Float
 from ...workspace.store import Workspace
 
@@ -26,24 +24,8 @@ SENSOR_MM = 36.0
 """Width of the camera's sensor, as Blender's camera has it; only its ratio to the focal length counts."""
 
 
-@dataclass(frozen=True)
-class Take:
-    """What a head does in `n` frames; the first is at time 0.
-
-    Attributes:
-        blendshapes: weights of `protocol.BLENDSHAPE_NAMES`.
-        head_to_world: from the upright head frame (`splats.turned`).
-        camera_to_world: of a camera that looks along -z, y up.
-        camera: of the image, pixels.
-        audio: what is heard, and the time in it of the first frame, seconds; None where there is none.
-    """
-
-    blendshapes: Float[np.ndarray, "n 52"]
-    head_to_world: Float[np.ndarray, "n 4 4"]
-    camera_to_world: Float[np.ndarray, "n 4 4"]
-    camera: Camera
-    rate: Fraction
-    audio: tuple[Path, float] | None = None
+class Take(MovingHead):
+    """Head from the upright head frame (`splats.turned`); a camera that looks along -z, y up."""
 
     @classmethod
     def of(cls, animation: Animation, workspace: Workspace) -> Take:
@@ -65,20 +47,8 @@ class Take:
         )
 
     @property
-    def frames(self) -> int:
-        return len(self.blendshapes)
-
-    @property
-    def duration_s(self) -> float:
-        return float(self.frames / self.rate)
-
-    @property
     def times_s(self) -> Float[np.ndarray, " n"]:
         return np.arange(self.frames) / float(self.rate)
-
-    @property
-    def camera_moves(self) -> bool:
-        return bool(np.ptp(self.camera_to_world, axis=0).max() > 0)
 
     def part(self, first: int, last: int) -> Take:
         """These frames alone, counted from 0, the last one included.
@@ -96,14 +66,6 @@ class Take:
             camera_to_world=self.camera_to_world[chosen],
             audio=None if self.audio is None else (self.audio[0], self.audio[1] + float(first / self.rate)),
         )
-
-    def write_audio(self, path: Path) -> Path | None:
-        """Write what is heard during these frames, where there is anything; `cut_audio`'s exceptions."""
-        if self.audio is None:
-            return None
-        source, start_s = self.audio
-        cut_audio(source, path, start_s, self.duration_s)
-        return path
 
 
 def field_of_view(camera: Camera) -> float:

@@ -41,7 +41,7 @@ class TrackedFace:
         """
         workspace.require("media", "landmarks", "head_sync", "face_sync")
         track, rate = workspace.head_track(), workspace.subject.rate
-        kept = np.flatnonzero(track.valid & np.isfinite(track.head_to_camera).all((1, 2)))
+        kept = np.flatnonzero(track.tracked)
         if len(kept) < LEAST_S * rate:
             raise CaptureError(
                 f"{workspace.subject.source}: the face is tracked in {len(kept)} frames only: give a clip that shows it."

@@ -60,9 +60,7 @@ def write_take(
     beneath = shapes_beneath(track, plate_frame, idle_s, rate)
     person = PersonRange.of(track.blendshapes[track.valid])
     shapes = retargeted_shapes(capture, person, beneath, rate, fit)
-    seen = track.head_to_camera[track.valid]
-    seen = seen[np.isfinite(seen).all((1, 2))]
-    poses = retargeted_poses(capture, seen, track.head_to_camera[plate_frame], rate, fit)
+    poses = retargeted_poses(capture, track.head_to_camera[track.tracked], track.head_to_camera[plate_frame], rate, fit)
     reporter.progress(STAGE, 1, 2, "steps", "writing")
     audio = None
     if capture.audio is not None:

@@ -134,8 +134,6 @@ def _take(workspace: Workspace, path: Path, frames: tuple[int, ...]) -> Take:
 
 def _write_motion(workspace: Workspace, animation: Path | None, out: Path) -> tuple[int, Path | None]:
     """How many frames, and the animation's audio beside them."""
-    import numpy as np
-
     from ..capture.files.live_link_out import write_live_link
     from ..workspace.audio_cut import cut_audio
     from ..workspace.frame_rate import Timecode, can_drop
@@ -143,7 +141,7 @@ def _write_motion(workspace: Workspace, animation: Path | None, out: Path) -> tu
 
     track = workspace.head_track()
     motion = workspace.footage_animation(track) if animation is None else workspace.animation(animation)
-    known = track.head_to_camera[track.valid & np.isfinite(track.head_to_camera).all((1, 2))]
+    known = track.head_to_camera[track.tracked]
     start = workspace.subject.timecode_at(int(motion.plate_frame[0])) if motion.rate == workspace.subject.rate else None
     start = start or Timecode(0, motion.rate, can_drop(motion.rate))
     write_live_link(out, motion, mean_rotation(known[:, :3, :3]), start)

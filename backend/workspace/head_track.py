@@ -73,6 +73,11 @@ class HeadTrack:
         return len(self.valid)
 
     @property
+    def tracked(self) -> Bool[np.ndarray, " n"]:
+        """Frames in which the face was tracked, and whose pose is known."""
+        return self.valid & np.isfinite(self.head_to_camera).all((1, 2))
+
+    @property
     def focal_px(self) -> float:
         return self.camera.focal_px
 

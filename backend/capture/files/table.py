@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -99,7 +98,7 @@ def read_table(path: Path, text: str) -> Table | None:
     header = _split(lines[first], delimiter)
     rows: list[list[str]] = []
     places: list[int] = []
-    reader = csv.reader(io.StringIO("\n".join(lines[first + 1 :])), delimiter=delimiter)
+    reader = csv.reader(lines[first + 1 :], delimiter=delimiter)
     try:
         for row in reader:
             if any(cell.strip() for cell in row):

@@ -37,8 +37,7 @@ class LiveFit:
         self._fit = fit
         self._person = PersonRange.of(track.blendshapes[track.valid])
         self._person_rest = as_shapes(self._person.rest[None])[0]
-        poses = track.head_to_camera[track.valid]
-        self._limits = TurnLimits.of(poses[np.isfinite(poses).all((1, 2))])
+        self._limits = TurnLimits.of(track.head_to_camera[track.tracked])
         self._samples: deque[LiveSample] = deque(maxlen=math.ceil(LEARNS_S / _EVERY_S))
         self._first_s: float | None = None
         self._updated_s = self._fitted_s = -math.inf

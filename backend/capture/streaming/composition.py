@@ -9,8 +9,7 @@ import numpy as np
 
 from ...delivery.body import Body
 from ...delivery.canvas import Canvas, Layer
-from ...delivery.complete import window_of
-from ...delivery.footage import FootageWindow
+from ...delivery.complete import HeadLayers, window_of
 from ...delivery.from_footage import Beneath, FromFootage
 from ...delivery.layers import FootageTrack
 from ...delivery.marking import FrameMarks, Marking
@@ -21,6 +20,7 @@ from ...media.footage import write_footage
 from ...media.samples import RGB8, Planes, SampleFormat, StoredFormat, converted
 from ...media.stored import image_frames
 from ...progress import Reporter
+from ...protocol import OURS
 from ...renderer.head import Moment
 from .names import ALPHA, FOOTAGE, colour_of
 from .program import Played
@@ -87,10 +87,9 @@ class OverFootage:
         size = shot.camera.width, shot.camera.height
         self.canvas = Canvas(StoredFormat(SAMPLES, *size), size)
         self._window = window = window_of(shot.workspace, shot.camera, shot.animation.head_to_camera)
-        self._shot, self._pattern = shot, pattern
+        self._pattern = pattern
         self._camera = shot.camera.cropped(window.x, window.y, window.width, window.height)
-        self._place = Place.in_source(shot.workspace.subject, shot.camera.width, -window.x, -window.y)
-        self._footage = FootageWindow(shot.workspace, self._place, window)
+        self._layers = HeadLayers.of(shot, OURS, window)
         self._renderer = shot.head.renderer()
         self._marks = _marks(shot, label, Kind.VIDEO, size)
         self._grounds = _Kept(size)
@@ -113,7 +112,8 @@ class OverFootage:
         planes = _copy(self._grounds.get(again, lambda: self._ground(played.plate_frame)))
         now = Moment(self._camera, played.head_to_camera, played.conditions)
         image = self._renderer.render(now.camera, now.head_to_camera, now.blendshapes)
-        beneath = Beneath(self._shot.workspace, self._shot.taken, played.plate_frame, self._place)
+        layers = self._layers
+        beneath = Beneath(layers.workspace, layers.taken, played.plate_frame, layers.place)
         with beneath.put(image.rgba, now) as head:
             self.canvas.composite(planes, Layer(self._window.x, self._window.y, head))
         self._marks.on_canvas(planes, self.canvas)
@@ -122,8 +122,9 @@ class OverFootage:
     def _ground(self, index: int) -> Planes:
         """The clip's frame, with the plate where it shows something else."""
         (planes,) = image_frames(self._pattern, self.canvas.wanted, [index])
-        share = self._footage.replaced(index)[..., None]
-        plate = np.concatenate([self._footage.deep_plate(index) * share, share], -1)
+        footage = self._layers.surroundings
+        share = footage.replaced(index)[..., None]
+        plate = np.concatenate([footage.deep_plate(index) * share, share], -1)
         self.canvas.composite(planes, Layer(self._window.x, self._window.y, plate))
         return planes
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import shutil
@@ -72,6 +73,14 @@ def client(kit, monkeypatch):
     module = kit.use_backend(monkeypatch)
     yield module
     module.close_shared_backend()
+
+
+@pytest.fixture
+def real_backend(addon, python, monkeypatch):
+    """The backend itself, in its own environment."""
+    monkeypatch.setenv("SYNCTALK_BACKEND_PYTHON", str(python))
+    yield
+    importlib.import_module(f"{addon.__name__}.synctalk_blender.client.shared").close_shared_backend()
 
 
 @pytest.fixture

@@ -23,14 +23,12 @@ OWN = 5
 
 
 @pytest.fixture
-def root(kit, root, python, monkeypatch):
+def root(kit, root, real_backend):
     """A workspace whose head is in the scene, and the real backend."""
-    monkeypatch.setenv("SYNCTALK_BACKEND_PYTHON", str(python))
     kit.scene.synctalk.workspace = str(root)
     kit.import_tracking(root)
     yield root
     kit.part("jobs").forget_messages()
-    kit.part("client.shared").close_shared_backend()
 
 
 @pytest.fixture

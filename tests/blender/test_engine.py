@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -191,10 +190,9 @@ def test_escape_ends_the_wait_for_a_slow_backend(kit, rig, monkeypatch):
 
     import bpy
 
-    begun = time.monotonic()
     frame = engine.wanted_frame(bpy.context.evaluated_depsgraph_get())
     assert engine.SyncTalkRenderEngine._head_or_none(Waiting(), frame) is None
-    assert time.monotonic() - begun < 2.0
+    assert len(asked) == 3, "it did not wait on for the answer"
     assert client.running_backend().alive, "an abandoned frame does not end a backend that may be training"
 
 

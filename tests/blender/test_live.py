@@ -50,9 +50,8 @@ def send(port, packets):
 
 
 @pytest.fixture
-def live(kit, rig, python, monkeypatch):
+def live(kit, rig, real_backend):
     """The add-on's live module, listening for Live Link Face, with the real backend."""
-    monkeypatch.setenv("SYNCTALK_BACKEND_PYTHON", str(python))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -64,7 +63,6 @@ def live(kit, rig, python, monkeypatch):
     advance(module, lambda: module.runtime.place, 180)
     yield module
     module.stop()
-    kit.part("client.shared").close_shared_backend()
 
 
 def advance(live, condition, within_s=20.0):
@@ -165,8 +163,7 @@ def test_a_recording_is_keyed_as_a_take(kit, rig, live):
     assert turned_deg(frames[0].head_to_camera, frames[1].head_to_camera) > 3
 
 
-def test_a_taken_port_is_reported_and_live_is_off(kit, rig, python, monkeypatch):
-    monkeypatch.setenv("SYNCTALK_BACKEND_PYTHON", str(python))
+def test_a_taken_port_is_reported_and_live_is_off(kit, rig, real_backend):
     live, errors = kit.part("live"), kit.part("client.errors")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))
@@ -176,5 +173,4 @@ def test_a_taken_port_is_reported_and_live_is_off(kit, rig, python, monkeypatch)
         with pytest.raises(errors.BackendError, match="cannot be listened to"):
             advance(live, lambda: False, 60)
     live.stop()
-    kit.part("client.shared").close_shared_backend()
     assert not live.is_on()

@@ -32,12 +32,10 @@ Seal(certificate.load(), origin, HEAD_ALONE).sign(folder / "000000.png")
 
 
 @pytest.fixture
-def kit(kit, python, monkeypatch):
-    monkeypatch.setenv("SYNCTALK_BACKEND_PYTHON", str(python))
+def kit(kit, real_backend, monkeypatch):
     for variable in ("XDG_DATA_HOME", "LOCALAPPDATA"):
         monkeypatch.setenv(variable, str(kit.tmp_path / "data"))
-    yield kit
-    kit.part("client.shared").close_shared_backend()
+    return kit
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import struct
 import subprocess
 from pathlib import Path
@@ -74,10 +73,7 @@ def test_a_video_is_tagged_with_what_it_is_coded_in(kit, form, codec):
 
 
 @pytest.mark.parametrize(("form", "codec"), FILMS)
-def test_a_reader_that_goes_by_the_tags_gets_what_was_rendered(kit, form, codec):
-    python = Path(os.environ.get("SYNCTALK_BACKEND_PYTHON") or ROOT / ".venvs/backend/bin/python")
-    if not python.exists():
-        pytest.skip("needs the backend's environment: python3 install backend")
+def test_a_reader_that_goes_by_the_tags_gets_what_was_rendered(kit, python, form, codec):
     path = video_of_colours(kit, form, codec)
     done = subprocess.run(
         [str(python), "-c", READ, str(path)], capture_output=True, text=True, check=False, timeout=120

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from ...errors import NetworkError
-from ...media.encode import SYNTHETIC_MARK
+from ...protocol import SYNTHETIC_MARK
 from .names import is_loopback
 from .viewers import BadOfferError, StreamFullError, Viewers
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import wave
 from fractions import Fraction
 from pathlib import Path
@@ -23,6 +21,7 @@ from backend.workspace.store import Workspace
 from backend.workspace.subject import STAGES
 from tests.backend.capture_samples import COUNT, codes, live_link_rows, make_take, write_rows
 from tests.backend.made_up_track import make_track
+from tests.backend.test_server import Client
 
 RATE = Fraction(30000, 1001)
 FRAMES = 150
@@ -157,18 +156,12 @@ def test_a_workspace_that_is_not_processed_is_refused(file, tmp_path):
 
 def test_the_server_imports_for_blender(workspace, file, root):
     params = {"file": str(file), "workspace": str(workspace.root), "take": ["mouth", "head"], "strength": 0.8}
-    command = [sys.executable, "-m", "backend", "serve"]
-    with subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
-        assert server.stdin is not None and server.stdout is not None
-        server.stdin.write(protocol.encode(protocol.request(1, "capture.import", params)))
-        server.stdin.flush()
-        messages: list[dict] = []
-        while not messages or "method" in messages[-1]:
-            messages.append(protocol.decode(server.stdout.readline()))
-        server.stdin.close()
-    result = messages[-1]["result"]
+    client = Client(root)
+    result = client.call("capture.import", **params)
+    client.process.stdin.close()
+    client.process.wait(timeout=30)
     assert result["taken"] == ["mouth", "head"] and Path(result["animation"]).exists()
-    stages = {message["params"]["stage"] for message in messages[:-1] if message["method"] == "progress"}
+    stages = {note["params"]["stage"] for note in client.notes if note["method"] == "progress"}
     assert stages == {protocol.Stage.CAPTURE}
 
 

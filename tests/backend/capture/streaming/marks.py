@@ -63,14 +63,14 @@ class Served:
 
 
 @contextlib.asynccontextmanager
-async def served(program: Marks, limit: int = 2, token: str = TOKEN) -> AsyncIterator[Served]:
+async def served(program: Marks, limit: int = 2, token: str = TOKEN, port: int = 0) -> AsyncIterator[Served]:
     counts: list[int] = []
     broadcast = Broadcast(program, program)
     viewers = Viewers(broadcast, limit, "127.0.0.1", counts.append)
     running = asyncio.create_task(broadcast.run())
     try:
-        async with serving(Address("127.0.0.1", 0, token), viewers, Page()) as port:
-            yield Served(broadcast, viewers, Address("127.0.0.1", port, token), counts)
+        async with serving(Address("127.0.0.1", port, token), viewers, Page()) as taken:
+            yield Served(broadcast, viewers, Address("127.0.0.1", taken, token), counts)
     finally:
         await viewers.close()
         running.cancel()

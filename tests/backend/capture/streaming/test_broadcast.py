@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 
+import numpy as np
 import pytest
 
 from backend.capture.streaming.broadcast import LATE_S, Broadcast
@@ -23,24 +24,44 @@ class Slow(Marks):
         return super().make(played)
 
 
-async def run_for(broadcast: Broadcast, seconds: float) -> None:
-    running = asyncio.create_task(broadcast.run())
-    await asyncio.sleep(seconds)
-    running.cancel()
+@contextlib.asynccontextmanager
+async def running(broadcast: Broadcast):
+    task = asyncio.create_task(broadcast.run())
+    yield
+    task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
-        await running
+        await task
+
+
+async def until(condition, every_s=0.005) -> None:
+    ends = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < ends
+        await asyncio.sleep(every_s)
+
+
+async def settled(made: list) -> None:
+    """Until nothing more is made, for as long as a dozen frames take."""
+    counts = [-1]
+    await until(lambda: counts.append(len(made)) or counts[-1] == counts[-2], 12 / 25)
 
 
 def test_a_late_frame_is_dropped_and_delays_no_other():
-    broadcast, seen = Broadcast(program := Slow(), program), []
-    broadcast.sinks.append(lambda shown: seen.append((shown.number, time.monotonic())))
-    broadcast.join()
-    asyncio.run(run_for(broadcast, 2.5))
-    numbers = [number for number, _ in seen]
-    assert len(numbers) >= 3 and numbers == sorted(set(numbers))
-    assert all(at - broadcast.clock.frame_due_s(number) < 2 * LATE_S for number, at in seen)
-    counts = broadcast.counts
-    assert counts.frames == len(numbers) and counts.dropped >= len(numbers) / 2
+    broadcast, late_s = Broadcast(program := Slow(), program), {}
+
+    def seen(shown):
+        late_s[shown.number] = time.monotonic() - broadcast.clock.frame_due_s(shown.number)
+
+    async def main() -> None:
+        broadcast.sinks.append(seen)
+        broadcast.join()
+        async with running(broadcast):
+            await until(lambda: len(late_s) >= 8 and broadcast.counts.dropped >= 8)
+
+    asyncio.run(main())
+    assert list(late_s) == sorted(late_s) and broadcast.counts.frames == len(late_s)
+    assert all(late > -0.01 for late in late_s.values()) and np.median(list(late_s.values())) < 2 * LATE_S
+    assert broadcast.counts.dropped >= len(late_s) / 2
 
 
 def test_nothing_is_made_while_nobody_watches():
@@ -51,24 +72,17 @@ def test_nothing_is_made_while_nobody_watches():
             made.append(played.plate_frame)
             return super().make(played)
 
-    async def main() -> int:
+    async def main() -> None:
         broadcast = Broadcast(program := Counted(), program)
-        running = asyncio.create_task(broadcast.run())
-        await asyncio.sleep(0.3)
-        before = len(made)
-        broadcast.join()
-        await asyncio.sleep(0.5)
-        broadcast.leave()
-        await asyncio.sleep(0.3)
-        left = len(made)
-        await asyncio.sleep(0.3)
-        running.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await running
-        assert len(made) == left > 0
-        return before
+        async with running(broadcast):
+            await settled(made)
+            assert not made
+            broadcast.join()
+            await until(lambda: len(made) > 3)
+            broadcast.leave()
+            await settled(made)
 
-    assert asyncio.run(main()) == 0
+    asyncio.run(main())
 
 
 def test_all_frames_of_a_loop_are_made_before_the_first_viewer_comes():
@@ -80,7 +94,13 @@ def test_all_frames_of_a_loop_are_made_before_the_first_viewer_comes():
             return super().at(frame)
 
     asked: list[int] = []
-    asyncio.run(run_for(Broadcast(program := Loop(), program), 0.3))
+
+    async def main() -> None:
+        async with running(Broadcast(program := Loop(), program)):
+            await until(lambda: asked)
+            await settled(asked)
+
+    asyncio.run(main())
     assert asked == [0, 1, 2, 3], "as many as are kept"
 
 

@@ -10,12 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from backend.capture.streaming.broadcast import Broadcast
-from backend.capture.streaming.site import Address, Page, serving
-from backend.capture.streaming.viewers import Viewers
-from backend.media.encode import SYNTHETIC_MARK
+from backend.protocol import SYNTHETIC_MARK
 from tests.backend.capture.streaming import chromium
-from tests.backend.capture.streaming.marks import TOKEN, Marks, served
+from tests.backend.capture.streaming.marks import Marks, served
 
 PROGRAM = chromium.find()
 pytestmark = pytest.mark.skipif(
@@ -63,34 +60,15 @@ def test_it_plays_with_audio_and_names_the_likeness():
 
 
 def test_it_says_what_is_wrong_and_comes_back_by_itself():
-    async def start(port: int) -> contextlib.AsyncExitStack:
-        stack = contextlib.AsyncExitStack()
-        broadcast = Broadcast(program := Marks(Fraction(10)), program)
-        viewers = Viewers(broadcast, 1, "127.0.0.1", lambda count: None)
-        running = asyncio.create_task(broadcast.run())
-
-        async def end() -> None:
-            await viewers.close()
-            running.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await running
-
-        stack.push_async_callback(end)
-        stack.port = await stack.enter_async_context(serving(Address("127.0.0.1", port, TOKEN), viewers, Page()))
-        return stack
-
     async def main() -> None:
         async with tab() as page:
-            stream = await start(0)
-            port = stream.port
-            await page.call("Page.navigate", url=f"http://127.0.0.1:{port}/?token={TOKEN}")
-            await page.until(SHOWN, 30)
-            await stream.aclose()
+            async with served(Marks(Fraction(10)), limit=1) as stream:
+                await page.call("Page.navigate", url=stream.url())
+                await page.until(SHOWN, 30)
             said = await page.until("notice.classList.contains('shown') && notice.textContent", 20)
             assert said.endswith("Trying again …") and await page.evaluate("state.textContent") == "Connecting"
-            stream = await start(port)
-            await page.until("state.textContent === 'Live' && !notice.classList.contains('shown')", 30)
-            await stream.aclose()
+            async with served(Marks(Fraction(10)), limit=1, port=stream.address.port):
+                await page.until("state.textContent === 'Live' && !notice.classList.contains('shown')", 30)
 
     asyncio.run(main())
 

@@ -15,7 +15,7 @@ from backend.capture.streaming import viewers as viewers_module
 from backend.capture.streaming.names import is_loopback
 from backend.capture.streaming.site import Address
 from backend.errors import NetworkError
-from backend.media.encode import SYNTHETIC_MARK
+from backend.protocol import SYNTHETIC_MARK
 from tests.backend.capture.streaming.marks import TOKEN, Client, Marks, served
 
 SENTENCE = "Open the complete address that the stream has printed: it has the token.\n"

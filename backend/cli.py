@@ -48,7 +48,7 @@ def add_verbs(parser: argparse.ArgumentParser, verbs: Mapping[str, Verb], argv: 
         if verb.verbs:
             add_verbs(sub, verb.verbs, argv[argv.index(name) + 1 :])
             continue
-        for item in option_fields(verb.load().Options):
+        for item in option_fields(verb.options):
             _add_option(sub, item)
         sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
         sub.add_argument("--json", action="store_true", help="print the result as JSON")

@@ -132,7 +132,7 @@ class BatchFile:
             if item.required and name not in given:
                 raise UsageError(f"{self.path}: [{table}] {name} is missing: {item.help}.")
         try:
-            return _verb(verb).load().Options(**given)
+            return _verb(verb).options(**given)
         except SyncTalkError as error:
             raise UsageError(f"{self.path}: [{table}] {str(error).rstrip('.')}.") from None
 
@@ -276,7 +276,7 @@ def _verb(verb: Verbs) -> Verb:
 
 @cache
 def _declared(verb: Verbs) -> dict[str, OptionField]:
-    return {item.name: item for item in option_fields(_verb(verb).load().Options)}
+    return {item.name: item for item in option_fields(_verb(verb).options)}
 
 
 def _filled(value: Any, names: Mapping[str, str]) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,6 @@ import numpy as np
 from ..capture.from_video import TrackedFace
 from ..capture.retarget import Fit
 from ..capture.take import write_take
-from ..commands.head import head_option
-from ..commands.option import CheckedOptions, option
 from ..errors import UsageError
 from ..evaluation.contact_sheet import image_sheet
 from ..evaluation.face_shape import shape_distance
@@ -32,17 +30,10 @@ from ..workspace.images import write_image
 from ..workspace.landmarks import eye_opening, lip_opening
 from ..workspace.store import Workspace
 from . import pages
+from .options import Capture as Options
 
 SHOWN = 8
 """Moments in a sheet."""
-
-
-@dataclass(frozen=True)
-class Options(pages.PageOptions, CheckedOptions):
-    workspace: tuple[Path, ...] = option("trained heads, two or more; each is driven by each other's clip", nargs="+")
-    head: str = head_option()
-    size: int = option("side of the frames, pixels", 256)
-    out: Path | None = option("folder for the sheets: the driver above, the driven head below", None)
 
 
 def run(options: Options, reporter: Reporter) -> dict[str, Any]:

@@ -11,7 +11,6 @@ import dataclasses
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ import numpy as np
 import torch
 
 from ..commands import train
-from ..commands.option import option
 from ..progress import Reporter
 from ..renderer import devices
 from ..renderer.field.field import Field, FieldConfig
@@ -32,23 +30,13 @@ from ..workspace.checkpoint_index import FIELD
 from ..workspace.store import Workspace
 from . import pages, subject
 from .frame_parts import median_ms
+from .options import Gpu as Options
 
 TRAINING_MINUTES = 1.0
 _PROCESSING_S = 150
 """That must be left to process the sample before it is trained."""
 _SETTLED = 20
 """Frames before those that are timed: kernels are compiled and recorded."""
-
-
-@dataclass(frozen=True)
-class Options(pages.PageOptions):
-    workspace: Path | None = option(
-        "a processed workspace for the training, instead of the sample; it is not changed", None
-    )
-    minutes: float = option("for all; the training is left out where it would take longer", 8.0)
-    sizes: tuple[int, ...] = option("of frames, pixels a side", (256, 512, 1024), nargs="*")
-    rays: tuple[int, ...] = option("of a step", (4096, 65536), nargs="*")
-    device: str = option("cuda or cuda:N", "cuda")
 
 
 def run(options: Options, reporter: Reporter) -> dict[str, Any]:

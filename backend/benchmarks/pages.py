@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..commands.option import option, option_fields
+from ..commands.option import option_fields
 from ..errors import SyncTalkError
 from ..evaluation import chart_svg, charts
 from ..workspace.files import atomic_path, write_json
 from . import subject
 from .figure import Figure
+from .options import PageOptions
 
 DOCS = Path(__file__).parents[2] / "docs"
 
 Result = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class PageOptions:
-    """What every benchmark's options have in common."""
-
-    write: bool = option("keep the figures in docs/benchmarks/data and write the page", False)
 
 
 def _renderer(result: Result) -> Iterator[Figure]:

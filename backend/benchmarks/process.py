@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from ..commands.option import option
 from ..estimate import HISTORY_VARIABLE
 from ..progress import Reporter
 from ..workspace.store import Workspace
@@ -18,17 +16,8 @@ from ..workspace.subject import STAGES
 from . import pages
 from .apart import CHECKOUT, run_apart
 from .markdown import table
+from .options import Process as Options
 from .subject import CONSENT, SAMPLE
-
-
-@dataclass(frozen=True)
-class Options(pages.PageOptions):
-    clip: tuple[str, ...] = option("videos, or sample", ("sample",), nargs="+", metavar="V")
-    against: Path | None = option(
-        "a checkout of an earlier version, measured in turn with this one", None, metavar="FOLDER"
-    )
-    runs: int = option("how often each of two versions is measured", 3)
-    stages: bool = option("also run each stage in a process of its own, for its processor time", False)
 
 
 def run(options: Options, reporter: Reporter) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,6 @@ import cv2
 import numpy as np
 
 from ..commands import measure, speak
-from ..commands.head import head_option
-from ..commands.option import CheckedOptions, option
 from ..evaluation.landmarks import lip_reader
 from ..evaluation.response import motion_range
 from ..face_sync.speech import MOUTH_INDEX
@@ -28,18 +25,12 @@ from ..workspace.head_track import HeadTrack
 from ..workspace.landmarks import eye_opening, lip_opening
 from ..workspace.store import Workspace
 from . import pages
+from .options import Readiness as Options
 
 SIZE, EVERY, POSES = 256, 5, 6
 """Side of the frames in pixels; every fifth frame of the speech; poses in which the sliders are moved."""
 RIDGE = 1e-2
 _BLINK = [BLENDSHAPE_NAMES.index(name) for name in ("eyeBlinkLeft", "eyeBlinkRight")]
-
-
-@dataclass(frozen=True)
-class Options(pages.PageOptions, CheckedOptions):
-    workspace: tuple[Path, ...] = option("trained heads; each is measured again", nargs="+")
-    audio: Path = option("new speech")
-    head: str = head_option()
 
 
 def run(options: Options, reporter: Reporter) -> dict[str, Any]:

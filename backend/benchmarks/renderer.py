@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ import numpy as np
 import torch
 
 from ..commands import train
-from ..commands.option import option
 from ..compilation.processor import has_bfloat16
 from ..progress import Reporter
 from ..renderer.field import plain
@@ -34,19 +32,11 @@ from ..workspace.store import Workspace
 from . import pages, subject
 from .cold_start import cold_starts
 from .frame_parts import median_ms, parts_of_a_frame
+from .options import Renderer as Options
 
 SIZES = (256, 512, 1024)
 FRAMES = 6
 """Held-out frames that are drawn, three times each; figures are medians."""
-
-
-@dataclass(frozen=True)
-class Options(pages.PageOptions):
-    workspace: Path | None = option("a workspace with a trained head", None)
-    clip: str = option("without one: a video, or sample, to train on", "sample")
-    steps: int = option("of that training", 1500)
-    work: Path | None = option("keep what is made of the clip here for the next run", None)
-    no_start: bool = option("leave out the cold starts", False)
 
 
 def run(options: Options, reporter: Reporter) -> dict[str, Any]:

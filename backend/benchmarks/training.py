@@ -5,13 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..commands.option import option
 from ..evaluation import reenactment
 from ..evaluation.evaluate import evaluate
 from ..progress import Reporter
@@ -19,23 +17,12 @@ from ..workspace.checkpoint_index import FIELD
 from ..workspace.store import Workspace
 from . import pages, subject
 from .apart import run_apart
+from .options import Training as Options
 
 COST_STEPS = 1200
 TRAIN_FRAMES = 60
 """Training frames, spread over the clip, for the gap to the test frames."""
 WITHOUT_GATES = ("gated=false", "blendshape_noise=0")
-
-
-@dataclass(frozen=True)
-class Options(pages.PageOptions):
-    clip: str = option("a video, or sample", "sample")
-    workspace: Path | None = option("its processed workspace, instead; it is not changed", None)
-    preset: str = option("of the trainings", "preview")
-    minutes: tuple[float, ...] = option("a training each", (0.5, 1.0, 2.0, 5.0, 10.0), nargs="*")
-    seconds: tuple[float, ...] = option("cost of the clip repeated to this length", (), nargs="*")
-    without_gates: bool = option("each training without gated conditions as well", False)
-    size: int = option("side of the frames compared, pixels", 256)
-    work: Path | None = option("keep the clip's frames here for the next run", None)
 
 
 def run(options: Options, reporter: Reporter) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..commands.option import option
 from ..delivery.watermark import PIECE_FRAMES, Marker, Message, detect
 from ..media.decode import frames as read_frames
 from ..media.encode import VideoWriter
@@ -22,21 +21,13 @@ from ..progress import Reporter
 from ..workspace.files import write_json
 from . import pages
 from .markdown import table
+from .options import Watermark as Options
 from .subject import SAMPLE
 
 Frames = Iterable[np.ndarray]
 
 MESSAGE = Message.of("bench watermark")
 _COST_SIDE, _COST_FRAMES = 512, 60
-
-
-@dataclass(frozen=True)
-class Options(pages.PageOptions):
-    clip: tuple[str, ...] = option("videos that are marked, or sample", ("sample",), nargs="+", metavar="V")
-    work: Path | None = option(
-        "a folder where each clip's figures are kept; a clip that is there is not measured again", None
-    )
-    preset: str = option("x264's, of all encodings after the delivery", "veryfast")
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 A module has `Options` (a frozen dataclass of `option`s), `run(options, reporter)` and, where a terminal shows something
 else than the result's fields, `in_words(result)`; `exit_status(result)` where success has several. PyTorch and its like are
-imported inside `run`: `--help` waits for none.
+imported inside `run`, and the options of benchmarks are in a module of their own: `--help` waits for none.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,16 @@ class Verb:
     verbs: Mapping[str, Verb] = field(default_factory=dict)
     stops_at_once: bool = False
     """Ctrl-C stops it at once, as it has nothing to save."""
+    options_class: str = ""
+    """Module and name of its options below `backend`, where its own module imports what takes seconds."""
+
+    @property
+    def options(self) -> Any:
+        """The class of its options."""
+        if not self.options_class:
+            return self.load().Options
+        module, _, name = self.options_class.rpartition(".")
+        return getattr(importlib.import_module(f"..{module}", __package__), name)
 
     def load(self) -> ModuleType:
         """The module, imported when it is needed."""
@@ -100,61 +111,73 @@ VERBS = {
                 "heads driven by each other's clips: the driver's lips, the own face",
                 "benchmarks.capture",
                 stops_at_once=True,
+                options_class="benchmarks.options.Capture",
             ),
             "face-sync": Verb(
                 "Face-Sync: lip space, sync, speech to lips, capture, disentanglement, cost",
                 "benchmarks.face_sync",
                 stops_at_once=True,
+                options_class="benchmarks.options.FaceSync",
             ),
             "gaussians": Verb(
                 "the Gaussian head beside the field: time by part and its floor, memory, faults, quality by minutes",
                 "benchmarks.gaussians",
                 stops_at_once=True,
+                options_class="benchmarks.options.Gaussians",
             ),
             "gpu": Verb(
                 "an NVIDIA GPU in eight minutes: its rates, frames and steps by kernel, a training",
                 "benchmarks.gpu",
                 stops_at_once=True,
+                options_class="benchmarks.options.Gpu",
             ),
             "head-sync": Verb(
                 "Head-Sync: exactness, shake, stillness and cost of poses, by method",
                 "benchmarks.head_sync.benchmark",
                 stops_at_once=True,
+                options_class="benchmarks.options.HeadSync",
             ),
             "live": Verb(
                 "a live face: milliseconds from packet to image, images a second, ten minutes with rubbish",
                 "benchmarks.live",
                 stops_at_once=True,
+                options_class="benchmarks.options.Live",
             ),
             "portrait": Verb(
                 "a head put into its footage in several ways: fidelity, seam, steadiness, cost, ours with each part off",
                 "benchmarks.portrait",
                 stops_at_once=True,
+                options_class="benchmarks.options.Portrait",
             ),
             "process": Verb(
                 "preprocessing: frames a second, memory, and the seconds of each stage",
                 "benchmarks.process",
                 stops_at_once=True,
+                options_class="benchmarks.options.Process",
             ),
             "readiness": Verb(
                 "a head's grades against new speech and the blink sliders, rendered and tracked again",
                 "benchmarks.readiness",
                 stops_at_once=True,
+                options_class="benchmarks.options.Readiness",
             ),
             "renderer": Verb(
                 "milliseconds a frame by kernel and part, compared with plain PyTorch and the machine's own rate",
                 "benchmarks.renderer",
                 stops_at_once=True,
+                options_class="benchmarks.options.Renderer",
             ),
             "training": Verb(
                 "held-out PSNR by minutes, steps a second, memory, cost by length, gap with and without gates",
                 "benchmarks.training",
                 stops_at_once=True,
+                options_class="benchmarks.options.Training",
             ),
             "watermark": Verb(
                 "the watermark: pieces read after each change, false ones, distance and cost",
                 "benchmarks.watermark",
                 stops_at_once=True,
+                options_class="benchmarks.options.Watermark",
             ),
         },
     ),

@@ -4,33 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...commands.head import head_option
-from ...commands.option import CheckedOptions, option
 from ...errors import SyncTalkError
 from ...progress import Reporter
 from ...workspace.store import Workspace
 from .. import pages, subject
+from ..options import PARTS
+from ..options import FaceSync as Options
 from . import capture, cost, driving, lip_space, tables
-
-PARTS = ("lip-space", "sync", "capture", "driving", "cost")
-
-
-@dataclass(frozen=True)
-class Options(pages.PageOptions, CheckedOptions):
-    clip: tuple[str, ...] = option("videos, or sample", ("sample",), nargs="+")
-    workspace: Path | None = option("a workspace with a trained head, for the part driving", None)
-    audio_workspace: Path | None = option("the same clip with a head trained with lips=adapted, to compare with", None)
-    head: str = head_option()
-    part: tuple[str, ...] = option("only these parts", PARTS, nargs="+", choices=PARTS)
-    encoder: tuple[str, ...] = option("encoders of the lip space (default: all installed)", (), nargs="+")
-    size: int = option("side of the driven frames, pixels", 512)
-    speech: tuple[Path, ...] = option("audio for the head to speak, a video each", (), nargs="*")
-    out: Path | None = option("folder for the strip of frames and the videos", None)
-    work: Path | None = option("keep the processed clips here for the next run", None)
 
 
 def run(options: Options, reporter: Reporter) -> dict[str, Any]:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...commands import train
-from ...commands.option import option
 from ...progress import Reporter
 from ...training import checkpoints
 from ...workspace.checkpoint_index import FIELD, GAUSSIANS
 from ...workspace.store import Workspace
 from .. import pages, subject
+from ..options import Gaussians as Options
 from . import floor, memory, parts, quality, tables, timing, trainings
 from .heads import TrainedHead, gaussian_renderer, held_out, open_heads
 
@@ -26,21 +25,6 @@ FRAMES = 6
 PLAIN_SIZE = 256
 PLAIN_FRAMES = 2
 MEMORY_SIZE = 512
-
-
-@dataclass(frozen=True)
-class Options(pages.PageOptions):
-    workspace: Path | None = option("a workspace with both heads", None)
-    clip: str = option("without one: a video, or sample, to train on", "sample")
-    steps: int | None = option("of that training (default: the preset's time)", None)
-    size: int = option("side of the frames whose quality is measured, pixels", 256)
-    quality: tuple[Path, ...] = option(
-        "processed workspaces to train copies of, both heads and the field alone, for all of the minutes", (), nargs="+"
-    )
-    minutes: tuple[float, ...] = option("of those trainings", (1.0, 2.0, 3.0, 5.0), nargs="+")
-    preset: str = option("of those trainings", "preview")
-    out: Path | None = option("folder for the sheets of images", None)
-    work: Path | None = option("keep what is made here: interrupted trainings resume with the next run", None)
 
 
 def run(options: Options, reporter: Reporter) -> dict[str, Any]:

@@ -5,15 +5,12 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from ...commands.option import option
-from ...commands.process import KEYPOINTS, LANDMARKERS
 from ...evaluation.tracking.measures import (
     SKULL_OUTLINE,
     nods,
@@ -26,24 +23,13 @@ from ...evaluation.tracking.stabilized_view import StabilizedView
 from ...progress import Reporter
 from ...workspace.camera import PIXEL_CENTRE
 from .. import pages
+from ..options import HeadSync as Options
 from .clip import Clip, open_clip
 from .methods import Row, by_all_methods, cost_of_tracking
 from .plots import write_cost, write_turns
 
 RESIDUAL_FRAMES = 200
 """Frames, spread over the clip, that the residual is measured on."""
-
-
-@dataclass(frozen=True)
-class Options(pages.PageOptions):
-    clip: tuple[str, ...] = option("videos, or sample", ("sample",), nargs="+", metavar="V")
-    landmarks: str = option("which landmark model", "auto", choices=LANDMARKERS)
-    keypoints: str = option("head points", "corners", choices=KEYPOINTS)
-    frames: tuple[int, ...] = option(
-        "only the cost, on the clip repeated to so many frames", (), nargs="+", metavar="N"
-    )
-    plots: Path | None = option("write the plots of docs/head-sync.md there", None, metavar="DIR")
-    work: Path | None = option("keep the clips' frames and landmarks here for the next run", None)
 
 
 def run(options: Options, reporter: Reporter) -> dict[str, Any]:

@@ -11,13 +11,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ...commands.option import option
 from ...progress import Reporter
 from ...protocol import FIELD, GAUSSIANS
 from ...workspace.head_track import HeadTrack
@@ -25,6 +23,7 @@ from ...workspace.store import Workspace
 from .. import pages
 from ..cold_start import frame_params
 from ..markdown import table
+from ..options import Live as Options
 from ..served import ROOT, Served, image_memory
 
 CASES = ((GAUSSIANS, 256), (FIELD, 256), (GAUSSIANS, 512))
@@ -32,13 +31,6 @@ _WARM_IMAGES = 10
 """Before anything is measured: the sender begins, and kernels and frames are read."""
 
 _SOAK_SIZE, _SOAK_EVERY_S, _SENDER_MINUTES = 256, 0.2, 3
-
-
-@dataclass(frozen=True)
-class Options(pages.PageOptions):
-    workspace: Path = option("a workspace with a trained head, of both kinds")
-    seconds: float = option("of each measurement of latency", 10.0)
-    minutes: float = option("of the endurance run, with rubbish among the packets; 0 for none", 10.0)
 
 
 def run(options: Options, reporter: Reporter) -> dict[str, Any]:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ...commands.option import CheckedOptions, option
 from ...errors import WorkspaceError
 from ...evaluation.reenactment import audio_driven_blendshapes, held_out_indices
 from ...progress import Reporter
@@ -19,19 +17,11 @@ from ...workspace.checkpoint_index import FIELD, GAUSSIANS, head_paths
 from ...workspace.store import Workspace
 from .. import pages, subject
 from ..gaussians.heads import TrainedHead, open_head
+from ..options import BOTH
+from ..options import Portrait as Options
 from . import sheets, tables
 from .comparison import HeldOut, measure, milliseconds
 from .rows import make_plates, portraits, spoken_portraits
-
-BOTH = "both"
-
-
-@dataclass(frozen=True)
-class Options(pages.PageOptions, CheckedOptions):
-    workspace: tuple[Path, ...] = option("trained heads", nargs="+")
-    head: str = option("which of their heads", BOTH, choices=(BOTH, GAUSSIANS, FIELD))
-    size: int | None = option("side of the frames compared, pixels (what each head was trained at)", None)
-    out: Path | None = option("folder for the sheets of images", None)
 
 
 def run(options: Options, reporter: Reporter) -> dict[str, Any]:

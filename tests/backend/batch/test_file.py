@@ -123,7 +123,7 @@ def test_the_commands_arguments_mean_the_options_that_were_checked(written):
         parser = argparse.ArgumentParser()
         add_verbs(parser, VERBS, job.verb)
         args = parser.parse_args([*job.verb, *job.arguments])
-        options = args.chosen.load().Options
+        options = args.chosen.options
         given = {item.name: getattr(args, item.name) for item in option_fields(options) if hasattr(args, item.name)}
         read = options(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
         assert tuple(to_arguments(read)) == job.arguments

@@ -108,7 +108,7 @@ def test_every_command_has_options_that_explain_themselves(path, verb, root, cap
     with pytest.raises(SystemExit, match="0"):
         main([*path, "--help"])
     text = " ".join(capsys.readouterr().out.split())
-    for item in option_fields(verb.load().Options):
+    for item in option_fields(verb.options):
         assert item.help.split(" (")[0].split(" ")[0] in text
         assert item.help
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from ..workspace.arrays import require_same_shape
 from ..workspace.landmarks import LIPS
 
 PEAK = 255.0
@@ -25,7 +26,7 @@ def psnr(predicted: np.ndarray, truth: np.ndarray, mask: np.ndarray | None = Non
     Returns:
         Decibels; NaN when the mask is empty.
     """
-    _same_shape(predicted, truth)
+    require_same_shape(predicted, truth)
     difference = predicted.astype(np.float32) - truth.astype(np.float32)
     if mask is not None:
         difference = difference[mask]
@@ -43,7 +44,7 @@ def ssim(predicted: np.ndarray, truth: np.ndarray) -> float:
     """
     from skimage.metrics import structural_similarity
 
-    _same_shape(predicted, truth)
+    require_same_shape(predicted, truth)
     return float(
         structural_similarity(
             truth,
@@ -72,7 +73,7 @@ def ms_ssim(predicted: np.ndarray, truth: np.ndarray) -> float:
     Args:
         predicted, truth: (H, W, 3) uint8, at least 11 pixels a side.
     """
-    _same_shape(predicted, truth)
+    require_same_shape(predicted, truth)
     if min(truth.shape[:2]) < _SSIM_WINDOW:
         raise ValueError(f"images of {truth.shape[:2]} are smaller than the window of {_SSIM_WINDOW} pixels")
     scales = 1
@@ -147,9 +148,9 @@ def change_error(
     Returns:
         Grey levels; NaN when the mask is empty.
     """
-    _same_shape(predicted, truth)
-    _same_shape(predicted_before, truth_before)
-    _same_shape(predicted, predicted_before)
+    require_same_shape(predicted, truth)
+    require_same_shape(predicted_before, truth_before)
+    require_same_shape(predicted, predicted_before)
     error = predicted.astype(np.int16) - truth
     difference = np.abs(error - (predicted_before.astype(np.int16) - truth_before))
     if mask is not None:
@@ -168,7 +169,7 @@ def landmark_distance(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
     Returns:
         (N) pixels; NaN where a landmark is NaN (no face was found).
     """
-    _same_shape(predicted, truth)
+    require_same_shape(predicted, truth)
 
     def shape_of(points: np.ndarray) -> np.ndarray:
         lips = points[:, LIPS].astype(np.float64)
@@ -185,14 +186,9 @@ def range_ratio(one: np.ndarray, other: np.ndarray) -> float:
     Returns:
         1 when both reach as far; NaN when `other` does not vary or fewer than 3 values are there.
     """
-    _same_shape(one, other)
+    require_same_shape(one, other)
     both = np.isfinite(one) & np.isfinite(other)
     if both.sum() < 3:
         return float("nan")
     reach = [float(np.subtract(*np.percentile(values[both], (95, 5)))) for values in (one, other)]
     return reach[0] / reach[1] if reach[1] > 1e-9 else float("nan")
-
-
-def _same_shape(one: np.ndarray, other: np.ndarray) -> None:
-    if one.shape != other.shape:
-        raise ValueError(f"arrays of {one.shape} and {other.shape} cannot be compared")

@@ -39,7 +39,7 @@ def correlation(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     Returns:
         (...); NaN where either does not vary, or fewer than 3 places are known.
     """
-    _same_shape(one, other)
+    require_same_shape(one, other)
     known = np.isfinite(one) & np.isfinite(other)
     count = np.maximum(known.sum(0), 1)
     a, b = (np.where(known, values, 0.0) for values in (one, other))
@@ -76,6 +76,10 @@ def decode_srgb(signal: np.ndarray) -> np.ndarray:
     return np.where(signal <= 0.04045, signal / 12.92, ((signal + 0.055) / 1.055) ** 2.4)
 
 
-def _same_shape(one: np.ndarray, other: np.ndarray) -> None:
+def require_same_shape(one: np.ndarray, other: np.ndarray) -> None:
+    """
+    Raises:
+        ValueError: the arrays cannot be compared.
+    """
     if one.shape != other.shape:
         raise ValueError(f"arrays of {one.shape} and {other.shape} cannot be compared")

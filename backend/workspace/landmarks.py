@@ -7,7 +7,7 @@ Each `HalfFace` lists the same places in the same order, so that `LEFT.x[i]` mir
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -108,7 +108,6 @@ CHIN = (152, 175, 199, 200)
 """From the tip of the chin up to the fold under the lip."""
 NOSE_TIP = (1, 4, 5, 2, 19, 94)
 FOREHEAD_TOP = (10, 338, 297, 332, 284, 251, 109, 67, 103, 54, 21)
-GLABELLA = (9, 8)
 
 RIGHT_PUPIL, LEFT_PUPIL = 468, 473
 """Of the subject; the right one is on the left of the image."""
@@ -150,15 +149,6 @@ LOWER_FACE = np.array(
     [234, 227, 4, 447, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136, 172, 58, 132, 93]
 )
 """Outline, in order, of the rest: cheeks, mouth and jaw."""
-
-
-def mirror_indices() -> np.ndarray:
-    """(478,) int: for each landmark named in `LEFT` or `RIGHT` its counterpart; -1 for those that have no name here."""
-    mirror = np.full(COUNT, -1)
-    for item in fields(HalfFace):
-        for left, right in zip(np.ravel(getattr(LEFT, item.name)), np.ravel(getattr(RIGHT, item.name)), strict=True):
-            mirror[left], mirror[right] = right, left
-    return mirror
 
 
 def distance(landmarks: np.ndarray, pairs: Sequence[tuple[int, int]]) -> np.ndarray:

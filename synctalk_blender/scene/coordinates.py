@@ -92,11 +92,6 @@ def points_to_blender(points: np.ndarray) -> np.ndarray:
     return points @ _UPRIGHT_FROM_OPENCV[:3, :3].T
 
 
-def points_from_blender(points: np.ndarray) -> np.ndarray:
-    """The inverse of `points_to_blender`."""
-    return points @ _UPRIGHT_FROM_OPENCV[:3, :3]
-
-
 def without_scale(matrix: np.ndarray) -> np.ndarray:
     """(4, 4) with its axes made unit length."""
     result = matrix.astype(np.float64)

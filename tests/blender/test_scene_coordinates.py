@@ -62,12 +62,6 @@ def test_a_face_that_looks_into_the_lens_stands_upright_and_faces_the_front_view
     np.testing.assert_allclose(coordinates.points_to_blender(crown), [0, 0, 0.1], atol=1e-12)
 
 
-def test_points_come_back(coordinates):
-    points = np.random.default_rng(0).normal(size=(7, 3))
-    there = coordinates.points_to_blender(points)
-    np.testing.assert_allclose(coordinates.points_from_blender(there), points, atol=1e-12)
-
-
 def test_a_scaled_head_is_a_nearer_one(coordinates, pose):
     camera, world = coordinates.camera_to_world(), coordinates.head_to_world(pose)
     twice = coordinates.head_to_camera(world @ np.diag([2.0, 2.0, 2.0, 1.0]), camera)

@@ -4,7 +4,8 @@ import pytest
 from backend.face_sync import blendshape_basis, sculptor
 from backend.face_sync.face_mesh import tessellation_edges
 from backend.protocol import BLENDSHAPE_NAMES
-from backend.workspace.landmarks import HALVES, LEFT, RIGHT, mirror_indices
+from backend.workspace.landmarks import HALVES, LEFT, RIGHT
+from tests.backend.face_sync.mirror import mirror_indices
 
 from .conftest import index
 

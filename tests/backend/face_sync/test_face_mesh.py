@@ -4,7 +4,8 @@ import numpy as np
 
 from backend.face_sync import face_mesh
 from backend.workspace.arrays import vertex_normals
-from backend.workspace.landmarks import HALVES, LEFT, RIGHT, mirror_indices
+from backend.workspace.landmarks import HALVES, LEFT, RIGHT
+from tests.backend.face_sync.mirror import mirror_indices
 
 
 def _directed_edges(triangles):

@@ -15,7 +15,7 @@ from typing import Any
 import bpy
 import numpy as np
 
-from . import lettering, live_frame, passes, viewport_drawing, viewport_image
+from . import lettering, passes, shared_image, viewport_drawing, viewport_image
 from .beneath import footage_beneath
 from .client.errors import BackendError
 from .client.shared import shared_backend
@@ -217,4 +217,4 @@ def unregister() -> None:
     viewport_drawing.unregister()
     passes.unregister()
     marking.unregister()
-    live_frame.close()
+    shared_image.close()

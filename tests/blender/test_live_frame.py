@@ -15,15 +15,21 @@ HEAD_BACKEND = Path(__file__).with_name("head_backend.py")
 
 
 @pytest.fixture
-def live_frame(import_part):
-    module = import_part("synctalk_blender.live_frame")
+def shared_image(import_part):
+    return import_part("synctalk_blender.shared_image")
 
-    def files():
-        return set(module.shared_folder().glob(f"synctalk-frame-{os.getpid()}-*"))
 
+@pytest.fixture
+def files(shared_image):
+    """The images that this process shares now."""
+    return lambda: set(shared_image.shared_folder().glob(f"synctalk-frame-{os.getpid()}-*"))
+
+
+@pytest.fixture
+def live_frame(import_part, shared_image, files):
     before = files()
-    yield module
-    module.close()
+    yield import_part("synctalk_blender.live_frame")
+    shared_image.close()
     assert files() <= before, "nothing may be left behind"
 
 
@@ -126,17 +132,17 @@ def test_an_image_of_another_size_is_refused(live_frame, backend, frame, import_
         request.take()
 
 
-def test_what_a_killed_blender_left_is_removed(live_frame):
+def test_what_a_killed_blender_left_is_removed(live_frame, shared_image):
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    left = live_frame.shared_folder() / f"synctalk-frame-{dead.pid}-0.rgba"
+    left = shared_image.shared_folder() / f"synctalk-frame-{dead.pid}-0.rgba"
     left.write_bytes(b"x")
-    live_frame.remove_leftovers()
+    shared_image.remove_leftovers()
     assert not left.exists()
 
 
-def test_only_this_user_can_read_the_images(live_frame):
-    memory = live_frame.SharedImage(1000)
+def test_only_this_user_can_read_the_images(live_frame, shared_image):
+    memory = shared_image.SharedImage(1000)
     try:
         if sys.platform != "win32":
             assert memory.path.stat().st_mode & 0o077 == 0
@@ -153,10 +159,7 @@ def test_frames_are_the_same_only_when_everything_is(frame):
     assert not frame().is_same_as(None)
 
 
-def test_an_image_is_read_where_it_is_and_its_memory_is_used_again(live_frame, backend, frame):
-    def files() -> set[Path]:
-        return set(live_frame.shared_folder().glob(f"synctalk-frame-{os.getpid()}-*"))
-
+def test_an_image_is_read_where_it_is_and_its_memory_is_used_again(live_frame, backend, frame, files):
     process, others = backend(), files()
     for depth_m in (1.0, 1.1):
         request = live_frame.FrameRequest(process, frame(depth_m=depth_m))

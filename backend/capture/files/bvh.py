@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -99,51 +100,58 @@ def _head(joints: list[_Joint], name: str | None, path: Path) -> _Joint:
 def _parsed(path: Path, text: str) -> tuple[list[_Joint], tuple[int, float, list[float]]]:
     """Joints in the order of their channels; the frames' count and seconds, and all of their values."""
     words = iter(text.replace("{", " { ").replace("}", " } ").split())
-    joints: list[_Joint] = []
-    stack: list[_Joint | None] = []
-    current: _Joint | None = None
     try:
         if next(words).upper() != "HIERARCHY":
             raise ValueError("it does not begin with HIERARCHY")
-        for word in words:
-            key = word.upper()
-            if key in ("ROOT", "JOINT"):
-                current = _Joint(
-                    next(words), stack[-1] if stack else None, first=sum(len(one.channels) for one in joints)
-                )
-                joints.append(current)
-            elif key == "END":
-                next(words)
-                current = None
-            elif key == "{":
-                stack.append(current)
-            elif key == "}":
-                stack.pop()
-            elif key == "OFFSET":
-                offset = np.array([float(next(words)) for _ in range(3)])
-                if stack and stack[-1] is not None:
-                    stack[-1].offset = offset
-            elif key == "CHANNELS":
-                names = [next(words).lower() for _ in range(int(next(words)))]
-                if bad := [
-                    name for name in names if name[0] not in _AXES or not name.endswith(("rotation", "position"))
-                ]:
-                    raise ValueError(f"there is no channel {bad[0]}")
-                joint = stack[-1] if stack else None
-                if joint is None:
-                    raise ValueError("channels outside of a joint")
-                joint.channels = names
-            elif key == "MOTION":
-                break
-            else:
-                raise ValueError(f"{word!r} is unexpected")
-        return joints, _motion(words)
+        return _joints(words), _motion(words)
     except (ValueError, StopIteration, RuntimeError, IndexError) as error:
         what = str(error) if isinstance(error, ValueError) else "it ends too early"
         raise CaptureError(f"{path} is no whole BVH ({what}): export it again.") from error
 
 
-def _motion(words) -> tuple[int, float, list[float]]:
+def _joints(words: Iterator[str]) -> list[_Joint]:
+    """Up to the word MOTION."""
+    joints: list[_Joint] = []
+    stack: list[_Joint | None] = []
+    current: _Joint | None = None
+    for word in words:
+        inside = stack[-1] if stack else None
+        key = word.upper()
+        if key in ("ROOT", "JOINT"):
+            current = _Joint(next(words), inside, first=sum(len(one.channels) for one in joints))
+            joints.append(current)
+        elif key == "END":
+            next(words)
+            current = None
+        elif key == "{":
+            stack.append(current)
+        elif key == "}":
+            stack.pop()
+        elif key == "OFFSET":
+            offset = np.array([float(next(words)) for _ in range(3)])
+            if inside is not None:
+                inside.offset = offset
+        elif key == "CHANNELS":
+            names = _channels(words)
+            if inside is None:
+                raise ValueError("channels outside of a joint")
+            inside.channels = names
+        elif key == "MOTION":
+            break
+        else:
+            raise ValueError(f"{word!r} is unexpected")
+    return joints
+
+
+def _channels(words: Iterator[str]) -> list[str]:
+    names = [next(words).lower() for _ in range(int(next(words)))]
+    for name in names:
+        if name[0] not in _AXES or not name.endswith(("rotation", "position")):
+            raise ValueError(f"there is no channel {name}")
+    return names
+
+
+def _motion(words: Iterator[str]) -> tuple[int, float, list[float]]:
     if next(words).rstrip(":").upper() != "FRAMES":
         raise ValueError("MOTION lacks Frames:")
     count = int(next(words))

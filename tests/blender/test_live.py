@@ -171,6 +171,6 @@ def test_a_taken_port_is_reported_and_live_is_off(kit, rig, real_backend):
         kit.scene.synctalk.live_port = taken.getsockname()[1]
         live.start(kit.scene)
         with pytest.raises(errors.BackendError, match="cannot be listened to"):
-            advance(live, lambda: False, 60)
+            advance(live, lambda: False, 180)
     live.stop()
     assert not live.is_on()

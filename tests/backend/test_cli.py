@@ -29,27 +29,6 @@ def test_every_verb_explains_itself(backend, verb):
     assert done.returncode == 0 and "usage:" in done.stdout
 
 
-def test_the_options_of_no_verb_load_what_takes_long(root):
-    """One process asks for all, as `--help` does for one."""
-    program = """
-import sys
-from backend.commands import VERBS
-from backend.commands.option import option_fields
-
-def options_of(verbs):
-    for verb in verbs.values():
-        if verb.verbs:
-            options_of(verb.verbs)
-        else:
-            option_fields(verb.options)
-
-options_of(VERBS)
-print(sorted({"numpy", "torch", "scipy", "cv2", "av", "numba"} & set(sys.modules)))
-"""
-    done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
-
-
 def test_usage_errors_end_with_status_2(backend):
     assert backend("train").returncode == 2
     assert backend("no-such-verb").returncode == 2

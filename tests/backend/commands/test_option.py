@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 
 import pytest
@@ -97,14 +96,8 @@ def test_every_job_of_the_server_is_a_command():
 @pytest.mark.parametrize(
     ("path", "verb"), list(commands()), ids=lambda value: " ".join(value) if isinstance(value, tuple) else ""
 )
-def test_every_command_has_options_that_explain_themselves(path, verb, root, capsys):
-    source = root / "backend" / (verb.module.replace(".", "/") + ".py")
-    if not source.exists():
-        source = source.with_suffix("") / "__init__.py"
-    classes = [node for node in ast.parse(source.read_text("utf-8")).body if isinstance(node, ast.ClassDef)]
-    assert "Options" in {node.name for node in classes}
-    if path[0] == "bench":
-        return  # imports PyTorch
+def test_every_command_has_options_that_explain_themselves(path, verb, capsys):
+    assert is_dataclass(verb.options)
     with pytest.raises(SystemExit, match="0"):
         main([*path, "--help"])
     text = " ".join(capsys.readouterr().out.split())
@@ -116,11 +109,11 @@ def test_every_command_has_options_that_explain_themselves(path, verb, root, cap
 def test_help_imports_none_of_the_large_packages(root):
     code = (
         "import contextlib, io, sys\nfrom backend.cli import main\n"
-        "for verb in ('process', 'train', 'speak', 'render', 'evaluate', 'measure', 'footage', 'serve', 'actor'):\n"
+        f"for path in {[path for path, _ in commands()]}:\n"
         "    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):\n"
-        "        main([verb, '--help'])\n"
+        "        main([*path, '--help'])\n"
         "import backend.server\n"
-        "print(sorted({'numpy', 'torch', 'cv2', 'scipy', 'mediapipe', 'tqdm'} & set(sys.modules)))"
+        "print(sorted({'numpy', 'torch', 'cv2', 'scipy', 'av', 'numba', 'mediapipe', 'tqdm'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]", done.stderr

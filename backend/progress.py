@@ -65,6 +65,7 @@ class Reporter:
         self.ask = ask
         self.warnings: list[str] = []
         """All warnings so far."""
+        self.history = history
         self._interval_s = interval_s
         self._stage = ""
         self._started = 0.0

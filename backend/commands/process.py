@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-import threading
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..progress import Reporter
 from ..protocol import Stage
 from ..workspace.subject import STAGES
+from .beside import Beside, Early
 from .consent import HELP, record_consent, tie_consent_to_clip
 from .option import CheckedOptions, option
 
@@ -149,7 +148,8 @@ def run(options: Options, reporter: Reporter, stages: tuple[str, ...] = STAGES) 
 
     workspace = Workspace.create(options.workspace)
     stages = stages if options.stage is None else (options.stage,)
-    with workspace.locked(), reused_memory(), _Beside() as beside:
+    early: Early | None = None
+    with workspace.locked(), reused_memory(), contextlib.ExitStack() as limits, Beside() as beside:
         if options.consent:
             record_consent(workspace, options.consent)
         _plan(workspace, stages, options.footage, reporter)
@@ -157,7 +157,14 @@ def run(options: Options, reporter: Reporter, stages: tuple[str, ...] = STAGES) 
             before = len(reporter.warnings)
             if name == Stage.MEDIA and len(stages) > 1:
                 beside.start(_import_stages)  # while the clip is read in a process of its own
-            _run_stage(name, workspace, options, reporter)
+            elif name != Stage.MEDIA:
+                _compute_alone(limits)
+            if name == Stage.FACE_SYNC and Stage.PORTRAIT_SYNC in stages:
+                early = _portrait_sync_beside(workspace, options, reporter, beside)
+            if name == Stage.PORTRAIT_SYNC and early is not None:
+                early.follow(reporter)
+            else:
+                _run_stage(name, workspace, options, reporter)
             workspace.keep_warnings(name, reporter.warnings[before:])
             tie_consent_to_clip(workspace, renewed=bool(options.consent))
             if name == Stage.MEDIA:
@@ -179,9 +186,7 @@ def in_words(result: Result) -> str:
     )
 
 
-def _run_stage(name: str, workspace: Workspace, options: Options, reporter: Reporter) -> None:
-    from threadpoolctl import threadpool_limits
-
+def _run_stage(name: str, workspace: Workspace, options: Options, reporter: Reporter, **more: Any) -> None:
     from ..media.guard import guarded
     from ..workspace.store import Workspace
 
@@ -189,41 +194,41 @@ def _run_stage(name: str, workspace: Workspace, options: Options, reporter: Repo
     module = importlib.import_module(f"..{module_name}", __package__)
     taken = {option_name: getattr(options, option_name) for option_name in names}
     if name != Stage.MEDIA:
-        # Stages solve many small systems: BLAS threads cost more than they gain, on a busy machine fifty times the time.
-        with threadpool_limits(1, "blas"):
-            module.run(workspace, reporter, **taken)
+        module.run(workspace, reporter, **taken, **more)
         return
     folders = (workspace.root,)
     guarded(module.run_in, workspace.root, *taken.values(), reporter=reporter, about=options.video, folders=folders)
     workspace.subject = Workspace.open(workspace.root).subject
 
 
-class _Beside:
-    """Work on one thread beside the stages; cancelled when the block ends before `finish`."""
+def _compute_alone(limits: contextlib.ExitStack) -> None:
+    """BLAS without threads until `limits` end: stages solve many small systems, for which they cost more than they gain, on a busy
+    machine fifty times the time."""
+    from threadpoolctl import threadpool_limits
 
-    def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(1, "beside")
-        self._stop = threading.Event()
-        self._jobs: list[Future[Any]] = []
+    limits.pop_all().close()  # libraries that were loaded since are limited too
+    limits.enter_context(threadpool_limits(1, "blas"))
 
-    def __enter__(self) -> _Beside:
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+def _portrait_sync_beside(workspace: Workspace, options: Options, reporter: Reporter, beside: Beside) -> Early | None:
+    """Begin `portrait_sync` beside `face_sync`: of the track it needs what `head_sync` found, no blendshapes."""
+    import numpy as np
 
-    def start(self, work: Callable[..., Any], *arguments: Any) -> None:
-        self._jobs.append(self._pool.submit(work, *arguments))
+    from ..head_sync.landmarks_stage import Landmarks
+    from ..protocol import BLENDSHAPE_NAMES
+    from ..workspace.head_track import HeadTrack
 
-    def reporter(self) -> Reporter:
-        """A reporter that shows nothing: what the user follows is the stage."""
-        return Reporter(cancelled=self._stop.is_set)
+    landmarks_path = workspace.root / "landmarks.npz"
+    if not (landmarks_path.exists() and workspace.pose_track_path.exists()):
+        return None
+    head, landmarks = workspace.pose_track(), Landmarks.read(landmarks_path)
+    points, none = landmarks.points_px.astype(np.float32), np.zeros((len(head.valid), len(BLENDSHAPE_NAMES)))
+    track = HeadTrack(head.camera, head.head_to_camera, head.valid, points, none, fps=workspace.subject.fps)
 
-    def finish(self) -> None:
-        """Wait for the work, and raise its first error."""
-        for job in self._jobs:
-            job.result()
+    def run_stage(own: Reporter) -> None:
+        _run_stage(Stage.PORTRAIT_SYNC, workspace, options, own, track=track)
+
+    return Early(beside, run_stage, reporter.history)
 
 
 def _import_stages() -> None:
@@ -234,7 +239,7 @@ def _import_stages() -> None:
         importlib.import_module(name)
 
 
-def _report_head_sync(workspace: Workspace, reporter: Reporter, beside: _Beside | None) -> None:
+def _report_head_sync(workspace: Workspace, reporter: Reporter, beside: Beside | None) -> None:
     """Write the report of the tracking, beside the next stages where there are any."""
     from ..evaluation.tracking.report import write_head_sync_report
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from pathlib import Path
 
 import numpy as np
@@ -20,21 +21,29 @@ def draw_text(
     Returns:
         x of the right end.
     """
-    mask, (shift_x, shift_y), advance = _mask(text, size)
-    left, top = place[0] + shift_x, place[1] + shift_y
-    height, width = mask.shape
-    low_x, low_y = max(left, 0), max(top, 0)
-    high_x, high_y = min(left + width, image.shape[1]), min(top + height, image.shape[0])
-    if high_x > low_x and high_y > low_y:
-        cover = mask[low_y - top : high_y - top, low_x - left : high_x - left, None]
-        part = image[low_y:high_y, low_x:high_x]
-        part[:] = (part + cover * (np.array(colour, np.float32) - part)).round().astype(np.uint8)
-    return place[0] + advance
+    right = place[0]
+    for piece in _pieces(text):
+        mask, (shift_x, shift_y), advance = _mask(piece, size)
+        left, top = right + shift_x, place[1] + shift_y
+        right += advance
+        height, width = mask.shape
+        low_x, low_y = max(left, 0), max(top, 0)
+        high_x, high_y = min(left + width, image.shape[1]), min(top + height, image.shape[0])
+        if high_x > low_x and high_y > low_y:
+            cover = mask[low_y - top : high_y - top, low_x - left : high_x - left, None]
+            part = image[low_y:high_y, low_x:high_x]
+            part[:] = (part + cover * (np.array(colour, np.float32) - part)).round().astype(np.uint8)
+    return right
 
 
 def text_width(text: str, size: int = 13) -> int:
     """Pixels that `draw_text` takes."""
-    return _mask(text, size)[2]
+    return sum(_mask(piece, size)[2] for piece in _pieces(text))
+
+
+def _pieces(text: str) -> list[str]:
+    """Digits one by one, which are all of one width, and what is between them: a number that counts up needs no new masks."""
+    return re.findall(r"\d|\D+", text)
 
 
 @functools.lru_cache(maxsize=512)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import queue
 import threading
 from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,9 @@ STAGE = Stage.LANDMARKS
 VERSION = 2
 SAVE_EVERY = 200
 """Frames between two saves: a kill costs at most these, about two seconds of work."""
+
+BLOCK = 100
+"""Frames that a landmarker with memory sees one after the other; blocks are searched at the same time."""
 
 TRACK_LOST_S = 1.0
 """Time without the face after which a face anywhere may be the subject's again (after a cut, or a return)."""
@@ -168,91 +172,75 @@ def _detect_all(
     frames, begin = len(found.detected), found.done
     last, missed = _last_face(found)
     lost = round(TRACK_LOST_S * workspace.subject.fps)
-    first = max(0, begin - landmarker.warm_up)
-    detect = _detect_in_parallel if landmarker.warm_up == 0 else _detect_in_turn
-    for frame, faces in enumerate(detect(workspace, landmarker, first, frames), first):
-        reporter.progress(STAGE, max(frame, begin), frames)
-        if frame < begin:
-            continue
-        face = choose_face(faces, last if missed < lost else None)
-        last, missed = (last, missed + 1) if face is None else (face, 0)
-        found.put(frame, face)
-        if found.done % SAVE_EVERY == 0 and found.done < frames:
-            found.write(partial_path)
+    with contextlib.closing(_detect(workspace, landmarker, begin, frames)) as detected:
+        for frame, faces in enumerate(detected, begin):
+            reporter.progress(STAGE, frame, frames)
+            face = choose_face(faces, last if missed < lost else None)
+            last, missed = (last, missed + 1) if face is None else (face, 0)
+            found.put(frame, face)
+            if found.done % SAVE_EVERY == 0 and found.done < frames:
+                found.write(partial_path)
     reporter.progress(STAGE, frames, frames)
 
 
-def _detect_in_turn(workspace: Workspace, landmarker: FaceLandmarker, first: int, end: int) -> Iterator[list[Face]]:
-    """The faces of frames `first` to `end` (excluded), by a landmarker that must see them one after the other."""
-    for _, image in read_ahead(workspace, first, end):
-        yield landmarker.detect(image)
+def _parts(first: int, end: int, warm_up: int) -> list[range]:
+    """Frames `first` to `end` (excluded) in parts that can be searched at the same time: single ones by a landmarker without memory,
+    else blocks, the same ones whichever frame is the first."""
+    size = BLOCK if warm_up else 1
+    starts = [first, *range(first - first % size + size, end, size)]
+    return [range(*ends) for ends in itertools.pairwise([*starts, end])] if first < end else []
 
 
-def _detect_in_parallel(workspace: Workspace, landmarker: FaceLandmarker, first: int, end: int) -> Iterator[list[Face]]:
-    """The faces of frames `first` to `end` (excluded), in order, by a landmarker without memory: one a core."""
-    threads = min(4, os.cpu_count() or 1)
+def _detect(
+    workspace: Workspace, landmarker: FaceLandmarker, first: int, end: int
+) -> Generator[list[Face], None, None]:
+    """The faces of frames `first` to `end` (excluded), in order, by a landmarker a core; each sees `warm_up` frames before a part."""
+    parts = _parts(first, end, landmarker.warm_up)
+    threads = max(1, min(4, os.cpu_count() or 1, len(parts)))
+    stop = threading.Event()
     with contextlib.ExitStack() as stack:
         idle: queue.SimpleQueue[FaceLandmarker] = queue.SimpleQueue()
         idle.put(landmarker)
         for _ in range(threads - 1):
             idle.put(stack.enter_context(contextlib.closing(open_landmarker(landmarker.source))))
 
-        def detect(frame: int) -> list[Face]:
-            image = workspace.read_frame(frame)
+        def detect(part: range, found: queue.SimpleQueue[list[Face] | Exception]) -> None:
             own = idle.get()
             try:
-                return own.detect(image)
+                for frame in range(max(0, part.start - own.warm_up), part.stop):
+                    if stop.is_set():
+                        return
+                    faces = own.detect(workspace.read_frame(frame))
+                    if frame >= part.start:
+                        found.put(faces)
+            except Exception as error:  # raised in the caller's thread
+                found.put(error)
             finally:
                 idle.put(own)
 
         pool = stack.enter_context(ThreadPoolExecutor(threads, "landmarks"))
         stack.callback(pool.shutdown, wait=True, cancel_futures=True)
-        pending: deque[Future[list[Face]]] = deque()
-        for frame in range(first, end):
-            pending.append(pool.submit(detect, frame))
-            if len(pending) > 2 * threads:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
+        stack.callback(stop.set)
+        ahead: deque[tuple[range, queue.SimpleQueue[list[Face] | Exception]]] = deque()
+        waiting = iter(parts)
+        while True:
+            while len(ahead) < 2 * threads and (part := next(waiting, None)) is not None:
+                ahead.append((part, queue.SimpleQueue()))
+                pool.submit(detect, *ahead[-1])
+            if not ahead:
+                return
+            part, found = ahead.popleft()
+            for _ in part:
+                faces = found.get()
+                if isinstance(faces, Exception):
+                    raise faces
+                yield faces
 
 
 def _last_face(found: Landmarks) -> tuple[Face | None, int]:
     """The last face among the finished frames, and how many frames ago it was."""
     seen = np.flatnonzero(found.detected[: found.done])
     return (found.face(seen[-1]), found.done - 1 - int(seen[-1])) if len(seen) else (None, found.done)
-
-
-def read_ahead(workspace: Workspace, first: int, end: int, depth: int = 8) -> Iterator[tuple[int, np.ndarray]]:
-    """Working frames `first` to `end` (excluded) in order, decoded by a thread up to `depth` frames ahead."""
-    waiting: queue.Queue = queue.Queue(depth)
-    stop = threading.Event()
-
-    def put(item: object) -> None:
-        while not stop.is_set():
-            with contextlib.suppress(queue.Full):
-                waiting.put(item, timeout=0.1)
-                return
-
-    def decode() -> None:
-        try:
-            for frame in range(first, end):
-                put((frame, workspace.read_frame(frame)))
-                if stop.is_set():
-                    return
-        except Exception as error:  # raised in the reader's thread
-            put(error)
-
-    thread = threading.Thread(target=decode, name="frame reader", daemon=True)
-    thread.start()
-    try:
-        for _ in range(first, end):
-            item = waiting.get()
-            if isinstance(item, Exception):
-                raise item
-            yield item
-    finally:
-        stop.set()
-        thread.join()
 
 
 def _describe_gaps(detected: Bool[np.ndarray, " n"], fps: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from ..errors import FaceError, MediaError
 from ..progress import Reporter, format_duration
 from ..workspace.frame_rate import as_text, frames_of
 from ..workspace.intervals import intervals
+from .ahead import made_ahead
 from .alpha import is_transparent
 from .bars import BarMeter
 from .decode import ClipInfo, FrameReader, frames_in
@@ -105,8 +107,8 @@ def survey_clip(info: ClipInfo, progress: Callable[[int], None]) -> Survey:
     )
     scale = max(info.width, info.height) / min(max(info.width, info.height), SURVEY_SIDE)
     last, still = None, StillFaces()
-    with face_finder() as finder:
-        for number, (time_s, image) in enumerate(reader):
+    with face_finder() as finder, contextlib.closing(made_ahead(reader)) as images:
+        for number, (time_s, image) in enumerate(images):
             survey.bars.see(image[..., :3])
             survey.transparent |= is_transparent(image)
             thorough = number % _THOROUGH_EVERY == 0

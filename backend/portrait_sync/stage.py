@@ -50,8 +50,12 @@ def stage_key(workspace: Workspace, track: HeadTrack, no_covers: bool = False) -
     return key_of(STAGE, VERSION, media, hashlib.sha256(landmarks).hexdigest(), *installed_networks(), *options)
 
 
-def run(workspace: Workspace, reporter: Reporter, no_covers: bool = False) -> None:
+def run(workspace: Workspace, reporter: Reporter, no_covers: bool = False, track: HeadTrack | None = None) -> None:
     """Write `mattes/`, `plate/`, `background.png` and `covers/`; an interrupted run resumes.
+
+    Args:
+        no_covers: do not look for what covers the face.
+        track: beside `face_sync`, which writes it; else it is read. Its blendshapes do not count.
 
     Raises:
         WorkspaceError: an earlier stage is not done, or its files are missing or damaged.
@@ -59,8 +63,10 @@ def run(workspace: Workspace, reporter: Reporter, no_covers: bool = False) -> No
         ModelError: no segmentation network.
         Cancelled: the user asked to stop; finished frames are kept.
     """
-    workspace.require("media", "face_sync")
-    track = workspace.head_track(refined=False)
+    workspace.require("media")
+    if track is None:
+        workspace.require("face_sync")
+        track = workspace.head_track(refined=False)
     key = stage_key(workspace, track, no_covers)
     if workspace.stage_is_done(STAGE, key):
         return

@@ -9,9 +9,11 @@ import contextlib
 import dataclasses
 import json
 import os
+import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,6 +35,7 @@ class Workspace:
     def __init__(self, root: Path, subject: Subject) -> None:
         self.root = root
         self.subject = subject
+        self._changing = threading.RLock()  # two stages may run at the same time
 
     # -- opening ------------------------------------------------------------------------------------------------
 
@@ -96,7 +99,8 @@ class Workspace:
 
     def save(self) -> None:
         """Write subject.json."""
-        write_json(self.root / "subject.json", self.subject.to_json())
+        with self._changing:
+            write_json(self.root / "subject.json", self.subject.to_json())
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -202,14 +206,17 @@ class Workspace:
         """Mark `name` as begun. True when an interrupted run with the same `key` left work that may be kept."""
         resumed = self._stage_is(name, "partial", key)
         if not resumed:
-            self.subject.stages[name] = {"state": "partial", "key": key}
-            self.save()
+            self._change_stage(name, {"state": "partial", "key": key})
         return resumed
 
     def stage_ends(self, name: str, key: str) -> None:
         """Mark `name` as finished; later stages keep their state and find by their own key whether they are stale."""
-        self.subject.stages[name] = {**self.subject.stages.get(name, {}), "state": "done", "key": key}
-        self.save()
+        self._change_stage(name, {**self.subject.stages.get(name, {}), "state": "done", "key": key})
+
+    def _change_stage(self, name: str, record: dict[str, Any]) -> None:
+        with self._changing:
+            self.subject.stages[name] = record
+            self.save()
 
     def _stage_is(self, name: str, state: str, key: str) -> bool:
         found = self.subject.stages.get(name, {})
@@ -220,8 +227,7 @@ class Workspace:
         stage = self.subject.stages.get(name)
         new = [text for text in warnings if stage is not None and text not in stage.get("warnings", [])]
         if stage is not None and new:
-            stage["warnings"] = [*stage.get("warnings", []), *new]
-            self.save()
+            self._change_stage(name, {**stage, "warnings": [*stage.get("warnings", []), *new]})
 
     def require(self, *stages: str) -> None:
         """Raise `WorkspaceError` unless all `stages` are done."""

@@ -42,7 +42,7 @@ def write_stabilized_video(
     panels = _Panels(tracked, size)
     metadata = {"comment": "Recorded footage, warped to show how the head was tracked"}
     height, width = panels.shape
-    with VideoWriter(path, width, height, tracked.fps, crf=22, metadata=metadata, preset="superfast") as video:
+    with VideoWriter(path, width, height, tracked.fps, crf=22, metadata=metadata, preset="ultrafast") as video:
         for frame in range(tracked.frames):
             video.write(panels.draw(frame, read_image(frame_path(frame), divisor=panels.divisor)))
             on_frame(frame + 1)

@@ -13,7 +13,7 @@ from ...workspace.store import Workspace
 from ..fill import push_pull
 from ..pixels import mixed, to_bytes
 from .head_map import SIDE
-from .search import CARRIED_S, LEAST_FRAMES, CoverFinder, runs_of
+from .search import CARRIED_S, LEAST_FRAMES, CoverFinder, bridged, runs_of, within
 
 Each = Callable[[Callable[[int], None], list[int], Callable[[int], None]], None]
 
@@ -51,8 +51,13 @@ def write_covers(
         if seeds is not None:
             found[index] = np.packbits(seeds)  # long clips have many frames
 
-    each(search, frames, lambda done: progress(done, len(frames)))
-    rate = workspace.subject.rate
+    # A cover is there for longer than a frame: every second one is searched, and what is near those that show it.
+    even = [index for index in frames if index % 2 == 0]
+    each(search, even, lambda done: progress(done, len(even)))
+    rate, unsearched = workspace.subject.rate, {index for index in frames if index % 2}
+    while near_found := unsearched & within(found, bridged(rate)):
+        each(search, sorted(near_found), lambda done: progress(len(even), len(even)))
+        unsearched -= near_found
     runs, allowed, carried = runs_of(found, rate), set(frames), frames_of(CARRIED_S, rate)
     near: dict[int, int] = {}
     for run in runs:  # frames at the ends and in gaps take their neighbour's

@@ -189,11 +189,21 @@ class CoverFinder:
         return result
 
 
+def bridged(rate: Fraction) -> int:
+    """Frames from one in which a cover was found to the next of the same run, at most."""
+    return frames_of(_BRIDGED_S, rate) + 1
+
+
+def within(frames: Iterable[int], reach: int) -> set[int]:
+    """Numbers at most `reach` away from one of `frames`."""
+    return {index + away for index in frames for away in range(-reach, reach + 1)}
+
+
 def runs_of(found: Iterable[int], rate: Fraction) -> list[list[int]]:
     """Frames in which a cover was found, in runs, `rate` a second; those that are too short to be one are left out."""
     runs: list[list[int]] = []
     for index in sorted(found):
-        if runs and index - runs[-1][-1] <= frames_of(_BRIDGED_S, rate) + 1:
+        if runs and index - runs[-1][-1] <= bridged(rate):
             runs[-1].append(index)
         else:
             runs.append([index])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+import numpy as np
 import pytest
 
 from backend.cli import main
@@ -11,6 +12,8 @@ from backend.commands import consent, process
 from backend.errors import Cancelled, StorageError
 from backend.evaluation.tracking import report
 from backend.face_sync import stage as face_sync
+from backend.portrait_sync import stage as portrait_sync
+from backend.portrait_sync.model_file import model_path
 from backend.progress import Reporter
 from backend.workspace.store import Workspace
 
@@ -91,3 +94,103 @@ def test_a_cancelled_process_cancels_the_report_beside_it(without_report, short_
         process.run(process.Options(video=short_clip, workspace=without_report), Reporter())
     assert ended.is_set()
     assert not (without_report / "reports" / "head_sync" / "stabilized.mp4").exists()
+
+
+@pytest.fixture
+def tracked_only(processed):
+    """As `head_sync` leaves a workspace."""
+    workspace = Workspace.open(processed)
+    for name in ("face_sync", "portrait_sync"):
+        del workspace.subject.stages[name]
+    workspace.save()
+    for path in (workspace.tracking_path, workspace.background_path, model_path(workspace)):
+        path.unlink()
+    return workspace.root
+
+
+def test_mattes_that_are_made_beside_face_sync_are_those_that_are_made_after_it(
+    processed_once, tracked_only, short_clip, monkeypatch
+):
+    begun, events = threading.Event(), []
+
+    def face_sync_meanwhile(workspace, reporter, **_: object) -> None:
+        assert begun.wait(60), "portrait_sync has not begun beside face_sync"
+        reporter.progress("face_sync", 1, 1)
+
+    def beginning(*arguments: object, **options: object) -> None:
+        begun.set()
+        split(*arguments, **options)
+
+    split = portrait_sync.run
+    monkeypatch.setattr(face_sync, "run", face_sync_meanwhile)
+    monkeypatch.setattr(portrait_sync, "run", beginning)
+    process.run(process.Options(video=short_clip, workspace=tracked_only), Reporter(events.append, interval_s=0))
+    made, before = Workspace.open(tracked_only), Workspace.open(processed_once)
+    key = made.subject.stages["portrait_sync"]["key"]
+    assert (
+        key
+        == before.subject.stages["portrait_sync"]["key"]
+        == portrait_sync.stage_key(made, before.head_track(refined=False))
+    )
+    for index in (0, 40, 80):
+        np.testing.assert_array_equal(made.read_matte(index), before.read_matte(index))
+        np.testing.assert_array_equal(made.read_plate(index), before.read_plate(index))
+    assert list(dict.fromkeys(event.stage for event in events))[-2:] == ["face_sync", "portrait_sync"]
+    assert events[-1].done == events[-1].total == made.subject.frames
+
+
+def test_an_error_of_face_sync_stops_portrait_sync_beside_it(tracked_only, short_clip, monkeypatch):
+    begun, ended = threading.Event(), threading.Event()
+
+    def endless(workspace, reporter, **_: object) -> None:
+        begun.set()
+        try:
+            while True:
+                reporter.progress("portrait_sync", 0, 1)
+        finally:
+            ended.set()
+
+    def full(*_: object, **__: object) -> None:
+        assert begun.wait(60)
+        raise StorageError("the disk is full")
+
+    monkeypatch.setattr(portrait_sync, "run", endless)
+    monkeypatch.setattr(face_sync, "run", full)
+    with pytest.raises(StorageError, match="the disk is full"):
+        process.run(process.Options(video=short_clip, workspace=tracked_only), Reporter())
+    assert ended.is_set()
+
+
+def test_cancelling_stops_a_stage_that_began_early_when_its_turn_has_come(tracked_only, short_clip, monkeypatch):
+    ended, asked = threading.Event(), threading.Event()
+
+    def endless(workspace, reporter, **_: object) -> None:
+        try:
+            while True:
+                reporter.progress("portrait_sync", 0, 1)
+        finally:
+            ended.set()
+
+    def shown(progress) -> None:
+        if progress.stage == "portrait_sync":
+            asked.set()
+
+    monkeypatch.setattr(portrait_sync, "run", endless)
+    monkeypatch.setattr(face_sync, "run", lambda *_, **__: None)
+    with pytest.raises(Cancelled):
+        process.run(process.Options(video=short_clip, workspace=tracked_only), Reporter(shown, cancelled=asked.is_set))
+    assert ended.is_set()
+
+
+def test_a_warning_of_a_stage_that_began_early_is_the_user_s_and_the_workspace_s(tracked_only, short_clip, monkeypatch):
+    def warning(workspace, reporter, **_: object) -> None:
+        workspace.stage_begins("portrait_sync", "key")
+        reporter.warning("something covers the face")
+        workspace.stage_ends("portrait_sync", "key")
+
+    monkeypatch.setattr(portrait_sync, "run", warning)
+    monkeypatch.setattr(face_sync, "run", lambda *_, **__: None)
+    said = Reporter()
+    process.run(process.Options(video=short_clip, workspace=tracked_only), said)
+    assert "something covers the face" in said.warnings
+    assert Workspace.open(tracked_only).subject.stages["portrait_sync"]["warnings"] == ["something covers the face"]

@@ -154,3 +154,23 @@ def test_the_task_gives_scores_in_the_protocol_s_order(shared, speaker, monkeypa
     assert face.scores.shape == (52,)
     assert face.scores[-1] == 0  # tongueOut, which the task does not know
     assert 0 < face.scores.max() <= 1
+
+
+def test_parts_cover_all_frames_once_and_begin_at_the_same_ones_wherever_a_run_resumes():
+    assert [frame for part in landmarks_stage._parts(0, 1000, 0) for frame in part] == list(range(1000))
+    complete = landmarks_stage._parts(0, 1234, 5)
+    resumed = landmarks_stage._parts(537, 1234, 5)
+    assert [frame for part in resumed for frame in part] == list(range(537, 1234))
+    assert resumed[1:] == complete[-len(resumed) + 1 :]
+    assert landmarks_stage._parts(7, 7, 5) == []
+
+
+def test_a_mesh_that_sees_blocks_agrees_with_one_that_sees_all(speaker, tmp_path, monkeypatch):
+    results = []
+    for name, block in (("blocks", 10), ("one", 1000)):
+        monkeypatch.setattr(landmarks_stage, "BLOCK", block)
+        workspace = shortened(speaker, tmp_path / name, 30)
+        run(workspace, Reporter(), "mesh")
+        results.append(Landmarks.read(workspace.root / "landmarks.npz").points_px)
+    apart = np.linalg.norm(results[0] - results[1], axis=-1)
+    assert 0 < apart.mean() < 0.15 and apart.max() < 1.5

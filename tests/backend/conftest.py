@@ -29,6 +29,7 @@ install_import_hook(checked, f"{shape_check.__name__}.checked")
 
 from tests.backend.made_up_head import MadeUp, make_face, make_motion, make_observed
 from tests.backend.made_up_twin import write_made_up_twin
+from tests.backend.server_client import Client
 
 SECONDS = 4
 
@@ -145,3 +146,12 @@ def made_up_twin(trained: Path) -> Path:
 def made_up() -> MadeUp:
     """A face whose motion is known, as a landmarker without error sees it."""
     return make_observed(make_face(), make_motion(150))
+
+
+@pytest.fixture
+def client(root: Path):
+    """A running `serve`."""
+    client = Client(root)
+    yield client
+    client.process.stdin.close()
+    assert client.process.wait(timeout=30) == 0  # Blender's death ends the backend

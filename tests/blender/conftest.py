@@ -95,6 +95,15 @@ def rig(kit, root):
     return kit.import_tracking(root)
 
 
+@pytest.fixture
+def rendered_rig(kit, client):
+    """A head in the scene, drawn by the engine without dither."""
+    found = kit.import_tracking(kit.workspace())
+    kit.scene.render.engine = "SYNCTALK"
+    kit.scene.render.dither_intensity = 0.0
+    return found
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config):
     """End at once: with anything of Blender left, some versions crash (4.2) or hang (4.5) when the interpreter ends."""

@@ -14,11 +14,8 @@ from .scene_kit import as_png, premultiplied
 
 
 @pytest.fixture
-def rig(kit, client):
-    found = kit.import_tracking(kit.workspace())
-    kit.scene.render.engine = "SYNCTALK"
-    kit.scene.render.dither_intensity = 0.0
-    return found
+def rig(rendered_rig):
+    return rendered_rig
 
 
 def expected(kit, frame: int, width: int = 96, height: int = 96, **changes) -> np.ndarray:

@@ -23,11 +23,8 @@ np.savez(sys.argv[2], **{name: pixels.astype(np.float32) for name, pixels in fou
 
 
 @pytest.fixture
-def rig(kit):
-    found = kit.import_tracking(kit.workspace())
-    kit.scene.render.engine = "SYNCTALK"
-    kit.scene.render.dither_intensity = 0.0
-    return found
+def rig(rendered_rig):
+    return rendered_rig
 
 
 @pytest.fixture

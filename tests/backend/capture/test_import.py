@@ -21,7 +21,6 @@ from backend.workspace.store import Workspace
 from backend.workspace.subject import STAGES
 from tests.backend.capture_samples import COUNT, codes, live_link_rows, make_take, write_rows
 from tests.backend.made_up_track import make_track
-from tests.backend.test_server import Client
 
 RATE = Fraction(30000, 1001)
 FRAMES = 150
@@ -154,12 +153,9 @@ def test_a_workspace_that_is_not_processed_is_refused(file, tmp_path):
         run(Workspace.create(tmp_path / "new"), file)
 
 
-def test_the_server_imports_for_blender(workspace, file, root):
+def test_the_server_imports_for_blender(workspace, file, client):
     params = {"file": str(file), "workspace": str(workspace.root), "take": ["mouth", "head"], "strength": 0.8}
-    client = Client(root)
     result = client.call("capture.import", **params)
-    client.process.stdin.close()
-    client.process.wait(timeout=30)
     assert result["taken"] == ["mouth", "head"] and Path(result["animation"]).exists()
     stages = {note["params"]["stage"] for note in client.notes if note["method"] == "progress"}
     assert stages == {protocol.Stage.CAPTURE}

@@ -20,7 +20,6 @@ from backend.capture.files import read_capture
 from backend.progress import Reporter
 from backend.protocol import BLENDSHAPE_NAMES
 from backend.workspace.store import Workspace
-from tests.backend.test_server import Client
 
 pytestmark = pytest.mark.long
 
@@ -34,14 +33,6 @@ def sending(port: int, workspace: Path, seconds: float = 60, rubbish: float = 0.
     finally:
         process.kill()
         process.wait()
-
-
-@pytest.fixture
-def client(root):
-    client = Client(root)
-    yield client
-    client.process.stdin.close()
-    assert client.process.wait(timeout=30) == 0
 
 
 def wait_for_face(client, after=0, within_s=30):

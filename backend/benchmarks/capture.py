@@ -30,6 +30,7 @@ from ..workspace.images import write_image
 from ..workspace.landmarks import eye_opening, lip_opening
 from ..workspace.store import Workspace
 from . import pages
+from .markdown import table
 from .options import Capture as Options
 
 SHOWN = 8
@@ -154,15 +155,19 @@ def _crossed(subject: _Person, driver: _Person, take: tuple[str, ...], options: 
 
 def in_words(result: dict[str, Any]) -> str:
     """A table, a row a pair."""
-    lines = [
-        "| head | driven by | taken | frames | lips: correlation, gain | eyes: correlation "
-        "| face from its own neutral: driven, itself, ratio | from the driver's |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for pair in result["pairs"]:
-        shape = f"{pair['shape']:.4f}, {pair['shape_self']:.4f}, **{pair['shape_ratio']:.2f}**"
-        lines.append(
-            f"| {pair['subject']} | {pair['driver']} | {', '.join(pair['take'])} | {pair['frames']} | **{pair['lips']:.2f}**, "
-            f"{pair['lips_gain']:.2f} | {pair['eyes']:.2f} | {shape} | {pair['shape_driver']:.4f} |"
+    heading = ("head", "driven by", "taken", "frames", "lips: correlation, gain", "eyes: correlation")
+    heading += ("face from its own neutral: driven, itself, ratio", "from the driver's")
+    rows = [
+        (
+            pair["subject"],
+            pair["driver"],
+            ", ".join(pair["take"]),
+            str(pair["frames"]),
+            f"**{pair['lips']:.2f}**, {pair['lips_gain']:.2f}",
+            f"{pair['eyes']:.2f}",
+            f"{pair['shape']:.4f}, {pair['shape_self']:.4f}, **{pair['shape_ratio']:.2f}**",
+            f"{pair['shape_driver']:.4f}",
         )
-    return "\n".join(lines)
+        for pair in result["pairs"]
+    ]
+    return "\n".join(table(heading, rows))

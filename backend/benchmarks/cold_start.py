@@ -13,7 +13,8 @@ import numpy as np
 from ..compilation.kernel_cache import FOLDER_VARIABLE
 from ..workspace.head_track import HeadTrack
 from ..workspace.store import Workspace
-from .served import ROOT, Served, image_memory
+from .apart import CHECKOUT
+from .served import Served, image_memory
 
 
 def cold_starts(workspace: Workspace) -> dict[str, float]:
@@ -24,10 +25,10 @@ def cold_starts(workspace: Workspace) -> dict[str, float]:
     """
     with tempfile.TemporaryDirectory() as folder:
         environment = {FOLDER_VARIABLE: str(Path(folder, "kernels"))}
-        first, _ = _first_frame(workspace, environment, ROOT)
-        again, memory_mb = _first_frame(workspace, environment, ROOT)
+        first, _ = _first_frame(workspace, environment, CHECKOUT)
+        again, memory_mb = _first_frame(workspace, environment, CHECKOUT)
         left_out = shutil.ignore_patterns("__pycache__", "sample")
-        shutil.copytree(ROOT / "backend", Path(folder, "backend"), copy_function=shutil.copyfile, ignore=left_out)
+        shutil.copytree(CHECKOUT / "backend", Path(folder, "backend"), copy_function=shutil.copyfile, ignore=left_out)
         reinstalled, _ = _first_frame(workspace, {**environment, "HOME": folder}, Path(folder))
     return {"first_time_s": first, "cached_s": again, "reinstalled_s": reinstalled, "memory_mb": memory_mb}
 

@@ -30,6 +30,7 @@ from ..workspace.checkpoint_index import FIELD
 from ..workspace.store import Workspace
 from . import pages, subject
 from .frame_parts import median_ms
+from .markdown import table
 from .options import Gpu as Options
 
 TRAINING_MINUTES = 1.0
@@ -201,14 +202,15 @@ def in_words(result: dict[str, Any]) -> str:
     lines = [f"{result['machine']}, {result['device']}", ""]
     first = next(iter(result["kernels"].values()))
     heads = [*(f"{size}²" for size in first["frames"]), *(f"step of {rays} rays" for rays in first["steps"])]
-    lines += ["| kernel | " + " | ".join(heads) + " | from torch, of 255 |", "|---" * (2 + len(heads)) + "|"]
+    rows = []
     for name, row in result["kernels"].items():
         cells = [
             f"{ms:.2f} ms ({row[f'{kind}_ratio'][key]:.1f}x)"
             for kind in ("frames", "steps")
             for key, ms in row[kind].items()
         ]
-        lines.append(f"| {name} | " + " | ".join(cells) + f" | {row['levels_from_torch']:.2f} |")
+        rows.append([name, *cells, f"{row['levels_from_torch']:.2f}"])
+    lines += table(["kernel", *heads, "from torch, of 255"], rows)
     lines += ["", *(f"{name} {reason}" for name, reason in result["unusable"].items())]
     found = result["rates"]
     products = ", ".join(f"{name} {found[name]:.1f} TFLOP/s" for name in ("float32", "float16", "bfloat16"))

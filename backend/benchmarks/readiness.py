@@ -25,6 +25,7 @@ from ..workspace.head_track import HeadTrack
 from ..workspace.landmarks import eye_opening, lip_opening
 from ..workspace.store import Workspace
 from . import pages
+from .markdown import table
 from .options import Readiness as Options
 
 SIZE, EVERY, POSES = 256, 5, 6
@@ -118,17 +119,15 @@ def _tracked(frames: Iterator[np.ndarray], graded: dict[str, Any] | None) -> np.
 
 def in_words(result: dict[str, Any]) -> str:
     """A table for docs/benchmarks.md."""
-    lines = [
-        "| head | steps | mouth: grade (gain, correlation) | new speech: gain, correlation | eyes: grade (gain, correlation) "
-        "| blink sliders at 1 |",
-        "|---|---|---|---|---|---|",
-    ]
+    heading = ("head", "steps", "mouth: grade (gain, correlation)", "new speech: gain, correlation")
+    heading += ("eyes: grade (gain, correlation)", "blink sliders at 1")
+    rows = []
     for head in result["heads"]:
-        parts = [_graded(head["readiness"], name) for name in ("mouth", "eyes")]
+        mouth, eyes = (_graded(head["readiness"], name) for name in ("mouth", "eyes"))
         speech = f"{_number(head['speech_gain'])}, {_number(head['speech_correlation'])}"
         name = f"{head['workspace']} ({head.get('head', FIELD)})"
-        lines.append(f"| {name} | {head['step']:,} | {parts[0]} | {speech} | {parts[1]} | {_number(head['blink'])} |")
-    return "\n".join(lines)
+        rows.append((name, f"{head['step']:,}", mouth, speech, eyes, _number(head["blink"])))
+    return "\n".join(table(heading, rows))
 
 
 def _graded(ready: dict[str, Any] | None, name: str) -> str:

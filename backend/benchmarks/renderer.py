@@ -32,6 +32,7 @@ from ..workspace.store import Workspace
 from . import pages, subject
 from .cold_start import cold_starts
 from .frame_parts import median_ms, parts_of_a_frame
+from .markdown import table
 from .options import Renderer as Options
 
 SIZES = (256, 512, 1024)
@@ -160,28 +161,13 @@ def _draw_plain(field: Field, camera: Camera, tracking: HeadTrack, frame: int) -
 def in_words(result: dict[str, Any]) -> str:
     """Tables for docs/benchmarks.md."""
     lines = [f"{result['machine']}", ""]
-    lines += ["| kernel | " + " | ".join(f"{size}²" for size in SIZES) + " |", "|---" * (1 + len(SIZES)) + "|"]
+    lines += table(
+        ["kernel", *(f"{size}²" for size in SIZES)],
+        [[name, *(_frame_in_words(rows[str(size)]) for size in SIZES)] for name, rows in result["kernels"].items()],
+    )
     for name, rows in result["kernels"].items():
-        cells = [
-            f"{rows[str(size)]['ms']:.0f} ms"
-            + (f" ({rows[str(size)]['ratio']:.1f}x)" if "ratio" in rows[str(size)] else "")
-            for size in SIZES
-        ]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    for name, rows in result["kernels"].items():
-        if "parts" not in rows[str(SIZES[0])]:
-            continue
-        parts = list(rows[str(SIZES[0])]["parts"])
-        lines += ["", f"| {name} | samples | a hit ray | " + " | ".join(parts) + " | floor of the networks |"]
-        lines.append("|---" * (4 + len(parts)) + "|")
-        for size in SIZES:
-            row = rows[str(size)]
-            cells = [f"{row['parts'][part]:.1f}" for part in parts]
-            lines.append(
-                f"| {size}² | {row['samples']:,} | {row['samples_a_hit_ray']:.1f} | "
-                + " | ".join(cells)
-                + f" | {row['floor_ms']:.1f} |"
-            )
+        if "parts" in rows[str(SIZES[0])]:
+            lines += ["", *_parts_table(name, rows)]
     lines += [
         "",
         "Matrix products: " + ", ".join(f"{name} {rate:.0f} GFLOP/s" for name, rate in result["gflops"].items()),
@@ -193,6 +179,22 @@ def in_words(result: dict[str, Any]) -> str:
             f"with them, {start['reinstalled_s']:.1f} s reinstalled at another place; {start['memory_mb']:.0f} MB"
         )
     return "\n".join(lines)
+
+
+def _frame_in_words(row: dict[str, Any]) -> str:
+    return f"{row['ms']:.0f} ms" + (f" ({row['ratio']:.1f}x)" if "ratio" in row else "")
+
+
+def _parts_table(name: str, rows: dict[str, Any]) -> list[str]:
+    """Milliseconds by part of a frame, a row a size."""
+    parts = list(rows[str(SIZES[0])]["parts"])
+    cells = []
+    for size in SIZES:
+        row = rows[str(size)]
+        spent = [f"{row['parts'][part]:.1f}" for part in parts]
+        numbers = (f"{row['samples']:,}", f"{row['samples_a_hit_ray']:.1f}", *spent, f"{row['floor_ms']:.1f}")
+        cells.append([f"{size}²", *numbers])
+    return table([name, "samples", "a hit ray", *parts, "floor of the networks"], cells)
 
 
 if __name__ == "__main__":

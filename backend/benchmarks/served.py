@@ -15,8 +15,7 @@ import psutil
 
 from .. import protocol
 from ..errors import SyncTalkError
-
-ROOT = Path(__file__).parents[2]
+from .apart import CHECKOUT
 
 
 @contextlib.contextmanager
@@ -35,7 +34,7 @@ class Served:
         root: the folder that holds its backend.
     """
 
-    def __init__(self, environment: Mapping[str, str] | None = None, root: Path = ROOT) -> None:
+    def __init__(self, environment: Mapping[str, str] | None = None, root: Path = CHECKOUT) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "backend", "serve"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=root,

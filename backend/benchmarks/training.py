@@ -17,6 +17,7 @@ from ..workspace.checkpoint_index import FIELD
 from ..workspace.store import Workspace
 from . import pages, subject
 from .apart import run_apart
+from .markdown import table
 from .options import Training as Options
 
 COST_STEPS = 1200
@@ -95,27 +96,29 @@ def in_words(result: dict[str, Any]) -> str:
     """Tables for docs/benchmarks.md."""
     lines = [f"{result['machine']}; {result['clip']}, preset {result['preset']}", ""]
     if result["trainings"]:
-        lines.append(
-            "| minutes | recipe | steps | steps/s | whole run | memory | `psnr_head` | `psnr` | `psnr_mouth` | `ssim` | `lmd_px` | gap |"
-        )
-        lines.append("|---" * 12 + "|")
-        lines += [
-            (
-                f"| {row['minutes']:g} | {row['recipe']} | {row['steps']:,} | {row['steps_per_s']:.0f} | {row['wall_s']:.0f} s | "
-                f"{row['memory_mb']:.0f} MB | {row['psnr_head']:.2f} dB | {row['psnr']:.2f} dB | {row['psnr_mouth']:.2f} dB | "
-                f"{row['ssim']:.3f} | {_or_nothing(row['lmd_px'])} | {row['gap']:+.2f} dB |"
-            )
+        heading = ["minutes", "recipe", "steps", "steps/s", "whole run", "memory"]
+        heading += ["`psnr_head`", "`psnr`", "`psnr_mouth`", "`ssim`", "`lmd_px`", "gap"]
+        rows = [
+            [
+                f"{row['minutes']:g}",
+                row["recipe"],
+                f"{row['steps']:,}",
+                *_cost_in_words(row),
+                *(f"{row[name]:.2f} dB" for name in ("psnr_head", "psnr", "psnr_mouth")),
+                f"{row['ssim']:.3f}",
+                _or_nothing(row["lmd_px"]),
+                f"{row['gap']:+.2f} dB",
+            ]
             for row in result["trainings"]
         ]
+        lines += table(heading, rows)
     if result["costs"]:
-        lines += [
-            "",
-            "| clip | frames | steps/s | whole run of " + str(COST_STEPS) + " steps | memory |",
-            "|---" * 5 + "|",
-        ]
-        for row in result["costs"]:
-            lines.append(
-                f"| {row['seconds']:g} s | {row['frames']:,} | {row['steps_per_s']:.0f} | {row['wall_s']:.0f} s | "
-                f"{row['memory_mb']:.0f} MB |"
-            )
+        heading = ["clip", "frames", "steps/s", f"whole run of {COST_STEPS} steps", "memory"]
+        rows = [[f"{row['seconds']:g} s", f"{row['frames']:,}", *_cost_in_words(row)] for row in result["costs"]]
+        lines += ["", *table(heading, rows)]
     return "\n".join(lines)
+
+
+def _cost_in_words(row: dict[str, Any]) -> list[str]:
+    """Steps a second, seconds of the complete run, memory."""
+    return [f"{row['steps_per_s']:.0f}", f"{row['wall_s']:.0f} s", f"{row['memory_mb']:.0f} MB"]

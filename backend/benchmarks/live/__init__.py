@@ -21,10 +21,11 @@ from ...protocol import FIELD, GAUSSIANS
 from ...workspace.head_track import HeadTrack
 from ...workspace.store import Workspace
 from .. import pages
+from ..apart import CHECKOUT
 from ..cold_start import frame_params
 from ..markdown import table
 from ..options import Live as Options
-from ..served import ROOT, Served, image_memory
+from ..served import Served, image_memory
 
 CASES = ((GAUSSIANS, 256), (FIELD, 256), (GAUSSIANS, 512))
 _WARM_IMAGES = 10
@@ -136,7 +137,7 @@ class _Live:
     def _sender(self, seconds: float, rubbish: float = 0.0) -> Iterator[None]:
         module, tracking = f"{__package__}.sender", str(self._workspace.tracking_path)
         command = [sys.executable, "-m", module, str(self._port), tracking, str(seconds), "--rubbish", str(rubbish)]
-        with subprocess.Popen(command, cwd=ROOT) as process:
+        with subprocess.Popen(command, cwd=CHECKOUT) as process:
             try:
                 yield
             finally:

@@ -95,9 +95,7 @@ class SYNCTALK_PT_models(SidebarPanel, bpy.types.Panel):
                 size = model.get("bytes")
                 text = megabytes(size) if isinstance(size, int) else "Download"
                 row.operator("synctalk.fetch_model", text=text, icon="IMPORT").name = name
-            column = box.column()
-            column.active = False
-            label_lines(column, context, f"{model.get('purpose', '')} ({model.get('licence', '')})", inset=0.6)
+            label_lines(box, context, f"{model.get('purpose', '')} ({model.get('licence', '')})", inset=0.6, dim=True)
 
 
 CLASSES = (SYNCTALK_PT_backend, SYNCTALK_PT_models)

@@ -28,10 +28,8 @@ class SYNCTALK_PT_capture(OptionsPanel, bpy.types.Panel):
         buttons.operator("synctalk.follow_video", text="Follow a Video…", icon="FILE_MOVIE")
         capture = settings.capture
         if not capture.file:
-            hint = layout.column()
-            hint.active = False
             text = "The face of an app, of an animation or of another person moves this head, within what it has been seen to do."
-            label_lines(hint, bpy.context, text)
+            label_lines(layout, bpy.context, text, dim=True)
             return
         layout.prop(capture, "file", text="", icon="FILE")
         _draw_parts(layout, capture)

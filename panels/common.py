@@ -40,9 +40,7 @@ class StepUi:
         self, text: str, icon: Icon = "NONE", *, layout: bpy.types.UILayout | None = None, dim: bool = False
     ) -> None:
         """Draw a sentence, in a part of the layout if one is given."""
-        column = (layout or self.layout).column()
-        column.active = not dim
-        label_lines(column, self.context, text, icon=icon, inset=0.6 if layout else 0.0)
+        label_lines(layout or self.layout, self.context, text, icon, 0.6 if layout else 0.0, dim=dim)
 
     def info(self, text: str) -> None:
         """Draw what is known of the step, unless the note of its last run already reports it."""
@@ -58,8 +56,7 @@ class StepUi:
         missing = steps.incomplete(self.step, self.facts)
         if missing:
             self.text(f"{missing}.", "INFO")
-        button = self.layout.column()
-        button.scale_y = 1.4
+        button = large(self.layout)
         # The next step's button stands out; the others are there, but quiet.
         button.active_default = self.status.is_next and not missing
         button.operator(operator, text=text, icon=icon)
@@ -77,9 +74,7 @@ class StepUi:
         column.progress(factor=job.fraction or 0.0, text=bar, type="BAR")
         label_lines(column, self.context, text)
         if job.message and job.message != text:
-            detail = column.column()
-            detail.active = False
-            label_lines(detail, self.context, job.message)
+            label_lines(column, self.context, job.message, dim=True)
         self.layout.operator("synctalk.cancel", icon="CANCEL")
 
     def messages(self) -> None:
@@ -96,6 +91,13 @@ class StepUi:
         note = jobs.runtime.notes.get(self.step)
         if note and (self.step is not Step.BACKEND or self.facts.backend_answered):  # drop notes of an ended backend
             self.text(note, dim=True)
+
+
+def large(layout: bpy.types.UILayout) -> bpy.types.UILayout:
+    """Where a panel's main button goes."""
+    column = layout.column()
+    column.scale_y = 1.4
+    return column
 
 
 def errand_ui(errand: Errand, layout: bpy.types.UILayout, context: bpy.types.Context) -> StepUi:

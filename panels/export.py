@@ -5,7 +5,7 @@ from __future__ import annotations
 import bpy
 
 from ..synctalk_blender.steps import Errand, State, why_not_export
-from .common import SidebarPanel, errand_ui
+from .common import SidebarPanel, errand_ui, large
 
 
 class SYNCTALK_PT_export(SidebarPanel, bpy.types.Panel):
@@ -19,9 +19,7 @@ class SYNCTALK_PT_export(SidebarPanel, bpy.types.Panel):
             ui.progress()
             return
         reason = why_not_export(ui.facts)
-        button = ui.layout.column()
-        button.scale_y = 1.4
-        button.operator("synctalk.export", text="Export Face…", icon="EXPORT")
+        large(ui.layout).operator("synctalk.export", text="Export Face…", icon="EXPORT")
         text = "The face with its 52 shapes and their motion, the head and the camera, as glTF, USD or FBX."
         ui.text(f"{reason}." if reason else text, dim=True)
         ui.messages()

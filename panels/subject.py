@@ -5,7 +5,7 @@ from __future__ import annotations
 import bpy
 
 from ..synctalk_blender.steps import Step
-from .common import StepPanel, StepUi
+from .common import StepPanel, StepUi, large
 from .text import label_lines
 
 
@@ -19,8 +19,7 @@ class SYNCTALK_PT_subject(StepPanel, bpy.types.Panel):
         layout.enabled = not ui.facts.running
         if not video and not state.exists:
             ui.text("A clip of one person speaking to a fixed camera.")
-            button = layout.column()
-            button.scale_y = 1.4
+            button = large(layout)
             button.active_default = ui.status.is_next
             button.operator("synctalk.choose_video", icon="FILE_MOVIE")
         else:

@@ -33,17 +33,25 @@ def wrapped(text: str, width_px: float, scale: float = 1.0) -> list[str]:
 
 
 def label_lines(
-    layout: bpy.types.UILayout, context: bpy.types.Context, text: str, icon: Icon = "NONE", inset: float = 0.0
+    layout: bpy.types.UILayout,
+    context: bpy.types.Context,
+    text: str,
+    icon: Icon = "NONE",
+    inset: float = 0.0,
+    *,
+    dim: bool = False,
 ) -> None:
     """Draw `text` as labels, one a line, the icon before the first.
 
     Args:
         inset: how much narrower than the region the text's place is, in interface units of 20 pixels.
+        dim: as what is said beside, not as what counts.
     """
     scale = context.preferences.system.ui_scale
     unit = 20.0 * scale
     column = layout.column(align=True)
     column.scale_y = 0.8
+    column.active = not dim
     margin = 2.7 + inset + (1.4 if icon != "NONE" else 0.0)  # the icon and the gap behind it
     lines = wrapped(text, context.region.width - margin * unit if context.region else 240.0, scale)
     for index, line in enumerate(lines):

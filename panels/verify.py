@@ -7,7 +7,7 @@ import bpy
 from ..backend.protocol import ALTERED, MARKED, NOT_OURS
 from ..synctalk_blender import jobs
 from ..synctalk_blender.steps import Errand, why_not_verify
-from .common import SidebarPanel, errand_ui
+from .common import SidebarPanel, errand_ui, large
 from .text import Icon, label_lines
 
 _ICONS: dict[int, Icon] = {MARKED: "CHECKMARK", NOT_OURS: "QUESTION", ALTERED: "ERROR"}
@@ -22,16 +22,13 @@ class SYNCTALK_PT_verify(SidebarPanel, bpy.types.Panel):
         ui = errand_ui(Errand.VERIFY, self.layout.column(), context)
         settings, reason, column = ui.settings, why_not_verify(ui.facts), ui.layout
         column.prop(settings, "verify_file", text="", placeholder="Video, image or audio file")
-        button = column.column()
-        button.scale_y = 1.4
+        button = large(column)
         button.enabled = not reason and bool(settings.verify_file)
         button.operator("synctalk.verify", icon="VIEWZOOM")
         found = jobs.runtime.verified
         if reason or found is None:
             text = f"{reason}." if reason else "Was it made with SyncTalk, and is it unchanged?"
-            hint = column.column()
-            hint.active = False
-            label_lines(hint, context, text)
+            label_lines(column, context, text, dim=True)
             ui.messages()
             return
         box = self.layout.box()
@@ -39,9 +36,7 @@ class SYNCTALK_PT_verify(SidebarPanel, bpy.types.Panel):
         label_lines(box, context, found.headline, icon=_ICONS[found.status], inset=0.6)
         for line in (*found.layers, *found.origin):
             label_lines(box, context, line, inset=0.6)
-        advice = box.column()
-        advice.active = False
-        label_lines(advice, context, found.advice, inset=0.6)
+        label_lines(box, context, found.advice, inset=0.6, dim=True)
 
 
 CLASSES = (SYNCTALK_PT_verify,)

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ...errors import SyncTalkError
 from ...progress import Reporter
 from ...protocol import FIELD, GAUSSIANS
 from ...workspace.head_track import HeadTrack
@@ -103,7 +104,11 @@ class _Live:
         self, params: dict[str, Any], seconds: float, every_s: float, most: float = math.inf
     ) -> list[tuple[float, float, float]]:
         """For each image the milliseconds from its packet's being sent: until it was received, until the client had its values, and
-        until the image was there."""
+        until the image was there.
+
+        Raises:
+            SyncTalkError: none was made in the time.
+        """
         found: list[tuple[float, float, float]] = []
         ends = time.monotonic() + seconds
         turn = np.eye(4)
@@ -122,6 +127,8 @@ class _Live:
             received, answered, shown = ((at - face["sent_s"]) * 1e3 for at in times)
             found.append((received, answered, shown))
             time.sleep(every_s)
+        if not found:
+            raise SyncTalkError(f"No image was made in {seconds:g} s: the machine is too busy, or give more --seconds.")
         return found
 
     def _params(self, head: str, size: int, footage: bool) -> dict[str, Any]:

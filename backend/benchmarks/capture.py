@@ -155,8 +155,8 @@ def _crossed(subject: _Person, driver: _Person, take: tuple[str, ...], options: 
 
 def in_words(result: dict[str, Any]) -> str:
     """A table, a row a pair."""
-    heading = ("head", "driven by", "taken", "frames", "lips: correlation, gain", "eyes: correlation")
-    heading += ("face from its own neutral: driven, itself, ratio", "from the driver's")
+    heading = ["head", "driven by", "taken", "frames", "lips: correlation, gain", "eyes: correlation"]
+    heading += ["face from its own neutral: driven, itself, ratio", "from the driver's"]
     rows = [
         (
             pair["subject"],

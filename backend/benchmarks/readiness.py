@@ -119,8 +119,8 @@ def _tracked(frames: Iterator[np.ndarray], graded: dict[str, Any] | None) -> np.
 
 def in_words(result: dict[str, Any]) -> str:
     """A table for docs/benchmarks.md."""
-    heading = ("head", "steps", "mouth: grade (gain, correlation)", "new speech: gain, correlation")
-    heading += ("eyes: grade (gain, correlation)", "blink sliders at 1")
+    heading = ["head", "steps", "mouth: grade (gain, correlation)", "new speech: gain, correlation"]
+    heading += ["eyes: grade (gain, correlation)", "blink sliders at 1"]
     rows = []
     for head in result["heads"]:
         mouth, eyes = (_graded(head["readiness"], name) for name in ("mouth", "eyes"))

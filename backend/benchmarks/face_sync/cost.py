@@ -26,9 +26,9 @@ def measure(workspace: Workspace, work: Path, reporter: Reporter) -> list[dict[s
         path, out = work / f"audio_{minutes}min.wav", work / "features.npz"
         times = math.ceil(minutes * 60 * RATE / len(audio))
         write_wav(path, (audio for _ in range(times)))
-        done = run_apart("backend", "encoder", "features", str(path), "--out", str(out), "--json")
-        frames, peak_mb = json.loads(done.out)["frames"], round(done.memory_mb)
-        rows.append({"minutes": minutes, "seconds": round(done.seconds, 1), "peak_mb": peak_mb, "frames": frames})
+        run = run_apart("backend", "encoder", "features", str(path), "--out", str(out), "--json")
+        frames, peak_mb = json.loads(run.out)["frames"], round(run.memory_mb)
+        rows.append({"minutes": minutes, "seconds": round(run.seconds, 1), "peak_mb": peak_mb, "frames": frames})
         path.unlink()
         out.unlink()
     reporter.progress("features of long audio", len(MINUTES), len(MINUTES), "files")

@@ -35,7 +35,7 @@ def sending(port: int, workspace: Path, seconds: float = 60, rubbish: float = 0.
         process.wait()
 
 
-def wait_for_face(client, after=0, within_s=30):
+def wait_for_face(client, after=0, within_s=180):
     end = time.monotonic() + within_s
     while (state := client.call("live.state", after=after))["face"] is None:
         assert time.monotonic() < end, state

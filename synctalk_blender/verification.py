@@ -35,7 +35,9 @@ def in_words(found: Mapping[str, Any]) -> Verification:
     manifest, has_mark, has_note = found["manifest"], found["watermark"] == "found", found["note"] == "found"
     status = found["status"]
     if status == MARKED:
-        headline = "A synthetic likeness made with SyncTalk, unchanged since it was signed."
+        is_speech = found["made"].get("content") == "speech"
+        what = "The audio that a synthetic likeness speaks, from SyncTalk" if is_speech else "A synthetic likeness made with SyncTalk"
+        headline = f"{what}, unchanged since it was signed."
         advice = "Pass it on as it is: a program that saves it again breaks the signature. Keep a .c2pa file beside it with it."
     elif status == NOT_OURS:
         headline = "No mark of SyncTalk."
@@ -73,8 +75,8 @@ def _signature(manifest: str, signer: str) -> str:
 def _origin(found: Mapping[str, Any]) -> list[str]:
     made, lines = found["made"], []
     if made.get("when"):
-        what = "the head over its footage" if "composite" in made.get("source_type", "") else "the head alone"
-        lines.append(f"Made {made['when']}: {what}")
+        earlier = "head over footage" if "composite" in made.get("source_type", "") else "head alone"
+        lines.append(f"Made {made['when']}: {made.get('content', earlier)}")
     if found["clip"]:
         lines.append(f"From this subject's clip: {found['clip']}")
     elif found["source"]:

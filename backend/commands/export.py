@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from ..progress import Reporter
+from .marking import Signature, open_seal, sign_speech
 from .option import CheckedOptions, option
 
 if TYPE_CHECKING:
     from ..delivery.export.splats import Splats
     from ..delivery.export.take import Take
+    from ..training.checkpoints import Checkpoint
     from ..workspace.face_mesh import FaceMesh
     from ..workspace.store import Workspace
 
@@ -24,7 +26,7 @@ GAUSSIANS, FACE = "gaussians", "face"
 
 
 @dataclass(frozen=True)
-class Options(CheckedOptions):
+class Options(Signature, CheckedOptions):
     workspace: Path = option("a workspace with a trained Gaussian head", positional=True)
     format: str = option(
         "of the file; PLY has no shape keys, so the face is a GLB beside it; livelink is the motion alone, as CSV",
@@ -54,6 +56,8 @@ class Result:
     """Of the animation; 0 without one."""
     audio: Path | None
     """The animation's audio; None where there is none."""
+    signed_by: str
+    """Whose certificate signed the manifests beside the files; empty where there are none."""
 
 
 def run(options: Options, reporter: Reporter) -> Result:
@@ -62,9 +66,11 @@ def run(options: Options, reporter: Reporter) -> Result:
     Raises:
         UsageError: the file's suffix is not the format's, PLY was asked for the face or for motion, or the animation has no such frames.
         AudioError: the animation's audio cannot be read.
+        ProvenanceError: the certificate does not suit, or signing failed, which leaves the files unsigned.
         ConsentError: the consent of the person shown is not recorded.
         WorkspaceError: there is no Gaussian head, or no face mesh.
     """
+    from ..delivery.provenance.manifest import MODEL, MOTION
     from ..workspace.store import Workspace
 
     workspace = Workspace.open(options.workspace)
@@ -79,17 +85,28 @@ def run(options: Options, reporter: Reporter) -> Result:
     if options.frames and (options.animation is None or options.format == LIVE_LINK):
         raise UsageError("--frames chooses of an animation as glb or usd: give --animation FILE.")
     workspace.require_consent()
+    has_head = options.part != FACE and options.format != LIVE_LINK
+    head = _head(workspace, reporter) if has_head else None
+    content = MOTION if options.format == LIVE_LINK else MODEL
+    seal, signed_by = open_seal(options, workspace, head, content, reporter)
     if options.format == LIVE_LINK:
         frames, audio = _write_motion(workspace, options.animation, out)
-        return Result(out, None, 0, 0, frames, audio)
-    take = None if options.animation is None else _take(workspace, options.animation, options.frames)
-    face = None if options.part == GAUSSIANS else _face(workspace)
-    splats = None if options.part == FACE else _splats(workspace, reporter)
-    audio = None if take is None else take.write_audio(out.with_suffix(".wav"))
-    place = _write(options.format, out, workspace.subject.name, splats, face, take)
-    gaussians, shape_keys = 0 if splats is None else splats.count, 0 if face is None else len(face.shape_keys)
-    frames = 0 if take is None else take.frames
-    return Result(out, None if face is None else place, gaussians, shape_keys, frames, audio)
+        result = Result(out, None, 0, 0, frames, audio, signed_by)
+    else:
+        take = None if options.animation is None else _take(workspace, options.animation, options.frames)
+        face = None if options.part == GAUSSIANS else _face(workspace)
+        splats = None if head is None else _splats(head)
+        audio = None if take is None else take.write_audio(out.with_suffix(".wav"))
+        place = _write(options.format, out, workspace.subject.name, splats, face, take)
+        gaussians, shape_keys = 0 if splats is None else splats.count, 0 if face is None else len(face.shape_keys)
+        frames = 0 if take is None else take.frames
+        result = Result(out, None if face is None else place, gaussians, shape_keys, frames, audio, signed_by)
+    if seal is not None:
+        for path in dict.fromkeys([result.out] if result.face is None else [result.out, result.face]):
+            seal.sign(path)
+    recording = None if options.animation is None else workspace.animation(options.animation).audio
+    sign_speech(seal, result.audio, recording, workspace)
+    return result
 
 
 def in_words(result: Result) -> str:
@@ -158,9 +175,14 @@ def _face(workspace: Workspace) -> FaceMesh:
     return upright_face(workspace.face_mesh())
 
 
-def _splats(workspace: Workspace, reporter: Reporter) -> Splats:
-    from ..delivery.export.splats import Splats
+def _head(workspace: Workspace, reporter: Reporter) -> Checkpoint:
     from ..training import checkpoints
     from ..workspace.checkpoint_index import GAUSSIANS as KIND
 
-    return Splats.of(checkpoints.load_for_rendering(workspace, reporter, KIND).gaussians())
+    return checkpoints.load_for_rendering(workspace, reporter, KIND)
+
+
+def _splats(head: Checkpoint) -> Splats:
+    from ..delivery.export.splats import Splats
+
+    return Splats.of(head.gaussians())

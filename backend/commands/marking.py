@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from dataclasses import fields as fields_of
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ProvenanceError, UsageError
 from ..progress import Reporter
 from .option import option
 
 if TYPE_CHECKING:
+    from ..delivery.provenance.manifest import Content
     from ..delivery.provenance.signing import Seal
     from ..training.checkpoints import Checkpoint
     from ..workspace.store import Workspace
@@ -29,14 +31,19 @@ class Signature:
     key: Path | None = option("PEM of its private key (SYNCTALK_KEY)", None)
     with_names: bool = option("name the person who gave consent, the subject and the clip in the manifest", False)
 
+    @property
+    def signature(self) -> dict[str, Any]:
+        """These options alone, for another command's."""
+        return {item.name: getattr(self, item.name) for item in fields_of(Signature)}
+
 
 def open_seal(
-    options: Signature, workspace: Workspace, head: Checkpoint | None, over_footage: bool, reporter: Reporter
+    options: Signature, workspace: Workspace, head: Checkpoint | None, content: Content, reporter: Reporter
 ) -> tuple[Seal | None, str]:
     """What signs, and in words whose certificate it is; called before the work, which a certificate must not cost.
 
     Args:
-        over_footage: whether the clip's own pixels are in the delivery.
+        content: what the delivery holds.
 
     Raises:
         ProvenanceError: the user's certificate does not suit.
@@ -56,5 +63,21 @@ def open_seal(
         return None, ""
     loaded = certificate.load(options.certificate, options.key)
     origin = manifest.Origin.of(workspace, head, options.with_names)
-    seal = signing.Seal(loaded, origin, manifest.OVER_FOOTAGE if over_footage else manifest.HEAD_ALONE)
+    seal = signing.Seal(loaded, origin, content)
     return seal, OWN if loaded.own else loaded.name
+
+
+def sign_speech(seal: Seal | None, path: Path | None, recording: Path | None, workspace: Workspace) -> None:
+    """Sign the audio that a head speaks, where there is any.
+
+    Args:
+        recording: what it was made of; None for the clip's own audio.
+
+    Raises:
+        ProvenanceError: signing failed; the unsigned file is there.
+    """
+    from ..delivery.provenance.manifest import speech_of
+    from ..workspace.files import sha256_of
+
+    if seal is not None and path is not None:
+        seal.sign(path, content=speech_of(sha256_of(recording) if recording else workspace.subject.source_sha256))

@@ -107,6 +107,7 @@ def run(options: Options, reporter: Reporter) -> Result:
     """
     from ..delivery.from_footage import Taking
     from ..delivery.marking import Marking
+    from ..delivery.provenance.manifest import HEAD_ALONE, OVER_FOOTAGE
     from ..delivery.shot import Shot
     from ..delivery.watermark import Kind, Message
     from ..evaluation.reenactment import Reenactment, write_test_frames
@@ -118,7 +119,8 @@ def run(options: Options, reporter: Reporter) -> Result:
     workspace = Workspace.open(options.workspace)
     workspace.require("portrait_sync")
     head = checkpoints.load_for_rendering(workspace, reporter, options.head)
-    seal, signed_by = open_seal(options, workspace, head, options.over_footage, reporter)
+    content = OVER_FOOTAGE if options.over_footage else HEAD_ALONE
+    seal, signed_by = open_seal(options, workspace, head, content, reporter)
     kind = Kind.VIDEO if options.over_footage else Kind.FRAMES
     watermark = None if options.no_watermark else Message.of_clip(workspace.subject.source_sha256, kind)
     marking = Marking(options.label, seal, watermark)
@@ -130,7 +132,7 @@ def run(options: Options, reporter: Reporter) -> Result:
         return Result(options.out, count, side, side, signed_by)
     directions = options.directions
     if directions is None:
-        delivery = dataclasses.asdict(speak.Delivery.of(options))
+        delivery = dataclasses.asdict(speak.Delivery.of(options)) | options.signature
         spoken = speak.Options(workspace=options.workspace, audio=options.audio, head=head.kind, **delivery)
         directions = speak.run(spoken, reporter).animation
     taking = Taking(hair=not options.rendered_hair, neck=not options.fixed_neck)

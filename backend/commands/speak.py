@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..progress import Reporter
 from .head import head_option, idle_option
+from .marking import Signature, open_seal, sign_speech
 from .option import CheckedOptions, option
 
 
@@ -28,7 +29,7 @@ class Delivery:
 
 
 @dataclass(frozen=True)
-class Options(Delivery, CheckedOptions):
+class Options(Delivery, Signature, CheckedOptions):
     workspace: Path = option("a processed workspace", positional=True)
     audio: Path | None = option("what to speak; without it the clip itself is reproduced", None)
     out: Path | None = option("folder of the animation (renders/NAME in the workspace)", None)
@@ -47,8 +48,10 @@ def run(options: Options, reporter: Reporter) -> Result:
     """Write the animation.
 
     Raises:
+        ProvenanceError: the certificate does not suit, or signing failed, which leaves the audio unsigned.
         SyncTalkError: the audio or the workspace cannot be used.
     """
+    from ..delivery.provenance.manifest import SPEECH
     from ..face_sync.speak import speak
     from ..training.lip_gain import speech_gain
     from ..workspace.store import Workspace
@@ -57,7 +60,9 @@ def run(options: Options, reporter: Reporter) -> Result:
     workspace.require("media", "landmarks", "head_sync", "face_sync")
     folder = options.out or workspace.renders / (options.audio.stem if options.audio else "reproduction")
     delivery = dataclasses.asdict(Delivery.of(options))
+    seal, _ = open_seal(options, workspace, None, SPEECH, reporter)
     gain = speech_gain(workspace, options.head)
     path = speak(workspace, options.audio, folder, head=options.head, speech_gain=gain, reporter=reporter, **delivery)
-    spoken = workspace.animation(path)
-    return Result(path, spoken.frames, spoken.frames / spoken.fps, path.with_name("speech.wav"))
+    spoken, audio = workspace.animation(path), path.with_name("speech.wav")
+    sign_speech(seal, audio, options.audio, workspace)
+    return Result(path, spoken.frames, spoken.frames / spoken.fps, audio)

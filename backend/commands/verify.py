@@ -110,7 +110,7 @@ def verify(path: Path, workspace: Workspace | None = None, trust: Path | None = 
     made = {
         "when": manifest.created.get("when"),
         "source_type": str(manifest.created.get("digitalSourceType", "")).rpartition("/")[2],
-        **{name: manifest.likeness.get(name) for name in ("program", "head", "consent_sha256", "names")},
+        **{name: manifest.likeness.get(name) for name in ("content", "program", "head", "consent_sha256", "names")},
     }
     return Verified(
         path,
@@ -196,14 +196,21 @@ def _summary(path: Path, manifest: Manifest, watermark: str, note: str, clip: st
             )
         other = f" Its manifest is by {manifest.edited_with}." if manifest.edited_with else ""
         return f"{path}: no mark of SyncTalk.{other}"
-    lines = [f"{path}: a synthetic likeness made with SyncTalk, {_wholeness(manifest)}"]
     made, likeness = manifest.created, manifest.likeness
+    is_speech = made.get("action") == "c2pa.opened"
+    what = (
+        "the audio that a synthetic likeness speaks, from SyncTalk"
+        if is_speech
+        else "a synthetic likeness made with SyncTalk"
+    )
+    lines = [f"{path}: {what}, {_wholeness(manifest)}"]
     if made:
         head = likeness.get("head", {})
         kind = f", head {head['kind']} ({head['checkpoint']})" if head else ""
         program = likeness.get("program", {})
-        over = "over footage" if "composite" in str(made.get("digitalSourceType")) else "head alone"
-        lines.append(f"  made {made.get('when')}, {over}{kind}, version {program.get('version', '?')}")
+        earlier = "head over footage" if "composite" in str(made.get("digitalSourceType")) else "head alone"
+        content = likeness.get("content", earlier)
+        lines.append(f"  made {made.get('when')}, {content}{kind}, version {program.get('version', '?')}")
     if source := likeness.get("clip_sha256"):
         of_workspace = f": {clip}" if clip else ", not this workspace's" if workspace is not None else ""
         lines.append(f"  from the clip with sha256 {source}{of_workspace}")

@@ -11,23 +11,26 @@ from ..portrait_sync.parts import PARTS, VERSION, PartSplitter
 from ..portrait_sync.stage import each_frame
 from ..progress import Reporter
 from ..protocol import Stage
-from ..workspace.files import write_json
-from ..workspace.images import write_image
+from ..workspace.files import atomic_path, write_json
+from ..workspace.images import encode_png
 from ..workspace.store import Workspace
+from .marking import UNMARKED, Marking
 
 _RECORD = "mattes.json"
 _LEARNING_SHARE = 0.1
 """Of the progress, for finding where the neck is."""
 
 
-def write_mattes(workspace: Workspace, out: Path, reporter: Reporter) -> None:
+def write_mattes(workspace: Workspace, out: Path, reporter: Reporter, marking: Marking = UNMARKED) -> None:
     """Write `out/PART/%06d.png`, 8 bit grey, of the working frames' size, and where these lie in the source: `mattes.json`.
 
-    In each pixel the parts sum to 255. Resumes where it was stopped; images of another clip or an earlier tracking are replaced.
+    In each pixel the parts sum to 255. Resumes where it was stopped; images of another clip or an earlier tracking are replaced,
+    and those that another certificate, or none, signed.
 
     Raises:
         WorkspaceError: the workspace is not processed, or its files are missing or damaged.
         StorageError: the disk is full or the place is read-only.
+        ProvenanceError: an image could not be signed; those before it are complete.
         Cancelled: the user asked to stop; finished frames are kept.
     """
     subject = workspace.subject
@@ -43,6 +46,7 @@ def write_mattes(workspace: Workspace, out: Path, reporter: Reporter) -> None:
         "size": subject.size,
         "place": dataclasses.asdict(subject.place),
         "source_size": list(subject.source_size),
+        "marking": list(marking.key),
     }
     try:
         for part in PARTS:
@@ -63,7 +67,10 @@ def write_mattes(workspace: Workspace, out: Path, reporter: Reporter) -> None:
 
     def work(index: int) -> None:
         for part, matte in zip(PARTS, splitter.split(index), strict=True):
-            write_image(_path(out, part, index), matte[..., None])
+            path = _path(out, part, index)
+            with atomic_path(path) as temporary:
+                temporary.write_bytes(encode_png(matte[..., None]))
+                marking.sign(temporary, path.name)
 
     def learned(done: int, total: int) -> None:
         reporter.progress(Stage.MATTES, before + learning * done / total, count)

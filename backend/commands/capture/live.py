@@ -13,6 +13,7 @@ from ...errors import Cancelled, CaptureError, UsageError
 from ...progress import Reporter
 from ...protocol import CAPTURE_PARTS, MOUTH_PART, format_duration
 from ..head import head_option
+from ..marking import Signature, open_seal, sign_speech
 from ..option import option
 from .fitting import Fitting
 
@@ -100,7 +101,7 @@ class LiveOptions(Fitting):
 
 
 @dataclass(frozen=True)
-class Options(LiveOptions):
+class Options(LiveOptions, Signature):
     record: Path | None = option(
         "write a take, a path ending in .npz; its raw capture is beside it, NAME-live.csv", None
     )
@@ -135,11 +136,15 @@ def run(options: Options, reporter: Reporter) -> Result:
 
     Raises:
         CaptureError: nothing came that could be recorded.
+        ProvenanceError: the certificate does not suit, or signing failed, which leaves the take's audio unsigned.
         SyncTalkError: the source or the workspace cannot be used.
     """
     from ...capture.take import write_take
+    from ...delivery.provenance.manifest import SPEECH
     from ...workspace.store import Workspace
 
+    workspace = Workspace.open(options.workspace)
+    seal, _ = open_seal(options, workspace, None, SPEECH, reporter) if options.record else (None, "")
     session, began = options.open(), time.monotonic()
     try:
         reporter.info(f"Listening: {session.source.place}. Ctrl-C ends it.")
@@ -157,8 +162,8 @@ def run(options: Options, reporter: Reporter) -> Result:
             raise CaptureError(
                 f"Nothing came from {session.source.place}, so there is no take: {state.note}".rstrip(": ")
             )
-        workspace = Workspace.open(options.workspace)
         taken = write_take(workspace, capture, options.record, options.fit(), Reporter(), head=options.head)
+        sign_speech(seal, taken.audio, capture.audio, workspace)
         frames = taken.frames
     refused = sum(state.refused.values())
     return Result(state.samples, seconds, state.rate, state.delay_ms, refused, state.note, options.record, frames)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ...errors import UsageError
 from ...progress import Reporter
 from ..head import head_option, idle_option
+from ..marking import Signature, open_seal, sign_speech
 from ..option import option
 from .fitting import Fitting
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Taking(Fitting):
+class Taking(Fitting, Signature):
     workspace: Path = option("a processed workspace: whose head is driven")
     out: Path | None = option(
         "the animation, a path ending in .npz (renders/NAME/animation.npz in the workspace)", None
@@ -87,15 +88,18 @@ def made_of(
         audio_offset_ms: how late the capture's own audio, or the one given, runs.
 
     Raises:
+        ProvenanceError: the certificate does not suit, or signing failed, which leaves the audio unsigned.
         SyncTalkError: the capture, its audio or the workspace cannot be used.
     """
     from ...capture.take import missing_shapes, taken_parts, write_take
+    from ...delivery.provenance.manifest import SPEECH
 
     if options.audio is not None:
         start_s = 0.0 if capture.audio else capture.times_s[0]
         capture = replace(capture, audio=options.audio, times_s=capture.times_s - start_s)
         audio_offset_ms = options.audio_offset_ms
     fit, out = options.fit(), options.out or workspace.renders / (name or "take") / "animation.npz"
+    seal, _ = open_seal(options, workspace, None, SPEECH, reporter)
     made = write_take(
         workspace,
         capture,
@@ -106,6 +110,7 @@ def made_of(
         idle_s=options.idle_s,
         head=options.head,
     )
+    sign_speech(seal, made.audio, capture.audio, workspace)
     return Result(
         out,
         made.frames,

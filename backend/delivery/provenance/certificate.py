@@ -7,15 +7,18 @@ c2pa's signer does not check the dates, so an expired certificate would first be
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from ...errors import ProvenanceError
 from ...models import user_folder
-from ...workspace.files import atomic_path
+from ...workspace.files import atomic_path, lock_file
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -25,6 +28,8 @@ CERTIFICATE_VARIABLE, KEY_VARIABLE = "SYNCTALK_CERTIFICATE", "SYNCTALK_KEY"
 """Environment variables that name the user's files, where no option does."""
 
 _VALID_FOR = datetime.timedelta(days=3650)
+_LOCKED_S = 20.0
+"""A certificate is made in less than a second."""
 _MINUTE = datetime.timedelta(minutes=1)
 _EC_ALGORITHMS = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512"}
 
@@ -78,13 +83,35 @@ def _named(variable: str) -> Path | None:
 def _of_this_computer() -> Certificate:
     folder = own_folder()
     certificate, key = folder / "certificate.pem", folder / "key.pem"
-    if certificate.exists() and key.exists():
+    with _one_at_a_time(folder):
+        if certificate.exists() and key.exists():
+            try:
+                return _checked(certificate, key, own=True)
+            except _Expired:
+                pass  # a new one takes its place: what it signed stays readable
+        _make(certificate, key)
+        return _checked(certificate, key, own=True)
+
+
+@contextlib.contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Processes that sign for the first time at once would leave one's certificate with another's key."""
+    with contextlib.ExitStack() as stack:
+        # A folder that is not to be written may hold a certificate all the same.
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            _wait_for(stack.enter_context(open(folder / "lock", "w")))
+        yield
+
+
+def _wait_for(file: IO[str]) -> None:
+    until = time.monotonic() + _LOCKED_S
+    while time.monotonic() < until:
         try:
-            return _checked(certificate, key, own=True)
-        except _Expired:
-            pass  # a new one takes its place: what it signed stays readable
-    _make(certificate, key)
-    return _checked(certificate, key, own=True)
+            lock_file(file)
+            return
+        except OSError:
+            time.sleep(0.05)
 
 
 def _make(certificate: Path, key: Path) -> None:

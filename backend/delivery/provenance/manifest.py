@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
 
@@ -21,8 +21,43 @@ PROGRAM = "SyncTalk for Blender"
 ASSERTION = "org.synctalk.likeness"
 """Label of our own assertion: the clip, the head and the consent by their hashes."""
 
-OVER_FOOTAGE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
-HEAD_ALONE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+_IPTC = "http://cv.iptc.org/newscodes/digitalsourcetype/"
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a deliverable holds.
+
+    Attributes:
+        name: as the manifest and `verify` say it.
+        source_type: IPTC's; empty of a recording, which nothing here has made.
+        recording_sha256: of the recording that was converted; empty of what is new.
+    """
+
+    name: str
+    source_type: str = ""
+    recording_sha256: str = ""
+
+    @property
+    def is_composite(self) -> bool:
+        """Whether the clip's own pixels are in it."""
+        return self.source_type.endswith("compositeWithTrainedAlgorithmicMedia")
+
+
+OVER_FOOTAGE = Content("head over footage", _IPTC + "compositeWithTrainedAlgorithmicMedia")
+HEAD_ALONE = Content("head alone", _IPTC + "trainedAlgorithmicMedia")
+MATTE = Content("matte", _IPTC + "trainedAlgorithmicMedia")
+MODEL = Content("head as a model", _IPTC + "trainedAlgorithmicMedia")
+MOTION = Content("motion of a face", _IPTC + "trainedAlgorithmicMedia")
+
+
+SPEECH = Content("speech")
+"""The audio that a head speaks, which was recorded, or made, elsewhere."""
+
+
+def speech_of(recording_sha256: str) -> Content:
+    """`SPEECH` that was converted from a recording."""
+    return replace(SPEECH, recording_sha256=recording_sha256)
 
 
 @dataclass(frozen=True)
@@ -62,30 +97,36 @@ def consent_hash(consent: Mapping[str, Any]) -> str:
     return sha256(text.encode()).hexdigest()
 
 
-def definition(origin: Origin, source_type: str, title: str) -> str:
+def definition(origin: Origin, content: Content, title: str) -> str:
     """A manifest's definition as JSON, for c2pa's `Builder`.
 
     Args:
-        source_type: `OVER_FOOTAGE` or `HEAD_ALONE`.
         title: the deliverable's file name.
     """
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
     agent = {"name": PROGRAM, "version": __version__}
-    over_footage = source_type == OVER_FOOTAGE
-    actions: list[dict[str, Any]] = [
-        {"action": "c2pa.created", "when": now, "softwareAgent": agent, "digitalSourceType": source_type}
-    ]
-    if over_footage:
-        actions.append({"action": "c2pa.placed", "when": now, "parameters": {"ingredientIds": ["clip"]}})
     clip = {
         "label": "clip",
         "title": origin.names.get("clip", "source clip"),
         "instance_id": f"sha256:{origin.clip_sha256}",
         "description": f"The clip of the person shown, sha256 {origin.clip_sha256}",
-        "relationship": "componentOf" if over_footage else "inputTo",
+        "relationship": "componentOf" if content.is_composite else "inputTo",
     }
+    ingredients = [clip]
+    begun: dict[str, Any] = {"when": now, "softwareAgent": agent}
+    if recorded := content.recording_sha256:
+        ingredients.insert(0, _recording(recorded))
+        actions = [
+            {"action": "c2pa.opened", **begun, "parameters": {"ingredientIds": ["recording"]}},
+            {"action": "c2pa.transcoded", **begun},
+        ]
+    else:
+        actions = [{"action": "c2pa.created", **begun, "digitalSourceType": content.source_type}]
+    if content.is_composite:
+        actions.append({"action": "c2pa.placed", "when": now, "parameters": {"ingredientIds": ["clip"]}})
     likeness = {
         "program": agent,
+        "content": content.name,
         "head": dict(origin.head),
         "clip_sha256": origin.clip_sha256,
         "consent_sha256": origin.consent_sha256,
@@ -95,10 +136,20 @@ def definition(origin: Origin, source_type: str, title: str) -> str:
         {
             "claim_generator_info": [agent],
             "title": title,
-            "ingredients": [clip],
+            "ingredients": ingredients,
             "assertions": [
                 {"label": "c2pa.actions.v2", "data": {"actions": actions}},
                 {"label": ASSERTION, "data": {name: item for name, item in likeness.items() if item}},
             ],
         }
     )
+
+
+def _recording(sha256_hex: str) -> dict[str, str]:
+    return {
+        "label": "recording",
+        "title": "recording",
+        "instance_id": f"sha256:{sha256_hex}",
+        "description": f"The recording that is spoken, sha256 {sha256_hex}",
+        "relationship": "parentOf",
+    }

@@ -29,7 +29,7 @@ class Manifest:
         edited_with: the program that signed last, where that is another.
         signer: the newest certificate's name.
         likeness: our assertion; empty where it is not ours.
-        created: our first action.
+        created: our first action: what was made, or of a recording, when it was opened.
         failures: c2pa's codes of what does not hold.
     """
 
@@ -109,7 +109,8 @@ def _manifest_of(reader: Any) -> Manifest:
                 (data for label, data in assertions.items() if str(label).startswith("c2pa.actions")), {}
             )
             created: dict[str, Any] = next(
-                (item for item in actions.get("actions", ()) if item.get("action") == "c2pa.created"), {}
+                (item for item in actions.get("actions", ()) if item.get("action") in ("c2pa.created", "c2pa.opened")),
+                {},
             )
             other = "" if manifest is active else newest or "another program"
             return Manifest(state, True, other, signer, assertions.get(ASSERTION, {}), created, failures)

@@ -10,7 +10,7 @@ from typing import Any
 from ...errors import ProvenanceError
 from ...workspace.files import atomic_path
 from .certificate import Certificate
-from .manifest import Origin, definition
+from .manifest import Content, Origin, definition
 
 EMBEDDED = {
     ".mp4": "video/mp4",
@@ -66,15 +66,15 @@ class Seal:
 
     Args:
         origin: what all of them say.
-        source_type: `manifest.OVER_FOOTAGE` or `HEAD_ALONE`.
+        content: what they hold, where `sign` is not given another.
 
     Raises:
         ProvenanceError: the package is missing, or c2pa refuses the certificate.
     """
 
-    def __init__(self, certificate: Certificate, origin: Origin, source_type: str) -> None:
+    def __init__(self, certificate: Certificate, origin: Origin, content: Content) -> None:
         c2pa = c2pa_module()
-        self._origin, self._source_type = origin, source_type
+        self._origin, self._content = origin, content
         self._serial = sha256(certificate.chain).hexdigest()
         algorithm = certificate.algorithm.encode()
         try:
@@ -86,13 +86,14 @@ class Seal:
     @property
     def key(self) -> tuple[str, ...]:
         """What the signed files depend on."""
-        return (self._serial, self._source_type, repr(self._origin))
+        return (self._serial, self._content.source_type, repr(self._origin))
 
-    def sign(self, path: Path, title: str = "") -> None:
+    def sign(self, path: Path, title: str = "", content: Content | None = None) -> None:
         """Give a complete file its manifest; `path` is replaced when it is signed, and unchanged where that fails.
 
         Args:
             title: the name that the file will have; its present one when empty.
+            content: what this file holds, where that is not the seal's.
 
         Raises:
             ProvenanceError: signing failed; the unsigned file is there.
@@ -100,9 +101,8 @@ class Seal:
         """
         c2pa, kind = c2pa_module(), EMBEDDED.get(path.suffix.lower())
         try:
-            builder = c2pa.Builder(
-                definition(self._origin, self._source_type, title or path.name), context=self._context
-            )
+            text = definition(self._origin, content or self._content, title or path.name)
+            builder = c2pa.Builder(text, context=self._context)
             if kind is None:
                 self._sign_beside(builder, path, sidecar_of(path.with_name(title or path.name)))
                 return

@@ -107,26 +107,28 @@ def detect(
 def _residual(frames: Iterable[np.ndarray]) -> tuple[np.ndarray, float, list[float]]:
     """Sum of the whitened means of groups of frames, the size searched over the frames', and the tile's usual sides there."""
     shape: tuple[int, ...] = ()
-    group: list[np.ndarray] = []
-    residuals: list[np.ndarray] = []
-    for frame in frames:
-        if shape and frame.shape[:2] != shape:
-            raise ValueError(f"frames of several sizes: {shape} and {frame.shape[:2]}")
-        shape = frame.shape[:2]
-        if len(group) == _GROUP_FRAMES:
-            residuals, group = [_sum([*residuals, _whitened(_sum(group) / len(group))])], []
-        group.append(_reduced(cv2.transform(np.ascontiguousarray(frame[..., :3], np.float32), LUMINANCE)))
+    residual: np.ndarray | float = 0.0
+    frames = iter(frames)
+    while group := list(islice(frames, _GROUP_FRAMES)):
+        for frame in group:
+            if shape and frame.shape[:2] != shape:
+                raise ValueError(f"frames of several sizes: {shape} and {frame.shape[:2]}")
+            shape = frame.shape[:2]
+        residual = residual + _whitened(_mean_luminance(group))
     if not shape:
         raise ValueError("no frames")
-    residual = _sum([*residuals, _whitened(_sum(group) / len(group))])
     height, width = shape
     scale = min(1.0, _MAX_SIDE / min(shape))
     usual = [tile_side(width, height) * scale, tile_side(2 * width, 2 * height) / 2 * scale]
-    return residual, scale, usual + [TILE_PX * part for part in _USUAL]
+    return np.asarray(residual), scale, usual + [TILE_PX * part for part in _USUAL]
 
 
-def _sum(arrays: list[np.ndarray]) -> np.ndarray:
-    return np.sum(arrays, 0)
+def _mean_luminance(frames: list[np.ndarray]) -> np.ndarray:
+    """(H, W) float32, reduced to the size that is searched."""
+    total = np.zeros((*frames[0].shape[:2], 3), np.float32)
+    for frame in frames:
+        cv2.accumulate(np.ascontiguousarray(frame[..., :3]), total)
+    return _reduced(cv2.transform(total, LUMINANCE / len(frames)))
 
 
 def _reduced(image: np.ndarray) -> np.ndarray:
@@ -173,8 +175,10 @@ class _Search:
         self.side = cv2.getOptimalDFTSize(2 * max(residual.shape))
         padded = np.zeros((self.side, self.side), np.float32)
         padded[: residual.shape[0], : residual.shape[1]] = residual
-        self.spectrum = np.fft.fft2(np.roll(padded, [-(length // 2) for length in residual.shape], (0, 1)))
+        self.spectrum = scipy.fft.fft2(np.roll(padded, [-(length // 2) for length in residual.shape], (0, 1)))
         self.rings = np.round(np.hypot(pattern.fx, pattern.fy)).astype(int)
+        members = np.eye(self.rings.max() + 1, dtype=np.float32)[self.rings]
+        self.ring_means = members / np.maximum(members.sum(0), 1)
         self.known = _complex(np.where(pattern.bit < 0, pattern.signs, 0))
 
     def looking_for(self, message: Message) -> _Search:
@@ -188,7 +192,7 @@ class _Search:
         shorter = min(self.residual.shape)
         low, high = max(_MIN_PERIOD_PX, _PERIODS[0] * shorter), _PERIODS[1] * shorter
         periods = np.exp(np.arange(np.log(low), np.log(max(low, high)) + _PERIOD_STEP, _PERIOD_STEP))
-        scores = np.array([self._peak(self._interpolated(period))[1] for period in periods])
+        scores = self._peaks(self._interpolated(periods))[1]
         chosen: list[float] = []
         for index in scores.argsort()[::-1]:
             if all(abs(np.log(periods[index] / other)) > 2 * _PERIOD_STEP for other in chosen):
@@ -234,46 +238,61 @@ class _Search:
         return (np.clip(agreed, 0, None) + 0.1)[band]
 
     def _place(self, period_x: float, period_y: float) -> _Place:
-        shift, score = self._peak(self._normalised(self._exact(period_x, period_y)), _FINE_SURFACE)
-        return _Place(period_x, period_y, shift, score)
+        shifts, scores = self._peaks(self._normalised(self._exact(period_x, period_y))[None], _FINE_SURFACE)
+        return _Place(period_x, period_y, (float(shifts[0, 0]), float(shifts[0, 1])), float(scores[0]))
 
     def _exact(self, period_x: float, period_y: float) -> np.ndarray:
         """The piece's spectrum at the tile's frequencies, (n,) complex."""
         limit = int(MAX_CYCLES)
         height, width = self.residual.shape
-        across = np.exp(-2j * np.pi * np.outer(np.arange(width), np.arange(-limit, limit + 1)) / period_x)
-        down = np.exp(-2j * np.pi * np.outer(np.arange(limit + 1), np.arange(height)) / period_y)
-        rows = self.residual @ across.real.astype(np.float32) + 1j * (self.residual @ across.imag.astype(np.float32))
-        spectrum = down.astype(np.complex64) @ rows.astype(np.complex64)
-        return spectrum[self.pattern.fy, self.pattern.fx + limit]
+        across = _waves(np.arange(width), np.arange(limit + 1) / period_x)
+        down = _waves(np.arange(limit + 1) / period_y, np.arange(height))
+        rows = self.residual @ np.concatenate([across.real, across.imag], 1)
+        # Of a real image, so the frequencies below 0 have the conjugate of those above it.
+        upper = down @ rows
+        forward, backward = (upper[:, : limit + 1] + sign * 1j * upper[:, limit + 1 :] for sign in (1, -1))
+        fx, fy = self.pattern.fx, self.pattern.fy
+        return np.where(fx >= 0, forward[fy, np.abs(fx)], backward[fy, np.abs(fx)])
 
-    def _interpolated(self, period: float) -> np.ndarray:
-        """The same from the padded spectrum, between its samples."""
-        x, y = self.pattern.fx * (self.side / period), self.pattern.fy * (self.side / period)
+    def _interpolated(self, periods: np.ndarray) -> np.ndarray:
+        """The same for (k,) periods from the padded spectrum, between its samples, normalised: (k, n)."""
+        x, y = (frequencies * (self.side / periods[:, None]) for frequencies in (self.pattern.fx, self.pattern.fy))
         x0, y0 = np.floor(x).astype(int), np.floor(y).astype(int)
-        u, v = x - x0, y - y0
+        u, v = (x - x0).astype(np.float32), (y - y0).astype(np.float32)
         values = (1 - v) * ((1 - u) * self.spectrum[y0, x0] + u * self.spectrum[y0, x0 + 1])
         values += v * ((1 - u) * self.spectrum[y0 + 1, x0] + u * self.spectrum[y0 + 1, x0 + 1])
         turn = self.pattern.fx * (self.residual.shape[1] // 2) + self.pattern.fy * (self.residual.shape[0] // 2)
-        return self._normalised(values * np.exp(-2j * np.pi * turn / period))
+        return self._normalised(values * _waves(1 / periods, turn))
 
     def _normalised(self, values: np.ndarray) -> np.ndarray:
-        """Each ring of frequencies brought to RMS 1, single ones limited."""
-        power = np.abs(values) ** 2
-        count = np.bincount(self.rings)
-        ring = np.sqrt(np.bincount(self.rings, power) / np.maximum(count, 1))[self.rings]
-        values = values / np.maximum(ring, 1e-9)
+        """(..., n) with each ring of frequencies brought to RMS 1, single ones limited."""
         size = np.abs(values)
-        return values * np.minimum(1, _CLIP / np.maximum(size, 1e-9))
+        ring = np.sqrt(np.square(size) @ self.ring_means)[..., self.rings]
+        values = values / np.maximum(ring, 1e-9)
+        return values * np.minimum(1, _CLIP / np.maximum(size / np.maximum(ring, 1e-9), 1e-9))
 
-    def _peak(self, values: np.ndarray, side: int = _SURFACE) -> tuple[tuple[float, float], float]:
-        """The shift, in parts of a tile, where the known values agree best, and by how many standard deviations."""
-        surface = np.zeros((side, side), np.complex64)
-        surface[self.pattern.fy, self.pattern.fx] = values * self.known.conj()
-        agreement = scipy.fft.ifft2(surface).real
-        index = int(agreement.argmax())
-        y, x = divmod(index, side)
-        return (x / side, y / side), float(agreement.flat[index] / max(agreement.std(), 1e-12))
+    def _peaks(self, values: np.ndarray, side: int = _SURFACE) -> tuple[np.ndarray, np.ndarray]:
+        """For (k, n) values the shifts (k, 2), parts of a tile, where the known ones agree best, and by how many standard deviations."""
+        fx, fy = self.pattern.fx, self.pattern.fy
+        known = values * self.known.conj()
+        # Half of a real surface's spectrum: what lies on its edge counts twice, as the other half is added to the rest.
+        half = np.zeros((len(values), side // 2 + 1, side), np.complex64)
+        half[:, fy, fx] = known * np.where(fy == 0, 2, 1)
+        agreement = scipy.fft.irfft2(half, (side, side), axes=(2, 1)).reshape(len(values), -1)
+        index = agreement.argmax(1)
+        # By Parseval: the surface's mean is 0.
+        deviation = np.sqrt(2 * np.square(np.abs(known)).sum(1)) / side**2
+        shifts = np.stack([index % side, index // side], 1) / side
+        return shifts, agreement.max(1) / np.maximum(deviation, 1e-12)
+
+
+def _waves(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """exp(-2 pi i a b), (a, b) complex64."""
+    turns = np.outer(a, b)
+    angle = ((turns - np.round(turns)) * (-2 * np.pi)).astype(np.float32)
+    waves = np.empty(angle.shape, np.complex64)
+    waves.real, waves.imag = np.cos(angle), np.sin(angle)
+    return waves
 
 
 def _complex(values: np.ndarray) -> np.ndarray:

@@ -93,29 +93,31 @@ def decode(soft: np.ndarray) -> Message | None:
     """The most likely message of (CODED_BITS,) soft values, positive for 1; None where its CRC, version or kind are wrong."""
     previous, outputs = _trellis()
     steps = np.asarray(soft, np.float64).reshape(-1, len(_GENERATORS))
+    gains = (steps @ outputs).reshape(len(steps), 2, _STATES)
     score = np.full(_STATES, -np.inf)
     score[0] = 0
-    decisions = np.zeros((len(steps), _STATES), np.int64)
-    for step, values in enumerate(steps):
-        first, second = (score[previous[:, way]] + outputs[:, way] @ values for way in (0, 1))
-        decisions[step] = second > first
+    decisions = np.zeros((len(steps), _STATES), bool)
+    for step, gain in enumerate(gains):
+        # The two states before one differ in their highest bit alone.
+        first, second = score.reshape(2, -1).repeat(2, 1) + gain
+        np.greater(second, first, out=decisions[step])
         score = np.maximum(first, second)
     state, data = 0, 0
     for step in range(len(steps) - 1, -1, -1):
         if step < _DATA_BITS:
             data |= int(state & 1) << (_DATA_BITS - 1 - step)
-        state = int(previous[state, decisions[step, state]])
+        state = int(previous[state, int(decisions[step, state])])
     value = data >> 16
     return Message.from_int(value) if _crc16(value.to_bytes(8, "big")) == data & 0xFFFF else None
 
 
 @cache
 def _trellis() -> tuple[np.ndarray, np.ndarray]:
-    """Of each state the two before it (2048, 2), and the coded bits of each way (2048, 2, 3) as -1 and 1."""
+    """Of each state the two before it (2048, 2), and the coded bits as -1 and 1 of the first way to each, then of the second (3, 4096)."""
     states = np.arange(_STATES)
     previous = np.stack([states >> 1, states >> 1 | _STATES >> 1], 1)
     registers = previous << 1 | (states & 1)[:, None]
-    bits = [[[(int(r) & g).bit_count() & 1 for g in _GENERATORS] for r in row] for row in registers]
+    bits = [[(int(register) & generator).bit_count() & 1 for register in registers.T.flat] for generator in _GENERATORS]
     return previous, np.array(bits) * 2.0 - 1
 
 

@@ -12,6 +12,7 @@ import pytest
 from backend import protocol
 from backend.commands.capture import import_file
 from backend.commands.option import from_params
+from backend.commands.verify import verify
 from backend.errors import CaptureError, UsageError, WorkspaceError
 from backend.media.audio import write_wav
 from backend.media.audio_rates import DELIVERY_RATE
@@ -54,6 +55,8 @@ def test_a_take_is_an_animation_at_the_subjects_rate_with_its_audio(workspace, f
     assert result.audio == workspace.renders / "line" / "speech.wav"
     animation = workspace.animation(result.animation)
     assert animation.rate == RATE and animation.audio == result.audio
+    checked = verify(result.audio)
+    assert (checked.status, checked.manifest, checked.made["content"]) == (0, "untrusted", "speech")
     assert result.frames == animation.frames == int((COUNT - 1) / 60 * float(RATE)) + 1
     assert (result.taken, result.missing, result.source_fps) == (("mouth", "brows", "eyes"), (), 60)
     assert result.timecode == "00:01:00:00"

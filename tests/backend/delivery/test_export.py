@@ -11,7 +11,9 @@ import torch
 from safetensors.torch import save
 
 from backend.commands import export
+from backend.commands.verify import verify
 from backend.delivery.export.splats import Splats
+from backend.delivery.provenance.signing import sidecar_of
 from backend.errors import ConsentError, UsageError, WorkspaceError
 from backend.progress import Reporter
 from backend.protocol import BLENDSHAPE_NAMES, SYNTHETIC_MARK
@@ -241,9 +243,30 @@ def test_a_head_is_exported_into_its_workspace(workspace, kind):
     assert result.out.parent == workspace.root / "exports" and (result.gaussians, result.shape_keys) == (300, 52)
     assert len(exported.read(result.out).positions) == 300
     assert result.face == (workspace.root / "exports" / "head_face.glb" if kind == "ply" else result.out)
-    assert sorted(workspace.root.glob("exports/*")) == sorted({result.out, result.face})  # nothing temporary
+    manifests = {sidecar_of(path) for path in (result.out, result.face)}
+    assert sorted(workspace.root.glob("exports/*")) == sorted(
+        {result.out, result.face} | manifests
+    )  # nothing temporary
     words = export.in_words(result)
     assert "300 Gaussians" in words and "52 shape keys" in words and str(result.out) in words
+
+
+@pytest.mark.parametrize("kind", ["ply", "glb", "usd"])
+def test_an_exported_file_is_signed_beside_it_and_a_changed_one_is_recognised(workspace, kind):
+    write_twin(workspace)
+    result = run(workspace, kind)
+    assert "on no trust list" in result.signed_by
+    for path in {result.out, result.face}:
+        found = verify(path)
+        assert (found.status, found.manifest, found.made["content"]) == (0, "untrusted", "head as a model")
+        assert found.made["head"]["checkpoint"] == "gaussians_0000007.safetensors"
+        path.write_bytes(path.read_bytes()[:-1] + b"?")
+        assert (verify(path).status, verify(path).manifest) == (3, "invalid")
+
+
+def test_an_unsigned_export_has_no_manifest(workspace):
+    result = run(workspace, "glb", part="face", unsigned=True)
+    assert result.signed_by == "" and not sidecar_of(result.out).exists()
 
 
 def test_one_part_can_be_exported_alone(workspace, tmp_path):

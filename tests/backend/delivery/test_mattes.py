@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from backend.commands import mattes as command
+from backend.commands.verify import verify
 from backend.errors import Cancelled, SyncTalkError, WorkspaceError
 from backend.portrait_sync import stage
 from backend.portrait_sync.parts import PARTS, bare_neck, decided, guided_filter
@@ -56,6 +57,8 @@ def read_parts(out: Path, index: int) -> dict[str, np.ndarray]:
 def test_the_parts_sum_to_one_and_each_is_where_it_is_drawn(workspace: Workspace, drawn: Scene) -> None:
     result = command.run(command.Options(workspace=workspace.root), Reporter())
     assert result.out == workspace.root / "exports" / "mattes"
+    found = verify(result.out / "hair" / "000003.png", workspace)
+    assert (found.status, found.manifest, found.made["content"]) == (0, "untrusted", "matte")
     size = drawn.frames.shape[1]
     for index in (0, 5):
         parts = read_parts(result.out, index)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 import zlib
 
@@ -18,7 +19,7 @@ from backend.cli import main
 from backend.commands.marking import Signature, open_seal
 from backend.commands.verify import verify
 from backend.delivery.provenance import certificate
-from backend.delivery.provenance.manifest import HEAD_ALONE, OVER_FOOTAGE, Origin, consent_hash
+from backend.delivery.provenance.manifest import HEAD_ALONE, OVER_FOOTAGE, SPEECH, Origin, consent_hash, speech_of
 from backend.delivery.provenance.signing import BESIDE, EMBEDDED, Seal, sidecar_of
 from backend.delivery.watermark import Marker, Message
 from backend.errors import ProvenanceError
@@ -75,9 +76,9 @@ def deliverable(folder, extension):
     return path
 
 
-def signed(folder, extension, source_type=OVER_FOOTAGE, origin=ORIGIN):
+def signed(folder, extension, content=OVER_FOOTAGE, origin=ORIGIN):
     path = deliverable(folder, extension)
-    Seal(certificate.load(), origin, source_type).sign(path)
+    Seal(certificate.load(), origin, content).sign(path)
     return path
 
 
@@ -90,23 +91,54 @@ def read(path):
 
 
 @pytest.mark.parametrize("extension", FORMATS)
-@pytest.mark.parametrize("source_type", [OVER_FOOTAGE, HEAD_ALONE])
-def test_each_format_has_a_manifest_that_c2pa_finds_valid(tmp_path, extension, source_type):
-    path = signed(tmp_path, extension, source_type)
+@pytest.mark.parametrize("content", [OVER_FOOTAGE, HEAD_ALONE], ids=lambda content: content.name)
+def test_each_format_has_a_manifest_that_c2pa_finds_valid(tmp_path, extension, content):
+    path = signed(tmp_path, extension, content)
     state, manifest = read(path)
     assert state == "Valid"
     assertions = {item["label"]: item["data"] for item in manifest["assertions"]}
     first = assertions["c2pa.actions.v2"]["actions"][0]
-    assert first["action"] == "c2pa.created" and first["digitalSourceType"] == source_type
+    assert first["action"] == "c2pa.created" and first["digitalSourceType"] == content.source_type
     (clip,) = manifest["ingredients"]
     assert CLIP in clip["description"]
-    assert clip["relationship"] == ("componentOf" if source_type == OVER_FOOTAGE else "inputTo")
+    assert clip["relationship"] == ("componentOf" if content == OVER_FOOTAGE else "inputTo")
     assert assertions["org.synctalk.likeness"]["consent_sha256"] == ORIGIN.consent_sha256
     assert "time" not in manifest["signature_info"], "no time stamp authority was asked"
     assert verify(path).status == 0 and verify(path).manifest == "untrusted"
     assert sorted(item.name for item in tmp_path.iterdir() if item.is_file()) == sorted(
         [path.name] if extension in ("mp4", "mov", "png", "tiff", "wav") else [path.name, f"{path.name}.c2pa"]
     )
+
+
+def test_processes_that_sign_for_the_first_time_at_once_have_one_certificate():
+    code = "from backend.delivery.provenance import certificate; print(hash_of(certificate.load().chain))"
+    code = f"from hashlib import sha256; hash_of = lambda data: sha256(data).hexdigest(); {code}"
+    started = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    assert len({process.communicate()[0] for process in started}) == 1
+    assert [process.returncode for process in started] == [0] * 4
+
+
+def test_speech_is_a_conversion_of_its_recording_and_nothing_that_was_made_up(tmp_path):
+    path = deliverable(tmp_path, "wav")
+    before = soundfile.read(path)
+    Seal(certificate.load(), ORIGIN, SPEECH).sign(path, content=speech_of("cd" * 32))
+    state, manifest = read(path)
+    assert state == "Valid"
+    assertions = {item["label"]: item["data"] for item in manifest["assertions"]}
+    actions = assertions["c2pa.actions.v2"]["actions"]
+    assert [action["action"] for action in actions] == ["c2pa.opened", "c2pa.transcoded"]
+    assert not any("digitalSourceType" in action for action in actions)
+    recording, clip = manifest["ingredients"]
+    assert "cd" * 32 in recording["description"] and recording["relationship"] == "parentOf"
+    assert CLIP in clip["description"] and clip["relationship"] == "inputTo"
+    assert np.array_equal(soundfile.read(path)[0], before[0]) and soundfile.read(path)[1] == before[1]
+    found = verify(path)
+    assert found.status == 0 and found.made["content"] == "speech"
+    assert "the audio that a synthetic likeness speaks" in found.summary
+    data = bytearray(path.read_bytes())
+    data[60] ^= 1
+    path.write_bytes(data)
+    assert verify(path).status == 3
 
 
 @pytest.mark.parametrize("extension", ["mp4", "mov"])
@@ -279,7 +311,7 @@ def test_without_the_package_deliveries_are_unsigned_with_a_warning_and_verify_s
     path = signed(tmp_path, "png")
     monkeypatch.setitem(sys.modules, "c2pa", None)
     reporter = Reporter()
-    assert open_seal(Signature(), workspace, None, True, reporter) == (None, "")
+    assert open_seal(Signature(), workspace, None, OVER_FOOTAGE, reporter) == (None, "")
     assert len(reporter.warnings) == 1 and "python3 install backend" in reporter.warnings[0]
     assert main(["verify", str(path)]) == 1
     assert "c2pa-python" in capsys.readouterr().err

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from backend.commands import process, speak
+from backend.commands.verify import verify
 from backend.errors import SyncTalkError, WorkspaceError
 from backend.progress import Reporter
 from backend.training import checkpoints, objective
@@ -52,6 +53,7 @@ def test_another_audio_offset_leaves_the_head_its_refined_poses(trained):
     np.testing.assert_array_equal(workspace.head_track(refined=False).head_to_camera, tracked["head_to_camera"])
     spoken = speak.run(speak.Options(workspace=trained), Reporter())
     assert workspace.animation(spoken.animation).is_on_track(track)
+    assert verify(spoken.audio, workspace).clip == workspace.subject.source, "the audio is signed"
 
 
 def test_training_leaves_the_trackers_file_alone(trained):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import tempfile
@@ -25,6 +26,7 @@ from .options import Watermark as Options
 from .subject import SAMPLE
 
 Frames = Iterable[np.ndarray]
+Change = Callable[[np.ndarray], np.ndarray]
 
 MESSAGE = Message.of("bench watermark")
 _COST_SIDE, _COST_FRAMES = 512, 60
@@ -41,7 +43,7 @@ class Attack:
 
     name: str
     crf: tuple[float, ...]
-    change: Callable[[np.ndarray], np.ndarray] = np.asarray
+    change: Change = np.asarray
     target: float | None = 99.0
 
 
@@ -112,15 +114,14 @@ def measured(clip: Path, preset: str, reporter: Reporter) -> dict[str, Any]:
         delivered = Path(folder, "delivered.mp4")
         distances: list[tuple[float, float]] = []
         _encoded(_marked(_frames(clip), distances), delivered)
-        attacks = {}
+        changed, attacks = _changed(delivered, Path(folder), preset), {}
         for number, attack in enumerate(ATTACKS):
             reporter.progress("watermark", number, len(ATTACKS) + 1, "attacks", f"{clip.stem}, {attack.name}")
-            path = delivered
-            for generation, crf in enumerate(attack.crf):
-                attacked = Path(folder, f"attacked-{generation}.mp4")
-                change = attack.change if generation == 0 else np.asarray
-                _encoded(map(change, _frames(path)), attacked, crf, preset)
-                path = attacked
+            path = changed[attack.change, attack.crf[:1]]
+            for generation, crf in enumerate(attack.crf[1:]):
+                again = Path(folder, f"again-{generation}.mp4")
+                _encoded(_frames(path), again, crf, preset)
+                path = again
             attacks[attack.name] = [_reading(piece) for piece in _pieces(path)]
         reporter.progress("watermark", len(ATTACKS), len(ATTACKS) + 1, "attacks", f"{clip.stem}, unmarked")
         coarse = Path(folder, "coarse.mp4")
@@ -131,6 +132,25 @@ def measured(clip: Path, preset: str, reporter: Reporter) -> dict[str, Any]:
         "clip": clip.stem, "attacks": attacks, "unmarked": unmarked,
         "least_db": float(all_db), "least_luminance_db": float(luminance_db),
     }  # fmt: skip
+
+
+def _changed(delivered: Path, folder: Path, preset: str) -> dict[tuple[Change, tuple[float, ...]], Path]:
+    """What each attack makes of a delivered video with its first encoding: by both, since attacks share them."""
+    wanted = dict.fromkeys((attack.change, attack.crf[:1]) for attack in ATTACKS)
+    paths = {pair: folder / f"changed-{number}.mp4" if pair[1] else delivered for number, pair in enumerate(wanted)}
+    with contextlib.ExitStack() as stack:
+        videos: dict[tuple[Change, tuple[float, ...]], VideoWriter] = {}
+        for frame in _frames(delivered):
+            images = {change: np.ascontiguousarray(change(frame)) for change, _ in paths}
+            for (change, crf), path in paths.items():
+                if not crf:
+                    continue
+                if (change, crf) not in videos:
+                    height, width = images[change].shape[:2]
+                    video = VideoWriter(path, width, height, crf=crf[0], preset=preset)
+                    videos[change, crf] = stack.enter_context(video)
+                videos[change, crf].write(images[change])
+    return paths
 
 
 def cost(clip: Path) -> dict[str, float]:

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from . import synthetic_workspace as synthetic
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 WRITE = """
@@ -50,3 +52,45 @@ def test_passes_are_sockets_of_the_image_node(frames, kit):
     node.image = bpy.data.images.load(str(frames / "000001.exr"))
     assert node.has_layers and node.layer == "Head"
     assert {"Combined", "Depth", "Hair"} <= {socket.name for socket in node.outputs if socket.enabled}
+
+
+WRITE_SOFT_DISC = """
+import sys
+import numpy as np
+from backend.media.sequence import SequenceWriter
+from backend.workspace.arrays import decode_srgb
+y, x = np.mgrid[:96, :128]
+alpha = np.clip((34 - np.hypot(y - 48, x - 64)) / 12 + 0.5, 0, 1)[..., None]
+colour = np.array([225, 180, 150]) / 255 * (alpha > 0)
+straight = np.concatenate([colour, alpha], -1)
+np.save(sys.argv[1] + "/straight.npy", straight)
+linear = np.concatenate([decode_srgb(colour.astype(np.float32)) * alpha, alpha], -1).astype(np.float32)
+for kind, image in (
+    ("png", np.rint(straight * 255).astype(np.uint8)),
+    ("png16", np.rint(straight * 65535).astype(np.uint16)),
+    ("exr", linear),
+):
+    SequenceWriter(sys.argv[1] + "/" + kind, kind).write(0, image)
+"""
+
+
+@pytest.mark.parametrize("kind", ["png", "png16", "exr"])
+def test_a_heads_soft_edge_has_no_fringe_over_white_and_black(kit, python, kind):
+    subprocess.run([python, "-c", WRITE_SOFT_DISC, kit.tmp_path], cwd=ROOT, check=True)
+    straight = np.load(kit.tmp_path / "straight.npy")
+    (frame,) = (kit.tmp_path / kind).glob("000000.*")
+    scene = kit.scene
+    scene.render.resolution_x, scene.render.resolution_y, scene.render.dither_intensity = 128, 96, 0.0
+    scene.view_settings.view_transform = "Standard"
+    strips = kit.part("scene.audio_strip").strips_of(scene.sequence_editor_create())
+    for frame_number, behind in enumerate((0.0, 1.0), start=1):
+        ground = np.concatenate([np.full((96, 128, 3), behind), np.ones((96, 128, 1))], -1)
+        synthetic.write_image(kit.tmp_path / f"ground_{frame_number}.png", ground)
+        strips.new_image("ground", str(kit.tmp_path / f"ground_{frame_number}.png"), 1, frame_number)
+        head = strips.new_image("head", str(frame), 2, frame_number)
+        head.blend_type = "ALPHA_OVER"
+        shown = kit.render(frame_number)[..., :3]
+        wanted = straight[..., :3] * straight[..., 3:] + behind * (1 - straight[..., 3:])
+        assert np.abs(shown - wanted).max() < 2.5 / 255, "8 bits of the render, and of PNG"
+        edge = (straight[..., 3] > 0) & (straight[..., 3] < 1)
+        assert edge.sum() > 500 and np.abs((shown - wanted)[edge].mean()) < 0.7 / 255

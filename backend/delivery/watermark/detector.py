@@ -36,6 +36,11 @@ _USUAL = (1.0, 0.75, 2 / 3, 0.5)
 """Scales of a tile of `TILE_PX` that are tried whatever the search finds."""
 _ATTEMPTS = 64
 """Places at which the message is read."""
+_STILL_PLACES, _APART = 8, 5
+"""Of a single image: shifts of a tile of usual size at which the message is read, and their distance, steps of `_FINE_SURFACE`."""
+_BLUE_WEIGHT = 1.5
+"""Of a single image's blue beside its luminance: `marker.BLUE_GAIN`."""
+_BLUE_LESS_LUMINANCE = np.array([[0, 0, 1]], np.float32) - LUMINANCE
 _SURFACE, _FINE_SURFACE = 64, 192
 """Shifts of a tile that are tried in each direction."""
 _BANDS = (8, 10, 12)
@@ -44,8 +49,9 @@ _CLIP = 2.5
 """A frequency counts at most so many times its ring's RMS: stripes in the frame are lines in the spectrum."""
 _BLURS_PX = (1.2, 2.4, 4.8)
 """Standard deviations of the blurs whose differences are the bands that are whitened: octaves around the mark's waves."""
-_QUIET = 0.3
-"""RMS of a band, of 255, below which quieter places count no more."""
+_QUIET, _QUIET_IN_A_STILL = 0.3, 1.5
+"""RMS of a band, of 255, below which quieter places count no more; more in a single image, whose quiet places may be beside the head that
+carries the mark."""
 MIN_SYNC, MIN_CONFIDENCE = 4.5, 10.0
 """What a message must reach beside its CRC, version and kind, which noise passes once in some two billion readings."""
 MIN_EXPECTED = 8.5
@@ -75,7 +81,8 @@ def detect(
 ) -> Detection:
     """Look for the watermark in the first `count` frames.
 
-    One frame is enough where little was lost; means of several suppress what moves. Memory is that of a few frames.
+    One frame is enough where little was lost; means of several suppress what moves. Memory is that of a few frames. Where one frame is all
+    there is, its blue is read with its luminance, as heads alone are marked in both.
 
     Args:
         frames: (H, W, 3) uint8, RGB, all of one size; more are not read. They need not follow each other.
@@ -86,17 +93,18 @@ def detect(
         ValueError: no frames, or frames of several sizes.
     """
     pattern = pattern_of(key)
-    residual, scale, usual = _residual(islice(frames, count))
-    search = _Search(residual, pattern, usual)
+    residuals, scale, usual = _residuals(islice(frames, count))
     best = 0.0
-    for place in search.places():
-        best = max(best, place.score)
-        if place.score < MIN_SYNC:
-            break
-        message, confidence = search.read(place)
-        if message is not None and confidence >= MIN_CONFIDENCE:
-            exact = search.looking_for(message).around(place)
-            return Detection(message, confidence, place.score, exact.tile_px(scale))
+    for residual in residuals:
+        search = _Search(residual, pattern, usual)
+        places = search.places()
+        best = max(best, places[0].score)
+        places = [place for place in places if place.score >= MIN_SYNC]
+        for place in places + (search.places_in_a_still() if len(residuals) > 1 else []):
+            message, confidence = search.read(place)
+            if message is not None and confidence >= MIN_CONFIDENCE:
+                exact = search.looking_for(message).around(place)
+                return Detection(message, confidence, place.score, exact.tile_px(scale))
     if expected is not None:
         place = search.looking_for(expected).places()[0]
         if place.score >= MIN_EXPECTED:
@@ -104,31 +112,42 @@ def detect(
     return Detection(None, 0.0, best, None)
 
 
-def _residual(frames: Iterable[np.ndarray]) -> tuple[np.ndarray, float, list[float]]:
-    """Sum of the whitened means of groups of frames, the size searched over the frames', and the tile's usual sides there."""
+def _residuals(frames: Iterable[np.ndarray]) -> tuple[list[np.ndarray], float, list[float]]:
+    """Sum of the whitened means of groups of frames, the size searched over the frames', and the tile's usual sides there.
+
+    Of a single frame there are two sums, the second with its blue.
+    """
     shape: tuple[int, ...] = ()
     residual: np.ndarray | float = 0.0
-    frames = iter(frames)
+    frames, count = iter(frames), 0
+    single = None
     while group := list(islice(frames, _GROUP_FRAMES)):
         for frame in group:
             if shape and frame.shape[:2] != shape:
                 raise ValueError(f"frames of several sizes: {shape} and {frame.shape[:2]}")
             shape = frame.shape[:2]
-        residual = residual + _whitened(_mean_luminance(group))
+        total = _total(group)
+        count += len(group)
+        residual = residual + _whitened(_reduced(cv2.transform(total, LUMINANCE / len(group))))
+        single = total if count == 1 else None
     if not shape:
         raise ValueError("no frames")
     height, width = shape
     scale = min(1.0, _MAX_SIDE / min(shape))
     usual = [tile_side(width, height) * scale, tile_side(2 * width, 2 * height) / 2 * scale]
-    return np.asarray(residual), scale, usual + [TILE_PX * part for part in _USUAL]
+    found = [np.asarray(residual)]
+    if single is not None:
+        luminance, blue = (_reduced(cv2.transform(single, kind)) for kind in (LUMINANCE, _BLUE_LESS_LUMINANCE))
+        found.append(_whitened(luminance, _QUIET_IN_A_STILL) + _BLUE_WEIGHT * _whitened(blue, _QUIET_IN_A_STILL))
+    return found, scale, usual + [TILE_PX * part for part in _USUAL]
 
 
-def _mean_luminance(frames: list[np.ndarray]) -> np.ndarray:
-    """(H, W) float32, reduced to the size that is searched."""
+def _total(frames: list[np.ndarray]) -> np.ndarray:
+    """(H, W, 3) float32."""
     total = np.zeros((*frames[0].shape[:2], 3), np.float32)
     for frame in frames:
         cv2.accumulate(np.ascontiguousarray(frame[..., :3]), total)
-    return _reduced(cv2.transform(total, LUMINANCE / len(frames)))
+    return total
 
 
 def _reduced(image: np.ndarray) -> np.ndarray:
@@ -139,7 +158,7 @@ def _reduced(image: np.ndarray) -> np.ndarray:
     return cv2.resize(image, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_AREA)
 
 
-def _whitened(mean: np.ndarray) -> np.ndarray:
+def _whitened(mean: np.ndarray, quiet: float = _QUIET) -> np.ndarray:
     """Each octave of the frame divided by its local variance, as a matched filter does in noise."""
     whitened = np.zeros_like(mean)
     for sigma in _BLURS_PX:
@@ -147,7 +166,7 @@ def _whitened(mean: np.ndarray) -> np.ndarray:
         band, mean = mean - blurred, blurred
         square = np.maximum(cv2.GaussianBlur(band * band, (0, 0), sigma), 0)
         local = 2 * cv2.sqrt(square)
-        whitened += np.clip(band, -local, local) / (square + _QUIET**2)
+        whitened += np.clip(band, -local, local) / (square + quiet**2)
     return whitened
 
 
@@ -215,6 +234,19 @@ class _Search:
         found += [self._place(best.period_x * x, best.period_y * y) for x, y in wider]
         return sorted(found, key=lambda place: -place.score)[:_ATTEMPTS]
 
+    def places_in_a_still(self) -> list[_Place]:
+        """Several shifts of tiles of usual sizes: so little of a head in a single image is known in advance that the best may be none."""
+        found = []
+        for period in self.usual:
+            agreement, deviation = self._agreement(self._normalised(self._exact(period, period))[None], _FINE_SURFACE)
+            scores = agreement[0] / deviation[0]
+            rises = scores >= cv2.dilate(scores, np.ones((_APART, _APART), np.uint8), borderType=cv2.BORDER_REFLECT)
+            peaks = sorted(zip(*np.nonzero(rises), strict=True), key=lambda peak: -scores[peak])[:_STILL_PLACES]
+            found += [
+                _Place(period, period, (x / _FINE_SURFACE, y / _FINE_SURFACE), float(scores[y, x])) for y, x in peaks
+            ]
+        return found
+
     def read(self, place: _Place) -> tuple[Message | None, float]:
         """The message at a place, None where its checks fail, and how well the piece agrees with it."""
         pattern = self.pattern
@@ -273,17 +305,22 @@ class _Search:
 
     def _peaks(self, values: np.ndarray, side: int = _SURFACE) -> tuple[np.ndarray, np.ndarray]:
         """For (k, n) values the shifts (k, 2), parts of a tile, where the known ones agree best, and by how many standard deviations."""
+        surface, deviation = self._agreement(values, side)
+        agreement = surface.reshape(len(values), -1)
+        index = agreement.argmax(1)
+        shifts = np.stack([index % side, index // side], 1) / side
+        return shifts, agreement.max(1) / deviation
+
+    def _agreement(self, values: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
+        """For (k, n) values how the known ones agree at each shift, (k, side, side), and its standard deviation (k,)."""
         fx, fy = self.pattern.fx, self.pattern.fy
         known = values * self.known.conj()
         # Half of a real surface's spectrum: what lies on its edge counts twice, as the other half is added to the rest.
         half = np.zeros((len(values), side // 2 + 1, side), np.complex64)
         half[:, fy, fx] = known * np.where(fy == 0, 2, 1)
-        agreement = scipy.fft.irfft2(half, (side, side), axes=(2, 1)).reshape(len(values), -1)
-        index = agreement.argmax(1)
         # By Parseval: the surface's mean is 0.
         deviation = np.sqrt(2 * np.square(np.abs(known)).sum(1)) / side**2
-        shifts = np.stack([index % side, index // side], 1) / side
-        return shifts, agreement.max(1) / np.maximum(deviation, 1e-12)
+        return scipy.fft.irfft2(half, (side, side), axes=(2, 1)), np.maximum(deviation, 1e-12)
 
 
 def _waves(a: np.ndarray, b: np.ndarray) -> np.ndarray:

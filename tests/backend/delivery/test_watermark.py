@@ -12,6 +12,7 @@ import pytest
 from backend.delivery.canvas import Canvas
 from backend.delivery.marking import Marking
 from backend.delivery.watermark import PIECE_FRAMES, Kind, Marker, Message, detect
+from backend.delivery.watermark.marker import BLUE_GAIN
 from backend.delivery.watermark.message import CODED_BITS, decode, encode
 from backend.media.decode import frames as read_frames
 from backend.media.encode import VideoWriter
@@ -105,6 +106,22 @@ def test_a_heads_colour_has_the_message_over_another_background(clean):
     assert detect(composites).message == MESSAGE
 
 
+@pytest.mark.parametrize("side", [512, 1024])
+def test_a_single_composite_of_a_head_over_unmarked_footage_has_the_message(speaker_frames, side):
+    y, x = np.mgrid[:side, :side] / side
+    alpha = np.clip(20 - 20 * np.hypot((x - 0.5) / 0.24, (y - 0.42) / 0.32), 0, 1)[..., None].astype(np.float32)
+    message = Message.of("a head", Kind.FRAMES)
+    marker = Marker(side, side, message)
+    for frame in (speaker_frames[0], speaker_frames[40]):
+        footage = cv2.resize(frame, (side, side), interpolation=cv2.INTER_CUBIC)
+        head = np.concatenate([footage / 255 * alpha, alpha], -1).astype(np.float32)
+        marked_head = marker.embed_premultiplied(head)
+        image = ((marked_head[..., :3] + (1 - alpha) * footage / 255) * 255).round().astype(np.uint8)
+        assert 10 * np.log10(255**2 / np.square(image.astype(float) - footage).mean()) >= 46
+        assert detect([image]).message == message
+        assert detect([footage]).message is None
+
+
 def test_nothing_is_found_without_a_mark(clean):
     found = detect(clean)
     assert not found.found
@@ -146,7 +163,9 @@ def test_a_small_head_alone_is_marked_no_stronger_than_a_large_one(clean):
     alpha = (np.hypot(x - 256, y - 256) < 60).astype(np.float32)[..., None]
     head = np.concatenate([clean[0] / 255 * alpha, alpha], -1).astype(np.float32)
     change = (Marker(SIDE, SIDE, MESSAGE).embed_premultiplied(head) - head)[alpha[..., 0] > 0][:, :3] * 255
-    assert 0.5 < change.std() < 1.5
+    red, green, blue = change.std(axis=0)
+    assert 0.5 < red < 1.5 and green == pytest.approx(red, rel=0.02)
+    assert blue == pytest.approx((1 + BLUE_GAIN) * red, rel=0.05), "where a face has little of its own"
 
 
 def test_a_frame_with_black_parts_has_no_defect(clean):

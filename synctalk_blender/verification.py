@@ -36,7 +36,11 @@ def in_words(found: Mapping[str, Any]) -> Verification:
     status = found["status"]
     if status == MARKED:
         is_speech = found["made"].get("content") == "speech"
-        what = "The audio that a synthetic likeness speaks, from SyncTalk" if is_speech else "A synthetic likeness made with SyncTalk"
+        what = (
+            "The audio that a synthetic likeness speaks, from SyncTalk"
+            if is_speech
+            else "A synthetic likeness made with SyncTalk"
+        )
         headline = f"{what}, unchanged since it was signed."
         advice = "Pass it on as it is: a program that saves it again breaks the signature. Keep a .c2pa file beside it with it."
     elif status == NOT_OURS:

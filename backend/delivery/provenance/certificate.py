@@ -14,11 +14,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
-from ...errors import ProvenanceError
+from ...errors import ProvenanceError, StorageError, WorkspaceError
 from ...models import user_folder
-from ...workspace.files import atomic_path, lock_file
+from ...workspace.files import atomic_path, held
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -96,22 +96,20 @@ def _of_this_computer() -> Certificate:
 @contextlib.contextmanager
 def _one_at_a_time(folder: Path) -> Iterator[None]:
     """Processes that sign for the first time at once would leave one's certificate with another's key."""
+    until = time.monotonic() + _LOCKED_S
     with contextlib.ExitStack() as stack:
         # A folder that is not to be written may hold a certificate all the same.
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, StorageError):
             folder.mkdir(parents=True, exist_ok=True)
-            _wait_for(stack.enter_context(open(folder / "lock", "w")))
+            while True:
+                try:
+                    stack.enter_context(held(folder, "process that signs"))
+                    break
+                except WorkspaceError:
+                    if time.monotonic() > until:
+                        break
+                    time.sleep(0.05)
         yield
-
-
-def _wait_for(file: IO[str]) -> None:
-    until = time.monotonic() + _LOCKED_S
-    while time.monotonic() < until:
-        try:
-            lock_file(file)
-            return
-        except OSError:
-            time.sleep(0.05)
 
 
 def _make(certificate: Path, key: Path) -> None:

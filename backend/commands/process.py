@@ -143,7 +143,7 @@ def run(options: Options, reporter: Reporter, stages: tuple[str, ...] = STAGES) 
         Cancelled: what was finished is kept.
     """
     from ..media.footage import write_footage
-    from ..workspace.heap import reused_memory
+    from ..workspace.heap import reused_memory, trim_heap
     from ..workspace.store import Workspace
 
     workspace = Workspace.create(options.workspace)
@@ -159,6 +159,7 @@ def run(options: Options, reporter: Reporter, stages: tuple[str, ...] = STAGES) 
                 beside.start(_import_stages)  # while the clip is read in a process of its own
             elif name != Stage.MEDIA:
                 _compute_alone(limits)
+                trim_heap()  # of what the stages before it have freed; two are to run beside each other
             if name == Stage.FACE_SYNC and Stage.PORTRAIT_SYNC in stages:
                 early = _portrait_sync_beside(workspace, options, reporter, beside)
             if name == Stage.PORTRAIT_SYNC and early is not None:

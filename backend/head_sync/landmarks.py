@@ -209,6 +209,7 @@ class _MeshLandmarker:
                 self._last = faces
                 return faces
             self._alone = 0
+            self._mesh.process(image)  # it last saw an earlier one
         faces = self._detect_once(self._mesh, image)
         if any(all(_jumped(face, last) for last in self._last) for face in faces):
             # A cut, or no face: the search began at the last face, and the next one begins at these.

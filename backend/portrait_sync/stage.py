@@ -18,6 +18,7 @@ from ..progress import Reporter
 from ..protocol import Stage
 from ..workspace.files import key_of
 from ..workspace.head_track import HeadTrack
+from ..workspace.heap import trim_heap
 from ..workspace.images import write_image
 from ..workspace.store import Workspace
 from .covers.files import with_cover, write_covers
@@ -104,6 +105,7 @@ def run(workspace: Workspace, reporter: Reporter, no_covers: bool = False, track
         if not no_covers and (found := splitter.find_covers(searching)) is not None:
             reporter.warning(found)
         write_model(workspace, model, key)  # the last: with it, the run resumes with the frames
+        trim_heap()  # of the sampled frames
     for level, text in describe(model, workspace.subject, track.camera):
         (reporter.warning if level == "warning" else reporter.info)(text)
 

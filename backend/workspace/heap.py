@@ -8,11 +8,14 @@ import functools
 import sys
 from collections.abc import Iterator
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 """Parameters of `mallopt`, malloc.h."""
 
 _LARGE = 32 << 20
 """Bytes from which an array is memory of its own; the largest that every glibc takes."""
+
+_HEAPS = 4
+"""Else every thread begins one, and each keeps what was free in it."""
 
 KEPT = 128 << 20
 """Bytes that stay free at the heap's end."""
@@ -45,11 +48,13 @@ def reused_memory() -> Iterator[None]:
     if libc is None:
         yield
         return
+    libc.mallopt(_ARENA_MAX, _HEAPS)
     libc.mallopt(_MMAP_THRESHOLD, _LARGE)
     libc.mallopt(_TRIM_THRESHOLD, KEPT)
     try:
         yield
     finally:
+        libc.mallopt(_ARENA_MAX, 0)  # as many as glibc's own rule allows
         libc.mallopt(
             _TRIM_THRESHOLD, 2 * _LARGE
         )  # what glibc's own rule arrives at where arrays of this size are freed

@@ -227,6 +227,7 @@ def _portrait_sync_beside(workspace: Workspace, options: Options, reporter: Repo
     track = HeadTrack(head.camera, head.head_to_camera, head.valid, points, none, fps=workspace.subject.fps)
 
     def run_stage(own: Reporter) -> None:
+        own.plan({Stage.PORTRAIT_SYNC: workspace.subject.frames})  # so that its time is kept
         _run_stage(Stage.PORTRAIT_SYNC, workspace, options, own, track=track)
 
     return Early(beside, run_stage, reporter.history)

@@ -10,6 +10,7 @@ import pytest
 from backend.cli import main
 from backend.commands import consent, process
 from backend.errors import Cancelled, StorageError
+from backend.estimate import History
 from backend.evaluation.tracking import report
 from backend.face_sync import stage as face_sync
 from backend.portrait_sync import stage as portrait_sync
@@ -111,7 +112,7 @@ def tracked_only(processed):
 def test_mattes_that_are_made_beside_face_sync_are_those_that_are_made_after_it(
     processed_once, tracked_only, short_clip, monkeypatch
 ):
-    begun, events = threading.Event(), []
+    begun, events, history = threading.Event(), [], History()
 
     def face_sync_meanwhile(workspace, reporter, **_: object) -> None:
         assert begun.wait(60), "portrait_sync has not begun beside face_sync"
@@ -124,7 +125,9 @@ def test_mattes_that_are_made_beside_face_sync_are_those_that_are_made_after_it(
     split = portrait_sync.run
     monkeypatch.setattr(face_sync, "run", face_sync_meanwhile)
     monkeypatch.setattr(portrait_sync, "run", beginning)
-    process.run(process.Options(video=short_clip, workspace=tracked_only), Reporter(events.append, interval_s=0))
+    reporter = Reporter(events.append, interval_s=0, history=history)
+    process.run(process.Options(video=short_clip, workspace=tracked_only), reporter)
+    assert history.knows("portrait_sync"), "its time is kept though it began before its turn"
     made, before = Workspace.open(tracked_only), Workspace.open(processed_once)
     key = made.subject.stages["portrait_sync"]["key"]
     assert (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -89,4 +89,13 @@ class HeadRenderer(Protocol):
         self, camera: Camera, heads_to_camera: Iterable[np.ndarray], blendshapes: Iterable[np.ndarray]
     ) -> Iterator[RenderedHead]:
         """Frames one by one, on request; memory does not grow with their number."""
+        ...
+
+
+@runtime_checkable
+class SharedRenderer(HeadRenderer, Protocol):
+    """A renderer that can write a frame into mapped memory itself, where it draws on a GPU."""
+
+    def write_shared(self, moment: Moment, out: Float[np.ndarray, "height width 4"]) -> bool:
+        """Premultiplied scene-linear, the bottom row first; False, and nothing written, where it does not draw on a GPU."""
         ...

@@ -10,12 +10,11 @@ import torch
 
 from ...workspace.camera import Camera
 from ...workspace.shapes import Float, Int
+from ..recording import Recording
+from ..shared_copy import SharedCopy, scene_linear
 from .field import Field
 from .kernels import Kernel
 from .rays import image_rays
-
-_WARM_UP = 3
-"""Frames drawn before recording: Triton compiles in the first."""
 
 
 class DeviceFrames:
@@ -45,41 +44,44 @@ class DeviceFrames:
         self._seen = torch.zeros(height * width, 7, device=device)
         self._on_cuda = device.type == "cuda"
         self._host = torch.zeros(height, width, 7, pin_memory=self._on_cuda)
-        self._graph: torch.cuda.CUDAGraph | None = None
-        self._drawn = 0
+        self._copy = SharedCopy(device)
+        # The other kernels ask the GPU for sizes, which a recording cannot.
+        self._recording = Recording(self._launch, device, allowed=kernel.name == "triton")
 
     @torch.no_grad()
     def draw(
         self, head_to_camera: Float[np.ndarray, "4 4"], conditions: Float[np.ndarray, " conditions"]
     ) -> Float[np.ndarray, "height width 7"]:
         """What `Kernel.draw` returns, for each pixel; valid until the next frame."""
-        given = torch.from_numpy(np.asarray(conditions, np.float32))[None]
-        if self._conditions is None:
-            self._conditions = torch.empty_like(given, device=self._pose.device)
-        self._pose.copy_(torch.from_numpy(np.asarray(head_to_camera, np.float32)))
-        self._conditions.copy_(given)
-        if self._graph is not None:
-            self._graph.replay()
-        else:
-            self._launch(self._conditions)
-            self._drawn += 1
-            # The other kernels ask the GPU for sizes, which a recording cannot.
-            if self._on_cuda and self._kernel.name == "triton" and self._drawn == _WARM_UP:
-                self._record(self._conditions)
+        self._draw(head_to_camera, conditions)
         self._host.copy_(self._seen.view_as(self._host), non_blocking=True)
         if self._on_cuda:
             torch.cuda.current_stream(self._pose.device).synchronize()
         return self._host.numpy()
 
-    def _launch(self, conditions: torch.Tensor) -> None:
+    @torch.no_grad()
+    def write_shared(
+        self,
+        head_to_camera: Float[np.ndarray, "4 4"],
+        conditions: Float[np.ndarray, " conditions"],
+        out: Float[np.ndarray, "height width 4"],
+    ) -> None:
+        """As `SharedRenderer.write_shared`."""
+        self._draw(head_to_camera, conditions)
+        self._copy.write(scene_linear(self._seen.view_as(self._host)[..., :4]), out)
+
+    def _draw(self, head_to_camera: np.ndarray, conditions: np.ndarray) -> None:
+        """Into `_seen`; nothing is waited for."""
+        given = torch.from_numpy(np.asarray(conditions, np.float32))[None]
+        if self._conditions is None:
+            self._conditions = torch.empty_like(given, device=self._pose.device)
+        self._pose.copy_(torch.from_numpy(np.asarray(head_to_camera, np.float32)))
+        self._conditions.copy_(given)
+        self._recording.run()
+
+    def _launch(self) -> None:
+        assert self._conditions is not None
         field, rotation = self._field, self._pose[:3, :3]
         origin = -self._pose[:3, 3] @ rotation
         given = field.in_cube(origin), self._towards @ rotation, field.grid(), field.tables, field.config.layout
-        self._seen.index_copy_(0, self._places, self._kernel.draw(*given, field.networks(conditions)))
-
-    def _record(self, conditions: torch.Tensor) -> None:
-        torch.cuda.synchronize(self._pose.device)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.device(self._pose.device), torch.cuda.graph(graph):
-            self._launch(conditions)
-        self._graph = graph
+        self._seen.index_copy_(0, self._places, self._kernel.draw(*given, field.networks(self._conditions)))

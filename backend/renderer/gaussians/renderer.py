@@ -8,11 +8,12 @@ import numpy as np
 
 from ...workspace.camera import Camera
 from ...workspace.shapes import Float
+from .. import devices
 from ..head import Moment, RenderedHead
 from .frame_codes import FrameCodes
 from .head import GaussianHead
 from .kernels import get_rasteriser
-from .kernels.interface import Drawn, HeadRasteriser, Rasteriser, View
+from .kernels.interface import Drawn, HeadRasteriser, Rasteriser, SharedRasteriser, View
 
 _MIN_ALPHA = 0.05
 """A pixel with less alpha has no depth."""
@@ -26,15 +27,34 @@ class GaussianRenderer:
 
     def __init__(self, head: GaussianHead, rasteriser: Rasteriser | None = None) -> None:
         self.head = head
-        self.rasteriser = rasteriser or get_rasteriser()
         self._order = head.order.numpy()
         self._mattes = head.mattes.numpy()
         self._rays: tuple[Camera, np.ndarray] | None = None
-        self._codes, self._prepared = FrameCodes(head), None
-        if isinstance(self.rasteriser, HeadRasteriser):
+        self._codes = FrameCodes(head)
+        try:
+            self._take(rasteriser or get_rasteriser(device=devices.current()))
+        except RuntimeError as error:
+            self._leave_gpu(error)
+
+    def _take(self, rasteriser: Rasteriser) -> None:
+        """Draw by this rasteriser."""
+        self.rasteriser, self._prepared = rasteriser, None
+        if isinstance(rasteriser, HeadRasteriser):
+            head = self.head
             bases = head.base, head.lip_bases, head.expression_bases, head.view_bases
             base, lips, expressions, seen = (tensor.detach().numpy() for tensor in bases)
-            self._prepared = self.rasteriser.prepare(base, lips, expressions, seen, self._order)
+            self._prepared = rasteriser.prepare(base, lips, expressions, seen, self._order)
+
+    def _leave_gpu(self, error: RuntimeError) -> None:
+        """Draw on the CPU.
+
+        Raises:
+            RuntimeError: the error, where it is not that the GPU's memory ran out.
+        """
+        device = getattr(self.rasteriser, "device", "cpu")
+        if not devices.left_for_cpu(error, str(device)):
+            raise error
+        self._take(get_rasteriser())
 
     def render(
         self,
@@ -47,11 +67,28 @@ class GaussianRenderer:
         """As `HeadRenderer.render`. The arrays are the rasteriser's own: valid until the next frame."""
         seen_by = camera if crop is None else camera.cropped(*crop)
         view = View(seen_by, np.asarray(head_to_camera, np.float64), self.head.config.filter_m)
-        drawn = self._draw(view, blendshapes, passes)
+        try:
+            drawn = self._draw(view, blendshapes, passes)
+        except RuntimeError as error:
+            self._leave_gpu(error)
+            drawn = self._draw(view, blendshapes, passes)
         if drawn.depth is None:
             return RenderedHead(drawn.rgba)
         depth_m = self._along_rays(drawn.depth, drawn.rgba[..., 3], seen_by)
         return RenderedHead(drawn.rgba, depth_m, mattes=drawn.mattes)
+
+    def write_shared(self, moment: Moment, out: Float[np.ndarray, "height width 4"]) -> bool:
+        """As `SharedRenderer.write_shared`."""
+        if not isinstance(self.rasteriser, SharedRasteriser):
+            return False
+        view = View(moment.camera, np.asarray(moment.head_to_camera, np.float64), self.head.config.filter_m)
+        codes, towards = self._codes.codes(moment.blendshapes), self._codes.view(view.head_to_camera)
+        try:
+            self.rasteriser.write_head(self._prepared, *codes, towards, view, out)
+        except RuntimeError as error:
+            self._leave_gpu(error)
+            return False
+        return True
 
     def motion(
         self, depth_m: Float[np.ndarray, "height width"], now: Moment, other: Moment
@@ -67,7 +104,11 @@ class GaussianRenderer:
             )
             for moment in (now, other)
         )
-        frame = self.rasteriser.draw(drawn, self._order, view, before=before)
+        try:
+            frame = self.rasteriser.draw(drawn, self._order, view, before=before)
+        except RuntimeError as error:
+            self._leave_gpu(error)
+            frame = self.rasteriser.draw(drawn, self._order, view, before=before)
         assert frame.motion is not None
         result = np.zeros(frame.motion.shape, np.float32)
         alpha = frame.rgba[..., 3:]

@@ -16,7 +16,7 @@ from ...errors import WorkspaceError
 from ...protocol import Stage
 from ...renderer.field.renderer import FieldRenderer
 from ...renderer.gaussians.head import GaussianHead
-from ...renderer.gaussians.kernels import get_rasteriser
+from ...renderer.gaussians.kernels import Rasteriser, get_rasteriser
 from ...renderer.gaussians.renderer import GaussianRenderer
 from ...workspace.checkpoint_index import FIELD, GAUSSIANS
 from ...workspace.heap import trim_heap
@@ -138,8 +138,21 @@ class GaussianTrainer:
         weight = 1 + (field.objective.mouth_weight - 1) * MOUTH_WEIGHT
         noise = field.preset.blendshape_noise
         self.fit = GaussianFit(
-            head, self.pool, field.poses, field.conditions, field.camera, extra, weight, noise, _one_thread, self.seed
+            head,
+            self.pool,
+            field.poses,
+            field.conditions,
+            field.camera,
+            extra,
+            weight,
+            noise,
+            self._rasteriser,
+            self.seed,
         )
+
+    def _rasteriser(self) -> Rasteriser:
+        """Of the device; on the CPU it has one thread, and others draw other images."""
+        return get_rasteriser(device=self.field.device, threads=1)
 
     def _rendered(self) -> None:
         """Report one more rendering of the field."""
@@ -274,7 +287,7 @@ class GaussianTrainer:
         field, last = self.field, self.aligned == len(ALIGN_SHARES) - 1
         valid = np.flatnonzero(field.tracking.valid)
         frames = np.setdiff1d(valid, field.training_frames) if last else valid
-        renderers = [GaussianRenderer(self.fit.head, _one_thread()) for _ in range(2)]
+        renderers = [GaussianRenderer(self.fit.head, self._rasteriser()) for _ in range(2)]
         limit_s = self.limit_s if self.limit_steps is None and not last else None
         aligned = align_frames(field, renderers, self.fit.poses, frames, limit_s)
         if aligned is not None:
@@ -298,10 +311,6 @@ class GaussianTrainer:
         minutes = (field.elapsed_s + self.elapsed_s) / 60
         self.monitor.evaluate(renderer, self.fit.poses, field.conditions, self.step, minutes, steps_per_s)
         self.reporter.preview(str(self.monitor.preview))
-
-
-def _one_thread():
-    return get_rasteriser(threads=1)
 
 
 @contextmanager

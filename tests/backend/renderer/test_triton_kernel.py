@@ -2,11 +2,7 @@
 
 import importlib
 import importlib.util
-import json
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +11,7 @@ import torch
 from backend.renderer.field.kernels import Networks, get_kernel
 from backend.renderer.field.kernels.interface import Grid, empty_block_distance
 from backend.renderer.field.triplane import TriplaneLayout
+from tests.backend.renderer.compiled_triton import SHARED_KB, assert_compiles
 from tests.backend.renderer.made_up_field import random_networks
 
 if not importlib.util.find_spec("triton"):
@@ -199,19 +196,10 @@ def test_room_without_samples_is_empty():
     assert not samples.fade[total:].any() and not samples.positions[total:].any()
 
 
-# What each generation of GPUs gives a program: kB of shared memory.
 @pytest.mark.slow
-@pytest.mark.parametrize(("capability", "shared"), [(75, 64), (86, 99), (90, 227)])
-def test_kernels_compile_for_gpus_that_are_not_there(capability, shared, tmp_path):
-    environment = {**os.environ, "TRITON_CACHE_DIR": str(tmp_path)}
-    environment.pop("TRITON_INTERPRET", None)
-    command = [sys.executable, str(Path(__file__).with_name("compile_triton.py")), str(capability)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    kernels = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(kernels) == 7
-    assert all(kernel["code"] > 1000 and kernel["shared"] <= shared * 1024 for kernel in kernels), kernels
-    assert not done.stderr  # no warning either
+@pytest.mark.parametrize("capability", SHARED_KB)
+def test_kernels_compile_for_gpus_that_are_not_there(capability, tmp_path):
+    assert_compiles("field", capability, 7, tmp_path)
 
 
 @pytest.mark.slow

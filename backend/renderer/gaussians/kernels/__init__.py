@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import importlib.util
-
+from ...runnable import why_not
 from .interface import Drawn, Gradients, Rasteriser, View
 
 __all__ = ["RASTERISERS", "Drawn", "Gradients", "Rasteriser", "View", "get_rasteriser"]
 
-RASTERISERS = ("torch", "numba", "gsplat")
+RASTERISERS = ("torch", "numba", "triton", "gsplat")
 
 
 def get_rasteriser(name: str = "auto", device: str = "cpu", threads: int | None = None) -> Rasteriser:
-    """The rasteriser called `name`: `torch` (any device, the oracle of the tests), `numba` (CPU),
-    `gsplat` (CUDA) or `auto`.
+    """The rasteriser called `name`: `torch` (any device, the oracle of the tests), `numba` (CPU), `triton` or `gsplat` (CUDA) or
+    `auto`.
 
-    `auto` takes numba on the CPU and gsplat on CUDA where they are installed, else torch.
+    `auto` takes triton on CUDA where it can run, else numba whatever the device is, else torch.
 
     Args:
         threads: for one image, of numba; the number of processors when None.
     """
     if name == "auto":
-        wanted = "numba" if device == "cpu" else "gsplat" if device.startswith("cuda") else "torch"
-        name = wanted if importlib.util.find_spec(wanted) else "torch"
+        on_gpu = device.startswith("cuda") and not why_not("triton", device)
+        name = "triton" if on_gpu else "torch" if why_not("numba", "cpu") else "numba"
     if name == "numba":
         from .numba_rasteriser import NumbaRasteriser
 
@@ -31,6 +30,10 @@ def get_rasteriser(name: str = "auto", device: str = "cpu", threads: int | None 
         from .torch_rasteriser import TorchRasteriser
 
         return TorchRasteriser(device)
+    if name == "triton":
+        from .triton_rasteriser import TritonRasteriser
+
+        return TritonRasteriser(device)
     if name == "gsplat":
         from .gsplat_rasteriser import GsplatRasteriser
 

@@ -50,7 +50,9 @@ __all__ = [
     "Gradients",
     "HeadRasteriser",
     "Rasteriser",
+    "SharedRasteriser",
     "View",
+    "checked_order",
     "slope_limits",
 ]
 
@@ -77,6 +79,17 @@ def slope_limits(camera: Camera) -> tuple[float, float]:
     sides = zip(camera.principal_px, (camera.width, camera.height), strict=True)
     x, y = (max(abs(centre), abs(side - centre)) / camera.focal_px for centre, side in sides)
     return SLOPE_MARGIN * max(x, 1.0), SLOPE_MARGIN * max(y, 1.0)
+
+
+def checked_order(order: Int[np.ndarray, " n"], count: int) -> Int[np.ndarray, " n"]:
+    """The order itself: a wrong one would have kernels read what is not there.
+
+    Raises:
+        ValueError: it names a Gaussian that is not there.
+    """
+    if order.shape != (count,) or (count and not (order.min() >= 0 and order.max() < count)):
+        raise ValueError(f"order is no permutation of {count} Gaussians")
+    return order
 
 
 @dataclass
@@ -181,4 +194,21 @@ class HeadRasteriser(Rasteriser, Protocol):
             lip_codes, expression_codes: of `GaussianHead.codes` (place), then of `shown_codes` (opacity and colour).
             towards: of `GaussianHead.view`.
         """
+        ...
+
+
+@runtime_checkable
+class SharedRasteriser(HeadRasteriser, Protocol):
+    """A rasteriser on a GPU, which writes frames into mapped memory itself."""
+
+    def write_head(
+        self,
+        head: Any,
+        lip_codes: Float[np.ndarray, "2 lip_codes"],
+        expression_codes: Float[np.ndarray, "2 expression_codes"],
+        towards: Float[np.ndarray, " 2"],
+        view: View,
+        out: Float[np.ndarray, "height width 4"],
+    ) -> None:
+        """As `draw_head`, into `out` as `head.SharedRenderer.write_shared` has it."""
         ...

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ....workspace.shapes import Float, Int
-from .interface import ATTRIBUTES, Drawn, Gradients, View, slope_limits
+from .interface import ATTRIBUTES, Drawn, Gradients, View, checked_order, slope_limits
 from .numba_bins import fill_lists, pack_passes, place_lists, project_and_count
 from .numba_blend import blend_part, blend_passes_part
 from .numba_buffers import PACKED, SUMS, TILE, Lens, Tiles
@@ -49,7 +49,7 @@ class NumbaRasteriser:
         before: tuple[Float[np.ndarray, "14 n"], View] | None = None,
     ) -> Drawn:
         """See `interface.Rasteriser.draw`."""
-        attributes, order = _array(attributes), _checked(order, attributes.shape[1])
+        attributes, order = _array(attributes), _array(checked_order(order, attributes.shape[1]), np.int32)
         lens = lens_of(view)
         active = self._bin(view, len(order), project_and_count, attributes, order, lens)
         self._drawn = attributes, order, lens, active
@@ -64,7 +64,9 @@ class NumbaRasteriser:
         order: Int[np.ndarray, " n"],
     ) -> PreparedHead:
         """See `interface.HeadRasteriser.prepare`."""
-        return prepare_head(base, lip_bases, expression_bases, view_bases, _checked(order, base.shape[1]))
+        return prepare_head(
+            base, lip_bases, expression_bases, view_bases, _array(checked_order(order, base.shape[1]), np.int32)
+        )
 
     def draw_head(
         self,
@@ -209,13 +211,6 @@ def lens_of(view: View) -> Lens:
     numbers = camera.focal_px, x, y, limit_x, limit_y, view.filter_m
     focal, x, y, limit_x, limit_y, filter_m = map(np.float32, numbers)
     return Lens(focal, x, y, limit_x, limit_y, filter_m, pose[:3, :3].copy(), pose[:3, 3].copy())
-
-
-def _checked(order: np.ndarray, count: int) -> np.ndarray:
-    """The order as the kernels read it: a wrong one would have them read what is not there."""
-    if order.shape != (count,) or (count and not (order.min() >= 0 and order.max() < count)):
-        raise ValueError(f"order is no permutation of {count} Gaussians")
-    return _array(order, np.int32)
 
 
 def _array(array: np.ndarray, kind: type = np.float32) -> np.ndarray:

@@ -61,12 +61,12 @@ class TorchRasteriser:
         values = [given[COLOUR], torch.ones_like(given[:1])]
         centres, points = project_centres(given, pose, view)
         if depth:
-            values.append(points[2:])
+            values.append(points[2:].detach())  # of what is not drawn it may not be finite
         if mattes is not None:
             values.append(self._tensor(mattes))
         if before is not None:
             earlier, _ = project_centres(self._tensor(before[0]), self._tensor(before[1].head_to_camera), before[1])
-            values.append(torch.nan_to_num(centres - earlier, 0.0, 0.0, 0.0))
+            values.append(torch.nan_to_num(centres - earlier, 0.0, 0.0, 0.0).detach())
         offsets = torch.zeros_like(centres, requires_grad=True)
         image, weights = rasterise(given, rank, pose, view, torch.cat(values), self.blend, offsets)
         self._leaves = image, weights, given, motion, offsets

@@ -201,6 +201,6 @@ def test_gradients_are_refused_before_a_frame_and_in_another_size(rasteriser, he
 
 def test_rasterisers_are_found_by_name():
     assert get_rasteriser().name == "numba" and get_rasteriser("torch").name == "torch"
-    assert get_rasteriser("auto", "meta").name == "torch"
+    assert get_rasteriser("auto", "mps").name == "numba"  # plain PyTorch blends every Gaussian into every pixel
     with pytest.raises(ValueError, match=", ".join(RASTERISERS)):
         get_rasteriser("none")

@@ -130,16 +130,20 @@ class LiveHead:
             WorkspaceError: there is no trained head, or none that blendshapes drive.
             ProtocolError: the memory cannot be written to.
         """
+        from .renderer.head import SharedRenderer
         from .renderer.scene_linear import write_scene_linear
 
         now = frame.moment()
         key, renderer = self._current(frame.workspace, frame.head, reporter)
         beneath = None if frame.footage_frame is None else _beneath(self._from_footage(key, frame), frame)
         started = time.perf_counter()  # of the frame alone: a client chooses the next one's size by it
-        rendered = renderer.render(now.camera, now.head_to_camera, now.blendshapes, passes=bool(frame.passes))
-        kept = rendered.copy() if frame.passes else None
         values = self._memory.values(frame.memory, frame.height * frame.width * (4 + frame.pass_channels))
         colour = values[: frame.height * frame.width * 4].reshape(frame.height, frame.width, 4)
+        alone = not frame.passes and beneath is None and not frame.watermark
+        if alone and isinstance(renderer, SharedRenderer) and renderer.write_shared(now, colour):
+            return FrameResult(frame.width, frame.height, (time.perf_counter() - started) * 1e3)
+        rendered = renderer.render(now.camera, now.head_to_camera, now.blendshapes, passes=bool(frame.passes))
+        kept = rendered.copy() if frame.passes else None
         rgba = np.ascontiguousarray(rendered.rgba)
         with nullcontext(rgba) if beneath is None else beneath.put(rgba, now) as shown:
             if frame.watermark:
@@ -247,16 +251,13 @@ def prepare(imported: threading.Event) -> None:
 
 def device() -> dict[str, str]:
     """The device that fields are rendered on, the kernel that does it, and why the optional one does not: a sentence."""
-    import torch
-
     from .renderer import devices
     from .renderer.field.kernels import get_kernel, why_not
 
     used = devices.current()
-    name = torch.cuda.get_device_name(used) if used.startswith("cuda") else used
     reason = why_not(OPTIONAL_KERNEL, used)
     note = f"{OPTIONAL_KERNEL} {reason}" if reason else ""
-    return {"device": name, "kernel": get_kernel(device=used).name, "note": note}
+    return {"device": devices.name_of(used), "kernel": get_kernel(device=used).name, "note": note}
 
 
 def _beneath(footage: tuple[Workspace, FromFootage], frame: FrameOptions) -> Beneath:
@@ -296,8 +297,10 @@ def _place(workspace: Workspace, frame: FrameOptions) -> Place:
 
 
 def _load(workspace: Workspace, head: str, reporter: Reporter) -> HeadRenderer:
+    from .renderer import devices
     from .training.checkpoints import load_for_rendering
 
+    devices.current(reporter)
     found = load_for_rendering(workspace, reporter, head)
     if found.lips.inputs:
         raise WorkspaceError(

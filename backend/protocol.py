@@ -22,6 +22,8 @@ USER_ERROR = -32000
 
 AUTO, GAUSSIANS, FIELD = HEADS = ("auto", "gaussians", "field")
 """Which head is meant: what fits best, the Gaussian twin, or the tri-plane field."""
+DEVICE_VARIABLE = "SYNCTALK_DEVICE"
+"""Environment variable with what `--device auto` means: `cpu`, `cuda`, `cuda:N` or `mps`."""
 OURS, PAPER, NO_PORTRAIT = PORTRAITS = ("ours", "paper", "none")
 """How a head is put into the footage (docs/portrait-sync.md)."""
 

@@ -9,4 +9,4 @@ from .option import option
 
 def device_option() -> Any:
     """`auto`, or as `renderer.devices.select` takes it."""
-    return option("what the field runs on: cpu, cuda, cuda:N or mps; auto takes an NVIDIA GPU if there is one", "auto")
+    return option("what the head runs on: cpu, cuda, cuda:N or mps; auto takes an NVIDIA GPU if there is one", "auto")

@@ -9,6 +9,7 @@ from typing import Any
 from ..errors import UsageError
 from ..progress import Reporter
 from ..protocol import AUTO, OURS
+from .device import device_option
 from .head import head_option, neck_option
 from .option import CheckedOptions, option
 from .portrait import portrait_option
@@ -25,6 +26,7 @@ class Options(CheckedOptions):
     head: str = head_option()
     portrait: str = portrait_option()
     fixed_neck: bool = neck_option()
+    device: str = device_option()
     rendered: tuple[Path, ...] = option("a video made by render, to show in the report; may be given again", ())
     no_report: bool = option("figures only, no reports/report.html", False)
     video: Path | None = option("a video or a folder of frames of any system, instead of a workspace", None)
@@ -49,7 +51,7 @@ class Options(CheckedOptions):
                 )
         elif self.video is None or self.reference is None:
             raise UsageError("give a workspace, or --video and --reference")
-        elif unfit := self._given("size", "head", "portrait", "fixed_neck", "rendered", "no_report"):
+        elif unfit := self._given("size", "head", "portrait", "fixed_neck", "device", "rendered", "no_report"):
             raise UsageError(f"{unfit} needs a workspace")
 
     def _given(self, *names: str) -> str | None:
@@ -92,11 +94,13 @@ def _of_workspace(options: Options, reporter: Reporter) -> dict[str, Any]:
     from ..evaluation.evaluate import evaluate
     from ..evaluation.reenactment import MEASURED, Reenactment, audio_driven_test_frames, test_frames
     from ..media.guard import guarded
+    from ..renderer import devices
     from ..training import checkpoints, readiness
     from ..training.conditions import SHAPE
     from ..workspace.store import Workspace
 
     assert options.workspace is not None
+    devices.select(options.device, reporter)
     workspace, size = Workspace.open(options.workspace), SIZE if options.size is None else options.size
     workspace.require("portrait_sync")
     reporter.plan({})  # how many parts follow is not known yet: no time left is shown rather than the first part's

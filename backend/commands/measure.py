@@ -8,6 +8,7 @@ from typing import Any
 
 from ..progress import Reporter
 from ..protocol import Stage
+from .device import device_option
 from .head import head_option
 from .option import CheckedOptions, option
 from .train import readiness_in_words
@@ -17,6 +18,7 @@ from .train import readiness_in_words
 class Options(CheckedOptions):
     workspace: Path = option("a workspace with a trained head", positional=True)
     head: str = head_option()
+    device: str = device_option()
 
 
 @dataclass(frozen=True)
@@ -29,12 +31,15 @@ def run(options: Options, reporter: Reporter) -> Result:
     """Measure the head.
 
     Raises:
+        DeviceError: there is no such device.
         WorkspaceError: nothing was trained.
         Cancelled: the checkpoint stays, not measured.
     """
+    from ..renderer import devices
     from ..training import readiness
     from ..workspace.store import Workspace
 
+    devices.select(options.device, reporter)
     workspace = Workspace.open(options.workspace)
     with workspace.locked():
         reporter.plan({Stage.READINESS: readiness.RENDERED})

@@ -15,6 +15,7 @@ from .option import CheckedOptions, option
 
 if TYPE_CHECKING:
     from ..training.presets import Preset
+    from ..training.train import TrainResult
     from ..workspace.store import Workspace
 
 HEADS = ("both", "field", "gaussians")
@@ -59,7 +60,6 @@ def run(options: Options, reporter: Reporter) -> Result:
     from ..renderer import devices
     from ..training import readiness
     from ..training.presets import PRESETS
-    from ..training.train import train
     from ..workspace.store import Workspace
 
     device = devices.select(options.device, reporter)
@@ -75,21 +75,35 @@ def run(options: Options, reporter: Reporter) -> Result:
         check_clip(workspace)
         preset = PRESETS[options.preset].changed(list(options.set))
         reporter.plan(*_plan(workspace, preset, options))
-        trained = train(
-            workspace,
-            preset,
-            reporter,
-            options.minutes,
-            options.seed,
-            device,
-            steps=options.steps,
-            further=options.further,
-            head=options.head,
-        )
+        trained = _train(workspace, preset, options, device, reporter)
         ready = readiness.measure(workspace, reporter)
     return Result(
         trained.step, trained.minutes, trained.psnr, trained.checkpoint, None if ready is None else ready.to_json()
     )
+
+
+def _train(workspace: Workspace, preset: Preset, options: Options, device: str, reporter: Reporter) -> TrainResult:
+    """On this device, and where its memory runs out on the CPU, from the last checkpoint."""
+    from ..renderer import devices
+    from ..training.train import train
+
+    for used in (device, "cpu"):
+        try:
+            return train(
+                workspace,
+                preset,
+                reporter,
+                options.minutes,
+                options.seed,
+                used,
+                steps=options.steps,
+                further=options.further,
+                head=options.head,
+            )
+        except RuntimeError as error:
+            if not devices.left_for_cpu(error, used):
+                raise
+    raise AssertionError("the CPU is not left")
 
 
 def in_words(result: Result) -> str:

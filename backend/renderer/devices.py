@@ -9,19 +9,19 @@ import torch
 
 from ..errors import DeviceError
 from ..progress import Reporter
-
-DEVICE_VARIABLE = "SYNCTALK_DEVICE"
-"""Environment variable with what `auto` means: `cpu`, `cuda`, `cuda:N` or `mps`."""
+from ..protocol import DEVICE_VARIABLE
 
 MIN_FREE_BYTES = 1 << 30
 """Of a GPU's memory, for a field and its training: less is not tried."""
 
 _selected: str | None = None
+_reporter: Reporter | None = None
+"""That of the last selection: it warns where a GPU's memory runs out later."""
 
 
-def current() -> str:
+def current(reporter: Reporter | None = None) -> str:
     """The device that was selected, as torch names it; the best one where none was."""
-    return _selected or select()
+    return _selected or select(reporter=reporter)
 
 
 def select(wanted: str = "auto", reporter: Reporter | None = None) -> str:
@@ -34,20 +34,44 @@ def select(wanted: str = "auto", reporter: Reporter | None = None) -> str:
     Raises:
         DeviceError: there is no such device.
     """
-    global _selected
+    global _selected, _reporter
+    _reporter = reporter
     if wanted == "auto":
         wanted = os.environ.get(DEVICE_VARIABLE) or ("cuda" if torch.cuda.is_available() else "cpu")
     device = _checked(wanted)
-    if device.startswith("cuda") and (free := _free_bytes(device)) < MIN_FREE_BYTES:
-        name = torch.cuda.get_device_name(device)
+    if device.startswith("cuda") and (free := free_bytes(device)) < MIN_FREE_BYTES:
         if reporter:
             reporter.warning(
-                f"{name} has {free >> 20} MB of free memory, and {MIN_FREE_BYTES >> 20} are needed: the CPU is used. "
+                f"{name_of(device)} has {free >> 20} MB of free memory, and {MIN_FREE_BYTES >> 20} are needed: the CPU is used. "
                 "Close what else uses the GPU, or choose another one with --device."
             )
         device = "cpu"
     _selected = device
     return device
+
+
+def left_for_cpu(error: RuntimeError, device: str) -> bool:
+    """Whether this error says that a GPU's memory ran out. Then the CPU is this process's device, and a sentence warns.
+
+    What used the device must move to the CPU itself, and let go of what it holds on the GPU.
+    """
+    global _selected
+    # Triton's own allocations raise a plain RuntimeError.
+    ran_out = isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error)
+    if torch.device(device).type == "cpu" or not ran_out:
+        return False
+    if _selected != "cpu" and _reporter is not None:
+        _reporter.warning(
+            f"The memory of {name_of(device)} ran out: the CPU is used from here on. Close what else uses the GPU, or choose "
+            "another one with --device."
+        )
+    _selected = "cpu"
+    return True
+
+
+def name_of(device: str) -> str:
+    """What its maker calls a CUDA device; others as torch names them."""
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else device
 
 
 def upload(array: np.ndarray, device: str) -> torch.Tensor:
@@ -56,7 +80,8 @@ def upload(array: np.ndarray, device: str) -> torch.Tensor:
     return tensor.pin_memory().to(device, non_blocking=True) if device.startswith("cuda") else tensor.to(device)
 
 
-def _free_bytes(device: str) -> int:
+def free_bytes(device: str) -> int:
+    """Of a CUDA device's memory."""
     return torch.cuda.mem_get_info(device)[0]
 
 

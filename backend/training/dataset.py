@@ -32,9 +32,9 @@ COVER_MARGIN = 0.008
 _MOUTH = (61, 291, 0, 17, 37, 267, 84, 314)
 _EYES = ((33, 133, 159, 145), (263, 362, 386, 374))
 
-_HEAD_BOX, _MOUTH_BOX, *_EYE_BOXES = range(4)
+HEAD_BOX, MOUTH_BOX, *_EYE_BOXES = range(4)
 """Rows of `Frame.boxes`."""
-_FEATURE_BOXES = (_MOUTH_BOX, _MOUTH_BOX, *_EYE_BOXES)
+FEATURE_BOXES = (MOUTH_BOX, MOUTH_BOX, *_EYE_BOXES)
 """To draw from: the mouth as often as both eyes."""
 
 
@@ -142,6 +142,7 @@ class FramePool:
     Attributes:
         size: side of the reduced frames, pixels.
         held: the frames in memory, the oldest first.
+        on_read: gets each frame when it has been read, in its own colour.
     """
 
     def __init__(self, workspace: Workspace, tracking: HeadTrack, frames: np.ndarray, size: int) -> None:
@@ -163,6 +164,7 @@ class FramePool:
         self._reader = ThreadPoolExecutor(2)
         self._coming: deque[Future[Frame]] = deque()
         self._recolour: Callable[[Frame], np.ndarray] | None = None
+        self.on_read: Callable[[Frame], None] | None = None
 
     def __enter__(self) -> FramePool:
         return self
@@ -190,9 +192,13 @@ class FramePool:
                 f"{self._workspace.root}: the head mattes are empty: run process on this workspace again."
             )
 
-    def advance(self, step: int) -> None:
-        """Read the next frame: each step until all are there or memory is full, then every few steps."""
-        if len(self.held) >= len(self._order):
+    def advance(self, step: int, wait: bool = True) -> None:
+        """Read the next frame: each step until all are there or memory is full, then every few steps.
+
+        Args:
+            wait: for a frame that is still being read; else it comes with a later step.
+        """
+        if len(self.held) >= len(self._order) or not (wait or (self._coming and self._coming[0].done())):
             return
         if not self._full or step % EXCHANGE_STEPS == 0:
             self._take()
@@ -216,6 +222,8 @@ class FramePool:
             self._next = (self._next + 1) % len(self._order)
             self._coming.append(self._reader.submit(self._read, index))
         frame = self._coming.popleft().result()
+        if self.on_read is not None:
+            self.on_read(frame)
         if self._recolour is not None:
             frame = replace(frame, colour=self._recolour(frame))
         self._bytes += frame.bytes
@@ -246,14 +254,14 @@ class FramePool:
             height, width = frame.alpha.shape
             if number < images:
                 kind = np.where(
-                    rng.random(rays_per_image) < feature_share, rng.choice(_FEATURE_BOXES, rays_per_image), _HEAD_BOX
+                    rng.random(rays_per_image) < feature_share, rng.choice(FEATURE_BOXES, rays_per_image), HEAD_BOX
                 )
                 box = frame.boxes[kind]
                 x = (box[:, 0] + rng.random(rays_per_image) * (box[:, 2] - box[:, 0])).astype(int)
                 y = (box[:, 1] + rng.random(rays_per_image) * (box[:, 3] - box[:, 1])).astype(int)
                 x, y = np.minimum(x, width - 1), np.minimum(y, height - 1)
             else:
-                kind = rng.choice(_FEATURE_BOXES) if rng.random() < feature_share else _HEAD_BOX
+                kind = rng.choice(FEATURE_BOXES) if rng.random() < feature_share else HEAD_BOX
                 box = frame.boxes[kind]
                 centre = box[:2] + rng.random(2) * (box[2:] - box[:2])
                 corner = np.clip(centre - patch_side / 2, 0, np.maximum((width - patch_side, height - patch_side), 0))
@@ -264,7 +272,7 @@ class FramePool:
             colour.append(frame.colour[y, x])
             alpha.append(frame.alpha[y, x])
             covered.append(np.zeros(len(y), bool) if frame.covered is None else frame.covered[y, x])
-            x0, y0, x1, y1 = frame.boxes[_MOUTH_BOX]
+            x0, y0, x1, y1 = frame.boxes[MOUTH_BOX]
             at_mouth.append((x >= x0) & (x < x1) & (y >= y0) & (y < y1))
         return Rays(
             np.array(frames),

@@ -19,7 +19,7 @@ from ..workspace.files import key_of
 from ..workspace.store import Workspace
 from . import checkpoints
 from .conditions import LipSource, heard_frames
-from .dataset import FramePool, Rays
+from .dataset import FramePool
 from .focal_search import choose_focal
 from .initial_field import initial_field
 from .monitor import Monitor, validation_split
@@ -27,7 +27,9 @@ from .objective import PATCH_SIDE, BatchLoss, Objective
 from .occupancy import Occupancy
 from .presets import Preset
 from .recovery import Diverged, recover
+from .resident import ResidentFrames
 from .schedule import ANNEAL, CHECKPOINT_SECONDS, EvaluationTimer, rate_decay, twin_steps
+from .targets import Targets
 from .track_refinement import refine_track
 
 
@@ -70,8 +72,12 @@ class FieldTrainer:
         if self.lips.inputs:  # Lips that follow audio cannot be trained on silent audio.
             usable = usable & heard_frames(workspace)[: len(usable)]
         self.training_frames, validation_frames = validation_split(np.flatnonzero(usable), workspace.subject.rate)
-        self.objective = Objective(preset, self.kernel, self.device, self.conditions, len(self.training_frames))
+        self.objective = Objective(
+            preset, self.kernel, self.device, self.conditions.shape[1], len(self.training_frames)
+        )
         self.pool = FramePool(workspace, self.tracking, self.training_frames, preset.size)
+        self.resident = ResidentFrames(device, len(self.training_frames), self.conditions, reporter)
+        self.pool.on_read = self.resident.add
         # Not tracking.npz's: a training of an earlier version has refined those.
         tracked = workspace.pose_track()
         self.poses = tracked.head_to_camera
@@ -119,7 +125,7 @@ class FieldTrainer:
         face = self.tracking.face_head_m
         field, hull = initial_field(self.pool, self.poses, self.camera, face, centre, self.lips.inputs, self.preset)
         self.field = field.to(self.device)
-        self.occupancy = Occupancy(hull.to(self.device))
+        self.occupancy = Occupancy(hull.to(self.device), asks=not self.resident.used)
         self.reporter.progress(Stage.VISUAL_HULL, 1, 1, "hulls")
         self._make_optimiser()
         self.reseed()
@@ -136,7 +142,8 @@ class FieldTrainer:
         self.skipped, self.rate_scale = state.get("skipped", 0.0), state.get("slower", 1.0)
         self.complete = state.get("complete", False)
         used = checkpoint.tensors["used"].float().to(self.device)
-        self.occupancy = Occupancy((checkpoint.tensors["hull"] > 0).to(self.device), used)
+        hull = (checkpoint.tensors["hull"] > 0).to(self.device)
+        self.occupancy = Occupancy(hull, used, asks=not self.resident.used)
         self.reseed()
 
     def reseed(self, *more: int) -> None:
@@ -279,16 +286,19 @@ class FieldTrainer:
         self.optimiser.param_groups[0]["lr"] = self.preset.grid_rate * decay
         self.optimiser.param_groups[1]["lr"] = self.preset.network_rate * decay
 
-    def _rays(self) -> tuple[Rays, int]:
-        """Rays of one step, and how many patches are at their end."""
+    def _targets(self) -> tuple[Targets, int]:
+        """What one step compares, and how many patches are at the end of its rays."""
         preset = self.preset
         patches = preset.fine_patches if preset.fine_weight > 0 and self.share >= preset.fine else 0
         rays = max(1, preset.rays_per_image - patches * PATCH_SIDE**2 // preset.images_per_step)
         arguments = preset.images_per_step, rays, preset.feature_share, patches, PATCH_SIDE
-        return self.pool.sample(self.rng, *arguments), patches
+        if self.resident.used:
+            return self.resident.sample(self.poses, self.camera, *arguments), patches
+        sampled = self.pool.sample(self.rng, *arguments)
+        return Targets.of(sampled, self.poses, self.camera, self.conditions, self.device), patches
 
     def _batch_loss(self) -> BatchLoss:
-        return self.objective.loss(self.field, *self._rays(), self.poses, self.camera, self.step)
+        return self.objective.loss(self.field, *self._targets(), self.step)
 
     def train_step(self) -> None:
         """
@@ -302,12 +312,13 @@ class FieldTrainer:
         self.optimiser.zero_grad(set_to_none=True)
         batch.loss.backward()
         # A GPU is asked every few steps: each answer waits until its work is done.
-        if (self.device == "cpu" or self.step % 10 == 0) and not np.isfinite(float(batch.loss.detach())):
+        if (not self.resident.used or self.step % 10 == 0) and not np.isfinite(float(batch.loss.detach())):
             raise Diverged("the loss is not finite")
         self.optimiser.step()
         self.occupancy.remember(self.field, self.step, batch.positions, batch.weights)
         self.step += 1
-        self.pool.advance(self.step)
+        if not self.resident.complete:
+            self.pool.advance(self.step, wait=not self.resident.used)
 
     def evaluate(self, steps_per_s: float) -> None:
         """Measure training and validation frames, and show the preview."""

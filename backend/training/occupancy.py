@@ -20,12 +20,14 @@ THRESHOLD = 0.04
 class Occupancy:
     """The hull, and which of its cells rays have used lately."""
 
-    def __init__(self, hull: torch.Tensor, used: torch.Tensor | None = None) -> None:
+    def __init__(self, hull: torch.Tensor, used: torch.Tensor | None = None, asks: bool = True) -> None:
         """
         Args:
             hull: (G, G, G) bool, beyond which nothing is ever occupied.
             used: (G³) float32 in [0, 1], of an earlier run.
+            asks: whether the device may be asked how many samples are heavy, which saves work; a GPU would be waited for.
         """
+        self._asks = asks
         self.hull = hull
         self.used = torch.ones(hull.numel(), device=hull.device) if used is None else used
 
@@ -33,7 +35,7 @@ class Occupancy:
         """Take in the samples of one step, (M, 3) in the unit cube and (M,); drop cells that no ray needs."""
         grid = self.hull.shape[0]
         heavy = weights > THRESHOLD
-        if not positions.is_cuda:  # a GPU would have to be asked how many they are
+        if self._asks:
             positions, heavy = positions[heavy], heavy[heavy]
         cell = (positions * grid).long().clamp(0, grid - 1)
         cell = (cell[:, 0] * grid + cell[:, 1]) * grid + cell[:, 2]

@@ -83,10 +83,10 @@ class Field(nn.Module):
         self.tables = nn.Parameter(torch.empty(layout.features, layout.table_size).uniform_(-1e-2, 1e-2))
         self.gate = nn.Sequential(nn.Linear(layout.features, GATE_HIDDEN), nn.ReLU(), nn.Linear(GATE_HIDDEN, 2))
         lips = config.lip_inputs or len(LIP_INDICES)
-        self.expression_indices = [BLENDSHAPE_NAMES.index(name) for name in config.expression]
+        expression = [BLENDSHAPE_NAMES.index(name) for name in config.expression]
         self.lip_code = nn.Sequential(nn.Linear(lips, 32), nn.ReLU(), nn.Linear(32, config.lip_features))
         self.expression_code = nn.Sequential(
-            nn.Linear(len(self.expression_indices), 32), nn.ReLU(), nn.Linear(32, config.expression_features)
+            nn.Linear(len(expression), 32), nn.ReLU(), nn.Linear(32, config.expression_features)
         )
         conditions = config.lip_features + config.expression_features
         self.density_in = nn.Linear(layout.features + conditions, hidden)
@@ -103,6 +103,9 @@ class Field(nn.Module):
         self.register_buffer("centre", torch.tensor(config.blendshape_centre, dtype=torch.float32), persistent=False)
         regions = [_in_cube(region, config) for region in (config.lip_region, config.expression_region)]
         self.register_buffer("regions", torch.tensor(regions), persistent=False)
+        # Not lists: each use of one would be an upload that a GPU's work is waited for.
+        self.register_buffer("lip_indices", torch.tensor(LIP_INDICES), persistent=False)
+        self.register_buffer("expression_indices", torch.tensor(expression), persistent=False)
         self.register_buffer("low", torch.tensor(config.box_low_m, dtype=torch.float32), persistent=False)
 
     # -- conditions -------------------------------------------------------------------------------------------------
@@ -113,8 +116,8 @@ class Field(nn.Module):
         """Lip and expression codes of (52 + lip_inputs) conditions."""
         count = len(BLENDSHAPE_NAMES)
         difference = BLENDSHAPE_GAIN * (conditions[:, :count] - self.centre)
-        lips = conditions[:, count:] if self.config.lip_inputs else difference[:, LIP_INDICES]
-        return self.lip_code(lips), self.expression_code(difference[:, self.expression_indices])
+        lips = conditions[:, count:] if self.config.lip_inputs else difference.index_select(1, self.lip_indices)
+        return self.lip_code(lips), self.expression_code(difference.index_select(1, self.expression_indices))
 
     def networks(self, conditions: Float[Tensor, "frames conditions"]) -> Networks:
         """The networks for frames of (52 + lip_inputs) conditions, folded; differentiable in the field's parameters."""

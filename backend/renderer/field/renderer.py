@@ -9,6 +9,7 @@ import torch
 
 from ...workspace.camera import Camera
 from ...workspace.shapes import Float, Int
+from .. import devices
 from ..head import Moment, RenderedHead
 from ..surface import along_axis, rigid_motion
 from .device_frames import DeviceFrames
@@ -24,11 +25,15 @@ _MIN_ALPHA = 0.05
 
 class FieldRenderer:
     """Renders a field. Keeps nothing between frames but the field, and on a GPU the buffers of a frame, so threads may share
-    it in turns."""
+    it in turns.
+
+    Where no kernel is given and a GPU's memory runs out, the field moves to the CPU.
+    """
 
     def __init__(self, field: Field, kernel: Kernel | None = None) -> None:
         self.field = field.eval()
         self.kernel = kernel or get_kernel(device=str(field.tables.device))
+        self._stays = kernel is not None
         self._corners: np.ndarray | None = None
         self._frames: tuple[tuple[Camera, tuple[int, int, int, int]], DeviceFrames] | None = None
         """On a GPU, of the camera and the crop of the last frame."""
@@ -55,8 +60,7 @@ class FieldRenderer:
     ) -> RenderedHead:
         """As `HeadRenderer.render`; depth and attention cost nothing more and always come with the image."""
         left, top, width, height = crop = crop or (0, 0, camera.width, camera.height)
-        if self.field.tables.device.type != "cpu":
-            seen = self._device_frames(camera, crop).draw(head_to_camera, blendshapes)
+        if (seen := self._drawn_on_gpu(camera, crop, head_to_camera, blendshapes)) is not None:
             return RenderedHead(seen[..., :4].copy(), _depth_m(seen), seen[..., 5:].copy())
         rgba = np.zeros((height, width, 4), np.float32)
         depth_m, attention = np.zeros((height, width), np.float32), np.zeros((height, width, 2), np.float32)
@@ -113,8 +117,48 @@ class FieldRenderer:
         v: Float[np.ndarray, " rays"],
     ) -> tuple[Float[np.ndarray, "rays 4"], Float[np.ndarray, " rays"]]:
         """Premultiplied RGBA and depth in metres of single pixels at (u, v)."""
-        seen, depth = self._draw(camera, head_to_camera, blendshapes, u, v)
+        try:
+            seen, depth = self._draw(camera, head_to_camera, blendshapes, u, v)
+        except RuntimeError as error:
+            self._leave_gpu(error)
+            seen, depth = self._draw(camera, head_to_camera, blendshapes, u, v)
         return seen[:, :4], depth
+
+    def write_shared(self, moment: Moment, out: Float[np.ndarray, "height width 4"]) -> bool:
+        """As `SharedRenderer.write_shared`."""
+        if self.field.tables.device.type == "cpu":
+            return False
+        camera = moment.camera
+        try:
+            frames = self._device_frames(camera, (0, 0, camera.width, camera.height))
+            frames.write_shared(moment.head_to_camera, moment.blendshapes, out)
+        except RuntimeError as error:
+            self._leave_gpu(error)
+            return False
+        return True
+
+    def _drawn_on_gpu(
+        self, camera: Camera, crop: tuple[int, int, int, int], head_to_camera: np.ndarray, blendshapes: np.ndarray
+    ) -> Float[np.ndarray, "height width 7"] | None:
+        """What `Kernel.draw` returns, for each pixel; None where the field is on the CPU, as it is once the memory has run out."""
+        if self.field.tables.device.type == "cpu":
+            return None
+        try:
+            return self._device_frames(camera, crop).draw(head_to_camera, blendshapes)
+        except RuntimeError as error:
+            self._leave_gpu(error)
+            return None
+
+    def _leave_gpu(self, error: RuntimeError) -> None:
+        """Move to the CPU.
+
+        Raises:
+            RuntimeError: the error, where it is not that the GPU's memory ran out.
+        """
+        if self._stays or not devices.left_for_cpu(error, str(self.field.tables.device)):
+            raise error
+        self._frames = None
+        self.field, self.kernel = self.field.to("cpu"), get_kernel()
 
     @torch.no_grad()
     def _draw(

@@ -55,7 +55,7 @@ def test_a_gpu_without_memory_is_left_for_the_cpu_with_a_sentence(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "GPU X")
     free = [devices.MIN_FREE_BYTES]
-    monkeypatch.setattr(devices, "_free_bytes", lambda _: free[0])
+    monkeypatch.setattr(devices, "free_bytes", lambda _: free[0])
     assert devices.select("auto", Listener) == "cuda" and not warnings
     free[0] = 200 << 20
     assert devices.select("cuda:0", Listener) == "cpu"

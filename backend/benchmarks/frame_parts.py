@@ -100,7 +100,7 @@ def parts_of_a_frame(
     shading = timed(lambda: _shade_only(threads, positions, *arrays, True))
     whole = timed(lambda: renderer.render(camera, pose, tracking.blendshapes[frame]))
     hit = int((samples.offsets.diff() > 0).sum())
-    flops = _operations(networks) * positions.shape[1]
+    flops = operations(networks) * positions.shape[1]
     return {
         "samples": positions.shape[1],
         "samples_a_hit_ray": positions.shape[1] / max(hit, 1),
@@ -115,7 +115,7 @@ def parts_of_a_frame(
     }
 
 
-def _operations(networks: Networks) -> int:
+def operations(networks: Networks) -> int:
     """Floating-point operations of a sample's matrix products."""
     matrices = (
         networks.first_weight, networks.gate_weight, networks.hidden_weight, networks.density_weight,

@@ -29,7 +29,7 @@ from ..workspace.camera import Camera
 from ..workspace.checkpoint_index import FIELD
 from ..workspace.head_track import HeadTrack
 from ..workspace.store import Workspace
-from . import pages, subject
+from . import gpu_rows, pages, subject
 from .cold_start import cold_starts
 from .frame_parts import median_ms, parts_of_a_frame
 from .markdown import table
@@ -50,6 +50,8 @@ def run(options: Options, reporter: Reporter) -> dict[str, Any]:
             else _trained(options.clip, work, options.steps, reporter)
         )
         result = _measure(workspace, reporter)
+        if torch.cuda.is_available():
+            result["gpu"] = _on_gpu(workspace, reporter)
         if not options.no_start:
             result["start"] = cold_starts(workspace)
     return pages.kept("renderer", options, result, in_words(result))
@@ -72,8 +74,6 @@ def _measure(workspace: Workspace, reporter: Reporter) -> dict[str, Any]:
     if has_bfloat16():
         kernels["numba, bfloat16"] = NumbaKernel(bfloat16=True)
     kernels["numba, float32"] = NumbaKernel(bfloat16=False)
-    if torch.cuda.is_available():
-        kernels["torch, GPU"] = get_kernel("torch", "cuda")
     table = _references(workspace) | {name: {} for name in kernels}
     done = 0
     for size in SIZES:
@@ -83,13 +83,12 @@ def _measure(workspace: Workspace, reporter: Reporter) -> dict[str, Any]:
         for name, kernel in kernels.items():
             reporter.progress("timing", done, len(SIZES) * len(kernels), "rows")
             done += 1
-            renderer = FieldRenderer(field.to("cuda") if "GPU" in name else field.to("cpu"), kernel)
+            renderer = FieldRenderer(field, kernel)
             ms = median_ms(partial(_draw, renderer, camera, tracking), frames, times=3)
             row: dict[str, Any] = {"ms": ms, "ratio": plain_ms / ms}
             if isinstance(kernel, NumbaKernel):
                 row |= parts_of_a_frame(renderer, kernel, camera, tracking, int(frames[len(frames) // 2]), rates)
             table[name][str(size)] = row
-        field.to("cpu")
     reporter.progress("timing", done, done, "rows")
     default = next(iter(kernels))
     return {
@@ -100,6 +99,13 @@ def _measure(workspace: Workspace, reporter: Reporter) -> dict[str, Any]:
         "gflops": rates,
         "kernels": table,
     }
+
+
+def _on_gpu(workspace: Workspace, reporter: Reporter, device: str = "cuda") -> dict[str, Any]:
+    """The same frames by each kernel of the GPU."""
+    field, tracking, frames = _what_is_drawn(workspace, reporter)
+    drawn = [(tracking.head_to_camera[frame], tracking.blendshapes[frame]) for frame in frames]
+    return gpu_rows.rows(device, SIZES, (), gpu_rows.Scene(field.to(device), tracking.camera, drawn))
 
 
 def _what_is_drawn(workspace: Workspace, reporter: Reporter) -> tuple[Field, HeadTrack, np.ndarray]:
@@ -172,6 +178,8 @@ def in_words(result: dict[str, Any]) -> str:
         "",
         "Matrix products: " + ", ".join(f"{name} {rate:.0f} GFLOP/s" for name, rate in result["gflops"].items()),
     ]
+    if "gpu" in result:
+        lines += ["", *gpu_rows.in_words(result["gpu"]), ""]
     if "start" in result:
         start = result["start"]
         lines.append(

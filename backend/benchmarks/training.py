@@ -5,17 +5,22 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from ..evaluation import reenactment
 from ..evaluation.evaluate import evaluate
 from ..progress import Reporter
+from ..renderer.field.kernels import KERNEL_VARIABLE, KERNELS, why_not
+from ..training import checkpoints
+from ..training.presets import PRESETS
 from ..workspace.checkpoint_index import FIELD
 from ..workspace.store import Workspace
-from . import pages, subject
+from . import gpu_rows, pages, subject
 from .apart import run_apart
 from .markdown import table
 from .options import Training as Options
@@ -23,6 +28,7 @@ from .options import Training as Options
 COST_STEPS = 1200
 TRAIN_FRAMES = 60
 """Training frames, spread over the clip, for the gap to the test frames."""
+UNREFINED = ("--set=refinements=", "--set=focal_factors=")
 WITHOUT_GATES = ("gated=false", "blendshape_noise=0")
 
 
@@ -41,8 +47,9 @@ def run(options: Options, reporter: Reporter) -> dict[str, Any]:
             for name, changes in recipes.items()
         ]
         costs = [_cost(source, work / "run", options.preset, seconds) for seconds in options.seconds]
+        on_gpu = _on_gpu(source, work / "run", options.preset) if torch.cuda.is_available() else None
     made = {"machine": subject.machine(), "clip": source.root.name, "preset": options.preset}
-    result = {**made, "trainings": trainings, "costs": costs}
+    result = {**made, "trainings": trainings, "costs": costs} | ({} if on_gpu is None else {"gpu": on_gpu})
     return pages.kept("training", options, result, in_words(result))
 
 
@@ -70,14 +77,31 @@ def _cost(source: Workspace, root: Path, preset: str, seconds: float) -> dict[st
     workspace = subject.repeated(source, root, seconds)
     result = train_apart(
         workspace,
-        ["--head", FIELD, "--preset", preset, "--steps", str(COST_STEPS), "--set=refinements=", "--set=focal_factors="],
+        ["--head", FIELD, "--preset", preset, "--steps", str(COST_STEPS), *UNREFINED],
     )
     return {"seconds": seconds, "frames": workspace.subject.frames, **result}
 
 
-def train_apart(workspace: Workspace, arguments: list[str]) -> dict[str, Any]:
+def _on_gpu(source: Workspace, root: Path, preset: str, device: str = "cuda") -> dict[str, Any]:
+    """Steps of the same clip by each kernel of the device, first alone, then in a training of `COST_STEPS` steps."""
+    recipe, trained = PRESETS[preset], {}
+    usable = [name for name in KERNELS if not why_not(name, device)]
+    for name in usable:
+        workspace = subject.copied(source, root)
+        arguments = ["--head", FIELD, "--preset", preset, "--steps", str(COST_STEPS), "--device", device, *UNREFINED]
+        trained[name] = train_apart(workspace, arguments, {KERNEL_VARIABLE: name})
+    tracking = workspace.head_track(head=FIELD)
+    field = checkpoints.load_for_rendering(workspace, kind=FIELD).field(device)
+    scene = gpu_rows.Scene(field, tracking.camera, [(tracking.head_to_camera[0], tracking.blendshapes[0])])
+    rays = recipe.images_per_step * recipe.rays_per_image
+    return gpu_rows.rows(device, (), (rays,), scene) | {"trained": trained}
+
+
+def train_apart(
+    workspace: Workspace, arguments: list[str], environment: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """Train in another process, to measure its memory."""
-    done = run_apart("backend", "train", str(workspace.root), "--json", *arguments)
+    done = run_apart("backend", "train", str(workspace.root), "--json", *arguments, environment=environment)
     result = json.loads(done.out)
     return {
         "steps": result["step"],
@@ -116,6 +140,9 @@ def in_words(result: dict[str, Any]) -> str:
         heading = ["clip", "frames", "steps/s", f"whole run of {COST_STEPS} steps", "memory"]
         rows = [[f"{row['seconds']:g} s", f"{row['frames']:,}", *_cost_in_words(row)] for row in result["costs"]]
         lines += ["", *table(heading, rows)]
+    if "gpu" in result:
+        lines += ["", *gpu_rows.in_words(result["gpu"]), ""]
+        lines += [f"{name}: {row['steps_per_s']:.0f} steps a second" for name, row in result["gpu"]["trained"].items()]
     return "\n".join(lines)
 
 

@@ -58,8 +58,8 @@ def gaussian_kernels(half: torch.dtype) -> Iterator[Compiled]:
     from backend.renderer.gaussians.kernels import triton_rasteriser as module
 
     for name, kernel in _kernels_of(module):
-        options = module.TILE_OPTIONS if "TOGETHER" in kernel.arg_names else module.BLOCK_OPTIONS
-        constants = {"TILE": module.TILE, "BLOCK": module.BLOCK, "TOGETHER": module.TOGETHER, "PASSES": True}
+        options = module.TILE_OPTIONS if "CHUNK" in kernel.arg_names else module.BLOCK_OPTIONS
+        constants = {"TILE": module.TILE, "BLOCK": module.BLOCK, "CHUNK": module.CHUNK, "PASSES": True}
         yield Compiled(name, kernel, constants, options, {})
         if "PASSES" in kernel.arg_names:
             yield Compiled(name, kernel, constants | {"PASSES": False}, options, {})

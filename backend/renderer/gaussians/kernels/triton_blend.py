@@ -13,7 +13,7 @@ from .triton_project import PACKED
 
 _CUTOFF, _MAX_ALPHA = tl.constexpr(CUTOFF), tl.constexpr(MAX_ALPHA)
 _FINISHED = tl.constexpr(OPAQUE / 10)
-"""A tenth of it: whether a tile ends is asked once in `TOGETHER` Gaussians, so more precision costs little."""
+"""A tenth of it: whether a tile ends is asked once in `CHUNK` Gaussians, so more precision costs little."""
 _PASSES = tl.constexpr(9)
 """The first column of packed Gaussians that passes are made of."""
 SUMS = tl.constexpr(12)
@@ -58,7 +58,7 @@ def _sum_of(weight, packed, n, column):
 
 @triton.jit
 def blend_kernel(
-    packed, lists, starts, ends, image, passes, height, width, columns, TILE: tl.constexpr, TOGETHER: tl.constexpr,
+    packed, lists, starts, ends, image, passes, height, width, columns, TILE: tl.constexpr, CHUNK: tl.constexpr,
     PASSES: tl.constexpr,
 ):  # fmt: skip
     """A tile front to back. `ends` gets how far its list was blended; `passes` (6, height, width) what is wanted besides."""
@@ -72,7 +72,7 @@ def blend_kernel(
     end = tl.load(starts + tl.program_id(0) + 1).to(tl.int32)
     going = k < end
     while going:
-        place = k + tl.arange(0, TOGETHER)
+        place = k + tl.arange(0, CHUNK)
         there = place < end
         n = tl.load(lists + place, mask=there, other=0)
         _full, alpha, _dx, _dy = _alpha(packed, n, there, px, py)
@@ -88,7 +88,7 @@ def blend_kernel(
             moved_x += _sum_of(weight, packed, n, _PASSES + 4)
             moved_y += _sum_of(weight, packed, n, _PASSES + 5)
         passed -= tl.sum(weight, 0)
-        k = tl.minimum(k + TOGETHER, end)
+        k = tl.minimum(k + CHUNK, end)
         going = (k < end) & (tl.max(passed, 0) > _FINISHED)
     tl.store(ends + tl.program_id(0), k)
     pixel, plane = y * width + x, height * width
@@ -114,7 +114,7 @@ def _add_up(sums, column, values, there):
 @triton.jit
 def unblend_kernel(
     packed, lists, starts, ends, image, gradient, sums, height, width, columns, TILE: tl.constexpr,
-    TOGETHER: tl.constexpr,
+    CHUNK: tl.constexpr,
 ):  # fmt: skip
     """A tile front to back again; each Gaussian's sums over its pixels are added to `sums` (N, SUMS)."""
     x, y, inside = _pixels(columns, width, height, TILE)
@@ -131,8 +131,8 @@ def unblend_kernel(
     passed = tl.where(inside, 1.0, 0.0)
     begin = tl.load(starts + tl.program_id(0)).to(tl.int32)
     end = tl.load(ends + tl.program_id(0))
-    for k in range(begin, end, TOGETHER):
-        place = k + tl.arange(0, TOGETHER)
+    for k in range(begin, end, CHUNK):
+        place = k + tl.arange(0, CHUNK)
         there = place < end
         n = tl.load(lists + place, mask=there, other=0)
         full, alpha, dx, dy = _alpha(packed, n, there, px, py)

@@ -26,7 +26,7 @@ from .triton_unproject import unproject_kernel
 
 TILE = 8
 """Side of a tile, pixels."""
-TOGETHER = 16
+CHUNK = 16
 """Gaussians that a tile takes at a time."""
 BLOCK = 128
 """Gaussians of a program."""
@@ -185,7 +185,7 @@ class TritonRasteriser:
             columns = triton.cdiv(width, TILE)
             unblend_kernel[(len(self._ends),)](
                 self._packed, self._lists, self._starts, self._ends, self._image, by_image, sums, height, width, columns,
-                TILE=TILE, TOGETHER=TOGETHER, **TILE_OPTIONS,
+                TILE=TILE, CHUNK=CHUNK, **TILE_OPTIONS,
             )  # fmt: skip
             unproject_kernel[(blocks,)](
                 self._attributes, self._order, self._lens, sums, rows, pose, count, BLOCK=BLOCK, **BLOCK_OPTIONS
@@ -234,7 +234,7 @@ class TritonRasteriser:
         height, width = self._size
         blend_kernel[(len(self._ends),)](
             self._packed, self._lists, self._starts, self._ends, self._image, self._passes, height, width,
-            triton.cdiv(width, TILE), TILE=TILE, TOGETHER=TOGETHER, PASSES=passes, **TILE_OPTIONS,
+            triton.cdiv(width, TILE), TILE=TILE, CHUNK=CHUNK, PASSES=passes, **TILE_OPTIONS,
         )  # fmt: skip
 
     def _motion(self, earlier: Tensor, view: View) -> Tensor:

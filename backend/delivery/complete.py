@@ -23,7 +23,7 @@ from ..renderer.head import Moment
 from ..workspace.camera import Camera
 from ..workspace.store import Workspace
 from .canvas import Canvas, Layer, codec_for_clip, sequence_canvas, video_canvas
-from .footage import FootageWindow, Window
+from .footage import FootageWindow, Window, part_above_zero
 from .from_footage import Beneath, FromFootage
 from .marking import FrameMarks
 from .place import Place
@@ -88,7 +88,10 @@ class HeadLayers:
             return Layer(self.window.x, self.window.y, rgba)
         beneath = Beneath(self.workspace, self.taken, head.frame, self.place)
         with beneath.put(head.rgba, Moment(head.camera, head.head_to_camera, conditions)) as shown:
-            rgba = over_part(shown, footage.deep_plate(head.frame), footage.replaced(head.frame))
+            share = footage.replaced(head.frame)
+            part = part_above_zero(share)
+            rgba = shown.copy()
+            rgba[part] = over_part(shown[part], footage.deep_plate(head.frame, part), share[part])
         return Layer(self.window.x, self.window.y, rgba)
 
 

@@ -62,9 +62,10 @@ class FootageWindow:
         """(..., 2) pixels of the working frame in pixels of the window."""
         return points_px * self._place.scale + np.array([self._place.x, self._place.y])
 
-    def deep_plate(self, index: int) -> np.ndarray:
-        """`plate`, (height, width, 3) float32, 0 to 1: enlarged, it has values between those of 8 bits."""
-        return self._placed(self._workspace.read_plate(index).astype(np.float32)) * np.float32(1 / 255)
+    def deep_plate(self, index: int, part: tuple[slice, slice] | None = None) -> np.ndarray:
+        """`plate`, (height, width, 3) float32, 0 to 1, or these rows and columns of it: enlarged, it has values between those of 8 bits."""
+        plate = cv2.multiply(self._workspace.read_plate(index), (1 / 255,) * 4, dtype=cv2.CV_32F)
+        return self._placed(plate, part=part)
 
     def deep_background(self, index: int) -> np.ndarray:
         """`background` likewise."""
@@ -79,10 +80,17 @@ class FootageWindow:
         """(height, width) float32: 1 in the working frame, falling to 0 at those of its borders that the source continues beyond."""
         return self._placed(np.pad(working_ramp(self._workspace.subject), 1), margin=1)
 
-    def _placed(self, image: np.ndarray, margin: int = 0) -> np.ndarray:
+    def _placed(self, image: np.ndarray, margin: int = 0, part: tuple[slice, slice] | None = None) -> np.ndarray:
         step = 1.0 / self._place.scale
-        origin = margin - self._place.x * step, margin - self._place.y * step
-        return resample(image, origin, step, self._shape[::-1])
+        rows, columns = part or tuple(slice(0, side) for side in self._shape)
+        origin = margin + (columns.start - self._place.x) * step, margin + (rows.start - self._place.y) * step
+        return resample(image, origin, step, (columns.stop - columns.start, rows.stop - rows.start))
+
+
+def part_above_zero(share: np.ndarray) -> tuple[slice, slice]:
+    """The rows and columns of an image (H, W) from the first to the last that has anything; one pixel where none has."""
+    x, y, width, height = cv2.boundingRect((share > 0).astype(np.uint8))
+    return slice(y, y + max(1, height)), slice(x, x + max(1, width))
 
 
 def plate_coverage(frame: np.ndarray, plate: np.ndarray) -> np.ndarray:

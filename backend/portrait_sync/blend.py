@@ -58,8 +58,9 @@ def over_part(head: np.ndarray, plate: np.ndarray, share: np.ndarray) -> np.ndar
         plate: (H, W, 3) float32 in [0, 1].
         share: (H, W) float32 in [0, 1], how much of it there is.
     """
-    below = ((1.0 - head[..., 3]) * share)[..., None]
-    return head + below * np.dstack([plate, np.ones_like(share)])
+    below = cv2.multiply(cv2.subtract(1.0, np.ascontiguousarray(head[..., 3])), share)
+    beneath = cv2.multiply(plate, cv2.merge([below, below, below]))
+    return cv2.add(head, cv2.merge([*cv2.split(beneath), below]))
 
 
 def resample(image: np.ndarray, origin: tuple[float, float], step: float, size: tuple[int, int]) -> np.ndarray:

@@ -60,8 +60,10 @@ def spoken(trained, python, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def kit(kit, real_backend):
-    return kit
+def kit(kit, python, monkeypatch):
+    monkeypatch.setenv("SYNCTALK_BACKEND_PYTHON", str(python))
+    yield kit
+    kit.part("client.shared").close_shared_backend()
 
 
 @pytest.fixture
@@ -187,3 +189,19 @@ def test_the_console_says_in_a_sentence_what_is_wrong(python, tmp_path):
     assert done.stderr.strip().splitlines()[-1].startswith("Error: ")
     assert "is not a workspace" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("percent", [100, 200])
+def test_a_composites_still_has_the_watermark_of_the_clip(kit, rig, trained, python, percent):
+    """Of a single PNG, in which the footage around the head carries none."""
+    work, jobs = kit.part("work.composite"), kit.part("jobs")
+    kit.scene.synctalk.workspace = str(trained)
+    jobs.run(work.composite_job(kit.scene), lambda job: None)
+    kit.scene.render.resolution_percentage = percent
+    side = 512 * percent // 100
+    assert kit.render(1).shape[:2] == (side, side)
+    words = [python, "-m", "backend", "verify", kit.tmp_path / "still_1.png", "--workspace", trained, "--json"]
+    done = subprocess.run([*map(str, words)], cwd=ROOT, capture_output=True, text=True, check=False)
+    (found,) = json.loads(done.stdout)["files"]
+    assert (found["watermark"], found["watermark_agrees"]) == ("found", True)
+    assert done.returncode == 3, "Blender's renders are marked, but not signed"

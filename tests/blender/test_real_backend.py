@@ -60,10 +60,8 @@ def spoken(trained, python, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def kit(kit, python, monkeypatch):
-    monkeypatch.setenv("SYNCTALK_BACKEND_PYTHON", str(python))
-    yield kit
-    kit.part("client.shared").close_shared_backend()
+def kit(kit, real_backend):
+    return kit
 
 
 @pytest.fixture

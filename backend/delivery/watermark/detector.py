@@ -29,15 +29,15 @@ _MIN_PERIOD_PX = 43
 """Tile sides that are searched at least: a frame of 256 pixels at 45 %."""
 _PERIOD_STEP = 0.0043
 """Relative: the fastest frequency then shifts by less than a quarter of its line's width over a frame of 512 pixels."""
-_CANDIDATES = 6
+_CANDIDATES = 24
 _FINE_STEPS = (-0.0065, -0.0043, -0.0028, -0.0014, 0.0, 0.0014, 0.0028, 0.0043, 0.0065)
 _ASPECT_STEP = 0.0028
 _USUAL = (1.0, 0.75, 2 / 3, 0.5)
 """Scales of a tile of `TILE_PX` that are tried whatever the search finds."""
-_ATTEMPTS = 64
+_ATTEMPTS = 192
 """Places at which the message is read."""
-_STILL_PLACES, _APART = 8, 5
-"""Of a single image: shifts of a tile of usual size at which the message is read, and their distance, steps of `_FINE_SURFACE`."""
+_SHIFTS, _STILL_SHIFTS, _APART = 4, 8, 5
+"""Shifts of a tile at which the message is read, of usual tiles in a single image, and their distance, steps of `_FINE_SURFACE`."""
 _BLUE_WEIGHT = 1.5
 """Of a single image's blue beside its luminance: `marker.BLUE_GAIN`."""
 _BLUE_LESS_LUMINANCE = np.array([[0, 0, 1]], np.float32) - LUMINANCE
@@ -228,24 +228,27 @@ class _Search:
     def places(self) -> list[_Place]:
         """Where the known values agree best, best first."""
         fine = [period * (1 + step) for period in self.candidates() for step in _FINE_STEPS]
-        found = sorted((self._place(period, period) for period in fine + self.usual), key=lambda place: -place.score)
-        best = found[0]
+        found = [place for period in fine + self.usual for place in self._several(period, _SHIFTS)]
+        best = max(found, key=lambda place: place.score)
         wider = [(1 + x * _ASPECT_STEP, 1 + y * _ASPECT_STEP) for x, y in ((1, 0), (-1, 0), (0, 1), (0, -1))]
         found += [self._place(best.period_x * x, best.period_y * y) for x, y in wider]
         return sorted(found, key=lambda place: -place.score)[:_ATTEMPTS]
 
     def places_in_a_still(self) -> list[_Place]:
-        """Several shifts of tiles of usual sizes: so little of a head in a single image is known in advance that the best may be none."""
-        found = []
-        for period in self.usual:
-            agreement, deviation = self._agreement(self._normalised(self._exact(period, period))[None], _FINE_SURFACE)
-            scores = agreement[0] / deviation[0]
-            rises = scores >= cv2.dilate(scores, np.ones((_APART, _APART), np.uint8), borderType=cv2.BORDER_REFLECT)
-            peaks = sorted(zip(*np.nonzero(rises), strict=True), key=lambda peak: -scores[peak])[:_STILL_PLACES]
-            found += [
-                _Place(period, period, (x / _FINE_SURFACE, y / _FINE_SURFACE), float(scores[y, x])) for y, x in peaks
-            ]
-        return found
+        """More shifts of tiles of usual sizes: so little of a head in a single image is known in advance that the best may be none."""
+        return [place for period in self.usual for place in self._several(period, _STILL_SHIFTS)]
+
+    def _several(self, period: float, count: int) -> list[_Place]:
+        """The best shifts of a tile, best first: the values known in advance are few, and noise may agree better elsewhere."""
+        agreement, deviation = self._agreement(self._normalised(self._exact(period, period))[None], _FINE_SURFACE)
+        scores = agreement[0] / deviation[0]
+        rises = scores >= cv2.dilate(scores, np.ones((_APART, _APART), np.uint8), borderType=cv2.BORDER_REFLECT)
+        peaks = np.argwhere(rises)
+        heights = scores[rises]
+        return [
+            _Place(period, period, (x / _FINE_SURFACE, y / _FINE_SURFACE), float(score))
+            for (y, x), score in sorted(zip(peaks.tolist(), heights, strict=True), key=lambda peak: -peak[1])[:count]
+        ]
 
     def read(self, place: _Place) -> tuple[Message | None, float]:
         """The message at a place, None where its checks fail, and how well the piece agrees with it."""

@@ -84,6 +84,7 @@ class Stage(str, enum.Enum):
     KERNELS = "preparing the kernels"
     TRAINING = "training"
     POSES = "refining poses"
+    MOUTH = "measuring the mouth again"
     SAVING = "saving the head"
     READINESS = "measuring mouth and eyes"
     SPEAK = "speak"

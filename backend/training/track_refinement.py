@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from .regions import eye_regions, lip_region
 
 if TYPE_CHECKING:
     from .field_trainer import FieldTrainer
+
+Measured = TypeVar("Measured")
 
 MAX_TIME_SHARE, TRIAL_FRAMES = 0.25, 12
 """Refinement is skipped where, measured on its first frames, it would take more than this share of the training
@@ -71,7 +73,7 @@ def align_frames(
     refined: list[Refined] = []
     with ThreadPoolExecutor(len(renderers)) as pool:
         for first in range(0, len(frames), TRIAL_FRAMES):
-            refined += _each(pool, align, renderers, frames[first : first + TRIAL_FRAMES].tolist())
+            refined += each_frame(pool, align, renderers, frames[first : first + TRIAL_FRAMES].tolist())
             needed_s = (time.monotonic() - began) / len(refined) * len(frames)
             if first == 0 and limit_s is not None and needed_s > MAX_TIME_SHARE * limit_s:
                 trainer.reporter.info("Poses are not refined: the training is too short for it.")
@@ -82,16 +84,16 @@ def align_frames(
     return Aligned(result, float(np.exp(np.clip(focal_step(refined, FOCAL_SIGMA), -FOCAL_SIGMA, FOCAL_SIGMA))))
 
 
-def _each(
+def each_frame(
     pool: ThreadPoolExecutor,
-    align: Callable[[HeadRenderer, int], Refined],
+    measure: Callable[[HeadRenderer, int], Measured],
     renderers: Sequence[HeadRenderer],
     frames: list[int],
-) -> list[Refined]:
-    """In the order of the frames."""
+) -> list[Measured]:
+    """Measure frames, each thread with a renderer of its own; in the order of the frames."""
 
-    def share(thread: int) -> list[Refined]:
-        return [align(renderers[thread], index) for index in frames[thread :: len(renderers)]]
+    def share(thread: int) -> list[Measured]:
+        return [measure(renderers[thread], index) for index in frames[thread :: len(renderers)]]
 
     shares = list(pool.map(share, range(len(renderers))))
     return [shares[place % len(renderers)][place // len(renderers)] for place in range(len(frames))]

@@ -28,15 +28,17 @@ _MAX_HEADER_BYTES = 100 << 20
 
 @dataclass(frozen=True)
 class RefinedTrack:
-    """Poses and focal length as a training has refined them.
+    """Poses, focal length and blendshapes as a training has refined them.
 
     Attributes:
         head_sync: key of the stage whose track it began from; empty in checkpoints of earlier versions.
+        blendshapes: None where the training left them as they were tracked.
     """
 
     head_to_camera: Float[np.ndarray, "n 4 4"]
     focal_px: float
     head_sync: str
+    blendshapes: Float[np.ndarray, "n 52"] | None = None
 
 
 def checkpoint_paths(folder: Path) -> list[Path]:
@@ -105,11 +107,22 @@ def read_track(path: Path) -> RefinedTrack:
         state = json.loads(header.pop("__metadata__")["state"])
         if path.stat().st_size != 8 + length + max(entry["data_offsets"][1] for entry in header.values()):
             raise ValueError("its length does not fit its header")
-        poses = header["poses"]
-        begin, end = poses["data_offsets"]
-        file.seek(8 + length + begin)
-        values = np.frombuffer(file.read(end - begin), _KINDS[poses["dtype"]]).reshape(poses["shape"])
-    return RefinedTrack(values.astype(np.float64), float(state["focal_px"]), str(state.get("head_sync", "")))
+        start = 8 + length
+        poses = _read_tensor(file, start, header["poses"]).astype(np.float64)
+        kept = header.get("blendshapes")
+        blendshapes = None if kept is None else _read_tensor(file, start, kept)
+    return RefinedTrack(poses, float(state["focal_px"]), str(state.get("head_sync", "")), blendshapes)
+
+
+def _read_tensor(file: BinaryIO, start: int, entry: dict[str, Any]) -> np.ndarray:
+    """
+    Args:
+        start: where the tensors' bytes begin in the file.
+        entry: of the header.
+    """
+    begin, end = entry["data_offsets"]
+    file.seek(start + begin)
+    return np.frombuffer(file.read(end - begin), _KINDS[entry["dtype"]]).reshape(entry["shape"])
 
 
 def _read_header(file: BinaryIO) -> tuple[int, dict[str, Any]]:

@@ -91,13 +91,14 @@ class HeadTrack:
         return self.points_seen.astype(np.float64).mean(0)
 
     def refined_by(self, track: RefinedTrack | None) -> HeadTrack:
-        """With the poses and focal length of a training, where it began from this track."""
+        """With the poses, focal length and blendshapes of a training, where it began from this track."""
         if track is None or len(track.head_to_camera) != self.frames:
             return self
         if track.head_sync != self.head_sync if track.head_sync else not self._is_of_same_clip(track):
             return self
         camera = replace(self.camera, focal_px=track.focal_px)
-        return replace(self, camera=camera, head_to_camera=track.head_to_camera)
+        blendshapes = self.blendshapes if track.blendshapes is None else track.blendshapes
+        return replace(self, camera=camera, head_to_camera=track.head_to_camera, blendshapes=blendshapes)
 
     def _is_of_same_clip(self, track: RefinedTrack) -> bool:
         """Whether a track of as many frames and of an earlier version, without a key, follows the same head."""

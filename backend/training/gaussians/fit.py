@@ -60,7 +60,7 @@ class GaussianFit:
         seed: int,
     ) -> None:
         self.head, self.camera, self.extra = head, camera, extra
-        self._pool, self._start_poses, self._conditions = pool, poses, conditions
+        self._pool, self._start_poses, self.conditions = pool, poses, conditions
         self._noise = np.full(conditions.shape[1], noise * BLENDSHAPE_GAIN, np.float32)
         self._noise[: len(BLENDSHAPE_NAMES)] = noise
         self.optimiser = GaussianOptimiser(head)
@@ -156,7 +156,7 @@ class GaussianFit:
     def _drawn(self, renderer: HeadRenderer, frame: Frame) -> Float[np.ndarray, "height width 3"]:
         """The head over nothing in a frame's crop, 0 to 255."""
         pose = self.pose_fit.moved(self._start_poses[frame.index], frame.index)
-        image = renderer.render(self.camera, pose, self._conditions[frame.index]).rgba
+        image = renderer.render(self.camera, pose, self.conditions[frame.index]).rgba
         rows, columns = frame.alpha.shape
         return 255 * image[frame.y0 : frame.y0 + rows, frame.x0 : frame.x0 + columns, :3]
 
@@ -209,4 +209,4 @@ class GaussianFit:
         if target.conditions is not None:
             return target.conditions
         noise = self._noise * self._rng.normal(size=len(self._noise)).astype(np.float32)
-        return self._conditions[target.frame].astype(np.float32) + noise
+        return self.conditions[target.frame].astype(np.float32) + noise

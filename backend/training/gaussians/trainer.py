@@ -13,14 +13,16 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from ...errors import WorkspaceError
-from ...protocol import Stage
+from ...protocol import BLENDSHAPE_NAMES, Stage
 from ...renderer.field.renderer import FieldRenderer
 from ...renderer.gaussians.head import GaussianHead
 from ...renderer.gaussians.kernels import Rasteriser, get_rasteriser
 from ...renderer.gaussians.renderer import GaussianRenderer
 from ...workspace.checkpoint_index import FIELD, GAUSSIANS
 from ...workspace.heap import trim_heap
+from ...workspace.shapes import Float
 from .. import checkpoints
+from ..mouth_refinement import refine_mouth
 from ..recovery import Diverged, recover
 from ..schedule import ANNEAL, CHECKPOINT_SECONDS, EvaluationTimer
 from ..track_refinement import align_frames, with_focal
@@ -46,6 +48,8 @@ RENDERED = RENDERINGS + FIELD_IMAGES
 """Images of the field that are rendered before the first step."""
 ALIGN_SHARES = (0.35, 0.93)
 """When all poses are aligned with the head, and when again those of frames that are not trained on."""
+MOUTH_SHARES = (0.5,)
+"""When the mouth's blendshapes are measured with the head. At the end they are again: alone that gains two thirds as much."""
 DETAIL_SHARE = 0.6
 """When the frames are sharpened by what the head misses of them."""
 TRIM_STEPS = 25
@@ -70,6 +74,7 @@ class GaussianTrainer:
         self.limit_s, self.limit_steps = max(limit_s, 1e-3), limit_steps
         self.elapsed_s, self.rate_scale, self.complete = 0.0, 1.0, False
         self.refits, self.aligned, self.skipped = 0, 0, 0.0
+        self.blendshapes, self.mouths = field.tracking.blendshapes, 0
         self.first_step = field.step
         self._field_psnr = field.psnr
         checkpoint = checkpoints.load_newest(self.workspace, self.reporter, GAUSSIANS)
@@ -166,6 +171,10 @@ class GaussianTrainer:
         self.field.set_focal(checkpoint.focal_px)
         self.fit.place(checkpoint.head_to_camera.copy(), self.field.camera)
         self.fit.optimiser.restore(checkpoint.tensors)
+        if "blendshapes" in checkpoint.tensors:  # which heads trained before do not have
+            self.blendshapes = checkpoint.tensors["blendshapes"].numpy()
+            self.fit.conditions = self._conditions()
+        self.mouths = state.get("mouths", len(MOUTH_SHARES))
         self.elapsed_s, self.rate_scale = state["elapsed_s"], state.get("slower", 1.0)
         self.complete, self.refits, self.aligned = state["complete"], state["refits"], int(state["aligned"])
         self.skipped = state.get("skipped", 0.0)
@@ -184,12 +193,16 @@ class GaussianTrainer:
         self.limit_s += self.elapsed_s
         self.limit_steps = None if self.limit_steps is None else self.limit_steps + self.fit.steps
         self.complete, self.aligned, self.skipped, self.fit.detail = False, 0, 0.0, None
+        self.blendshapes, self.mouths = self.field.tracking.blendshapes, 0
+        self.fit.conditions = self._conditions()
         self.fit.sharpen()
 
     def save(self) -> Path:
         """Write a checkpoint; a complete one leaves out what only further training needs."""
         self._saved = time.monotonic()
-        tensors = self.fit.head.tensors()
+        tensors = self.fit.head.tensors() | {
+            "blendshapes": torch.from_numpy(np.ascontiguousarray(self.blendshapes, np.float32))
+        }
         if not self.complete:
             tensors |= self.fit.optimiser.tensors()
         worse = bool(self._field_psnr) and self.psnr < self._field_psnr - WORSE_DB
@@ -199,6 +212,7 @@ class GaussianTrainer:
             "elapsed_s": self.elapsed_s,
             "refits": self.refits,
             "aligned": self.aligned,
+            "mouths": self.mouths,
             "skipped": self.skipped,
             "own_steps": self.fit.steps,
             "slower": self.rate_scale,
@@ -230,6 +244,8 @@ class GaussianTrainer:
                     recover(self, error, recoveries)
                     self._started = time.monotonic() - self.elapsed_s
             self._report_progress()
+            if not self.complete:
+                self._measure_mouth()
             self.reporter.progress(Stage.SAVING, 0, 1, "heads")
             if not self.complete:
                 self.fit.head.mattes = mattes.shares(self.fit.head, self.workspace, self.field, self.fit.poses)
@@ -261,6 +277,8 @@ class GaussianTrainer:
             self._since = self.step  # sharper images have a little less PSNR: that is no plateau
         if self.aligned < len(ALIGN_SHARES) and share >= ALIGN_SHARES[self.aligned]:
             self._align()
+        if self.mouths < len(MOUTH_SHARES) and share >= MOUTH_SHARES[self.mouths]:
+            self._measure_mouth()
         if timer.is_due():
             began = time.monotonic()
             self.evaluate(timer.steps_per_s(self.step))
@@ -295,6 +313,18 @@ class GaussianTrainer:
         self.aligned += 1
         self.elapsed_s = time.monotonic() - self._started
 
+    def _measure_mouth(self) -> None:
+        """Take the clip's mouth as the head measures it."""
+        renderers = [GaussianRenderer(self.fit.head, _one_thread()) for _ in range(2)]
+        limit_s = self.limit_s if self.limit_steps is None else None
+        self.blendshapes = refine_mouth(self.field, renderers, self.fit.poses, self.blendshapes, limit_s)
+        self.fit.conditions = self._conditions()
+        self.mouths += 1
+        self.elapsed_s = time.monotonic() - self._started
+
+    def _conditions(self) -> Float[np.ndarray, "frames conditions"]:
+        return np.concatenate([self.blendshapes, self.field.conditions[:, len(BLENDSHAPE_NAMES) :]], 1)
+
     def _report_progress(self) -> None:
         message = f"{self.fit.head.count:,} Gaussians, step {self.step}, PSNR {self.psnr:.1f} dB"
         message += self.monitor.pace(self.step, time.monotonic())
@@ -309,7 +339,7 @@ class GaussianTrainer:
         """Measure training and validation frames, and show the preview."""
         renderer, field = GaussianRenderer(self.fit.head), self.field
         minutes = (field.elapsed_s + self.elapsed_s) / 60
-        self.monitor.evaluate(renderer, self.fit.poses, field.conditions, self.step, minutes, steps_per_s)
+        self.monitor.evaluate(renderer, self.fit.poses, self.fit.conditions, self.step, minutes, steps_per_s)
         self.reporter.preview(str(self.monitor.preview))
 
 

@@ -1,0 +1,235 @@
+"""The mouth's blendshapes of a clip, measured again with its trained head.
+
+Landmarks are fitted by 52 shapes that all faces share. What such a fit leaves over is noise and what is this person's own: how the
+lips round, press, lie over the teeth. The images tell which: in some hundred training frames the blendshapes are moved until the
+rendered mouth is closest to the frame's, and that correction is regressed on what the fit has left over. By this map every
+frame, also one that is not trained on, gets its correction from its landmarks alone: a measurement, as its pose is one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..face_sync.blendshapes import View, reprojection
+from ..protocol import Stage
+from ..renderer.head import HeadRenderer
+from ..renderer.regions import LIP_INDICES
+from ..workspace.camera import Camera
+from ..workspace.head_track import HeadTrack
+from ..workspace.landmarks import LIPS
+from ..workspace.pose_track import PoseTrack
+from ..workspace.shapes import Float, Int
+from .dataset import Frame, read_frame
+from .track_refinement import each_frame
+
+if TYPE_CHECKING:
+    from .field_trainer import FieldTrainer
+
+FRAMES, MIN_FRAMES = 300, 80
+"""Training frames whose mouths are compared, spread over the clip; with fewer the blendshapes stay."""
+SIZE = 256
+"""Side of the frames, pixels: in larger ones the image is not linear in a change of the lips by one landmark's error."""
+MAX_TIME_SHARE = 0.08
+"""Of the training's time, after which no further frame is compared; none beyond the first ones where the fewest need more."""
+AT_ONCE = 12
+"""Frames that are compared between two readings of the clock."""
+DETAILS, FRAMES_PER_DETAIL = 40, 6
+"""Principal components of what the fit leaves over, at most, and frames that each needs."""
+MAX_DETAIL = 4.0
+"""In standard deviations of the training frames: landmarks that are lost are no grimace."""
+CHANGE = 0.04
+"""Of a blendshape, for the derivative of the image."""
+PRIOR_SIGMA = 0.02
+"""Standard deviation of a correction. At 0.12 held-out mouths gained half as much: noise came through."""
+PIXELS_AS_ONE = 30
+"""Errors of neighbouring pixels and of the three channels go together: so many count as one."""
+RIDGE = 0.01
+"""Of the regression, in frames' details."""
+FOLDS = 4
+
+
+@dataclass(frozen=True)
+class MouthError:
+    """A frame's mouth beside its rendering, linear in the mouth's S blendshapes: squared error |e - J d|² of a change d.
+
+    Attributes:
+        normal: J^T J.
+        gradient: J^T e.
+        squared: |e|², of premultiplied colour in [0, 1].
+        values: how many numbers e has.
+    """
+
+    normal: Float[np.ndarray, "s s"]
+    gradient: Float[np.ndarray, " s"]
+    squared: float
+    values: int
+
+    def gain(self, change: Float[np.ndarray, " s"]) -> float:
+        """How much smaller the squared error is after a change of the blendshapes."""
+        return float(2 * change @ self.gradient - change @ self.normal @ change)
+
+
+def refine_mouth(
+    trainer: FieldTrainer,
+    renderers: Sequence[HeadRenderer],
+    poses: Float[np.ndarray, "n 4 4"],
+    blendshapes: Float[np.ndarray, "n 52"],
+    limit_s: float | None,
+) -> Float[np.ndarray, "n 52"]:
+    """Blendshapes of all frames of the clip, those of the mouth corrected where that brings frames closer that the map was not
+    fitted to.
+
+    Args:
+        renderers: of the trained head, one thread each.
+        poses, blendshapes: of all frames, as refined so far.
+        limit_s: of the training, of which this may take `MAX_TIME_SHARE`; no limit where it is None.
+    """
+    track = trainer.tracking
+    used = trainer.training_frames
+    chosen = used[np.unique(np.linspace(0, len(used) - 1, min(FRAMES, len(used))).astype(int))]
+    chosen = np.random.default_rng(trainer.seed).permutation(chosen)  # what fits into the time is spread over the clip
+    if len(chosen) < MIN_FRAMES or len(track.face_head_m) == 0 or trainer.lips.inputs:
+        return blendshapes
+    errors = _mouth_errors(trainer, renderers, poses, blendshapes, chosen, limit_s)
+    in_time = np.argsort(chosen[: len(errors)])
+    chosen, errors = chosen[in_time], [errors[place] for place in in_time]
+    if len(chosen) < MIN_FRAMES:
+        trainer.reporter.info("The mouth is not measured again: the training is too short for it.")
+        return blendshapes
+    details = lip_details(track, trainer.workspace.pose_track(), used, min(DETAILS, len(chosen) // FRAMES_PER_DETAIL))
+    corrections = fitted_corrections(errors)
+    if validated_gain(details[chosen], corrections, errors) <= 0:
+        return blendshapes
+    result = blendshapes.copy()
+    mouth = list(LIP_INDICES)
+    result[:, mouth] = np.clip(result[:, mouth] + details @ correction_map(details[chosen], corrections), 0, 1)
+    return result
+
+
+def lip_details(
+    track: HeadTrack, poses: PoseTrack, training_frames: Int[np.ndarray, " used"], count: int
+) -> Float[np.ndarray, "n {count}"]:
+    """What the mouth's blendshapes leave over of each frame's lip landmarks, in standard deviations of the training frames; 0 where
+    the face was not tracked.
+
+    Landmarks are taken to the head by the tracked pose. What is linear in the blendshapes is left out, so that a head which is
+    driven by blendshapes alone, as by speech, is on average where it was.
+    """
+    seen = track.valid & np.isfinite(poses.head_to_camera).all((1, 2))
+    found = poses.head_to_camera[seen]
+    view = View(found, poses.camera.focal_px, poses.principal_px)
+    across_m, _ = reprojection(track.face_head_m, track.landmarks_px[seen], view)
+    in_head = np.einsum("nji,nkj->nki", found[:, :2, :2], across_m[:, list(LIPS)])
+    places = np.zeros((track.frames, 2 * len(LIPS)))
+    places[seen] = in_head.reshape(len(found), -1)
+    known = np.concatenate([track.blendshapes[:, LIP_INDICES], np.ones((track.frames, 1))], 1)
+    training = training_frames[seen[training_frames]]
+    left = places - known @ np.linalg.lstsq(known[training], places[training], rcond=None)[0]
+    directions = np.linalg.svd(left[training], full_matrices=False)[2][:count]
+    details = left @ directions.T
+    details /= np.maximum(details[training].std(0), 1e-9)
+    details[~seen] = 0
+    return np.clip(details, -MAX_DETAIL, MAX_DETAIL)
+
+
+def mouth_error(
+    renderer: HeadRenderer, camera: Camera, pose: Float[np.ndarray, "4 4"], blendshapes: np.ndarray, frame: Frame
+) -> MouthError:
+    """A frame's mouth beside its rendering; nothing where the mouth is outside of the frame.
+
+    Args:
+        camera: of the frame.
+    """
+    rows, columns = frame.alpha.shape
+    x0, y0, x1, y1 = np.clip(frame.boxes[1].round().astype(int), 0, (columns, rows, columns, rows))
+    shapes = len(LIP_INDICES)
+    if x1 <= x0 or y1 <= y0:
+        return MouthError(np.zeros((shapes, shapes)), np.zeros(shapes), 0.0, 0)
+    part = slice(y0, y1), slice(x0, x1)
+    crop = frame.x0 + int(x0), frame.y0 + int(y0), int(x1 - x0), int(y1 - y0)
+    seen = np.ones(frame.alpha[part].shape, bool) if frame.covered is None else ~frame.covered[part]
+    true = (frame.colour[part] * (frame.alpha[part][..., None] / np.float32(255 * 255)))[seen]
+
+    def rendered(values: np.ndarray) -> np.ndarray:
+        return renderer.render(camera, pose, values, crop).rgba[..., :3][seen]
+
+    now = rendered(blendshapes)
+    error = (true - now).ravel()
+    jacobian = np.empty((shapes, error.size), np.float32)
+    for row, shape in enumerate(LIP_INDICES):
+        changed = np.array(blendshapes, np.float32)
+        by = CHANGE if changed[shape] + CHANGE <= 1 else -CHANGE
+        changed[shape] += by
+        jacobian[row] = (rendered(changed) - now).ravel() / by
+    return MouthError(jacobian @ jacobian.T, jacobian @ error, float(error @ error), error.size)
+
+
+def fitted_corrections(errors: Sequence[MouthError]) -> Float[np.ndarray, "frames s"]:
+    """The change of each frame's blendshapes that its image asks for: one step of Gauss-Newton with the prior `PRIOR_SIGMA`."""
+    variance = PIXELS_AS_ONE * sum(error.squared for error in errors) / max(sum(error.values for error in errors), 1)
+    variance = max(variance, 1e-12)
+    prior = np.eye(len(LIP_INDICES)) / PRIOR_SIGMA**2
+    normal = np.stack([error.normal for error in errors]) / variance + prior
+    gradient = np.stack([error.gradient for error in errors]) / variance
+    solved: np.ndarray = np.linalg.solve(normal, gradient[..., None])[..., 0]
+    return solved
+
+
+def correction_map(
+    details: Float[np.ndarray, "frames k"], corrections: Float[np.ndarray, "frames s"]
+) -> Float[np.ndarray, "k s"]:
+    """Ridge regression of corrections on details. Their mean is left out: it would move a mouth at rest."""
+    normal = details.T @ details + RIDGE * len(details) * np.eye(details.shape[1])
+    solved: np.ndarray = np.linalg.solve(normal, details.T @ (corrections - corrections.mean(0)))
+    return solved
+
+
+def validated_gain(
+    details: Float[np.ndarray, "frames k"], corrections: Float[np.ndarray, "frames s"], errors: Sequence[MouthError]
+) -> float:
+    """Share of the squared error that the map takes away in frames that it was not fitted to; below 0 where it adds some.
+
+    Frames are in the order of time, and a quarter of the clip is left out at a time: neighbours are nearly equal.
+    """
+    fold = np.arange(len(details)) * FOLDS // len(details)
+    gain = 0.0
+    for left_out in range(FOLDS):
+        change = details @ correction_map(details[fold != left_out], corrections[fold != left_out])
+        gain += sum(errors[i].gain(change[i]) for i in np.flatnonzero(fold == left_out))
+    return gain / max(sum(error.squared for error in errors), 1e-12)
+
+
+def _mouth_errors(
+    trainer: FieldTrainer,
+    renderers: Sequence[HeadRenderer],
+    poses: np.ndarray,
+    blendshapes: np.ndarray,
+    chosen: np.ndarray,
+    limit_s: float | None,
+) -> list[MouthError]:
+    """Of the chosen frames, in their order; of the first of them where not all fit into the time."""
+
+    def measured(renderer: HeadRenderer, index: int) -> MouthError:
+        frame = read_frame(trainer.workspace, trainer.tracking, index, size)
+        return mouth_error(renderer, camera, poses[index], blendshapes[index], frame)
+
+    size = min(SIZE, trainer.pool.size)
+    camera = trainer.camera.scaled(size, size)
+    began = time.monotonic()
+    errors: list[MouthError] = []
+    with ThreadPoolExecutor(len(renderers)) as pool:
+        for first in range(0, len(chosen), AT_ONCE):
+            errors += each_frame(pool, measured, renderers, chosen[first : first + AT_ONCE].tolist())
+            trainer.reporter.progress(Stage.MOUTH, len(errors), len(chosen))
+            taken_s = time.monotonic() - began
+            needed_s = taken_s / len(errors) * max(MIN_FRAMES, len(errors))
+            if limit_s is not None and needed_s > MAX_TIME_SHARE * limit_s:
+                break
+    trainer.reporter.progress(Stage.MOUTH, len(chosen), len(chosen))
+    return errors

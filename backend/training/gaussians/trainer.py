@@ -315,7 +315,7 @@ class GaussianTrainer:
 
     def _measure_mouth(self) -> None:
         """Take the clip's mouth as the head measures it."""
-        renderers = [GaussianRenderer(self.fit.head, _one_thread()) for _ in range(2)]
+        renderers = [GaussianRenderer(self.fit.head, self._rasteriser()) for _ in range(2)]
         limit_s = self.limit_s if self.limit_steps is None else None
         self.blendshapes = refine_mouth(self.field, renderers, self.fit.poses, self.blendshapes, limit_s)
         self.fit.conditions = self._conditions()

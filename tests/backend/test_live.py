@@ -105,9 +105,10 @@ def test_a_final_frame_carries_the_watermark_that_render_writes(params, trained)
     plain, marked = drawn(), (params.update(watermark=True), drawn())[1]
     np.testing.assert_array_equal(plain[..., 3], marked[..., 3])
     opaque = plain[..., 3] > 0.99
-    change = (displayed(marked) - displayed(plain))[opaque].mean(1) * 255
+    change, _, blue = (displayed(marked) - displayed(plain))[opaque].T * 255
     assert opaque.mean() > 0.1
     assert 0.5 < change.std() < 1.4 and np.abs(change).max() < 6
+    assert blue.std() < 1.02 * (1 + BLUE_GAIN) * change.std()
     message = Message.of_clip(Workspace.open(trained).subject.source_sha256, Kind.FRAMES)
     mark = Marker(size, size, message)._pattern[opaque]
     assert np.corrcoef(mark, change)[0, 1] > 0.9

@@ -211,7 +211,7 @@ def test_a_checkpoint_is_drawn_alike_by_all_rasterisers(twin_once):
 
     workspace = Workspace.open(twin_once)
     track = workspace.head_track(head=GAUSSIANS)
-    head = checkpoints.load_newest(workspace, kind=GAUSSIANS).gaussian_head()
+    head = checkpoints.load_newest(workspace, kind=GAUSSIANS).gaussians()
     frame, camera = int(np.flatnonzero(track.valid)[20]), track.camera.scaled(64, 64)
     images = [
         GaussianRenderer(head, rasteriser).render(camera, track.head_to_camera[frame], track.blendshapes[frame]).rgba

@@ -12,6 +12,7 @@ import pytest
 from backend import live
 from backend.commands.option import from_params
 from backend.delivery.watermark import Kind, Marker, Message
+from backend.delivery.watermark.marker import BLUE_GAIN
 from backend.errors import ProtocolError, WorkspaceError
 from backend.live import FrameOptions, LiveHead
 from backend.progress import Reporter

@@ -251,6 +251,8 @@ def prepare(imported: threading.Event) -> None:
 
 def device() -> dict[str, str]:
     """The device that fields are rendered on, the kernel that does it, and why the optional one does not: a sentence."""
+    import torch  # noqa: F401 (one that is missing is reported here)
+
     from .renderer import devices
     from .renderer.field.kernels import get_kernel, why_not
 

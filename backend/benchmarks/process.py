@@ -60,7 +60,7 @@ def measured(clip: Path, checkout: Path = CHECKOUT) -> dict[str, Any]:
         "cpu_ms": 1e3 * done.cpu_s / subject.frames,
         "other_cores": done.other_cores,
         "memory_mb": done.memory_mb,
-        "stages_s": {name: runs[-1]["seconds"] for name, runs in stages.items()},
+        "stages_s": {name: stages[name][-1]["seconds"] for name in STAGES if name in stages},
     }
 
 

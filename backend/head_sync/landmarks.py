@@ -192,41 +192,23 @@ class _MeshLandmarker:
         from mediapipe.python.solutions import face_mesh
 
         self._last: list[Face] = []
-        self._alone = 0
-        """Images in a row that showed one face."""
-        nothing = np.zeros((64, 64, 3), np.uint8)
         with quiet_native_libraries():
             self._mesh = face_mesh.FaceMesh(max_num_faces=MAX_FACES, refine_landmarks=True)
-            # A mesh looks for further faces in every image until it has found as many as it may: a third of its time.
-            self._single = face_mesh.FaceMesh(max_num_faces=1, refine_landmarks=True)
-            self._single.process(nothing)
-            self.detect(nothing)
+            self.detect(np.zeros((64, 64, 3), np.uint8))
 
     def detect(self, image: np.ndarray) -> list[Face]:
-        if self._alone >= self.warm_up:
-            faces = self._detect_once(self._single, image)
-            if faces and not _jumped(faces[0], self._last[0]):
-                self._last = faces
-                return faces
-            self._alone = 0
-            self._mesh.process(image)  # it last saw an earlier one
-        faces = self._detect_once(self._mesh, image)
+        faces = self._detect_once(image)
         if any(all(_jumped(face, last) for last in self._last) for face in faces):
             # A cut, or no face: the search began at the last face, and the next one begins at these.
             for _ in range(REDETECTIONS):
-                faces = self._detect_once(self._mesh, image)
+                faces = self._detect_once(image)
         self._last = faces
-        self._alone = self._alone + 1 if len(faces) == 1 else 0
-        if self._alone:
-            self._single.process(image)  # it must know the face when its turn comes
         return faces
 
-    @staticmethod
-    def _detect_once(mesh: Any, image: np.ndarray) -> list[Face]:
+    def _detect_once(self, image: np.ndarray) -> list[Face]:
         height, width = image.shape[:2]
-        faces = mesh.process(image).multi_face_landmarks or []
+        faces = self._mesh.process(image).multi_face_landmarks or []
         return [_face(face.landmark, width, height, None) for face in faces]
 
     def close(self) -> None:
         self._mesh.close()
-        self._single.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import wave
 from fractions import Fraction
 from pathlib import Path
 
@@ -167,8 +168,9 @@ def test_blender_and_the_command_line_write_the_same_take(kit, root, tmp_path, p
         for frame in range(10):
             np.testing.assert_allclose(other.face(frame), first.face(frame), atol=1e-4)
             np.testing.assert_allclose(other.pixels(frame, (SIZE, SIZE)), first.pixels(frame, (SIZE, SIZE)), atol=0.05)
-    audio = [path.with_suffix(".wav").read_bytes() for path in paths[:2]]
-    assert audio[0] == audio[1] and len(audio[0]) > 44 + 2 * 16000 * 0.39
+    audio = [read_wav(path.with_suffix(".wav")) for path in paths[:2]]  # one of them is signed
+    np.testing.assert_array_equal(*audio)
+    assert len(audio[0]) > 16000 * 0.39
     for path in paths[1::2]:
         found = read_in_blender(kit, path, *importers_of(path.suffix))
         np.testing.assert_allclose(found["weights"], first.weights, atol=1e-4)
@@ -196,7 +198,8 @@ def test_audio_follows_a_strip_that_was_moved(kit, head, tmp_path):
 
 
 def read_wav(path: Path) -> np.ndarray:
-    return np.frombuffer(path.read_bytes()[44:], "<i2")
+    with wave.open(str(path)) as audio:
+        return np.frombuffer(audio.readframes(audio.getnframes()), "<i2")
 
 
 def all_names() -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import signal
@@ -175,17 +174,3 @@ def test_a_mesh_that_sees_blocks_agrees_with_one_that_sees_all(speaker, tmp_path
         results.append(Landmarks.read(workspace.root / "landmarks.npz").points_px)
     apart = np.linalg.norm(results[0] - results[1], axis=-1)
     assert 0 < apart.mean() < 0.15 and apart.max() < 1.5
-
-
-def test_the_first_image_after_a_cut_is_found_as_if_it_were_alone(speaker):
-    """A mesh for one face follows it until then."""
-    image = Workspace.open(speaker).read_frame(0)
-    after = np.roll(image, (30, 70), (0, 1))
-    with contextlib.closing(open_landmarker("mesh")) as landmarker:
-        for _ in range(12):
-            landmarker.detect(image)
-        (found,) = landmarker.detect(after)
-    with contextlib.closing(open_landmarker("mesh")) as landmarker:
-        for _ in range(8):
-            (expected,) = landmarker.detect(after)
-    assert np.linalg.norm(found.points_px - expected.points_px, axis=-1).mean() < 0.4

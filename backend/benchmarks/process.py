@@ -107,7 +107,7 @@ def in_words(result: dict[str, Any]) -> str:
             cells = [row["clip"], version, f"{row['frames']:,}", f"{row['size']} px", f"{row['frames_per_s']:.1f}"]
             cells += [f"{row['seconds']:.1f}", *stages, f"{row['cpu_s']:.0f} s", f"{row['memory_mb']:.0f} MB"]
             rows.append([*cells, f"{row['other_cores']:.1f} cores"])
-    lines = table(heading, rows)
+    lines = [*table(heading, rows), "", "`portrait_sync` runs beside `face_sync`: the seconds of both overlap."]
     if spent := [clip for clip in clips if "stages_cpu_s" in clip]:
         per_frame = [
             [clip["clip"], *(f"{1e3 * clip['stages_cpu_s'][name] / clip['frames']:.1f}" for name in STAGES)]

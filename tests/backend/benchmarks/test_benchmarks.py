@@ -59,7 +59,8 @@ def test_the_benchmark_of_process_has_the_time_of_every_stage_and_the_memory(sho
 
     row = json.loads(json.dumps(process.measured(short_clip)))
     assert list(row["stages_s"]) == list(STAGES)
-    assert 0 < sum(row["stages_s"].values()) <= row["seconds"] and row["frames_per_s"] > 0
+    *before, face_sync, portrait_sync = row["stages_s"].values()  # the last two run beside each other
+    assert 0 < sum(before) + max(face_sync, portrait_sync) <= row["seconds"] and row["frames_per_s"] > 0
     assert row["memory_mb"] > 100 and row["cpu_s"] > 1 and row["other_cores"] >= 0
     earlier = {**row, "commit": "abc123", "speedup": 1.5, "saving": 2.0}
     spent = dict.fromkeys(STAGES, row["frames"] / 500)

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..face_sync.blendshapes import View, reprojection
+from ..face_sync.blendshapes import View
+from ..face_sync.calibration import offsets_m
 from ..protocol import Stage
 from ..renderer.head import HeadRenderer
 from ..renderer.regions import LIP_INDICES
@@ -124,10 +125,9 @@ def lip_details(
     seen = track.valid & np.isfinite(poses.head_to_camera).all((1, 2))
     found = poses.head_to_camera[seen]
     view = View(found, poses.camera.focal_px, poses.principal_px)
-    across_m, _ = reprojection(track.face_head_m, track.landmarks_px[seen], view)
-    in_head = np.einsum("nji,nkj->nki", found[:, :2, :2], across_m[:, list(LIPS)])
-    places = np.zeros((track.frames, 2 * len(LIPS)))
-    places[seen] = in_head.reshape(len(found), -1)
+    lips = list(LIPS)
+    places = np.zeros((track.frames, 2 * len(lips)))
+    places[seen] = offsets_m(track.face_head_m[lips], track.landmarks_px[seen][:, lips], view).reshape(len(found), -1)
     known = np.concatenate([track.blendshapes[:, LIP_INDICES], np.ones((track.frames, 1))], 1)
     training = training_frames[seen[training_frames]]
     left = places - known @ np.linalg.lstsq(known[training], places[training], rcond=None)[0]

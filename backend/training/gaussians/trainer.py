@@ -27,6 +27,7 @@ from ..recovery import Diverged, recover
 from ..schedule import ANNEAL, CHECKPOINT_SECONDS, EvaluationTimer
 from ..track_refinement import align_frames, with_focal
 from . import mattes
+from .batch import THREADS
 from .cloud import RENDERINGS, field_cloud
 from .detail import Detail
 from .fit import GaussianFit
@@ -299,15 +300,23 @@ class GaussianTrainer:
         self.fit.try_step()
         self.reporter.progress(Stage.KERNELS, 1, 1, "kernels")
 
+    @property
+    def _time_limit_s(self) -> float | None:
+        """Of the training; None where its steps are counted."""
+        return self.limit_s if self.limit_steps is None else None
+
+    def _renderers(self) -> list[GaussianRenderer]:
+        """Of the head as it is, for two threads."""
+        return [GaussianRenderer(self.fit.head, self._rasteriser()) for _ in range(THREADS)]
+
     def _align(self) -> None:
         """Align all frames with the head in the middle of the training, where the time allows, and near its end those that are
         not trained on: the poses of the others were fitted along."""
         field, last = self.field, self.aligned == len(ALIGN_SHARES) - 1
         valid = np.flatnonzero(field.tracking.valid)
         frames = np.setdiff1d(valid, field.training_frames) if last else valid
-        renderers = [GaussianRenderer(self.fit.head, self._rasteriser()) for _ in range(2)]
-        limit_s = self.limit_s if self.limit_steps is None and not last else None
-        aligned = align_frames(field, renderers, self.fit.poses, frames, limit_s)
+        limit_s = None if last else self._time_limit_s
+        aligned = align_frames(field, self._renderers(), self.fit.poses, frames, limit_s)
         if aligned is not None:
             self.fit.place(aligned.poses if last else with_focal(field, aligned), field.camera)
         self.aligned += 1
@@ -315,9 +324,8 @@ class GaussianTrainer:
 
     def _measure_mouth(self) -> None:
         """Take the clip's mouth as the head measures it."""
-        renderers = [GaussianRenderer(self.fit.head, self._rasteriser()) for _ in range(2)]
-        limit_s = self.limit_s if self.limit_steps is None else None
-        self.blendshapes = refine_mouth(self.field, renderers, self.fit.poses, self.blendshapes, limit_s)
+        arguments = self.fit.poses, self.blendshapes, self._time_limit_s
+        self.blendshapes = refine_mouth(self.field, self._renderers(), *arguments)
         self.fit.conditions = self._conditions()
         self.mouths += 1
         self.elapsed_s = time.monotonic() - self._started

@@ -92,6 +92,17 @@ def checked_order(order: Int[np.ndarray, " n"], count: int) -> Int[np.ndarray, "
     return order
 
 
+def checked_gradient(gradient: np.ndarray, image_shape: tuple[int, ...]) -> np.ndarray:
+    """The gradient itself, by an image's premultiplied RGBA.
+
+    Raises:
+        ValueError: it has not the image's shape.
+    """
+    if gradient.shape != image_shape:
+        raise ValueError(f"the gradient is {gradient.shape}, the image {image_shape}: give one of its shape")
+    return gradient
+
+
 @dataclass
 class Drawn:
     """An image, and what else one pass gives where it was asked for.

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ....workspace.shapes import Float, Int
-from .interface import ATTRIBUTES, Drawn, Gradients, View, checked_order, slope_limits
+from .interface import ATTRIBUTES, Drawn, Gradients, View, checked_gradient, checked_order, slope_limits
 from .numba_bins import fill_lists, pack_passes, place_lists, project_and_count
 from .numba_blend import blend_part, blend_passes_part
 from .numba_buffers import PACKED, SUMS, TILE, Lens, Tiles
@@ -136,9 +136,7 @@ class NumbaRasteriser:
         if self._drawn is None or self._drawn[0] is None:
             raise RuntimeError("draw a frame from its attributes before its gradients are asked for")
         attributes, order, lens, active = self._drawn
-        if gradient.shape != self._image.shape:
-            raise ValueError(f"the gradient is {gradient.shape}, the image {self._image.shape}: give one of its shape")
-        gradient = _array(gradient)
+        gradient = _array(checked_gradient(gradient, self._image.shape))
         sums, gradients = self._gradient_buffers()
         given = self._packed, self._lists, self._tiles, active, self._image, gradient
         self._in_parts(lambda part, parts: unblend_part(part, parts, *given, sums[part]))

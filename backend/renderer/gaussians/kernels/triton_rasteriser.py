@@ -18,7 +18,17 @@ from ....workspace.shapes import Float, Int
 from ...devices import upload
 from ...recording import Recording
 from ...shared_copy import SharedCopy, scene_linear
-from .interface import ATTRIBUTES, COLOUR, OPACITY, Drawn, Gradients, View, checked_order, slope_limits
+from .interface import (
+    ATTRIBUTES,
+    COLOUR,
+    OPACITY,
+    Drawn,
+    Gradients,
+    View,
+    checked_gradient,
+    checked_order,
+    slope_limits,
+)
 from .torch_rasteriser import project_centres
 from .triton_blend import SUMS, blend_kernel, unblend_kernel
 from .triton_project import BOX, PACKED, list_kernel, project_kernel
@@ -172,9 +182,7 @@ class TritonRasteriser:
         """See `interface.Rasteriser.backward`."""
         if self._order is None:
             raise RuntimeError("draw a frame from its attributes before its gradients are asked for")
-        shape = (*self._size, 4)
-        if gradient.shape != shape:
-            raise ValueError(f"the gradient is {gradient.shape}, the image {shape}: give one of its shape")
+        checked_gradient(gradient, (*self._size, 4))
         height, width = self._size
         count, blocks = self._count, triton.cdiv(self._count, BLOCK)
         sums = torch.zeros(count, SUMS.value, device=self.device)

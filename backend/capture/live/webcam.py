@@ -87,6 +87,8 @@ class WebcamSource(Source):
     def _image(self, pace: _Pace | None) -> tuple[np.ndarray | None, float]:
         """The newest image, RGB, and when it was seen; None where there is none now."""
         if pace is not None and not pace.wait(self._closing):
+            if pace.has_ended:  # skipping may have come to the end as well as reading
+                self.inbox.note = f"{self.place} has ended."
             self._closing.wait(0.1)
             return None, 0.0
         came, image = self._opened.read()
@@ -100,7 +102,6 @@ class WebcamSource(Source):
                     self._opened = _open(self._camera)
             else:
                 pace.has_ended = True
-                self.inbox.note = f"{self.place} has ended."
             return None, seen_s
         return np.ascontiguousarray(image[..., ::-1]), seen_s
 

@@ -22,6 +22,7 @@ from .alpha_edges import with_colour_beyond_edges
 from .audio_rates import DELIVERY_RATE
 from .codecs import H264, codec_for
 from .samples import Planes, SampleFormat, StoredFormat
+from .scheduling import kept_scheduling
 from .source import ffmpeg_name
 
 _AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
@@ -129,7 +130,9 @@ class VideoWriter:
         # ProRes takes them from the frame, the file from the stream.
         frame.color_primaries, frame.color_trc = self._stored.primaries, self._stored.transfer
         frame.pts, frame.time_base = self.frames, 1 / self._fps
-        self._container.mux(self._video.encode(frame))
+        with kept_scheduling() if self.frames == 0 else contextlib.nullcontext():  # the first frame opens the encoder
+            packets = self._video.encode(frame)
+        self._container.mux(packets)
         self.frames += 1
         self._send_audio(until_s=float(self.frames / self._fps))
 

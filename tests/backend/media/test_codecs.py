@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
+import sys
 import wave
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -167,3 +170,16 @@ def test_what_does_not_go_together_is_refused_in_a_sentence(tmp_path):
     with pytest.raises(MediaError, match=r"128 x 64 pixels cannot be written as DNxHR HQX: choose at least 256 x 120"):
         VideoWriter(tmp_path / "a.mov", 128, 64, codec="dnxhr")
     assert is_video(tmp_path / "A.MOV") and not is_video(tmp_path / "frames.v2")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="scheduling is Linux's")
+@pytest.mark.parametrize("name", CODECS)
+def test_no_thread_is_left_real_time(tmp_path, name):
+    """SVT-AV1 makes the thread that opens it real-time where it may, as in a farm's container."""
+    before = threads_by_scheduling()
+    written(tmp_path / f"a{CODECS[name].containers[0]}", name)
+    assert threads_by_scheduling() == before == {os.sched_getscheduler(0)}
+
+
+def threads_by_scheduling() -> set[int]:
+    return {os.sched_getscheduler(int(task.name)) for task in Path("/proc/self/task").iterdir()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
@@ -78,6 +79,11 @@ def upload(array: np.ndarray, device: str) -> torch.Tensor:
     """An array on a device; a GPU's work that was begun before is not waited for."""
     tensor = torch.from_numpy(array)
     return tensor.pin_memory().to(device, non_blocking=True) if device.startswith("cuda") else tensor.to(device)
+
+
+def on(device: torch.device) -> AbstractContextManager[object]:
+    """Makes a CUDA device this thread's current one: Triton launches there, whichever device its tensors are on."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
 def free_bytes(device: str) -> int:

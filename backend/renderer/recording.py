@@ -40,6 +40,7 @@ class Recording:
         if self._allowed and self._done == _WARM_UP:
             torch.cuda.synchronize(self._device)
             graph = torch.cuda.CUDAGraph()
-            with torch.cuda.device(self._device), torch.cuda.graph(graph):
+            # What other threads ask of the GPU meanwhile, memory say, must not fail.
+            with torch.cuda.device(self._device), torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 self._work()
             self._graph = graph

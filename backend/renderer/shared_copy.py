@@ -5,6 +5,7 @@ Never run on a GPU so far; on the CPU the same steps run in turn.
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 import numpy as np
@@ -59,6 +60,8 @@ class SharedCopy:
             if known is not None:
                 self._release(address, known[1])
             known = out, int(torch.cuda.cudart().cudaHostRegister(address, out.nbytes, 0)) == 0
+            if not known[1]:
+                self._clear_error()
         self._registered[address] = known
         while len(self._registered) > _KEPT:
             oldest = next(iter(self._registered))
@@ -69,6 +72,12 @@ class SharedCopy:
         if self._own is None or self._own.shape != shape:
             self._own = torch.empty(shape, pin_memory=True)
         return self._own
+
+    def _clear_error(self) -> None:
+        """CUDA keeps the error of a refused call for this thread's next launch to report: not a frame's, so one of no
+        consequence is made here."""
+        with contextlib.suppress(RuntimeError):
+            torch.ones(1, device=self._device)
 
     @staticmethod
     def _release(address: int, registered: bool) -> None:

@@ -9,6 +9,7 @@ from backend.benchmarks import gpu, gpu_gaussians, gpu_rows, renderer, training
 from backend.errors import DeviceError
 from backend.progress import Reporter
 from backend.renderer.field.kernels import get_kernel
+from backend.renderer.gaussians.kernels.torch_rasteriser import TorchRasteriser
 from backend.workspace.store import Workspace
 
 
@@ -37,6 +38,16 @@ def test_kernels_are_compared_on_a_made_up_head():
     json.dumps(result)
     text = gpu.in_words(result)
     assert text.count("| numba | ") == 2 and "triton needs an NVIDIA GPU." in text and "Left out: the training" in text
+
+
+def test_a_gpu_too_small_for_plain_pytorch_leaves_its_row_empty(monkeypatch):
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(TorchRasteriser, "backward", full)
+    found = gpu_gaussians.rows("cpu", (16,), count=20)
+    assert not found["torch"]["frames"] and found["numba"]["frames"]["16"] > 0
+    assert "| torch | – | – |" in "\n".join(gpu_gaussians.in_words(found))
 
 
 @pytest.mark.long

@@ -1,4 +1,7 @@
-"""Compile the kernels of Triton for a GPU that is not there: `python compile_triton.py field 86` prints a line of JSON a kernel."""
+"""Compile the kernels of Triton for a GPU that is not there: `python compile_triton.py field 86` prints a line of JSON a kernel.
+
+With `ones` all their sizes are 1, which Triton makes constants of.
+"""
 
 from __future__ import annotations
 
@@ -71,11 +74,13 @@ def _kernels_of(module: ModuleType) -> Iterator[tuple[str, triton.JITFunction]]:
             yield name, kernel
 
 
-def compile_all(which: str, capability: int) -> None:
+def compile_all(which: str, capability: int, ones: bool) -> None:
     kernels = {"field": field_kernels, "gaussians": gaussian_kernels}[which]
     for name, kernel, sizes, options, kinds in kernels(torch.bfloat16 if capability >= 80 else torch.float16):
         constants = {argument: sizes[argument] for argument in kernel.arg_names if argument in sizes}
         known = {argument: _KINDS.get(argument, "*fp32") for argument in kernel.arg_names} | kinds
+        if ones:
+            constants = {argument: 1 for argument, kind in known.items() if kind == "i32"} | constants
         signature = {argument: "constexpr" if argument in constants else kind for argument, kind in known.items()}
         made = triton.compile(
             ASTSource(kernel, signature=signature, constexprs=constants),
@@ -86,4 +91,4 @@ def compile_all(which: str, capability: int) -> None:
 
 
 if __name__ == "__main__":
-    compile_all(sys.argv[1], int(sys.argv[2]))
+    compile_all(sys.argv[1], int(sys.argv[2]), "ones" in sys.argv[3:])

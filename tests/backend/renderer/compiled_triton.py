@@ -10,11 +10,11 @@ SHARED_KB = {75: 64, 86: 99, 90: 227}
 """What each generation of GPUs gives a program, by compute capability."""
 
 
-def assert_compiles(which: str, capability: int, kernels: int, folder: Path) -> None:
+def assert_compiles(which: str, capability: int, kernels: int, folder: Path, *more: str) -> None:
     """All kernels of the field or the Gaussians, each within its shared memory and without a warning."""
     environment = {**os.environ, "TRITON_CACHE_DIR": str(folder)}
     environment.pop("TRITON_INTERPRET", None)
-    command = [sys.executable, str(Path(__file__).with_name("compile_triton.py")), which, str(capability)]
+    command = [sys.executable, str(Path(__file__).with_name("compile_triton.py")), which, str(capability), *more]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     made = [json.loads(line) for line in done.stdout.splitlines()]

@@ -1,5 +1,8 @@
 """A frame drawn on a GPU goes into mapped memory as the CPU's does, and where a GPU's memory runs out the CPU draws."""
 
+import os
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -51,6 +54,26 @@ def test_the_device_encodes_an_image_as_the_compiled_code_does():
     write_scene_linear(image, expected)
     SharedCopy(torch.device("cpu")).write(scene_linear(torch.from_numpy(image)), found)
     np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="nothing is registered on Windows")
+def test_memory_that_the_gpu_may_not_write_leaves_no_error_behind(monkeypatch):
+    """CUDA's error of a refused registration waits for the next launch: one of no consequence takes it, once for a mapping."""
+    asked, launched = [], []
+
+    def register(address: int, *_: int) -> int:
+        asked.append(address)
+        return 801
+
+    def ones(*_: object, **__: object) -> None:
+        launched.append(len(asked))
+        raise RuntimeError("CUDA error: operation not supported")
+
+    monkeypatch.setattr(torch.cuda, "cudart", lambda: SimpleNamespace(cudaHostRegister=register))
+    monkeypatch.setattr(torch, "ones", ones)
+    copy, out = SharedCopy(torch.device("cuda")), np.zeros((2, 2, 4), np.float32)
+    assert [copy._may_write(out) for _ in range(2)] == [False, False]
+    assert asked == [out.ctypes.data] and launched == [1]
 
 
 def test_a_field_s_frame_is_the_one_that_the_cpu_writes(pose):

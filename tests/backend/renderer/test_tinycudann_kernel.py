@@ -1,5 +1,7 @@
 """Parameters as tiny-cuda-nn lays them out, on a reference of its layout, and on the package where it can run."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -88,11 +90,11 @@ def test_grids_read_what_the_oracle_reads_at_the_cubes_faces_too(seed):
     torch.testing.assert_close(found, encode(points, tables, layout), atol=1e-3, rtol=0)
 
 
-def _shaded(kernel, seed: int, device: str = "cpu"):
+def _shaded(kernel, seed: int, device: str = "cpu", samples_at_least: int = 1):
     """Values, and gradients of a random weighting of them, of samples in some frames, one of them empty."""
     random = torch.Generator().manual_seed(seed)
     layout, rays = _layout(random), 20
-    hidden, total = (16, 24, 64)[seed % 3], int(torch.randint(1, 400, (), generator=random))
+    hidden, total = (16, 24, 64)[seed % 3], samples_at_least - 1 + int(torch.randint(1, 400, (), generator=random))
     positions = torch.rand(total, 3, generator=random)
     positions[0] = torch.tensor([0.0, 1.0, 0.5])
     directions = torch.nn.functional.normalize(torch.randn(rays, 3, generator=random), dim=1)
@@ -106,6 +108,8 @@ def _shaded(kernel, seed: int, device: str = "cpu"):
     for name, value in vars(networks).items():
         setattr(networks, name, value.detach().to(device).requires_grad_(name != "regions"))
     weight = 1e-6 * torch.randn(total, 4, generator=random).to(device)  # as small as a step's gradients are
+    if samples_at_least > 1:
+        weight = weight.abs()  # so that sums are as large as they may be
     density, colour, gates = kernel.shade(samples, directions.to(device), starts, tables, layout, networks)
     ((density * weight[:, 0]).sum() + (colour * weight[:, 1:]).sum()).backward()
     gradients = {name: value.grad for name, value in vars(networks).items() if value.requires_grad}
@@ -123,6 +127,14 @@ def test_samples_are_shaded_as_the_oracle_shades_them(which, seed):
         exact = name in ("density", "colour", "gates")
         worst = float((found[name] - value).abs().max())
         assert worst <= (tolerance if exact else 10 * tolerance) * float(value.abs().max()), (name, worst)
+
+
+@pytest.mark.parametrize("seed", (0, 2))
+def test_sums_over_many_samples_stay_within_half_precision(seed):
+    half = SimpleNamespace(Encoding=tinycudann_reference.Encoding, Network=tinycudann_reference.HalfNetwork)
+    found = _shaded(TinycudannKernel(ORACLE, half), seed, samples_at_least=20_000)
+    for name, value in _shaded(ORACLE, seed, samples_at_least=20_000).items():
+        assert float((found[name] - value).abs().max()) <= 3e-2 * float(value.abs().max()), name
 
 
 def test_a_frame_without_samples_is_shaded():

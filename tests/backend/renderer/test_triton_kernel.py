@@ -13,6 +13,7 @@ from backend.renderer.field.kernels.interface import Grid, empty_block_distance
 from backend.renderer.field.triplane import TriplaneLayout
 from tests.backend.renderer.compiled_triton import SHARED_KB, assert_compiles
 from tests.backend.renderer.made_up_field import random_networks
+from tests.backend.renderer.watched_launches import watch_launches
 
 if not importlib.util.find_spec("triton"):
     pytest.skip("Triton is not installed: `python3 install test --triton PATH` brings it", allow_module_level=True)
@@ -21,7 +22,8 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 if DEVICE == "cpu":
     os.environ["TRITON_INTERPRET"] = "1"  # read when the kernels are imported
 
-TritonKernel = importlib.import_module("backend.renderer.field.kernels.triton_kernel").TritonKernel
+triton_kernel = importlib.import_module("backend.renderer.field.kernels.triton_kernel")
+TritonKernel = triton_kernel.TritonKernel
 
 ORACLE = get_kernel("torch")
 RANDOM_CASES = 208
@@ -194,6 +196,19 @@ def test_room_without_samples_is_empty():
     total = int(samples.offsets[-1])
     assert len(samples.positions) == case.rays * case.grid.max_samples > total > 0
     assert not samples.fade[total:].any() and not samples.positions[total:].any()
+
+
+def test_kernels_are_launched_on_the_device_of_their_tensors(monkeypatch):
+    launched, case = watch_launches(monkeypatch, triton_kernel), Case(3, "one ray")
+    case.trained(TritonKernel(), DEVICE)
+    case.drawn(TritonKernel(), DEVICE)
+    assert len(set(launched)) == 7
+
+
+@pytest.mark.slow
+def test_kernels_compile_where_sizes_are_one(tmp_path):
+    """Triton makes constants of arguments that are 1."""
+    assert_compiles("field", 90, 7, tmp_path, "ones")
 
 
 @pytest.mark.slow

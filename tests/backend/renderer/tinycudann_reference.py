@@ -75,5 +75,36 @@ class Network(torch.nn.Module):
         assert x.shape[1] == self.inputs
         x = torch.nn.functional.pad(x, (0, self.padded_inputs - self.inputs), value=1.0)
         split = self.width * self.padded_inputs
-        hidden = torch.relu(x @ self.params[:split].reshape(self.width, self.padded_inputs).T)
-        return (hidden @ self.params[split:].reshape(self.padded_outputs, self.width).T)[:, : self.outputs]
+        first = self.params[:split].reshape(self.width, self.padded_inputs)
+        last = self.params[split:].reshape(self.padded_outputs, self.width)
+        return self._multiplied(x, first, last)[:, : self.outputs]
+
+    def _multiplied(self, x: torch.Tensor, first: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
+        return torch.relu(x @ first.T) @ last.T
+
+
+class HalfNetwork(Network):
+    """The same in half precision, as the package is: also what comes back, times `loss_scale`, and the weights' gradients."""
+
+    loss_scale = 128.0
+
+    def _multiplied(self, x: torch.Tensor, first: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
+        return _Halves.apply(x, first, last, self)
+
+
+class _Halves(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, first, last, network):
+        x, first, last = (value.half().float() for value in (x, first, last))
+        hidden = torch.relu(x @ first.T).half().float()
+        ctx.save_for_backward(x, hidden, first, last)
+        ctx.scale = network.loss_scale
+        return (hidden @ last.T).half()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        x, hidden, first, last = ctx.saved_tensors
+        gradient = (gradient * ctx.scale).float()  # its rounding to half is in `gradient`
+        by_hidden = ((gradient @ last).half() * (hidden > 0)).float()
+        found = by_hidden @ first, by_hidden.T @ x, gradient.T @ hidden
+        return *(value.half().float() / ctx.scale for value in found), None

@@ -19,8 +19,9 @@ from . import tinycudann_layout as tcnn_layout
 from .interface import GATE_HIDDEN, SPHERICAL_HARMONICS, Grid, Kernel, Networks, Samples
 from .torch_kernel import TorchKernel, bounded_exponential, spherical_harmonics
 
-_LARGEST_GRADIENT = 256.0
-"""Gradients are scaled to this inside, so that half precision neither overflows nor loses the small ones."""
+_LARGEST_SUM = 512.0
+"""Gradients are scaled inside so that those of an output are of this size in all: the weights' own, sums over all samples, stay
+well below half precision's 65,504, and those of one sample in 100,000 are above its smallest normal number."""
 
 
 class _Scale:
@@ -37,8 +38,8 @@ class _Outputs(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, *gradients):
-        largest = torch.stack([gradient.abs().amax() for gradient in gradients]).amax()
-        ctx.scale.factor = _LARGEST_GRADIENT / largest.clamp(min=1e-30)
+        sums = torch.cat([gradient.abs().flatten(1).sum(0) for gradient in gradients])
+        ctx.scale.factor = _LARGEST_SUM / sums.amax().clamp(min=1e-30)
         return None, *(gradient * ctx.scale.factor for gradient in gradients)
 
 
@@ -64,6 +65,8 @@ class _Modules:
         network = tcnn_layout.network_config(hidden)
         self.density = package.Network(features + 2 * frames + 1, hidden, network)
         self.colour = package.Network(hidden + SPHERICAL_HARMONICS + 1, 3, network)
+        for module in (self.gate, self.density, self.colour):
+            module.loss_scale = 1.0  # its own 128 would be over ours
 
 
 class TinycudannKernel(TorchKernel):
@@ -121,8 +124,8 @@ class TinycudannKernel(TorchKernel):
         weight = torch.cat([networks.colour_weight, networks.colour_bias[:, None]], 1)
         by_colour = tcnn_layout.matrices_to_parameters(weight, networks.out_weight)
         colour = _call(modules.colour, by_colour, torch.cat([value, view, one], 1)) + networks.out_bias
-        exponent, colour = _Outputs.apply(scale, exponent, colour)
-        return bounded_exponential(exponent), torch.sigmoid(colour), gates.detach()
+        exponent, colour = _Outputs.apply(scale, exponent[:, None], colour)
+        return bounded_exponential(exponent[:, 0]), torch.sigmoid(colour), gates.detach()
 
 
 def _call(module: torch.nn.Module, parameters: Tensor, inputs: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from ... import devices
 from ..triplane import TriplaneLayout
 from .interface import STEEPEST_DENSITY, Grid, Networks, Samples
 from .triton_compositing import composite_backward_kernel, composite_kernel
@@ -79,7 +80,8 @@ class _Shade(torch.autograd.Function):
         )  # fmt: skip
         if rows:
             grid = (triton.cdiv(rows, sizes["BLOCK"]),)
-            shade_kernel[grid](*given, density, colour, gates, **sizes, **OPTIONS)
+            with devices.on(device):
+                shade_kernel[grid](*given, density, colour, gates, **sizes, **OPTIONS)
         ctx.save_for_backward(*given, density)
         ctx.sizes, ctx.conditions = sizes, (len(starts) - 1) * 2 * sizes["HIDDEN"]
         ctx.mark_non_differentiable(gates)
@@ -98,10 +100,11 @@ class _Shade(torch.autograd.Function):
             sums = torch.empty(programs, before, device=tables.device)
             steepest = (d_density * density.clamp(max=STEEPEST_DENSITY)).abs().amax()
             scale = _LARGEST_GRADIENT / torch.maximum(steepest, d_colour.abs().amax()).clamp(min=1e-30).reshape(1)
-            shade_backward_kernel[(programs,)](
-                *given, d_density, d_colour, scale, d_tables, sums, d_weights[before:], before,
-                **sizes, **OPTIONS,
-            )  # fmt: skip
+            with devices.on(tables.device):
+                shade_backward_kernel[(programs,)](
+                    *given, d_density, d_colour, scale, d_tables, sums, d_weights[before:], before,
+                    **sizes, **OPTIONS,
+                )  # fmt: skip
             d_weights[:before] = sums.sum(0)
             d_tables, d_weights = d_tables / scale, d_weights / scale
         return None, None, None, d_tables, None, None, d_weights
@@ -115,9 +118,10 @@ class _Composite(torch.autograd.Function):
         rgba, distortion = torch.empty(rays, 4, device=device), torch.empty(rays, device=device)
         weights = torch.zeros(len(density), device=device)
         grid = (triton.cdiv(rays, RAYS),)
-        composite_kernel[grid](
-            density, colour, distances, offsets, rgba, weights, distortion, rays, step, RAYS=RAYS, **LIGHT
-        )
+        with devices.on(device):
+            composite_kernel[grid](
+                density, colour, distances, offsets, rgba, weights, distortion, rays, step, RAYS=RAYS, **LIGHT
+            )
         ctx.save_for_backward(density, colour, distances, offsets, weights)
         ctx.step = step
         ctx.mark_non_differentiable(weights)
@@ -128,10 +132,11 @@ class _Composite(torch.autograd.Function):
         density, colour, distances, offsets, weights = ctx.saved_tensors
         rays = len(offsets) - 1
         d_density, d_colour = torch.zeros_like(density), torch.zeros_like(colour)
-        composite_backward_kernel[(triton.cdiv(rays, RAYS),)](
-            density, colour, distances, offsets, weights, d_rgba.contiguous(), d_distortion.contiguous(),
-            d_density, d_colour, rays, ctx.step, RAYS=RAYS, **LIGHT,
-        )  # fmt: skip
+        with devices.on(density.device):
+            composite_backward_kernel[(triton.cdiv(rays, RAYS),)](
+                density, colour, distances, offsets, weights, d_rgba.contiguous(), d_distortion.contiguous(),
+                d_density, d_colour, rays, ctx.step, RAYS=RAYS, **LIGHT,
+            )  # fmt: skip
         return d_density, d_colour, None, None, None
 
 
@@ -151,20 +156,22 @@ class TritonKernel:
         offsets = torch.zeros(rays + 1, dtype=torch.int64, device=device)
         unit_step, cells = grid.step / grid.box_size, len(grid.occupied)
         launch, constants = (triton.cdiv(rays, RAYS),), {"CELLS": cells, "RAYS": RAYS, **LIGHT}
-        march_kernel[launch](
-            origins, directions, jitter, grid.occupied, grid.empty_block_distance, counts, places, rays, unit_step,
-            grid.max_samples, **constants,
-        )  # fmt: skip
+        with devices.on(device):
+            march_kernel[launch](
+                origins, directions, jitter, grid.occupied, grid.empty_block_distance, counts, places, rays, unit_step,
+                grid.max_samples, **constants,
+            )  # fmt: skip
         offsets[1:] = counts.cumsum(0)
         rows = rays * grid.max_samples
         if rows > MAX_UNCOUNTED_ROWS:
             rows = int(offsets[-1])
         positions, distances = torch.zeros(rows, 3, device=device), torch.zeros(rows, device=device)
         ray_of, fades = torch.zeros(rows, dtype=torch.int32, device=device), torch.zeros(rows, device=device)
-        pack_kernel[launch](
-            origins, directions, jitter, grid.occupied, places, offsets, positions, distances, ray_of, fades, rays,
-            unit_step, grid.box_size, grid.max_samples, **constants,
-        )  # fmt: skip
+        with devices.on(device):
+            pack_kernel[launch](
+                origins, directions, jitter, grid.occupied, places, offsets, positions, distances, ray_of, fades, rays,
+                unit_step, grid.box_size, grid.max_samples, **constants,
+            )  # fmt: skip
         return Samples(positions, distances, ray_of, offsets, fades)
 
     def shade(self, samples: Samples, directions, starts, tables, layout: TriplaneLayout, networks: Networks):
@@ -181,9 +188,10 @@ class TritonKernel:
         sizes = sizes_of(layout, len(networks.hidden_bias), self.dtype)
         out = torch.empty(rays, 7, device=device)
         if rays:
-            draw_kernel[(triton.cdiv(rays, sizes["BLOCK"]),)](
-                origin.contiguous(), directions.contiguous(), grid.occupied, grid.empty_block_distance, tables,
-                _resolutions(layout, device), pack(networks), out, rays, grid.step / grid.box_size, grid.step,
-                grid.max_samples, CELLS=len(grid.occupied), **sizes, **OPTIONS,
-            )  # fmt: skip
+            with devices.on(device):
+                draw_kernel[(triton.cdiv(rays, sizes["BLOCK"]),)](
+                    origin.contiguous(), directions.contiguous(), grid.occupied, grid.empty_block_distance, tables,
+                    _resolutions(layout, device), pack(networks), out, rays, grid.step / grid.box_size, grid.step,
+                    grid.max_samples, CELLS=len(grid.occupied), **sizes, **OPTIONS,
+                )  # fmt: skip
         return out

@@ -155,22 +155,22 @@ def shade_backward_kernel(
         to_one = matrix(weights, FEATURES, 1, HIDDEN, FEATURES, HIDDEN_PADDED, PADDED)
         to_gate = matrix(weights + HIDDEN * FEATURES, FEATURES, 1, _GATE, FEATURES, _GATE, PADDED)
         d_encoding = product(d_one, to_one, DTYPE) + product(d_gate, to_gate, DTYPE)
-        # The tables.
+        # The tables. Relaxed, as nothing reads them before the kernel has ended: see `triton_blend._add_up`.
         i00, i10, i01, i11, fu, fv, real = corners(x, y, z, resolutions, LEVELS, LOG2_SIZE, PADDED)
         write = inside[:, None] & real
-        tl.atomic_add(d_tables + i00, d_encoding * (1 - fu) * (1 - fv), mask=write)
-        tl.atomic_add(d_tables + i10, d_encoding * fu * (1 - fv), mask=write)
-        tl.atomic_add(d_tables + i01, d_encoding * (1 - fu) * fv, mask=write)
-        tl.atomic_add(d_tables + i11, d_encoding * fu * fv, mask=write)
+        tl.atomic_add(d_tables + i00, d_encoding * (1 - fu) * (1 - fv), mask=write, sem="relaxed")
+        tl.atomic_add(d_tables + i10, d_encoding * fu * (1 - fv), mask=write, sem="relaxed")
+        tl.atomic_add(d_tables + i01, d_encoding * (1 - fu) * fv, mask=write, sem="relaxed")
+        tl.atomic_add(d_tables + i11, d_encoding * fu * fv, mask=write, sem="relaxed")
         # The conditions, frame by frame: samples are in the order of frames, so a block has one or two.
         lowest, highest = tl.min(tl.where(inside, frame, 2147483647), 0), tl.max(tl.where(inside, frame, -1), 0)
         for image in range(lowest, highest + 1):
             of = inside & (frame == image)
             there = d_condition + image * (2 * HIDDEN) + h
-            tl.atomic_add(there, tl.sum(tl.where(of, lips * in_lips, 0.0)[:, None] * d_one, 0), mask=h < HIDDEN)
-            tl.atomic_add(
-                there + HIDDEN, tl.sum(tl.where(of, face * in_face, 0.0)[:, None] * d_one, 0), mask=h < HIDDEN
-            )
+            by_lip_code = tl.sum(tl.where(of, lips * in_lips, 0.0)[:, None] * d_one, 0)
+            by_face_code = tl.sum(tl.where(of, face * in_face, 0.0)[:, None] * d_one, 0)
+            tl.atomic_add(there, by_lip_code, mask=h < HIDDEN, sem="relaxed")
+            tl.atomic_add(there + HIDDEN, by_face_code, mask=h < HIDDEN, sem="relaxed")
         # The weights.
         first += product(tl.trans(d_one), encoding, DTYPE)
         first_bias += tl.sum(d_one, 0)

@@ -129,7 +129,8 @@ def rasterise(
     """
     with torch.no_grad():  # the gradients of what is not drawn would be NaN
         covariance, opacity, centres = _project(attributes, pose, view)
-        drawn = torch.isfinite(attributes).all(0) & torch.isfinite(centres).all(0) & (opacity > CUTOFF)
+        # One of no size, or of an infinite logit, is a Gaussian: both are limits. Comparisons with NaN are false.
+        drawn = torch.isfinite(torch.cat([attributes[POSITION], attributes[COLOUR], centres])).all(0) & (opacity > CUTOFF)
         drawn = drawn & (covariance[:, 0, 0] < MAX_VARIANCE_PX2) & (covariance[:, 1, 1] < MAX_VARIANCE_PX2)
         kept = order[drawn[order]]
     covariance, opacity, centres = _project(attributes[:, kept], pose, view)

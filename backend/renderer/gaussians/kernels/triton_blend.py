@@ -12,8 +12,9 @@ from .constants import CUTOFF, MAX_ALPHA, OPAQUE
 from .triton_project import PACKED
 
 _CUTOFF, _MAX_ALPHA = tl.constexpr(CUTOFF), tl.constexpr(MAX_ALPHA)
-_FINISHED = tl.constexpr(OPAQUE / 10)
-"""A tenth of it: whether a tile ends is asked once in `CHUNK` Gaussians, so more precision costs little."""
+_FINISHED = tl.constexpr(OPAQUE / 100)
+"""A hundredth of it: the gradient of a Gaussian divides what it hides by what it lets pass, 1 % of it at the least. Whether a tile
+ends is asked once in `CHUNK` Gaussians, so more precision costs little."""
 _PASSES = tl.constexpr(9)
 """The first column of packed Gaussians that passes are made of."""
 SUMS = tl.constexpr(12)
@@ -107,8 +108,9 @@ def blend_kernel(
 
 @triton.jit
 def _add_up(sums, column, values, there):
-    """Sums over pixels, to those of the Gaussians' other tiles."""
-    tl.atomic_add(sums + column, tl.sum(values, 1), mask=there)
+    """Sums over pixels, to those of the Gaussians' other tiles. Relaxed: nothing reads them before the kernel has ended, and
+    Triton's default would order all other memory about each of them."""
+    tl.atomic_add(sums + column, tl.sum(values, 1), mask=there, sem="relaxed")
 
 
 @triton.jit

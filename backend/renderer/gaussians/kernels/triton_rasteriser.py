@@ -15,7 +15,7 @@ import triton
 from torch import Tensor
 
 from ....workspace.shapes import Float, Int
-from ...devices import upload
+from ... import devices
 from ...recording import Recording
 from ...shared_copy import SharedCopy, scene_linear
 from .interface import (
@@ -191,13 +191,14 @@ class TritonRasteriser:
         if count:
             by_image = self._upload(gradient, np.float32)
             columns = triton.cdiv(width, TILE)
-            unblend_kernel[(len(self._ends),)](
-                self._packed, self._lists, self._starts, self._ends, self._image, by_image, sums, height, width, columns,
-                TILE=TILE, CHUNK=CHUNK, **TILE_OPTIONS,
-            )  # fmt: skip
-            unproject_kernel[(blocks,)](
-                self._attributes, self._order, self._lens, sums, rows, pose, count, BLOCK=BLOCK, **BLOCK_OPTIONS
-            )
+            with devices.on(self.device):
+                unblend_kernel[(len(self._ends),)](
+                    self._packed, self._lists, self._starts, self._ends, self._image, by_image, sums, height, width,
+                    columns, TILE=TILE, CHUNK=CHUNK, **TILE_OPTIONS,
+                )  # fmt: skip
+                unproject_kernel[(blocks,)](
+                    self._attributes, self._order, self._lens, sums, rows, pose, count, BLOCK=BLOCK, **BLOCK_OPTIONS
+                )
         found = torch.cat([rows.ravel(), pose.sum(0)]).cpu().numpy()
         rows_found = found[:-6].reshape(ATTRIBUTES + 2, count)
         return Gradients(rows_found[:ATTRIBUTES], found[-6:], rows_found[-2], rows_found[-1])
@@ -269,7 +270,8 @@ class TritonRasteriser:
             self._image.zero_()
             self._passes.zero_()
         else:
-            work()
+            with devices.on(self.device):
+                work()
         passes = depth or mattes or motion
         self._host_total.copy_(self._sums[-1:], non_blocking=True)
         if into is not None:
@@ -322,7 +324,7 @@ class TritonRasteriser:
             recording.forget()
 
     def _upload(self, array: np.ndarray, dtype: type) -> Tensor:
-        return upload(np.require(array, dtype, ("C_CONTIGUOUS", "WRITEABLE")), str(self.device))
+        return devices.upload(np.require(array, dtype, ("C_CONTIGUOUS", "WRITEABLE")), str(self.device))
 
 
 def _lens_of(view: View) -> Float[np.ndarray, " 18"]:

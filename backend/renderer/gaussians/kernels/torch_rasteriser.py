@@ -130,7 +130,9 @@ def rasterise(
     with torch.no_grad():  # the gradients of what is not drawn would be NaN
         covariance, opacity, centres = _project(attributes, pose, view)
         # One of no size, or of an infinite logit, is a Gaussian: both are limits. Comparisons with NaN are false.
-        drawn = torch.isfinite(torch.cat([attributes[POSITION], attributes[COLOUR], centres])).all(0) & (opacity > CUTOFF)
+        drawn = torch.isfinite(torch.cat([attributes[POSITION], attributes[COLOUR], centres])).all(0) & (
+            opacity > CUTOFF
+        )
         drawn = drawn & (covariance[:, 0, 0] < MAX_VARIANCE_PX2) & (covariance[:, 1, 1] < MAX_VARIANCE_PX2)
         kept = order[drawn[order]]
     covariance, opacity, centres = _project(attributes[:, kept], pose, view)

@@ -47,8 +47,12 @@ SOURCES = (
     _RENDERER / "field" / "triplane.py",
     *sorted(path for path in _GAUSSIANS.glob("numba_*.py") if path.stem != "numba_rasteriser"),  # it only calls them
     _GAUSSIANS / "constants.py",
+    _GAUSSIANS / "image_loss.py",
+    _RENDERER / "overlay.py",
     _RENDERER / "scene_linear.py",
     _RENDERER / "underlay.py",
+    _BACKEND / "delivery" / "plane_kernels.py",
+    _BACKEND / "delivery" / "taps.py",
     _BACKEND / "head_sync" / "patch_flow_kernel.py",
     _BACKEND / "head_sync" / "pose_kernel.py",
     _BACKEND / "portrait_sync" / "fill_kernels.py",

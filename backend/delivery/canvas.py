@@ -10,10 +10,12 @@ import numpy as np
 
 from ..media.codecs import CODECS, EXR, H264, PNG, Codec
 from ..media.encodings import encoding_of
-from ..media.samples import RGB, RGB8, RGB16, SIGNAL, Planes, SampleFormat, StoredFormat, composite
+from ..media.samples import RGB, RGB8, RGB16, SIGNAL, Planes, SampleFormat, StoredFormat
 from ..media.stored import Wanted
+from .plane_kernels import shown_box
+from .planes import composite
 
-_STEP = 4
+STEP = 4
 """Layers begin and end at multiples of this, or at the frame's edge: chroma has at most so many times fewer columns."""
 _BT709 = 1
 
@@ -67,17 +69,18 @@ class Canvas:
         scale = [length / shown for length, shown in zip(stored, self.shown, strict=True)]
         box = []
         for start, length, factor, limit in zip((layer.x, layer.y), (width, height), scale, stored, strict=True):
-            first = max(0, int(np.floor(start * factor)) // _STEP * _STEP)
-            last = min(limit, -int(-np.ceil((start + length) * factor) // _STEP) * _STEP)
+            first = max(0, int(np.floor(start * factor)) // STEP * STEP)
+            last = min(limit, -int(-np.ceil((start + length) * factor) // STEP) * STEP)
             box.append((first, max(last, first)))
         (left, right), (top, bottom) = box
         if right == left or bottom == top:
             return left, top, np.zeros((0, 0, 4), np.float32)
         if scale == [1, 1]:
             beyond = (layer.y - top, bottom - layer.y - height), (layer.x - left, right - layer.x - width), (0, 0)
-            cut = layer.rgba[max(0, -beyond[0][0]) :, max(0, -beyond[1][0]) :][: bottom - top, : right - left]
-            padding = [(max(0, before), max(0, after)) for before, after in beyond]
-            return left, top, np.ascontiguousarray(np.pad(cut, padding), np.float32)
+            rgba = layer.rgba[max(0, -beyond[0][0]) :, max(0, -beyond[1][0]) :][: bottom - top, : right - left]
+            if rgba.shape[:2] != (bottom - top, right - left):
+                rgba = np.pad(rgba, [(max(0, before), max(0, after)) for before, after in beyond])
+            return left, top, np.ascontiguousarray(rgba, np.float32)
         # From the middle of a stored pixel to the layer's place.
         matrix = np.array(
             [
@@ -136,11 +139,20 @@ def _planes_of(codec: Codec) -> tuple[int, tuple[int, int]]:
     raise ValueError(f"{codec.title} has no planes of Y'CbCr alone")
 
 
+def whole_steps(first: int, last: int, origin: int, length: int) -> slice:
+    """Pixels of an image from `first` to `last`, widened to whole steps of a frame in which it begins at `origin`, within its `length`."""
+    low, high = (first + origin) // STEP * STEP - origin, -(-(last + origin) // STEP) * STEP - origin
+    return slice(max(0, low), min(length, high))
+
+
 def _tight(layer: Layer) -> Layer:
-    """Without rows and columns that show nothing."""
-    shows = layer.rgba[..., 3] > 0
-    rows, columns = np.flatnonzero(shows.any(1)), np.flatnonzero(shows.any(0))
-    if not len(rows):
-        return Layer(layer.x, layer.y, layer.rgba[:0, :0])
-    part = layer.rgba[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return Layer(layer.x + int(columns[0]), layer.y + int(rows[0]), part)
+    """Without rows and columns that show nothing, but for what completes steps."""
+    rgba = np.ascontiguousarray(layer.rgba, np.float32)
+    top, left, bottom, right = shown_box(rgba)
+    if bottom == top:
+        return Layer(layer.x, layer.y, rgba[:0, :0])
+    rows, columns = (
+        whole_steps(*ends, origin, length)
+        for ends, origin, length in zip(((top, bottom), (left, right)), (layer.y, layer.x), rgba.shape[:2], strict=True)
+    )
+    return Layer(layer.x + columns.start, layer.y + rows.start, rgba[rows, columns])

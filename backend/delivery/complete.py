@@ -14,7 +14,6 @@ from ..errors import MediaError
 from ..media.guard import guarded, guarded_items
 from ..media.samples import RGB8, Planes, StoredFormat
 from ..media.stored import image_frames, read_stored, stored_frames
-from ..portrait_sync.blend import over_part
 from ..portrait_sync.placed_head import PlacedHead
 from ..portrait_sync.portrait import PaperGenerator, open_portrait
 from ..progress import Reporter
@@ -23,7 +22,7 @@ from ..renderer.head import Moment
 from ..workspace.camera import Camera
 from ..workspace.store import Workspace
 from .canvas import Canvas, Layer, codec_for_clip, sequence_canvas, video_canvas
-from .footage import FootageWindow, Window, part_above_zero
+from .footage import FootageWindow, Window
 from .from_footage import Beneath, FromFootage
 from .marking import FrameMarks
 from .place import Place
@@ -84,15 +83,10 @@ class HeadLayers:
             rgba = np.dstack([blended.image * (share / np.float32(255))[..., None], share])
             return Layer(self.window.x, self.window.y, rgba)
         if self.portrait != OURS:
-            rgba = over_part(head.rgba, footage.deep_background(head.frame), footage.inside())
-            return Layer(self.window.x, self.window.y, rgba)
+            return footage.over_background(head.rgba, head.frame)
         beneath = Beneath(self.workspace, self.taken, head.frame, self.place)
         with beneath.put(head.rgba, Moment(head.camera, head.head_to_camera, conditions)) as shown:
-            share = footage.replaced(head.frame)
-            part = part_above_zero(share)
-            rgba = shown.copy()
-            rgba[part] = over_part(shown[part], footage.deep_plate(head.frame, part), share[part])
-        return Layer(self.window.x, self.window.y, rgba)
+            return footage.over_plate(shown, head.frame)
 
 
 def window_of(workspace: Workspace, camera: Camera, heads_to_camera: np.ndarray) -> Window:

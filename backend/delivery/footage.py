@@ -7,13 +7,16 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ..portrait_sync.blend import resample, working_ramp
+from ..portrait_sync.blend import resample, unit_blur, working_ramp
 from ..portrait_sync.clip_background import ClipBackground
-from ..portrait_sync.fill import disc
+from ..portrait_sync.fill import dilated
 from ..workspace.store import Workspace
 from ..workspace.subject import Subject
+from .canvas import Layer, whole_steps
 from .covers import cover_in
 from .place import Place
+from .plane_kernels import largest_difference, over_plate, shown_box
+from .taps import Taps
 
 _JPEG_LEVELS = 4
 """Of 255: two images that repeat each other differ by up to 3."""
@@ -39,7 +42,8 @@ class FootageWindow:
     """
 
     def __init__(self, workspace: Workspace, place: Place, window: Window) -> None:
-        self._workspace, self._place, self._shape = workspace, place, (window.height, window.width)
+        self._workspace, self._place, self._window = workspace, place, window
+        self._shape = window.height, window.width
         self._background = ClipBackground(workspace)
 
     def frame(self, index: int) -> np.ndarray:
@@ -62,35 +66,63 @@ class FootageWindow:
         """(..., 2) pixels of the working frame in pixels of the window."""
         return points_px * self._place.scale + np.array([self._place.x, self._place.y])
 
-    def deep_plate(self, index: int, part: tuple[slice, slice] | None = None) -> np.ndarray:
-        """`plate`, (height, width, 3) float32, 0 to 1, or these rows and columns of it: enlarged, it has values between those of 8 bits."""
-        plate = cv2.multiply(self._workspace.read_plate(index), (1 / 255,) * 4, dtype=cv2.CV_32F)
-        return self._placed(plate, part=part)
+    def over_plate(self, head: np.ndarray, index: int) -> Layer:
+        """A head over the plate, as far as that shows something else than the frame.
 
-    def deep_background(self, index: int) -> np.ndarray:
-        """`background` likewise."""
-        return self._placed(self._background.at(index).astype(np.float32)) * np.float32(1 / 255)
+        Args:
+            head: (height, width, 4) float32, premultiplied, display-encoded.
+        """
+        plate = self._workspace.read_plate(index)
+        return self._over(head, plate, plate_coverage(self._workspace.read_frame(index), plate))
 
-    def replaced(self, index: int) -> np.ndarray:
-        """(height, width) float32 in [0, 1]: where the plate shows something else than the frame."""
-        changed = plate_coverage(self._workspace.read_frame(index), self._workspace.read_plate(index))
-        return self._placed(np.pad(changed, 1), margin=1)
+    def over_background(self, head: np.ndarray, index: int) -> Layer:
+        """A head over the background, which fades at those borders of the working frame that the source continues beyond."""
+        return self._over(head, self._background.at(index), working_ramp(self._workspace.subject))
 
-    def inside(self) -> np.ndarray:
-        """(height, width) float32: 1 in the working frame, falling to 0 at those of its borders that the source continues beyond."""
-        return self._placed(np.pad(working_ramp(self._workspace.subject), 1), margin=1)
+    def _over(self, head: np.ndarray, image: np.ndarray, share: np.ndarray) -> Layer:
+        """Over the image, (S, S, 3) uint8 of the working frame, as far as `share`, (S, S) float32, has it."""
+        head, step = np.ascontiguousarray(head, np.float32), 1.0 / self._place.scale
+        rows, columns = self._part(shown_box(head), share)
+        margin = self._reach
+        plate = cv2.copyMakeBorder(image, *[margin] * 4, cv2.BORDER_REPLICATE)
+        plate = cv2.multiply(plate, (1 / 255,) * 4, dtype=cv2.CV_32F)
+        plate = cv2.merge([*cv2.split(plate), np.pad(share, margin)])  # beyond the working frame there is none
+        if step > 1.0:
+            plate = cv2.GaussianBlur(plate, (0, 0), unit_blur(step))
+        taps = [
+            Taps.at(margin + (part.start - at) * step, step, part.stop - part.start, length)
+            for part, at, length in zip((rows, columns), (self._place.y, self._place.x), plate.shape[:2], strict=True)
+        ]
+        out = np.empty((rows.stop - rows.start, columns.stop - columns.start, 4), np.float32)
+        over_plate(head, rows.start, columns.start, plate, *taps, out)
+        return Layer(self._window.x + columns.start, self._window.y + rows.start, out)
 
-    def _placed(self, image: np.ndarray, margin: int = 0, part: tuple[slice, slice] | None = None) -> np.ndarray:
+    @property
+    def _reach(self) -> int:
+        """How far beyond its own a pixel of the working frame is seen, in its pixels."""
         step = 1.0 / self._place.scale
-        rows, columns = part or tuple(slice(0, side) for side in self._shape)
-        origin = margin + (columns.start - self._place.x) * step, margin + (rows.start - self._place.y) * step
-        return resample(image, origin, step, (columns.stop - columns.start, rows.stop - rows.start))
+        return 2 if step <= 1.0 else 2 + int(np.ceil(4 * unit_blur(step)))
 
+    def _part(self, shown: tuple[int, int, int, int], share: np.ndarray) -> tuple[slice, slice]:
+        """Rows and columns of the window, in whole steps of a layer, that show a head, which has this box, or a share of the plate."""
+        x, y, width, height = cv2.boundingRect((share > 0).astype(np.uint8))
+        place, window = self._place, self._window
+        parts = []
+        for at, first, length, head, origin, limit in (
+            (place.y, y, height, shown[::2], window.y, window.height),
+            (place.x, x, width, shown[1::2], window.x, window.width),
+        ):
+            ends = [head] if head[1] else []
+            if length:
+                low, high = first - self._reach, first + length + self._reach
+                ends += [(int(at + place.scale * low), int(at + place.scale * high) + 1)]
+            starts, stops = zip(*ends, strict=True) if ends else ((0,), (0,))
+            parts.append(whole_steps(max(0, min(starts)), min(limit, max(stops)), origin, limit))
+        return parts[0], parts[1]
 
-def part_above_zero(share: np.ndarray) -> tuple[slice, slice]:
-    """The rows and columns of an image (H, W) from the first to the last that has anything; one pixel where none has."""
-    x, y, width, height = cv2.boundingRect((share > 0).astype(np.uint8))
-    return slice(y, y + max(1, height)), slice(x, x + max(1, width))
+    def _placed(self, image: np.ndarray) -> np.ndarray:
+        step = 1.0 / self._place.scale
+        return resample(image, (-self._place.x * step, -self._place.y * step), step, self._shape[::-1])
 
 
 def plate_coverage(frame: np.ndarray, plate: np.ndarray) -> np.ndarray:
@@ -98,12 +130,14 @@ def plate_coverage(frame: np.ndarray, plate: np.ndarray) -> np.ndarray:
 
     Both are JPEG images and so differ a little everywhere.
     """
-    apart = cv2.blur(cv2.absdiff(frame, plate).max(axis=2), (3, 3))
-    changed = cv2.morphologyEx((apart > _JPEG_LEVELS).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    apart = np.empty(frame.shape[:2], np.uint8)
+    largest_difference(frame, plate, apart)
+    changed = (cv2.blur(apart, (3, 3)) > _JPEG_LEVELS).astype(np.uint8)
+    changed = cv2.morphologyEx(changed, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     reach = max(1, round(_COVERAGE_REACH * len(frame)))
-    changed = cv2.morphologyEx(changed, cv2.MORPH_CLOSE, disc(4 * reach))
-    wide = cv2.dilate(changed, disc(2 * reach)).astype(np.float32)
-    return np.clip(cv2.GaussianBlur(wide, (0, 0), 0.6 * reach), 0, 1) * (cv2.dilate(changed, disc(4 * reach)) > 0)
+    changed = 1 - dilated(1 - dilated(changed, 4 * reach), 4 * reach)
+    wide = cv2.GaussianBlur(dilated(changed, 2 * reach).astype(np.float32), (0, 0), 0.6 * reach)
+    return np.clip(wide, 0, 1) * dilated(changed, 4 * reach)
 
 
 class WorkingFrames:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..media.samples import Planes, add_luma, luma
+from ..media.samples import Planes
 from ..workspace.label import Label
 from .canvas import Canvas, Layer
 from .watermark import Marker, Message
@@ -29,8 +29,7 @@ class FrameMarks:
         if self.label is not None:
             canvas.composite(planes, Layer(*self.label.corner, self.label.rgba.astype(np.float32)))
         if self.watermark is not None:
-            samples = canvas.stored.samples
-            add_luma(planes, samples, self.watermark.mark(luma(planes, samples)))
+            self.watermark.mark_planes(planes, canvas.stored.samples)
 
     def alone(self, rgba: np.ndarray) -> np.ndarray:
         """A frame of a head alone, (H, W, 4) float32, premultiplied, display-encoded, marked."""

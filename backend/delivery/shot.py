@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from ..media.ahead import made_ahead
 from ..media.audio import convert_audio, wav_blocks
 from ..media.audio_rates import DELIVERY_RATE
 from ..media.codecs import CODECS, EXR, PNG, PNG16
@@ -39,6 +40,9 @@ from .place import Place
 
 _CONVERSIONS = {PNG: to_straight_uint8, PNG16: to_straight_uint16, EXR: to_scene_linear}
 """From the rendered, premultiplied image to what a format stores."""
+
+_AHEAD = 2
+"""Complete frames that are made while those before them are encoded."""
 
 
 @dataclass(frozen=True)
@@ -119,9 +123,10 @@ class Shot:
             marks = marking.of_frames(shown, stored)
             frames = complete.frames(range(self.frames), marks, reporter) if complete else self._straight_heads(marks)
             reporter.progress(Stage.RENDERING, 0, self.frames)
-            for index, frame in enumerate(frames):
-                video.write(frame)
-                reporter.progress(Stage.RENDERING, index + 1, self.frames)
+            with contextlib.closing(made_ahead(frames, _AHEAD)) as ahead:
+                for index, frame in enumerate(ahead):
+                    video.write(frame)
+                    reporter.progress(Stage.RENDERING, index + 1, self.frames)
         marking.sign(out)  # after the rename: a failure must not cost the video
 
     def write_complete_frames(
@@ -149,10 +154,12 @@ class Shot:
         missing = [index for index in range(self.frames) if not writer.path(index).exists()]
         marks, done = marking.of_frames(canvas.shown, canvas.size), self.frames - len(missing)
         reporter.progress(Stage.RENDERING, done, self.frames)
-        for index, planes in zip(missing, complete.frames(missing, marks, reporter), strict=True):
-            writer.write(index, cv2.merge(planes), finish=marking.sign)
-            done += 1
-            reporter.progress(Stage.RENDERING, done, self.frames)
+        frames = made_ahead(complete.frames(missing, marks, reporter), _AHEAD)
+        with contextlib.closing(frames):
+            for index, planes in zip(missing, frames, strict=True):
+                writer.write(index, cv2.merge(planes), finish=marking.sign)
+                done += 1
+                reporter.progress(Stage.RENDERING, done, self.frames)
 
     def _straight_heads(self, marks: FrameMarks) -> Iterator[np.ndarray]:
         """(height, width, 4) uint16 with straight alpha: the head alone, frame by frame."""

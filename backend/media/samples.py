@@ -174,45 +174,12 @@ def from_signal(image: np.ndarray, target: SampleFormat) -> Planes:
     return _rounded(luma, target), cb, cr
 
 
-def composite(planes: Planes, stored: SampleFormat, corner: tuple[int, int], rgba: np.ndarray) -> None:
-    """Composite an image over a frame; where its alpha is 0 the frame's values stay.
-
-    Args:
-        planes: changed in place.
-        corner: x and y of the image in the frame, multiples of the chroma's steps.
-        rgba: (h, w, 4) float32, premultiplied R'G'B' as the frame encodes it; within the frame.
-    """
-    x, y = corner
-    alpha = np.ascontiguousarray(rgba[..., 3])
-    if stored.matrix == RGB:
-        added = cv2.split(rgba[..., :3] * np.float32(stored.peak))
-    else:
-        # The matrix is linear: what is added for black times alpha is its offset times alpha.
-        added = cv2.split(cv2.transform(rgba, stored.from_rgb))
-    for index, (plane, colour) in enumerate(zip(planes, added, strict=True)):
-        across, down = stored.chroma if index and stored.matrix != RGB else (0, 0)
-        share = alpha
-        if across or down:
-            colour, share = (_subsampled(part, stored) for part in (colour, alpha))
-        rows = slice(y >> down, (y >> down) + share.shape[0])
-        columns = slice(x >> across, (x >> across) + share.shape[1])
-        part = plane[rows, columns]
-        part[...] = _rounded(part * (1 - share) + colour, stored)
-
-
 def luma(planes: Planes, stored: SampleFormat) -> np.ndarray:
     """(H, W) float32 in levels of 255: Y', or what BT.709 makes of R'G'B'."""
     if stored.matrix == RGB:
         return cv2.transform(signal(planes, stored), LUMINANCE) * np.float32(255)
     black, white = stored.levels(False)
     return (planes[0].astype(np.float32) - np.float32(black)) * np.float32(255 / white)
-
-
-def add_luma(planes: Planes, stored: SampleFormat, levels: np.ndarray) -> None:
-    """Add (H, W) float32, in levels of 255, to the luma of a frame in place."""
-    scale = np.float32(stored.levels(False)[1] / 255)
-    for plane in planes if stored.matrix == RGB else planes[:1]:
-        plane[...] = _rounded(plane + scale * levels, stored)
 
 
 def resized(planes: Planes, stored: SampleFormat, size: tuple[int, int]) -> Planes:

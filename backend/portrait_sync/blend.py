@@ -50,26 +50,18 @@ def working_ramp(subject: Subject, feather: float = 0.03) -> np.ndarray:
     return (along[:, None] * across[None]).astype(np.float32)
 
 
-def over_part(head: np.ndarray, plate: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """Composite the head over a part of a plate: (H, W, 4) float32, premultiplied, display-encoded.
-
-    Args:
-        head: as `over` has it.
-        plate: (H, W, 3) float32 in [0, 1].
-        share: (H, W) float32 in [0, 1], how much of it there is.
-    """
-    below = cv2.multiply(cv2.subtract(1.0, np.ascontiguousarray(head[..., 3])), share)
-    beneath = cv2.multiply(plate, cv2.merge([below, below, below]))
-    return cv2.add(head, cv2.merge([*cv2.split(beneath), below]))
-
-
 def resample(image: np.ndarray, origin: tuple[float, float], step: float, size: tuple[int, int]) -> np.ndarray:
     """Sample `image` at origin + step·(pixel + ½), pixel centres at ½, edges repeated; `size` is (width, height)."""
-    if step > 1.0:  # the Gaussian that takes a unit pixel's blur to one of `step` pixels, or fine detail would alias
-        image = cv2.GaussianBlur(image, (0, 0), 0.5 * float(np.sqrt(step * step - 1.0)))
+    if step > 1.0:  # or fine detail would alias
+        image = cv2.GaussianBlur(image, (0, 0), unit_blur(step))
     matrix = np.array([[step, 0.0, origin[0] + 0.5 * step - 0.5], [0.0, step, origin[1] + 0.5 * step - 0.5]])
     flags = cv2.WARP_INVERSE_MAP | (cv2.INTER_LINEAR if step > 1.0 else cv2.INTER_CUBIC)
     return cv2.warpAffine(image, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+
+
+def unit_blur(step: float) -> float:
+    """Standard deviation of the Gaussian that takes a unit pixel's blur to one of `step` pixels."""
+    return 0.5 * float(np.sqrt(step * step - 1.0))
 
 
 def _ramp(positions: np.ndarray, low: float, high: float, limit: int, width: float) -> np.ndarray:

@@ -72,3 +72,16 @@ def disc(radius_px: float) -> np.ndarray:
     """A round structuring element for `cv2.dilate` and `cv2.erode`; at least one pixel."""
     size = 2 * max(0, round(radius_px)) + 1
     return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+
+
+def dilated(image: np.ndarray, radius_px: float) -> np.ndarray:
+    """`cv2.dilate` of (H, W) uint8 by a `disc`, many times faster for a large one."""
+    if not has_numba():
+        return cv2.dilate(image, disc(radius_px))
+    from .fill_kernels import dilate_rows
+
+    halves = disc(radius_px).sum(1).astype(int) // 2
+    order = np.argsort(halves, kind="stable")
+    out = np.zeros(image.shape, np.uint8)
+    dilate_rows(np.ascontiguousarray(image), halves[order], order - len(halves) // 2, out)
+    return out

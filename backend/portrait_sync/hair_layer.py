@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from ..workspace.shapes import UInt8
-from .fill import disc
+from .fill import dilated, disc
 from .head_region import BROW, face_frame, face_oval
 
 SPREAD = 0.05
@@ -106,7 +106,7 @@ def _still(person: np.ndarray, oval: np.ndarray, landmarks_px: np.ndarray) -> np
 
 def _about(hair: np.ndarray, reach_px: float, face_height: float) -> np.ndarray:
     """(H, W) float32: 1 on the hair and up to `reach_px` about it, with a soft border."""
-    grown = cv2.GaussianBlur(cv2.dilate(hair, disc(reach_px)), (0, 0), SOFTNESS * face_height)
+    grown = cv2.GaussianBlur(dilated(hair, reach_px), (0, 0), SOFTNESS * face_height)
     return grown.astype(np.float32) / 255
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from ..delivery import plane_kernels
 from ..head_sync import pose_kernel
 from ..head_sync.patch_flow import compile_kernel
 from ..portrait_sync import fill_kernels, frame_kernels, region_kernels
@@ -59,9 +60,9 @@ def precompile(began: Callable[[str], None] = lambda name: None, kernel: Kernel 
     draw_gaussians()
     began("gradients of Gaussians")
     draw_gaussians(trained=True)
-    began("head points and mattes")
+    began("head points, mattes and deliveries")
     compile_kernel()
-    for kernels in (pose_kernel, fill_kernels, frame_kernels, region_kernels):
+    for kernels in (pose_kernel, fill_kernels, frame_kernels, region_kernels, plane_kernels):
         kernels.compile_kernels()
 
 

@@ -122,10 +122,8 @@ class OverFootage:
     def _ground(self, index: int) -> Planes:
         """The clip's frame, with the plate where it shows something else."""
         (planes,) = image_frames(self._pattern, self.canvas.wanted, [index])
-        footage = self._layers.surroundings
-        share = footage.replaced(index)[..., None]
-        plate = np.concatenate([footage.deep_plate(index) * share, share], -1)
-        self.canvas.composite(planes, Layer(self._window.x, self._window.y, plate))
+        nothing = np.zeros((self._window.height, self._window.width, 4), np.float32)
+        self.canvas.composite(planes, self._layers.surroundings.over_plate(nothing, index))
         return planes
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ...media.samples import LUMINANCE
+from ...media.samples import LUMINANCE, Planes, SampleFormat
+from ..plane_kernels import add_pattern, squared_deviation
+from ..planes import add_to_luma, luma_of
 from .message import Message, encode
 from .pattern import PUBLIC_KEY, pattern_of, tile_side
 
@@ -41,17 +43,15 @@ class Marker:
         repeats = (-(-height // len(tile)), -(-width // len(tile)))
         self._pattern = np.ascontiguousarray(np.tile(tile, repeats)[:height, :width])
 
-    def mark(self, luma: np.ndarray) -> np.ndarray:
-        """What is to be added to the luma of a frame, (H, W) float32, for the luma itself, both in levels of 255."""
-        if luma.shape != self._pattern.shape:
-            raise ValueError(f"frame of {luma.shape}, wanted {self._pattern.shape}")
-        return cv2.multiply(self._pattern, self._strength(luma))
+    def mark_planes(self, planes: Planes, stored: SampleFormat) -> None:
+        """Mark the luma of a frame in place."""
+        add_to_luma(planes, stored, self._pattern, self._strength(*luma_of(planes, stored)))
 
     def embed(self, frame: np.ndarray) -> np.ndarray:
         """A marked copy of a frame, (H, W, 3) uint8, RGB."""
         if frame.shape != (*self._pattern.shape, 3) or frame.dtype != np.uint8:
             raise ValueError(f"frame of {frame.shape} {frame.dtype}, wanted {self._pattern.shape} x 3 uint8")
-        mark = self.mark(cv2.transform(frame.astype(np.float32), LUMINANCE))
+        mark = self._mark(cv2.transform(frame.astype(np.float32), LUMINANCE))
         return cv2.add(frame, cv2.merge([mark, mark, mark]), dtype=cv2.CV_8U)
 
     def embed_premultiplied(self, rgba: np.ndarray) -> np.ndarray:
@@ -62,7 +62,7 @@ class Marker:
         if rgba.shape != (*self._pattern.shape, 4):
             raise ValueError(f"frame of {rgba.shape}, wanted {self._pattern.shape} x 4")
         colour, alpha = np.ascontiguousarray(rgba[..., :3], np.float32), rgba[..., 3]
-        mark = self.mark(cv2.transform(colour, LUMINANCE) * 255) * alpha
+        mark = self._mark(cv2.transform(colour, LUMINANCE) * 255) * alpha
         left = 3 * MAX_MSE / max(float(np.mean(np.square(mark))), 1e-9) - 2  # red and green have the mark once
         blue = min(1 + BLUE_GAIN, float(np.sqrt(max(left, 1))))
         mark *= np.float32(1 / 255)
@@ -70,19 +70,33 @@ class Marker:
             [np.clip(colour + cv2.merge([mark, mark, mark * np.float32(blue)]), 0, alpha[..., None]), alpha]
         )
 
-    def _strength(self, luminance: np.ndarray) -> np.ndarray:
-        """(H, W) float32: the mark's RMS, larger where contrast hides it, for (H, W) luminance of 255."""
-        height, width = luminance.shape
+    def _mark(self, luma: np.ndarray) -> np.ndarray:
+        """What is to be added to (H, W) float32 of luma, both in levels of 255."""
+        mark = np.zeros_like(self._pattern)
+        add_pattern(mark, self._pattern, self._strength(luma, 1.0), np.float32(1), np.float32(0))
+        return mark
+
+    def _strength(self, luma: np.ndarray, gain: float) -> np.ndarray:
+        """(H / 4, W / 4) float32: the mark's RMS, larger where contrast hides it.
+
+        Args:
+            luma: (H, W), and what makes levels of 255 of it.
+        """
+        if luma.shape != self._pattern.shape:
+            raise ValueError(f"frame of {luma.shape}, wanted {self._pattern.shape}")
+        height, width = luma.shape
         cells = (max(1, width // _CELL), max(1, height // _CELL))
-        deviation = luminance - cv2.blur(luminance, (_AROUND_PX, _AROUND_PX))
-        square = cv2.resize(cv2.multiply(deviation, deviation), cells, interpolation=cv2.INTER_AREA)
+        sums = np.zeros(width, np.float64 if luma.dtype == np.float32 else np.int32)
+        squares = np.empty((height, width), np.float32)
+        squared_deviation(luma, np.float32(gain), _AROUND_PX // 2, sums, squares)
+        square = cv2.resize(squares, cells, interpolation=cv2.INTER_AREA)
         # An edge beside a flat area does not hide a mark in that area.
         # (Running sums in floating point come out a little below zero.)
         local = cv2.sqrt(np.maximum(cv2.blur(square, (3, 3)), 0))
         local = cv2.erode(local, np.ones((3, 3), np.uint8))
         local = cv2.GaussianBlur(local, (5, 5), 0)
         strength = np.minimum(FLAT + CONTRAST_GAIN * np.maximum(local - CONTRAST_FLOOR, 0), CEILING)
-        return cv2.resize(_limited(strength), (width, height), interpolation=cv2.INTER_LINEAR)
+        return _limited(strength)
 
 
 def _limited(strength: np.ndarray) -> np.ndarray:

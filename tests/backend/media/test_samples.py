@@ -7,13 +7,12 @@ from itertools import product
 import numpy as np
 import pytest
 
+from backend.delivery.planes import add_to_luma, composite
 from backend.media.samples import (
     FLOAT,
     RGB,
     SIGNAL,
     SampleFormat,
-    add_luma,
-    composite,
     converted,
     from_signal,
     luma,
@@ -146,7 +145,7 @@ def test_luma_is_added_to_y_or_to_each_of_rgb():
     for stored in (SampleFormat(10, (1, 1), 9), SampleFormat(16, (0, 0), RGB)):
         planes = noise(stored)
         before, chroma = luma(planes, stored), planes[1].copy()
-        add_luma(planes, stored, np.full(before.shape, 2.0, np.float32))
+        add_to_luma(planes, stored, np.full(before.shape, 2.0, np.float32), np.ones((1, 1), np.float32))
         np.testing.assert_allclose(luma(planes, stored) - before, 2.0, atol=0.26)
         assert np.array_equal(planes[1], chroma) == (stored.matrix != RGB)
 

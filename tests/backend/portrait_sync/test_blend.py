@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from backend.portrait_sync.blend import over, over_part, working_ramp
+from backend.portrait_sync.blend import over, working_ramp
 from backend.workspace.subject import Crop, Subject
 
 
@@ -45,15 +45,3 @@ def test_a_working_frame_is_feathered_within_the_source_and_not_at_its_edges() -
     assert (np.diff(ramp[32, :12]) >= 0).all()
     np.testing.assert_allclose(ramp, ramp[:, ::-1])
     assert (working_ramp(Subject(source_size=(64, 64), size=64, crop=Crop(0, 0, 64))) == 1).all()
-
-
-def test_a_head_over_a_part_of_a_plate_is_that_over_the_frame_beneath() -> None:
-    """Where the plate repeats the frame, taking none of it changes nothing."""
-    plate = smooth_image(48, 48).astype(np.float32) / 255
-    head = np.random.default_rng(1).uniform(0, 1, (48, 48, 4)).astype(np.float32)
-    head[..., :3] *= head[..., 3:]
-    for share in (0.0, 0.4, 1.0):
-        layer = over_part(head, plate, np.full((48, 48), share, np.float32))
-        shown = layer[..., :3] + (1 - layer[..., 3:]) * plate
-        assert np.abs(np.rint(255 * shown) - over(head, np.rint(255 * plate).astype(np.uint8))).max() <= 1
-        np.testing.assert_allclose(layer[..., 3], 1 - (1 - head[..., 3]) * (1 - share), atol=1e-6)

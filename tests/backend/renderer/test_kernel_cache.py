@@ -167,6 +167,12 @@ def test_the_key_covers_every_source_that_compiled_code_reads():
                     assert not file.is_file() or file.resolve() in names, f"{path.name} reads {file}"
 
 
+def test_every_file_with_kernels_is_among_the_sources():
+    folder = Path(kernel_cache.__file__).parents[1]
+    compiled = {path for path in folder.rglob("*.py") if "kernel_cache import njit" in path.read_text("utf-8")}
+    assert compiled and not compiled - set(kernel_cache.SOURCES)
+
+
 SIGNATURES = """
 import json
 from backend.compilation import kernel_cache

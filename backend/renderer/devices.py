@@ -77,7 +77,7 @@ def name_of(device: str) -> str:
 
 def upload(array: np.ndarray, device: str) -> torch.Tensor:
     """An array on a device; a GPU's work that was begun before is not waited for."""
-    tensor = torch.from_numpy(array)
+    tensor = torch.from_numpy(np.require(array, requirements="W"))  # PyTorch warns of read-only ones
     return tensor.pin_memory().to(device, non_blocking=True) if device.startswith("cuda") else tensor.to(device)
 
 

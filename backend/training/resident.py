@@ -55,7 +55,7 @@ class ResidentFrames:
         self._table = torch.zeros(frames, 6, dtype=torch.int64, device=device)
         self._boxes = torch.zeros(frames, 4, 4, device=device)
         self._features = torch.tensor(FEATURE_BOXES, device=device)
-        self._conditions = torch.from_numpy(np.ascontiguousarray(conditions, np.float32)).to(device)
+        self._conditions = devices.upload(np.ascontiguousarray(conditions, np.float32), device)
         self._poses: tuple[np.ndarray, Tensor] | None = None
         self._places = lru_cache(maxsize=4)(self._make_places)
 

@@ -72,10 +72,10 @@ class DeviceFrames:
 
     def _draw(self, head_to_camera: np.ndarray, conditions: np.ndarray) -> None:
         """Into `_seen`; nothing is waited for."""
-        given = torch.from_numpy(np.asarray(conditions, np.float32))[None]
+        given = torch.from_numpy(np.array(conditions, np.float32))[None]
         if self._conditions is None:
             self._conditions = torch.empty_like(given, device=self._pose.device)
-        self._pose.copy_(torch.from_numpy(np.asarray(head_to_camera, np.float32)))
+        self._pose.copy_(torch.from_numpy(np.array(head_to_camera, np.float32)))
         self._conditions.copy_(given)
         self._recording.run()
 

@@ -168,7 +168,7 @@ class FieldRenderer:
         field = self.field
         device = field.tables.device
         origin, directions = image_rays(camera, np.asarray(head_to_camera, np.float64), u, v)
-        values = torch.as_tensor(np.asarray(blendshapes), dtype=torch.float32, device=device)
+        values = torch.tensor(np.asarray(blendshapes), dtype=torch.float32, device=device)
         seen = self.kernel.draw(
             field.in_cube(torch.from_numpy(origin).to(device)),
             torch.from_numpy(directions).to(device),

@@ -248,7 +248,7 @@ class GaussianHead:
         self, conditions: Float[np.ndarray, " conditions"], head_to_camera: Float[np.ndarray, "4 4"]
     ) -> Float[np.ndarray, "14 n"]:
         """Attributes of one frame."""
-        given = torch.as_tensor(np.asarray(conditions, np.float32))[None]
+        given = torch.as_tensor(np.array(conditions, np.float32))[None]
         view = self.view(np.asarray(head_to_camera)[None])
         return self.deformed(*self.codes(given), view, self.shown_codes(given))[0].numpy()
 

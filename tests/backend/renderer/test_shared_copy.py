@@ -1,6 +1,7 @@
 """A frame drawn on a GPU goes into mapped memory as the CPU's does, and where a GPU's memory runs out the CPU draws."""
 
 import os
+import warnings as python_warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -87,6 +88,28 @@ def test_a_field_s_frame_is_the_one_that_the_cpu_writes(pose):
     frames.write_shared(pose, SHAPES, found)
     assert expected[..., 3].max() > 0.9
     np.testing.assert_allclose(found, expected, atol=2e-3)
+
+
+def test_arrays_that_are_read_only_are_taken_without_a_warning(pose):
+    """As a checkpoint's are. PyTorch warns of them on the terminal."""
+    from backend.benchmarks.gpu_rows import made_up_scene
+
+    field, kernel, shapes = made_up_scene("cpu").field, get_kernel("numba"), np.zeros(52, np.float32)
+    given = pose.astype(np.float32), shapes
+    for array in given:
+        array.flags.writeable = False
+    crop = 0, 0, CAMERA.width, CAMERA.height
+    always = torch.is_warn_always_enabled()
+    torch.set_warn_always(True)
+    try:
+        with python_warnings.catch_warnings():
+            python_warnings.simplefilter("error")
+            DeviceFrames(field, kernel, CAMERA, crop, *_in_tiles(*crop)).draw(*given)
+            FieldRenderer(field, kernel).render(CAMERA, *given)
+            for name in ("numba", "torch"):
+                GaussianRenderer(made_up_gaussians(20), get_rasteriser(name)).render(CAMERA, *given)
+    finally:
+        torch.set_warn_always(always)
 
 
 def test_on_the_cpu_renderers_write_nothing_themselves(pose):

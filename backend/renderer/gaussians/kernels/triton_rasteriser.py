@@ -248,7 +248,7 @@ class TritonRasteriser:
 
     def _motion(self, earlier: Tensor, view: View) -> Tensor:
         """Pixels that each Gaussian has moved; 0 where it is not before both cameras."""
-        pose = torch.as_tensor(np.asarray(view.head_to_camera, np.float32), device=self.device)
+        pose = self._upload(np.array(view.head_to_camera), np.float32)
         before = project_centres(earlier, pose, view)[0]
         now = torch.empty_like(before)
         assert self._order is not None

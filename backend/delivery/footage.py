@@ -44,6 +44,9 @@ class FootageWindow:
     def __init__(self, workspace: Workspace, place: Place, window: Window) -> None:
         self._workspace, self._place, self._window = workspace, place, window
         self._shape = window.height, window.width
+        self._pixels = np.empty(
+            4 * window.height * window.width, np.float32
+        )  # new memory for each frame costs as much as the layer
         self._background = ClipBackground(workspace)
 
     def frame(self, index: int) -> np.ndarray:
@@ -67,7 +70,7 @@ class FootageWindow:
         return points_px * self._place.scale + np.array([self._place.x, self._place.y])
 
     def over_plate(self, head: np.ndarray, index: int) -> Layer:
-        """A head over the plate, as far as that shows something else than the frame.
+        """A head over the plate, as far as that shows something else than the frame; valid until the next layer.
 
         Args:
             head: (height, width, 4) float32, premultiplied, display-encoded.
@@ -76,7 +79,7 @@ class FootageWindow:
         return self._over(head, plate, plate_coverage(self._workspace.read_frame(index), plate))
 
     def over_background(self, head: np.ndarray, index: int) -> Layer:
-        """A head over the background, which fades at those borders of the working frame that the source continues beyond."""
+        """A head over the background, which fades at those borders of the working frame that the source continues beyond; likewise."""
         return self._over(head, self._background.at(index), working_ramp(self._workspace.subject))
 
     def _over(self, head: np.ndarray, image: np.ndarray, share: np.ndarray) -> Layer:
@@ -93,7 +96,8 @@ class FootageWindow:
             Taps.at(margin + (part.start - at) * step, step, part.stop - part.start, length)
             for part, at, length in zip((rows, columns), (self._place.y, self._place.x), plate.shape[:2], strict=True)
         ]
-        out = np.empty((rows.stop - rows.start, columns.stop - columns.start, 4), np.float32)
+        shape = rows.stop - rows.start, columns.stop - columns.start, 4
+        out = self._pixels[: shape[0] * shape[1] * 4].reshape(shape)
         over_plate(head, rows.start, columns.start, plate, *taps, out)
         return Layer(self._window.x + columns.start, self._window.y + rows.start, out)
 

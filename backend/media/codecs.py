@@ -46,7 +46,7 @@ _PRORES = {"vendor": "apl0"}  # some programs refuse ProRes of an unknown vendor
 _WEB = (".mp4", ".mov", ".mkv")
 
 CODECS = {
-    H264: Codec("H.264", "libx264", "yuv420p", _WEB, {"crf": "16", "preset": "medium"}, has_full_range=True),
+    H264: Codec("H.264", "libx264", "yuv420p", _WEB, {"crf": "16", "preset": "faster"}, has_full_range=True),
     # hvc1: Apple's players take no hev1.
     "hevc": Codec(
         "HEVC",

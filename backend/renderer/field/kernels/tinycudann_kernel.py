@@ -19,9 +19,10 @@ from . import tinycudann_layout as tcnn_layout
 from .interface import GATE_HIDDEN, SPHERICAL_HARMONICS, Grid, Kernel, Networks, Samples
 from .torch_kernel import TorchKernel, bounded_exponential, spherical_harmonics
 
-_LARGEST_SUM = 512.0
-"""Gradients are scaled inside so that those of an output are of this size in all: the weights' own, sums over all samples, stay
-well below half precision's 65,504, and those of one sample in 100,000 are above its smallest normal number."""
+_LARGEST_SUM = 128.0
+"""Gradients are scaled inside so that those of an output are of this size in all. Then the weights' own, sums over all samples of them
+times activations, stay well below half precision's 65,504, also a few layers further; and the mean of 100,000 samples is 20 times
+its smallest normal number."""
 
 
 class _Scale:

@@ -81,7 +81,11 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     )
 
     extras = test.add_mutually_exclusive_group()
-    for package, where in (("triton", "Triton is, without a GPU (Linux)"), ("ray", "Ray is")):
+    for package, where in (
+        ("triton", "Triton is, without a GPU (Linux)"),
+        ("ray", "Ray is"),
+        ("opencolorio", "OpenColorIO is"),
+    ):
         purpose = f"run the backend's tests where {where}"
         extras.add_argument(f"--{package}", action="store_const", const=package, dest="extra", help=purpose)
 

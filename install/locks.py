@@ -17,9 +17,13 @@ from .errors import PackageError
 
 FOLDER = Path(__file__).resolve().parent / "locks"
 
-EXTRAS = {"triton": ("linux",), "ray": ("linux", "windows", "macos")}
+EXTRAS = {
+    "triton": ("linux",),
+    "ray": ("linux", "windows", "macos"),
+    "opencolorio": ("linux", "windows", "macos"),
+}
 """Packages that are not in the backend's environment, each tested in one of its own that has it, and the platforms of its wheels:
-Triton, which torch's builds for CUDA bring along, and Ray, which a user may add."""
+Triton, which torch's builds for CUDA bring along, and Ray and OpenColorIO, which a user may add."""
 
 PIN = re.compile(r"([a-z0-9.-]+)==(\S+)(?: ; ([^#]+?))?((?: --hash=sha256:[0-9a-f]{64})+)(?: # for \S+)?")
 _FOR = re.compile(r" # for (\S+)$")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import UsageError
 from ..progress import Reporter
 from ..protocol import Stage
 from ..workspace.subject import STAGES
@@ -18,8 +19,9 @@ from .option import CheckedOptions, option
 if TYPE_CHECKING:
     from ..workspace.store import Workspace
 
+OCIO = "ocio"
 LANDMARKERS = ("auto", "task", "mesh")
-COLOURS = ("auto", "bt709", "hlg", "pq", "logc3", "logc4")
+COLOURS = ("auto", "bt709", "hlg", "pq", "logc3", "logc4", OCIO)
 KEYPOINTS = ("corners", "flow-most", "flow-least")
 
 _STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -43,6 +45,8 @@ class Options(CheckedOptions):
         None,
         choices=COLOURS,
     )
+    ocio_config: Path | None = option("of --colour ocio: the file of an OpenColorIO config", None)
+    ocio_space: str | None = option("of --colour ocio: the clip's colour space in that config", None, metavar="NAME")
     landmarker: str = option(
         "which landmark model: task (face_landmarker.task must be present), mesh (in the mediapipe package) or auto",
         "auto",
@@ -69,6 +73,18 @@ class Options(CheckedOptions):
     no_covers: bool = option("do not look for what covers the face, such as a microphone or glare on glasses", False)
     consent: str | None = option(HELP, None, metavar="NAME")
     footage: bool = option("also write the complete source frames, where the working frames are a part of them", False)
+
+    def __post_init__(self) -> None:
+        """
+        Raises:
+            UsageError: a text is none of its choices, or what belongs to --colour ocio is given apart.
+        """
+        super().__post_init__()
+        given = self.ocio_config is not None, bool(self.ocio_space)
+        if self.colour == OCIO and not all(given):
+            raise UsageError("--colour ocio needs --ocio-config FILE and --ocio-space NAME")
+        if self.colour != OCIO and any(given):
+            raise UsageError("--ocio-config and --ocio-space belong to --colour ocio")
 
 
 @dataclass(frozen=True)
@@ -197,9 +213,18 @@ def _run_stage(name: str, workspace: Workspace, options: Options, reporter: Repo
     if name != Stage.MEDIA:
         module.run(workspace, reporter, **taken, **more)
         return
+    if options.colour == OCIO:
+        taken["colour"] = _ocio_space(options)
     folders = (workspace.root,)
     guarded(module.run_in, workspace.root, *taken.values(), reporter=reporter, about=options.video, folders=folders)
     workspace.subject = Workspace.open(workspace.root).subject
+
+
+def _ocio_space(options: Options) -> str:
+    from ..media.ocio import OcioSpace
+
+    assert options.ocio_config is not None and options.ocio_space is not None
+    return OcioSpace.of(options.ocio_config, options.ocio_space).name
 
 
 def _compute_alone(limits: contextlib.ExitStack) -> None:

@@ -41,7 +41,8 @@ class Encoding:
         name: of `--colour`.
         title: as people call it.
         decode, encode: signal in [0, 1], of video a little beyond, to linear light of each channel and back, arrays of any
-            shape. The light is that of the scene, but of PQ that of the display; 1 is diffuse white, 0.18 middle grey in LogC.
+            shape, (H, W, 3) of an OpenColorIO space. The light is that of the scene, but of PQ that of the display; 1 is diffuse
+            white, 0.18 middle grey in LogC.
         primaries: x and y of red, green and blue.
         brightest: linear light, 1 as diffuse white, up to which highlights of a head come back: 8 bits hold few steps beyond.
         has_system_gamma: light is shown as HLG's is (BT.2100's OOTF).
@@ -65,11 +66,15 @@ class Encoding:
         """Linear light of each of 65,536 code values."""
         return self.decode(np.linspace(0, 1, 65536)).astype(np.float32)
 
+    def _light(self, image: np.ndarray) -> np.ndarray:
+        """Linear light of code values of 16 bits, (H, W, 3)."""
+        return np.take(self._light_table, image)
+
     def to_working(self, image: np.ndarray) -> np.ndarray:
         """To BT.709: (H, W, 3) uint16, the signal over the full range, -> (H, W, 3) uint8."""
         shown = np.empty(image.shape, np.uint8)
         for top in range(0, len(image), _ROWS):
-            light = self._shown(np.take(self._light_table, image[top : top + _ROWS]))
+            light = self._shown(self._light(image[top : top + _ROWS]))
             codes = np.clip(_scaled(light, _shoulder), 0, 1)
             shown[top : top + _ROWS] = np.take(_display_table(), (codes * 65535 + 0.5).astype(np.uint16))
         return shown
@@ -99,13 +104,17 @@ class Encoding:
 
 
 def encoding_of(name: str) -> Encoding | None:
-    """The encoding of a name in `ENCODINGS`; None for one that needs no transform.
+    """The encoding of a name in `ENCODINGS`, or of an `ocio.OcioSpace`; None for one that needs no transform.
 
     Raises:
-        MediaError: there is none.
+        MediaError: there is none, or what it needs is missing.
     """
     if name in ("", SDR):
         return None
+    if name.startswith(f"{OCIO} "):
+        from .ocio import ocio_encoding
+
+        return ocio_encoding(name)
     if name not in ENCODINGS:
         raise MediaError(f"The colour encoding {name} is not known here: choose one of {', '.join((SDR, *ENCODINGS))}.")
     return ENCODINGS[name]
@@ -214,7 +223,7 @@ def _encode_logc4(light: np.ndarray) -> np.ndarray:
     return np.where(light >= _T4, log, (light - _T4) / _S4)
 
 
-SDR, BY_TAGS = "bt709", "auto"
+SDR, BY_TAGS, OCIO = "bt709", "auto", "ocio"
 PQ = Encoding("pq", "PQ", _decode_pq, _encode_pq, BT2020, 2.0)
 HLG = Encoding("hlg", "HLG", _decode_hlg, _encode_hlg, BT2020, 2.0, has_system_gamma=True)
 LOGC3 = Encoding("logc3", "LogC3 at EI 800", _decode_logc3, _encode_logc3, _WIDE_GAMUT_3, 4.0)

@@ -105,7 +105,7 @@ class StoredFormat:
         width, height: in stored pixels, upright.
         pixel_aspect: width of a pixel over its height.
         primaries, transfer: by ITU-T H.273; 2 where that has none.
-        encoding: of `encodings.ENCODINGS`, or empty for an ordinary image.
+        encoding: of `encodings.encoding_of`, or empty for an ordinary image.
     """
 
     samples: SampleFormat

@@ -49,8 +49,8 @@ def run(
     Args:
         video: the clip; None for the one that the workspace was begun with.
         size: largest side of the square working frame in pixels; a smaller face crop keeps its own size.
-        colour: how the clip's values encode light, of `encodings.ENCODINGS`, `bt709` or `auto`; None for what was said of this
-            clip before, else its tags.
+        colour: how the clip's values encode light, of `encodings.ENCODINGS`, the name of an `ocio.OcioSpace`, `bt709` or `auto`;
+            None for what was said of this clip before, else its tags.
 
     Raises:
         MediaError, AudioError, FaceError: the clip cannot be used; the sentence explains why, where and what to do.

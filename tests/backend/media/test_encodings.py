@@ -7,7 +7,7 @@ import pytest
 
 from backend.commands import process
 from backend.errors import MediaError
-from backend.media.encodings import BY_TAGS, ENCODINGS, HLG, LOGC3, LOGC4, PQ, SDR, encoding_of, tagged_encoding
+from backend.media.encodings import BY_TAGS, ENCODINGS, HLG, LOGC3, LOGC4, OCIO, PQ, SDR, encoding_of, tagged_encoding
 
 
 @pytest.mark.parametrize(
@@ -79,4 +79,4 @@ def test_names_and_tags():
 
 
 def test_process_offers_every_encoding_and_to_trust_the_tags():
-    assert (BY_TAGS, SDR, *ENCODINGS) == process.COLOURS
+    assert (BY_TAGS, SDR, *ENCODINGS, OCIO) == process.COLOURS

@@ -1,9 +1,10 @@
 """The mouth's blendshapes of a clip, measured again with its trained head.
 
-Landmarks are fitted by 52 shapes that all faces share. What such a fit leaves over is noise and what is this person's own: how the
-lips round, press, lie over the teeth. The images tell which: in some hundred training frames the blendshapes are moved until the
-rendered mouth is closest to the frame's, and that correction is regressed on what the fit has left over. By this map every
-frame, also one that is not trained on, gets its correction from its landmarks alone: a measurement, as its pose is one.
+Landmarks are fitted by 52 shapes that all faces share. What such a fit leaves over, of the landmarks and of the image of the mouth, is
+noise and what is this person's own: how the lips round, press, lie over the teeth. The head shows which: in some hundred training
+frames the blendshapes are moved until the rendered mouth is closest to the frame's, and that correction is regressed on what the fit
+has left over. By this map every frame, also one that is not trained on, gets its correction from its landmarks and its image, without
+a rendering: a tracker of this one mouth.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
 from ..face_sync.blendshapes import View
@@ -26,31 +28,40 @@ from ..workspace.head_track import HeadTrack
 from ..workspace.landmarks import LIPS
 from ..workspace.pose_track import PoseTrack
 from ..workspace.shapes import Float, Int
+from ..workspace.store import Workspace
 from .dataset import Frame, read_frame
 from .track_refinement import each_frame
 
 if TYPE_CHECKING:
     from .field_trainer import FieldTrainer
 
-FRAMES, MIN_FRAMES = 300, 80
+FRAMES, MIN_FRAMES = 600, 80
 """Training frames whose mouths are compared, spread over the clip; with fewer the blendshapes stay."""
 SIZE = 256
 """Side of the frames, pixels: in larger ones the image is not linear in a change of the lips by one landmark's error."""
 MAX_TIME_SHARE = 0.08
 """Of the training's time, after which no further frame is compared; none beyond the first ones where the fewest need more."""
-AT_ONCE = 12
-"""Frames that are compared between two readings of the clock."""
-DETAILS, FRAMES_PER_DETAIL = 40, 6
-"""Principal components of what the fit leaves over, at most, and frames that each needs."""
+AT_ONCE, READ_AT_ONCE = 12, 48
+"""Frames that are compared, and images that are read, between two readings of the clock."""
+READERS = 2
+"""Threads that read images."""
+DETAILS, FRAMES_PER_DETAIL = 40, 12
+"""Principal components of what the fit leaves over of the landmarks, and as many of the image, at most; frames that each needs."""
+VIEW_M, VIEW_CELLS = (0.074, 0.056), (37, 28)
+"""Width and height of the part of the head that the mouth's image shows, and its pixels."""
+MAX_COVER = 25
+"""Of 255: more of something before the head, and a pixel is none of the mouth."""
+MAX_READING_SHARE = 0.04
+"""Of the training's time, after which the clip's images are not read for their details: those of the landmarks remain."""
 MAX_DETAIL = 4.0
 """In standard deviations of the training frames: landmarks that are lost are no grimace."""
 CHANGE = 0.04
 """Of a blendshape, for the derivative of the image."""
-PRIOR_SIGMA = 0.02
+PRIOR_SIGMA = 0.03
 """Standard deviation of a correction. At 0.12 held-out mouths gained half as much: noise came through."""
 PIXELS_AS_ONE = 30
 """Errors of neighbouring pixels and of the three channels go together: so many count as one."""
-RIDGE = 0.01
+RIDGE = 0.2
 """Of the regression, in frames' details."""
 FOLDS = 4
 
@@ -103,7 +114,10 @@ def refine_mouth(
     if len(chosen) < MIN_FRAMES:
         trainer.reporter.info("The mouth is not measured again: the training is too short for it.")
         return blendshapes
-    details = lip_details(track, trainer.workspace.pose_track(), used, min(DETAILS, len(chosen) // FRAMES_PER_DETAIL))
+    count, tracked = min(DETAILS, len(chosen) // FRAMES_PER_DETAIL), trainer.workspace.pose_track()
+    reading_s = None if limit_s is None else MAX_READING_SHARE * limit_s
+    images = image_details(trainer.workspace, track, tracked, used, count, reading_s)
+    details = np.concatenate([lip_details(track, tracked, used, count), images], 1)
     corrections = fitted_corrections(errors)
     if validated_gain(details[chosen], corrections, errors) <= 0:
         return blendshapes
@@ -116,26 +130,98 @@ def refine_mouth(
 def lip_details(
     track: HeadTrack, poses: PoseTrack, training_frames: Int[np.ndarray, " used"], count: int
 ) -> Float[np.ndarray, "n {count}"]:
-    """What the mouth's blendshapes leave over of each frame's lip landmarks, in standard deviations of the training frames; 0 where
-    the face was not tracked.
+    """What the mouth's blendshapes leave over of each frame's lip landmarks, as `_left_over` has it.
 
-    Landmarks are taken to the head by the tracked pose. What is linear in the blendshapes is left out, so that a head which is
-    driven by blendshapes alone, as by speech, is on average where it was.
+    Landmarks are taken to the head by the tracked pose.
     """
-    seen = track.valid & np.isfinite(poses.head_to_camera).all((1, 2))
+    seen = _seen(track, poses)
     found = poses.head_to_camera[seen]
     view = View(found, poses.camera.focal_px, poses.principal_px)
     lips = list(LIPS)
-    places = np.zeros((track.frames, 2 * len(lips)))
-    places[seen] = offsets_m(track.face_head_m[lips], track.landmarks_px[seen][:, lips], view).reshape(len(found), -1)
-    known = np.concatenate([track.blendshapes[:, LIP_INDICES], np.ones((track.frames, 1))], 1)
-    training = training_frames[seen[training_frames]]
-    left = places - known @ np.linalg.lstsq(known[training], places[training], rcond=None)[0]
+    places = offsets_m(track.face_head_m[lips], track.landmarks_px[seen][:, lips], view).reshape(len(found), -1)
+    return _left_over(places, seen, track, training_frames, count)
+
+
+def image_details(
+    workspace: Workspace,
+    track: HeadTrack,
+    poses: PoseTrack,
+    training_frames: Int[np.ndarray, " used"],
+    count: int,
+    limit_s: float | None,
+) -> Float[np.ndarray, "n {count}"]:
+    """What the mouth's blendshapes leave over of each frame's image of the mouth, as `_left_over` has it; nothing, (n, 0), where the
+    images cannot be read within `limit_s`.
+
+    The image is the brightness in a plane through the lips, which lies still in the head. Where something is before the head it is the
+    mean of the clip.
+    """
+    seen = _seen(track, poses)
+    lips = track.face_head_m[list(LIPS)].mean(0)
+    across, down = ((np.arange(cells) + 0.5) / cells - 0.5 for cells in VIEW_CELLS)
+    plane = lips + np.stack([*np.meshgrid(across * VIEW_M[0], down * VIEW_M[1]), np.zeros(VIEW_CELLS[::-1])], -1)
+    side = workspace.subject.size
+    scale = min(SIZE / side, 1.0)
+
+    def image(index: int) -> np.ndarray:
+        pose = poses.head_to_camera[index]
+        points = plane @ pose[:3, :3].T + pose[:3, 3]
+        pixels = poses.camera.focal_px * points[..., :2] / points[..., 2:] + poses.principal_px
+        places = (pixels * scale - 0.5).astype(np.float32)
+
+        def seen_from_head(values: np.ndarray) -> np.ndarray:
+            reduced = cv2.resize(values, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+            return cv2.remap(reduced, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).ravel()
+
+        values = seen_from_head(cv2.cvtColor(workspace.read_frame(index), cv2.COLOR_RGB2GRAY)).astype(np.float32)
+        cover = workspace.read_cover(index)
+        if cover is not None:
+            values[seen_from_head(cover) > MAX_COVER] = np.nan
+        return values
+
+    began = time.monotonic()
+    images: list[np.ndarray] = []
+    frames = np.flatnonzero(seen).tolist()
+    with ThreadPoolExecutor(READERS) as pool:
+        for first in range(0, len(frames), READ_AT_ONCE):
+            images += pool.map(image, frames[first : first + READ_AT_ONCE])
+            if limit_s is not None and (time.monotonic() - began) / len(images) * len(frames) > limit_s:
+                return np.zeros((track.frames, 0))
+    values = np.array(images)
+    hidden = np.isnan(values)
+    values[hidden] = 0
+    means = values.sum(0) / np.maximum((~hidden).sum(0), 1)
+    return _left_over(np.where(hidden, means, values), seen, track, training_frames, count)
+
+
+def _seen(track: HeadTrack, poses: PoseTrack) -> np.ndarray:
+    """(n) bool: frames in which the face was tracked."""
+    seen: np.ndarray = track.valid & np.isfinite(poses.head_to_camera).all((1, 2))
+    return seen
+
+
+def _left_over(
+    values: Float[np.ndarray, "seen v"],
+    seen: np.ndarray,
+    track: HeadTrack,
+    training_frames: Int[np.ndarray, " used"],
+    count: int,
+) -> Float[np.ndarray, "n {count}"]:
+    """Principal components of what the mouth's blendshapes do not say of some values, in standard deviations of the training frames;
+    0 in frames that were not seen.
+
+    What is linear in the blendshapes is left out, so that a head which is driven by blendshapes alone, as by speech, is on average
+    where it was.
+    """
+    known = np.concatenate([track.blendshapes[seen][:, LIP_INDICES], np.ones((len(values), 1))], 1)
+    training = np.isin(np.flatnonzero(seen), training_frames)
+    left = values - known @ np.linalg.lstsq(known[training], values[training], rcond=None)[0]
     directions = np.linalg.svd(left[training], full_matrices=False)[2][:count]
-    details = left @ directions.T
-    details /= np.maximum(details[training].std(0), 1e-9)
-    details[~seen] = 0
-    return np.clip(details, -MAX_DETAIL, MAX_DETAIL)
+    components = left @ directions.T
+    components /= np.maximum(components[training].std(0), 1e-9)
+    details = np.zeros((len(seen), len(directions)))
+    details[seen] = np.clip(components, -MAX_DETAIL, MAX_DETAIL)
+    return details
 
 
 def mouth_error(

@@ -13,6 +13,7 @@ from backend.training.mouth_refinement import (
     MouthError,
     correction_map,
     fitted_corrections,
+    image_details,
     lip_details,
     mouth_error,
     validated_gain,
@@ -124,6 +125,66 @@ def test_details_are_what_blendshapes_do_not_say():
     left = explained - details[used] @ solved
     assert (left**2).mean() < 0.02 * (explained**2).mean()  # poses are seen in perspective
     np.testing.assert_allclose(details[used].std(0), 1, atol=0.05)
+
+
+class Footage:
+    """Grey frames with a spot on the lips that moves with the head and is as bright as `own` says; white where `covered` says so."""
+
+    class subject:  # noqa: N801
+        size = 512
+
+    def __init__(self, track, own, covered=(), covers_known=True):
+        self.track, self.own, self.covered, self.covers_known = track, own, covered, covers_known
+
+    def read_frame(self, index):
+        (centre,) = self.track.camera.project(
+            self.track.head_to_camera[index], self.track.face_head_m[list(LIPS)].mean(0)[None]
+        )[0]
+        rows, columns = np.mgrid[:512, :512] + 0.5
+        spot = np.exp(-((columns - centre[0]) ** 2 + (rows - centre[1]) ** 2) / (2 * 9.0**2))
+        grey = np.full((512, 512), 255.0) if index in self.covered else 100 + 40 * self.own[index] * spot
+        return np.repeat(grey.astype(np.uint8)[..., None], 3, 2)
+
+    def read_cover(self, index):
+        return np.full((512, 512), 255, np.uint8) if self.covers_known and index in self.covered else None
+
+
+def test_what_the_image_of_the_mouth_shows_is_seen_from_the_head():
+    track = make_track(120, size=512)
+    face = track.face_head_m.copy()
+    face[list(LIPS)] *= 0.1  # else the lips' middle is anywhere
+    valid = track.valid.copy()
+    valid[11] = False
+    track = replace(track, face_head_m=face, valid=valid)
+    jaw = track.blendshapes[:, JAW]
+    own = np.random.default_rng(9).uniform(0, 1, 120)
+    footage, used = Footage(track, own + jaw), np.flatnonzero(valid[:100])
+    details = image_details(footage, track, pose_track_of(track), used, 3, None)
+    assert details.shape == (120, 3) and not details[11].any()
+    known = np.concatenate([track.blendshapes[:, LIP_INDICES], np.ones((120, 1))], 1)
+    unsaid = own - known @ np.linalg.lstsq(known[used], own[used], rcond=None)[0]
+    held_out = np.arange(100, 120)
+    for frames in (used, held_out):  # the head moves by centimetres
+        assert abs(np.corrcoef(details[frames, 0], unsaid[frames])[0, 1]) > 0.98
+
+
+def test_what_is_before_the_mouth_is_no_detail_of_it():
+    track = make_track(120, size=512)
+    own, used = np.random.default_rng(10).uniform(0, 1, 120), np.arange(100)
+    known, unknown = (
+        image_details(Footage(track, own, (110,), covers_known), track, pose_track_of(track), used, 3, None)
+        for covers_known in (True, False)
+    )
+    assert np.abs(unknown[110]).max() == mouth_refinement.MAX_DETAIL
+    assert np.abs(known[110]).max() < 2
+    np.testing.assert_array_equal(np.delete(known, 110, 0), np.delete(unknown, 110, 0))
+
+
+def test_images_that_take_too_long_to_read_are_left_out():
+    track = make_track(120)
+    used = np.arange(100)
+    details = image_details(Footage(track, np.zeros(120)), track, pose_track_of(track), used, 3, 0.0)
+    assert details.shape == (120, 0)
 
 
 def linear_errors(corrections, noise, seed):

@@ -42,6 +42,8 @@ MAX_LINE_BYTES = 16 * 1024 * 1024
 
 SYNTHETIC_MARK = "Synthetic likeness made with SyncTalk"
 """Metadata that marks every likeness as synthetic."""
+SYNTHETIC_NOTE = "Synthetic likeness of {subject} made with SyncTalk for Blender"
+"""What Blender writes into what it renders: the note in images, the comment in videos."""
 
 BLENDSHAPE_NAMES: tuple[str, ...] = (
     "browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight",

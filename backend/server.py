@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .commands.capture.live_service import LiveService
 
 JOBS = (
-    "process", "train", "speak", "render", "evaluate", "measure", "footage", "mattes", "verify", "models.fetch",
+    "process", "train", "speak", "render", "evaluate", "measure", "footage", "mattes", "sign", "verify", "models.fetch",
     "capture.import", "capture.video",
 )  # fmt: skip
 """Requests that run a command as a long job, with the command's options as params."""

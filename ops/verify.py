@@ -1,4 +1,4 @@
-"""Operator of the panel Check a File."""
+"""Operators of the panel Check a File."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ..synctalk_blender.facts import facts
 from ..synctalk_blender.job import Job
 from ..synctalk_blender.properties import settings_of
 from ..synctalk_blender.steps import why_not_verify
+from ..synctalk_blender.work.sign import sign_job
 from ..synctalk_blender.work.verify import verify_job
 from .common import JobOperator
 
@@ -32,4 +33,30 @@ class SYNCTALK_OT_verify(JobOperator, bpy.types.Operator):
         return verify_job(context.scene, Path(bpy.path.abspath(path)))
 
 
-CLASSES = (SYNCTALK_OT_verify,)
+class SYNCTALK_OT_sign(JobOperator, bpy.types.Operator):
+    bl_idname = "synctalk.sign"
+    bl_label = "Sign"
+    bl_description = (
+        "Give what Blender rendered with this subject's head the signed manifest that the backend's own videos have. "
+        "It is the last step: saving the file again breaks the signature"
+    )
+
+    filepath: bpy.props.StringProperty(
+        name="File",
+        description="The file, or the folder of images, to sign; the one chosen in the panel when empty",
+        options={"SKIP_SAVE"},
+    )
+    alone: bpy.props.BoolProperty(
+        name="Head Alone", description="It shows none of the footage's own pixels", options={"SKIP_SAVE"}
+    )
+
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        return why_not_verify(facts(context.scene))
+
+    def job(self, context: bpy.types.Context) -> Job:
+        path = self.filepath or settings_of(context.scene).verify_file
+        return sign_job(context.scene, Path(bpy.path.abspath(path)), self.alone)
+
+
+CLASSES = (SYNCTALK_OT_verify, SYNCTALK_OT_sign)

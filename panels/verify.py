@@ -22,9 +22,10 @@ class SYNCTALK_PT_verify(SidebarPanel, bpy.types.Panel):
         ui = errand_ui(Errand.VERIFY, self.layout.column(), context)
         settings, reason, column = ui.settings, why_not_verify(ui.facts), ui.layout
         column.prop(settings, "verify_file", text="", placeholder="Video, image or audio file")
-        button = large(column)
-        button.enabled = not reason and bool(settings.verify_file)
-        button.operator("synctalk.verify", icon="VIEWZOOM")
+        row = large(column).row(align=True)
+        row.enabled = not reason and bool(settings.verify_file)
+        row.operator("synctalk.verify", icon="VIEWZOOM")
+        row.operator("synctalk.sign", icon="DECORATE_LOCKED")
         found = jobs.runtime.verified
         if reason or found is None:
             text = f"{reason}." if reason else "Was it made with SyncTalk, and is it unchanged?"

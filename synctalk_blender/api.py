@@ -35,6 +35,7 @@ from .work.capture import capture_job
 from .work.common import workspace_of
 from .work.composite import bake_job, composite_job, mattes_job
 from .work.export import export_job
+from .work.sign import sign_job
 from .work.speak import speak_job
 from .work.train import measure_job, train_job
 from .work.verify import verify_job
@@ -332,6 +333,21 @@ def verify(path: str | Path, *, scene: bpy.types.Scene | None = None, progress: 
     return found
 
 
+def sign(
+    path: str | Path,
+    alone: bool = False,
+    *,
+    scene: bpy.types.Scene | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Sign a file, or the images of a folder, that Blender rendered with the scene's subject.
+
+    Args:
+        alone: it shows none of the clip's own pixels.
+    """
+    _print(jobs.run(sign_job(_scene(scene), Path(_absolute(path)), alone), progress))
+
+
 def state(*, scene: bpy.types.Scene | None = None) -> workspace_state.WorkspaceState:
     """What the scene's workspace holds: stages done, consent, training."""
     return workspace_state.workspace_state(settings_of(_scene(scene)).workspace_path)
@@ -375,6 +391,7 @@ __all__ = [
     "measure",
     "process",
     "render_animation",
+    "sign",
     "speak",
     "state",
     "train",

@@ -52,12 +52,15 @@ def in_words(found: Mapping[str, Any]) -> Verification:
     elif has_mark:
         headline = "Made with SyncTalk, by the watermark in its image, but not signed."
         advice = (
-            "Blender's own renders are not signed, and saving a file again in another program removes a signature. Deliver with the "
-            "backend's render where a signature is asked for (docs/provenance.md)."
+            "Blender's own renders are not signed before you do it (Sign), and saving a file again in another program removes a "
+            "signature."
         )
     else:
         headline = "Its note says that it was made with SyncTalk, but nothing confirms it."
-        advice = "Blender's own renders are not signed. Of another file ask for the one that was delivered: anyone can write a note."
+        advice = (
+            "Blender's own renders are not signed before you do it (Sign). Of another file ask for the one that was delivered: "
+            "anyone can write a note."
+        )
     layers = (
         f"Signature: {_signature(manifest, found['signer'])}",
         f"Watermark: {'found in the image' if has_mark else 'not found'}",

@@ -66,6 +66,9 @@ VERBS = {
         "commands.verify",
         stops_at_once=True,
     ),
+    "sign": Verb(
+        "sign what Blender rendered with a head, as render signs its own (docs/provenance.md)", "commands.sign"
+    ),
     "capture": Verb(
         "face data of any source becomes a take (docs/capture.md)",
         verbs={

@@ -21,15 +21,21 @@ OWN = "this computer's own certificate, which is on no trust list: viewers show 
 
 
 @dataclass(frozen=True)
-class Signature:
-    """How the manifest of a delivery is signed."""
+class Signer:
+    """Who signs a manifest, and whom it names."""
 
-    unsigned: bool = option("write no signed manifest", False)
     certificate: Path | None = option(
         "PEM of the certificate that signs (SYNCTALK_CERTIFICATE, else this computer's)", None
     )
     key: Path | None = option("PEM of its private key (SYNCTALK_KEY)", None)
     with_names: bool = option("name the person who gave consent, the subject and the clip in the manifest", False)
+
+
+@dataclass(frozen=True)
+class Signature(Signer):
+    """How the manifest of a delivery is signed."""
+
+    unsigned: bool = option("write no signed manifest", False)
 
     @property
     def signature(self) -> dict[str, Any]:
@@ -48,7 +54,7 @@ def open_seal(
     Raises:
         ProvenanceError: the user's certificate does not suit.
     """
-    from ..delivery.provenance import certificate, manifest, signing
+    from ..delivery.provenance import signing
 
     if options.unsigned:
         if options.certificate or options.key:
@@ -61,6 +67,17 @@ def open_seal(
             raise
         reporter.warning(f"The delivery is not signed. {error}")
         return None, ""
+    return seal_of(options, workspace, head, content)
+
+
+def seal_of(options: Signer, workspace: Workspace, head: Checkpoint | None, content: Content) -> tuple[Seal, str]:
+    """What signs, and in words whose certificate it is.
+
+    Raises:
+        ProvenanceError: the package c2pa-python is missing, or the user's certificate does not suit.
+    """
+    from ..delivery.provenance import certificate, manifest, signing
+
     loaded = certificate.load(options.certificate, options.key)
     origin = manifest.Origin.of(workspace, head, options.with_names)
     seal = signing.Seal(loaded, origin, content)

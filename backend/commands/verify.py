@@ -92,7 +92,7 @@ def verify(path: Path, workspace: Workspace | None = None, trust: Path | None = 
     from ..delivery.provenance.reading import contains, read_manifest
 
     manifest = read_manifest(path, trust)
-    marks = _watermarks(path)
+    marks = watermarks(path)
     named = next((mark for mark in marks if mark), "")
     watermark = FOUND if named else ABSENT
     note = FOUND if contains(path, _NOTE) else ABSENT
@@ -140,7 +140,7 @@ def in_words(result: Result) -> str:
     return "\n".join(item.summary for item in result.files)
 
 
-def _watermarks(path: Path) -> list[str]:
+def watermarks(path: Path) -> list[str]:
     """What the pieces of a video, or an image, name as their clip; empty strings where nothing is found.
 
     Pieces are spread over the file; reading stops when the first `_SURE` all name the same clip.

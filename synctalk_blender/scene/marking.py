@@ -11,6 +11,7 @@ from pathlib import Path
 import bpy
 from bpy.app.handlers import persistent
 
+from ...backend.protocol import SYNTHETIC_NOTE
 from ...backend.workspace.store import Workspace
 from . import audio_strip, file_note, nodes, rig, video_colour, video_note
 from .errors import SyncTalkError
@@ -25,7 +26,7 @@ _begun = 0.0
 
 def note(subject: str) -> str:
     """The text in each rendered file's metadata: `Note` in PNG and EXR, the comment in MP4."""
-    return f"Synthetic likeness of {subject} made with SyncTalk for Blender"
+    return SYNTHETIC_NOTE.format(subject=subject)
 
 
 def mark_synthetic(scene: bpy.types.Scene, *subjects: str) -> None:

@@ -83,6 +83,28 @@ def test_a_note_alone_is_not_a_signature_and_a_file_of_others_has_neither(kit, s
     assert found.status == 1 and found.headline == "No mark of SyncTalk." and "does not prove" in found.advice
 
 
+def test_what_blender_rendered_is_signed(kit, signed):
+    """A scene with a head is noted in the file, whichever engine draws it; the backend's note names nobody."""
+    import bpy
+
+    kit.scene.synctalk.workspace = str(kit.tmp_path / "anna")
+    kit.import_tracking(kit.tmp_path / "anna")
+    kit.scene.render.engine, kit.scene.cycles.samples = "CYCLES", 1
+    kit.scene.render.resolution_x = kit.scene.render.resolution_y = 32
+    api = kit.part("api")
+    for format_, suffix in (("PNG", ".png"), ("TIFF", ".tif"), ("OPEN_EXR", ".exr"), ("JPEG", ".jpg")):
+        kit.scene.render.image_settings.file_format = format_
+        kit.scene.render.filepath = str(kit.tmp_path / f"blender{suffix}")
+        bpy.ops.render.render(write_still=True)
+        path = kit.tmp_path / f"blender{suffix}"
+        assert api.verify(path, scene=kit.scene).status == 3, format_
+        api.sign(path, scene=kit.scene)
+        assert api.verify(path, scene=kit.scene).status == 0, format_
+    assert bpy.ops.synctalk.sign(filepath=str(path), alone=True) == {"FINISHED"}  # again: it stays as it is
+    with pytest.raises(RuntimeError, match="has neither the watermark nor the note of anna"):
+        bpy.ops.synctalk.sign(filepath=str(signed / "000001.png"))
+
+
 def test_a_file_that_is_not_there_is_one_sentence(kit):
     import bpy
 

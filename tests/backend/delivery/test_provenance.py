@@ -26,6 +26,7 @@ from backend.errors import ProvenanceError
 from backend.media.encode import VideoWriter
 from backend.media.sequence import SequenceWriter
 from backend.progress import Reporter
+from backend.protocol import SYNTHETIC_NOTE
 from backend.workspace.store import Workspace
 from tests.backend.delivery.certificates import DAY, DOCUMENTS, NOW, write_certificate
 
@@ -320,3 +321,59 @@ def test_without_the_package_deliveries_are_unsigned_with_a_warning_and_verify_s
 def test_a_file_that_is_not_there_is_one_sentence(tmp_path, capsys):
     assert main(["verify", str(tmp_path / "none.mp4")]) == 1
     assert re.fullmatch(r"Error: .*none\.mp4 cannot be read .*\n", capsys.readouterr().err)
+
+
+def rendered_by_blender(path, subject):
+    """What Blender leaves: an image with its note, unsigned."""
+    header = np.zeros((48, 64, 3), np.uint8)
+    cv2.imwrite(str(path), header)
+    data, text = path.read_bytes(), b"Note\0" + SYNTHETIC_NOTE.format(subject=subject).encode("latin-1")
+    chunk = len(text).to_bytes(4, "big") + b"tEXt" + text + zlib.crc32(b"tEXt" + text).to_bytes(4, "big")
+    path.write_bytes(data[:33] + chunk + data[33:])
+    return path
+
+
+def test_what_blender_rendered_is_signed_and_signed_once(workspace, tmp_path, capsys):
+    folder = tmp_path / "shot"
+    folder.mkdir()
+    paths = [rendered_by_blender(folder / f"{index:04}.png", workspace.subject.name) for index in range(3)]
+    assert verify(paths[0], workspace).status == 3
+    assert main(["sign", str(workspace.root), str(folder), "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["signed"]) == 3
+    for path in paths:
+        found = verify(path, workspace)
+        assert (found.status, found.source, found.made["content"]) == (0, CLIP, "head over footage")
+    before = [path.read_bytes() for path in paths]
+    assert main(["sign", str(workspace.root), str(folder), "--alone"]) == 0
+    assert "3 files were signed before" in capsys.readouterr().out
+    assert [path.read_bytes() for path in paths] == before
+
+
+def test_a_head_alone_is_signed_by_its_watermark(workspace, tmp_path):
+    path = tmp_path / "head.png"
+    grain = np.random.default_rng(1).normal(120, 2, (256, 256, 1)) + np.zeros(3)
+    frame = np.clip(grain, 0, 255).astype(np.uint8)
+    cv2.imwrite(str(path), Marker(256, 256, Message.of_clip(CLIP)).embed(frame)[..., ::-1])
+    assert main(["sign", str(workspace.root), str(path), "--alone"]) == 0
+    assert verify(path).made["source_type"] == "trainedAlgorithmicMedia"
+
+
+@pytest.mark.parametrize("kind", ["of nobody", "of another subject", "of another clip", "changed"])
+def test_nothing_is_signed_that_is_not_of_this_subject(workspace, tmp_path, capsys, kind):
+    good, path = rendered_by_blender(tmp_path / "a.png", workspace.subject.name), tmp_path / "b.png"
+    if kind == "of nobody":
+        cv2.imwrite(str(path), np.zeros((48, 64, 3), np.uint8))
+    elif kind == "of another subject":
+        rendered_by_blender(path, "somebody")
+    elif kind == "of another clip":
+        frame = np.random.default_rng(1).normal(120, 2, (256, 256, 1)) + np.zeros(3)
+        frame = np.clip(frame, 0, 255).astype(np.uint8)
+        cv2.imwrite(str(path), Marker(256, 256, Message.of_clip("cd" * 32)).embed(frame)[..., ::-1])
+    else:
+        signed(tmp_path, "png").rename(path)
+        path.write_bytes(patched(path.read_bytes(), "png"))
+    before = good.read_bytes(), path.read_bytes()
+    assert main(["sign", str(workspace.root), str(good), str(path)]) == 1
+    sentence = {"of another clip": "shows the head of another clip", "changed": "was changed after it was signed"}
+    assert sentence.get(kind, "has neither the watermark nor the note of anna") in capsys.readouterr().err
+    assert (good.read_bytes(), path.read_bytes()) == before

@@ -30,6 +30,9 @@ class Verification:
     advice: str
 
 
+_WATERMARK = {"found": "found in the image", "not searched": "not searched, as there is no image in it"}
+
+
 def in_words(found: Mapping[str, Any]) -> Verification:
     """One of `files` of the result of `verify` (docs/protocol.md)."""
     manifest, has_mark, has_note = found["manifest"], found["watermark"] == "found", found["note"] == "found"
@@ -63,7 +66,7 @@ def in_words(found: Mapping[str, Any]) -> Verification:
         )
     layers = (
         f"Signature: {_signature(manifest, found['signer'])}",
-        f"Watermark: {'found in the image' if has_mark else 'not found'}",
+        f"Watermark: {_WATERMARK.get(found['watermark'], 'not found')}",
         f"Note in the metadata: {'found' if has_note else 'none'}",
     )
     return Verification(Path(found["file"]).name, status, headline, layers, tuple(_origin(found)), advice)

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from ..delivery.provenance.reading import Manifest
     from ..workspace.store import Workspace
 
-FOUND, ABSENT = "found", "absent"
+FOUND, ABSENT, NOT_SEARCHED = "found", "absent", "not searched"
 IMAGES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
+EXR = ".exr"
 _PIECES, _SURE, _PIECE_S = 16, 4, 2.0
 """Pieces of a video that are read at most, those that are enough where all agree, and their length in seconds."""
 _NOTE = "Synthetic likeness"
@@ -40,7 +41,7 @@ class Verified:
     manifest: str
     """`valid`, `untrusted`, `invalid` or `absent`."""
     watermark: str
-    """`found` or `absent`."""
+    """`found`, `absent`, or `not searched`: no image in it, or none that can be decoded."""
     watermark_clip: str
     """First 12 digits of the sha256 of the clip that the watermark names; empty without one."""
     watermark_agrees: bool | None
@@ -94,7 +95,7 @@ def verify(path: Path, workspace: Workspace | None = None, trust: Path | None = 
     manifest = read_manifest(path, trust)
     marks = watermarks(path)
     named = next((mark for mark in marks if mark), "")
-    watermark = FOUND if named else ABSENT
+    watermark = FOUND if named else ABSENT if marks else NOT_SEARCHED
     note = FOUND if contains(path, _NOTE) else ABSENT
     source, status = str(manifest.likeness.get("clip_sha256", "")), NOT_OURS
     if manifest.ours:
@@ -141,12 +142,14 @@ def in_words(result: Result) -> str:
 
 
 def watermarks(path: Path) -> list[str]:
-    """What the pieces of a video, or an image, name as their clip; empty strings where nothing is found.
+    """What the pieces of a video, or an image, name as their clip; empty strings where nothing is found, no strings where nothing is to
+    be searched: audio, models, motions, and what no decoder takes.
 
     Pieces are spread over the file; reading stops when the first `_SURE` all name the same clip.
     """
     from ..delivery.watermark import PIECE_FRAMES, detect
     from ..media.decode import frames, probe
+    from ..media.exr import encoded_images
     from ..workspace.images import read_image
 
     marks: list[str] = []
@@ -154,6 +157,10 @@ def watermarks(path: Path) -> list[str]:
         if path.suffix.lower() in IMAGES:
             found = detect([read_image(path)])
             return [found.message.text if found.message else ""]
+        if path.suffix.lower() == EXR:
+            searched = (detect([image]) for image in encoded_images(path))
+            message = next((found.message for found in searched if found.message), None)
+            return [message.text if message else ""]
         for start_s in _spread(probe(path).duration_s):
             found = detect((frame for _, frame in frames(path, start_s)), count=PIECE_FRAMES)
             marks.append(found.message.text if found.message else "")
@@ -195,7 +202,8 @@ def _summary(path: Path, manifest: Manifest, watermark: str, note: str, clip: st
                 "never signed, or re-encoded. Anyone can write such a note."
             )
         other = f" Its manifest is by {manifest.edited_with}." if manifest.edited_with else ""
-        return f"{path}: no mark of SyncTalk.{other}"
+        unsearched = " It has no image that could be searched for a watermark." if watermark == NOT_SEARCHED else ""
+        return f"{path}: no mark of SyncTalk.{other}{unsearched}"
     made, likeness = manifest.created, manifest.likeness
     is_speech = made.get("action") == "c2pa.opened"
     what = (

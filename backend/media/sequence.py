@@ -20,6 +20,7 @@ from ..workspace.files import atomic_path, write_json
 from ..workspace.frame_rate import Timecode, exact_rate
 from .codecs import EXR, FORMATS, PNG, PNG16
 from .encodings import BT709, BT2020, D65, encoding_of
+from .exr import openexr
 from .samples import StoredFormat
 
 _TYPES = {PNG: np.uint8, PNG16: np.uint16, EXR: np.float32}
@@ -53,7 +54,7 @@ class SequenceWriter:
         self.folder, self.kind, self.suffix = Path(folder), kind, FORMATS[kind]
         self._fps, self._timecode, self._stored = exact_rate(fps), timecode, stored
         if kind == EXR:
-            _openexr()
+            openexr()
 
     def path(self, index: int) -> Path:
         """Where frame `index` lies."""
@@ -120,16 +121,16 @@ class SequenceWriter:
         path.write_bytes(_with_chunks(data.tobytes(), chunks))
 
     def _write_exr(self, path: Path, index: int, image: np.ndarray, passes: Mapping[str, np.ndarray]) -> None:
-        openexr = _openexr()
+        package = openexr()
         header = {
-            "compression": openexr.ZIP_COMPRESSION,
-            "type": openexr.scanlineimage,
+            "compression": package.ZIP_COMPRESSION,
+            "type": package.scanlineimage,
             "comments": SYNTHETIC_MARK,
             "framesPerSecond": self._fps,
             **_light_of(self._stored),
         }
         if self._timecode is not None:
-            header["timeCode"] = _exr_timecode(openexr, self._timecode.later(index))
+            header["timeCode"] = _exr_timecode(package, self._timecode.later(index))
         if self._stored is not None:
             encoding = encoding_of(self._stored.encoding)
             image = encoding.decode(image) if encoding else decode_srgb(image)
@@ -138,7 +139,7 @@ class SequenceWriter:
         prefix = f"{_LAYER}.Combined." if passes else ""
         channels = {f"{prefix}{name}": plane for name, plane in zip("RGBA", planes, strict=False)}
         channels |= {f"{_LAYER}.{name}": np.ascontiguousarray(plane, np.float32) for name, plane in passes.items()}
-        openexr.File(header, channels).write(str(path))
+        package.File(header, channels).write(str(path))
 
 
 _LAYER = "Head"
@@ -190,16 +191,6 @@ def _exr_timecode(openexr, code: Timecode):
     pairs = round(code.rate) > 30
     frame, second = divmod(frames, 2) if pairs else (frames, 0)
     return openexr.TimeCode(hours, minutes, seconds, frame, code.drops, False, second, *[0] * 11)
-
-
-def _openexr():
-    try:
-        import OpenEXR
-    except ImportError as error:
-        raise SyncTalkError(
-            "EXR files need the package OpenEXR, which this environment lacks: run python3 install."
-        ) from error
-    return OpenEXR
 
 
 def _with_chunks(png: bytes, chunks: list[tuple[bytes, bytes]]) -> bytes:

@@ -85,7 +85,7 @@ def detect(
     there is, its blue is read with its luminance, as heads alone are marked in both.
 
     Args:
-        frames: (H, W, 3) uint8, RGB, all of one size; more are not read. They need not follow each other.
+        frames: (H, W, 3) uint8 or float32 in levels of 255, RGB, all of one size; more are not read. They need not follow each other.
         key: that of `Marker`.
         expected: a message that is looked for where none can be read; less of it has to be left.
 

@@ -10,13 +10,13 @@ import numpy as np
 from ..portrait_sync.blend import resample, unit_blur, working_ramp
 from ..portrait_sync.clip_background import ClipBackground
 from ..portrait_sync.fill import dilated
+from ..portrait_sync.taps import Taps
 from ..workspace.store import Workspace
 from ..workspace.subject import Subject
 from .canvas import Layer, whole_steps
 from .covers import cover_in
 from .place import Place
 from .plane_kernels import largest_difference, over_plate, shown_box
-from .taps import Taps
 
 _JPEG_LEVELS = 4
 """Of 255: two images that repeat each other differ by up to 3."""

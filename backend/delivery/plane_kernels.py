@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..compilation.kernel_cache import njit
-from .taps import Taps
+from ..portrait_sync.taps import Taps
 
 _ZERO, _ONE, _HALF = np.float32(0), np.float32(1), np.float32(0.5)
 

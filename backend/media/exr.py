@@ -46,7 +46,7 @@ def encoded_images(path: Path) -> list[np.ndarray]:
     try:
         file = package.File(str(path), separate_channels=True)
         header, channels = file.header(), file.channels()
-    except Exception as error:  # noqa: BLE001 (OpenEXR raises several kinds)
+    except Exception as error:
         raise MediaError(f"{path} cannot be read as EXR ({' '.join(str(error).split())}).") from error
     found = [
         next((item.pixels for name, item in channels.items() if name in (letter, f"Head.Combined.{letter}")), None)

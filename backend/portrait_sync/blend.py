@@ -5,7 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from ..compilation import has_numba
 from ..workspace.subject import Subject
+from .taps import Taps
 
 
 def over(head: np.ndarray, plate: np.ndarray, soften_px: float = 0.0) -> np.ndarray:
@@ -52,11 +54,36 @@ def working_ramp(subject: Subject, feather: float = 0.03) -> np.ndarray:
 
 def resample(image: np.ndarray, origin: tuple[float, float], step: float, size: tuple[int, int]) -> np.ndarray:
     """Sample `image` at origin + step·(pixel + ½), pixel centres at ½, edges repeated; `size` is (width, height)."""
+    if step <= 1.0 and image.dtype == np.uint8 and image.shape[2:] == (4,) and has_numba():
+        return resampled_bytes(image, origin, (step, step), size)
     if step > 1.0:  # or fine detail would alias
         image = cv2.GaussianBlur(image, (0, 0), unit_blur(step))
     matrix = np.array([[step, 0.0, origin[0] + 0.5 * step - 0.5], [0.0, step, origin[1] + 0.5 * step - 0.5]])
     flags = cv2.WARP_INVERSE_MAP | (cv2.INTER_LINEAR if step > 1.0 else cv2.INTER_CUBIC)
     return cv2.warpAffine(image, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+
+
+def resampled_bytes(
+    image: np.ndarray,
+    origin: tuple[float, float],
+    steps: tuple[float, float],
+    size: tuple[int, int],
+    is_premultiplied: bool = False,
+) -> np.ndarray:
+    """`resample` of (H, W, 4) uint8 by the cubic, in a third of the time; `steps` are across and down, up to 1.
+
+    Args:
+        is_premultiplied: colours stay at most their alpha.
+    """
+    from .resample_kernels import resample_bytes
+
+    columns, rows = (
+        Taps.at(at, step, count, length)
+        for at, step, count, length in zip(origin, steps, size, image.shape[1::-1], strict=True)
+    )
+    out = np.empty((size[1], size[0], 4), np.uint8)
+    resample_bytes(np.ascontiguousarray(image), rows, columns, is_premultiplied, out)
+    return out
 
 
 def unit_blur(step: float) -> float:

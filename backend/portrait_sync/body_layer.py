@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
+from ..compilation import has_numba
 from ..workspace.arrays import smoothstep
-from .blend import resample
+from .blend import resample, resampled_bytes
 from .fill import disc, push_pull
 from .plate import REACH as NECK_REACH
 from .plate import SHADOW, STRIP, neck_coverage
@@ -63,9 +64,13 @@ class BodyLayer:
         level = _FINEST * min(1.0, 2.0 ** np.ceil(np.log2(scale)))
         if level not in self._levels:
             size = (max(2, round(self.width * level)), max(2, round(self.height * level)))
-            kind = cv2.INTER_AREA if level < 1.0 else cv2.INTER_CUBIC
-            body = cv2.resize(self.body, size, interpolation=kind)
-            np.minimum(body[..., :3], body[..., 3:], out=body[..., :3])  # cubic interpolation overshoots
+            if level >= 1.0 and has_numba():
+                steps = self.width / size[0], self.height / size[1]
+                body = resampled_bytes(self.body, (0.0, 0.0), steps, size, is_premultiplied=True)
+            else:
+                kind = cv2.INTER_AREA if level < 1.0 else cv2.INTER_CUBIC
+                body = cv2.resize(self.body, size, interpolation=kind)
+                np.minimum(body[..., :3], body[..., 3:], out=body[..., :3])  # cubic interpolation overshoots
             self._levels[level] = body
         return self._levels[level]
 
@@ -138,8 +143,8 @@ def body_layer(
     behind = cv2.merge([*cv2.split(plate + rest[..., None] * (clean - plate)), 255.0 * rest])
     colour = plate - (1.0 - alpha)[..., None] * clean
     _add_texture(colour, plate, alpha, lowest, face_height)
-    layer = cv2.merge([*cv2.split(colour), 255.0 * alpha])
-    layer[..., :3] = np.minimum(layer[..., :3], layer[..., 3:])
+    opaque = 255.0 * alpha
+    layer = cv2.merge([*(cv2.min(plane, opaque) for plane in cv2.split(colour)), opaque])
     layer, behind = (cv2.convertScaleAbs(np.maximum(part, 0.0)) for part in (layer, behind))
     return BodyLayer(window[1].start, window[0].start, layer, behind, distance, face_height)
 

@@ -44,6 +44,16 @@ def test_where_a_plate_differs_is_what_morphology_says():
     assert 0.1 < expected.mean() < 0.4
 
 
+@pytest.mark.parametrize(("step", "origin"), [(1.0, (0.0, 0.0)), (0.47, (3.2, -4.1)), (0.5, (0.0, 0.0))])
+def test_a_layer_is_enlarged_as_opencv_enlarges_it(step, origin):
+    image = cv2.GaussianBlur(noise(60, 70, 4), (0, 0), 1)
+    matrix = np.array([[step, 0, origin[0] + step / 2 - 0.5], [0, step, origin[1] + step / 2 - 0.5]])
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    expected = cv2.warpAffine(image, matrix, (150, 120), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    apart = np.abs(resample(image, origin, step, (150, 120)).astype(int) - expected)
+    assert apart.max() <= 1 and apart.mean() < 0.1
+
+
 @pytest.mark.parametrize("scale", [0.6, 1.0, 2.1])
 def test_a_head_over_a_plate_is_the_plate_resampled_beneath_it(tmp_path, scale):
     workspace = make_person(tmp_path)

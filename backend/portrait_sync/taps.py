@@ -22,7 +22,7 @@ class Taps(NamedTuple):
     def at(cls, origin: float, step: float, count: int, length: int) -> Taps:
         """At origin + step · (k + ½) for k from 0 to `count`, pixel centres at ½; beyond the other's `length` its edges are repeated.
 
-        Cubic for a step of up to 1, linear for larger ones, as `portrait_sync.blend.resample`.
+        Cubic for a step of up to 1, linear for larger ones, as `blend.resample`.
         """
         parts = np.rint(_PARTS * step * np.arange(count)) + np.rint(_PARTS * (origin + 0.5 * step - 0.5))
         at = np.floor(parts * _STEPS / _PARTS + 0.5) / _STEPS

@@ -163,9 +163,10 @@ class VideoWriter:
             raise ValueError(f"planes of {width} x {height}, wanted {self.width} x {self.height} {self.codec.pixels}")
         frame = av.VideoFrame(width + self._pad[0], height + self._pad[1], self.codec.pixels)
         for plane, values in zip(frame.planes, planes, strict=True):
-            rows, (high, wide) = np.frombuffer(plane, values.dtype).reshape(plane.height, -1), values.shape
-            rows[:high, :wide] = values
-            rows[:high, wide:], rows[high:] = rows[:high, wide - 1 : wide], rows[high - 1]
+            rows = np.empty((plane.height, plane.line_size // values.itemsize), values.dtype)
+            beyond = ((0, plane.height - values.shape[0]), (0, rows.shape[1] - values.shape[1]))
+            rows[...] = np.pad(values, beyond, "edge")
+            plane.update(rows)
         return frame
 
     def _add_video(self) -> av.VideoStream:

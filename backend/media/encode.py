@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -90,7 +90,7 @@ class VideoWriter:
         self._stored = stored or StoredFormat(SampleFormat(), width, height)
         self._metadata = {"comment": SYNTHETIC_MARK} | (metadata or {})
         self._stack = contextlib.ExitStack()
-        self._sent = 0
+        self._sent = self._packets = 0
 
     def __enter__(self) -> VideoWriter:
         with contextlib.ExitStack() as stack:
@@ -133,6 +133,7 @@ class VideoWriter:
         with kept_scheduling() if self.frames == 0 else contextlib.nullcontext():  # the first frame opens the encoder
             packets = self._video.encode(frame)
         self._container.mux(packets)
+        self._packets += len(packets)
         self.frames += 1
         self._send_audio(until_s=float(self.frames / self._fps))
 
@@ -218,9 +219,22 @@ class VideoWriter:
                 f"{self.path} would have no frames because the audio is shorter than one: give longer audio."
             )
         self._send_audio(until_s=float("inf"))
-        self._container.mux(self._video.encode(None))
+        packets = self._video.encode(None)
+        if not self._packets:
+            _set_decode_times(packets)
+        self._container.mux(packets)
         if self._audio_stream is not None:
             self._container.mux(self._audio_stream.encode(None))
+
+
+def _set_decode_times(packets: Sequence[av.Packet]) -> None:
+    """Of all packets of a video, in the order of decoding: x265 leaves those of one or two frames uninitialised."""
+    shown = [packet.pts for packet in packets if packet.pts is not None]
+    if len(shown) < len(packets):
+        return  # the encoder keeps no times
+    delay = max((early - pts for early, pts in zip(sorted(shown), shown, strict=True)), default=0)
+    for packet, early in zip(packets, sorted(shown), strict=True):
+        packet.dts = early - delay
 
 
 class _AudioBlocks:

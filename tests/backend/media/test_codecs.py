@@ -18,7 +18,7 @@ import soundfile
 
 from backend.errors import MediaError
 from backend.media.codecs import CODECS, codec_for, is_video
-from backend.media.encode import VideoWriter
+from backend.media.encode import VideoWriter, _set_decode_times
 from backend.media.uncompressed import write_uncompressed
 from backend.protocol import SYNTHETIC_MARK
 
@@ -183,3 +183,29 @@ def test_no_thread_is_left_real_time(tmp_path, name):
 
 def threads_by_scheduling() -> set[int]:
     return {os.sched_getscheduler(int(task.name)) for task in Path("/proc/self/task").iterdir()}
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3, 12])
+@pytest.mark.parametrize("name", CODECS)
+def test_a_short_video_has_its_frames_at_their_times(tmp_path, name, frames):
+    path = tmp_path / f"a{CODECS[name].containers[0]}"
+    image = patches(4 if CODECS[name].has_alpha else 3)
+    with VideoWriter(path, WIDTH, HEIGHT, 25, codec=name) as video:
+        for _ in range(frames):
+            video.write(image)
+    with av.open(str(path)) as read:
+        stream = read.streams.video[0]
+        packets = [packet for packet in read.demux(stream) if packet.size]
+        assert sorted(float(packet.pts * packet.time_base) for packet in packets) == [k / 25 for k in range(frames)]
+        decoded = [packet.dts for packet in packets]
+        assert decoded == sorted(set(decoded)) and all(packet.dts <= packet.pts for packet in packets)
+        assert max(packet.pts - packet.dts for packet in packets) * stream.time_base < 1
+
+
+def test_decode_times_come_from_the_times_of_display():
+    """x265 leaves those of one or two frames uninitialised: sometimes they are right."""
+    packets = [av.Packet(b"x") for _ in range(4)]
+    for packet, pts in zip(packets, (0, 3, 1, 2), strict=True):
+        packet.pts, packet.dts = pts, -94479090068736
+    _set_decode_times(packets)
+    assert [packet.dts for packet in packets] == [-1, 0, 1, 2]

@@ -174,14 +174,6 @@ def from_signal(image: np.ndarray, target: SampleFormat) -> Planes:
     return _rounded(luma, target), cb, cr
 
 
-def luma(planes: Planes, stored: SampleFormat) -> np.ndarray:
-    """(H, W) float32 in levels of 255: Y', or what BT.709 makes of R'G'B'."""
-    if stored.matrix == RGB:
-        return cv2.transform(signal(planes, stored), LUMINANCE) * np.float32(255)
-    black, white = stored.levels(False)
-    return (planes[0].astype(np.float32) - np.float32(black)) * np.float32(255 / white)
-
-
 def resized(planes: Planes, stored: SampleFormat, size: tuple[int, int]) -> Planes:
     """At another (width, height)."""
     height, width = planes[0].shape

@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from backend.delivery.planes import add_to_luma, composite
+from backend.delivery.planes import add_to_luma, composite, luma_of
 from backend.media.samples import (
     FLOAT,
     RGB,
@@ -15,7 +15,6 @@ from backend.media.samples import (
     SampleFormat,
     converted,
     from_signal,
-    luma,
     resized,
     signal,
 )
@@ -33,6 +32,13 @@ def noise(stored, width=24, height=16):
         plane.astype(stored.dtype)
         for plane in (first, *(RNG.integers(120 * unit, 136 * unit, small) for _ in range(2)))
     )
+
+
+def luma(planes, stored):
+    """Levels of 255, black at 0."""
+    samples, scale = luma_of(planes, stored)
+    black = 0 if stored.matrix == RGB else stored.levels(False)[0]
+    return (samples - np.float32(black)) * np.float32(scale)
 
 
 @pytest.mark.parametrize(("matrix", "full_range", "bits"), list(product((1, 6, 9), (False, True), (8, 10, 12))))

@@ -113,7 +113,7 @@ def _deform_with_gradients(
     for tensor in trained:
         tensor.requires_grad_()
     try:
-        given = torch.as_tensor(np.asarray(conditions, np.float32))[None]
+        given = torch.as_tensor(np.array(conditions, np.float32))[None]
         towards = head.view(np.asarray(view.head_to_camera)[None])
         attributes = head.deformed(*head.codes(given), towards)
         deformed = time.perf_counter()

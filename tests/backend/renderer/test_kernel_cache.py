@@ -36,6 +36,7 @@ def unpacked(root: Path, place: Path) -> Path:
         "errors.py",
         "protocol.py",
         "compilation",
+        "delivery",
         "head_sync",
         "portrait_sync",
         "renderer",

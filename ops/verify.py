@@ -15,7 +15,19 @@ from ..synctalk_blender.work.verify import verify_job
 from .common import JobOperator
 
 
-class SYNCTALK_OT_verify(JobOperator, bpy.types.Operator):
+class FileOperator(JobOperator):
+    """Works on a file: the one that it is given, or the one that is chosen in the panel."""
+
+    @classmethod
+    def why_not(cls, context: bpy.types.Context) -> str:
+        return why_not_verify(facts(context.scene))
+
+    @staticmethod
+    def path(context: bpy.types.Context, given: str) -> Path:
+        return Path(bpy.path.abspath(given or settings_of(context.scene).verify_file))
+
+
+class SYNCTALK_OT_verify(FileOperator, bpy.types.Operator):
     bl_idname = "synctalk.verify"
     bl_label = "Check"
     bl_description = "Read a file's signature, watermark and note: was it made with SyncTalk, and is it unchanged?"
@@ -24,16 +36,11 @@ class SYNCTALK_OT_verify(JobOperator, bpy.types.Operator):
         name="File", description="The file to check; the one chosen in the panel when empty", options={"SKIP_SAVE"}
     )
 
-    @classmethod
-    def why_not(cls, context: bpy.types.Context) -> str:
-        return why_not_verify(facts(context.scene))
-
     def job(self, context: bpy.types.Context) -> Job:
-        path = self.filepath or settings_of(context.scene).verify_file
-        return verify_job(context.scene, Path(bpy.path.abspath(path)))
+        return verify_job(context.scene, self.path(context, self.filepath))
 
 
-class SYNCTALK_OT_sign(JobOperator, bpy.types.Operator):
+class SYNCTALK_OT_sign(FileOperator, bpy.types.Operator):
     bl_idname = "synctalk.sign"
     bl_label = "Sign"
     bl_description = (
@@ -50,13 +57,8 @@ class SYNCTALK_OT_sign(JobOperator, bpy.types.Operator):
         name="Head Alone", description="It shows none of the footage's own pixels", options={"SKIP_SAVE"}
     )
 
-    @classmethod
-    def why_not(cls, context: bpy.types.Context) -> str:
-        return why_not_verify(facts(context.scene))
-
     def job(self, context: bpy.types.Context) -> Job:
-        path = self.filepath or settings_of(context.scene).verify_file
-        return sign_job(context.scene, Path(bpy.path.abspath(path)), self.alone)
+        return sign_job(context.scene, self.path(context, self.filepath), self.alone)
 
 
 CLASSES = (SYNCTALK_OT_verify, SYNCTALK_OT_sign)

@@ -73,11 +73,11 @@ def _files_in(path: Path) -> list[Path]:
     Raises:
         ProvenanceError: the folder has none.
     """
-    from .verify import IMAGES
+    from .verify import EXR, IMAGES
 
     if not path.is_dir():
         return [path]
-    found = sorted(item for item in path.iterdir() if item.suffix.lower() in (*IMAGES, ".exr") and item.is_file())
+    found = sorted(item for item in path.iterdir() if item.suffix.lower() in (*IMAGES, EXR) and item.is_file())
     if not found:
         raise ProvenanceError(f"{path} holds no images: give the folder that Blender rendered into, or a file.")
     return found

@@ -10,7 +10,7 @@ a rendering: a tracker of this one mouth.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -66,6 +66,10 @@ RIDGE = 0.2
 FOLDS = 4
 
 
+DetailsOf = Callable[[int, "float | None"], np.ndarray]
+"""`mouth_details` of a clip: how many, and the training's limit."""
+
+
 @dataclass(frozen=True)
 class MouthError:
     """A frame's mouth beside its rendering, linear in the mouth's S blendshapes: squared error |e - J d|² of a change d.
@@ -93,6 +97,7 @@ def refine_mouth(
     poses: Float[np.ndarray, "n 4 4"],
     blendshapes: Float[np.ndarray, "n 52"],
     limit_s: float | None,
+    details_of: DetailsOf,
 ) -> Float[np.ndarray, "n 52"]:
     """Blendshapes of all frames of the clip, those of the mouth corrected where that brings frames closer that the map was not
     fitted to.
@@ -101,6 +106,7 @@ def refine_mouth(
         renderers: of the trained head, one thread each.
         poses, blendshapes: of all frames, as refined so far.
         limit_s: of the training, of which this may take `MAX_TIME_SHARE`; no limit where it is None.
+        details_of: `mouth_details` of the clip.
     """
     track = trainer.tracking
     used = trainer.training_frames
@@ -114,10 +120,7 @@ def refine_mouth(
     if len(chosen) < MIN_FRAMES:
         trainer.reporter.info("The mouth is not measured again: the training is too short for it.")
         return blendshapes
-    count, tracked = min(DETAILS, len(chosen) // FRAMES_PER_DETAIL), trainer.workspace.pose_track()
-    reading_s = None if limit_s is None else MAX_READING_SHARE * limit_s
-    images = image_details(trainer.workspace, track, tracked, used, count, reading_s)
-    details = np.concatenate([lip_details(track, tracked, used, count), images], 1)
+    details = details_of(min(DETAILS, len(chosen) // FRAMES_PER_DETAIL), limit_s)
     corrections = fitted_corrections(errors)
     if validated_gain(details[chosen], corrections, errors) <= 0:
         return blendshapes
@@ -125,6 +128,15 @@ def refine_mouth(
     mouth = list(LIP_INDICES)
     result[:, mouth] = np.clip(result[:, mouth] + details @ correction_map(details[chosen], corrections), 0, 1)
     return result
+
+
+def mouth_details(trainer: FieldTrainer, count: int, limit_s: float | None) -> Float[np.ndarray, "n k"]:
+    """`count` details of each frame's landmarks, and as many of its image where reading takes no more than `MAX_READING_SHARE` of
+    `limit_s`."""
+    track, tracked, used = trainer.tracking, trainer.workspace.pose_track(), trainer.training_frames
+    reading_s = None if limit_s is None else MAX_READING_SHARE * limit_s
+    images = image_details(trainer.workspace, track, tracked, used, count, reading_s)
+    return np.concatenate([lip_details(track, tracked, used, count), images], 1)
 
 
 def lip_details(

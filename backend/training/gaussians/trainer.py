@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ from ...workspace.checkpoint_index import FIELD, GAUSSIANS
 from ...workspace.heap import trim_heap
 from ...workspace.shapes import Float
 from .. import checkpoints
-from ..mouth_refinement import refine_mouth
+from ..mouth_refinement import mouth_details, refine_mouth
 from ..recovery import Diverged, recover
 from ..schedule import ANNEAL, CHECKPOINT_SECONDS, EvaluationTimer
 from ..track_refinement import align_frames, with_focal
@@ -76,6 +77,9 @@ class GaussianTrainer:
         self.elapsed_s, self.rate_scale, self.complete = 0.0, 1.0, False
         self.refits, self.aligned, self.skipped = 0, 0, 0.0
         self.blendshapes, self.mouths = field.tracking.blendshapes, 0
+        self._mouth_details = cache(
+            partial(mouth_details, field)
+        )  # the clip's images are read once for both measurements
         self.first_step = field.step
         self._field_psnr = field.psnr
         checkpoint = checkpoints.load_newest(self.workspace, self.reporter, GAUSSIANS)
@@ -324,7 +328,7 @@ class GaussianTrainer:
 
     def _measure_mouth(self) -> None:
         """Take the clip's mouth as the head measures it."""
-        arguments = self.fit.poses, self.blendshapes, self._time_limit_s
+        arguments = self.fit.poses, self.blendshapes, self._time_limit_s, self._mouth_details
         self.blendshapes = refine_mouth(self.field, self._renderers(), *arguments)
         self.fit.conditions = self._conditions()
         self.mouths += 1

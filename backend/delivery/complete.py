@@ -26,6 +26,7 @@ from .footage import FootageWindow, Window
 from .from_footage import Beneath, FromFootage
 from .marking import FrameMarks
 from .place import Place
+from .threads import opencv_on_one_thread
 
 if TYPE_CHECKING:
     from .shot import Shot
@@ -152,7 +153,7 @@ class CompleteFrames:
         layers = HeadLayers.of(shot, self.portrait, window)
         poses, conditions = (values[list(indices)] for values in (played.head_to_camera, shot.conditions))
         rendered = shot.head.renderer().render_batch(camera, poses, conditions)
-        with self._clip_frames(indices, reporter) as clip:
+        with opencv_on_one_thread(), self._clip_frames(indices, reporter) as clip:
             for index, planes, image in zip(indices, clip, rendered, strict=True):
                 frame, pose = int(played.plate_frame[index]), played.head_to_camera[index]
                 head = PlacedHead(image.rgba, frame, camera, pose, played.blendshapes[index])

@@ -24,6 +24,8 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
+
 from ..errors import Cancelled, MediaError, SyncTalkError
 from ..progress import Progress, Reporter
 from . import read_position
@@ -133,7 +135,7 @@ class _Child:
     def _receive(self) -> None:
         with contextlib.suppress(EOFError, pickle.UnpicklingError, OSError, ValueError):
             while True:
-                self._queue.put(pickle.load(self._stdout))
+                self._queue.put(_read_message(self._stdout))
         self._queue.put(("dead", self._ready))
 
     def next(self) -> tuple[str, Any]:
@@ -167,6 +169,16 @@ class _Child:
         for pipe in (self._stdin, self._stdout):
             with contextlib.suppress(OSError):
                 pipe.close()
+
+
+def _read_message(pipe: BinaryIO) -> tuple[str, Any]:
+    """As `_serve` sends it: what was pickled, then the memory of its arrays, which is not copied on the way."""
+    data, sizes = pickle.load(pipe)
+    arrays = [np.empty(size, np.uint8) for size in sizes]
+    for array in arrays:
+        if pipe.readinto(array) < array.size:
+            raise EOFError
+    return pickle.loads(data, buffers=arrays)
 
 
 def _forward(reporter: Reporter, kind: str, value: Any) -> None:
@@ -231,9 +243,12 @@ def _serve() -> None:
     lock, cancelled = threading.Lock(), threading.Event()
 
     def send(kind: str, value: Any = None) -> None:
-        data = pickle.dumps((kind, value), pickle.HIGHEST_PROTOCOL)
+        arrays: list[pickle.PickleBuffer] = []
+        data = pickle.dumps((kind, value), pickle.HIGHEST_PROTOCOL, buffer_callback=arrays.append)
         with lock:
-            writer.write(data)
+            pickle.dump((data, [array.raw().nbytes for array in arrays]), writer)
+            for array in arrays:
+                writer.write(array)
             writer.flush()
 
     threading.Thread(target=_watch, args=(reader, cancelled), daemon=True).start()

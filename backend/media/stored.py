@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -19,7 +20,7 @@ from ..workspace.images import read_image
 from ..workspace.subject import FrameCorrections
 from .alpha import has_alpha
 from .conversion import Layout, encoding_of_frame
-from .decode import FrameReader
+from .decode import FrameReader, frames_in
 from .encodings import encoding_of
 from .samples import RGB, RGB8, RGB16, Planes, SampleFormat, StoredFormat, converted, from_signal, resized, signal
 
@@ -69,26 +70,26 @@ def stored_frames(
     """
     size = wanted.samples.bits // 8 * 3 * wanted.size[0] * wanted.size[1]
     together = max(2, _HELD_BYTES // size)
-    reader, position, held = None, 0, dict[int, Planes]()
-    for start in range(0, len(plan), together):
-        part = plan[start : start + together]
-        held = {number: held[number] for number in set(part) if number in held}
-        missing = sorted(set(part) - held.keys())
-        if missing and (reader is None or not 0 <= missing[0] - position <= _SEEK_FRAMES):
-            position, reader = missing[0], None
-            gc.collect()  # PyAV's container and its tracks hold each other, and with them a decoder's frames
-            reader = iter(_StoredReader(path, corrections, float(position / rate), rate))
-        for number in missing:
-            assert reader is not None
-            for _, frame in reader:
-                position += 1
-                if position > number:
-                    held[number] = frame.delivered(wanted)
-                    break
-            else:
-                raise MediaError(f"{path} ends at frame {position}, before frame {number}: process it again.")
-        for number in part:
-            yield held[number]
+    clip, frames, position, held = None, iter(()), 0, dict[int, Planes]()
+    for place, number in enumerate(plan):
+        if number not in held:
+            soon = set(plan[place : place + together])
+            missing = sorted(other for other in soon - held.keys() if other <= number)
+            in_reach = [other for other in missing if other >= position]
+            if clip is None or not in_reach or in_reach[0] - position > _SEEK_FRAMES:
+                position, clip, frames = missing[0], None, iter(())
+                gc.collect()  # PyAV's container and its tracks hold each other, and with them a decoder's frames
+                clip = _StoredReader(path, corrections, float(position / rate), rate)
+                frames, in_reach = iter(clip), missing
+            for other in in_reach:
+                found = next(itertools.islice(frames, other - position, None), None)
+                if found is None:
+                    end = frames_in(clip.end_s, rate)
+                    raise MediaError(f"{path} ends at frame {end}, before frame {other}: process it again.")
+                held[other], position = found[1].delivered(wanted), other + 1
+        yield held[number]
+        if number not in plan[place + 1 : place + 1 + together]:
+            del held[number]  # its memory is the decoder's, which takes it for the next frame
 
 
 def image_frames(pattern: Path, wanted: Wanted, plan: Sequence[int]) -> Generator[Planes, None, None]:

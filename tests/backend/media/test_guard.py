@@ -24,6 +24,7 @@ from backend.errors import AudioError
 from backend.media.read_position import reading
 from backend.media.source import decoded, open_media
 from backend.media.timeline import timeline_of
+import numpy as np
 from backend.workspace.files import atomic_path
 
 def work(a, b, reporter):
@@ -75,6 +76,11 @@ def count(note, end):
     note.write_text(str(os.getpid()))
     for number in range(end):
         yield number
+
+def arrays():
+    image = np.arange(12, dtype=np.uint16).reshape(3, 4)
+    for _ in range(2):
+        yield image, image[:, ::2], "beside"
 """
 
 
@@ -179,6 +185,15 @@ def test_items_pass_one_by_one_and_an_early_end_ends_the_reader(readers, tmp_pat
         for _ in guarded_items(readers.stuck, note, reporter=Reporter(cancelled=note.exists)):
             pass
     assert not is_running(int(note.read_text()))
+
+
+def test_arrays_pass_as_memory_of_their_own(readers):
+    first, second = guarded_items(readers.arrays)
+    for image, part, beside in (first, second):
+        assert image.tolist() == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
+        assert part.tolist() == [[0, 2], [4, 6], [8, 10]]
+        assert beside == "beside"
+        image[:] = part[:] = 0  # the others stay as they are
 
 
 def test_a_function_that_cannot_be_imported_is_no_fault_of_the_file(readers, monkeypatch):

@@ -31,6 +31,24 @@ def test_frames_come_in_any_order(clip, clips, monkeypatch, held_bytes):
     assert [clips.number_of(image) for image in found] == plan
 
 
+def test_frames_are_held_where_they_come_again_and_read_on_where_they_do_not(clip, monkeypatch):
+    """Each is decoded when it is asked for: a clip that is played forwards holds none."""
+    read, opened = [], []
+    delivered, iterated = stored._StoredFrame.delivered, stored._StoredReader.__iter__
+    monkeypatch.setattr(stored._StoredFrame, "delivered", lambda self, *of: read.append(1) or delivered(self, *of))
+    monkeypatch.setattr(stored._StoredReader, "__iter__", lambda self: opened.append(1) or iterated(self))
+    monkeypatch.setattr(stored, "_HELD_BYTES", 10 * 3 * 64 * 64)
+    plan = [*range(20), *range(18, -1, -1)]
+    frames = stored_frames(clip, AS_STORED, RATE, Wanted(RGB8, (64, 64)), plan)
+    for count in range(1, 21):
+        next(frames)
+        assert len(read) == count
+    assert len(opened) == 1
+    assert len(list(frames)) == 19
+    assert len(read) == 20 + 14, "five are held, the others read again"
+    assert len(opened) == 3, "ten, then four"
+
+
 def test_a_clip_that_has_become_shorter_is_reported(clip):
     with pytest.raises(MediaError, match="ends at frame 150, before frame 200: process it again"):
         list(stored_frames(clip, AS_STORED, RATE, Wanted(RGB8, (64, 64)), [0, 200]))

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import importlib
 import inspect
+import io
 import os
 import pickle
 import queue
@@ -120,7 +121,7 @@ class _Child:
             stdout=subprocess.PIPE,  # stderr is ours: what a library prints goes where ours goes
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None and isinstance(self._process.stdout, io.BufferedReader)
         self._stdin, self._stdout = self._process.stdin, self._process.stdout
         self.pid = self._process.pid
         self._ready = self.finished = False
@@ -171,7 +172,7 @@ class _Child:
                 pipe.close()
 
 
-def _read_message(pipe: BinaryIO) -> tuple[str, Any]:
+def _read_message(pipe: io.BufferedReader) -> tuple[str, Any]:
     """As `_serve` sends it: what was pickled, then the memory of its arrays, which is not copied on the way."""
     data, sizes = pickle.load(pipe)
     arrays = [np.empty(size, np.uint8) for size in sizes]

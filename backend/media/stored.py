@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -70,7 +70,9 @@ def stored_frames(
     """
     size = wanted.samples.bits // 8 * 3 * wanted.size[0] * wanted.size[1]
     together = max(2, _HELD_BYTES // size)
-    clip, frames, position, held = None, iter(()), 0, dict[int, Planes]()
+    clip: _StoredReader | None = None
+    frames: Iterator[tuple[float, _StoredFrame]] = iter(())
+    position, held = 0, dict[int, Planes]()
     for place, number in enumerate(plan):
         if number not in held:
             soon = set(plan[place : place + together])

@@ -56,6 +56,7 @@ SOURCES = (
     _BACKEND / "head_sync" / "pose_kernel.py",
     _BACKEND / "portrait_sync" / "fill_kernels.py",
     _BACKEND / "portrait_sync" / "frame_kernels.py",
+    _BACKEND / "portrait_sync" / "layer_kernels.py",
     _BACKEND / "portrait_sync" / "region_kernels.py",
     _BACKEND / "portrait_sync" / "resample_kernels.py",
     _BACKEND / "portrait_sync" / "taps.py",

@@ -139,14 +139,126 @@ def body_layer(
     alpha, lowest = _alpha(head, body, face_height, bridge_row - window[0].start)
     # Nothing of the body is where it is 0.
     rest = smoothstep(0.0, 0.05, cv2.dilate(alpha, disc(2.0))).astype(np.float32)
-    clean = _clean(plate, background, 1.0 - rest)
-    behind = cv2.merge([*cv2.split(plate + rest[..., None] * (clean - plate)), 255.0 * rest])
-    colour = plate - (1.0 - alpha)[..., None] * clean
-    _add_texture(colour, plate, alpha, lowest, face_height)
-    opaque = 255.0 * alpha
-    layer = cv2.merge([*(cv2.min(plane, opaque) for plane in cv2.split(colour)), opaque])
-    layer, behind = (cv2.convertScaleAbs(np.maximum(part, 0.0)) for part in (layer, behind))
+    apart = Apart(plate, background, alpha, rest, lowest, face_height)
+    layer, behind = apart.by_kernel() if has_numba() else apart.by_numpy()
     return BodyLayer(window[1].start, window[0].start, layer, behind, distance, face_height)
+
+
+@dataclass(frozen=True)
+class Apart:
+    """A plate to be taken apart.
+
+    Attributes:
+        plate, background: (H, W, 3) uint8.
+        alpha: (H, W) float32, how much of the plate is body; rest: (H, W) float32, or next to it.
+        lowest: (W) float32, each column's lowest row of the head.
+        face_height: pixels.
+    """
+
+    plate: np.ndarray
+    background: np.ndarray
+    alpha: np.ndarray
+    rest: np.ndarray
+    lowest: np.ndarray
+    face_height: float
+
+    def by_kernel(self) -> tuple[np.ndarray, np.ndarray]:
+        """As `by_numpy`, compiled."""
+        from .layer_kernels import neck_texture, premultiply, take_apart
+
+        texture, light = self._texture(), self._light()
+        start, left, table = np.empty(0, np.float32), 0, np.empty((0, 0, 3), np.float32)
+        if texture is not None:
+            plate, alpha = self.plate[texture.part], self.alpha[texture.part]
+            blurred = np.empty((*alpha.shape, 4), np.float32)
+            premultiply(plate, alpha, blurred)
+            blurred = cv2.GaussianBlur(blurred, (0, 0), texture.sigma)
+            start, left = texture.start, texture.part[1].start
+            table = np.empty((texture.strip + 1, len(start), 3), np.float32)
+            first = start - np.float32(texture.part[0].start)
+            neck_texture(plate, blurred, alpha, first, np.float32(_TEXTURE_LEVELS), table)
+        body, behind = (np.empty((*self.alpha.shape, 4), np.uint8) for _ in range(2))
+        take_apart(
+            self.plate, self.background, light, self.alpha, self.rest, start, table, left, body, behind,
+        )  # fmt: skip
+        return body, behind
+
+    def by_numpy(self) -> tuple[np.ndarray, np.ndarray]:
+        """`body` and `behind` of a `BodyLayer`; the kernels' oracle, and what runs without Numba."""
+        plate, alpha, rest = self.plate, self.alpha, self.rest
+        clean = cv2.add(self.background, self._light(), dtype=cv2.CV_32F)
+        behind = cv2.merge([*cv2.split(plate + rest[..., None] * (clean - plate)), 255.0 * rest])
+        colour = plate - (1.0 - alpha)[..., None] * clean
+        if (texture := self._texture()) is not None:
+            texture.add_to(colour, plate, alpha)
+        opaque = 255.0 * alpha
+        layer = cv2.merge([*(cv2.min(plane, opaque) for plane in cv2.split(colour)), opaque])
+        layer, behind = (cv2.convertScaleAbs(np.maximum(part, 0.0)) for part in (layer, behind))
+        return layer, behind
+
+    def _light(self) -> np.ndarray:
+        """(H, W, 3) float32: the difference between plate and background where nothing of the body is, extended smoothly."""
+        known = 1.0 - self.rest
+        size = known.shape[::-1]
+        small = (max(1, size[0] // 8), max(1, size[1] // 8))
+        plate_small, background_small, weight = (
+            cv2.resize(part, small, interpolation=cv2.INTER_AREA) for part in (self.plate, self.background, known)
+        )
+        difference = cv2.subtract(plate_small, background_small, dtype=cv2.CV_32F)
+        light = push_pull(difference, smoothstep(0.8, 1.0, weight).astype(np.float32))
+        return cv2.resize(light, size, interpolation=cv2.INTER_LINEAR)
+
+    def _texture(self) -> Texture | None:
+        """Of the neck; None where none is below the head."""
+        height = len(self.alpha)
+        shadow, strip = max(1, round(SHADOW * self.face_height)), max(4, round(1.5 * STRIP * self.face_height))
+        start = self.lowest + shadow + 1
+        below = np.flatnonzero(self.lowest < height - strip)
+        if not below.size:
+            return None
+        band = slice(max(0, int(start[below].min()) - 2 * strip), min(height, int(start[below].max()) + strip + 1))
+        part = band, slice(below[0], below[-1] + 1)
+        return Texture(part, start[part[1]].astype(np.float32), strip, 0.015 * self.face_height)
+
+
+@dataclass(frozen=True)
+class Texture:
+    """The high frequencies of the visible neck, which its smooth extension behind the head gets as well: mirrored about its upper
+    end, column by column.
+
+    Attributes:
+        part: rows and columns (h, w) of a plate that it comes from and goes to.
+        start: (w) float32, the row where the neck is visible below the head and its shadow.
+        strip: so many rows from there are taken.
+        sigma: of the low frequencies, pixels.
+    """
+
+    part: tuple[slice, slice]
+    start: np.ndarray
+    strip: int
+    sigma: float
+
+    def add_to(self, colour: np.ndarray, plate: np.ndarray, alpha: np.ndarray) -> None:
+        """Add it to (H, W, 3) float32, the plate's colour times alpha."""
+        (band, _), strip, start = self.part, self.strip, self.start
+        plate, alpha = plate[self.part], alpha[self.part]
+        weighted, weight = (cv2.GaussianBlur(part, (0, 0), self.sigma) for part in (plate * alpha[..., None], alpha))
+        high = plate - weighted / (weight[..., None] + 1e-3)
+        # An edge of the collar or a strand of hair is no texture.
+        calm = smoothstep(
+            _TEXTURE_LEVELS, 0.5 * _TEXTURE_LEVELS, cv2.blur(np.maximum.reduce(cv2.split(np.abs(high))), (5, 5))
+        )
+        high *= (calm * smoothstep(0.9, 1.0, alpha))[..., None]
+        rows = np.arange(band.start, band.stop, dtype=np.float32)[:, None]
+        above = np.maximum(start - rows, 0.0)
+        mirrored = start + strip - np.abs(strip - np.mod(above, 2 * strip)) - band.start
+        columns = np.broadcast_to(np.arange(alpha.shape[1], dtype=np.float32), alpha.shape)
+        moved = cv2.remap(
+            high.astype(np.float32), np.ascontiguousarray(columns), mirrored.astype(np.float32), cv2.INTER_NEAREST
+        )
+        # Mirrored twice it would be seen as a pattern.
+        fade = (above > 0) * smoothstep(2 * strip, strip, above) * smoothstep(0.3, 0.8, alpha)
+        colour[self.part] += moved * fade[..., None].astype(np.float32)
 
 
 def _alpha(head: np.ndarray, body: np.ndarray, face_height: float, bridge_row: float) -> tuple[np.ndarray, np.ndarray]:
@@ -155,52 +267,6 @@ def _alpha(head: np.ndarray, body: np.ndarray, face_height: float, bridge_row: f
     head, body = head * np.float32(1 / 255), body * np.float32(1 / 255)
     coverage, lowest = neck_coverage(head > 0.02, body, face_height, bridge_row)
     return np.maximum(body, coverage * smoothstep(0.5, 1.0, head + body)).astype(np.float32), lowest
-
-
-def _clean(plate: np.ndarray, background: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """The background in this frame's light, (H, W, 3) float32: the difference where it is `known`, extended smoothly."""
-    size = known.shape[::-1]
-    small = (max(1, size[0] // 8), max(1, size[1] // 8))
-    plate_small, background_small, weight = (
-        cv2.resize(part, small, interpolation=cv2.INTER_AREA) for part in (plate, background, known)
-    )
-    difference = cv2.subtract(plate_small, background_small, dtype=cv2.CV_32F)
-    light = push_pull(difference, smoothstep(0.8, 1.0, weight).astype(np.float32))
-    return cv2.add(background, cv2.resize(light, size, interpolation=cv2.INTER_LINEAR), dtype=cv2.CV_32F)
-
-
-def _add_texture(
-    colour: np.ndarray, plate: np.ndarray, alpha: np.ndarray, lowest: np.ndarray, face_height: float
-) -> None:
-    """Give the smooth extension of the neck the high frequencies of the visible neck, mirrored about its upper end, column by
-    column."""
-    height = len(alpha)
-    shadow, strip = max(1, round(SHADOW * face_height)), max(4, round(1.5 * STRIP * face_height))
-    start = lowest + shadow + 1
-    below = np.flatnonzero(lowest < height - strip)
-    if not below.size:
-        return
-    band = slice(max(0, int(start[below].min()) - 2 * strip), min(height, int(start[below].max()) + strip + 1))
-    part = band, slice(below[0], below[-1] + 1)
-    plate, alpha, start = plate[part], alpha[part], start[part[1]]
-    sigma = 0.015 * face_height
-    weighted, weight = (cv2.GaussianBlur(part, (0, 0), sigma) for part in (plate * alpha[..., None], alpha))
-    high = plate - weighted / (weight[..., None] + 1e-3)
-    # An edge of the collar or a strand of hair is no texture.
-    calm = smoothstep(
-        _TEXTURE_LEVELS, 0.5 * _TEXTURE_LEVELS, cv2.blur(np.maximum.reduce(cv2.split(np.abs(high))), (5, 5))
-    )
-    high *= (calm * smoothstep(0.9, 1.0, alpha))[..., None]
-    rows = np.arange(band.start, band.stop, dtype=np.float32)[:, None]
-    above = np.maximum(start - rows, 0.0)
-    mirrored = start + strip - np.abs(strip - np.mod(above, 2 * strip)) - band.start
-    columns = np.broadcast_to(np.arange(alpha.shape[1], dtype=np.float32), alpha.shape)
-    moved = cv2.remap(
-        high.astype(np.float32), np.ascontiguousarray(columns), mirrored.astype(np.float32), cv2.INTER_NEAREST
-    )
-    # Mirrored twice it would be seen as a pattern.
-    fade = (above > 0) * smoothstep(2 * strip, strip, above) * smoothstep(0.3, 0.8, alpha)
-    colour[part] += moved * fade[..., None].astype(np.float32)
 
 
 def _window(near: np.ndarray, margin: int, side: int) -> tuple[slice, slice]:

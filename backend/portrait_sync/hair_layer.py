@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ..compilation import has_numba
 from ..workspace.shapes import UInt8
 from .fill import dilated, disc
-from .head_region import BROW, face_frame, face_oval
+from .head_region import BROW, FaceFrame, face_frame, face_oval
 
 SPREAD = 0.05
 """How far about the hair the frame is taken, in face heights: loose strands, and what a rendered head shows beyond them."""
@@ -70,49 +71,86 @@ def hair_layer(frame: np.ndarray, plate: np.ndarray, mattes: np.ndarray, landmar
         landmarks_px: (478, 2).
     """
     axes = face_frame(landmarks_px)
-    hair = mattes[..., 1]
-    found = np.nonzero(hair > 127)
-    if found[0].size < (0.02 * axes.height) ** 2:
+    hair = cv2.extractChannel(mattes, 1)
+    strong = cv2.compare(hair, 127, cv2.CMP_GT)
+    if cv2.countNonZero(strong) < (0.02 * axes.height) ** 2:
         return None
     margin = round((CLEAR + 4 * SOFTNESS) * axes.height) + 1
+    x, y, width, height = cv2.boundingRect(strong)
     window = tuple(
-        slice(max(0, int(at.min()) - margin), min(hair.shape[0], int(at.max()) + margin + 1)) for at in found
+        slice(max(0, first - margin), min(limit, first + length + margin))
+        for first, length, limit in ((y, height, hair.shape[0]), (x, width, hair.shape[1]))
     )
-    hair = hair[window]
-    landmarks = landmarks_px - np.array([window[1].start, window[0].start])
-    oval = face_oval(landmarks, hair.shape, 1.0)
-    face = cv2.GaussianBlur(oval, (0, 0), OVAL_SOFTNESS * axes.height)
-    weight = np.maximum(
-        _about(hair, SPREAD * axes.height, axes.height) * (1.0 - face),
-        hair.astype(np.float32) / 255 * _above_brows(landmarks, hair.shape),
+    taken = Taken(
+        frame[window], plate[window], mattes[window], landmarks_px - np.array([window[1].start, window[0].start])
     )
-    still = _still(mattes[window][..., 3], oval, landmarks)
-    weight = np.maximum(weight, still * _about(hair, CLEAR * axes.height, axes.height))
-    alpha = mattes[window][..., :1]
-    colour = frame[window].astype(np.float32) - (1.0 - alpha.astype(np.float32) / 255) * plate[window]
-    head = np.concatenate([np.clip(colour + 0.5, 0, alpha).astype(np.uint8), alpha], 2)
-    return HairLayer(window[1].start, window[0].start, head, cv2.convertScaleAbs(255 * weight), axes.height)
+    head, weight = taken.by_kernel() if has_numba() else taken.by_numpy()
+    return HairLayer(window[1].start, window[0].start, head, weight, axes.height)
 
 
-def _still(person: np.ndarray, oval: np.ndarray, landmarks_px: np.ndarray) -> np.ndarray:
-    """(H, W) float32: 1 where speech changes nothing: beside the face and the jaw; below the chin, which may open, only where the frame
-    shows the background."""
-    axes = face_frame(landmarks_px)
-    beside = np.clip((-0.05 - axes.coordinates(oval.shape, 1.0)[1]) / 0.1, 0.0, 1.0)
-    sigma = CLEAR_OF_FACE * axes.height
-    near = np.minimum(2.0 * cv2.GaussianBlur(cv2.dilate(oval, disc(0.5 * sigma)), (0, 0), sigma), 1.0)
-    return np.maximum(1.0 - person.astype(np.float32) / 255, beside) * (1.0 - near)
+@dataclass(frozen=True)
+class Taken:
+    """The window of a frame that a hair layer is taken from.
+
+    Attributes:
+        frame, plate: (H, W, 3) uint8.
+        mattes: (H, W, 4) uint8.
+        landmarks_px: (478, 2) in the window.
+    """
+
+    frame: np.ndarray
+    plate: np.ndarray
+    mattes: np.ndarray
+    landmarks_px: np.ndarray
+
+    def by_kernel(self) -> tuple[np.ndarray, np.ndarray]:
+        """As `by_numpy`, compiled."""
+        from .layer_kernels import take_hair
+
+        axes, height, hair, oval = self._parts()
+        face = cv2.GaussianBlur(oval, (0, 0), OVAL_SOFTNESS * height)
+        about = (_grown(hair, share * height, height) for share in (SPREAD, CLEAR))
+        head, weight = np.empty((*oval.shape, 4), np.uint8), np.empty(oval.shape, np.uint8)
+        chin, down = axes.chin.astype(np.float32), axes.down.astype(np.float32)
+        blurs, brow = (face, _near(oval, height), *about), np.float32(_brow(self.landmarks_px, axes) - 0.05)
+        take_hair(self.frame, self.plate, self.mattes, blurs, chin, down, np.float32(height), brow, head, weight)
+        return head, weight
+
+    def by_numpy(self) -> tuple[np.ndarray, np.ndarray]:
+        """`head` and `weight` of a `HairLayer`; the kernel's oracle, and what runs without Numba."""
+        axes, height, hair, oval = self._parts()
+        face = cv2.GaussianBlur(oval, (0, 0), OVAL_SOFTNESS * height)
+        spread, clear = (_grown(hair, share * height, height).astype(np.float32) / 255 for share in (SPREAD, CLEAR))
+        down = axes.coordinates(oval.shape, 1.0)[1]
+        above = np.clip((_brow(self.landmarks_px, axes) - 0.05 - down) / 0.05, 0.0, 1.0)
+        weight = np.maximum(spread * (1.0 - face), hair.astype(np.float32) / 255 * above)
+        # Speech changes nothing beside the face and the jaw; below the chin, which may open, only where the frame shows the background.
+        beside = np.clip((-0.05 - down) / 0.1, 0.0, 1.0)
+        still = np.maximum(1.0 - self.mattes[..., 3].astype(np.float32) / 255, beside)
+        still = still * (1.0 - np.minimum(2.0 * _near(oval, height), 1.0))
+        weight = np.maximum(weight, still * clear)
+        alpha = self.mattes[..., :1]
+        colour = self.frame.astype(np.float32) - (1.0 - alpha.astype(np.float32) / 255) * self.plate
+        head = np.concatenate([np.clip(colour + 0.5, 0, alpha).astype(np.uint8), alpha], 2)
+        return head, cv2.convertScaleAbs(255 * weight)
+
+    def _parts(self) -> tuple[FaceFrame, float, np.ndarray, np.ndarray]:
+        """The face's frame and its height, the hair's matte and the face's oval."""
+        axes, hair = face_frame(self.landmarks_px), cv2.extractChannel(self.mattes, 1)
+        return axes, axes.height, hair, face_oval(self.landmarks_px, hair.shape, 1.0)
 
 
-def _about(hair: np.ndarray, reach_px: float, face_height: float) -> np.ndarray:
-    """(H, W) float32: 1 on the hair and up to `reach_px` about it, with a soft border."""
-    grown = cv2.GaussianBlur(dilated(hair, reach_px), (0, 0), SOFTNESS * face_height)
-    return grown.astype(np.float32) / 255
+def _near(oval: np.ndarray, face_height: float) -> np.ndarray:
+    """(H, W) float32: half on the border of the face's surroundings, which speech moves."""
+    sigma = CLEAR_OF_FACE * face_height
+    return cv2.GaussianBlur(cv2.dilate(oval, disc(0.5 * sigma)), (0, 0), sigma)
 
 
-def _above_brows(landmarks_px: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """(H, W) float32: 1 from a tenth of the face's height above the brows on."""
-    axes = face_frame(landmarks_px)
-    down = axes.coordinates(shape, 1.0)[1]
-    brow = float((landmarks_px[BROW] - axes.chin) @ axes.down) / axes.height
-    return np.clip((brow - 0.05 - down) / 0.05, 0.0, 1.0)
+def _grown(hair: np.ndarray, reach_px: float, face_height: float) -> np.ndarray:
+    """(H, W) uint8: 255 on the hair and up to `reach_px` about it, with a soft border."""
+    return cv2.GaussianBlur(dilated(hair, reach_px), (0, 0), SOFTNESS * face_height)
+
+
+def _brow(landmarks_px: np.ndarray, axes: FaceFrame) -> float:
+    """How far the brow is down from the chin, in face heights: above it, with a tenth of those between, hair counts in the face."""
+    return float((landmarks_px[BROW] - axes.chin) @ axes.down) / axes.height

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backend.portrait_sync import background, fill, frame, matting, plate
+from backend.portrait_sync import background, body_layer, fill, frame, hair_layer, matting, plate
 from backend.portrait_sync.frame import split_frame
+from backend.portrait_sync.head_region import face_frame
 from backend.portrait_sync.plate import PlateParts
 
 pytest.importorskip("numba")
@@ -28,16 +29,45 @@ def test_compiled_mattes_and_plates_are_those_of_plain_operations(scene, model, 
         assert (found[1] != scene.frames[index]).any()
 
 
-def test_an_installation_compiles_the_kernels_with_the_types_of_real_frames(scene, model) -> None:
-    from backend.portrait_sync import fill_kernels, frame_kernels, region_kernels
+def test_compiled_layers_are_those_of_plain_operations(scene, model, monkeypatch) -> None:
+    def layers(index: int):
+        landmarks = scene.landmarks[index]
+        mattes, plate = split_frame(scene.frames[index], model, scene.probability[index], landmarks)[:2]
+        axes = face_frame(landmarks)
+        body = body_layer.body_layer(plate, mattes, scene.background, axes.height, float(axes.centre[1]))
+        return body, hair_layer.hair_layer(scene.frames[index], plate, mattes, landmarks)
 
-    modules = fill_kernels, frame_kernels, region_kernels
+    indices = range(0, len(scene.frames), 4)
+    compiled = [layers(index) for index in indices]
+    for module in (body_layer, hair_layer):
+        monkeypatch.setattr(module, "has_numba", lambda: False)
+    for index, (body, hair) in zip(indices, compiled, strict=True):
+        plain_body, plain_hair = layers(index)
+        assert (body.x, body.y, hair.x, hair.y) == (plain_body.x, plain_body.y, plain_hair.x, plain_hair.y)
+        for image, expected in (
+            (body.body, plain_body.body),
+            (body.behind, plain_body.behind),
+            (hair.head, plain_hair.head),
+            (hair.weight, plain_hair.weight),
+        ):
+            assert image.any()
+            assert np.abs(image.astype(int) - expected).max() <= 1  # roundings alone
+            assert (image != expected).mean() < 1e-4
+
+
+def test_an_installation_compiles_the_kernels_with_the_types_of_real_frames(scene, model) -> None:
+    from backend.portrait_sync import fill_kernels, frame_kernels, layer_kernels, region_kernels
+
+    modules = fill_kernels, frame_kernels, layer_kernels, region_kernels
     for module in modules:
         module.compile_kernels()
     kernels = [kernel for module in modules for kernel in vars(module).values() if hasattr(kernel, "signatures")]
     assert len(kernels) >= 10
     before = [list(kernel.signatures) for kernel in kernels]
-    split_frame(scene.frames[0], model, scene.probability[0], scene.landmarks[0])
+    landmarks, axes = scene.landmarks[0], face_frame(scene.landmarks[0])
+    mattes, plate = split_frame(scene.frames[0], model, scene.probability[0], landmarks)[:2]
+    body_layer.body_layer(plate, mattes, scene.background, axes.height, float(axes.centre[1]))
+    hair_layer.hair_layer(scene.frames[0], plate, mattes, landmarks)
     assert [kernel.signatures for kernel in kernels] == before
 
 

@@ -70,7 +70,7 @@ class HeadLayers:
             WorkspaceError: files are missing or damaged.
         """
         place = Place.in_source(shot.workspace.subject, shot.camera.width, -window.x, -window.y)
-        surroundings = FootageWindow(shot.workspace, place, window)
+        surroundings = FootageWindow(shot.workspace, place, window, shot.taken.images)
         paper = open_portrait(PAPER, surroundings, shot.workspace, shot.track) if portrait == PAPER else None
         assert paper is None or isinstance(paper, PaperGenerator)
         return cls(shot.workspace, portrait, shot.taken, surroundings, place, window, paper)

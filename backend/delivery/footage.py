@@ -15,8 +15,9 @@ from ..workspace.store import Workspace
 from ..workspace.subject import Subject
 from .canvas import Layer, whole_steps
 from .covers import cover_in
+from .layers import LastImages
 from .place import Place
-from .plane_kernels import largest_difference, over_plate, shown_box
+from .plane_kernels import largest_difference, over_plate, pad_plate, shown_box
 
 _JPEG_LEVELS = 4
 """Of 255: two images that repeat each other differ by up to 3."""
@@ -39,23 +40,25 @@ class FootageWindow:
 
     Args:
         place: of the working frame in the window.
+        images: of the workspace, where others read them too.
     """
 
-    def __init__(self, workspace: Workspace, place: Place, window: Window) -> None:
+    def __init__(self, workspace: Workspace, place: Place, window: Window, images: LastImages | None = None) -> None:
         self._workspace, self._place, self._window = workspace, place, window
+        self._images = images or LastImages(workspace)
         self._shape = window.height, window.width
-        self._pixels = np.empty(
-            4 * window.height * window.width, np.float32
-        )  # new memory for each frame costs as much as the layer
+        # New memory for each frame costs as much as the layer.
+        self._pixels = np.empty(4 * window.height * window.width, np.float32)
+        self._plate = np.empty((*[workspace.subject.size + 2 * self._reach] * 2, 4), np.float32)
         self._background = ClipBackground(workspace)
 
     def frame(self, index: int) -> np.ndarray:
         """(height, width, 3) uint8."""
-        return self._placed(self._workspace.read_frame(index))
+        return self._placed(self._images.frame(index))
 
     def plate(self, index: int) -> np.ndarray:
         """(height, width, 3) uint8, without the head."""
-        return self._placed(self._workspace.read_plate(index))
+        return self._placed(self._images.plate(index))
 
     def background(self, index: int) -> np.ndarray:
         """(height, width, 3) uint8, without the person."""
@@ -75,8 +78,8 @@ class FootageWindow:
         Args:
             head: (height, width, 4) float32, premultiplied, display-encoded.
         """
-        plate = self._workspace.read_plate(index)
-        return self._over(head, plate, plate_coverage(self._workspace.read_frame(index), plate))
+        plate = self._images.plate(index)
+        return self._over(head, plate, plate_coverage(self._images.frame(index), plate))
 
     def over_background(self, head: np.ndarray, index: int) -> Layer:
         """A head over the background, which fades at those borders of the working frame that the source continues beyond; likewise."""
@@ -87,9 +90,8 @@ class FootageWindow:
         head, step = np.ascontiguousarray(head, np.float32), 1.0 / self._place.scale
         rows, columns = self._part(shown_box(head), share)
         margin = self._reach
-        plate = cv2.copyMakeBorder(image, *[margin] * 4, cv2.BORDER_REPLICATE)
-        plate = cv2.multiply(plate, (1 / 255,) * 4, dtype=cv2.CV_32F)
-        plate = cv2.merge([*cv2.split(plate), np.pad(share, margin)])  # beyond the working frame there is none
+        plate = self._plate
+        pad_plate(image, np.ascontiguousarray(share), margin, plate)
         if step > 1.0:
             plate = cv2.GaussianBlur(plate, (0, 0), unit_blur(step))
         taps = [

@@ -16,7 +16,7 @@ from ..workspace.head_track import HeadTrack
 from ..workspace.store import Workspace
 from .covers import cover_in
 from .hair import Hair
-from .layers import FootageTrack
+from .layers import FootageTrack, LastImages
 from .neck import Neck
 from .place import Place
 
@@ -43,10 +43,15 @@ EVERYTHING = Taking()
 
 @dataclass(frozen=True)
 class FromFootage:
-    """Of one workspace and one of its heads; a part that is None stays as it is rendered, or where the footage has it."""
+    """Of one workspace and one of its heads; a part that is None stays as it is rendered, or where the footage has it.
+
+    Attributes:
+        images: that both are made of, where there is a part.
+    """
 
     hair: Hair | None
     neck: Neck | None
+    images: LastImages | None = None
 
     @classmethod
     def of(cls, workspace: Workspace, track: HeadTrack, taking: Taking = EVERYTHING) -> FromFootage:
@@ -57,15 +62,16 @@ class FromFootage:
         Raises:
             WorkspaceError: files are missing or damaged.
         """
-        footage = FootageTrack.of(track)
+        footage, images = FootageTrack.of(track), LastImages(workspace)
         return cls(
-            Hair(workspace, footage) if taking.hair else None,
-            Neck(workspace, footage) if taking.neck else None,
+            Hair(workspace, footage, images) if taking.hair else None,
+            Neck(workspace, footage, images) if taking.neck else None,
+            images,
         )
 
     def only(self, taking: Taking) -> FromFootage:
         """The same, less what is not to be taken."""
-        return FromFootage(self.hair if taking.hair else None, self.neck if taking.neck else None)
+        return replace(self, hair=self.hair if taking.hair else None, neck=self.neck if taking.neck else None)
 
     @contextlib.contextmanager
     def put(self, head: PlacedHead, place: Place) -> Iterator[np.ndarray]:

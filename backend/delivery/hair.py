@@ -13,7 +13,7 @@ from ..portrait_sync.placed_head import PlacedHead
 from ..renderer.overlay import replace_by
 from ..workspace.arrays import smoothstep
 from ..workspace.store import Workspace
-from .layers import FootageLayers, FootageTrack
+from .layers import FootageLayers, FootageTrack, LastImages
 from .place import Place
 from .threads import on_threads
 
@@ -30,8 +30,8 @@ _NEAREST_M = 0.05
 class Hair(FootageLayers[HairLayer]):
     """Puts the hair of one workspace's footage over one of its heads."""
 
-    def __init__(self, workspace: Workspace, footage: FootageTrack) -> None:
-        super().__init__(workspace, footage)
+    def __init__(self, workspace: Workspace, footage: FootageTrack, images: LastImages | None = None) -> None:
+        super().__init__(workspace, footage, images)
         hairline = workspace.face_mesh().vertices_m[list(FOREHEAD)]
         self._points = np.concatenate([OUTLINE_M, hairline])
 
@@ -90,9 +90,9 @@ class Hair(FootageLayers[HairLayer]):
         return (exact if same else affine, share) if share > 0 else None
 
     def _made(self, frame: int) -> HairLayer | None:
-        workspace = self._workspace
-        images = workspace.read_frame(frame), workspace.read_plate(frame), workspace.read_matte(frame)
-        return hair_layer(*images, self._footage.landmarks_px[frame])
+        images = self._images
+        taken = images.frame(frame), images.plate(frame), images.matte(frame)
+        return hair_layer(*taken, self._footage.landmarks_px[frame])
 
 
 def similarity(points: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -45,18 +46,27 @@ class FootageTrack:
         return found if np.isfinite(found).all() else None
 
 
+class LastImages:
+    """Images of a workspace's frames, not to be changed: the last of each kind is kept, as all layers of a frame are made of them."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        reads = workspace.read_frame, workspace.read_plate, workspace.read_matte
+        self.frame, self.plate, self.matte = (lru_cache(maxsize=1)(read) for read in reads)
+
+
 class FootageLayers(Generic[Layer]):
     """The layers of one workspace under one of its heads; a class of them says how one is made.
 
     Args:
         workspace: processed.
+        images: of the workspace, where others read them too.
 
     Raises:
         WorkspaceError: files are missing or damaged.
     """
 
-    def __init__(self, workspace: Workspace, footage: FootageTrack) -> None:
-        self._workspace, self._footage = workspace, footage
+    def __init__(self, workspace: Workspace, footage: FootageTrack, images: LastImages | None = None) -> None:
+        self._workspace, self._footage, self._images = workspace, footage, images or LastImages(workspace)
         self._layers: OrderedDict[int, Layer | None] = OrderedDict()
 
     def _footage_pose(self, head: PlacedHead) -> np.ndarray | None:

@@ -17,7 +17,7 @@ from ..portrait_sync.head_region import JAW, face_frame
 from ..portrait_sync.placed_head import PlacedHead
 from ..renderer.underlay import Window, composite_under, packed
 from ..workspace.store import Workspace
-from .layers import FootageLayers, FootageTrack
+from .layers import FootageLayers, FootageTrack, LastImages
 from .neck_motion import VISIBLE_PX, Edges, JawMotion, grid_of
 from .place import Place
 from .threads import on_threads
@@ -26,8 +26,8 @@ from .threads import on_threads
 class Neck(FootageLayers[BodyLayer]):
     """Puts the neck of one workspace under one of its heads."""
 
-    def __init__(self, workspace: Workspace, footage: FootageTrack) -> None:
-        super().__init__(workspace, footage)
+    def __init__(self, workspace: Workspace, footage: FootageTrack, images: LastImages | None = None) -> None:
+        super().__init__(workspace, footage, images)
         mesh, subject = workspace.face_mesh(), workspace.subject
         self._jaw, self._jaw_shapes = mesh.vertices_m[list(JAW)], mesh.shape_keys[:, list(JAW)]
         self._background = ClipBackground(workspace)
@@ -88,9 +88,9 @@ class Neck(FootageLayers[BodyLayer]):
         return self._jaw + np.tensordot(blendshapes[: len(self._jaw_shapes)], self._jaw_shapes, 1)
 
     def _made(self, frame: int) -> BodyLayer | None:
-        workspace, axes = self._workspace, face_frame(self._footage.landmarks_px[frame])
-        images = workspace.read_plate(frame), workspace.read_matte(frame), self._background.at(frame)
-        return body_layer(*images, axes.height, float(axes.centre[1]))
+        images, axes = self._images, face_frame(self._footage.landmarks_px[frame])
+        parts = images.plate(frame), images.matte(frame), self._background.at(frame)
+        return body_layer(*parts, axes.height, float(axes.centre[1]))
 
 
 def _changed(

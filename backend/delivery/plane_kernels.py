@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from ..compilation.kernel_cache import njit
+from ..portrait_sync.resample_kernels import resample_line
 from ..portrait_sync.taps import Taps
 
 _ZERO, _ONE, _HALF = np.float32(0), np.float32(1), np.float32(0.5)
+_BYTE = 1 / 255
 
 
 @njit(inline="always", error_model="numpy")
@@ -53,8 +55,10 @@ def blend_chroma(first, second, top, left, rgba, mixes, taps, down, peak):
     height, width = rgba.shape[0], rgba.shape[1]
     reach, step = taps.size // 2, (taps.size + 1) // 2
     share = _ONE / np.float32(down)
-    line, mean = np.empty((width, 4), np.float32), np.empty(4, np.float32)
+    line = np.empty((width, 4), np.float32)
     flat = line.ravel()
+    by_red, by_green, by_blue, by_alpha = mixes[0, 0], mixes[0, 1], mixes[0, 2], mixes[0, 3]
+    and_red, and_green, and_blue, and_alpha = mixes[1, 0], mixes[1, 1], mixes[1, 2], mixes[1, 3]
     for row in range((height + down - 1) // down):
         above = rgba[row * down].ravel()
         for k in range(flat.size):
@@ -64,18 +68,21 @@ def blend_chroma(first, second, top, left, rgba, mixes, taps, down, peak):
             for k in range(flat.size):
                 flat[k] += below[k]
         for column in range((width + step - 1) // step):
-            mean[:] = _ZERO
+            red, green, blue, alpha = _ZERO, _ZERO, _ZERO, _ZERO
             for tap in range(-reach, reach + 1):
                 at, weight = min(max(column * step + tap, 0), width - 1), taps[reach + tap] * share
-                for channel in range(4):
-                    mean[channel] += weight * line[at, channel]
-            if mean[3] == _ZERO:
+                red += weight * line[at, 0]
+                green += weight * line[at, 1]
+                blue += weight * line[at, 2]
+                alpha += weight * line[at, 3]
+            if alpha == _ZERO:
                 continue
-            clear = _ONE - mean[3]
-            for plane, mix in ((first, mixes[0]), (second, mixes[1])):
-                added = mix[0] * mean[0] + mix[1] * mean[1] + mix[2] * mean[2] + mix[3] * mean[3]
-                was = np.float32(plane[top + row, left + column])
-                plane[top + row, left + column] = _nearest(was * clear + added, peak)
+            clear = _ONE - alpha
+            was, beneath = first[top + row, left + column], second[top + row, left + column]
+            added = by_red * red + by_green * green + by_blue * blue + by_alpha * alpha
+            first[top + row, left + column] = _nearest(np.float32(was) * clear + added, peak)
+            added = and_red * red + and_green * green + and_blue * blue + and_alpha * alpha
+            second[top + row, left + column] = _nearest(np.float32(beneath) * clear + added, peak)
 
 
 @njit(nogil=True, error_model="numpy")
@@ -146,7 +153,7 @@ def add_pattern(plane, pattern, strength, scale, peak):
         )
         left[column] = min(int(at), max(columns - 2, 0))
         share[column] = at - np.float32(left[column])
-    line = np.empty(columns + 1, np.float32)
+    line, amount = np.empty(columns + 1, np.float32), np.empty(width, np.float32)
     for row in range(height):
         at = min(max((np.float32(row) + _HALF) * np.float32(rows / height) - _HALF, _ZERO), np.float32(rows - 1))
         upper = min(int(at), max(rows - 2, 0))
@@ -156,11 +163,14 @@ def add_pattern(plane, pattern, strength, scale, peak):
                 strength[upper, column] + down * (strength[lower, column] - strength[upper, column])
             )
         line[columns] = line[columns - 1]
-        out, waves = plane[row], pattern[row]
         for column in range(width):
             near = line[left[column]]
-            added = waves[column] * (near + share[column] * (line[left[column] + 1] - near))
-            out[column] = _nearest(np.float32(out[column]) + added, peak)
+            amount[column] = near + share[column] * (line[left[column] + 1] - near)
+        out, waves = plane[row], pattern[row]
+        for column in range(
+            width
+        ):  # apart from the loop above, whose reads keep it from being compiled for many at once
+            out[column] = _nearest(np.float32(out[column]) + waves[column] * amount[column], peak)
 
 
 @njit(nogil=True, error_model="numpy")
@@ -183,6 +193,28 @@ def shown_box(rgba):
 
 
 @njit(nogil=True, error_model="numpy")
+def pad_plate(image, share, margin, out):
+    """A plate with a margin in which its colours continue and there is none of it.
+
+    Args:
+        image: (H, W, 3) uint8.
+        share: (H, W) float32, how much of it there is.
+        margin: pixels.
+        out: (H + 2 margin, W + 2 margin, 4) float32, written: colour in [0, 1], and share.
+    """
+    height, width = share.shape
+    for row in range(out.shape[0]):
+        from_row = min(max(row - margin, 0), height - 1)
+        inside = from_row == row - margin
+        colours, shares, line = image[from_row], share[from_row], out[row]
+        for column in range(out.shape[1]):
+            place = min(max(column - margin, 0), width - 1)
+            for channel in range(3):
+                line[column, channel] = np.float32(colours[place, channel] * _BYTE)
+            line[column, 3] = shares[place] if inside and place == column - margin else _ZERO
+
+
+@njit(nogil=True, error_model="numpy")
 def over_plate(head, top, left, plate, rows, columns, out):
     """Composite a head over a plate, as far as there is any of it.
 
@@ -194,20 +226,21 @@ def over_plate(head, top, left, plate, rows, columns, out):
         out: (h, w, 4) float32 of the part, written.
     """
     height, width = out.shape[0], out.shape[1]
-    lines, kept = np.empty((4, width, 4), np.float32), np.full(4, -1)
+    lines, kept = np.empty((4, 4 * width), np.float32), np.full(4, -1)
     mixed = np.empty((width, 4), np.float32)
     flat = mixed.ravel()
     for row in range(height):
-        flat[:] = _ZERO
         for tap in range(4):
-            source, weight = rows.places[row, tap], rows.weights[row, tap]
-            slot = source & 3
-            if kept[slot] != source:
-                _resample_line(plate[source], columns, lines[slot])
-                kept[slot] = source
-            line = lines[slot].ravel()
-            for k in range(flat.size):
-                flat[k] += weight * line[k]
+            source = rows.places[row, tap]
+            if kept[source & 3] != source:
+                resample_line(plate[source].ravel(), columns, lines[source & 3])
+                kept[source & 3] = source
+        places, weights = rows.places[row], rows.weights[row]
+        first, second = lines[places[0] & 3], lines[places[1] & 3]
+        third, fourth = lines[places[2] & 3], lines[places[3] & 3]
+        by_first, by_second, by_third, by_fourth = weights[0], weights[1], weights[2], weights[3]
+        for k in range(flat.size):
+            flat[k] = by_first * first[k] + by_second * second[k] + by_third * third[k] + by_fourth * fourth[k]
         over, line = head[top + row, left : left + width], out[row]
         for column in range(width):
             alpha = over[column, 3]
@@ -215,17 +248,6 @@ def over_plate(head, top, left, plate, rows, columns, out):
             for channel in range(3):
                 line[column, channel] = over[column, channel] + below * mixed[column, channel]
             line[column, 3] = alpha + below
-
-
-@njit(inline="always", error_model="numpy")
-def _resample_line(source, columns, line):
-    for column in range(line.shape[0]):
-        for channel in range(4):
-            line[column, channel] = _ZERO
-        for tap in range(4):
-            place, weight = columns.places[column, tap], columns.weights[column, tap]
-            for channel in range(4):
-                line[column, channel] += weight * source[place, channel]
 
 
 @njit(nogil=True, error_model="numpy")
@@ -253,4 +275,5 @@ def compile_kernels() -> None:
         squared_deviation(plane, weight, 1, np.zeros(4, np.int32), taps)
         add_pattern(plane, taps, taps, weight, weight)
     mask = np.zeros((4, 4), np.uint8)
+    pad_plate(mask[..., None].repeat(3, 2), taps, 0, rgba)
     largest_difference(mask[..., None].repeat(3, 2), mask[..., None].repeat(3, 2), mask)

@@ -3,8 +3,9 @@
 Landmarks are fitted by 52 shapes that all faces share. What such a fit leaves over, of the landmarks and of the image of the mouth, is
 noise and what is this person's own: how the lips round, press, lie over the teeth. The head shows which: in some hundred training
 frames the blendshapes are moved until the rendered mouth is closest to the frame's, and that correction is regressed on what the fit
-has left over. By this map every frame, also one that is not trained on, gets its correction from its landmarks and its image, without
-a rendering: a tracker of this one mouth.
+has left over, by weights that vary with the mouth: what a shadow says of shut lips it does not say of open ones. By this map every
+frame, also one that is not trained on, gets its correction from its landmarks and its image, without a rendering: a tracker of this one
+mouth.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from .track_refinement import each_frame
 if TYPE_CHECKING:
     from .field_trainer import FieldTrainer
 
-FRAMES, MIN_FRAMES = 600, 80
+FRAMES, MIN_FRAMES = 1000, 80
 """Training frames whose mouths are compared, spread over the clip; with fewer the blendshapes stay."""
 SIZE = 256
 """Side of the frames, pixels: in larger ones the image is not linear in a change of the lips by one landmark's error."""
@@ -45,9 +46,9 @@ AT_ONCE, READ_AT_ONCE = 12, 48
 """Frames that are compared, and images that are read, between two readings of the clock."""
 READERS = 2
 """Threads that read images."""
-DETAILS, FRAMES_PER_DETAIL = 40, 12
-"""Principal components of what the fit leaves over of the landmarks, and as many of the image, at most; frames that each needs."""
-VIEW_M, VIEW_CELLS = (0.074, 0.056), (37, 28)
+DETAILS = 60
+"""Principal components of what the fit leaves over of the landmarks, and as many of the image, at most."""
+VIEW_M, VIEW_CELLS = (0.066, 0.050), (44, 33)
 """Width and height of the part of the head that the mouth's image shows, and its pixels."""
 MAX_COVER = 25
 """Of 255: more of something before the head, and a pixel is none of the mouth."""
@@ -57,17 +58,19 @@ MAX_DETAIL = 4.0
 """In standard deviations of the training frames: landmarks that are lost are no grimace."""
 CHANGE = 0.04
 """Of a blendshape, for the derivative of the image."""
-PRIOR_SIGMA = 0.03
-"""Standard deviation of a correction. At 0.12 held-out mouths gained half as much: noise came through."""
+PRIOR_SIGMA = 0.05
+"""Standard deviation of a correction."""
 PIXELS_AS_ONE = 30
 """Errors of neighbouring pixels and of the three channels go together: so many count as one."""
-RIDGE = 0.2
-"""Of the regression, in frames' details."""
+RIDGE = 0.3
+"""Of the regression, where a frame's details have a mean square norm of 1."""
+ALIKE = 3.0
+"""How much more than all frames those count whose mouths are alike."""
 FOLDS = 4
 
 
-DetailsOf = Callable[[int, "float | None"], np.ndarray]
-"""`mouth_details` of a clip: how many, and the training's limit."""
+DetailsOf = Callable[["float | None"], np.ndarray]
+"""`mouth_details` of a clip, by the training's limit in seconds."""
 
 
 @dataclass(frozen=True)
@@ -120,23 +123,25 @@ def refine_mouth(
     if len(chosen) < MIN_FRAMES:
         trainer.reporter.info("The mouth is not measured again: the training is too short for it.")
         return blendshapes
-    details = details_of(min(DETAILS, len(chosen) // FRAMES_PER_DETAIL), limit_s)
-    corrections = fitted_corrections(errors)
-    if validated_gain(details[chosen], corrections, errors) <= 0:
-        return blendshapes
-    result = blendshapes.copy()
+    details = details_of(limit_s)
     mouth = list(LIP_INDICES)
-    result[:, mouth] = np.clip(result[:, mouth] + details @ correction_map(details[chosen], corrections), 0, 1)
+    tracked = track.blendshapes[:, mouth]
+    corrections = fitted_corrections(errors)
+    if validated_gain(details[chosen], tracked[chosen], corrections, errors) <= 0:
+        return blendshapes
+    corrected = CorrectionMap.fit(details[chosen], tracked[chosen], corrections)(details, tracked)
+    result = blendshapes.copy()
+    result[:, mouth] = np.clip(result[:, mouth] + corrected, 0, 1)
     return result
 
 
-def mouth_details(trainer: FieldTrainer, count: int, limit_s: float | None) -> Float[np.ndarray, "n k"]:
-    """`count` details of each frame's landmarks, and as many of its image where reading takes no more than `MAX_READING_SHARE` of
+def mouth_details(trainer: FieldTrainer, limit_s: float | None) -> Float[np.ndarray, "n k"]:
+    """`DETAILS` of each frame's landmarks, and as many of its image where reading takes no more than `MAX_READING_SHARE` of
     `limit_s`."""
     track, tracked, used = trainer.tracking, trainer.workspace.pose_track(), trainer.training_frames
     reading_s = None if limit_s is None else MAX_READING_SHARE * limit_s
-    images = image_details(trainer.workspace, track, tracked, used, count, reading_s)
-    return np.concatenate([lip_details(track, tracked, used, count), images], 1)
+    images = image_details(trainer.workspace, track, tracked, used, DETAILS, reading_s)
+    return np.concatenate([lip_details(track, tracked, used, DETAILS), images], 1)
 
 
 def lip_details(
@@ -219,8 +224,10 @@ def _left_over(
     training_frames: Int[np.ndarray, " used"],
     count: int,
 ) -> Float[np.ndarray, "n {count}"]:
-    """Principal components of what the mouth's blendshapes do not say of some values, in standard deviations of the training frames;
-    0 in frames that were not seen.
+    """Principal components of what the mouth's blendshapes do not say of some values, in standard deviations of the first one in the
+    training frames; 0 in frames that were not seen.
+
+    The others stay as small as they are: in standard deviations of their own the last ones, which are noise, would count as much.
 
     What is linear in the blendshapes is left out, so that a head which is driven by blendshapes alone, as by speech, is on average
     where it was.
@@ -230,9 +237,9 @@ def _left_over(
     left = values - known @ np.linalg.lstsq(known[training], values[training], rcond=None)[0]
     directions = np.linalg.svd(left[training], full_matrices=False)[2][:count]
     components = left @ directions.T
-    components /= np.maximum(components[training].std(0), 1e-9)
+    deviations = np.maximum(components[training].std(0), 1e-9)
     details = np.zeros((len(seen), len(directions)))
-    details[seen] = np.clip(components, -MAX_DETAIL, MAX_DETAIL)
+    details[seen] = np.clip(components, -MAX_DETAIL * deviations, MAX_DETAIL * deviations) / deviations[:1]
     return details
 
 
@@ -279,17 +286,61 @@ def fitted_corrections(errors: Sequence[MouthError]) -> Float[np.ndarray, "frame
     return solved
 
 
-def correction_map(
-    details: Float[np.ndarray, "frames k"], corrections: Float[np.ndarray, "frames s"]
-) -> Float[np.ndarray, "k s"]:
-    """Ridge regression of corrections on details. Their mean is left out: it would move a mouth at rest."""
-    normal = details.T @ details + RIDGE * len(details) * np.eye(details.shape[1])
-    solved: np.ndarray = np.linalg.solve(normal, details.T @ (corrections - corrections.mean(0)))
-    return solved
+@dataclass(frozen=True)
+class CorrectionMap:
+    """Corrections by details: a linear map whose weights vary smoothly with the mouth's tracked blendshapes.
+
+    Kernel ridge regression. Of two frames with details d, d' and blendshapes b, b' the kernel is d·d' (1 + `ALIKE` exp(-|b - b'|²)), in
+    units in which d and b - mean(b) have a mean square norm of 1 in the fitted frames. No details, no correction: speech and sliders
+    give none, so the head that they drive stays where it was.
+
+    Attributes:
+        details, mouths: of the fitted frames, in those units.
+        weights: of each fitted frame, for each blendshape.
+        detail_unit, mouth_unit: by which details and blendshapes are divided.
+    """
+
+    details: Float[np.ndarray, "frames k"]
+    mouths: Float[np.ndarray, "frames s"]
+    weights: Float[np.ndarray, "frames s"]
+    detail_unit: float
+    mouth_unit: float
+
+    @classmethod
+    def fit(
+        cls,
+        details: Float[np.ndarray, "frames k"],
+        mouths: Float[np.ndarray, "frames s"],
+        corrections: Float[np.ndarray, "frames s"],
+    ) -> CorrectionMap:
+        """The corrections' mean is left out: it would move a mouth at rest."""
+        detail_unit, mouth_unit = (_norm(values) for values in (details, mouths - mouths.mean(0)))
+        details, mouths = details / detail_unit, mouths / mouth_unit
+        kernel = _kernel(details, mouths, details, mouths) + RIDGE * np.eye(len(details))
+        return cls(details, mouths, np.linalg.solve(kernel, corrections - corrections.mean(0)), detail_unit, mouth_unit)
+
+    def __call__(self, details: Float[np.ndarray, "n k"], mouths: Float[np.ndarray, "n s"]) -> Float[np.ndarray, "n s"]:
+        """The corrections of some frames."""
+        similar = _kernel(details / self.detail_unit, mouths / self.mouth_unit, self.details, self.mouths)
+        corrections: np.ndarray = similar @ self.weights
+        return corrections
+
+
+def _norm(values: np.ndarray) -> float:
+    return max(float(np.sqrt((values**2).sum(1).mean())), 1e-9)
+
+
+def _kernel(details: np.ndarray, mouths: np.ndarray, other_details: np.ndarray, other_mouths: np.ndarray) -> np.ndarray:
+    squares = (mouths**2).sum(1)[:, None] + (other_mouths**2).sum(1) - 2 * mouths @ other_mouths.T
+    alike: np.ndarray = 1 + ALIKE * np.exp(-squares)
+    return details @ other_details.T * alike
 
 
 def validated_gain(
-    details: Float[np.ndarray, "frames k"], corrections: Float[np.ndarray, "frames s"], errors: Sequence[MouthError]
+    details: Float[np.ndarray, "frames k"],
+    mouths: Float[np.ndarray, "frames s"],
+    corrections: Float[np.ndarray, "frames s"],
+    errors: Sequence[MouthError],
 ) -> float:
     """Share of the squared error that the map takes away in frames that it was not fitted to; below 0 where it adds some.
 
@@ -298,8 +349,9 @@ def validated_gain(
     fold = np.arange(len(details)) * FOLDS // len(details)
     gain = 0.0
     for left_out in range(FOLDS):
-        change = details @ correction_map(details[fold != left_out], corrections[fold != left_out])
-        gain += sum(errors[i].gain(change[i]) for i in np.flatnonzero(fold == left_out))
+        others, own = fold != left_out, np.flatnonzero(fold == left_out)
+        change = CorrectionMap.fit(details[others], mouths[others], corrections[others])(details[own], mouths[own])
+        gain += sum(errors[i].gain(correction) for i, correction in zip(own, change, strict=True))
     return gain / max(sum(error.squared for error in errors), 1e-12)
 
 

@@ -77,9 +77,7 @@ class GaussianTrainer:
         self.elapsed_s, self.rate_scale, self.complete = 0.0, 1.0, False
         self.refits, self.aligned, self.skipped = 0, 0, 0.0
         self.blendshapes, self.mouths = field.tracking.blendshapes, 0
-        self._mouth_details = cache(
-            partial(mouth_details, field)
-        )  # the clip's images are read once for both measurements
+        self._mouth_details = cache(partial(mouth_details, field))  # both measurements read the clip's images once
         self.first_step = field.step
         self._field_psnr = field.psnr
         checkpoint = checkpoints.load_newest(self.workspace, self.reporter, GAUSSIANS)

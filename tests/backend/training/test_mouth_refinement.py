@@ -10,8 +10,8 @@ from backend.renderer.regions import LIP_INDICES
 from backend.training import mouth_refinement
 from backend.training.dataset import Frame
 from backend.training.mouth_refinement import (
+    CorrectionMap,
     MouthError,
-    correction_map,
     fitted_corrections,
     image_details,
     lip_details,
@@ -124,7 +124,8 @@ def test_details_are_what_blendshapes_do_not_say():
     solved = np.linalg.lstsq(details[used], explained, rcond=None)[0]
     left = explained - details[used] @ solved
     assert (left**2).mean() < 0.02 * (explained**2).mean()  # poses are seen in perspective
-    np.testing.assert_allclose(details[used].std(0), 1, atol=0.05)
+    np.testing.assert_allclose(details[used].std(0)[0], 1, atol=0.05)
+    assert details[used].std(0)[1] < 1  # as small as it is
 
 
 class Footage:
@@ -201,23 +202,46 @@ def linear_errors(corrections, noise, seed):
 def test_what_details_explain_is_gained_in_frames_that_were_left_out():
     rng = np.random.default_rng(6)
     details, weights = rng.normal(0, 1, (160, 10)), rng.normal(0, 0.01, (10, SHAPES))
+    mouths = rng.uniform(0, 1, (160, SHAPES))
     errors = linear_errors(details @ weights, 0.01, 6)
     corrections = fitted_corrections(errors)
-    assert validated_gain(details, corrections, errors) > 0.5
-    found = correction_map(details, corrections)
-    assert np.corrcoef(found.ravel(), weights.ravel())[0, 1] > 0.99 and (found**2).sum() < (weights**2).sum()
+    assert validated_gain(details, mouths, corrections, errors) > 0.5
+    others = rng.normal(0, 1, (40, 10))
+    found = CorrectionMap.fit(details, mouths, corrections)(others, rng.uniform(0, 1, (40, SHAPES)))
+    assert np.corrcoef(found.ravel(), (others @ weights).ravel())[0, 1] > 0.97
+    assert (found**2).sum() < ((others @ weights) ** 2).sum()
+
+
+def test_a_detail_may_say_the_opposite_of_another_mouth(monkeypatch):
+    rng = np.random.default_rng(11)
+    details, weights = rng.normal(0, 1, (200, 4)), rng.normal(0, 0.01, (4, SHAPES))
+    mouths = np.repeat(rng.uniform(0, 1, (200, 1)), SHAPES, 1)
+    corrections = details @ weights * np.cos(np.pi * mouths[:, :1])
+    errors = linear_errors(corrections, 0.01, 11)
+    assert validated_gain(details, mouths, corrections, errors) > 0.5
+    monkeypatch.setattr(mouth_refinement, "ALIKE", 0.0)
+    assert validated_gain(details, mouths, corrections, errors) < 0.1
 
 
 def test_details_that_explain_nothing_gain_nothing():
     rng = np.random.default_rng(7)
     errors = linear_errors(rng.normal(0, 0.02, (160, SHAPES)), 0.01, 7)
-    assert validated_gain(rng.normal(0, 1, (160, 10)), fitted_corrections(errors), errors) < 0
+    details, mouths = rng.normal(0, 1, (160, 10)), rng.uniform(0, 1, (160, SHAPES))
+    assert validated_gain(details, mouths, fitted_corrections(errors), errors) < 0
 
 
 def test_a_mouth_at_rest_stays_where_it_is():
-    details = np.random.default_rng(8).normal(0, 1, (100, 5))
+    rng = np.random.default_rng(8)
+    details, mouths = rng.normal(0, 1, (100, 5)), rng.uniform(0, 1, (100, SHAPES))
     same = np.tile(np.linspace(-0.02, 0.02, SHAPES), (100, 1))
-    assert np.abs(correction_map(details, same)).max() < 1e-12
+    assert np.abs(CorrectionMap.fit(details, mouths, same)(details, mouths)).max() < 1e-12
+
+
+def test_speech_and_sliders_give_no_correction():
+    rng = np.random.default_rng(12)
+    details, mouths = rng.normal(0, 1, (100, 5)), rng.uniform(0, 1, (100, SHAPES))
+    corrections = rng.normal(0, 0.02, (100, SHAPES)) + details[:, :1] * 0.02
+    assert not CorrectionMap.fit(details, mouths, corrections)(np.zeros_like(details), mouths).any()
 
 
 def test_the_trained_twin_measures_the_mouth_of_every_frame(twin_once, monkeypatch):
@@ -232,4 +256,3 @@ def test_the_trained_twin_measures_the_mouth_of_every_frame(twin_once, monkeypat
     assert kept.shape == tracked.blendshapes.shape and kept.min() >= 0 and kept.max() <= 1
     others = [index for index in range(52) if index not in LIP_INDICES]
     np.testing.assert_array_equal(kept[:, others], tracked.blendshapes[:, others])
-    assert mouth_refinement.DETAILS // mouth_refinement.FRAMES_PER_DETAIL > 0

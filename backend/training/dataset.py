@@ -209,18 +209,19 @@ class FramePool:
         for _ in range(len(self.held)):  # one by one: there is no memory for all of them twice
             frame = self.held.popleft()
             if self._recolour is not None:
-                frame = self._read(frame.index)
+                frame = self.read(frame.index)
             self.held.append(frame if colour is None else replace(frame, colour=colour(frame)))
         self._recolour = colour
 
-    def _read(self, index: int) -> Frame:
+    def read(self, index: int) -> Frame:
+        """A frame of its own colour."""
         return read_frame(self._workspace, self._tracking, index, self.size)
 
     def _take(self) -> None:
         while len(self._coming) < 3:
             index = int(self._order[self._next])
             self._next = (self._next + 1) % len(self._order)
-            self._coming.append(self._reader.submit(self._read, index))
+            self._coming.append(self._reader.submit(self.read, index))
         frame = self._coming.popleft().result()
         if self.on_read is not None:
             self.on_read(frame)

@@ -33,6 +33,10 @@ class Detail:
     eyes: float
     elsewhere: float
 
+    def and_more(self, missing: Detail) -> Detail:
+        """With what a head still misses that was fitted to frames with this detail: at most `MOST`."""
+        return Detail(*(min(own + more, MOST) for own, more in zip(astuple(self), astuple(missing), strict=True)))
+
     def to_json(self) -> list[float]:
         return [round(amount, 3) for amount in astuple(self)]
 

@@ -141,10 +141,12 @@ class GaussianFit:
         self.pose_fit = PoseFit(len(poses))
 
     def add_detail(self, renderer: HeadRenderer) -> None:
-        """From here on frames are as much sharper as the head is less sharp than they are."""
-        held = self._pool.held
+        """From here on frames are as much sharper as the head is less sharp than their own colour, and as before."""
+        held = [frame.index for frame in self._pool.held]
         chosen = [held[i] for i in np.linspace(0, len(held) - 1, min(DETAIL_FRAMES, len(held))).astype(int)]
-        self.detail = missing_detail((self._drawn(renderer, frame), frame) for frame in chosen)
+        frames = map(self._pool.read, chosen)
+        missing = missing_detail((self._drawn(renderer, frame), frame) for frame in frames)
+        self.detail = missing if self.detail is None else self.detail.and_more(missing)
         self.sharpen()
 
     def sharpen(self) -> None:

@@ -52,8 +52,8 @@ ALIGN_SHARES = (0.35, 0.93)
 """When all poses are aligned with the head, and when again those of frames that are not trained on."""
 MOUTH_SHARES = (0.5,)
 """When the mouth's blendshapes are measured with the head. At the end they are again: alone that gains two thirds as much."""
-DETAIL_SHARE = 0.6
-"""When the frames are sharpened by what the head misses of them."""
+DETAIL_SHARES = (0.6, 0.75)
+"""When the frames are sharpened by what the head misses of them, and when by what it misses still."""
 TRIM_STEPS = 25
 """Between two times that free memory is given back."""
 WORSE_DB = 0.1
@@ -75,7 +75,7 @@ class GaussianTrainer:
         self.pool, self.monitor, self.seed = field.pool, field.monitor, field.seed
         self.limit_s, self.limit_steps = max(limit_s, 1e-3), limit_steps
         self.elapsed_s, self.rate_scale, self.complete = 0.0, 1.0, False
-        self.refits, self.aligned, self.skipped = 0, 0, 0.0
+        self.refits, self.aligned, self.details, self.skipped = 0, 0, 0, 0.0
         self.blendshapes, self.mouths = field.tracking.blendshapes, 0
         self._mouth_details = cache(partial(mouth_details, field))  # both measurements read the clip's images once
         self.first_step = field.step
@@ -183,6 +183,7 @@ class GaussianTrainer:
         self.skipped = state.get("skipped", 0.0)
         self.fit.steps = state["own_steps"]
         self.fit.detail = Detail(*state["detail"]) if state.get("detail") else None
+        self.details = state.get("details", len(DETAIL_SHARES) if self.fit.detail else 0)
         self.fit.sharpen()
         self.first_step = state["step"] - state["own_steps"]
         self.fit.reseed()
@@ -195,7 +196,7 @@ class GaussianTrainer:
         """Count the limit from here."""
         self.limit_s += self.elapsed_s
         self.limit_steps = None if self.limit_steps is None else self.limit_steps + self.fit.steps
-        self.complete, self.aligned, self.skipped, self.fit.detail = False, 0, 0.0, None
+        self.complete, self.aligned, self.skipped, self.fit.detail, self.details = False, 0, 0.0, None, 0
         self.blendshapes, self.mouths = self.field.tracking.blendshapes, 0
         self.fit.conditions = self._conditions()
         self.fit.sharpen()
@@ -220,6 +221,7 @@ class GaussianTrainer:
             "own_steps": self.fit.steps,
             "slower": self.rate_scale,
             "detail": self.fit.detail and self.fit.detail.to_json(),
+            "details": self.details,
             "psnr": self.psnr,
             "psnr_field": self._field_psnr,
             "preferred": FIELD if worse else GAUSSIANS,
@@ -275,8 +277,9 @@ class GaussianTrainer:
         if self.refits < len(DENSITY_SHARES) and share >= DENSITY_SHARES[self.refits]:
             self.fit.change_density(MAX_COUNT)
             self.refits += 1
-        if self.fit.detail is None and share >= DETAIL_SHARE:
+        if self.details < len(DETAIL_SHARES) and share >= DETAIL_SHARES[self.details]:
             self.fit.add_detail(GaussianRenderer(self.fit.head))
+            self.details += 1
             self._since = self.step  # sharper images have a little less PSNR: that is no plateau
         if self.aligned < len(ALIGN_SHARES) and share >= ALIGN_SHARES[self.aligned]:
             self._align()

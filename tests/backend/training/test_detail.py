@@ -75,3 +75,12 @@ def test_the_mattes_border_is_left_alone(frame):
     assert changed[20:76, 20:76].mean() > 0.9
     outside = frame.alpha == 0
     assert not changed[outside].any()
+
+
+def test_a_head_that_is_still_less_sharp_gets_more(frame):
+    drawn = blurred(frame, 0.6)
+    first = missing_detail([(drawn, frame)])
+    halfway = drawn + 0.5 * first.mouth * (drawn - cv2.GaussianBlur(drawn, (0, 0), RADIUS_PX))
+    both = first.and_more(missing_detail([(halfway, frame)]))
+    assert first.mouth < both.mouth < MOST
+    assert first.and_more(Detail(MOST, MOST, MOST)) == Detail(MOST, MOST, MOST)

@@ -29,6 +29,9 @@ REST_IMAGES = 8
 the Gaussians at the jaw's border kept the colours of a collar there."""
 HOLE = 0.03
 """Largest gap of a rendering of the field that is closed, of the image's width."""
+CRUMB = 0.02
+"""What is narrower is no jaw, of the image's width: left out of renderings of the field from `ABOVE_LIPS_M` above the lips downwards."""
+ABOVE_LIPS_M = 0.02
 _GAP = 0.05
 _NO_BOX = np.zeros(4, np.int32)
 
@@ -116,11 +119,15 @@ def field_targets(
     conditions: Float[np.ndarray, "frames conditions"],
     frames: Int[np.ndarray, " used"],
     count: int,
+    lips_m: Float[np.ndarray, " 3"],
     rng: np.random.Generator,
 ) -> Iterator[Target]:
     """Renderings of the field in poses and with shapes that the clip may never show: what a director may ask for.
 
     The field is smoother there than Gaussians that are left to themselves, whose depth and colour no frame constrains.
+
+    Args:
+        lips_m: where the lips are in the head.
     """
     central = poses[spread_poses(poses, frames, 1)[0]]
     mean = conditions[frames].mean(0)
@@ -141,7 +148,10 @@ def field_targets(
             values[[BLENDSHAPE_NAMES.index(name) for name in alone[number - REST_IMAGES]]] = value
         else:
             values = conditions[rng.choice(frames)].copy()
-        yield _rendering(field, camera, pose, values)
+        rgba = without_holes(field.render(camera, pose, values).rgba)
+        jaw_m = lips_m - np.array([0, ABOVE_LIPS_M, 0])
+        jaw_px = camera.project(pose, jaw_m[None])[0][0, 1]
+        yield _target(without_crumbs(rgba, round(float(jaw_px))), pose, values)
 
 
 def without_holes(rgba: Float[np.ndarray, "height width 4"]) -> Float[np.ndarray, "height width 4"]:
@@ -160,8 +170,21 @@ def without_holes(rgba: Float[np.ndarray, "height width 4"]) -> Float[np.ndarray
     return rgba + np.where(missing > _GAP, missing, 0)[..., None] * colour
 
 
-def _rendering(field: HeadRenderer, camera: Camera, pose: np.ndarray, values: np.ndarray) -> Target:
-    rgba = without_holes(field.render(camera, pose, values).rgba)
+def without_crumbs(rgba: Float[np.ndarray, "height width 4"], first_row: int) -> Float[np.ndarray, "height width 4"]:
+    """A rendered head, premultiplied, without what is narrower than `CRUMB` of the image's width from `first_row` downwards.
+
+    Beside the jaw the field keeps pieces of a collar or a neck which the clip's poses hide: turned by 10 degrees they are wisps beside
+    the face. Above, hair is as narrow.
+    """
+    first_row = int(np.clip(first_row, 0, len(rgba)))
+    alpha = np.clip(rgba[..., 3], 0, 1)
+    opened = cv2.morphologyEx(alpha, cv2.MORPH_OPEN, disc(max(round(CRUMB * rgba.shape[1] / 2), 1)))
+    kept = np.ones_like(alpha)
+    kept[first_row:] = (opened / np.maximum(alpha, 1e-3))[first_row:]
+    return rgba * kept[..., None]
+
+
+def _target(rgba: np.ndarray, pose: np.ndarray, values: np.ndarray) -> Target:
     alpha = (np.clip(rgba[..., 3], 0, 1) * 255).round().astype(np.uint8)
     rows, columns = np.flatnonzero((alpha > 2).any(1)), np.flatnonzero((alpha > 2).any(0))
     if not len(rows):

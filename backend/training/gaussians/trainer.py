@@ -21,6 +21,7 @@ from ...renderer.gaussians.kernels import Rasteriser, get_rasteriser
 from ...renderer.gaussians.renderer import GaussianRenderer
 from ...workspace.checkpoint_index import FIELD, GAUSSIANS
 from ...workspace.heap import trim_heap
+from ...workspace.landmarks import LIPS
 from ...workspace.shapes import Float
 from .. import checkpoints
 from ..mouth_refinement import mouth_details, refine_mouth
@@ -138,9 +139,11 @@ class GaussianTrainer:
         field = self.field
         renderer = FieldRenderer(field.field, field.kernel)
         rng = np.random.default_rng(self.seed)
-        arguments = field.camera, field.poses, field.conditions, field.training_frames, FIELD_IMAGES, rng
+        clip = field.camera, field.poses, field.conditions, field.training_frames
+        face = field.tracking.face_head_m
+        lips_m = face[list(LIPS)].mean(0) if len(face) else np.array(field.field.config.lip_region.centre_m)
         extra = []
-        for target in field_targets(renderer, *arguments):
+        for target in field_targets(renderer, *clip, FIELD_IMAGES, lips_m, rng):
             extra.append(target)
             self._rendered()
         weight = 1 + (field.objective.mouth_weight - 1) * MOUTH_WEIGHT

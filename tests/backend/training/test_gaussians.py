@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -25,7 +26,15 @@ from backend.training.dataset import FramePool
 from backend.training.gaussians import density, trainer
 from backend.training.gaussians.batch import FIELD_SHARP, BatchDrawer, low_pass, uncovered
 from backend.training.gaussians.cloud import field_cloud
-from backend.training.gaussians.images import REST_IMAGES, Target, field_targets, reduced, sliders, without_holes
+from backend.training.gaussians.images import (
+    REST_IMAGES,
+    Target,
+    field_targets,
+    reduced,
+    sliders,
+    without_crumbs,
+    without_holes,
+)
 from backend.training.gaussians.optimiser import MIN_SCALE_M, GaussianOptimiser
 from backend.training.gaussians.poses import PoseFit
 from backend.training.gaussians.smoothing import MotionSmoother
@@ -272,7 +281,7 @@ def test_the_field_teaches_the_mouth_at_rest_where_the_frames_have_the_head():
     poses[:, :3, 3] = rng.normal((0, 0, 0.6), 0.01, (12, 3))
     conditions = rng.uniform(0.1, 1, (12, 52)).astype(np.float32)
     given = GaussianRenderer(face), camera, poses, conditions, np.arange(8)
-    for target in field_targets(*given, REST_IMAGES, rng):
+    for target in field_targets(*given, REST_IMAGES, np.zeros(3), rng):
         assert target.head_to_camera is not None and target.conditions is not None
         frame = int(np.flatnonzero((poses == target.head_to_camera).all((1, 2)))[0])
         assert frame < 8, "a frame of the training"
@@ -451,3 +460,20 @@ def test_a_rendering_of_the_field_that_one_sees_through_is_closed():
     wide = whole.copy()
     wide[80:120, 80:120] = 0
     assert without_holes(wide)[100, 100, 3] == 0, "what is wide is no gap"
+
+
+def test_wisps_beside_the_jaw_are_left_out_of_a_rendering_of_the_field_and_hair_is_not():
+    image = np.zeros((200, 200, 4), np.float32)
+    cv2.ellipse(image, (100, 90), (50, 70), 0, 0, 360, (0.8, 0.5, 0.4, 1.0), -1, cv2.LINE_AA)
+    bare = image.copy()
+    cv2.line(image, (146, 40), (158, 20), (0.3, 0.2, 0.1, 1.0), 1)
+    hair = image.copy()
+    cv2.line(image, (140, 120), (152, 140), (0.9, 0.9, 0.9, 1.0), 1)
+    image[130:134, 40:44] = 0.5
+    found = without_crumbs(image, 90)
+    np.testing.assert_array_equal(found[:90], hair[:90])
+    assert (
+        np.abs(found - hair)[..., 3].max() < 0.4 and np.abs(found - hair)[..., 3].mean() < 1e-3
+    )  # the rim is drawn softly
+    assert not found[125:145, 150:].any() and not found[130:134, 30:44].any()
+    np.testing.assert_array_equal(without_crumbs(bare, 200), bare)

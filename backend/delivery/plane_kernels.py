@@ -167,9 +167,8 @@ def add_pattern(plane, pattern, strength, scale, peak):
             near = line[left[column]]
             amount[column] = near + share[column] * (line[left[column] + 1] - near)
         out, waves = plane[row], pattern[row]
-        for column in range(
-            width
-        ):  # apart from the loop above, whose reads keep it from being compiled for many at once
+        # Apart from the loop above, whose reads keep it from being compiled for many at once.
+        for column in range(width):
             out[column] = _nearest(np.float32(out[column]) + waves[column] * amount[column], peak)
 
 

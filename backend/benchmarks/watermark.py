@@ -18,6 +18,7 @@ import numpy as np
 from ..delivery.watermark import PIECE_FRAMES, Marker, Message, detect
 from ..media.decode import frames as read_frames
 from ..media.encode import VideoWriter
+from ..portrait_sync.pixels import opencv_on_one_thread
 from ..progress import Reporter
 from ..workspace.files import write_json
 from . import pages
@@ -157,13 +158,12 @@ def cost(clip: Path) -> dict[str, float]:
     """Milliseconds of marking a frame of 512², median and least, in one thread; seconds of reading a piece."""
     clip = SAMPLE / "speaker.mp4" if str(clip) == "sample" else clip
     frames = [cv2.resize(frame, (_COST_SIDE, _COST_SIDE)) for frame in itertools.islice(_frames(clip), _COST_FRAMES)]
-    marker, seconds, threads = Marker(_COST_SIDE, _COST_SIDE, MESSAGE), [], cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    for frame in frames:
-        begun = time.perf_counter()
-        marker.embed(frame)
-        seconds.append(time.perf_counter() - begun)
-    cv2.setNumThreads(threads)
+    marker, seconds = Marker(_COST_SIDE, _COST_SIDE, MESSAGE), []
+    with opencv_on_one_thread():
+        for frame in frames:
+            begun = time.perf_counter()
+            marker.embed(frame)
+            seconds.append(time.perf_counter() - begun)
     begun = time.process_time()
     detect(frames)
     return {

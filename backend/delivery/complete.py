@@ -14,6 +14,7 @@ from ..errors import MediaError
 from ..media.guard import guarded, guarded_items
 from ..media.samples import RGB8, Planes, StoredFormat
 from ..media.stored import image_frames, read_stored, stored_frames
+from ..portrait_sync.pixels import opencv_on_one_thread
 from ..portrait_sync.placed_head import PlacedHead
 from ..portrait_sync.portrait import PaperGenerator, open_portrait
 from ..progress import Reporter
@@ -26,7 +27,6 @@ from .footage import FootageWindow, Window
 from .from_footage import Beneath, FromFootage
 from .marking import FrameMarks
 from .place import Place
-from .threads import opencv_on_one_thread
 
 if TYPE_CHECKING:
     from .shot import Shot

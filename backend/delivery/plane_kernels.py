@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..compilation.kernel_cache import njit
-from ..portrait_sync.resample_kernels import resample_line
+from ..portrait_sync.resample_kernels import mirrored, resample_line
 from ..portrait_sync.taps import Taps
 
 _ZERO, _ONE, _HALF = np.float32(0), np.float32(1), np.float32(0.5)
@@ -101,19 +101,19 @@ def squared_deviation(plane, gain, reach, sums, squares):
     padded, total = np.zeros(width + 2 * reach, sums.dtype), np.zeros(width, sums.dtype)
     part = np.float32(1 / (side * side))
     for row in range(-reach, reach + 1):
-        line = plane[_mirrored(row, height)]
+        line = plane[mirrored(row, height)]
         for column in range(width):
             sums[column] += line[column]
     for row in range(height):
         if row:
-            added, left = plane[_mirrored(row + reach, height)], plane[_mirrored(row - reach - 1, height)]
+            added, left = plane[mirrored(row + reach, height)], plane[mirrored(row - reach - 1, height)]
             for column in range(width):
                 sums[column] += added[column]
                 sums[column] -= left[column]
         padded[reach : reach + width] = sums
         for k in range(1, reach + 1):
-            padded[reach - k] = sums[_mirrored(-k, width)]
-            padded[reach + width - 1 + k] = sums[_mirrored(width - 1 + k, width)]
+            padded[reach - k] = sums[mirrored(-k, width)]
+            padded[reach + width - 1 + k] = sums[mirrored(width - 1 + k, width)]
         total[:] = 0
         for k in range(side):
             shifted = padded[k : k + width]
@@ -123,15 +123,6 @@ def squared_deviation(plane, gain, reach, sums, squares):
         for column in range(width):
             apart = gain * (np.float32(line[column]) - part * np.float32(total[column]))
             out[column] = apart * apart
-
-
-@njit(inline="always", error_model="numpy")
-def _mirrored(index, count):
-    """An index within `count`: mirrored at the ends, which are not repeated."""
-    if count == 1:
-        return 0
-    index = abs(index) % (2 * count - 2)
-    return min(index, 2 * count - 2 - index)
 
 
 @njit(nogil=True, error_model="numpy")

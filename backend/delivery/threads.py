@@ -1,15 +1,12 @@
-"""How many threads work on an image: a few on compiled work, which lets them run side by side, and one on OpenCV's."""
+"""Compiled work on an image, shared by a few threads, which it lets run side by side."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
-
-import cv2
 
 _THREADS = min(4, os.cpu_count() or 1)
 
@@ -25,14 +22,3 @@ def on_threads(kernel: Callable[..., None], *arguments: Any) -> None:
 @cache
 def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max(1, _THREADS - 1), "layers")
-
-
-@contextlib.contextmanager
-def opencv_on_one_thread() -> Iterator[None]:
-    """Within the block, in all of the process: its threads would compete with those of the encoder and the decoder."""
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)

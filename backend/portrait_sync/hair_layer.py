@@ -107,43 +107,39 @@ class Taken:
         """As `by_numpy`, compiled."""
         from .layer_kernels import take_hair
 
-        axes, height, hair, oval = self._parts()
-        face = cv2.GaussianBlur(oval, (0, 0), OVAL_SOFTNESS * height)
-        about = (_grown(hair, share * height, height) for share in (SPREAD, CLEAR))
-        head, weight = np.empty((*oval.shape, 4), np.uint8), np.empty(oval.shape, np.uint8)
-        chin, down = axes.chin.astype(np.float32), axes.down.astype(np.float32)
-        blurs, brow = (face, _near(oval, height), *about), np.float32(_brow(self.landmarks_px, axes) - 0.05)
-        take_hair(self.frame, self.plate, self.mattes, blurs, chin, down, np.float32(height), brow, head, weight)
+        axes, shape = face_frame(self.landmarks_px), self.frame.shape[:2]
+        head, weight = np.empty((*shape, 4), np.uint8), np.empty(shape, np.uint8)
+        face = axes.chin.astype(np.float32), axes.down.astype(np.float32), np.float32(axes.height)
+        brow = np.float32(_brow(self.landmarks_px, axes) - 0.05)
+        take_hair(self.frame, self.plate, self.mattes, self._blurs(axes), *face, brow, head, weight)
         return head, weight
 
     def by_numpy(self) -> tuple[np.ndarray, np.ndarray]:
         """`head` and `weight` of a `HairLayer`; the kernel's oracle, and what runs without Numba."""
-        axes, height, hair, oval = self._parts()
-        face = cv2.GaussianBlur(oval, (0, 0), OVAL_SOFTNESS * height)
-        spread, clear = (_grown(hair, share * height, height).astype(np.float32) / 255 for share in (SPREAD, CLEAR))
-        down = axes.coordinates(oval.shape, 1.0)[1]
+        axes = face_frame(self.landmarks_px)
+        face, near, *grown = self._blurs(axes)
+        spread, clear = (part.astype(np.float32) / 255 for part in grown)
+        down = axes.coordinates(face.shape, 1.0)[1]
         above = np.clip((_brow(self.landmarks_px, axes) - 0.05 - down) / 0.05, 0.0, 1.0)
-        weight = np.maximum(spread * (1.0 - face), hair.astype(np.float32) / 255 * above)
+        weight = np.maximum(spread * (1.0 - face), self.mattes[..., 1].astype(np.float32) / 255 * above)
         # Speech changes nothing beside the face and the jaw; below the chin, which may open, only where the frame shows the background.
         beside = np.clip((-0.05 - down) / 0.1, 0.0, 1.0)
         still = np.maximum(1.0 - self.mattes[..., 3].astype(np.float32) / 255, beside)
-        still = still * (1.0 - np.minimum(2.0 * _near(oval, height), 1.0))
+        still = still * (1.0 - np.minimum(2.0 * near, 1.0))
         weight = np.maximum(weight, still * clear)
         alpha = self.mattes[..., :1]
         colour = self.frame.astype(np.float32) - (1.0 - alpha.astype(np.float32) / 255) * self.plate
         head = np.concatenate([np.clip(colour + 0.5, 0, alpha).astype(np.uint8), alpha], 2)
         return head, cv2.convertScaleAbs(255 * weight)
 
-    def _parts(self) -> tuple[FaceFrame, float, np.ndarray, np.ndarray]:
-        """The face's frame and its height, the hair's matte and the face's oval."""
-        axes, hair = face_frame(self.landmarks_px), cv2.extractChannel(self.mattes, 1)
-        return axes, axes.height, hair, face_oval(self.landmarks_px, hair.shape, 1.0)
-
-
-def _near(oval: np.ndarray, face_height: float) -> np.ndarray:
-    """(H, W) float32: half on the border of the face's surroundings, which speech moves."""
-    sigma = CLEAR_OF_FACE * face_height
-    return cv2.GaussianBlur(cv2.dilate(oval, disc(0.5 * sigma)), (0, 0), sigma)
+    def _blurs(self, axes: FaceFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """(H, W) each: the face's oval and its surroundings, which speech moves, float32 in [0, 1]; what is on the hair and up to
+        `SPREAD` and `CLEAR` about it, uint8."""
+        height, hair = axes.height, cv2.extractChannel(self.mattes, 1)
+        oval, sigma = face_oval(self.landmarks_px, hair.shape, 1.0), CLEAR_OF_FACE * height
+        face = cv2.GaussianBlur(oval, (0, 0), OVAL_SOFTNESS * height)
+        near = cv2.GaussianBlur(cv2.dilate(oval, disc(0.5 * sigma)), (0, 0), sigma)
+        return face, near, _grown(hair, SPREAD * height, height), _grown(hair, CLEAR * height, height)
 
 
 def _grown(hair: np.ndarray, reach_px: float, face_height: float) -> np.ndarray:

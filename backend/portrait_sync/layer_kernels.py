@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..compilation.kernel_cache import njit
+from .resample_kernels import mirrored
 
 _ZERO, _ONE, _TWO, _THREE, _TOP = (np.float32(value) for value in (0, 1, 2, 3, 255))
 _NEAR = 2
@@ -69,22 +70,13 @@ def neck_texture(plate, blurred, alpha, start, levels, table):
             total = 0.0
             for down in range(-_NEAR, _NEAR + 1):
                 for across in range(-_NEAR, _NEAR + 1):
-                    total += largest[_mirrored(row + down, height), _mirrored(column + across, width)]
+                    total += largest[mirrored(row + down, height), mirrored(column + across, width)]
             calm = _ramp(levels, np.float32(0.5) * levels, np.float32(total / 25))
             share = calm * _ramp(np.float32(0.9), _ONE, alpha[row, column])
             weight = blurred[row, column, 3] + np.float32(1e-3)
             for channel in range(3):
                 high = np.float32(plate[row, column, channel]) - blurred[row, column, channel] / weight
                 table[k, column, channel] = high * share
-
-
-@njit(inline="always", error_model="numpy")
-def _mirrored(index, count):
-    """An index within `count`: mirrored at the ends, which are not repeated."""
-    if count == 1:
-        return 0
-    index = abs(index) % (2 * count - 2)
-    return min(index, 2 * count - 2 - index)
 
 
 @njit(nogil=True, error_model="numpy")

@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import cv2
 import numpy as np
+
+
+@contextmanager
+def opencv_on_one_thread() -> Iterator[None]:
+    """Within the block, in all of the process: while frames are worked on in parallel, or encoded, its threads would compete."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 def times(image: np.ndarray, matte: np.ndarray) -> np.ndarray:

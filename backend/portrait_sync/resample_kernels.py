@@ -11,6 +11,15 @@ _1, _2, _3, _4 = (np.uint64(value) for value in (1, 2, 3, 4))
 
 
 @njit(inline="always", error_model="numpy")
+def mirrored(index, count):
+    """An index within `count`: mirrored at the ends, which are not repeated."""
+    if count == 1:
+        return 0
+    index = abs(index) % (2 * count - 2)
+    return min(index, 2 * count - 2 - index)
+
+
+@njit(inline="always", error_model="numpy")
 def resample_line(pixels, columns, line):
     """A row of pixels of four channels at other places, as one vector: places without a sign need no test for negative ones.
 

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
 from ..errors import WorkspaceError
@@ -28,6 +27,7 @@ from .learn import learn_clip
 from .matting import MATTED, SEGMENTED
 from .model_file import model_path, read_model, write_model
 from .moving_camera.camera_report import describe, shown_part
+from .pixels import opencv_on_one_thread
 from .plate import ALL_PARTS, PlateParts
 from .segmenter import HairSegmenter, PersonSegmenter, installed_networks, matting_files, probability_of
 
@@ -190,8 +190,6 @@ def each_frame(work: Callable[[int], None], indices: list[int], report: Callable
 def each_run(work: Callable[[int], None], runs: list[list[int]], report: Callable[[int], None]) -> None:
     """As `each_frame`; the indices of a run one after another on one thread."""
     threads = min(8, os.cpu_count() or 1)
-    previous = cv2.getNumThreads()
-    cv2.setNumThreads(1)  # frames are processed in parallel; OpenCV's threads would compete for the cores
     report(0)
     done: list[int] = []
     stopped = threading.Event()
@@ -203,26 +201,23 @@ def each_run(work: Callable[[int], None], runs: list[list[int]], report: Callabl
             work(index)
             done.append(index)
 
-    try:
-        with ThreadPoolExecutor(threads) as pool:
-            waiting = iter(runs)
-            pending: set[Future[None]] = set()
-            try:
-                while True:
-                    while len(pending) < 2 * threads and (run := next(waiting, None)) is not None:
-                        pending.add(pool.submit(work_on, run))
-                    if not pending:
-                        return
-                    finished, pending = wait(pending, REPORT_S, FIRST_COMPLETED)
-                    for future in finished:
-                        future.result()
-                    report(len(done))
-            finally:
-                stopped.set()
-                for future in pending:
-                    future.cancel()
-    finally:
-        cv2.setNumThreads(previous)
+    with opencv_on_one_thread(), ThreadPoolExecutor(threads) as pool:
+        waiting = iter(runs)
+        pending: set[Future[None]] = set()
+        try:
+            while True:
+                while len(pending) < 2 * threads and (run := next(waiting, None)) is not None:
+                    pending.add(pool.submit(work_on, run))
+                if not pending:
+                    return
+                finished, pending = wait(pending, REPORT_S, FIRST_COMPLETED)
+                for future in finished:
+                    future.result()
+                report(len(done))
+        finally:
+            stopped.set()
+            for future in pending:
+                future.cancel()
 
 
 def _clear(workspace: Workspace) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from ...delivery.body import Body
 from ...delivery.canvas import Canvas, Layer
 from ...delivery.complete import HeadLayers, window_of
-from ...delivery.from_footage import Beneath, FromFootage
+from ...delivery.from_footage import Beneath, Taking
 from ...delivery.layers import FootageTrack
 from ...delivery.marking import FrameMarks, Marking
 from ...delivery.place import Place
@@ -137,7 +137,7 @@ class WithoutFootage:
         self.canvas = Canvas(stored, (stored.width, height))
         self._shot, self._place = shot, Place(width / shot.workspace.subject.size, 0.0, 0.0)
         # The neck is the body's: what else is taken is put over the footage, which is not there.
-        self._taken = FromFootage(shot.taken.hair, None)
+        self._taken = shot.taken.only(Taking(neck=False))
         self._body = Body(shot.workspace, FootageTrack.of(shot.track))
         self._renderer = shot.head.renderer()
         self._marks = _marks(shot, label, Kind.FRAMES if self._beside else Kind.VIDEO, size)

@@ -9,11 +9,11 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import cast
 
-import cv2
 import numpy as np
 
 from ..background import fill_unseen
 from ..frame import ClipModel
+from ..pixels import opencv_on_one_thread
 from .mosaic import Canvas
 from .registration import View, at_times, register_samples, register_to
 
@@ -98,11 +98,7 @@ class MovingCamera:
                     each()
                     yield result
 
-        threads = cv2.getNumThreads()
-        cv2.setNumThreads(1)  # frames are registered side by side
-        try:
+        with opencv_on_one_thread():
             transforms, residual = register_to(mosaic, view, guesses, self.homography, run)
-        finally:
-            cv2.setNumThreads(threads)
         path = replace(self.canvas.path, to_reference=transforms, residual_px=residual * self.side)
         return replace(model, camera=path)

@@ -14,9 +14,13 @@ with a tail of zeros) make 273 coded bits of them. The decoder is Viterbi's (196
 from __future__ import annotations
 
 import hashlib
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
+from heapq import heappop, heappush
+from itertools import islice
 
 import numpy as np
 
@@ -24,8 +28,12 @@ VERSION = 2
 _MEMORY = 11
 _STATES = 1 << _MEMORY
 _GENERATORS = (0o4767, 0o5723, 0o6265)
+_VERSION_BITS = 8
 _DATA_BITS = 64 + 16
 CODED_BITS = (_DATA_BITS + _MEMORY) * len(_GENERATORS)
+
+_PATHS = 256
+_IMPOSSIBLE = -1e9
 
 
 class Kind(IntEnum):
@@ -89,26 +97,53 @@ def encode(message: Message) -> np.ndarray:
     return np.array(coded, np.float32) * 2 - 1
 
 
-def decode(soft: np.ndarray) -> Message | None:
-    """The most likely message of (CODED_BITS,) soft values, positive for 1; None where its CRC, version or kind are wrong."""
+def decode(soft: np.ndarray, least: float = 0.0) -> Message | None:
+    """The most likely message of (CODED_BITS,) soft values, positive for 1, whose CRC and kind are right.
+
+    None where that is none of the `_PATHS` most likely ones of this version.
+
+    Args:
+        least: the least sum of the soft values, each with its coded bit's sign, of a message that is worth its checks.
+    """
+    for score, data in islice(_likeliest(np.asarray(soft, np.float64)), _PATHS):
+        if score < least:
+            break
+        value = data >> 16
+        if _crc16(value.to_bytes(8, "big")) == data & 0xFFFF and (message := Message.from_int(value)) is not None:
+            return message
+    return None
+
+
+def _likeliest(soft: np.ndarray) -> Iterator[tuple[float, int]]:
+    """Sum and data of the most likely paths through the trellis, best first (the tree-trellis search of Soong and Huang 1991)."""
     previous, outputs = _trellis()
-    steps = np.asarray(soft, np.float64).reshape(-1, len(_GENERATORS))
+    steps = soft.reshape(-1, len(_GENERATORS))
     gains = (steps @ outputs).reshape(len(steps), 2, _STATES)
-    score = np.full(_STATES, -np.inf)
+    score = np.full(_STATES, _IMPOSSIBLE)
     score[0] = 0
-    decisions = np.zeros((len(steps), _STATES), bool)
+    margins = np.empty((len(steps), _STATES))
     for step, gain in enumerate(gains):
         # The two states before one differ in their highest bit alone.
         first, second = score.reshape(2, -1).repeat(2, 1) + gain
-        np.greater(second, first, out=decisions[step])
+        np.subtract(second, first, out=margins[step])
         score = np.maximum(first, second)
-    state, data = 0, 0
-    for step in range(len(steps) - 1, -1, -1):
-        if step < _DATA_BITS:
-            data |= int(state & 1) << (_DATA_BITS - 1 - step)
-        state = int(previous[state, int(decisions[step, state])])
-    value = data >> 16
-    return Message.from_int(value) if _crc16(value.to_bytes(8, "big")) == data & 0xFFFF else None
+        if step < _VERSION_BITS:  # the version is no news
+            score[1 - (VERSION >> _VERSION_BITS - 1 - step & 1) :: 2] = _IMPOSSIBLE
+    chosen, losses = margins > 0, np.abs(margins)
+    count = itertools.count()
+    waiting = [(0.0, next(count), len(steps) - 1, 0, 0)]
+    while waiting:
+        loss, _, last, state, data = heappop(waiting)
+        for step in range(last, -1, -1):
+            if step < _DATA_BITS:
+                data |= (state & 1) << (_DATA_BITS - 1 - step)
+            way = int(chosen[step, state])
+            if step >= _VERSION_BITS:
+                other = loss + losses[step, state], next(count), step - 1, int(previous[state, 1 - way]), data
+                if other[0] < -_IMPOSSIBLE / 2:
+                    heappush(waiting, other)
+            state = int(previous[state, way])
+        yield float(score[0]) - loss, data
 
 
 @cache

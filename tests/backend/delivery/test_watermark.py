@@ -13,7 +13,7 @@ from backend.delivery.canvas import Canvas
 from backend.delivery.marking import Marking
 from backend.delivery.watermark import PIECE_FRAMES, Kind, Marker, Message, detect
 from backend.delivery.watermark.marker import BLUE_GAIN
-from backend.delivery.watermark.message import CODED_BITS, decode, encode
+from backend.delivery.watermark.message import CODED_BITS, _likeliest, decode, encode
 from backend.media.decode import frames as read_frames
 from backend.media.encode import VideoWriter
 from backend.media.samples import RGB8, StoredFormat
@@ -78,6 +78,12 @@ def test_the_message_is_read_after_three_generations(clean, tmp_path):
     for generation in range(3):
         frames = reencoded(frames, tmp_path / f"{generation}.mp4")
     assert detect(frames).message == MESSAGE
+
+
+@pytest.mark.long
+def test_a_small_frame_whose_edges_do_not_move_has_the_message_after_a_coarse_encoding(speaker_frames, tmp_path):
+    frames = marked(speaker_frames[:PIECE_FRAMES])
+    assert detect(reencoded(frames, tmp_path / "a.mp4", 32)).message == MESSAGE
 
 
 def test_a_single_frame_has_the_message_and_its_tile(clean):
@@ -216,6 +222,15 @@ def test_a_code_with_a_seventh_of_its_bits_wrong_is_decoded():
     wrong = np.random.default_rng(1).permutation(CODED_BITS)[: CODED_BITS // 7]
     coded[wrong] *= -0.5
     assert decode(coded) == MESSAGE
+
+
+def test_a_message_that_is_not_the_most_likely_one_is_found_by_its_checks():
+    rng = np.random.default_rng(0)
+    noisy = [encode(MESSAGE) + rng.normal(0, 1.25, CODED_BITS) for _ in range(40)]
+    first = [next(_likeliest(soft))[1] >> 16 == MESSAGE.to_int() for soft in noisy]
+    assert sum(decode(soft) == MESSAGE for soft in noisy) > sum(first) + 2
+    assert all(decode(soft) in (MESSAGE, None) for soft in noisy)
+    assert decode(encode(MESSAGE), CODED_BITS + 1) is None, "all values together are less than what is wanted"
 
 
 def test_noise_is_no_message():

@@ -13,7 +13,7 @@ from .pattern import PUBLIC_KEY, pattern_of, tile_side
 
 FLAT = 0.3
 """RMS of the mark's luminance, of 255, on a clean gradient: more can be made out there."""
-CONTRAST_GAIN, CONTRAST_FLOOR = 1.6, 0.2
+CONTRAST_GAIN, CONTRAST_FLOOR = 1.2, 0.2
 """How much of the local contrast above the floor, which is that of rounding to 8 bits, is added to it."""
 CEILING = 1.4
 """RMS of the mark at most, however small the textured part of a frame is, such as a head alone."""

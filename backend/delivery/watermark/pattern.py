@@ -17,8 +17,8 @@ TILES = 8 / 3
 """Tiles in the shorter side of a frame."""
 TILE_PX = 192
 """Side of a tile in a frame of 512 pixels."""
-MIN_TILE_PX = 96
-"""Side of a tile at least, in frames below 256 pixels."""
+MIN_TILE_PX = 128
+"""Side of a tile at least, in frames below 342 pixels."""
 MIN_CYCLES, MAX_CYCLES = 6.0, 14.0
 """Frequencies used, cycles in a tile, waves of 14 to 32 pixels at 512: slower ones are mostly the frame's own, of faster ones
 H.264 at CRF 28 keeps less than half, at half the size less than a quarter."""

@@ -54,6 +54,7 @@ SOURCES = (
     _BACKEND / "delivery" / "plane_kernels.py",
     _BACKEND / "head_sync" / "patch_flow_kernel.py",
     _BACKEND / "head_sync" / "pose_kernel.py",
+    _BACKEND / "portrait_sync" / "exemplar_kernels.py",
     _BACKEND / "portrait_sync" / "fill_kernels.py",
     _BACKEND / "portrait_sync" / "frame_kernels.py",
     _BACKEND / "portrait_sync" / "layer_kernels.py",

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from ..compilation import has_numba
-from .fill import push_pull
+from .fill import disc, push_pull
 from .pixels import largest
 
 _FEWEST_STILL, _STILL_SHARE = 6, 0.15
@@ -76,6 +76,12 @@ def still_background(
     result.reshape(-1, 3)[pixels] = middle[0]
     found.reshape(-1)[pixels] = still
     return result, found
+
+
+def without_specks(seen: np.ndarray, radius_px: float) -> np.ndarray:
+    """What is seen, (H, W) bool, without islands and spikes that hold no disc of `radius_px`: these have the colours of the person's
+    border, as only a few frames show them."""
+    return cv2.morphologyEx(seen.astype(np.uint8), cv2.MORPH_OPEN, disc(radius_px)) > 0
 
 
 def fill_unseen(background: np.ndarray, seen: np.ndarray) -> np.ndarray:

@@ -10,8 +10,9 @@ import numpy as np
 
 from ..workspace.arrays import smoothstep
 from ..workspace.subject import ALPHA_BACKGROUND
-from .background import fill_unseen, masked_median, still_background, temporal_noise
+from .background import fill_unseen, masked_median, still_background, temporal_noise, without_specks
 from .colours import ColourTables, Neck, SubjectColours, colour_bins
+from .exemplar import continue_into
 from .fill import disc
 from .frame import ClipModel, person_and_background
 from .head_region import MAP_SHAPE, NOSE_BRIDGE, FaceFrame, face_frame, face_oval, into_map, map_axes
@@ -21,6 +22,8 @@ from .pixels import largest
 from .segmenter import probability_of
 
 SAMPLES = 64
+SPECK = 0.008
+"""Background is known in pieces that hold a disc of this radius, in sides of the frame."""
 LOBES = -0.3  # height of the ear lobes in the head's plane, face heights down from the chin
 
 
@@ -123,11 +126,13 @@ def learn_clip(
         each(len(indices) + position + 1, total)
     if moving is not None:
         model = moving.model(model, frames, hidden, min(3, len(indices)))
+        model = replace(model, background=continue_into(model.background, model.seen, side))
         return moving.all_frames(model, indices, count, read_frame, segment, lambda: each(total, total))
     background, seen = masked_median(frames, hidden)
-    enough = seen >= min(3, len(indices))
+    enough = without_specks(seen >= min(3, len(indices)), SPECK * side)
     noise = temporal_noise(frames, hidden, background)
-    return ClipModel(fill_unseen(background, enough), enough, noise, colours, hair_map, neck, face_height, moves)
+    background = continue_into(fill_unseen(background, enough), enough, side)
+    return ClipModel(background, enough, noise, colours, hair_map, neck, face_height, moves)
 
 
 def _still(

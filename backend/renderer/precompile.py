@@ -17,7 +17,14 @@ import torch
 from ..delivery import plane_kernels
 from ..head_sync import pose_kernel
 from ..head_sync.patch_flow import compile_kernel
-from ..portrait_sync import fill_kernels, frame_kernels, layer_kernels, region_kernels, resample_kernels
+from ..portrait_sync import (
+    exemplar_kernels,
+    fill_kernels,
+    frame_kernels,
+    layer_kernels,
+    region_kernels,
+    resample_kernels,
+)
 from ..workspace.camera import Camera
 from .field.kernels import Kernel, get_kernel
 from .field.kernels.interface import GATE_HIDDEN, SPHERICAL_HARMONICS, Grid, Networks, empty_block_distance
@@ -64,6 +71,7 @@ def precompile(began: Callable[[str], None] = lambda name: None, kernel: Kernel 
     compile_kernel()
     for kernels in (
         pose_kernel,
+        exemplar_kernels,
         fill_kernels,
         frame_kernels,
         layer_kernels,

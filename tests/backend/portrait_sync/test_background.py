@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from backend.portrait_sync.background import fill_unseen, masked_median, match_to_frame, still_background
+from backend.portrait_sync.background import (
+    fill_unseen,
+    masked_median,
+    match_to_frame,
+    still_background,
+    without_specks,
+)
 from backend.portrait_sync.fill import push_pull
 
 
@@ -28,6 +34,16 @@ def test_never_seen_places_are_filled_smoothly_from_their_surroundings() -> None
     filled = fill_unseen(np.where(seen[..., None], ramp, 0).astype(np.uint8), seen)
     assert np.array_equal(filled[seen], ramp[seen])
     assert np.abs(filled.astype(int) - ramp)[~seen].max() < 25
+
+
+def test_islands_and_spikes_of_what_is_seen_are_not_background_and_all_else_stays() -> None:
+    seen = np.ones((64, 64), bool)
+    seen[10:50, 10:50] = False
+    speckled = seen.copy()
+    speckled[20:22, 20:23] = True
+    speckled[30, 10:20] = True
+    assert np.array_equal(without_specks(speckled, 2.0), without_specks(seen, 2.0))
+    assert (without_specks(seen, 2.0) != seen).sum() <= 12, "corners"
 
 
 def test_push_pull_keeps_what_is_known_and_survives_knowing_nothing() -> None:

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from backend.portrait_sync import background, body_layer, fill, frame, hair_layer, matting, plate
+from backend.portrait_sync.background import fill_unseen
+from backend.portrait_sync.exemplar import continue_into
 from backend.portrait_sync.frame import split_frame
 from backend.portrait_sync.head_region import face_frame
 from backend.portrait_sync.plate import PlateParts
@@ -56,9 +58,9 @@ def test_compiled_layers_are_those_of_plain_operations(scene, model, monkeypatch
 
 
 def test_an_installation_compiles_the_kernels_with_the_types_of_real_frames(scene, model) -> None:
-    from backend.portrait_sync import fill_kernels, frame_kernels, layer_kernels, region_kernels
+    from backend.portrait_sync import exemplar_kernels, fill_kernels, frame_kernels, layer_kernels, region_kernels
 
-    modules = fill_kernels, frame_kernels, layer_kernels, region_kernels
+    modules = exemplar_kernels, fill_kernels, frame_kernels, layer_kernels, region_kernels
     for module in modules:
         module.compile_kernels()
     kernels = [kernel for module in modules for kernel in vars(module).values() if hasattr(kernel, "signatures")]
@@ -68,6 +70,8 @@ def test_an_installation_compiles_the_kernels_with_the_types_of_real_frames(scen
     mattes, plate = split_frame(scene.frames[0], model, scene.probability[0], landmarks)[:2]
     body_layer.body_layer(plate, mattes, scene.background, axes.height, float(axes.centre[1]))
     hair_layer.hair_layer(scene.frames[0], plate, mattes, landmarks)
+    hole = mattes[..., 3] > 0
+    continue_into(fill_unseen(plate, ~hole), ~hole, len(hole))
     assert [kernel.signatures for kernel in kernels] == before
 
 

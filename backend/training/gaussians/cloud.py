@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
@@ -13,7 +14,9 @@ from ...protocol import BLENDSHAPE_NAMES
 from ...renderer.field.rays import surface_points
 from ...renderer.field.renderer import FieldRenderer
 from ...workspace.camera import Camera
+from ...workspace.face_mesh import FaceMesh
 from ...workspace.shapes import Float, Int
+from .turned_frames import along_rays, completed, surface_depth
 
 VIEWS, OPEN_MOUTHS = 24, 12
 """Frames whose poses the field is rendered from, and those with the most open mouth, for what is inside."""
@@ -26,6 +29,8 @@ INSIDE_MOUTH_M = 0.004
 FINE_CELL = 0.6
 """Spacing at mouth and eyes, in spacings elsewhere."""
 EYE_RADIUS_M = 0.022
+STEEP, STEEP_TIMES = 0.7, 3
+"""Slope of a surface, depth by width, from which points lie closer, and how many times."""
 _MIN_POINTS = 500
 """Fewer points are no surface of a head."""
 _JAW_OPEN = BLENDSHAPE_NAMES.index("jawOpen")
@@ -51,6 +56,7 @@ def field_cloud(
     conditions: Float[np.ndarray, "frames conditions"],
     frames: Int[np.ndarray, " used"],
     face_head_m: Float[np.ndarray, "478 3"],
+    face: FaceMesh,
     count: int,
     rendered: Callable[[], None],
 ) -> Cloud:
@@ -58,6 +64,7 @@ def field_cloud(
 
     Args:
         frames: the training frames.
+        face: where the field's surface is moved to (`surface_depth`), but for what is inside the mouth.
         rendered: called after each of the `RENDERINGS`.
 
     Raises:
@@ -72,7 +79,7 @@ def field_cloud(
     mouth = Mouth.of(face_head_m)
     points, colours = [], []
     for index, values, inside in views:
-        seen, colour = _surface(renderer, camera, poses[index], values)
+        seen, colour = _surface(renderer, camera, poses[index], values, None if inside else face, mouth.centre_m)
         kept = mouth.inside(seen) if inside else np.ones(len(seen), bool)
         points.append(seen[kept])
         colours.append(colour[kept])
@@ -118,15 +125,39 @@ class Mouth:
 
 
 def _surface(
-    renderer: FieldRenderer, camera: Camera, pose: np.ndarray, values: np.ndarray
+    renderer: FieldRenderer,
+    camera: Camera,
+    pose: np.ndarray,
+    values: np.ndarray,
+    face: FaceMesh | None,
+    lips_m: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Points in the head frame and straight colours of the opaque pixels."""
+    """Points in the head frame and straight colours of the opaque pixels; with a face, also of what the image cuts off."""
     head = renderer.render(camera, pose, values, passes=True)
     assert head.depth_m is not None
-    alpha = head.rgba[..., 3]
-    rows, columns = np.nonzero((alpha > MIN_ALPHA) & (head.depth_m > 0))
-    points = surface_points(camera, pose, head.depth_m, rows, columns)
-    return points, head.rgba[rows, columns, :3] / alpha[rows, columns, None]
+    rgba, depth_m = head.rgba, head.depth_m
+    if face is not None:
+        depth_m = surface_depth(depth_m, rgba[..., 3], camera, pose, face, values) * along_rays(camera)
+        rgba, margin = completed(rgba, round(float(camera.project(pose, lips_m[None])[0][0, 1])))
+        depth_m = cv2.copyMakeBorder(depth_m, *[margin] * 4, cv2.BORDER_REPLICATE)
+        camera = camera.cropped(-margin, -margin, camera.width + 2 * margin, camera.height + 2 * margin)
+        rgba, depth_m, camera = _denser(rgba, depth_m, camera)
+    alpha = rgba[..., 3]
+    rows, columns = np.nonzero((alpha > MIN_ALPHA) & (depth_m > 0))
+    points = surface_points(camera, pose, depth_m, rows, columns)
+    return points, rgba[rows, columns, :3] / alpha[rows, columns, None]
+
+
+def _denser(rgba: np.ndarray, depth_m: np.ndarray, camera: Camera) -> tuple[np.ndarray, np.ndarray, Camera]:
+    """The same view with `STEEP_TIMES` as many pixels a side, of which those between the old ones count where the surface is steep: from
+    elsewhere it is wide."""
+    larger = camera.resized(STEEP_TIMES)
+    size = larger.width, larger.height
+    slope = np.hypot(*np.gradient(depth_m)) * camera.focal_px / np.maximum(depth_m, 1e-3)
+    kept = cv2.resize((slope > STEEP).astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+    kept[STEEP_TIMES // 2 :: STEEP_TIMES, STEEP_TIMES // 2 :: STEEP_TIMES] = True
+    rgba, depth_m = (cv2.resize(image, size, interpolation=cv2.INTER_LINEAR) for image in (rgba, depth_m))
+    return rgba, np.where(kept, depth_m, 0), larger
 
 
 def _is_fine(points: np.ndarray, face_head_m: np.ndarray, mouth: Mouth) -> np.ndarray:

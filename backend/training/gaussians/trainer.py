@@ -33,7 +33,7 @@ from .batch import THREADS
 from .cloud import RENDERINGS, field_cloud
 from .detail import Detail
 from .fit import GaussianFit
-from .images import field_targets
+from .images import Clip, field_targets
 from .start import start_head
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ DENSITY_SHARES = (0.15, 0.3, 0.45, 0.6)
 """When, as shares of the time, Gaussians are removed and split."""
 MOUTH_WEIGHT = 0.5
 """Of the field's weight for errors at the mouth."""
-FIELD_IMAGES = 60
+FIELD_IMAGES = 72
 """Renderings of the field beside the frames."""
 RENDERED = RENDERINGS + FIELD_IMAGES
 """Images of the field that are rendered before the first step."""
@@ -129,7 +129,9 @@ class GaussianTrainer:
         frames, renderer = field.training_frames, FieldRenderer(field.field, field.kernel)
         camera, poses, conditions = field.camera, field.poses, field.conditions
         face = field.tracking.face_head_m
-        cloud = field_cloud(renderer, camera, poses, conditions, frames, face, START_COUNT, self._rendered)
+        cloud = field_cloud(
+            renderer, camera, poses, conditions, frames, face, self.workspace.face_mesh(), START_COUNT, self._rendered
+        )
         config = field.field.config
         head = start_head(cloud, config, camera, poses[frames], conditions[frames], self.seed)
         self._make_fit(head)
@@ -139,11 +141,14 @@ class GaussianTrainer:
         field = self.field
         renderer = FieldRenderer(field.field, field.kernel)
         rng = np.random.default_rng(self.seed)
-        clip = field.camera, field.poses, field.conditions, field.training_frames
         face = field.tracking.face_head_m
         lips_m = face[list(LIPS)].mean(0) if len(face) else np.array(field.field.config.lip_region.centre_m)
+        clip = Clip(
+            field.camera, field.poses, field.conditions, field.training_frames, field.pool.held,
+            self.workspace.face_mesh(), lips_m,
+        )  # fmt: skip
         extra = []
-        for target in field_targets(renderer, *clip, FIELD_IMAGES, lips_m, rng):
+        for target in field_targets(renderer, clip, FIELD_IMAGES, rng):
             extra.append(target)
             self._rendered()
         weight = 1 + (field.objective.mouth_weight - 1) * MOUTH_WEIGHT

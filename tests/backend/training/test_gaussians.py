@@ -28,6 +28,7 @@ from backend.training.gaussians.batch import FIELD_SHARP, BatchDrawer, low_pass,
 from backend.training.gaussians.cloud import field_cloud
 from backend.training.gaussians.images import (
     REST_IMAGES,
+    Clip,
     Target,
     field_targets,
     reduced,
@@ -41,6 +42,7 @@ from backend.training.gaussians.smoothing import MotionSmoother
 from backend.training.gaussians.start import blending_order, mean_camera
 from backend.workspace.camera import Camera
 from backend.workspace.checkpoint_index import FIELD, GAUSSIANS, head_paths
+from backend.workspace.face_mesh import FaceMesh
 from backend.workspace.store import Workspace
 from tests.backend.made_up_gaussians import made_up_gaussians
 from tests.backend.made_up_head import make_face, make_motion
@@ -280,8 +282,9 @@ def test_the_field_teaches_the_mouth_at_rest_where_the_frames_have_the_head():
     poses = np.repeat(np.eye(4)[None], 12, 0)
     poses[:, :3, 3] = rng.normal((0, 0, 0.6), 0.01, (12, 3))
     conditions = rng.uniform(0.1, 1, (12, 52)).astype(np.float32)
-    given = GaussianRenderer(face), camera, poses, conditions, np.arange(8)
-    for target in field_targets(*given, REST_IMAGES, np.zeros(3), rng):
+    no_mesh = FaceMesh(np.zeros((0, 3)), np.zeros((0, 3), np.int64), np.zeros((52, 0, 3)))
+    clip = Clip(camera, poses, conditions, np.arange(8), [], no_mesh, np.zeros(3))
+    for target in field_targets(GaussianRenderer(face), clip, REST_IMAGES, rng):
         assert target.head_to_camera is not None and target.conditions is not None
         frame = int(np.flatnonzero((poses == target.head_to_camera).all((1, 2)))[0])
         assert frame < 8, "a frame of the training"
@@ -397,8 +400,9 @@ def test_a_field_that_shows_no_surface_yet_is_refused_in_one_sentence():
 
     frames = np.arange(40)
     given = Camera(64, 64, 100.0, (32.0, 32.0)), make_motion(40), np.zeros((40, 52), np.float32), frames, make_face()
+    no_mesh = FaceMesh(np.zeros((0, 3)), np.zeros((0, 3), np.int64), np.zeros((52, 0, 3)))
     with pytest.raises(WorkspaceError, match="no surface yet: train longer"):
-        field_cloud(Empty(), *given, 1000, lambda: None)
+        field_cloud(Empty(), *given, no_mesh, 1000, lambda: None)
 
 
 def test_a_twin_of_an_earlier_version_is_refused_in_one_sentence(made_up_twin):

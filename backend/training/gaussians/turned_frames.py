@@ -1,0 +1,211 @@
+"""Images of the clip seen from elsewhere: warped over the head's surface as a sheet that stretches and never tears.
+
+A clip in which the head turns little leaves the depth of a field open, by a centimetre or two, and what it never shows empty: turned by
+10 degrees an eyebrow is seen twice, and before the ears one sees through the head. The tracked face knows its depth. So what is taught of
+turned heads is an image of the clip over that surface, which beside the face goes on as the field's.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from scipy.interpolate import LinearNDInterpolator
+
+from ...portrait_sync.fill import disc, push_pull
+from ...workspace.camera import PIXEL_CENTRE, Camera
+from ...workspace.face_mesh import FaceMesh
+from ...workspace.shapes import Bool, Float
+
+SURFACE_SIZE = 256
+"""Longer side of the images in which surfaces are computed, pixels: they are smooth."""
+FEATHER = 0.03
+"""Width in which the tracked face passes into the field's surface, of the image's width; gaps of the face's mesh of up to twice that
+are closed: eyes, an open mouth."""
+SMOOTH_FACE, SMOOTH_BESIDE = 0.008, 0.025
+"""Standard deviations of the blurs of depth at the face and beside it, of the image's width."""
+STEEPEST = 1.5
+"""Slope of the sheet at most, depth by width: what is steeper stretches. It folds nowhere when the head turns by up to 30 degrees."""
+OUTLIER_M = 0.03
+"""A difference between field and face that counts no more: hair before the face."""
+OPAQUE = 0.9
+_ITERATIONS = 30
+BORDER, BAND = 0.12, 0.04
+"""How far a head that the image cuts off is continued at most, and the band at the border that is mirrored for it, of the image's width."""
+
+
+def completed(rgba: Float[np.ndarray, "height width 4"], last_row: int) -> tuple[np.ndarray, int]:
+    """A head that the image cuts off at its top or sides, continued beyond the image: a crown, the hair beside a face.
+
+    Each cut is closed by the parabola through its two ends that fits the outline beside them; its colour is the image's border,
+    mirrored.
+
+    Args:
+        rgba: premultiplied.
+        last_row: sides are continued above it: the lips. What hangs below has no end that is known.
+
+    Returns:
+        The image with a border on all sides, and how wide that is in pixels.
+    """
+    height, width = rgba.shape[:2]
+    margin, band = round(BORDER * width), max(1, round(BAND * width))
+    alpha = np.clip(rgba[..., 3], 0, 1)
+    sides = alpha.copy()
+    sides[max(last_row, 0) :] = 0
+    whole = np.pad(alpha, margin)
+    inner = slice(margin, -margin)
+    whole[:margin, inner] = _closed(alpha, margin)
+    whole[inner, :margin] = _closed(sides.T, margin).T
+    whole[inner, -margin:] = _closed(sides.T[::-1], margin)[::-1].T
+    straight = push_pull(rgba[..., :3] / np.maximum(alpha, 1e-3)[..., None], alpha)
+    rows, columns = _mirrored(height, margin, band), _mirrored(width, margin, band)
+    return np.concatenate([straight[rows][:, columns] * whole[..., None], whole[..., None]], -1), margin
+
+
+def _closed(alpha: Float[np.ndarray, "h w"], margin: int) -> Float[np.ndarray, "margin w"]:
+    """What is above the first row of a matte, so that each run of it which that row cuts ends in a parabola."""
+    result = np.zeros((margin, alpha.shape[1]), np.float32)
+    solid = alpha > 0.5
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], solid[0], [False]]).astype(np.int8)))
+    deep = np.where(solid.any(0), solid.argmax(0), len(alpha))  # of the outline below the row, in each column
+    rows = margin - np.arange(margin) - 0.5  # how far above it, pixels
+    for first, last in edges.reshape(-1, 2):
+        columns = np.arange(alpha.shape[1]) + 0.5
+        beside = (columns - first) * (columns - last)  # negative within the run
+        near = (beside > 0) & (np.abs(columns - (first + last) / 2) < 0.7 * (last - first))
+        if not near.any():
+            continue
+        steepness = (deep[near] * beside[near]).sum() / np.square(beside[near]).sum()
+        above = np.clip(-steepness * beside, 0, margin)
+        result = np.maximum(result, np.clip(above - rows[:, None] + 0.5, 0, 1))
+    return result
+
+
+def _mirrored(side: int, margin: int, band: int) -> np.ndarray:
+    """Indices of a side that a margin continues by its outermost `band` pixels, forth and back."""
+    beyond = np.arange(margin) % (2 * band)
+    deep = np.minimum(beyond, 2 * band - 1 - beyond)
+    return np.concatenate([deep[::-1], np.arange(side), side - 1 - deep])
+
+
+def surface_depth(
+    depth_m: Float[np.ndarray, "height width"],
+    alpha: Float[np.ndarray, "height width"],
+    camera: Camera,
+    head_to_camera: Float[np.ndarray, "4 4"],
+    face: FaceMesh,
+    blendshapes: Float[np.ndarray, " shapes"],
+) -> Float[np.ndarray, "height width"]:
+    """Depth along the optical axis, metres, of a sheet over the head: the tracked face, and beside it the field's surface moved to fit.
+
+    It is continued beyond the head, so every pixel has a depth.
+
+    Args:
+        depth_m: the field's distance along each pixel's ray, metres; 0 where there is none.
+        alpha: the field's.
+        camera: of the images.
+        blendshapes: of the face.
+    """
+    height, width = alpha.shape
+    x, y = _pixel_centres(width, height)
+    along = np.sqrt(
+        1
+        + ((x - camera.principal_px[0]) / camera.focal_px) ** 2
+        + ((y - camera.principal_px[1]) / camera.focal_px) ** 2
+    )
+    known = (alpha > OPAQUE) & (depth_m > 0)
+    field_m = (depth_m / along).astype(np.float32)
+    face_m, on_face = _face_depth(camera, head_to_camera, face, blendshapes)
+    both = known & on_face
+    moved_m = np.zeros_like(field_m)
+    if both.any():
+        difference_m = face_m - field_m
+        fits = both & (np.abs(difference_m - np.median(difference_m[both])) < OUTLIER_M)
+        moved_m = push_pull(difference_m[..., None], fits.astype(np.float32))[..., 0]
+    beside_m = push_pull((field_m + moved_m)[..., None], known.astype(np.float32))[..., 0]
+    beside_m = cv2.GaussianBlur(beside_m, (0, 0), SMOOTH_BESIDE * width)
+    inside = cv2.distanceTransform(on_face.astype(np.uint8), cv2.DIST_L2, 5) / (FEATHER * width)
+    sheet_m = beside_m + np.clip(inside, 0, 1) * (np.where(on_face, face_m, beside_m) - beside_m)
+    return cv2.GaussianBlur(_not_steeper(sheet_m.astype(np.float32), camera), (0, 0), SMOOTH_FACE * width)
+
+
+def along_rays(camera: Camera) -> Float[np.ndarray, "height width"]:
+    """Distance along each pixel's ray by depth along the optical axis."""
+    x, y = _pixel_centres(camera.width, camera.height)
+    cx, cy = camera.principal_px
+    return np.sqrt(1 + ((x - cx) ** 2 + (y - cy) ** 2) / np.float32(camera.focal_px**2))
+
+
+def turned_image(
+    rgba: Float[np.ndarray, "height width 4"],
+    surface_m: Float[np.ndarray, "rows columns"],
+    camera: Camera,
+    head_to_camera: Float[np.ndarray, "4 4"],
+    turned_to_camera: Float[np.ndarray, "4 4"],
+    margin: int = 0,
+) -> tuple[Float[np.ndarray, "height width 4"], Bool[np.ndarray, "height width"]]:
+    """An image of a head as if the head were in another pose, and where it would show what is outside the image.
+
+    Each pixel's origin is the fixed point of `origin = pixel - shift(origin)`: a contraction, as the sheet is not steep.
+
+    Args:
+        rgba: premultiplied, of `camera`, with `margin` more pixels on each side.
+        surface_m: depth along the optical axis, of the same view with any number of pixels (`surface_depth`).
+        turned_to_camera: the other pose; up to 30 degrees away.
+    """
+    width, height = camera.width, camera.height
+    rows, columns = surface_m.shape
+    small = camera.scaled(columns, rows)
+    x, y = _pixel_centres(columns, rows)
+    towards = np.stack([x - small.principal_px[0], y - small.principal_px[1], np.full_like(x, small.focal_px)], -1)
+    points = towards * (surface_m[..., None] / np.float32(small.focal_px))
+    motion = turned_to_camera @ np.linalg.inv(head_to_camera)
+    points = points @ motion[:3, :3].T.astype(np.float32) + motion[:3, 3].astype(np.float32)
+    place = points[..., :2] * (np.float32(small.focal_px) / points[..., 2:]) + np.float32(small.principal_px)
+    shift = place - np.stack([x, y], -1)
+    pixel = np.stack([x, y], -1) - np.float32(PIXEL_CENTRE)  # as OpenCV counts
+    origin = pixel - np.median(shift, (0, 1))
+    for _ in range(_ITERATIONS):
+        origin = pixel - cv2.remap(shift, origin, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    scale = np.float32([width / columns, height / rows])
+    origin = cv2.resize((origin + PIXEL_CENTRE) * scale, (width, height), interpolation=cv2.INTER_LINEAR) - PIXEL_CENTRE
+    image = cv2.remap(rgba, origin + np.float32(margin), None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT)
+    # Below the image a neck or hair goes on, whose end nobody knows.
+    left_top, right_bottom = np.float32([-margin, -margin]), np.float32([width - 1 + margin, height - 1])
+    outside = ((origin < left_top) | (origin > right_bottom)).any(-1)
+    alpha = np.clip(image[..., 3:], 0, 1)
+    return np.concatenate([np.clip(image[..., :3], 0, alpha), alpha], -1), outside
+
+
+def _pixel_centres(width: int, height: int) -> tuple[Float[np.ndarray, "h w"], Float[np.ndarray, "h w"]]:
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32) + np.float32(PIXEL_CENTRE)
+    return x, y
+
+
+def _face_depth(
+    camera: Camera, head_to_camera: np.ndarray, face: FaceMesh, blendshapes: np.ndarray
+) -> tuple[Float[np.ndarray, "h w"], Bool[np.ndarray, "h w"]]:
+    """Depth along the optical axis of the tracked face, and where it is; 0 elsewhere. What faces away is left out."""
+    if not len(face.triangles):
+        return np.zeros((camera.height, camera.width), np.float32), np.zeros((camera.height, camera.width), bool)
+    pixels, depth_m = camera.project(head_to_camera, face.deformed(blendshapes))
+    corners = pixels[face.triangles]
+    turn = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    seen = turn * np.sign(np.median(turn)) > 0
+    mask = np.zeros((camera.height, camera.width), np.uint8)
+    for corner in np.round((corners[seen] - PIXEL_CENTRE) * 16).astype(np.int32):
+        cv2.fillConvexPoly(mask, corner, 1, shift=4)
+    mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, disc(FEATHER * camera.width))
+    vertices = np.unique(face.triangles[seen])
+    x, y = _pixel_centres(camera.width, camera.height)
+    found = LinearNDInterpolator(pixels[vertices], depth_m[vertices])(x, y)
+    on_face = (mask > 0) & np.isfinite(found)
+    return np.where(on_face, found, 0).astype(np.float32), on_face
+
+
+def _not_steeper(depth_m: Float[np.ndarray, "h w"], camera: Camera) -> Float[np.ndarray, "h w"]:
+    """The largest depth that is nowhere behind `depth_m` and nowhere steeper than `STEEPEST`."""
+    step = np.float32(STEEPEST * np.median(depth_m) / camera.focal_px)
+    square = np.ones((3, 3), np.uint8)
+    for _ in range(depth_m.shape[1] // 4):
+        depth_m = np.minimum(depth_m, cv2.erode(depth_m, square) + step)
+    return depth_m

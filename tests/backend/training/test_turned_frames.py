@@ -1,0 +1,110 @@
+"""Images of the clip seen from elsewhere, against a ball whose every view is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.spatial import Delaunay
+
+from backend.training.gaussians.turned_frames import along_rays, completed, surface_depth, turned_image
+from backend.workspace.camera import Camera
+from backend.workspace.face_mesh import FaceMesh
+from backend.workspace.poses import turned
+
+CAMERA = Camera(128, 128, 300.0, (64.0, 64.0))
+RADIUS_M = 0.09
+
+
+def pose() -> np.ndarray:
+    place = np.eye(4)
+    place[:3, 3] = 0, 0, 0.6
+    return place
+
+
+def ball(head_to_camera: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A patterned ball about the head's origin: premultiplied, and the depth along the optical axis; 0 beside it."""
+    y, x = np.mgrid[0:128, 0:128] + 0.5
+    rays = np.stack([(x - 64) / 300, (y - 64) / 300, np.ones_like(x)], -1)
+    rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
+    centre = head_to_camera[:3, 3]
+    along = rays @ centre
+    inside = along**2 - centre @ centre + RADIUS_M**2
+    distance = along - np.sqrt(np.maximum(inside, 0))
+    points = (rays * distance[..., None] - centre) @ head_to_camera[:3, :3]
+    colour = 0.5 + 0.4 * np.sin(points / 0.012)
+    alpha = np.clip(inside / 1e-3 + 0.5, 0, 1)[..., None]
+    return np.concatenate([colour * alpha, alpha], -1).astype(np.float32), np.where(
+        inside > 0, distance * rays[..., 2], 0
+    )
+
+
+def face() -> FaceMesh:
+    """The front of the ball as a mesh that no shape moves."""
+    angle, ring = np.meshgrid(np.linspace(0, 2 * np.pi, 24, endpoint=False), np.linspace(0.005, 0.055, 9))
+    x, y = (ring * np.cos(angle)).ravel(), (ring * np.sin(angle)).ravel()
+    vertices = np.stack([x, y, -np.sqrt(RADIUS_M**2 - x**2 - y**2)], -1)
+    return FaceMesh(vertices, Delaunay(vertices[:, :2]).simplices.astype(np.int64), np.zeros((52, *vertices.shape)))
+
+
+@pytest.mark.parametrize(("yaw_deg", "pitch_deg"), [(12, 0), (-12, 0), (0, 10), (8, -8)])
+def test_a_turned_image_is_what_the_camera_would_see(yaw_deg, pitch_deg):
+    image, depth_m = ball(pose())
+    surface = surface_depth(depth_m * along_rays(CAMERA), image[..., 3], CAMERA, pose(), face(), np.zeros(52))
+    other = turned(pose(), yaw_deg, pitch_deg)
+    found, outside = turned_image(image, surface, CAMERA, pose(), other)
+    expected, there = ball(other)
+    y, x = np.mgrid[0:128, 0:128] - 63.5
+    middle = np.hypot(x, y) < 25
+    assert not outside[middle].any() and (there[middle] > 0).all()
+    error = np.abs(found - expected)[middle].mean()
+    assert error < 0.3 * np.abs(image - expected)[middle].mean(), "a head that is not turned is further away"
+    assert error < 0.06
+
+
+def test_the_surface_is_the_tracked_face_where_the_field_lies_before_it():
+    image, depth_m = ball(pose())
+    early = np.where(depth_m > 0, depth_m - 0.014, 0) * along_rays(CAMERA)
+    surface = surface_depth(early, image[..., 3], CAMERA, pose(), face(), np.zeros(52))
+    y, x = np.mgrid[0:128, 0:128] - 63.5
+    on_face, beside = np.hypot(x, y) < 18, (np.hypot(x, y) > 30) & (np.hypot(x, y) < 38)
+    np.testing.assert_allclose(surface[on_face], depth_m[on_face], atol=0.0015)
+    assert abs(float(np.median((surface - depth_m)[beside]))) < 0.008, "what is beside it is moved along"
+
+
+def test_a_step_in_depth_stretches_and_does_not_tear():
+    """A cheek and an ear 5 cm behind it: turned, no hole between them."""
+    x = np.mgrid[0:128, 0:128][1]
+    depth_m = np.where(x < 50, 0.65, 0.60)
+    depth_m[:, :30] = 0
+    image = np.zeros((128, 128, 4), np.float32)
+    image[:, 30:110] = 1
+    nowhere = FaceMesh(np.zeros((0, 3)), np.zeros((0, 3), np.int64), np.zeros((52, 0, 3)))
+    surface = surface_depth(depth_m * along_rays(CAMERA), image[..., 3], CAMERA, pose(), nowhere, np.zeros(52))
+    assert np.isfinite(surface).all() and surface.min() > 0.5
+    for yaw_deg in (-15, 15):
+        found, _ = turned_image(image, surface, CAMERA, pose(), turned(pose(), yaw_deg, 0))
+        row = found[64, :, 3] > 0.9
+        first, last = np.flatnonzero(row)[[0, -1]]
+        assert row[first : last + 1].all() and last - first > 60
+
+
+def test_a_crown_that_the_image_cuts_off_is_completed_and_a_whole_head_stays():
+    y, x = np.mgrid[0:128, 0:128] + 0.5
+
+    def disc(cx: float, cy: float) -> np.ndarray:
+        alpha = (np.hypot(x - cx, y - cy) < 45).astype(np.float32)[..., None]
+        return np.concatenate([alpha * (0.2, 0.4, 0.6), alpha], -1).astype(np.float32)
+
+    cut, margin = completed(disc(64, 38), 90)
+    above = cut[:margin, :, 3] > 0.5
+    assert above[-1].sum() == pytest.approx(2 * np.sqrt(45**2 - 38**2), abs=4), "as wide as where it is cut"
+    assert above.any(1).sum() == pytest.approx(8.5, abs=3), "a circle has 7 rows, a parabola some more"
+    straight = cut[:margin, :, :3][above] / cut[:margin, :, 3:][above]
+    np.testing.assert_allclose(straight, np.tile([0.2, 0.4, 0.6], (len(straight), 1)), atol=0.02)
+    aside, _ = completed(disc(88, 60), 128)
+    assert (aside[:, -margin:, 3] > 0.5).any(0).sum() == pytest.approx(7, abs=4)
+    hanging, _ = completed(disc(88, 60), 10)
+    assert not hanging[:, -margin:, 3].any(), "below the lips nothing is continued"
+    whole, _ = completed(disc(64, 60), 90)
+    np.testing.assert_array_equal(whole[margin:-margin, margin:-margin], disc(64, 60))
+    assert whole[..., 3].sum() == disc(64, 60)[..., 3].sum()

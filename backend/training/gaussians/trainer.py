@@ -30,10 +30,10 @@ from ..schedule import ANNEAL, CHECKPOINT_SECONDS, EvaluationTimer
 from ..track_refinement import align_frames, with_focal
 from . import mattes
 from .batch import THREADS
+from .beyond_clip import Clip, field_targets
 from .cloud import RENDERINGS, field_cloud
 from .detail import Detail
 from .fit import GaussianFit
-from .images import Clip, field_targets
 from .start import start_head
 
 if TYPE_CHECKING:

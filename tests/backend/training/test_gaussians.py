@@ -22,20 +22,19 @@ from backend.renderer.gaussians.renderer import GaussianRenderer
 from backend.renderer.head import RenderedHead
 from backend.renderer.regions import LIP_INDICES, region_weight
 from backend.training import checkpoints
-from backend.training.dataset import FramePool
+from backend.training.dataset import Frame, FramePool
 from backend.training.gaussians import density, trainer
 from backend.training.gaussians.batch import FIELD_SHARP, BatchDrawer, low_pass, uncovered
-from backend.training.gaussians.cloud import field_cloud
-from backend.training.gaussians.images import (
+from backend.training.gaussians.beyond_clip import (
     REST_IMAGES,
     Clip,
-    Target,
     field_targets,
-    reduced,
     sliders,
     without_crumbs,
     without_holes,
 )
+from backend.training.gaussians.cloud import field_cloud
+from backend.training.gaussians.images import Target, reduced
 from backend.training.gaussians.optimiser import MIN_SCALE_M, GaussianOptimiser
 from backend.training.gaussians.poses import PoseFit
 from backend.training.gaussians.smoothing import MotionSmoother
@@ -43,6 +42,7 @@ from backend.training.gaussians.start import blending_order, mean_camera
 from backend.workspace.camera import Camera
 from backend.workspace.checkpoint_index import FIELD, GAUSSIANS, head_paths
 from backend.workspace.face_mesh import FaceMesh
+from backend.workspace.poses import turned
 from backend.workspace.store import Workspace
 from tests.backend.made_up_gaussians import made_up_gaussians
 from tests.backend.made_up_head import make_face, make_motion
@@ -291,6 +291,30 @@ def test_the_field_teaches_the_mouth_at_rest_where_the_frames_have_the_head():
         shut = conditions[frame].copy()
         shut[list(LIP_INDICES)] = 0
         np.testing.assert_array_equal(target.conditions, shut)
+
+
+def test_heads_are_turned_from_frames_near_them_and_no_mouth_is_asked_for_that_the_clip_lacks():
+    renderer, camera = GaussianRenderer(made_up_gaussians(300)), Camera(64, 64, 200.0, (32.0, 32.0))
+    rng = np.random.default_rng(6)
+    poses = np.stack([turned(np.eye(4), yaw, 0) for yaw in np.linspace(-10, 10, 8)])
+    poses[:, 2, 3] = 0.6
+    conditions = rng.uniform(0, 0.5, (8, 52)).astype(np.float32)
+    box = np.zeros((4, 4), np.float32)
+    held = [
+        Frame(at, np.full((64, 64, 3), 90, np.uint8), np.full((64, 64), 255, np.uint8), 0, 0, box) for at in range(8)
+    ]
+    no_mesh = FaceMesh(np.zeros((0, 3)), np.zeros((0, 3), np.int64), np.zeros((52, 0, 3)))
+    clip = Clip(camera, poses, conditions, np.arange(8), held, no_mesh, np.zeros(3))
+    targets = list(field_targets(renderer, clip, trainer.FIELD_IMAGES, rng))
+    lips = list(LIP_INDICES)
+    for target in targets[REST_IMAGES:]:
+        assert target.conditions is not None and (target.conditions[lips] <= 0.5).all()
+        assert target.covered is not None
+    assert max(target.conditions.max() for target in targets) > 0.7, "brows and lids go further"
+    for target in targets[REST_IMAGES + len(sliders()) :]:
+        frame = int(np.flatnonzero((conditions == target.conditions).all(1))[0])
+        alike = [np.trace(target.head_to_camera[:3, :3].T @ pose[:3, :3]) for pose in poses]
+        assert frame in np.argsort(alike)[-4:]
 
 
 def test_fine_luminance_of_a_rendering_of_the_field_weighs_less_and_colour_does_not():

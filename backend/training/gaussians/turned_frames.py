@@ -2,7 +2,7 @@
 
 A clip in which the head turns little leaves the depth of a field open, by a centimetre or two, and what it never shows empty: turned by
 10 degrees an eyebrow is seen twice, and before the ears one sees through the head. The tracked face knows its depth. So what is taught of
-turned heads is an image of the clip over that surface, which beside the face goes on as the field's.
+turned heads is an image of the clip over that surface, which continues beside the face as that of the field.
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ def turned_image(
     scale = np.float32([width / columns, height / rows])
     origin = cv2.resize((origin + PIXEL_CENTRE) * scale, (width, height), interpolation=cv2.INTER_LINEAR) - PIXEL_CENTRE
     image = cv2.remap(rgba, origin + np.float32(margin), None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT)
-    # Below the image a neck or hair goes on, whose end nobody knows.
+    # Below the image a neck or hair continues, and nobody knows where it ends.
     left_top, right_bottom = np.float32([-margin, -margin]), np.float32([width - 1 + margin, height - 1])
     outside = ((origin < left_top) | (origin > right_bottom)).any(-1)
     alpha = np.clip(image[..., 3:], 0, 1)

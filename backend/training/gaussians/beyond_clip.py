@@ -121,7 +121,7 @@ def field_targets(
     The field knows faces that no frame shows, such as a blink alone, but turned away from the clip's poses its own depth shows. So
     frames and renderings are turned over the head's surface (`turned_frames`).
     """
-    central = clip.poses[spread_poses(clip.poses, clip.frames, 1)[0]]
+    (central,) = spread_poses(clip.poses, clip.frames, 1)
     mean = clip.conditions[clip.frames].mean(0)
     usual = np.percentile(clip.conditions[clip.frames], USUAL_PERCENT, axis=0)
     reach = np.maximum(BEYOND * usual + BEYOND_ALL, 1)
@@ -131,11 +131,11 @@ def field_targets(
     alone = [groups[at] for at in rng.permutation(len(groups))]
     for number in range(count):
         if number < REST_IMAGES:
-            frame = rng.choice(clip.frames)
+            frame = int(rng.choice(clip.frames))
             values = clip.conditions[frame].copy()
             values[list(LIP_INDICES)] = 0
             pose = clip.poses[frame]
-            yield target_of(clip.rendered(field, pose, values), None, pose, values)
+            yield target_of(clip.rendered(field, pose, values), None, frame, pose, pose, values)
             continue
         pitch_deg, yaw_deg = rng.uniform(-1, 1, 2) * (PITCH_DEG, YAW_DEG)
         pose = turned(clip.poses[rng.choice(clip.frames)], yaw_deg, pitch_deg)
@@ -146,11 +146,13 @@ def field_targets(
             negative = rng.random() < NEGATIVE_SHAPES
             value = rng.uniform(MIN_SHAPE, 0) if negative else rng.uniform(LOW_SHAPE, MAX_SHAPE)
             values[shapes] = np.minimum(value, reach[shapes])
-            seen_from, image = central, clip.rendered(field, central, values)
+            frame, image = central, clip.rendered(field, clip.poses[central], values)
         else:
-            frame = clip.nearest(pose, rng)
-            values, seen_from, image = clip.conditions[frame.index], clip.poses[frame.index], clip.whole(frame)
-        yield target_of(*clip.turned(field, image, seen_from, pose, values), pose, values)
+            near = clip.nearest(pose, rng)
+            frame, values, image = near.index, clip.conditions[near.index], clip.whole(near)
+        seen_from = clip.poses[frame]
+        image, outside = clip.turned(field, image, seen_from, pose, values)
+        yield target_of(image, outside, frame, seen_from, pose, values)
 
 
 def without_holes(rgba: Float[np.ndarray, "height width 4"]) -> Float[np.ndarray, "height width 4"]:

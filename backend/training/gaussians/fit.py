@@ -17,7 +17,7 @@ from ..dataset import Frame, FramePool
 from . import density, smoothing
 from .batch import BatchDrawer
 from .detail import Detail, missing_detail, sharpened
-from .images import Target, at_depth, frame_target, reduced
+from .images import Target, frame_target, reduced
 from .optimiser import GaussianOptimiser
 from .poses import START_STEPS, PoseFit
 from .start import blending_order, mean_camera
@@ -135,8 +135,6 @@ class GaussianFit:
 
     def place(self, poses: Float[np.ndarray, "frames 4 4"], camera: Camera) -> None:
         """Take over the poses of all frames, and the camera they belong to."""
-        times = camera.focal_px / self.camera.focal_px  # another focal length shows the same from another distance
-        self.extra = [at_depth(target, times) for target in self.extra]
         self._start_poses, self.camera = poses, camera
         self.pose_fit = PoseFit(len(poses))
 
@@ -201,11 +199,9 @@ class GaussianFit:
         return self._reduced[key]
 
     def _view(self, target: Target, camera: Camera) -> View:
-        if target.head_to_camera is not None:
-            pose = target.head_to_camera
-        else:
-            pose = self.pose_fit.moved(self._start_poses[target.frame], target.frame)
-        return View(camera, pose, self.head.config.filter_m)
+        frame = target.frame if target.frame >= 0 else target.follows
+        pose = self.pose_fit.moved(self._start_poses[frame], frame)
+        return View(camera, target.pose(pose), self.head.config.filter_m)
 
     def _values(self, target: Target) -> np.ndarray:
         if target.conditions is not None:

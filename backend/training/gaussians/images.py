@@ -21,7 +21,9 @@ class Target:
         x0, y0: corner of the crop in the image, pixels.
         mouth: x0, y0, x1, y1 in the image, where errors weigh more; empty where they do not.
         frame: in the clip; -1 for a rendering of the field.
-        head_to_camera, conditions: of a rendering; those of a frame are the clip's.
+        follows: the frame from whose pose a rendering's differs by a turn and a shift.
+        turn, shift_m: of the head about its origin, and in the camera.
+        conditions: of a rendering; those of a frame are the clip's.
         covered: where something is before the head, which the loss does not see; None where nothing is.
     """
 
@@ -31,9 +33,20 @@ class Target:
     y0: int
     mouth: Int[np.ndarray, " 4"]
     frame: int = -1
-    head_to_camera: Float[np.ndarray, "4 4"] | None = None
+    follows: int = -1
+    turn: Float[np.ndarray, "3 3"] | None = None
+    shift_m: Float[np.ndarray, " 3"] | None = None
     conditions: Float[np.ndarray, " conditions"] | None = None
     covered: Bool[np.ndarray, "height width"] | None = None
+
+    def pose(self, of_frame: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "4 4"]:
+        """head_to_camera, from that of its frame, which is corrected while the head is trained: the turn from there stays."""
+        if self.turn is None or self.shift_m is None:
+            return of_frame
+        pose = of_frame.copy()
+        pose[:3, :3] = pose[:3, :3] @ self.turn
+        pose[:3, 3] += self.shift_m
+        return pose
 
 
 def frame_target(frame: Frame) -> Target:
@@ -70,21 +83,20 @@ def reduced(target: Target, factor: int) -> Target:
     )
 
 
-def at_depth(target: Target, factor: float) -> Target:
-    """The same rendering for a camera whose focal length is `factor` times as long."""
-    assert target.head_to_camera is not None
-    pose = target.head_to_camera.copy()
-    pose[2, 3] *= factor
-    return replace(target, head_to_camera=pose)
-
-
 def target_of(
     rgba: Float[np.ndarray, "height width 4"],
     covered: Bool[np.ndarray, "height width"] | None,
+    follows: int,
+    of_frame: Float[np.ndarray, "4 4"],
     pose: Float[np.ndarray, "4 4"],
     values: Float[np.ndarray, " conditions"],
 ) -> Target:
-    """An image that is no frame, premultiplied, in [0, 1]."""
+    """An image that is no frame, premultiplied, in [0, 1].
+
+    Args:
+        follows, of_frame: the frame that it was made of, and that frame's pose then.
+        pose: its own.
+    """
     alpha = (np.clip(rgba[..., 3], 0, 1) * 255).round().astype(np.uint8)
     shown = alpha > 2 if covered is None else (alpha > 2) | covered
     rows, columns = np.flatnonzero(shown.any(1)), np.flatnonzero(shown.any(0))
@@ -95,4 +107,5 @@ def target_of(
     straight = rgba[..., :3] / np.maximum(rgba[..., 3:], 1e-3)
     colour = (np.clip(straight, 0, 1) * 255).round().astype(np.uint8)
     covered = None if covered is None else covered[y0:y1, x0:x1].copy()
-    return Target(colour, alpha, x0, y0, _NO_BOX, -1, pose, values.astype(np.float32), covered)
+    turn, shift_m = of_frame[:3, :3].T @ pose[:3, :3], pose[:3, 3] - of_frame[:3, 3]
+    return Target(colour, alpha, x0, y0, _NO_BOX, -1, follows, turn, shift_m, values.astype(np.float32), covered)

@@ -19,7 +19,7 @@ from ...workspace.shapes import Bool, Float, Int
 from ..dataset import Frame
 from .cloud import spread_poses
 from .images import Target, target_of
-from .turned_frames import SURFACE_SIZE, completed, surface_depth, turned_image
+from .turned_frames import SURFACE_SIZE, completed, surface_of, turned_image
 
 YAW_DEG, PITCH_DEG, SHIFT_M = 15.0, 12.0, 0.02
 """How far a frame's head is turned and moved. Where a director turns it further than that, it is not taught."""
@@ -83,7 +83,12 @@ class Clip:
         self, field: HeadRenderer, pose: Float[np.ndarray, "4 4"], values: Float[np.ndarray, " conditions"]
     ) -> Float[np.ndarray, "height width 4"]:
         """What the field shows, without its holes and crumbs."""
-        rgba = without_holes(field.render(self.camera, pose, values).rgba)
+        return self.without_crumbs(without_holes(field.render(self.camera, pose, values).rgba), pose)
+
+    def without_crumbs(
+        self, rgba: Float[np.ndarray, "height width 4"], pose: Float[np.ndarray, "4 4"]
+    ) -> Float[np.ndarray, "height width 4"]:
+        """An image of the head in a pose, without what lies loose beside its jaw."""
         jaw_m = self.lips_m - np.array([0, ABOVE_LIPS_M, 0])
         jaw_px = self.camera.project(pose, jaw_m[None])[0][0, 1]
         return without_crumbs(rgba, round(float(jaw_px)))
@@ -103,10 +108,11 @@ class Clip:
         camera = self.camera.resized(SURFACE_SIZE / max(self.camera.width, self.camera.height))
         seen = field.render(camera, seen_from, values, passes=True)
         assert seen.depth_m is not None
-        surface = surface_depth(seen.depth_m, seen.rgba[..., 3], camera, seen_from, self.face, values)
+        surface = surface_of(seen.depth_m, seen.rgba[..., 3], camera, seen_from, self.face, values)
         lips_px = self.camera.project(seen_from, self.lips_m[None])[0][0, 1]
         image, margin = completed(image, round(float(lips_px)))
         image, outside = turned_image(image, surface, self.camera, seen_from, pose, margin)
+        image = self.without_crumbs(image, pose)
         return image + (1 - image[..., 3:]) * self.rendered(field, pose, values), outside
 
 

@@ -16,7 +16,7 @@ from ...renderer.field.renderer import FieldRenderer
 from ...workspace.camera import Camera
 from ...workspace.face_mesh import FaceMesh
 from ...workspace.shapes import Float, Int
-from .turned_frames import along_rays, completed, surface_depth
+from .turned_frames import along_rays, completed, surface_of
 
 VIEWS, OPEN_MOUTHS = 24, 12
 """Frames whose poses the field is rendered from, and those with the most open mouth, for what is inside."""
@@ -64,7 +64,7 @@ def field_cloud(
 
     Args:
         frames: the training frames.
-        face: where the field's surface is moved to (`surface_depth`), but for what is inside the mouth.
+        face: where the field's surface is moved to (`surface_of`), but for what is inside the mouth.
         rendered: called after each of the `RENDERINGS`.
 
     Raises:
@@ -137,7 +137,7 @@ def _surface(
     assert head.depth_m is not None
     rgba, depth_m = head.rgba, head.depth_m
     if face is not None:
-        depth_m = surface_depth(depth_m, rgba[..., 3], camera, pose, face, values) * along_rays(camera)
+        depth_m = surface_of(depth_m, rgba[..., 3], camera, pose, face, values).front_m * along_rays(camera)
         rgba, margin = completed(rgba, round(float(camera.project(pose, lips_m[None])[0][0, 1])))
         depth_m = cv2.copyMakeBorder(depth_m, *[margin] * 4, cv2.BORDER_REPLICATE)
         camera = camera.cropped(-margin, -margin, camera.width + 2 * margin, camera.height + 2 * margin)

@@ -7,6 +7,8 @@ turned heads is an image of the clip over that surface, which continues beside t
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from scipy.interpolate import LinearNDInterpolator
@@ -23,10 +25,12 @@ FEATHER = 0.03
 are closed: eyes, an open mouth."""
 SMOOTH_FACE, SMOOTH_BESIDE = 0.008, 0.025
 """Standard deviations of the blurs of depth at the face and beside it, of the image's width."""
-STEEPEST = 1.5
-"""Slope of the sheet at most, depth by width: what is steeper stretches. It folds nowhere when the head turns by up to 30 degrees."""
+STEEPEST = 3.0
+"""Slope of the sheet at most, depth by width: what is steeper stretches. It folds nowhere when the head turns by up to 18 degrees."""
 OUTLIER_M = 0.03
 """A difference between field and face that counts no more: hair before the face."""
+LIFTED_M = 0.004
+"""How far a sheet is from the head's surface where it is not that surface any more."""
 OPAQUE = 0.9
 _ITERATIONS = 30
 BORDER, BAND = 0.12, 0.04
@@ -87,17 +91,32 @@ def _mirrored(side: int, margin: int, band: int) -> np.ndarray:
     return np.concatenate([deep[::-1], np.arange(side), side - 1 - deep])
 
 
-def surface_depth(
+@dataclass(frozen=True)
+class Surface:
+    """A head's surface in a view, as two sheets along whose depth it is nowhere steeper than `STEEPEST`.
+
+    Attributes:
+        front_m, back_m: depth along the optical axis of the sheet that lies nowhere behind the head, and of that which lies nowhere before
+            it; every pixel has one.
+        lifted: where the front sheet lies before the head's surface.
+        on_back: where the back sheet is that surface.
+    """
+
+    front_m: Float[np.ndarray, "rows columns"]
+    back_m: Float[np.ndarray, "rows columns"]
+    lifted: Float[np.ndarray, "rows columns"]
+    on_back: Float[np.ndarray, "rows columns"]
+
+
+def surface_of(
     depth_m: Float[np.ndarray, "height width"],
     alpha: Float[np.ndarray, "height width"],
     camera: Camera,
     head_to_camera: Float[np.ndarray, "4 4"],
     face: FaceMesh,
     blendshapes: Float[np.ndarray, " shapes"],
-) -> Float[np.ndarray, "height width"]:
-    """Depth along the optical axis, metres, of a sheet over the head: the tracked face, and beside it the field's surface moved to fit.
-
-    It is continued beyond the head, so every pixel has a depth.
+) -> Surface:
+    """The surface of a head: the tracked face, and beside it the field's surface moved to fit. It is continued beyond the head.
 
     Args:
         depth_m: the field's distance along each pixel's ray, metres; 0 where there is none.
@@ -105,15 +124,9 @@ def surface_depth(
         camera: of the images.
         blendshapes: of the face.
     """
-    height, width = alpha.shape
-    x, y = _pixel_centres(width, height)
-    along = np.sqrt(
-        1
-        + ((x - camera.principal_px[0]) / camera.focal_px) ** 2
-        + ((y - camera.principal_px[1]) / camera.focal_px) ** 2
-    )
+    width = camera.width
     known = (alpha > OPAQUE) & (depth_m > 0)
-    field_m = (depth_m / along).astype(np.float32)
+    field_m = (depth_m / along_rays(camera)).astype(np.float32)
     face_m, on_face = _face_depth(camera, head_to_camera, face, blendshapes)
     both = known & on_face
     moved_m = np.zeros_like(field_m)
@@ -121,11 +134,21 @@ def surface_depth(
         difference_m = face_m - field_m
         fits = both & (np.abs(difference_m - np.median(difference_m[both])) < OUTLIER_M)
         moved_m = push_pull(difference_m[..., None], fits.astype(np.float32))[..., 0]
-    beside_m = push_pull((field_m + moved_m)[..., None], known.astype(np.float32))[..., 0]
-    beside_m = cv2.GaussianBlur(beside_m, (0, 0), SMOOTH_BESIDE * width)
-    inside = cv2.distanceTransform(on_face.astype(np.uint8), cv2.DIST_L2, 5) / (FEATHER * width)
-    sheet_m = beside_m + np.clip(inside, 0, 1) * (np.where(on_face, face_m, beside_m) - beside_m)
-    return cv2.GaussianBlur(_not_steeper(sheet_m.astype(np.float32), camera), (0, 0), SMOOTH_FACE * width)
+    fitted_m = push_pull((field_m + moved_m)[..., None], known.astype(np.float32))[..., 0]
+    beside_m = cv2.GaussianBlur(fitted_m, (0, 0), SMOOTH_BESIDE * width)
+    inside = np.clip(cv2.distanceTransform(on_face.astype(np.uint8), cv2.DIST_L2, 5) / (FEATHER * width), 0, 1)
+    face_m = np.where(on_face, face_m, 0)
+    step_m = float(STEEPEST * np.median(beside_m) / camera.focal_px)
+
+    def sheet(beside: np.ndarray, sign: int) -> np.ndarray:
+        """In front for a sign of 1, in the back for -1."""
+        depth = sign * np.where(on_face, beside + inside * (face_m - beside), beside).astype(np.float32)
+        return sign * cv2.GaussianBlur(_not_steeper(depth, step_m), (0, 0), SMOOTH_FACE * width)
+
+    front_m, back_m = sheet(beside_m, 1), sheet(cv2.GaussianBlur(fitted_m, (0, 0), SMOOTH_FACE * width), -1)
+    lifted = (inside < 1) & (fitted_m - front_m > LIFTED_M)
+    on_back = (inside < 1) & (back_m - fitted_m < 2 * LIFTED_M)
+    return Surface(front_m, back_m, lifted.astype(np.float32), on_back.astype(np.float32))
 
 
 def along_rays(camera: Camera) -> Float[np.ndarray, "height width"]:
@@ -137,7 +160,7 @@ def along_rays(camera: Camera) -> Float[np.ndarray, "height width"]:
 
 def turned_image(
     rgba: Float[np.ndarray, "height width 4"],
-    surface_m: Float[np.ndarray, "rows columns"],
+    surface: Surface,
     camera: Camera,
     head_to_camera: Float[np.ndarray, "4 4"],
     turned_to_camera: Float[np.ndarray, "4 4"],
@@ -145,35 +168,60 @@ def turned_image(
 ) -> tuple[Float[np.ndarray, "height width 4"], Bool[np.ndarray, "height width"]]:
     """An image of a head as if the head were in another pose, and where it would show what is outside the image.
 
-    Each pixel's origin is the fixed point of `origin = pixel - shift(origin)`: a contraction, as the sheet is not steep.
+    What lies behind a step in depth, such as an ear behind a cheek, is where the back sheet has it. Where that turns towards the camera the
+    sheet stretches before it; where it turns away it goes behind what is nearer.
 
     Args:
         rgba: premultiplied, of `camera`, with `margin` more pixels on each side.
-        surface_m: depth along the optical axis, of the same view with any number of pixels (`surface_depth`).
-        turned_to_camera: the other pose; up to 30 degrees away.
+        surface: of the same view, with any number of pixels.
+        turned_to_camera: the other pose; up to 18 degrees away.
     """
-    width, height = camera.width, camera.height
-    rows, columns = surface_m.shape
+    size = camera.width, camera.height
+    rows, columns = surface.front_m.shape
     small = camera.scaled(columns, rows)
-    x, y = _pixel_centres(columns, rows)
-    towards = np.stack([x - small.principal_px[0], y - small.principal_px[1], np.full_like(x, small.focal_px)], -1)
-    points = towards * (surface_m[..., None] / np.float32(small.focal_px))
     motion = turned_to_camera @ np.linalg.inv(head_to_camera)
-    points = points @ motion[:3, :3].T.astype(np.float32) + motion[:3, 3].astype(np.float32)
-    place = points[..., :2] * (np.float32(small.focal_px) / points[..., 2:]) + np.float32(small.principal_px)
-    shift = place - np.stack([x, y], -1)
-    pixel = np.stack([x, y], -1) - np.float32(PIXEL_CENTRE)  # as OpenCV counts
-    origin = pixel - np.median(shift, (0, 1))
-    for _ in range(_ITERATIONS):
-        origin = pixel - cv2.remap(shift, origin, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    scale = np.float32([width / columns, height / rows])
-    origin = cv2.resize((origin + PIXEL_CENTRE) * scale, (width, height), interpolation=cv2.INTER_LINEAR) - PIXEL_CENTRE
-    image = cv2.remap(rgba, origin + np.float32(margin), None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT)
-    # Below the image a neck or hair continues, and nobody knows where it ends.
-    left_top, right_bottom = np.float32([-margin, -margin]), np.float32([width - 1 + margin, height - 1])
-    outside = ((origin < left_top) | (origin > right_bottom)).any(-1)
+    front, back = (_origins(depth, small, motion) for depth in (surface.front_m, surface.back_m))
+    down, across = np.gradient(back, axis=(0, 1))
+    stretched = across[..., 0] * down[..., 1] - across[..., 1] * down[..., 0] < 1
+    behind = cv2.GaussianBlur(_at(surface.lifted, front), (0, 0), 1)
+    shown = behind * np.maximum(_at(surface.on_back, back), cv2.GaussianBlur(stretched.astype(np.float32), (0, 0), 1))
+    weights = [cv2.resize(weight, size, interpolation=cv2.INTER_LINEAR)[..., None] for weight in (1 - behind, shown)]
+    scale = np.float32([camera.width / columns, camera.height / rows])
+    image = np.zeros((*size[::-1], 4), np.float32)
+    for origin, weight in zip((front, back), weights, strict=True):
+        full = cv2.resize((origin + PIXEL_CENTRE) * scale, size, interpolation=cv2.INTER_LINEAR) - PIXEL_CENTRE
+        image += weight * cv2.remap(rgba, full + np.float32(margin), None, cv2.INTER_CUBIC)
+        if origin is front:  # below the image a neck or hair continues, and nobody knows where it ends
+            left_top = np.float32([-margin, -margin])
+            right_bottom = np.float32([camera.width - 1 + margin, camera.height - 1])
+            outside = ((full < left_top) | (full > right_bottom)).any(-1)
     alpha = np.clip(image[..., 3:], 0, 1)
     return np.concatenate([np.clip(image[..., :3], 0, alpha), alpha], -1), outside
+
+
+def _origins(depth_m: Float[np.ndarray, "h w"], camera: Camera, motion: Float[np.ndarray, "4 4"]) -> np.ndarray:
+    """(h, w, 2) where each pixel of the moved sheet was, x and y as OpenCV counts them.
+
+    The fixed point of `origin = pixel - shift(origin)`: a contraction, as the sheet is not steep.
+    """
+    x, y = _pixel_centres(camera.width, camera.height)
+    cx, cy = camera.principal_px
+    points = (
+        np.stack([(x - cx) / camera.focal_px, (y - cy) / camera.focal_px, np.ones_like(x)], -1) * depth_m[..., None]
+    )
+    points = points @ motion[:3, :3].T.astype(np.float32) + motion[:3, 3].astype(np.float32)
+    place = points[..., :2] * (np.float32(camera.focal_px) / points[..., 2:]) + np.float32([cx, cy])
+    shift = (place - np.stack([x, y], -1)).astype(np.float32)
+    pixel = np.stack([x, y], -1) - np.float32(PIXEL_CENTRE)
+    origin = pixel - np.median(shift, (0, 1))
+    for _ in range(_ITERATIONS):
+        origin = pixel - _at(shift, origin)
+    return origin
+
+
+def _at(image: np.ndarray, origin: Float[np.ndarray, "h w 2"]) -> np.ndarray:
+    """What an image has at (h, w, 2) places; at its border beyond it."""
+    return cv2.remap(image, origin, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _pixel_centres(width: int, height: int) -> tuple[Float[np.ndarray, "h w"], Float[np.ndarray, "h w"]]:
@@ -202,10 +250,9 @@ def _face_depth(
     return np.where(on_face, found, 0).astype(np.float32), on_face
 
 
-def _not_steeper(depth_m: Float[np.ndarray, "h w"], camera: Camera) -> Float[np.ndarray, "h w"]:
-    """The largest depth that is nowhere behind `depth_m` and nowhere steeper than `STEEPEST`."""
-    step = np.float32(STEEPEST * np.median(depth_m) / camera.focal_px)
+def _not_steeper(depth_m: Float[np.ndarray, "h w"], step_m: float) -> Float[np.ndarray, "h w"]:
+    """The largest depth that is nowhere behind `depth_m` and changes from pixel to pixel by no more than a step."""
     square = np.ones((3, 3), np.uint8)
     for _ in range(depth_m.shape[1] // 4):
-        depth_m = np.minimum(depth_m, cv2.erode(depth_m, square) + step)
+        depth_m = np.minimum(depth_m, cv2.erode(depth_m, square) + np.float32(step_m))
     return depth_m

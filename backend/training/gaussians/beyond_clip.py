@@ -21,7 +21,7 @@ from .cloud import spread_poses
 from .images import Target, target_of
 from .turned_frames import SURFACE_SIZE, completed, surface_of, turned_image
 
-YAW_DEG, PITCH_DEG, SHIFT_M = 15.0, 12.0, 0.02
+YAW_DEG, PITCH_DEG, SHIFT_M = 15.0, 12.0, 0.03
 """How far a frame's head is turned and moved. Where a director turns it further than that, it is not taught."""
 MIN_SHAPE, LOW_SHAPE, MAX_SHAPE = -0.3, 0.4, 1.3
 """How far a blendshape alone is asked for: mostly from `LOW_SHAPE` up."""

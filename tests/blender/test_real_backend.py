@@ -189,12 +189,7 @@ def test_the_console_says_in_a_sentence_what_is_wrong(python, tmp_path):
     assert "Traceback" not in done.stderr
 
 
-TWICE = pytest.mark.xfail(
-    reason="the sample's head at twice its size: 4.9 standard deviations, 10 are needed (docs/provenance.md)"
-)
-
-
-@pytest.mark.parametrize("percent", [100, pytest.param(200, marks=TWICE)])
+@pytest.mark.parametrize("percent", [100, 200])
 def test_a_composites_still_has_the_watermark_of_the_clip(kit, rig, trained, python, percent):
     """Of a single PNG, in which the footage around the head carries none."""
     work, jobs = kit.part("work.composite"), kit.part("jobs")

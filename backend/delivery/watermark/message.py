@@ -8,19 +8,19 @@
 
 CRC-16 (CCITT polynomial, ITU-T V.41) and a convolutional code of rate 1/3 and constraint length 12 with the generators
 4767, 5723, 6265 (octal; Larsen 1973, "Short convolutional codes with maximal free distance for rates 1/2, 1/3, and 1/4";
-with a tail of zeros) make 273 coded bits of them. The decoder is Viterbi's (1967) with soft decisions.
+with a tail of zeros) make 273 coded bits of them. The decoder is Viterbi's (1967) with soft decisions and a list of the most likely
+messages.
 """
 
 from __future__ import annotations
 
 import hashlib
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
 from heapq import heappop, heappush
-from itertools import islice
+from itertools import count, islice
 
 import numpy as np
 
@@ -130,8 +130,8 @@ def _likeliest(soft: np.ndarray) -> Iterator[tuple[float, int]]:
         if step < _VERSION_BITS:  # the version is no news
             score[1 - (VERSION >> _VERSION_BITS - 1 - step & 1) :: 2] = _IMPOSSIBLE
     chosen, losses = margins > 0, np.abs(margins)
-    count = itertools.count()
-    waiting = [(0.0, next(count), len(steps) - 1, 0, 0)]
+    order = count()  # of those that are as likely
+    waiting = [(0.0, next(order), len(steps) - 1, 0, 0)]
     while waiting:
         loss, _, last, state, data = heappop(waiting)
         for step in range(last, -1, -1):
@@ -139,7 +139,7 @@ def _likeliest(soft: np.ndarray) -> Iterator[tuple[float, int]]:
                 data |= (state & 1) << (_DATA_BITS - 1 - step)
             way = int(chosen[step, state])
             if step >= _VERSION_BITS:
-                other = loss + losses[step, state], next(count), step - 1, int(previous[state, 1 - way]), data
+                other = loss + losses[step, state], next(order), step - 1, int(previous[state, 1 - way]), data
                 if other[0] < -_IMPOSSIBLE / 2:
                     heappush(waiting, other)
             state = int(previous[state, way])

@@ -19,7 +19,7 @@ from ...workspace.shapes import Bool, Float, Int
 from ..dataset import Frame
 from .cloud import spread_poses
 from .images import Target, target_of
-from .turned_frames import SURFACE_SIZE, completed, surface_of, turned_image
+from .turned_frames import SURFACE_SIZE, completed, row_of, surface_of, turned_image
 
 YAW_DEG, PITCH_DEG, SHIFT_M = 15.0, 12.0, 0.03
 """How far a frame's head is turned and moved. Where a director turns it further than that, it is not taught."""
@@ -90,8 +90,7 @@ class Clip:
     ) -> Float[np.ndarray, "height width 4"]:
         """An image of the head in a pose, without what lies loose beside its jaw."""
         jaw_m = self.lips_m - np.array([0, ABOVE_LIPS_M, 0])
-        jaw_px = self.camera.project(pose, jaw_m[None])[0][0, 1]
-        return without_crumbs(rgba, round(float(jaw_px)))
+        return without_crumbs(rgba, row_of(self.camera, pose, jaw_m))
 
     def turned(
         self,
@@ -109,8 +108,7 @@ class Clip:
         seen = field.render(camera, seen_from, values, passes=True)
         assert seen.depth_m is not None
         surface = surface_of(seen.depth_m, seen.rgba[..., 3], camera, seen_from, self.face, values)
-        lips_px = self.camera.project(seen_from, self.lips_m[None])[0][0, 1]
-        image, margin = completed(image, round(float(lips_px)))
+        image, margin = completed(image, row_of(self.camera, seen_from, self.lips_m))
         image, outside = turned_image(image, surface, self.camera, seen_from, pose, margin)
         image = self.without_crumbs(image, pose)
         return image + (1 - image[..., 3:]) * self.rendered(field, pose, values), outside

@@ -16,7 +16,7 @@ from ...renderer.field.renderer import FieldRenderer
 from ...workspace.camera import Camera
 from ...workspace.face_mesh import FaceMesh
 from ...workspace.shapes import Float, Int
-from .turned_frames import along_rays, completed, surface_of
+from .turned_frames import completed, row_of, surface_of
 
 VIEWS, OPEN_MOUTHS = 24, 12
 """Frames whose poses the field is rendered from, and those with the most open mouth, for what is inside."""
@@ -137,8 +137,8 @@ def _surface(
     assert head.depth_m is not None
     rgba, depth_m = head.rgba, head.depth_m
     if face is not None:
-        depth_m = surface_of(depth_m, rgba[..., 3], camera, pose, face, values).front_m * along_rays(camera)
-        rgba, margin = completed(rgba, round(float(camera.project(pose, lips_m[None])[0][0, 1])))
+        depth_m = surface_of(depth_m, rgba[..., 3], camera, pose, face, values).front_m * camera.ray_lengths()
+        rgba, margin = completed(rgba, row_of(camera, pose, lips_m))
         depth_m = cv2.copyMakeBorder(depth_m, *[margin] * 4, cv2.BORDER_REPLICATE)
         camera = camera.cropped(-margin, -margin, camera.width + 2 * margin, camera.height + 2 * margin)
         rgba, depth_m, camera = _denser(rgba, depth_m, camera)

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.interpolate import LinearNDInterpolator
 
 from ...portrait_sync.fill import disc, push_pull
+from ...renderer.surface import along_axis, points_m
 from ...workspace.camera import PIXEL_CENTRE, Camera
 from ...workspace.face_mesh import FaceMesh
 from ...workspace.shapes import Bool, Float
@@ -35,6 +36,12 @@ OPAQUE = 0.9
 _ITERATIONS = 30
 BORDER, BAND = 0.12, 0.04
 """How far a head that the image cuts off is continued at most, and the band at the border that is mirrored for it, of the image's width."""
+
+
+def row_of(camera: Camera, head_to_camera: Float[np.ndarray, "4 4"], point_m: Float[np.ndarray, " 3"]) -> int:
+    """The row of an image that shows a point of the head."""
+    pixels, _ = camera.project(head_to_camera, point_m[None])
+    return round(float(pixels[0, 1]))
 
 
 def completed(rgba: Float[np.ndarray, "height width 4"], last_row: int) -> tuple[np.ndarray, int]:
@@ -126,7 +133,7 @@ def surface_of(
     """
     width = camera.width
     known = (alpha > OPAQUE) & (depth_m > 0)
-    field_m = (depth_m / along_rays(camera)).astype(np.float32)
+    field_m = along_axis(depth_m, camera)
     face_m, on_face = _face_depth(camera, head_to_camera, face, blendshapes)
     both = known & on_face
     moved_m = np.zeros_like(field_m)
@@ -149,13 +156,6 @@ def surface_of(
     lifted = (inside < 1) & (fitted_m - front_m > LIFTED_M)
     on_back = (inside < 1) & (back_m - fitted_m < 2 * LIFTED_M)
     return Surface(front_m, back_m, lifted.astype(np.float32), on_back.astype(np.float32))
-
-
-def along_rays(camera: Camera) -> Float[np.ndarray, "height width"]:
-    """Distance along each pixel's ray by depth along the optical axis."""
-    x, y = _pixel_centres(camera.width, camera.height)
-    cx, cy = camera.principal_px
-    return np.sqrt(1 + ((x - cx) ** 2 + (y - cy) ** 2) / np.float32(camera.focal_px**2))
 
 
 def turned_image(
@@ -185,16 +185,19 @@ def turned_image(
     stretched = across[..., 0] * down[..., 1] - across[..., 1] * down[..., 0] < 1
     behind = cv2.GaussianBlur(_at(surface.lifted, front), (0, 0), 1)
     shown = behind * np.maximum(_at(surface.on_back, back), cv2.GaussianBlur(stretched.astype(np.float32), (0, 0), 1))
-    weights = [cv2.resize(weight, size, interpolation=cv2.INTER_LINEAR)[..., None] for weight in (1 - behind, shown)]
     scale = np.float32([camera.width / columns, camera.height / rows])
-    image = np.zeros((*size[::-1], 4), np.float32)
-    for origin, weight in zip((front, back), weights, strict=True):
-        full = cv2.resize((origin + PIXEL_CENTRE) * scale, size, interpolation=cv2.INTER_LINEAR) - PIXEL_CENTRE
-        image += weight * cv2.remap(rgba, full + np.float32(margin), None, cv2.INTER_CUBIC)
-        if origin is front:  # below the image a neck or hair continues, and nobody knows where it ends
-            left_top = np.float32([-margin, -margin])
-            right_bottom = np.float32([camera.width - 1 + margin, camera.height - 1])
-            outside = ((full < left_top) | (full > right_bottom)).any(-1)
+
+    def full(values: np.ndarray) -> np.ndarray:
+        return cv2.resize(values, size, interpolation=cv2.INTER_LINEAR)
+
+    front, back = (full((origin + PIXEL_CENTRE) * scale) - PIXEL_CENTRE for origin in (front, back))
+    image = sum(
+        full(weight)[..., None] * cv2.remap(rgba, origin + np.float32(margin), None, cv2.INTER_CUBIC)
+        for origin, weight in ((front, 1 - behind), (back, shown))
+    )
+    # Below the image a neck or hair continues, and nobody knows where it ends.
+    last = np.float32([camera.width - 1 + margin, camera.height - 1])
+    outside = ((front < -margin) | (front > last)).any(-1)
     alpha = np.clip(image[..., 3:], 0, 1)
     return np.concatenate([np.clip(image[..., :3], 0, alpha), alpha], -1), outside
 
@@ -205,14 +208,10 @@ def _origins(depth_m: Float[np.ndarray, "h w"], camera: Camera, motion: Float[np
     The fixed point of `origin = pixel - shift(origin)`: a contraction, as the sheet is not steep.
     """
     x, y = _pixel_centres(camera.width, camera.height)
-    cx, cy = camera.principal_px
-    points = (
-        np.stack([(x - cx) / camera.focal_px, (y - cy) / camera.focal_px, np.ones_like(x)], -1) * depth_m[..., None]
-    )
-    points = points @ motion[:3, :3].T.astype(np.float32) + motion[:3, 3].astype(np.float32)
-    place = points[..., :2] * (np.float32(camera.focal_px) / points[..., 2:]) + np.float32([cx, cy])
-    shift = (place - np.stack([x, y], -1)).astype(np.float32)
-    pixel = np.stack([x, y], -1) - np.float32(PIXEL_CENTRE)
+    here = np.stack([x, y], -1)
+    place, _ = camera.project(motion, points_m(depth_m, camera).reshape(-1, 3))
+    shift = (place.reshape(here.shape) - here).astype(np.float32)
+    pixel = here - np.float32(PIXEL_CENTRE)
     origin = pixel - np.median(shift, (0, 1))
     for _ in range(_ITERATIONS):
         origin = pixel - _at(shift, origin)

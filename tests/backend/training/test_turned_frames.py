@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial import Delaunay
 
-from backend.training.gaussians.turned_frames import along_rays, completed, surface_of, turned_image
+from backend.training.gaussians.turned_frames import completed, surface_of, turned_image
 from backend.workspace.camera import Camera
 from backend.workspace.face_mesh import FaceMesh
 from backend.workspace.poses import turned
@@ -49,7 +49,7 @@ def face() -> FaceMesh:
 @pytest.mark.parametrize(("yaw_deg", "pitch_deg"), [(12, 0), (-12, 0), (0, 10), (8, -8)])
 def test_a_turned_image_is_what_the_camera_would_see(yaw_deg, pitch_deg):
     image, depth_m = ball(pose())
-    surface = surface_of(depth_m * along_rays(CAMERA), image[..., 3], CAMERA, pose(), face(), np.zeros(52))
+    surface = surface_of(depth_m * CAMERA.ray_lengths(), image[..., 3], CAMERA, pose(), face(), np.zeros(52))
     other = turned(pose(), yaw_deg, pitch_deg)
     found, outside = turned_image(image, surface, CAMERA, pose(), other)
     expected, there = ball(other)
@@ -63,7 +63,7 @@ def test_a_turned_image_is_what_the_camera_would_see(yaw_deg, pitch_deg):
 
 def test_the_surface_is_the_tracked_face_where_the_field_lies_before_it():
     image, depth_m = ball(pose())
-    early = np.where(depth_m > 0, depth_m - 0.014, 0) * along_rays(CAMERA)
+    early = np.where(depth_m > 0, depth_m - 0.014, 0) * CAMERA.ray_lengths()
     surface = surface_of(early, image[..., 3], CAMERA, pose(), face(), np.zeros(52))
     y, x = np.mgrid[0:128, 0:128] - 63.5
     on_face, beside = np.hypot(x, y) < 18, (np.hypot(x, y) > 30) & (np.hypot(x, y) < 38)
@@ -79,7 +79,7 @@ def test_a_step_in_depth_stretches_and_does_not_tear():
     image = np.zeros((128, 128, 4), np.float32)
     image[:, 30:110] = 1
     nowhere = FaceMesh(np.zeros((0, 3)), np.zeros((0, 3), np.int64), np.zeros((52, 0, 3)))
-    surface = surface_of(depth_m * along_rays(CAMERA), image[..., 3], CAMERA, pose(), nowhere, np.zeros(52))
+    surface = surface_of(depth_m * CAMERA.ray_lengths(), image[..., 3], CAMERA, pose(), nowhere, np.zeros(52))
     assert np.isfinite(surface.front_m).all() and surface.front_m.min() > 0.5
     for yaw_deg in (-15, 15):
         found, _ = turned_image(image, surface, CAMERA, pose(), turned(pose(), yaw_deg, 0))

@@ -13,6 +13,8 @@ from .pixels import largest
 
 _FEWEST_STILL, _STILL_SHARE = 6, 0.15
 """Frames that must show a pixel of `still_background`: so many, and this share."""
+_AGREEING = 0.6
+"""Of these, the share that shows one colour: in the others a strand may be before it."""
 _LEAST_MOTION = 0.02
 """Standard deviation of the head's place in these, in its own size: less, and its wisps are still too."""
 
@@ -67,12 +69,13 @@ def still_background(
     values = frames[tracked].reshape(-1, height * width, 3)[:, pixels]
     covered = hidden[tracked].reshape(-1, height * width)[:, pixels]
     middle, _ = masked_median(values[:, None], covered[:, None])
-    weight = (~covered).astype(np.float32)
-    weight /= weight.sum(axis=0)
     residual = np.stack([np.abs(value.astype(np.int16) - middle[0]).max(axis=1) for value in values])
+    shows = ~covered & (residual < 2.0 + 3.0 * noise)
+    showing = shows.sum(axis=0)
+    weight = shows / np.maximum(showing, 1).astype(np.float32)
     places = heads[tracked].T.astype(np.float32)
     motion = (places**2 @ weight - (places @ weight) ** 2).sum(axis=0)
-    still = ((residual * weight).sum(axis=0) < 1.0 + 1.5 * noise) & (motion > _LEAST_MOTION**2)
+    still = (showing >= least) & (showing >= _AGREEING * (~covered).sum(axis=0)) & (motion > _LEAST_MOTION**2)
     result.reshape(-1, 3)[pixels] = middle[0]
     found.reshape(-1)[pixels] = still
     return result, found

@@ -91,6 +91,18 @@ def test_what_keeps_its_colour_beside_a_head_that_moves_is_background_and_wisps_
     assert np.abs(colours.astype(int) - wall)[found].max() == 0, "never hair"
 
 
+def test_strands_before_a_wall_in_some_frames_do_not_hide_it_and_what_has_no_colour_of_its_own_is_not_found() -> None:
+    frames, masks, heads = swaying()
+    wall = frames[0, :8].copy()
+    random = np.random.default_rng(1)
+    frames[::3, 2:6, 4:12] = random.integers(0, 40, (len(frames[::3]), 4, 8, 3))
+    frames[:, 2:6, 40:48] = random.integers(0, 255, (len(frames), 4, 8, 3))
+    colours, found = still_background(frames, masks, np.ones(masks.shape[1:], bool), heads, 1.0)
+    assert found[2:6, 4:12].all()
+    assert np.array_equal(colours[2:6, 4:12], wall[2:6, 4:12])
+    assert not found[2:6, 40:48].any()
+
+
 def test_beside_a_head_that_does_not_move_nothing_is_taken_for_background() -> None:
     frames, masks, heads = swaying()
     _, found = still_background(frames, masks, np.ones(masks.shape[1:], bool), np.zeros_like(heads), 1.0)

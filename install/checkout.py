@@ -25,7 +25,7 @@ def make_with_extra(root: Path, package: str, python: Path | None = None) -> Pat
     """Bring `<root>/backend-PACKAGE`, the backend's environment for a CPU with a package of `locks.EXTRAS`, to "ready"; return
     its Python."""
     backend, name = backend_environment.spec(root, "cpu", python), locks.with_extra(package)
-    imports = (*backend.imports, package)
+    imports = (*backend.imports, locks.module_of(package))
     return _make(replace(backend, folder=root / name, lock=name, imports=imports, last_step=(), last_step_parts=0))
 
 

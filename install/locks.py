@@ -25,6 +25,9 @@ EXTRAS = {
 """Packages that are not in the backend's environment, each tested in one of its own that has it, and the platforms of its wheels:
 Triton, which torch's builds for CUDA bring along, and Ray and OpenColorIO, which a user may add."""
 
+_MODULES = {"opencolorio": "PyOpenColorIO"}
+"""What packages of `EXTRAS` are imported as, where that is not their name."""
+
 PIN = re.compile(r"([a-z0-9.-]+)==(\S+)(?: ; ([^#]+?))?((?: --hash=sha256:[0-9a-f]{64})+)(?: # for \S+)?")
 _FOR = re.compile(r" # for (\S+)$")
 _SIZES = re.compile(
@@ -63,6 +66,11 @@ def path_of(environment: str, folder: Path = FOLDER) -> Path:
 def with_extra(package: str) -> str:
     """The name of the backend's environment that has a package of `EXTRAS`."""
     return f"backend-{package}"
+
+
+def module_of(package: str) -> str:
+    """What a package of `EXTRAS` is imported as."""
+    return _MODULES.get(package, package)
 
 
 def only_for(line: str, environment: str) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import re
 
 import pytest
 
-from install import backend_environment, blender_environment, locks, relock, torch_wheel
+from install import backend_environment, blender_environment, checkout, locks, relock, torch_wheel
 from install.errors import PackageError
 
 FILES = sorted(locks.FOLDER.glob("*.txt"))
@@ -59,6 +60,18 @@ def test_the_backend_lock_holds_torchs_needs_but_not_torch():
     assert "pip" in names  # for what a user adds
     assert "torch" not in names and not any(name.startswith("nvidia") for name in names)
     assert "bpy" not in names
+
+
+@pytest.mark.parametrize("package", locks.EXTRAS)
+def test_the_environment_of_an_extra_is_tried_with_the_module_that_the_backend_imports(
+    root, tmp_path, monkeypatch, package
+):
+    monkeypatch.setattr(checkout, "_make", lambda spec: spec)
+    spec = checkout.make_with_extra(tmp_path, package)
+    assert f"\n{package}==" in f"\n{spec.locked((3, 11)).text}"
+    trees = [ast.parse(path.read_text("utf-8")) for path in (root / "backend").rglob("*.py")]
+    imports = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Import)]
+    assert spec.imports[-1] in {alias.name for node in imports for alias in node.names}
 
 
 def test_a_line_that_is_no_package_is_named(tmp_path):

@@ -9,15 +9,18 @@ import numpy as np
 from ...protocol import BLENDSHAPE_NAMES
 from ...renderer.gaussians.head import GaussianHead
 from ...renderer.gaussians.kernels.interface import Rasteriser, View
+from ...renderer.gaussians.renderer import GaussianRenderer
 from ...renderer.head import HeadRenderer
 from ...renderer.regions import BLENDSHAPE_GAIN
 from ...workspace.camera import Camera
-from ...workspace.shapes import Float
+from ...workspace.shapes import Bool, Float
 from ..dataset import Frame, FramePool
 from . import density, smoothing
 from .batch import BatchDrawer
+from .cloud import spread_poses
 from .detail import Detail, missing_detail, sharpened
 from .images import Target, frame_target, reduced
+from .loose import loose_gaussians
 from .optimiser import GaussianOptimiser
 from .poses import START_STEPS, PoseFit
 from .start import blending_order, mean_camera
@@ -72,6 +75,7 @@ class GaussianFit:
         self._reduced: dict[object, Target] = {}
         self._kept_factor = 1
         self.steps = 0
+        self._make_rasteriser = make_rasteriser
         self._seed = seed
         self.reseed()
 
@@ -168,9 +172,26 @@ class GaussianFit:
         return mean_camera(self.poses[[frame.index for frame in self._pool.held]])
 
     def change_density(self, target: int) -> tuple[int, int]:
-        """Remove what no image shows, and split towards `target` Gaussians: how many went and came."""
+        """Remove what no image shows and what is no part of the head, and split towards `target` Gaussians: how many went and came."""
+        weight, pull = self.drawer.weight_and_pull()
+        return self._refit(np.where(self._loose(), 0, weight), pull, target)
+
+    def remove_loose(self) -> int:
+        """Remove what is no part of the head, see `loose`: how many went."""
+        loose = self._loose()
+        if not loose.any():
+            return 0
+        return self._refit(np.where(loose, np.float32(0), np.float32(1)), np.zeros(len(loose), np.float32), 0)[0]
+
+    def _loose(self) -> Bool[np.ndarray, " n"]:
+        held = np.array([frame.index for frame in self._pool.held])
+        (central,) = spread_poses(self.poses, held, 1)
+        renderer = GaussianRenderer(self.head, self._make_rasteriser())
+        return loose_gaussians(self.head, renderer, self.camera, self.poses[central], self.conditions[held].mean(0))
+
+    def _refit(self, weight: Float[np.ndarray, " n"], pull: Float[np.ndarray, " n"], target: int) -> tuple[int, int]:
         before = self.head.count
-        change = density.refit(self.head, *self.drawer.weight_and_pull(), target, self._mean_camera())
+        change = density.refit(self.head, weight, pull, target, self._mean_camera())
         came = int(change.fresh.sum())
         self.optimiser.resize(change)
         self.drawer.forget(self.head.count)

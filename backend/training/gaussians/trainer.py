@@ -259,6 +259,7 @@ class GaussianTrainer:
             self._report_progress()
             if not self.complete:
                 self._measure_mouth()
+                self.fit.remove_loose()
             self.reporter.progress(Stage.SAVING, 0, 1, "heads")
             if not self.complete:
                 self.fit.head.mattes = mattes.shares(self.fit.head, self.workspace, self.field, self.fit.poses)

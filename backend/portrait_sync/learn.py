@@ -24,6 +24,9 @@ from .segmenter import probability_of
 SAMPLES = 64
 SPECK = 0.008
 """Background is known in pieces that hold a disc of this radius, in sides of the frame."""
+SELDOM = 0.3
+"""Share of the frames below which what the wide margin leaves free is looked at again: a backdrop that moves shows something else in these
+few than in all others."""
 LOBES = -0.3  # height of the ear lobes in the head's plane, face heights down from the chin
 
 
@@ -144,11 +147,11 @@ def _still(
     noise: np.ndarray,
     face_height: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`still_background` of what the wide margin hides, with as narrow a one as the network's answer allows."""
+    """`still_background` of what the wide margin hides in most frames, with as narrow a one as the network's answer allows."""
     hidden = np.stack([_grown(mask > 0.5, frames.shape[1], 0.01 * face_height) for mask in probabilities])
     heads = np.where(usable[:, None], points[:, NOSE_BRIDGE].astype(np.float64), np.nan) / face_height
     level = float(np.median(noise[seen > 0])) if (seen > 0).any() else 1.0
-    return still_background(frames, hidden, seen == 0, heads, level)
+    return still_background(frames, hidden, seen < SELDOM * len(frames), heads, level)
 
 
 def learn_colours(faces: list[_Face]) -> ColourTables:

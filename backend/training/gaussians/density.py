@@ -63,6 +63,18 @@ def refit(
     return Refit(source[place], fresh[place], np.ascontiguousarray(new_base[:, place]))
 
 
+def kept_order(order: Int[np.ndarray, " old"], source: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+    """An order of blending after Gaussians were removed and none was split: that of the others stays.
+
+    Args:
+        source: see `Refit`.
+    """
+    place = np.full(len(order), -1, np.int32)
+    place[source] = np.arange(len(source))
+    places = place[order]
+    return places[places >= 0]
+
+
 def _split(base: np.ndarray, parents: np.ndarray) -> np.ndarray:
     """Move `parents` aside along their longest axis and return the other halves; both shrink along it."""
     quaternions = base[ROTATION, parents]

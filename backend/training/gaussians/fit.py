@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import torch
 
 from ...protocol import BLENDSHAPE_NAMES
 from ...renderer.gaussians.head import GaussianHead
@@ -13,7 +14,7 @@ from ...renderer.gaussians.renderer import GaussianRenderer
 from ...renderer.head import HeadRenderer
 from ...renderer.regions import BLENDSHAPE_GAIN
 from ...workspace.camera import Camera
-from ...workspace.shapes import Bool, Float
+from ...workspace.shapes import Float
 from ..dataset import Frame, FramePool
 from . import density, smoothing
 from .batch import BatchDrawer
@@ -172,32 +173,32 @@ class GaussianFit:
         return mean_camera(self.poses[[frame.index for frame in self._pool.held]])
 
     def change_density(self, target: int) -> tuple[int, int]:
-        """Remove what no image shows and what is no part of the head, and split towards `target` Gaussians: how many went and came."""
-        weight, pull = self.drawer.weight_and_pull()
-        return self._refit(np.where(self._loose(), 0, weight), pull, target)
+        """Remove what no image shows, and split towards `target` Gaussians: how many went and came."""
+        before = self.head.count
+        change = density.refit(self.head, *self.drawer.weight_and_pull(), target, self._mean_camera())
+        self._take(change)
+        self.renew_order()
+        came = int(change.fresh.sum())
+        return before - (self.head.count - came), came
 
     def remove_loose(self) -> int:
-        """Remove what is no part of the head, see `loose`: how many went."""
-        loose = self._loose()
-        if not loose.any():
-            return 0
-        return self._refit(np.where(loose, np.float32(0), np.float32(1)), np.zeros(len(loose), np.float32), 0)[0]
-
-    def _loose(self) -> Bool[np.ndarray, " n"]:
+        """Remove what is no part of the head, see `loose`: how many went. The others are blended in the order that they were fitted in."""
         held = np.array([frame.index for frame in self._pool.held])
         (central,) = spread_poses(self.poses, held, 1)
         renderer = GaussianRenderer(self.head, self._make_rasteriser())
-        return loose_gaussians(self.head, renderer, self.camera, self.poses[central], self.conditions[held].mean(0))
+        values = self.conditions[held].mean(0)
+        loose = loose_gaussians(self.head, renderer, self.camera, self.poses[central], values)
+        weight = np.where(loose, np.float32(0), np.float32(1))
+        change = density.refit(self.head, weight, np.zeros_like(weight), 0, self._mean_camera())
+        order = density.kept_order(self.head.order.numpy(), change.source)
+        self._take(change)
+        self.head.order = torch.from_numpy(order)
+        return int(loose.sum())
 
-    def _refit(self, weight: Float[np.ndarray, " n"], pull: Float[np.ndarray, " n"], target: int) -> tuple[int, int]:
-        before = self.head.count
-        change = density.refit(self.head, weight, pull, target, self._mean_camera())
-        came = int(change.fresh.sum())
+    def _take(self, change: density.Refit) -> None:
         self.optimiser.resize(change)
         self.drawer.forget(self.head.count)
         self._smoother = smoothing.MotionSmoother(self.head)
-        self.renew_order()
-        return before - (self.head.count - came), came
 
     def _factor(self, share: float) -> int:
         """How many times fewer pixels a side are drawn."""

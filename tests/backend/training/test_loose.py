@@ -6,6 +6,7 @@ import torch
 from backend.renderer.gaussians.kernels import get_rasteriser
 from backend.renderer.gaussians.kernels.interface import LOG_SCALE, OPACITY, POSITION
 from backend.renderer.gaussians.renderer import GaussianRenderer
+from backend.training.gaussians import density
 from backend.training.gaussians.loose import loose_gaussians
 from backend.workspace.camera import Camera
 from tests.backend.made_up_gaussians import made_up_gaussians
@@ -33,3 +34,16 @@ def test_pieces_beside_the_head_are_loose_beyond_the_image_too_and_strands_on_it
     assert image[64, 64, 3] > 0.9, "a head is there"
     loose = loose_gaussians(head, renderer, camera, pose, np.zeros(52))
     assert np.flatnonzero(loose).tolist() == list(range(20, 35))
+
+
+def test_removed_gaussians_leave_the_others_in_the_order_that_they_were_fitted_in():
+    head = made_up_gaussians(300)
+    rng = np.random.default_rng(1)
+    order = rng.permutation(300).astype(np.int32)
+    weight = np.ones(300, np.float32)
+    gone = rng.choice(300, 40, replace=False)
+    weight[gone] = 0
+    change = density.refit(head, weight, np.zeros(300, np.float32), 0, np.array([0.0, 0.0, -0.6]))
+    kept = density.kept_order(order, change.source)
+    assert kept.dtype == np.int32
+    assert change.source[kept].tolist() == [index for index in order if index not in gone]

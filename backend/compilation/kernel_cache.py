@@ -52,6 +52,7 @@ SOURCES = (
     _RENDERER / "scene_linear.py",
     _RENDERER / "underlay.py",
     _BACKEND / "delivery" / "plane_kernels.py",
+    _BACKEND / "delivery" / "watermark" / "code_kernels.py",
     _BACKEND / "head_sync" / "patch_flow_kernel.py",
     _BACKEND / "head_sync" / "pose_kernel.py",
     _BACKEND / "portrait_sync" / "exemplar_kernels.py",

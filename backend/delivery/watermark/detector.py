@@ -36,8 +36,8 @@ _USUAL = (1.0, 0.75, 2 / 3, 0.5)
 """Scales of a tile of `TILE_PX` that are tried whatever the search finds."""
 _ATTEMPTS = 192
 """Places at which the message is read."""
-_SHIFTS, _STILL_SHIFTS, _APART = 4, 8, 5
-"""Shifts of a tile at which the message is read, of usual tiles in a single image, and their distance, steps of `_FINE_SURFACE`."""
+_SHIFTS, _USUAL_SHIFTS, _APART = 4, 8, 5
+"""Shifts of a tile at which the message is read, of usual tiles, and their distance, steps of `_FINE_SURFACE`."""
 _BLUE_WEIGHT = 1.5
 """Of a single image's blue beside its luminance: `marker.BLUE_GAIN`."""
 _BLUE_LESS_LUMINANCE = np.array([[0, 0, 1]], np.float32) - LUMINANCE
@@ -45,20 +45,25 @@ _SURFACE, _FINE_SURFACE = 64, 192
 """Shifts of a tile that are tried in each direction."""
 _BANDS = (8, 10, 12)
 """Frequencies, cycles in a tile, that part the bands whose reliability is measured."""
-_CLIP = 2.5
+_CLIP = 1.2
 """A frequency counts at most so many times its ring's RMS: stripes in the frame are lines in the spectrum."""
-_AROUND_PX = 2.0
-"""Standard deviation of what the covariance of the gradient is averaged over."""
+_AROUND_PX, _AROUND_SIDES = (1.2, 2.0), (128, 180)
+"""Standard deviation of what the covariance of the gradient is averaged over, at shorter sides up to the first and from the second on."""
 _QUIET, _QUIET_IN_A_STILL = 0.3, 1.5
 """Gradient below which quieter places count no more, of the frame's median; more in a single image, whose quiet places may be beside the
 head that carries the mark."""
 _LEAST_GRADIENT = 0.03
 """The same at least, levels of 255 in a pixel: rounding has as much."""
-MIN_SYNC, MIN_CONFIDENCE = 4.5, 10.0
-"""What a message must reach beside its CRC and kind; noise passes all of them once in some 400 million readings.
+MIN_SYNC, MIN_USUAL_SYNC = 4.5, 3.2
+"""Standard deviations by which the known values must agree for the message to be read there: at the usual sizes, which are few, by less."""
+MIN_CONFIDENCE = 10.2
+"""Standard deviations by which all values, the known ones too, must agree with a message.
 
-Of 2,500 readings of noise 4 had a codeword that agrees by 9.5, of this version; a CRC and a kind are right once in 2^23. At 9.5 one
-piece of a marked video, cropped and encoded at CRF 28, was read as another message."""
+In noise at most one piece in two million has such a message anywhere: of 2^49 messages at some 400,000 places each does with a chance
+of 2e-27, which is exp(n / 2 log(1 - c^2 / n)) / (c sqrt(2 pi)) for c = 10.2 and n = 504. That counts every message whose check is
+right, however long the list that is searched for them."""
+_BEFORE_REFINEMENT = 9.8
+"""The same where the known values alone have found the place: the message's own then correct it."""
 MIN_EXPECTED = 8.5
 """Standard deviations at which an expected message is there: its complete pattern is looked for, no check is left."""
 
@@ -104,12 +109,12 @@ def detect(
         search = _Search(residual, pattern, usual)
         places = search.places()
         best = max(best, places[0].score)
+        least = MIN_USUAL_SYNC if len(residuals) == 1 else 0.0
         places = [place for place in places if place.score >= MIN_SYNC]
-        for place in places + (search.places_in_a_still() if len(residuals) > 1 else []):
-            message, confidence = search.read(place)
+        for place in places + [place for place in search.usual_places() if place.score >= least]:
+            message, exact = search.read(place)
             if message is not None:
-                exact = search.looking_for(message).around(place)
-                return Detection(message, confidence, place.score, exact.tile_px(scale))
+                return Detection(message, exact.score, place.score, exact.tile_px(scale))
     if expected is not None:
         place = search.looking_for(expected).places()[0]
         if place.score >= MIN_EXPECTED:
@@ -144,7 +149,7 @@ def _residuals(frames: Iterable[np.ndarray]) -> tuple[list[np.ndarray], float, l
     if single is not None:
         luminance, blue = (_reduced(cv2.transform(single, kind)) for kind in (LUMINANCE, _BLUE_LESS_LUMINANCE))
         found.append(_whitened(luminance, _QUIET_IN_A_STILL) + _BLUE_WEIGHT * _whitened(blue, _QUIET_IN_A_STILL))
-    return found, scale, usual + [TILE_PX * part for part in _USUAL]
+    return found, scale, list(dict.fromkeys(usual + [TILE_PX * part for part in _USUAL]))
 
 
 def _total(frames: list[np.ndarray]) -> np.ndarray:
@@ -168,9 +173,10 @@ def _whitened(mean: np.ndarray, quiet: float = _QUIET) -> np.ndarray:
 
     What varies along an edge counts as much as it would in a flat place; only what varies across it is the frame's own.
     """
+    around = float(np.interp(min(mean.shape), _AROUND_SIDES, _AROUND_PX))
     across, down = (cv2.Sobel(mean, cv2.CV_32F, *axis, ksize=1, scale=0.5) for axis in ((1, 0), (0, 1)))
     square, mixed, other = (
-        cv2.GaussianBlur(product, (0, 0), _AROUND_PX) for product in (across * across, across * down, down * down)
+        cv2.GaussianBlur(product, (0, 0), around) for product in (across * across, across * down, down * down)
     )
     least = np.float32(max(quiet**2 * float(np.median(square + other)) / 2, _LEAST_GRADIENT**2))
     share = 1 / (np.maximum(square * other - mixed * mixed, 0) + least * (square + other + least))
@@ -243,9 +249,10 @@ class _Search:
         found += [self._place(best.period_x * x, best.period_y * y) for x, y in wider]
         return sorted(found, key=lambda place: -place.score)[:_ATTEMPTS]
 
-    def places_in_a_still(self) -> list[_Place]:
-        """More shifts of tiles of usual sizes: so little of a head in a single image is known in advance that the best may be none."""
-        return [place for period in self.usual for place in self._several(period, _STILL_SHIFTS)]
+    def usual_places(self) -> list[_Place]:
+        """More shifts of tiles of usual sizes, best first: so little of a mark is known in advance that the best may be none."""
+        found = [place for period in self.usual for place in self._several(period, _USUAL_SHIFTS)]
+        return sorted(found, key=lambda place: -place.score)
 
     def _several(self, period: float, count: int) -> list[_Place]:
         """The best shifts of a tile, best first: the values known in advance are few, and noise may agree better elsewhere."""
@@ -259,8 +266,8 @@ class _Search:
             for (y, x), score in sorted(zip(peaks.tolist(), heights, strict=True), key=lambda peak: -peak[1])[:count]
         ]
 
-    def read(self, place: _Place) -> tuple[Message | None, float]:
-        """The message at a place, None where its checks fail, and by how many standard deviations what carries it agrees with it."""
+    def read(self, place: _Place) -> tuple[Message | None, _Place]:
+        """The message at a place, None where its checks fail, and where all of its values agree best."""
         pattern = self.pattern
         phases = np.exp(2j * np.pi * (pattern.fx * place.shift[0] + pattern.fy * place.shift[1]))
         values = self._normalised(self._exact(place.period_x, place.period_y)) * phases
@@ -268,18 +275,17 @@ class _Search:
         signed = np.concatenate([values.real, -values.imag]) * pattern.signs
         carries = pattern.bit >= 0
         signed *= self._reliability(signed, ~carries)
-        carried, bits = signed[carries], pattern.bit[carries]
-        deviation = np.sqrt((carried**2).sum())
-        message = decode(np.bincount(bits, carried, CODED_BITS), MIN_CONFIDENCE * deviation)
-        if message is None:
-            return None, 0.0
-        return message, float((carried @ encode(message)[bits]) / deviation)
+        least = _BEFORE_REFINEMENT * np.sqrt((signed**2).sum()) - signed[~carries].sum()
+        message = decode(np.bincount(pattern.bit[carries], signed[carries], CODED_BITS), least)
+        if message is not None:
+            place = self.looking_for(message).around(place)
+        return (message if place.score >= MIN_CONFIDENCE else None), place
 
     def _reliability(self, signed: np.ndarray, known: np.ndarray) -> np.ndarray:
         """A weight for each value: how far the known ones of its band agree, which encoders keep less of when faster."""
         band = np.digitize(np.tile(self.rings, 2), _BANDS)
         agreed = np.bincount(band[known], signed[known]) / np.bincount(band[known])
-        return (np.clip(agreed, 0, None) + 0.1)[band]
+        return (np.clip(agreed, 0, None) + 1)[band]
 
     def _place(self, period_x: float, period_y: float) -> _Place:
         shifts, scores = self._peaks(self._normalised(self._exact(period_x, period_y))[None], _FINE_SURFACE)

@@ -2,37 +2,39 @@
 
 | bits | |
 |---|---|
-| 8 | version of the watermark, 2 |
+| 8 | version of the watermark, 3 |
 | 8 | kind of the delivery (`Kind`) |
 | 48 | the first bits of a SHA-256: an identifier to look up, never a name |
 
-CRC-16 (CCITT polynomial, ITU-T V.41) and a convolutional code of rate 1/3 and constraint length 12 with the generators
-4767, 5723, 6265 (octal; Larsen 1973, "Short convolutional codes with maximal free distance for rates 1/2, 1/3, and 1/4";
-with a tail of zeros) make 273 coded bits of them. The decoder is Viterbi's (1967) with soft decisions and a list of the most likely
-messages.
+Two bits of the kind and the identifier are written; the other bits are the same in every mark of this version. The check is of all
+64: a CRC-21 (of CAN FD, ISO 11898-1). The convolutional code has rate 1/4 and constraint length 15 with the generators
+46321, 51271, 63667, 70535 (octal; Dolinar 1988, "A new code for Galileo"; with a tail of zeros), which makes 340 coded bits of
+them. The decoder is Viterbi's (1967) with soft decisions and a list of the most likely messages.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
-from heapq import heappop, heappush
-from itertools import count, islice
 
 import numpy as np
 
-VERSION = 2
-_MEMORY = 11
-_STATES = 1 << _MEMORY
-_GENERATORS = (0o4767, 0o5723, 0o6265)
-_VERSION_BITS = 8
-_DATA_BITS = 64 + 16
-CODED_BITS = (_DATA_BITS + _MEMORY) * len(_GENERATORS)
+from .code_kernels import forward, likeliest
 
-_PATHS = 256
+VERSION = 3
+_MEMORY = 14
+_STATES = 1 << _MEMORY
+_GENERATORS = (0o46321, 0o51271, 0o63667, 0o70535)
+_KIND_BITS, _IDENTIFIER_BITS, _CHECK_BITS = 2, 48, 21
+_DATA_BITS = _KIND_BITS + _IDENTIFIER_BITS + _CHECK_BITS
+_STEPS = _DATA_BITS + _MEMORY
+CODED_BITS = _STEPS * len(_GENERATORS)
+
+_PATHS = 1024
+_CHECK = 0x102899
+"""The CRC's polynomial without its highest term."""
 _IMPOSSIBLE = -1e9
 
 
@@ -88,79 +90,65 @@ class Message:
 def encode(message: Message) -> np.ndarray:
     """(CODED_BITS,) float32 of -1 and 1."""
     value = message.to_int()
-    data = value << 16 | _crc16(value.to_bytes(8, "big"))
+    data = ((int(message.kind) << _IDENTIFIER_BITS | message.identifier) << _CHECK_BITS | _check(value)) << _MEMORY
     register, coded = 0, []
-    for position in range(_DATA_BITS - 1, -_MEMORY - 1, -1):
-        bit = data >> position & 1 if position >= 0 else 0
-        register = (register << 1 | bit) & (2 * _STATES - 1)
+    for position in range(_STEPS - 1, -1, -1):
+        register = (register << 1 | data >> position & 1) & (2 * _STATES - 1)
         coded += [(register & generator).bit_count() & 1 for generator in _GENERATORS]
     return np.array(coded, np.float32) * 2 - 1
 
 
-def decode(soft: np.ndarray, least: float = 0.0) -> Message | None:
-    """The most likely message of (CODED_BITS,) soft values, positive for 1, whose CRC and kind are right.
+def decode(soft: np.ndarray, least: float = 0.0, paths: int = _PATHS) -> Message | None:
+    """The most likely message of (CODED_BITS,) soft values, positive for 1, whose check and kind are right.
 
-    None where that is none of the `_PATHS` most likely ones of this version.
+    None where that is none of the `paths` most likely ones.
 
     Args:
-        least: the least sum of the soft values, each with its coded bit's sign, of a message that is worth its checks.
+        least: the least sum of the soft values, each with its coded bit's sign, of a message that is worth its check.
     """
-    for score, data in islice(_likeliest(np.asarray(soft, np.float64)), _PATHS):
-        if score < least:
-            break
-        value = data >> 16
-        if _crc16(value.to_bytes(8, "big")) == data & 0xFFFF and (message := Message.from_int(value)) is not None:
+    steps = np.asarray(soft, np.float32).reshape(_STEPS, -1)
+    score, margins = np.full(_STATES, _IMPOSSIBLE, np.float32), np.empty((_STEPS, _STATES), np.float32)
+    score[0] = 0
+    forward(steps, _outputs(), score, margins)
+    most = min(float(score[0]) - least, -_IMPOSSIBLE / 2)
+    if most < 0:
+        return None
+    losses, bits = np.empty(paths, np.float32), np.empty((paths, _STEPS), np.uint8)
+    bits = bits[: likeliest(margins, most, losses, bits), :_DATA_BITS]
+    right = (bits @ _checks() % 2 == _binary(_check(VERSION << 56), _CHECK_BITS)).all(1)
+    for path in bits[right, :-_CHECK_BITS].tolist():
+        written = int("".join(map(str, path)), 2)
+        kind, identifier = written >> _IDENTIFIER_BITS, written & (1 << _IDENTIFIER_BITS) - 1
+        if (message := Message.from_int(VERSION << 56 | kind << 48 | identifier)) is not None:
             return message
     return None
 
 
-def _likeliest(soft: np.ndarray) -> Iterator[tuple[float, int]]:
-    """Sum and data of the most likely paths through the trellis, best first (the tree-trellis search of Soong and Huang 1991)."""
-    previous, outputs = _trellis()
-    steps = soft.reshape(-1, len(_GENERATORS))
-    gains = (steps @ outputs).reshape(len(steps), 2, _STATES)
-    score = np.full(_STATES, _IMPOSSIBLE)
-    score[0] = 0
-    margins = np.empty((len(steps), _STATES))
-    for step, gain in enumerate(gains):
-        # The two states before one differ in their highest bit alone.
-        first, second = score.reshape(2, -1).repeat(2, 1) + gain
-        np.subtract(second, first, out=margins[step])
-        score = np.maximum(first, second)
-        if step < _VERSION_BITS:  # the version is no news
-            score[1 - (VERSION >> _VERSION_BITS - 1 - step & 1) :: 2] = _IMPOSSIBLE
-    chosen, losses = margins > 0, np.abs(margins)
-    order = count()  # of those that are as likely
-    waiting = [(0.0, next(order), len(steps) - 1, 0, 0)]
-    while waiting:
-        loss, _, last, state, data = heappop(waiting)
-        for step in range(last, -1, -1):
-            if step < _DATA_BITS:
-                data |= (state & 1) << (_DATA_BITS - 1 - step)
-            way = int(chosen[step, state])
-            if step >= _VERSION_BITS:
-                other = loss + losses[step, state], next(order), step - 1, int(previous[state, 1 - way]), data
-                if other[0] < -_IMPOSSIBLE / 2:
-                    heappush(waiting, other)
-            state = int(previous[state, way])
-        yield float(score[0]) - loss, data
+@cache
+def _outputs() -> np.ndarray:
+    """(4, 8192) float32: the coded bits, as -1 and 1, of the registers whose oldest and newest bit are 0."""
+    registers = range(0, _STATES, 2)
+    bits = [[(register & generator).bit_count() & 1 for register in registers] for generator in _GENERATORS]
+    return np.array(bits, np.float32) * 2 - 1
 
 
 @cache
-def _trellis() -> tuple[np.ndarray, np.ndarray]:
-    """Of each state the two before it (2048, 2), and the coded bits as -1 and 1 of the first way to each, then of the second (3, 4096)."""
-    states = np.arange(_STATES)
-    previous = np.stack([states >> 1, states >> 1 | _STATES >> 1], 1)
-    registers = previous << 1 | (states & 1)[:, None]
-    bits = [[(int(register) & generator).bit_count() & 1 for register in registers.T.flat] for generator in _GENERATORS]
-    return previous, np.array(bits) * 2.0 - 1
+def _checks() -> np.ndarray:
+    """(_DATA_BITS, _CHECK_BITS) float32: which bits of the check each written bit changes, last its own."""
+    written = [_check(1 << position) for position in range(_KIND_BITS + _IDENTIFIER_BITS - 1, -1, -1)]
+    own = [1 << position for position in range(_CHECK_BITS - 1, -1, -1)]
+    return np.array([_binary(changed, _CHECK_BITS) for changed in written + own], np.float32)
 
 
-def _crc16(data: bytes) -> int:
-    """CRC-16 with x^16 + x^12 + x^5 + 1, started at 0xFFFF."""
-    value = 0xFFFF
-    for byte in data:
-        value ^= byte << 8
-        for _ in range(8):
-            value = (value << 1 ^ (0x1021 if value & 0x8000 else 0)) & 0xFFFF
-    return value
+def _binary(value: int, count: int) -> list[int]:
+    """The last `count` bits, the highest first."""
+    return [value >> position & 1 for position in range(count - 1, -1, -1)]
+
+
+def _check(value: int) -> int:
+    """The CRC-21 of 64 bits."""
+    register, highest = 0, 1 << _CHECK_BITS - 1
+    for position in range(63, -1, -1):
+        bit = register >> _CHECK_BITS - 1 ^ value >> position & 1
+        register = (register & highest - 1) << 1 ^ (_CHECK if bit else 0)
+    return register

@@ -10,7 +10,7 @@ import numpy as np
 
 from .message import CODED_BITS
 
-PUBLIC_KEY = b"SyncTalk for Blender, watermark 2"
+PUBLIC_KEY = b"SyncTalk for Blender, watermark 3"
 """The key of every delivery: it is published, so that anyone can look for the mark."""
 
 TILES = 8 / 3

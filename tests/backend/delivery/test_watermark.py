@@ -13,7 +13,7 @@ from backend.delivery.canvas import Canvas
 from backend.delivery.marking import Marking
 from backend.delivery.watermark import PIECE_FRAMES, Kind, Marker, Message, detect
 from backend.delivery.watermark.marker import BLUE_GAIN
-from backend.delivery.watermark.message import CODED_BITS, _likeliest, decode, encode
+from backend.delivery.watermark.message import CODED_BITS, decode, encode
 from backend.media.decode import frames as read_frames
 from backend.media.encode import VideoWriter
 from backend.media.samples import RGB8, StoredFormat
@@ -182,7 +182,7 @@ def test_a_frame_with_black_parts_has_no_defect(clean):
 
 
 def test_an_expected_message_is_found_where_too_little_is_left_to_read_it(clean):
-    noise = np.random.default_rng(1).normal(0, 72, clean[0].shape)
+    noise = np.random.default_rng(1).normal(0, 64, clean[0].shape)
 
     def noisy(frame):
         return [np.clip(frame + noise, 0, 255).round().astype(np.uint8)]
@@ -224,13 +224,23 @@ def test_a_code_with_a_seventh_of_its_bits_wrong_is_decoded():
     assert decode(coded) == MESSAGE
 
 
+def noisy(agreement: float, count: int, seed: int) -> list[np.ndarray]:
+    """Coded messages in so much noise that they agree with what is left by so many standard deviations."""
+    sigma, rng = np.sqrt(CODED_BITS / agreement**2 - 1), np.random.default_rng(seed)
+    return [encode(MESSAGE) + rng.normal(0, sigma, CODED_BITS) for _ in range(count)]
+
+
 def test_a_message_that_is_not_the_most_likely_one_is_found_by_its_checks():
-    rng = np.random.default_rng(0)
-    noisy = [encode(MESSAGE) + rng.normal(0, 1.25, CODED_BITS) for _ in range(40)]
-    first = [next(_likeliest(soft))[1] >> 16 == MESSAGE.to_int() for soft in noisy]
-    assert sum(decode(soft) == MESSAGE for soft in noisy) > sum(first) + 2
-    assert all(decode(soft) in (MESSAGE, None) for soft in noisy)
+    values = noisy(8.8, 40, 0)
+    assert (
+        sum(decode(soft) == MESSAGE for soft in values) > sum(decode(soft, paths=1) == MESSAGE for soft in values) + 2
+    )
+    assert all(decode(soft) in (MESSAGE, None) for soft in values)
     assert decode(encode(MESSAGE), CODED_BITS + 1) is None, "all values together are less than what is wanted"
+
+
+def test_a_message_that_agrees_as_little_as_is_accepted_is_decoded():
+    assert all(decode(soft) == MESSAGE for soft in noisy(9.8, 20, 1))
 
 
 def test_noise_is_no_message():

@@ -226,8 +226,11 @@ def test_a_code_with_a_seventh_of_its_bits_wrong_is_decoded():
 
 def noisy(agreement: float, count: int, seed: int) -> list[np.ndarray]:
     """Coded messages in so much noise that they agree with what is left by so many standard deviations."""
-    sigma, rng = np.sqrt(CODED_BITS / agreement**2 - 1), np.random.default_rng(seed)
-    return [encode(MESSAGE) + rng.normal(0, sigma, CODED_BITS) for _ in range(count)]
+    coded, rng = encode(MESSAGE), np.random.default_rng(seed)
+    noise = rng.normal(0, 1, (count, CODED_BITS))
+    noise -= np.outer(noise @ coded, coded) / CODED_BITS
+    noise *= np.sqrt(CODED_BITS**2 / agreement**2 - CODED_BITS) / np.linalg.norm(noise, axis=1, keepdims=True)
+    return list(coded + noise)
 
 
 def test_a_message_that_is_not_the_most_likely_one_is_found_by_its_checks():

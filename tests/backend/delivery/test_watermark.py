@@ -243,7 +243,7 @@ def test_a_message_that_is_not_the_most_likely_one_is_found_by_its_checks():
 
 
 def test_a_message_that_agrees_as_little_as_is_accepted_is_decoded():
-    assert all(decode(soft) == MESSAGE for soft in noisy(9.8, 20, 1))
+    assert all(decode(soft) == MESSAGE for soft in noisy(9.4, 20, 1))
 
 
 def test_noise_is_no_message():

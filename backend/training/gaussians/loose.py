@@ -28,6 +28,9 @@ VISIBLE = 0.1
 BESIDE = 0.012
 """How far beside the head a Gaussian still belongs to it, of the image's width."""
 
+MOST = 0.05
+"""Share of the Gaussians that may be loose: more are no scribbles, the head itself is in pieces or not there yet, and all stay."""
+
 
 def loose_gaussians(
     head: GaussianHead,
@@ -57,7 +60,7 @@ def loose_gaussians(
         columns, rows = np.floor(pixels).astype(int).T
         inside = (columns >= 0) & (rows >= 0) & (columns < camera.width) & (rows < camera.height)
         loose[inside] &= whole[rows[inside], columns[inside]] == 0
-    return loose
+    return loose & (loose.mean() <= MOST)
 
 
 def _largest_piece(visible: Bool[np.ndarray, "h w"]) -> np.ndarray:

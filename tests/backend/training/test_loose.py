@@ -36,6 +36,17 @@ def test_pieces_beside_the_head_are_loose_beyond_the_image_too_and_strands_on_it
     assert np.flatnonzero(loose).tolist() == list(range(20, 35))
 
 
+def test_of_a_head_in_pieces_or_without_any_nothing_is_removed():
+    pose, camera = np.eye(4), Camera(128, 128, 300.0, (64.0, 64.0))
+    pose[2, 3] = 0.6
+    for opacity, apart_m in ((3.0, 0.25), (-9.0, 0.0)):
+        head = made_up_gaussians(400)
+        head.base[POSITION, :160] += torch.tensor([[apart_m], [0.0], [0.0]])
+        head.base[OPACITY] = opacity
+        renderer = GaussianRenderer(head, get_rasteriser(threads=1))
+        assert not loose_gaussians(head, renderer, camera, pose, np.zeros(52)).any()
+
+
 def test_removed_gaussians_leave_the_others_in_the_order_that_they_were_fitted_in():
     head = made_up_gaussians(300)
     rng = np.random.default_rng(1)

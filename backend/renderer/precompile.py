@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from ..delivery import plane_kernels
+from ..delivery.watermark import code_kernels
 from ..head_sync import pose_kernel
 from ..head_sync.patch_flow import compile_kernel
 from ..portrait_sync import (
@@ -78,6 +79,7 @@ def precompile(began: Callable[[str], None] = lambda name: None, kernel: Kernel 
         region_kernels,
         resample_kernels,
         plane_kernels,
+        code_kernels,
     ):
         kernels.compile_kernels()
 

@@ -7,6 +7,7 @@ from scipy import ndimage
 from scipy.interpolate import LinearNDInterpolator, NearestNDInterpolator
 
 from ..workspace.camera import Camera
+from ..workspace.shapes import Bool
 
 SEARCH_SIZE_M = 0.5
 """Side of the cube around the head's origin in which the head is searched."""
@@ -64,17 +65,14 @@ def visual_hull(
         # A cell counts when any of it may be seen: dilate the matte by half a cell's size in the image.
         radius = max(2, int(np.ceil(side / cells * camera.focal_px / max(pose[2, 3], 0.1) * 0.75)))
         matte = ndimage.maximum_filter(alpha, 2 * radius + 1) > 12
-        pixels, depth = camera.project(pose, points)
-        column, row = np.floor(pixels[:, 0]).astype(int), np.floor(pixels[:, 1]).astype(int)
-        visible = (depth > 0) & (column >= 0) & (row >= 0) & (column < camera.width) & (row < camera.height)
+        row, column, visible = camera.places(pose, points)
         seen += visible
         inside[visible] += matte[row[visible], column[visible]]
     hull = np.zeros(cells**3, bool)
     hull[candidate] = (inside >= agreement * seen) & (seen > 0)
     hull = hull.reshape(cells, cells, cells)
     # A head is one piece: isolated specks of the mattes are not part of it.
-    labels, count = ndimage.label(hull, np.ones((3, 3, 3)))
-    return labels == 1 + np.argmax(np.bincount(labels.ravel())[1:]) if count > 1 else hull
+    return largest_piece(hull)
 
 
 def _near_surface(points: np.ndarray, face_head_m: np.ndarray) -> np.ndarray:
@@ -89,3 +87,9 @@ def _near_surface(points: np.ndarray, face_head_m: np.ndarray) -> np.ndarray:
         (z > over_face - BEFORE_FACE_M) & (z < over_face + BEHIND_FACE_M),
         (z > beside - BEFORE_HAIR_M) & (z < BEHIND_M),
     )
+
+
+def largest_piece(mask: Bool[np.ndarray, ...]) -> Bool[np.ndarray, ...]:
+    """The largest connected piece of a mask; neighbours touch at corners, too."""
+    pieces, count = ndimage.label(mask, np.ones((3,) * mask.ndim))
+    return pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:]) if count > 1 else mask

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .poses import to_camera, to_pixels
-from .shapes import Float
+from .shapes import Bool, Float, Int
 from .subject import Subject
 
 PIXEL_CENTRE = 0.5
@@ -92,3 +92,12 @@ class Camera:
         """Pixels and depths in metres of points in the head's frame."""
         points = to_camera(head_to_camera[None], points_m)[0]
         return to_pixels(points, self.focal_px, np.array(self.principal_px)), points[:, 2]
+
+    def places(
+        self, head_to_camera: Float[np.ndarray, "4 4"], points_m: Float[np.ndarray, "n 3"]
+    ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
+        """Row and column of the pixel that each point of the head falls on, and whether that is in the image."""
+        pixels, depth = self.project(head_to_camera, points_m)
+        columns, rows = np.floor(pixels).astype(int).T
+        visible = (depth > 0) & (columns >= 0) & (rows >= 0) & (columns < self.width) & (rows < self.height)
+        return rows, columns, visible

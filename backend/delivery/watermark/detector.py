@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from copy import copy
 from dataclasses import dataclass
 from itertools import islice
@@ -109,9 +109,7 @@ def detect(
         search = _Search(residual, pattern, usual)
         places = search.places()
         best = max(best, places[0].score)
-        least = MIN_USUAL_SYNC if len(residuals) == 1 else 0.0
-        places = [place for place in places if place.score >= MIN_SYNC]
-        for place in places + [place for place in search.usual_places() if place.score >= least]:
+        for place in search.worth_reading(places, MIN_USUAL_SYNC if len(residuals) == 1 else 0.0):
             message, exact = search.read(place)
             if message is not None:
                 return Detection(message, exact.score, place.score, exact.tile_px(scale))
@@ -248,6 +246,11 @@ class _Search:
         wider = [(1 + x * _ASPECT_STEP, 1 + y * _ASPECT_STEP) for x, y in ((1, 0), (-1, 0), (0, 1), (0, -1))]
         found += [self._place(best.period_x * x, best.period_y * y) for x, y in wider]
         return sorted(found, key=lambda place: -place.score)[:_ATTEMPTS]
+
+    def worth_reading(self, places: list[_Place], least_usual: float) -> Iterator[_Place]:
+        """Of these places those that agree enough; only where none of them is read, usual ones are searched."""
+        yield from (place for place in places if place.score >= MIN_SYNC)
+        yield from (place for place in self.usual_places() if place.score >= least_usual)
 
     def usual_places(self) -> list[_Place]:
         """More shifts of tiles of usual sizes, best first: so little of a mark is known in advance that the best may be none."""

@@ -16,18 +16,19 @@ from ...renderer.gaussians.renderer import GaussianRenderer
 from ...workspace.camera import Camera
 from ...workspace.poses import turned
 from ...workspace.shapes import Bool, Float
+from ..visual_hull import largest_piece
+from .beyond_clip import PITCH_DEG, YAW_DEG
 
 SIZE = 256
 """Longer side of the views, pixels, without their border."""
 BORDER = 0.3
 """Around the clip's image, of its width: what lies beyond it belongs to the head, too."""
-SIDES_DEG = ((0, 0), (15, 0), (-15, 0), (0, 12), (0, -12))
-"""Yaw and pitch of the views, from the pose given."""
+SIDES_DEG = ((0, 0), (YAW_DEG, 0), (-YAW_DEG, 0), (0, PITCH_DEG), (0, -PITCH_DEG))
+"""Yaw and pitch of the views, from the pose given: as far as heads are turned while they are taught."""
 VISIBLE = 0.1
 """Alpha from which on pixels belong to a piece."""
 BESIDE = 0.012
 """How far beside the head a Gaussian still belongs to it, of the image's width."""
-
 MOST = 0.05
 """Share of the Gaussians that may be loose: more are no scribbles, the head itself is in pieces or not there yet, and all stay."""
 
@@ -54,18 +55,8 @@ def loose_gaussians(
     loose = np.ones(len(points_m), bool)
     for yaw_deg, pitch_deg in SIDES_DEG:
         view = turned(pose, yaw_deg, pitch_deg)
-        whole = _largest_piece(renderer.render(camera, view, conditions).rgba[..., 3] > VISIBLE)
-        whole = cv2.dilate(whole, disc(BESIDE * SIZE))
-        pixels, _ = camera.project(view, points_m)
-        columns, rows = np.floor(pixels).astype(int).T
-        inside = (columns >= 0) & (rows >= 0) & (columns < camera.width) & (rows < camera.height)
+        whole = largest_piece(renderer.render(camera, view, conditions).rgba[..., 3] > VISIBLE)
+        whole = cv2.dilate(whole.astype(np.uint8), disc(BESIDE * SIZE))
+        rows, columns, inside = camera.places(view, points_m)
         loose[inside] &= whole[rows[inside], columns[inside]] == 0
     return loose & (loose.mean() <= MOST)
-
-
-def _largest_piece(visible: Bool[np.ndarray, "h w"]) -> np.ndarray:
-    """(h, w) uint8: 1 in the largest connected piece."""
-    _, pieces, figures, _ = cv2.connectedComponentsWithStats(visible.astype(np.uint8))
-    areas = figures[:, cv2.CC_STAT_AREA].copy()
-    areas[0] = 0  # what is not visible
-    return ((pieces == areas.argmax()) & visible).astype(np.uint8)

@@ -29,9 +29,7 @@ def shares(
     hair, seen = np.zeros(len(points)), np.zeros(len(points))
     for index in spread_poses(poses, field.training_frames, VIEWS):
         matte = workspace.read_matte(index).astype(np.float32)
-        pixels, depth = camera.project(poses[index], points)
-        column, row = np.floor(pixels).astype(int).T
-        visible = (depth > 0) & (column >= 0) & (row >= 0) & (column < matte.shape[1]) & (row < matte.shape[0])
+        row, column, visible = camera.places(poses[index], points)
         whole, part = matte[row[visible], column[visible], 0], matte[row[visible], column[visible], 1]
         hair[visible] += part
         seen[visible] += whole

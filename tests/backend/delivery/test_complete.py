@@ -193,7 +193,7 @@ def test_frames_of_16_bits_have_the_clips_own_values_but_for_the_head(tmp_path, 
         assert image.dtype == np.uint16
         expected = np.clip(truth_of(source, planes[index]), 0, 1) * 65535
         outside = untouched(source, image.shape[:2])
-        assert image.shape == expected.shape and 0.7 < outside.mean() < 1
+        assert image.shape == expected.shape and 0.7 < outside.mean() < (0.95 if source.width < 3840 else 0.999)
         assert np.abs(image - expected)[outside].max() < 0.5 + 1e-6, "the nearest of 65,535"
         inside = image[head_centre(source, image.shape)]
         shown = source.encoding.to_working(inside[None, None])[0, 0] if source.encoding else inside / 257

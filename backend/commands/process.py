@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +18,12 @@ from .consent import HELP, record_consent, tie_consent_to_clip
 from .option import CheckedOptions, option
 
 if TYPE_CHECKING:
+    from ..workspace.head_track import HeadTrack
+    from ..workspace.pose_track import PoseTrack
     from ..workspace.store import Workspace
 
+_ASKED_S = 0.1
+"""How often a stage that waits for another looks whether it is to stop."""
 OCIO = "ocio"
 LANDMARKERS = ("auto", "task", "mesh")
 COLOURS = ("auto", "bt709", "hlg", "pq", "logc3", "logc4", OCIO)
@@ -176,8 +181,9 @@ def run(options: Options, reporter: Reporter, stages: tuple[str, ...] = STAGES) 
             elif name != Stage.MEDIA:
                 _compute_alone(limits)
                 trim_heap()  # of what the stages before it have freed; two are to run beside each other
-            if name == Stage.FACE_SYNC and Stage.PORTRAIT_SYNC in stages:
-                early = _portrait_sync_beside(workspace, options, reporter, beside)
+            if name == Stage.HEAD_SYNC and Stage.PORTRAIT_SYNC in stages:
+                poses: Future[PoseTrack] = Future()
+                early = _portrait_sync_beside(workspace, options, reporter, beside, poses)
             if name == Stage.PORTRAIT_SYNC and early is not None:
                 early.follow(reporter)
             else:
@@ -187,6 +193,8 @@ def run(options: Options, reporter: Reporter, stages: tuple[str, ...] = STAGES) 
             if name == Stage.MEDIA:
                 _plan(workspace, stages, options.footage, reporter)
             if name == Stage.HEAD_SYNC:
+                if early is not None:
+                    poses.set_result(workspace.pose_track())
                 _report_head_sync(workspace, reporter, None if name == stages[-1] else beside)
         if options.footage:
             write_footage(workspace, reporter)
@@ -236,24 +244,31 @@ def _compute_alone(limits: contextlib.ExitStack) -> None:
     limits.enter_context(threadpool_limits(1, "blas"))
 
 
-def _portrait_sync_beside(workspace: Workspace, options: Options, reporter: Reporter, beside: Beside) -> Early | None:
-    """Begin `portrait_sync` beside `face_sync`: of the track it needs what `head_sync` found, no blendshapes."""
+def _portrait_sync_beside(
+    workspace: Workspace, options: Options, reporter: Reporter, beside: Beside, poses: Future[PoseTrack]
+) -> Early:
+    """Begin `portrait_sync` beside `head_sync`, whose poses it needs when the model of the clip is made, and `face_sync`."""
     import numpy as np
 
     from ..head_sync.landmarks_stage import Landmarks
+    from ..portrait_sync.stage import TrackToCome
     from ..protocol import BLENDSHAPE_NAMES
     from ..workspace.head_track import HeadTrack
 
-    landmarks_path = workspace.root / "landmarks.npz"
-    if not (landmarks_path.exists() and workspace.pose_track_path.exists()):
-        return None
-    head, landmarks = workspace.pose_track(), Landmarks.read(landmarks_path)
-    points, none = landmarks.points_px.astype(np.float32), np.zeros((len(head.valid), len(BLENDSHAPE_NAMES)))
-    track = HeadTrack(head.camera, head.head_to_camera, head.valid, points, none, fps=workspace.subject.fps)
+    landmarks = Landmarks.read(workspace.root / "landmarks.npz")
+    points_px = landmarks.points_px.astype(np.float32)
+
+    def track(own: Reporter) -> HeadTrack:
+        while not wait([poses], _ASKED_S).done:
+            own.check_cancelled()
+        found = poses.result()
+        none = np.zeros((len(found.valid), len(BLENDSHAPE_NAMES)))
+        return HeadTrack(found.camera, found.head_to_camera, found.valid, points_px, none, fps=workspace.subject.fps)
 
     def run_stage(own: Reporter) -> None:
         own.plan({Stage.PORTRAIT_SYNC: workspace.subject.frames})  # so that its time is kept
-        _run_stage(Stage.PORTRAIT_SYNC, workspace, options, own, track=track)
+        to_come = TrackToCome(points_px, landmarks.detected, track)
+        _run_stage(Stage.PORTRAIT_SYNC, workspace, options, own, track=to_come)
 
     return Early(beside, run_stage, reporter.history)
 

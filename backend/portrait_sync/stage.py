@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,7 +43,21 @@ REPORT_S = 0.2
 VERSION = 9  # of the algorithm: raise it when results change, and workspaces become stale
 
 
-def stage_key(workspace: Workspace, track: HeadTrack, no_covers: bool = False) -> str:
+@dataclass(frozen=True)
+class TrackToCome:
+    """The landmarks of a clip whose poses `head_sync` may still be finding.
+
+    Attributes:
+        landmarks_px: (N, 478, 2), and valid: (N) bool, where a face was found.
+        wait: gives the head track, when it is there. Its blendshapes do not count.
+    """
+
+    landmarks_px: np.ndarray
+    valid: np.ndarray
+    wait: Callable[[Reporter], HeadTrack]
+
+
+def stage_key(workspace: Workspace, track: HeadTrack | TrackToCome, no_covers: bool = False) -> str:
     """What the results depend on: the frames, the landmarks (but not the poses), the algorithm, whether covers are looked for, and
     which of the optional networks are there."""
     landmarks = np.ascontiguousarray(track.landmarks_px, np.float32).tobytes() + track.valid.tobytes()
@@ -51,12 +66,14 @@ def stage_key(workspace: Workspace, track: HeadTrack, no_covers: bool = False) -
     return key_of(STAGE, VERSION, media, hashlib.sha256(landmarks).hexdigest(), *installed_networks(), *options)
 
 
-def run(workspace: Workspace, reporter: Reporter, no_covers: bool = False, track: HeadTrack | None = None) -> None:
+def run(workspace: Workspace, reporter: Reporter, no_covers: bool = False, track: TrackToCome | None = None) -> None:
     """Write `mattes/`, `plate/`, `background.png` and `covers/`; an interrupted run resumes.
+
+    The model of the clip and the covers need the landmarks alone.
 
     Args:
         no_covers: do not look for what covers the face.
-        track: beside `face_sync`, which writes it; else it is read. Its blendshapes do not count.
+        track: beside `head_sync` and `face_sync`, which make it; else it is read.
 
     Raises:
         WorkspaceError: an earlier stage is not done, or its files are missing or damaged.
@@ -67,14 +84,15 @@ def run(workspace: Workspace, reporter: Reporter, no_covers: bool = False, track
     workspace.require("media")
     if track is None:
         workspace.require("face_sync")
-        track = workspace.head_track(refined=False)
+        read = workspace.head_track(refined=False)
+        track = TrackToCome(read.landmarks_px, read.valid, lambda _: read)
     key = stage_key(workspace, track, no_covers)
     if workspace.stage_is_done(STAGE, key):
         return
     count = workspace.subject.frames
-    if track.frames != count:
+    if len(track.valid) != count:
         raise WorkspaceError(
-            f"{workspace.tracking_path} has {track.frames} frames and the clip {count}: "
+            f"{workspace.tracking_path} has {len(track.valid)} frames and the clip {count}: "
             "delete it and run process again."
         )
     workspace.stage_begins(STAGE, key)
@@ -106,11 +124,13 @@ def run(workspace: Workspace, reporter: Reporter, no_covers: bool = False, track
             reporter.warning(found)
         write_model(workspace, model, key)  # the last: with it, the run resumes with the frames
         trim_heap()  # of the sampled frames
-    for level, text in describe(model, workspace.subject, track.camera):
+    placed = track.wait(reporter)
+    for level, text in describe(model, workspace.subject, placed.camera):
         (reporter.warning if level == "warning" else reporter.info)(text)
+    lobes_px = ear_lobes_px(placed.head_to_camera, placed.focal_px, placed.principal_px)
 
     def work(index: int) -> None:
-        mattes, plate = splitter.split(index, model)
+        mattes, plate = splitter.split(index, model, lobes_px[index])
         write_image(workspace.plate_path(index), plate)
         write_image(workspace.matte_path(index), mattes)
 
@@ -130,10 +150,9 @@ def run(workspace: Workspace, reporter: Reporter, no_covers: bool = False, track
 class FrameSplitter:
     """Mattes and plate of any frame of a workspace; may be used from several threads."""
 
-    def __init__(self, workspace: Workspace, track: HeadTrack) -> None:
+    def __init__(self, workspace: Workspace, track: HeadTrack | TrackToCome) -> None:
         self._workspace = workspace
-        self._landmarks, self._usable = smooth_landmarks(track.landmarks_px, track.valid, track.fps)
-        self._lobes = ear_lobes_px(track.head_to_camera, track.focal_px, track.principal_px)
+        self._landmarks, self._usable = smooth_landmarks(track.landmarks_px, track.valid, workspace.subject.fps)
         self._segment = PersonSegmenter()
         self._matter = None if workspace.subject.alpha else _installed_matter()
 
@@ -153,8 +172,11 @@ class FrameSplitter:
         shown = shown_part(self._workspace.subject)
         return learn_clip(read, segment, self._landmarks, self._usable, progress, alpha, hair, shown)
 
-    def split(self, index: int, model: ClipModel, parts: PlateParts = ALL_PARTS) -> tuple[np.ndarray, np.ndarray]:
-        """Mattes (S, S, 4) and plate (S, S, 3) of a frame, uint8, as `split_frame` makes them."""
+    def split(
+        self, index: int, model: ClipModel, lobes_px: np.ndarray, parts: PlateParts = ALL_PARTS
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Mattes (S, S, 4) and plate (S, S, 3) of a frame, uint8, as `split_frame` makes them; lobes_px: (2, 2) of `ear_lobes_px`,
+        NaN where the frame has no pose."""
         frame, alpha = self._workspace.read_frame(index), self._workspace.read_alpha(index)
         trust = SEGMENTED
         if alpha is not None:
@@ -164,7 +186,7 @@ class FrameSplitter:
         else:
             probability, trust = self._matter(self._workspace.read_frame, index, len(self._usable)), MATTED
         points = self._landmarks[index] if self._usable[index] else None
-        ears = self._lobes[index] if np.isfinite(self._lobes[index]).all() else None
+        ears = lobes_px if np.isfinite(lobes_px).all() else None
         mattes, plate = split_frame(frame, model.at(index, len(frame)), probability, points, ears, alpha, parts, trust)
         cover = self._workspace.read_cover(index)
         return mattes, plate if cover is None else with_cover(plate, frame, cover)

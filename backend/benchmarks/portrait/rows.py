@@ -13,6 +13,7 @@ import numpy as np
 from ...delivery.footage import WorkingFrames, resized
 from ...delivery.from_footage import FromFootage, Taking, WithFootage
 from ...delivery.place import Place
+from ...portrait_sync.head_region import ear_lobes_px
 from ...portrait_sync.model_file import finished_model
 from ...portrait_sync.plate import PlateParts
 from ...portrait_sync.portrait import OverPlate, PaperGenerator, Portrait, open_portrait
@@ -96,11 +97,13 @@ def make_plates(workspace: Workspace, frames: np.ndarray, work: Path, reporter: 
     Raises:
         WorkspaceError: the workspace has no mattes and plates of its own.
     """
-    splitter, model = FrameSplitter(workspace, workspace.head_track(refined=False)), finished_model(workspace)
+    track = workspace.head_track(refined=False)
+    splitter, model = FrameSplitter(workspace, track), finished_model(workspace)
+    lobes_px = ear_lobes_px(track.head_to_camera, track.focal_px, track.principal_px)
     folders = {name: work / f"plate-{number}" for number, name in enumerate(WITHOUT)}
     for done, index in enumerate(frames.tolist(), 1):
         for name, folder in folders.items():
-            write_image(folder / f"{index:06d}.jpg", splitter.split(index, model, WITHOUT[name])[1])
+            write_image(folder / f"{index:06d}.jpg", splitter.split(index, model, lobes_px[index], WITHOUT[name])[1])
         reporter.progress("plates", done, len(frames), workspace.root.name)
     return folders
 

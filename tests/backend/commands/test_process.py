@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from backend.errors import Cancelled, StorageError
 from backend.estimate import History
 from backend.evaluation.tracking import report
 from backend.face_sync import stage as face_sync
+from backend.head_sync import stage as head_sync
 from backend.portrait_sync import stage as portrait_sync
 from backend.portrait_sync.model_file import model_path
 from backend.progress import Reporter
@@ -140,6 +143,39 @@ def test_mattes_that_are_made_beside_face_sync_are_those_that_are_made_after_it(
         np.testing.assert_array_equal(made.read_plate(index), before.read_plate(index))
     assert list(dict.fromkeys(event.stage for event in events))[-2:] == ["face_sync", "portrait_sync"]
     assert events[-1].done == events[-1].total == made.subject.frames
+
+
+def test_the_model_of_the_clip_is_made_beside_head_sync_and_frames_wait_for_its_poses(
+    processed_once, tracked_only, short_clip, monkeypatch
+):
+    def head_sync_meanwhile(workspace, reporter, **_: object) -> None:
+        assert soon(model_path(workspace).exists), "portrait_sync has not begun beside head_sync"
+        assert not soon(workspace.plate_path(0).exists, 1.0), "a frame was split without a pose"
+
+    monkeypatch.setattr(head_sync, "run", head_sync_meanwhile)
+    process.run(process.Options(video=short_clip, workspace=tracked_only), Reporter())
+    made, before = Workspace.open(tracked_only), Workspace.open(processed_once)
+    assert made.subject.stages["portrait_sync"]["key"] == before.subject.stages["portrait_sync"]["key"]
+    np.testing.assert_array_equal(made.read_matte(40), before.read_matte(40))
+
+
+def test_an_error_of_head_sync_stops_portrait_sync_that_waits_for_its_poses(tracked_only, short_clip, monkeypatch):
+    def full(workspace, reporter, **_: object) -> None:
+        assert soon(model_path(workspace).exists)
+        raise StorageError("the disk is full")
+
+    monkeypatch.setattr(head_sync, "run", full)
+    with pytest.raises(StorageError, match="the disk is full"):
+        process.run(process.Options(video=short_clip, workspace=tracked_only), Reporter())
+    assert Workspace.open(tracked_only).stage_state("portrait_sync") == "partial"
+
+
+def soon(is_so: Callable[[], bool], within_s: float = 60.0) -> bool:
+    """Whether it comes to be so in that time."""
+    end = time.monotonic() + within_s
+    while not is_so() and time.monotonic() < end:
+        time.sleep(0.02)
+    return is_so()
 
 
 def test_an_error_of_face_sync_stops_portrait_sync_beside_it(tracked_only, short_clip, monkeypatch):

@@ -9,8 +9,9 @@ import numpy as np
 
 from ..compilation import has_numba
 from ..workspace.shapes import UInt8
-from .fill import dilated, disc
+from .fill import dilated
 from .head_region import BROW, FaceFrame, face_frame, face_oval
+from .pixels import to_bytes
 
 SPREAD = 0.05
 """How far about the hair the frame is taken, in face heights: loose strands, and what a rendered head shows beyond them."""
@@ -23,6 +24,10 @@ SOFTNESS = 0.015
 """Standard deviation of its border, in face heights."""
 OVAL_SOFTNESS = 0.02
 """The same where it meets the face (`paper_blend.SIGMA`)."""
+
+
+HALVED_PX = 3.0
+"""Above this softness, in pixels, borders are drawn at half the size."""
 
 
 @dataclass(frozen=True)
@@ -117,8 +122,7 @@ class Taken:
     def by_numpy(self) -> tuple[np.ndarray, np.ndarray]:
         """`head` and `weight` of a `HairLayer`; the kernel's oracle, and what runs without Numba."""
         axes = face_frame(self.landmarks_px)
-        face, near, *grown = self._blurs(axes)
-        spread, clear = (part.astype(np.float32) / 255 for part in grown)
+        face, near, spread, clear = (part.astype(np.float32) / 255 for part in self._blurs(axes))
         down = axes.coordinates(face.shape, 1.0)[1]
         above = np.clip((_brow(self.landmarks_px, axes) - 0.05 - down) / 0.05, 0.0, 1.0)
         weight = np.maximum(spread * (1.0 - face), self.mattes[..., 1].astype(np.float32) / 255 * above)
@@ -132,14 +136,27 @@ class Taken:
         head = np.concatenate([np.clip(colour + 0.5, 0, alpha).astype(np.uint8), alpha], 2)
         return head, cv2.convertScaleAbs(255 * weight)
 
-    def _blurs(self, axes: FaceFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """(H, W) each: the face's oval and its surroundings, which speech moves, float32 in [0, 1]; what is on the hair and up to
-        `SPREAD` and `CLEAR` about it, uint8."""
-        height, hair = axes.height, cv2.extractChannel(self.mattes, 1)
-        oval, sigma = face_oval(self.landmarks_px, hair.shape, 1.0), CLEAR_OF_FACE * height
+    def _blurs(self, axes: FaceFrame) -> tuple[np.ndarray, ...]:
+        """(H, W) uint8 each: the face's oval and its surroundings, which speech moves; what is on the hair and up to `SPREAD` and
+        `CLEAR` about it. Borders this soft are drawn at half the size where the face is large."""
+        hair = cv2.extractChannel(self.mattes, 1)
+        shape, scale = hair.shape, 0.5 if SOFTNESS * axes.height > HALVED_PX else 1.0
+        if scale < 1:
+            hair = cv2.resize(hair, ((shape[1] + 1) // 2, (shape[0] + 1) // 2), interpolation=cv2.INTER_AREA)
+        height, sigma = scale * axes.height, CLEAR_OF_FACE * scale * axes.height
+        oval = to_bytes(face_oval(self.landmarks_px, hair.shape, scale), 255.0)
         face = cv2.GaussianBlur(oval, (0, 0), OVAL_SOFTNESS * height)
-        near = cv2.GaussianBlur(cv2.dilate(oval, disc(0.5 * sigma)), (0, 0), sigma)
-        return face, near, _grown(hair, SPREAD * height, height), _grown(hair, CLEAR * height, height)
+        near = cv2.GaussianBlur(dilated(oval, 0.5 * sigma), (0, 0), sigma)
+        blurs = face, near, _grown(hair, SPREAD * height, height), _grown(hair, CLEAR * height, height)
+        return blurs if scale == 1 else tuple(_doubled(blur, shape) for blur in blurs)
+
+
+def _doubled(image: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """(H, W) of one of half the size, whose last row and column may lie half outside."""
+    height, width = image.shape
+    return np.ascontiguousarray(
+        cv2.resize(image, (2 * width, 2 * height), interpolation=cv2.INTER_LINEAR)[: shape[0], : shape[1]]
+    )
 
 
 def _grown(hair: np.ndarray, reach_px: float, face_height: float) -> np.ndarray:

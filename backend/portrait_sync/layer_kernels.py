@@ -121,7 +121,7 @@ def take_hair(frame, plate, mattes, blurs, chin, down, height, brow, head, weigh
 
     Args:
         frame, plate: (H, W, 3) uint8; mattes: (H, W, 4) uint8, of `Workspace.read_matte`.
-        blurs: (H, W) each, of the face's oval and of the surroundings of it, float32, of the hair's `SPREAD` and of `CLEAR`, uint8.
+        blurs: (H, W) uint8 each, of the face's oval and its surroundings, of the hair's `SPREAD` and `CLEAR`.
         chin, down: (2) float32, in pixels of the window, and height: in pixels, of the face's frame.
         brow: how far the brow is down from the chin, in face heights.
         head: (H, W, 4) uint8 and weight: (H, W) uint8, written.
@@ -136,11 +136,11 @@ def take_hair(frame, plate, mattes, blurs, chin, down, height, brow, head, weigh
             above = min(max((brow - at) / part, _ZERO), _ONE)
             beside = min(max((-part - at) / np.float32(0.1), _ZERO), _ONE)
             counts = max(
-                np.float32(spread[row, column]) / _TOP * (_ONE - face[row, column]),
+                np.float32(spread[row, column]) / _TOP * (_ONE - np.float32(face[row, column]) / _TOP),
                 np.float32(mattes[row, column, 1]) / _TOP * above,
             )
             still = max(_ONE - np.float32(mattes[row, column, 3]) / _TOP, beside)
-            still *= _ONE - min(_TWO * near[row, column], _ONE)
+            still *= _ONE - min(_TWO * (np.float32(near[row, column]) / _TOP), _ONE)
             counts = max(counts, still * (np.float32(clear[row, column]) / _TOP))
             weight[row, column] = _byte(_TOP * counts)
             alpha = np.float32(mattes[row, column, 0])
@@ -162,6 +162,5 @@ def compile_kernels() -> None:
     neck_texture(window, blurred[:, 1:].copy(), plane[:, 1:], line[1:], one, light[:, 1:].copy())
     parts = light[:, 1:].copy(), plane[:, 1:].copy(), plane[:, 1:].copy(), line[1:], light[:, 1:].copy()
     take_apart(window, window, *parts, 0, mattes[:, 1:].copy(), mattes[:, 1:].copy())
-    byte, smooth = matte[..., 0].copy(), plane[:, 1:].copy()
-    blurs = smooth, smooth, byte, byte
-    take_hair(window, window, matte, blurs, line[:2], line[:2], one, one, matte.copy(), byte.copy())
+    byte = matte[..., 0].copy()
+    take_hair(window, window, matte, (byte, byte, byte, byte), line[:2], line[:2], one, one, matte.copy(), byte.copy())

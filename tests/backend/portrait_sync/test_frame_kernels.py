@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -55,6 +56,21 @@ def test_compiled_layers_are_those_of_plain_operations(scene, model, monkeypatch
             assert image.any()
             assert np.abs(image.astype(int) - expected).max() <= 1  # roundings alone
             assert (image != expected).mean() < 1e-4
+
+
+@pytest.mark.parametrize("cut", [0, 1])
+def test_soft_borders_of_hair_drawn_at_half_the_size_are_those_of_the_full_size(scene, model, monkeypatch, cut) -> None:
+    mattes, plate = split_frame(scene.frames[0], model, scene.probability[0], scene.landmarks[0])[:2]
+    images = [cv2.resize(image, None, fx=3, fy=3)[cut:] for image in (scene.frames[0], plate, mattes)]
+    weights = []
+    for limit in (np.inf, hair_layer.HALVED_PX):
+        monkeypatch.setattr(hair_layer, "HALVED_PX", limit)
+        layer = hair_layer.hair_layer(*images, 3 * scene.landmarks[0] - np.array([0, cut]))
+        weights.append(layer.weight.astype(int))
+    apart = np.abs(weights[1] - weights[0])
+    # Half a pixel of a border of 5 pixels is 10 levels of it.
+    assert apart.mean() < 2.0 and apart.max() < 20, (apart.mean(), apart.max())
+    assert (weights[0] > 128).any() and apart.any(), "nothing was drawn at half the size"
 
 
 def test_an_installation_compiles_the_kernels_with_the_types_of_real_frames(scene, model) -> None:

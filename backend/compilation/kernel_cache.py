@@ -48,6 +48,7 @@ SOURCES = (
     *sorted(path for path in _GAUSSIANS.glob("numba_*.py") if path.stem != "numba_rasteriser"),  # it only calls them
     _GAUSSIANS / "constants.py",
     _GAUSSIANS / "image_loss.py",
+    _RENDERER / "lanes.py",
     _RENDERER / "overlay.py",
     _RENDERER / "scene_linear.py",
     _RENDERER / "underlay.py",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,6 +41,28 @@ class Taking:
 EVERYTHING = Taking()
 
 
+class Copies:
+    """Copies of images in memory that is used again: new memory for each costs more than the copy."""
+
+    def __init__(self) -> None:
+        self._free: list[np.ndarray] = []
+
+    @contextlib.contextmanager
+    def of(self, image: np.ndarray) -> Iterator[np.ndarray]:
+        """A copy, to be changed until the `with` ends; from any thread."""
+        try:
+            copy = self._free.pop()
+        except IndexError:
+            copy = np.empty(0, image.dtype)
+        if copy.shape != image.shape or copy.dtype != image.dtype:
+            copy = np.empty_like(image, order="C")
+        np.copyto(copy, image)
+        try:
+            yield copy
+        finally:
+            self._free.append(copy)
+
+
 @dataclass(frozen=True)
 class FromFootage:
     """Of one workspace and one of its heads; a part that is None stays as it is rendered, or where the footage has it.
@@ -52,6 +74,7 @@ class FromFootage:
     hair: Hair | None
     neck: Neck | None
     images: LastImages | None = None
+    _copies: Copies = field(default_factory=Copies)
 
     @classmethod
     def of(cls, workspace: Workspace, track: HeadTrack, taking: Taking = EVERYTHING) -> FromFootage:
@@ -75,17 +98,21 @@ class FromFootage:
 
     @contextlib.contextmanager
     def put(self, head: PlacedHead, place: Place) -> Iterator[np.ndarray]:
-        """The head with both, in the same memory until the `with` ends: (H, W, 4) float32.
+        """The head with both: (H, W, 4) float32, valid until the `with` ends.
 
         Args:
             place: of the working frame in the image.
         """
-        with contextlib.ExitStack() as stack:
-            if self.hair is not None:
-                stack.enter_context(self.hair.over(head, place))
-            if self.neck is not None:
-                stack.enter_context(self.neck.under(head, place))
+        if self.hair is None and self.neck is None:
             yield head.rgba
+            return
+        with self._copies.of(head.rgba) as rgba:
+            copied = replace(head, rgba=rgba)
+            if self.hair is not None:
+                self.hair.over(copied, place)
+            if self.neck is not None:
+                self.neck.under(copied, place)
+            yield rgba
 
 
 @dataclass(frozen=True)
@@ -105,10 +132,10 @@ class Beneath:
     @contextlib.contextmanager
     def put(self, rgba: np.ndarray, now: Moment) -> Iterator[np.ndarray]:
         """A head as it lies over the footage's plate: with what it takes from there, behind what covers it; valid until the `with`
-        ends, when `rgba` is as it was.
+        ends.
 
         Args:
-            rgba: (H, W, 4) float32 of the head `now`, premultiplied, display-encoded: may be a renderer's own buffer.
+            rgba: (H, W, 4) float32 of the head `now`, premultiplied, display-encoded: may be a renderer's own buffer, and stays as it is.
         """
         with self.taken.put(self._placed(rgba, now), self.place) as head:
             yield self._uncovered(head)
@@ -117,8 +144,9 @@ class Beneath:
         """What mattes of the head alone become by that, less the neck: (H, W, 4) float32 of mouth, hair, skin and the head's alpha."""
         if self.taken.hair is None:
             return self._uncovered(mattes)
-        with self.taken.hair.mattes_over(self._placed(mattes.copy(), now), self.place) as found:
-            return self._uncovered(found).copy()
+        found = mattes.copy()
+        self.taken.hair.mattes_over(self._placed(found, now), self.place)
+        return self._uncovered(found)
 
     def _placed(self, image: np.ndarray, now: Moment) -> PlacedHead:
         shapes = now.blendshapes[: len(BLENDSHAPE_NAMES)]

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-
 import numpy as np
 
 from ..portrait_sync.hair_layer import HairLayer, hair_layer
 from ..portrait_sync.head_region import FOREHEAD, face_frame
 from ..portrait_sync.placed_head import PlacedHead
+from ..renderer.lanes import packed
 from ..renderer.overlay import replace_by
 from ..workspace.arrays import smoothstep
 from ..workspace.store import Workspace
@@ -35,38 +33,31 @@ class Hair(FootageLayers[HairLayer]):
         hairline = workspace.face_mesh().vertices_m[list(FOREHEAD)]
         self._points = np.concatenate([OUTLINE_M, hairline])
 
-    def over(self, head: PlacedHead, place: Place) -> contextlib.AbstractContextManager[np.ndarray]:
-        """The head with the footage's hair, in the same memory until the `with` ends; unchanged where the head is turned away
-        from the footage's, or the frame has no face or no hair.
+    def over(self, head: PlacedHead, place: Place) -> None:
+        """Put the footage's hair over a head, in its own memory; unchanged where the head is turned away from the footage's, or the
+        frame has no face or no hair.
 
         Args:
             place: of the working frame in the image.
         """
-        return self._replaced(head, place, mattes=False)
+        self._replace(head, place, mattes=False)
 
-    def mattes_over(self, head: PlacedHead, place: Place) -> contextlib.AbstractContextManager[np.ndarray]:
+    def mattes_over(self, head: PlacedHead, place: Place) -> None:
         """The same of the head's mattes of mouth, hair and skin and its alpha in place of its image, premultiplied: what is the
         footage's is hair."""
-        return self._replaced(head, place, mattes=True)
+        self._replace(head, place, mattes=True)
 
-    @contextlib.contextmanager
-    def _replaced(self, head: PlacedHead, place: Place, mattes: bool) -> Iterator[np.ndarray]:
+    def _replace(self, head: PlacedHead, place: Place, mattes: bool) -> None:
         rgba, placed = head.rgba, self._placed(head, place)
         layer = None if placed is None else self._layer(head.frame)
         window = None if placed is None or layer is None else _window(layer, placed[0], rgba.shape[:2])
         if placed is None or layer is None or window is None:
-            yield rgba
             return
         to_layer = placed[0].copy()
         to_layer[:, 2] -= (layer.x, layer.y)
-        part = rgba[window]
-        before = part.copy()
-        corner, images = (window[0].start, window[1].start), (layer.mattes if mattes else layer.head, layer.weight)
-        on_threads(replace_by, part, *corner, to_layer.astype(np.float32), *images, np.float32(placed[1]))
-        try:
-            yield rgba
-        finally:
-            part[...] = before
+        shown = packed(layer.mattes if mattes else layer.head)
+        corner, images = (window[0].start, window[1].start), (shown, layer.weight)
+        on_threads(replace_by, rgba[window], *corner, to_layer.astype(np.float32), *images, np.float32(placed[1]))
 
     def _placed(self, head: PlacedHead, place: Place) -> tuple[np.ndarray, float] | None:
         """(2, 3) from places of the image to those of the working frame, and how much the footage's hair counts, above 0."""

@@ -6,16 +6,14 @@ the head into the same RGBA image, so whatever composites a head composites its 
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-
 import numpy as np
 
 from ..portrait_sync.body_layer import BodyLayer, body_layer
 from ..portrait_sync.clip_background import ClipBackground
 from ..portrait_sync.head_region import JAW, face_frame
 from ..portrait_sync.placed_head import PlacedHead
-from ..renderer.underlay import Window, composite_under, packed
+from ..renderer.lanes import packed
+from ..renderer.underlay import Window, composite_under
 from ..workspace.store import Workspace
 from .layers import FootageLayers, FootageTrack, LastImages
 from .neck_motion import VISIBLE_PX, Edges, JawMotion, grid_of
@@ -35,27 +33,22 @@ class Neck(FootageLayers[BodyLayer]):
         inside = crop.x > 0.5, crop.x + crop.size < width - 0.5, crop.y + crop.size < height - 0.5
         self._edges = Edges(subject.size, *inside)
 
-    @contextlib.contextmanager
-    def under(self, head: PlacedHead, place: Place) -> Iterator[np.ndarray]:
-        """The head with its neck, in the same memory until the `with` ends; unchanged where the head is where the footage
-        has it, or the frame has no face.
+    def under(self, head: PlacedHead, place: Place) -> None:
+        """Put its neck under a head, in the head's own memory; unchanged where the head is where the footage has it, or the frame has
+        no face.
 
         Args:
             place: of the working frame in the image.
         """
         rgba, (layer, motion) = head.rgba, self._layer_and_motion(head, place)
         if layer is None or motion is None:
-            yield rgba
             return
         behind = layer.behind_in(place.scale, place.x, place.y, rgba.shape[:2])
         grid = grid_of(layer, motion, self._edges)
         changed = None if behind is None else _changed(grid, layer, place, behind[:2])
         if behind is None or changed is None:
-            yield rgba
             return
         rows, columns = changed
-        part = rgba[rows, columns]
-        before = part.copy()
         first = (
             (columns.start + 0.5 - place.x) / place.scale - layer.x,
             (rows.start + 0.5 - place.y) / place.scale - layer.y,
@@ -67,10 +60,6 @@ class Neck(FootageLayers[BodyLayer]):
             columns.start - behind[1].start : columns.stop - behind[1].start,
         ]
         on_threads(composite_under, rgba, window, grid, packed(layer.body_for(place.scale)), packed(inside))
-        try:
-            yield rgba
-        finally:
-            part[...] = before
 
     def _layer_and_motion(self, head: PlacedHead, place: Place) -> tuple[BodyLayer | None, JawMotion | None]:
         track, footage = self._footage.track, self._footage_pose(head)

@@ -12,6 +12,7 @@ from ..compilation import has_numba
 from ..workspace.arrays import smoothstep
 from .blend import resample, resampled_bytes
 from .fill import disc, push_pull
+from .pixels import low_frequencies
 from .plate import REACH as NECK_REACH
 from .plate import SHADOW, STRIP, neck_coverage
 
@@ -172,7 +173,7 @@ class Apart:
             plate, alpha = self.plate[texture.part], self.alpha[texture.part]
             blurred = np.empty((*alpha.shape, 4), np.float32)
             premultiply(plate, alpha, blurred)
-            blurred = cv2.GaussianBlur(blurred, (0, 0), texture.sigma)
+            blurred = low_frequencies(blurred, texture.sigma)
             start, left = texture.start, texture.part[1].start
             table = np.empty((texture.strip + 1, len(start), 3), np.float32)
             first = start - np.float32(texture.part[0].start)
@@ -242,7 +243,7 @@ class Texture:
         """Add it to (H, W, 3) float32, the plate's colour times alpha."""
         (band, _), strip, start = self.part, self.strip, self.start
         plate, alpha = plate[self.part], alpha[self.part]
-        weighted, weight = (cv2.GaussianBlur(part, (0, 0), self.sigma) for part in (plate * alpha[..., None], alpha))
+        weighted, weight = (low_frequencies(part, self.sigma) for part in (plate * alpha[..., None], alpha))
         high = plate - weighted / (weight[..., None] + 1e-3)
         # An edge of the collar or a strand of hair is no texture.
         calm = smoothstep(

@@ -11,7 +11,7 @@ from ..compilation import has_numba
 from ..workspace.shapes import UInt8
 from .fill import dilated
 from .head_region import BROW, FaceFrame, face_frame, face_oval
-from .pixels import to_bytes
+from .pixels import HALVED_PX, to_bytes
 
 SPREAD = 0.05
 """How far about the hair the frame is taken, in face heights: loose strands, and what a rendered head shows beyond them."""
@@ -24,10 +24,6 @@ SOFTNESS = 0.015
 """Standard deviation of its border, in face heights."""
 OVAL_SOFTNESS = 0.02
 """The same where it meets the face (`paper_blend.SIGMA`)."""
-
-
-HALVED_PX = 3.0
-"""Above this softness, in pixels, borders are drawn at half the size."""
 
 
 @dataclass(frozen=True)

@@ -32,9 +32,10 @@ from .field.kernels.interface import GATE_HIDDEN, SPHERICAL_HARMONICS, Grid, Net
 from .field.triplane import TriplaneLayout
 from .gaussians.kernels import View, get_rasteriser
 from .gaussians.kernels.interface import ATTRIBUTES, MATTES, ROTATION, HeadRasteriser
+from .lanes import packed
 from .overlay import replace_by
 from .scene_linear import write_scene_linear
-from .underlay import Window, composite_under, packed
+from .underlay import Window, composite_under
 
 PARTS = 7
 _LAYOUT = TriplaneLayout(2, log2_table_size=8, base_resolution=4, finest_resolution=16)
@@ -115,7 +116,7 @@ def show() -> None:
     layer = np.zeros((2, 2, 4), np.uint8)
     composite_under(0, 1, image, window, np.zeros((2, 2, 3), np.float32), packed(layer), packed(layer[:1, :1]))
     affine, one = np.eye(2, 3, dtype=np.float32), np.float32(1)
-    replace_by(0, 1, image, 0, 0, affine, layer, layer[..., 0].copy(), one)
+    replace_by(0, 1, image, 0, 0, affine, packed(layer), layer[..., 0].copy(), one)
     write_scene_linear(image, np.empty_like(image))
 
 

@@ -7,14 +7,11 @@ from typing import NamedTuple
 import numpy as np
 
 from ..compilation.kernel_cache import njit
+from .lanes import ALPHA, BLUE, GREEN, RED, between, level, spread
 
 _OPAQUE, _ONE, _ZERO, _HALF, _BYTE = (np.float32(value) for value in (0.999, 1.0, 0.0, 0.5, 1 / 255))
 _SHARE = np.float32(10.0)
 """A warped body covers the plate from a tenth of its alpha on."""
-_LANES, _ROUND, _LOW, _HIGH = (
-    np.uint64(value) for value in (0x00FF00FF00FF00FF, 0x0080008000800080, 0x0000000000FF00FF, 0x00000000FF00FF00)
-)
-_0, _8, _16, _24, _32, _48, _256, _LAST = (np.uint64(value) for value in (0, 8, 16, 24, 32, 48, 256, 0xFF))
 
 
 class Window(NamedTuple):
@@ -28,30 +25,6 @@ class Window(NamedTuple):
     step: np.float32
     width: np.float32
     height: np.float32
-
-
-def packed(image: np.ndarray) -> np.ndarray:
-    """(h, w, 4) uint8 as (h, w) uint32, without a copy."""
-    return image.view(np.uint32)[..., 0]
-
-
-@njit(inline="always", error_model="numpy")
-def _spread(pixel):
-    """Four channels of 8 bits in four lanes of 16: 0, 2, 1, 3 from the lowest."""
-    wide = np.uint64(pixel)
-    return (wide & _LOW) | ((wide & _HIGH) << _24)
-
-
-@njit(inline="always", error_model="numpy")
-def _between(one, other, share):
-    """Four lanes between `one` (0) and `other` (256)."""
-    return ((one * (_256 - share) + other * share + _ROUND) >> _8) & _LANES
-
-
-@njit(inline="always", error_model="numpy")
-def _level(lanes, place):
-    """One lane; by way of a signed number, which a processor turns into a float in one step."""
-    return np.float32(np.int32((lanes >> place) & _LAST))
 
 
 @njit(fastmath=True, nogil=True, error_model="numpy")
@@ -105,18 +78,18 @@ def composite_under(part, parts, rgba, window, grid, body, behind):
             left, top = min(int(at_x), body.shape[1] - 2), min(int(at_y), body.shape[0] - 2)
             share_x = np.uint64(np.int32((at_x - np.float32(left)) * np.float32(256) + _HALF))
             share_y = np.uint64(np.int32((at_y - np.float32(top)) * np.float32(256) + _HALF))
-            first = _between(_spread(body[top, left]), _spread(body[top, left + 1]), share_x)
-            second = _between(_spread(body[top + 1, left]), _spread(body[top + 1, left + 1]), share_x)
-            moved = _between(first, second, share_y)
-            plain = _spread(rest[j])
-            matte = _level(moved, _48) * _BYTE
+            first = between(spread(body[top, left]), spread(body[top, left + 1]), share_x)
+            second = between(spread(body[top + 1, left]), spread(body[top + 1, left + 1]), share_x)
+            moved = between(first, second, share_y)
+            plain = spread(rest[j])
+            matte = level(moved, ALPHA) * _BYTE
             # Where no body is or was, the plate is left alone.
-            weight = shown * max(_level(plain, _48) * _BYTE, min(_SHARE * matte, _ONE)) * (_ONE - alpha)
+            weight = shown * max(level(plain, ALPHA) * _BYTE, min(_SHARE * matte, _ONE)) * (_ONE - alpha)
             if weight <= _ZERO:
                 continue
             clear = _ONE - matte
             scaled = weight * _BYTE
-            line[j, 0] += scaled * (_level(moved, _0) + clear * _level(plain, _0))
-            line[j, 1] += scaled * (_level(moved, _32) + clear * _level(plain, _32))
-            line[j, 2] += scaled * (_level(moved, _16) + clear * _level(plain, _16))
+            line[j, 0] += scaled * (level(moved, RED) + clear * level(plain, RED))
+            line[j, 1] += scaled * (level(moved, GREEN) + clear * level(plain, GREEN))
+            line[j, 2] += scaled * (level(moved, BLUE) + clear * level(plain, BLUE))
             line[j, 3] += weight

@@ -11,6 +11,7 @@ from backend.delivery.layers import FootageTrack
 from backend.delivery.place import Place
 from backend.portrait_sync.blend import over
 from backend.portrait_sync.hair_layer import hair_layer
+from backend.renderer.lanes import packed
 from backend.renderer.overlay import replace_by
 from backend.workspace.images import write_image
 from tests.backend.delivery import made_up_person as person
@@ -54,7 +55,7 @@ def pose(workspace):
 
 
 def shown(hair, pose, place=WHOLE, camera=CAMERA, jaw_open=0.0):
-    with hair.over(placed(draw_head(pose, jaw_open, camera), pose, camera), place) as rgba:
+    with FromFootage(hair, None).put(placed(draw_head(pose, jaw_open, camera), pose, camera), place) as rgba:
         return rgba.copy()
 
 
@@ -82,7 +83,7 @@ def test_faint_strands_of_a_rendered_head_are_not_before_the_background_beside_t
     """Before the wall beside the hair the frame has nothing; on the cheeks, which move, the rendered head stays."""
     head = draw_head(pose)
     faint = np.maximum(head, np.float32([0.02, 0.02, 0.02, 0.1]))
-    with hair.over(placed(faint, pose), WHOLE) as rgba:
+    with FromFootage(hair, None).put(placed(faint, pose), WHOLE) as rgba:
         found = rgba.copy()
     above = (slice(41, 46), slice(140, 180))
     assert found[above].max() < 0.01
@@ -124,8 +125,8 @@ def test_a_head_that_is_turned_away_has_its_rendered_hair_and_passes_there_evenl
 def test_the_renderers_buffer_is_as_it_was_afterwards(hair, pose):
     head = draw_head(pose)
     before = head.copy()
-    with hair.over(placed(head, pose), WHOLE) as rgba:
-        assert rgba is head and (rgba != before).any()
+    with FromFootage(hair, None).put(placed(head, pose), WHOLE) as rgba:
+        assert (rgba != before).any()
     np.testing.assert_array_equal(head, before)
 
 
@@ -138,7 +139,7 @@ def test_the_same_in_an_image_of_another_size(hair, pose):
 @pytest.mark.parametrize("frame", [-1, person.FRAMES])
 def test_no_frame_no_hair(hair, pose, frame):
     head = draw_head(pose)
-    with hair.over(placed(head.copy(), pose, frame=frame), WHOLE) as rgba:
+    with FromFootage(hair, None).put(placed(head.copy(), pose, frame=frame), WHOLE) as rgba:
         np.testing.assert_array_equal(rgba, head)
 
 
@@ -180,7 +181,7 @@ def test_the_compiled_layer_is_that_of_plain_interpolation():
     affine = np.array([[0.9, 0.1, -2.03], [-0.1, 0.9, 1.07]], np.float32)
     found = rgba.copy()
     for part in range(3):
-        replace_by(part, 3, found[2:, 3:], 2, 3, affine, layer, weight, np.float32(0.7))
+        replace_by(part, 3, found[2:, 3:], 2, 3, affine, packed(layer), weight, np.float32(0.7))
     rows, columns = np.mgrid[2:30, 3:40] + 0.5
     u, v = (affine[i, 0] * columns + affine[i, 1] * rows + affine[i, 2] - 0.5 for i in (0, 1))
     inside = (u >= 0) & (v >= 0) & (u <= 33) & (v <= 25)
@@ -194,4 +195,5 @@ def test_the_compiled_layer_is_that_of_plain_interpolation():
     counts = 0.7 * sampled[..., 4:] * inside[..., None]
     truth[2:, 3:] += counts * (sampled[..., :4] - truth[2:, 3:])
     assert inside.any() and not inside.all()
-    np.testing.assert_allclose(found, truth, atol=1e-4)
+    np.testing.assert_allclose(found, truth, atol=1.6 / 255)  # between texels by 256 shares, rounded once to 8 bits
+    assert np.abs(found - truth).mean() < 0.2 / 255

@@ -6,11 +6,13 @@ import cv2
 import numpy as np
 import pytest
 
+from backend.delivery.from_footage import FromFootage
 from backend.delivery.layers import FootageTrack
 from backend.delivery.neck import Neck
 from backend.delivery.place import Place
 from backend.portrait_sync.blend import over
-from backend.renderer.underlay import Window, composite_under, packed
+from backend.renderer.lanes import packed
+from backend.renderer.underlay import Window, composite_under
 from backend.workspace.subject import Crop
 from tests.backend.delivery import made_up_person as person
 from tests.backend.delivery.made_up_person import CAMERA, SIZE, draw_head, make_person, placed, project, turned
@@ -50,7 +52,7 @@ def pose(workspace):
 def with_neck(neck, pose, jaw_open=0.0, bare=False):
     """The rendered head, or nothing, and a copy with its neck."""
     head = np.zeros((SIZE, SIZE, 4), np.float32) if bare else draw_head(pose, jaw_open)
-    with neck.under(placed(head, pose, jaw_open=jaw_open), WHOLE) as shown:
+    with FromFootage(None, neck).put(placed(head, pose, jaw_open=jaw_open), WHOLE) as shown:
         return head, shown.copy()
 
 
@@ -62,8 +64,7 @@ def test_a_head_where_the_footage_has_it_is_left_alone(workspace, neck, pose):
     head = draw_head(pose)
     before = head.copy()
     rounded = pose.astype(np.float32).astype(np.float64)
-    with neck.under(placed(head, rounded, frame=1), WHOLE) as shown:
-        assert shown is head
+    with FromFootage(None, neck).put(placed(head, rounded, frame=1), WHOLE) as shown:
         np.testing.assert_array_equal(shown, before)
 
 
@@ -72,7 +73,7 @@ def test_the_renderers_buffer_is_as_it_was_afterwards(neck, pose, name):
     pose, jaw_open = moved(pose, name)
     head = draw_head(pose, jaw_open)
     before = head.copy()
-    with neck.under(placed(head, pose, jaw_open=jaw_open), WHOLE) as shown:
+    with FromFootage(None, neck).put(placed(head, pose, jaw_open=jaw_open), WHOLE) as shown:
         assert not np.array_equal(shown, before)
     np.testing.assert_array_equal(head, before)
 
@@ -138,7 +139,7 @@ def test_a_small_change_of_the_pose_is_a_small_change_of_the_image(workspace, ne
         at = turned(pose, **{key: tuple(part * value for value in values) for key, values in MOTIONS[name].items()})
         jaw_open = part * (name == "jaw")
         bare = np.zeros((SIZE, SIZE, 4), np.float32)
-        with neck.under(placed(bare, at, jaw_open=jaw_open), WHOLE) as shown:
+        with FromFootage(None, neck).put(placed(bare, at, jaw_open=jaw_open), WHOLE) as shown:
             images.append(over(shown, plate).astype(int))
     change = np.abs(images[0] - images[1])
     contrast = 170  # of neck and wall: half a pixel of an edge is half of it
@@ -157,7 +158,7 @@ def test_the_neck_lies_in_an_image_of_another_size_where_it_lies_in_the_footage(
     for width in (800, 2400):  # the working frame at its own size, and at thrice that
         camera = source.scaled(width, width * 3 // 4)
         place, bare = Place.in_source(workspace.subject, width), np.zeros((camera.height, camera.width, 4), np.float32)
-        with neck.under(placed(bare, pose, camera, jaw_open=jaw_open), place) as layer:
+        with FromFootage(None, neck).put(placed(bare, pose, camera, jaw_open=jaw_open), place) as layer:
             shown.append(layer.copy())
     first, third = shown[0], cv2.resize(shown[1], (800, 600), interpolation=cv2.INTER_AREA)
     assert not first[:, :200].any() and first[80:400, 200:520].any()
@@ -173,7 +174,7 @@ def test_a_seam_with_the_footage_around_is_not_moved(tmp_path, pose):
     neck = Neck(workspace, FootageTrack.of(workspace.head_track()))
     low = turned(pose, cm=(3, 6, 0))
     head = np.zeros((SIZE, SIZE, 4), np.float32)
-    with neck.under(placed(head, low), WHOLE) as shown:
+    with FromFootage(None, neck).put(placed(head, low), WHOLE) as shown:
         assert shown.any()
         assert not shown[-round(0.03 * SIZE) :].any()
 
@@ -186,7 +187,7 @@ def test_a_frame_without_a_face_and_a_head_behind_the_camera_have_no_neck(worksp
         (0, turned(pose, cm=(0, 0, -200))),
         (0, np.full((4, 4), np.nan)),
     ):
-        with neck.under(placed(head, at, frame=frame), WHOLE) as shown:
+        with FromFootage(None, neck).put(placed(head, at, frame=frame), WHOLE) as shown:
             np.testing.assert_array_equal(shown, draw_head(pose))
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from ..portrait_sync.hair_layer import HairLayer, hair_layer
-from ..portrait_sync.head_region import FOREHEAD, face_frame
+from ..portrait_sync.head_region import FOREHEAD, OUTLINE_M, face_frame
 from ..portrait_sync.placed_head import PlacedHead
 from ..renderer.lanes import packed
 from ..renderer.overlay import replace_by
 from ..workspace.arrays import smoothstep
+from ..workspace.poses import image_similarity
 from ..workspace.store import Workspace
 from .layers import FootageLayers, FootageTrack, LastImages
 from .place import Place
@@ -18,10 +19,6 @@ from .threads import on_threads
 PARALLAX = (0.015, 0.05)
 """Up to the first the hair is the footage's, from the second on the rendered one: how far the hairline moves against the
 outline of the head, in face heights. That is a turn of 2, and of 6 degrees."""
-OUTLINE_M = np.array(
-    [[0.0, -0.13, 0.02], [0.065, -0.09, 0.01], [0.078, -0.03, 0.01], [-0.065, -0.09, 0.01], [-0.078, -0.03, 0.01]]
-)
-"""The top of the head and its sides, in the head frame (docs/animation.md): where hair ends before the background."""
 _NEAREST_M = 0.05
 
 
@@ -69,7 +66,7 @@ class Hair(FootageLayers[HairLayer]):
         if min(depth.min(), depth_then.min()) < _NEAREST_M:
             return None
         outline = len(OUTLINE_M)
-        affine = similarity(now[:outline], then[:outline])
+        affine = image_similarity(now[:outline], then[:outline])
         apart = now[outline:] @ affine[:, :2].T + affine[:, 2] - then[outline:]
         apart_px, height_px = float(np.hypot(*apart.T).max()), face_frame(self._footage.landmarks_px[head.frame]).height
         share = float(smoothstep(*PARALLAX[::-1], apart_px / height_px))
@@ -84,16 +81,6 @@ class Hair(FootageLayers[HairLayer]):
         images = self._images
         taken = images.frame(frame), images.plate(frame), images.matte(frame)
         return hair_layer(*taken, self._footage.landmarks_px[frame])
-
-
-def similarity(points: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """(2, 3), the similarity that takes points (n, 2) to others, by least squares (Umeyama 1991)."""
-    middle, other = points.mean(0), others.mean(0)
-    (x, y), (u, v) = (points - middle).T, (others - other).T
-    power = (x**2 + y**2).sum()
-    a, b = (x * u + y * v).sum() / power, (x * v - y * u).sum() / power
-    linear = np.array([[a, -b], [b, a]])
-    return np.column_stack([linear, other - linear @ middle])
 
 
 def _window(layer: HairLayer, affine: np.ndarray, shape: tuple[int, ...]) -> tuple[slice, slice] | None:

@@ -22,6 +22,10 @@ TOP, CHIN, BROW, NOSE_BRIDGE = 10, 152, 9, 168
 UNDER_CHIN = 0.04  # how far below the jaw landmarks the head reaches where it is skin, in face heights
 EAR_LOBES_M = np.array([[-0.080, 0.030, 0.0], [0.080, 0.030, 0.0]])
 """Just below and beside the ear lobes, rings included, in the head frame (docs/animation.md)."""
+OUTLINE_M = np.array(
+    [[0.0, -0.13, 0.02], [0.065, -0.09, 0.01], [0.078, -0.03, 0.01], [-0.065, -0.09, 0.01], [-0.078, -0.03, 0.01]]
+)
+"""The top of the head and its sides, in the head frame (docs/animation.md): where hair ends before the background."""
 JAW_SOFTNESS = 0.012  # standard deviation of the jaw border's ramp, in face heights
 
 

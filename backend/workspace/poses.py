@@ -111,6 +111,12 @@ def similarity(
     return scale, rotation, shift
 
 
+def image_similarity(points: Float[np.ndarray, "p 2"], others: Float[np.ndarray, "p 2"]) -> Float[np.ndarray, "2 3"]:
+    """The least-squares similarity that takes places of an image to those of another."""
+    scale, rotation, shift = similarity(*(np.pad(part, ((0, 0), (0, 1))) for part in (points, others)))
+    return np.column_stack([scale * rotation[:2, :2], shift[:2]])
+
+
 def bridge_poses(poses: Float[np.ndarray, "n 4 4"], known: Bool[np.ndarray, " n"]) -> Float[np.ndarray, "n 4 4"]:
     """Poses with those that are not `known` filled in: rotation by slerp, position linearly, held at both ends."""
     from scipy.spatial.transform import Rotation, Slerp

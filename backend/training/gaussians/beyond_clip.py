@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -18,6 +19,7 @@ from ...workspace.poses import turned
 from ...workspace.shapes import Bool, Float, Int
 from ..dataset import Frame
 from .cloud import spread_poses
+from .crown import Crown, shows_most
 from .images import Target, target_of
 from .turned_frames import SURFACE_SIZE, completed, row_of, surface_of, turned_image
 
@@ -65,10 +67,29 @@ class Clip:
     lips_m: Float[np.ndarray, " 3"]
 
     def nearest(self, pose: Float[np.ndarray, "4 4"], rng: np.random.Generator) -> Frame:
-        """One of the frames whose heads are turned most alike, of those that nothing covers."""
-        bare = [frame for frame in self.held if frame.covered is None or not frame.covered.any()] or list(self.held)
-        alike = [np.trace(self.poses[frame.index][:3, :3].T @ pose[:3, :3]) for frame in bare]
-        return bare[rng.choice(np.argsort(alike)[-NEAR:])]
+        """One of the frames whose heads are turned most alike."""
+        alike = [np.trace(self.poses[frame.index][:3, :3].T @ pose[:3, :3]) for frame in self.bare]
+        return self.bare[rng.choice(np.argsort(alike)[-NEAR:])]
+
+    @cached_property
+    def bare(self) -> Sequence[Frame]:
+        """The images in memory that nothing covers; all of them where something always does."""
+        return [frame for frame in self.held if frame.covered is None or not frame.covered.any()] or self.held
+
+    @cached_property
+    def crown(self) -> Crown | None:
+        """The head where the image shows most of it; None without an image."""
+        held = {frame.index: frame for frame in self.bare}
+        if not held:
+            return None
+        most = shows_most(self.camera, self.poses, np.array(sorted(held)))
+        return Crown.of(*self.completed(self.whole(held[most]), self.poses[most]), self.camera, self.poses[most])
+
+    def completed(
+        self, image: Float[np.ndarray, "height width 4"], pose: Float[np.ndarray, "4 4"]
+    ) -> tuple[Float[np.ndarray, "rows columns 4"], int]:
+        """An image of the head in a pose, continued by itself where the image cuts it off, and the width of its border in pixels."""
+        return completed(image, row_of(self.camera, pose, self.lips_m))
 
     def whole(self, frame: Frame) -> Float[np.ndarray, "height width 4"]:
         """A frame's head, premultiplied, in the whole image."""
@@ -108,7 +129,9 @@ class Clip:
         seen = field.render(camera, seen_from, values, passes=True)
         assert seen.depth_m is not None
         surface = surface_of(seen.depth_m, seen.rgba[..., 3], camera, seen_from, self.face, values)
-        image, margin = completed(image, row_of(self.camera, seen_from, self.lips_m))
+        image, margin = self.completed(image, seen_from)
+        if self.crown is not None:
+            image = self.crown.put_on(image, seen_from)
         image, outside = turned_image(image, surface, self.camera, seen_from, pose, margin)
         image = self.without_crumbs(image, pose)
         return image + (1 - image[..., 3:]) * self.rendered(field, pose, values), outside

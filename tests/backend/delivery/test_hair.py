@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 
 from backend.delivery.from_footage import FromFootage, Taking
-from backend.delivery.hair import OUTLINE_M, Hair, similarity
+from backend.delivery.hair import Hair
 from backend.delivery.layers import FootageTrack
 from backend.delivery.place import Place
 from backend.portrait_sync.blend import over
 from backend.portrait_sync.hair_layer import hair_layer
+from backend.portrait_sync.head_region import OUTLINE_M
 from backend.renderer.lanes import packed
 from backend.renderer.overlay import replace_by
 from backend.workspace.images import write_image
+from backend.workspace.poses import image_similarity
 from tests.backend.delivery import made_up_person as person
 from tests.backend.delivery.made_up_person import CAMERA, SIZE, draw_head, make_person, placed, turned
 
@@ -171,7 +173,7 @@ def test_similarity_explains_roll_shift_and_scale():
     points = np.random.default_rng(0).normal(size=(20, 2)) * 50
     turn = 1.1 * np.array([[np.cos(0.2), -np.sin(0.2)], [np.sin(0.2), np.cos(0.2)]])
     others = points @ turn.T + [5, -3]
-    np.testing.assert_allclose(similarity(points, others), np.column_stack([turn, [5, -3]]), atol=1e-9)
+    np.testing.assert_allclose(image_similarity(points, others), np.column_stack([turn, [5, -3]]), atol=1e-9)
 
 
 def test_the_compiled_layer_is_that_of_plain_interpolation():

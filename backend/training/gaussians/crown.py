@@ -1,0 +1,67 @@
+"""What the image cuts off of a head in one frame, as the frame that shows most of it has it.
+
+Each frame alone can only guess how its crown ends (`turned_frames.completed`), and one that shows a parting guesses otherwise than one that is cut
+off below it: a head that was taught all of them had a tuft that no frame shows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from ...portrait_sync.head_region import OUTLINE_M
+from ...workspace.camera import PIXEL_CENTRE, Camera
+from ...workspace.poses import image_similarity, mean_rotation, to_camera
+from ...workspace.shapes import Float, Int
+
+SEAM = 0.012
+"""Width in which a frame passes into what is beyond its upper edge, of the image's width."""
+SIDEWAYS_DEG = 8.0
+"""A frame whose head is turned further from the clip's mean is not asked."""
+
+
+@dataclass(frozen=True)
+class Crown:
+    """
+    Attributes:
+        camera: of the frames.
+        image: of the frame that shows most, premultiplied, with `margin` more pixels on each side.
+        outline_px: `OUTLINE_M` in it, pixels of the frame.
+    """
+
+    camera: Camera
+    image: Float[np.ndarray, "rows columns 4"]
+    margin: int
+    outline_px: Float[np.ndarray, "points 2"]
+
+    @classmethod
+    def of(
+        cls, image: Float[np.ndarray, "rows columns 4"], margin: int, camera: Camera, pose: Float[np.ndarray, "4 4"]
+    ) -> Crown:
+        """From a frame's head, completed, in its pose."""
+        return cls(camera, image, margin, camera.project(pose, OUTLINE_M)[0])
+
+    def put_on(
+        self, image: Float[np.ndarray, "rows columns 4"], pose: Float[np.ndarray, "4 4"]
+    ) -> Float[np.ndarray, "rows columns 4"]:
+        """A head in a pose, with the same margin, whose crown is this one where the frame does not show it."""
+        here = self.camera.project(pose, OUTLINE_M)[0]
+        offset = self.margin - PIXEL_CENTRE
+        to_own = image_similarity(here + offset, self.outline_px + offset)
+        size = image.shape[1::-1]
+        crown = cv2.warpAffine(self.image, to_own, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+        seam = max(1.0, SEAM * self.camera.width)
+        share = np.clip(1 - (np.arange(len(image)) + PIXEL_CENTRE - self.margin) / seam, 0, 1).astype(np.float32)
+        return image + share[:, None, None] * (crown - image)
+
+
+def shows_most(camera: Camera, poses: Float[np.ndarray, "frames 4 4"], frames: Int[np.ndarray, " some"]) -> int:
+    """Of some frames, the one whose image reaches highest above the top of the head, in metres there."""
+    turns = poses[frames, :3, :3]
+    cosine = (np.einsum("nij,ij->n", turns, mean_rotation(turns)) - 1) / 2
+    alike = frames[cosine >= min(np.cos(np.radians(SIDEWAYS_DEG)), cosine.max())]
+    top_m = to_camera(poses[alike], OUTLINE_M[:1])[:, 0]
+    above_m = top_m[:, 1] + camera.principal_px[1] / camera.focal_px * top_m[:, 2]
+    return int(alike[np.argmax(above_m)])

@@ -1,7 +1,7 @@
 """What the image cuts off of a head in one frame, as the frame that shows most of it has it.
 
-Each frame alone can only guess how its crown ends (`turned_frames.completed`), and one that shows a parting guesses otherwise than one that is cut
-off below it: a head that was taught all of them had a tuft that no frame shows.
+Each frame alone can only guess how its crown ends (`turned_frames.completed`), and one that shows a parting guesses otherwise than
+one that is cut off below it: a head that was taught all of them had a tuft that no frame shows.
 """
 
 from __future__ import annotations

@@ -12,6 +12,8 @@ from backend.portrait_sync.background import (
     without_specks,
 )
 from backend.portrait_sync.fill import push_pull
+from backend.portrait_sync.head_region import NOSE_BRIDGE
+from backend.portrait_sync.learn import still_beside_person
 
 
 def test_a_person_who_hides_a_place_most_of_the_time_leaves_no_ghost() -> None:
@@ -101,6 +103,24 @@ def test_strands_before_a_wall_in_some_frames_do_not_hide_it_and_what_has_no_col
     assert found[2:6, 4:12].all()
     assert np.array_equal(colours[2:6, 4:12], wall[2:6, 4:12])
     assert not found[2:6, 40:48].any()
+
+
+def test_what_a_wide_margin_leaves_free_in_few_frames_is_looked_at_again() -> None:
+    frames, masks, heads = swaying()
+    frames, masks = (np.pad(part, [(0, 0), (0, 16), (0, 0), (0, 0)][: part.ndim]) for part in (frames, masks))
+    wall = frames[0, :8].copy()
+    frames[:8, 2:6, 4:12] = 200  # a backdrop that has moved since: the wide margin leaves it free in these frames alone
+    seen = np.full(masks.shape[1:], len(frames))
+    seen[2:6, 4:12] = 8
+    points = np.zeros((len(frames), 478, 2))
+    points[:, NOSE_BRIDGE] = 20 * heads
+    colours, found = still_beside_person(
+        frames, list(masks.astype(np.float32)), seen, points, np.ones(len(frames), bool), np.ones(masks.shape[1:]), 20.0
+    )
+    assert found[2:6, 4:12].all()
+    assert np.array_equal(colours[2:6, 4:12], wall[2:6, 4:12]), "what most frames show"
+    found[2:6, 4:12] = False
+    assert not found.any(), "the rest is known"
 
 
 def test_beside_a_head_that_does_not_move_nothing_is_taken_for_background() -> None:

@@ -19,7 +19,7 @@ from ...workspace.poses import turned
 from ...workspace.shapes import Bool, Float, Int
 from ..dataset import Frame
 from .cloud import spread_poses
-from .crown import Crown, shows_most
+from .crown import BROW_M, Crown, is_cut_off, level_pose, rounded, shows_most
 from .images import Target, target_of
 from .turned_frames import SURFACE_SIZE, completed, row_of, surface_of, turned_image
 
@@ -132,7 +132,11 @@ class Clip:
         image, margin = self.completed(image, seen_from)
         if self.crown is not None:
             image = self.crown.put_on(image, seen_from)
-        image, outside = turned_image(image, surface, self.camera, seen_from, pose, margin)
+        sheet = image
+        image, outside = turned_image(sheet, surface, self.camera, seen_from, pose, margin)
+        if is_cut_off(sheet, margin):
+            level, _ = turned_image(sheet, surface, self.camera, seen_from, level_pose(seen_from, pose), margin)
+            image = rounded(image, level, row_of(self.camera, pose, BROW_M))
         image = self.without_crumbs(image, pose)
         return image + (1 - image[..., 3:]) * self.rendered(field, pose, values), outside
 

@@ -11,15 +11,60 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ...portrait_sync.fill import push_pull
 from ...portrait_sync.head_region import OUTLINE_M
 from ...workspace.camera import PIXEL_CENTRE, Camera
-from ...workspace.poses import image_similarity, mean_rotation, to_camera
+from ...workspace.poses import image_similarity, mean_rotation, rotation_exp, to_camera
 from ...workspace.shapes import Float, Int
 
 SEAM = 0.012
 """Width in which a frame passes into what is beyond its upper edge, of the image's width."""
 SIDEWAYS_DEG = 8.0
 """A frame whose head is turned further from the clip's mean is not asked."""
+
+
+SKULL_M = np.array([0.0, -0.045, 0.085])
+"""The middle of the skull, in the head frame (docs/animation.md)."""
+BROW_M = np.array([0.0, -0.07, 0.0])
+"""Above it the outline is the skull's."""
+ROUNDED = 0.1
+"""Height in which it becomes that, of the image's width."""
+_SOLID = 0.9
+
+
+def level_pose(seen_from: Float[np.ndarray, "4 4"], pose: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "4 4"]:
+    """A head that is turned sideways as in a pose and nods as it was seen, its skull where the pose has it."""
+    turn = seen_from[:3, :3].T @ pose[:3, :3]
+    yaw = np.arctan2(-turn[2, 0], turn[0, 0])
+    level = seen_from.copy()
+    level[:3, :3] = seen_from[:3, :3] @ rotation_exp(np.array([0.0, yaw, 0.0]))
+    level[:3, 3] = to_camera(pose[None], SKULL_M[None])[0, 0] - level[:3, :3] @ SKULL_M
+    return level
+
+
+def rounded(
+    image: Float[np.ndarray, "height width 4"], level: Float[np.ndarray, "height width 4"], brow_row: int
+) -> Float[np.ndarray, "height width 4"]:
+    """A head that nods with as high a crown as before: a skull is round, and a sheet that is bent is not.
+
+    Args:
+        image: of the sheet, premultiplied.
+        level: the same head in `level_pose`.
+        brow_row: above it the outline is the skull's; what comes into view has the colour beside it.
+    """
+    known = image[..., 3:]
+    above = (brow_row - np.arange(len(image)) - PIXEL_CENTRE) / (ROUNDED * image.shape[1])
+    share = np.clip(above, 0, 1).astype(np.float32)[:, None, None]
+    alpha = known + share * (level[..., 3:] - known)
+    straight = push_pull(image[..., :3] / np.maximum(known, 1e-3), (known[..., 0] > _SOLID).astype(np.float32))
+    added = np.maximum(alpha - known, 0)
+    kept = image * (np.minimum(alpha, known) / np.maximum(known, 1e-3))
+    return kept + added * np.concatenate([straight, np.ones_like(added)], -1)
+
+
+def is_cut_off(image: Float[np.ndarray, "rows columns 4"], margin: int) -> bool:
+    """Whether a completed head goes on above the image's upper edge."""
+    return bool((image[margin - 1, :, 3] > 0.5).any())
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,9 @@ def learn_clip(
     hidden = np.stack([_grown(probability > 0.1, side, 0.09 * face_height) for probability in probabilities])
     background, seen = masked_median(frames, hidden)
     noise = temporal_noise(frames, hidden, background)
-    near, still = still_beside_person(frames, probabilities, seen, landmarks_px[indices], usable[indices], noise, face_height)
+    near, still = still_beside_person(
+        frames, probabilities, seen, landmarks_px[indices], usable[indices], noise, face_height
+    )
     background[still], seen[still] = near[still], len(indices)
     faces = [
         _Face.of(frame, probability, landmarks_px[index], segment_hair(frame) if segment_hair else None)

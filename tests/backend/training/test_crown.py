@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backend.training.gaussians.crown import Crown, shows_most
+from backend.training.gaussians.crown import SKULL_M, Crown, is_cut_off, level_pose, rounded, shows_most
 from backend.training.gaussians.turned_frames import completed
 from backend.workspace.camera import Camera
 from backend.workspace.poses import turned
@@ -35,6 +35,7 @@ def head(pose: np.ndarray, margin: int = 0) -> np.ndarray:
 def test_what_a_frame_cuts_off_is_what_another_shows(right_px, down_px, nearer) -> None:
     low, high = pose(down_px=5), pose(right_px, down_px, nearer)
     image, margin = completed(head(high), 90)
+    assert is_cut_off(image, margin)
     crown = Crown.of(*completed(head(low), 90), CAMERA, low)
     found, truth = crown.put_on(image, high), head(high, margin)
     assert truth[:margin, :, 3].any(), "the image cuts it off"
@@ -47,7 +48,32 @@ def test_what_a_frame_cuts_off_is_what_another_shows(right_px, down_px, nearer) 
 def test_a_head_that_no_image_cuts_off_stays() -> None:
     image, margin = completed(head(pose(down_px=8)), 90)
     crown = Crown.of(*completed(head(pose(2, 12)), 90), CAMERA, pose(2, 12))
+    assert not is_cut_off(image, margin)
     assert not crown.put_on(image, pose(down_px=8))[: margin + 2].any()
+
+
+def test_a_skull_that_nods_stays_as_high_as_its_middle_and_what_comes_into_view_is_hair() -> None:
+    seen = pose(down_px=-5)
+    for nod_deg in (-10, 10):
+        nodding = turned(seen, 0, nod_deg)
+        level = level_pose(seen, nodding)
+        np.testing.assert_allclose(level[:3, :3], seen[:3, :3], atol=1e-12)
+        (there, here), _ = zip(*(CAMERA.project(at, SKULL_M[None]) for at in (level, nodding)), strict=True)
+        np.testing.assert_allclose(there, here, atol=1e-6)
+        low, high = head(pose(down_px=20)), head(pose(down_px=-10))  # a sheet that bends is lower, or higher
+        sheet, round_skull = (low, high) if nod_deg > 0 else (high, low)
+        brow_row = 70
+        found = rounded(sheet, round_skull, brow_row)
+        top = slice(0, brow_row - round(0.1 * SIDE) - 1)
+        np.testing.assert_allclose(found[top, :, 3], round_skull[top, :, 3], atol=1e-6)
+        np.testing.assert_array_equal(found[brow_row:], sheet[brow_row:])
+        hair = found[top][found[top, :, 3] > 0.5]
+        np.testing.assert_allclose(hair, np.tile([0.2, 0.4, 0.6, 1.0], (len(hair), 1)), atol=0.02)
+
+
+def test_a_head_that_is_turned_sideways_is_level_when_turned() -> None:
+    seen = pose()
+    np.testing.assert_allclose(level_pose(seen, turned(seen, 9, 0)), turned(seen, 9, 0), atol=1e-9)
 
 
 def test_the_frame_that_shows_most_is_one_that_is_turned_like_the_others() -> None:

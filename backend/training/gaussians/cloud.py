@@ -16,6 +16,7 @@ from ...renderer.field.renderer import FieldRenderer
 from ...workspace.camera import Camera
 from ...workspace.face_mesh import FaceMesh
 from ...workspace.shapes import Float, Int
+from .crown import is_cut_off, skull_cap
 from .turned_frames import completed, row_of, surface_of
 
 VIEWS, OPEN_MOUTHS = 24, 12
@@ -77,14 +78,20 @@ def field_cloud(
     views = [(index, mean, False) for index in spread_poses(poses, frames, VIEWS)]
     views += [(int(index), conditions[index], True) for index in open_mouths]
     mouth = Mouth.of(face_head_m)
-    points, colours = [], []
+    points, colours, cut_off = [], [], 0
     for index, values, inside in views:
-        seen, colour = _surface(renderer, camera, poses[index], values, None if inside else face, mouth.centre_m)
+        seen, colour, is_cut = _surface(
+            renderer, camera, poses[index], values, None if inside else face, mouth.centre_m
+        )
+        cut_off += is_cut
         kept = mouth.inside(seen) if inside else np.ones(len(seen), bool)
         points.append(seen[kept])
         colours.append(colour[kept])
         rendered()
     all_points, all_colours = np.concatenate(points), np.concatenate(colours)
+    if cut_off > VIEWS // 2:
+        cap, cap_colours = skull_cap(all_points, all_colours)
+        all_points, all_colours = np.concatenate([all_points, cap]), np.concatenate([all_colours, cap_colours])
     if len(all_points) < _MIN_POINTS:
         raise NoSurfaceError(
             "The field shows no surface yet: train longer, so that its Gaussian twin can begin on one."
@@ -131,21 +138,23 @@ def _surface(
     values: np.ndarray,
     face: FaceMesh | None,
     lips_m: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Points in the head frame and straight colours of the opaque pixels; with a face, also of what the image cuts off."""
+) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Points in the head frame and straight colours of the opaque pixels; with a face, also of what the image cuts off, and whether that
+    is a crown."""
     head = renderer.render(camera, pose, values, passes=True)
     assert head.depth_m is not None
-    rgba, depth_m = head.rgba, head.depth_m
+    rgba, depth_m, is_cut = head.rgba, head.depth_m, False
     if face is not None:
         depth_m = surface_of(depth_m, rgba[..., 3], camera, pose, face, values).front_m * camera.ray_lengths()
         rgba, margin = completed(rgba, row_of(camera, pose, lips_m))
+        is_cut = is_cut_off(rgba, margin)
         depth_m = cv2.copyMakeBorder(depth_m, *[margin] * 4, cv2.BORDER_REPLICATE)
         camera = camera.cropped(-margin, -margin, camera.width + 2 * margin, camera.height + 2 * margin)
         rgba, depth_m, camera = _denser(rgba, depth_m, camera)
     alpha = rgba[..., 3]
     rows, columns = np.nonzero((alpha > MIN_ALPHA) & (depth_m > 0))
     points = surface_points(camera, pose, depth_m, rows, columns)
-    return points, rgba[rows, columns, :3] / alpha[rows, columns, None]
+    return points, rgba[rows, columns, :3] / alpha[rows, columns, None], is_cut
 
 
 def _denser(rgba: np.ndarray, depth_m: np.ndarray, camera: Camera) -> tuple[np.ndarray, np.ndarray, Camera]:

@@ -23,10 +23,17 @@ SIDEWAYS_DEG = 8.0
 """A frame whose head is turned further from the clip's mean is not asked."""
 
 
-SKULL_M = np.array([0.0, -0.045, 0.085])
+SKULL_M = np.array([0.0, -0.045, 0.01])
 """The middle of the skull, in the head frame (docs/animation.md)."""
-BROW_M = np.array([0.0, -0.07, 0.0])
+BROW_M = np.array([0.0, -0.07, -0.08])
 """Above it the outline is the skull's."""
+CAP_SIDE_DEG, CAP_BACK_DEG, CAP_STEP_DEG = 50.0, 40.0, 2.0
+"""How far the cap behind a crown reaches to both sides and backwards, and how far its points are apart."""
+CAP_NEAR_M = 0.06
+"""The crown is within this of the skull's middle, along the direction of view."""
+CROWN_PERCENT = 95.0
+"""Of its points, the share that is nearer than the outline."""
+_BIN_DEG, _FEWEST = 10.0, 20
 ROUNDED = 0.1
 """Height in which it becomes that, of the image's width."""
 _SOLID = 0.9
@@ -110,3 +117,28 @@ def shows_most(camera: Camera, poses: Float[np.ndarray, "frames 4 4"], frames: I
     top_m = to_camera(poses[alike], OUTLINE_M[:1])[:, 0]
     above_m = top_m[:, 1] + camera.principal_px[1] / camera.focal_px * top_m[:, 2]
     return int(alike[np.argmax(above_m)])
+
+
+def skull_cap(
+    points_m: Float[np.ndarray, "n 3"], colours: Float[np.ndarray, "n 3"]
+) -> tuple[Float[np.ndarray, "cap 3"], Float[np.ndarray, "cap 3"]]:
+    """Points of a head behind its crown, which no frame shows, and their colours: as far from the skull's middle as the crown is, at each
+    angle from side to side.
+
+    Without them what a nodding head is taught there can only be learned by Gaussians of the crown, and is a haze above a level head.
+    """
+    offset = points_m - SKULL_M
+    side = np.arctan2(offset[:, 0], -offset[:, 1])
+    angles = np.radians(np.arange(-CAP_SIDE_DEG, CAP_SIDE_DEG + 1, _BIN_DEG))
+    bins = [(np.abs(side - angle) < np.radians(_BIN_DEG)) & (np.abs(offset[:, 2]) < CAP_NEAR_M) for angle in angles]
+    if min(found.sum() for found in bins) < _FEWEST:
+        return np.empty((0, 3)), np.empty((0, 3))
+    reach_m = [np.percentile(np.hypot(*offset[found, :2].T), CROWN_PERCENT) for found in bins]
+    across, back = (axis.ravel() for axis in np.meshgrid(
+        np.radians(np.arange(-CAP_SIDE_DEG, CAP_SIDE_DEG, CAP_STEP_DEG)), np.radians(np.arange(0, CAP_BACK_DEG, CAP_STEP_DEG)),
+    ))  # fmt: skip
+    radius = np.interp(across, angles, reach_m)
+    directions = np.stack([np.sin(across) * np.cos(back), -np.cos(across) * np.cos(back), np.sin(back)], 1)
+    crown = np.any(bins, axis=0)
+    colour = np.median(colours[crown][points_m[crown, 1] < np.median(points_m[crown, 1])], axis=0)
+    return SKULL_M + radius[:, None] * directions, np.tile(colour, (len(directions), 1))

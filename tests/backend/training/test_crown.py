@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backend.training.gaussians.crown import SKULL_M, Crown, is_cut_off, level_pose, rounded, shows_most
+from backend.training.gaussians.crown import SKULL_M, Crown, is_cut_off, level_pose, rounded, shows_most, skull_cap
 from backend.training.gaussians.turned_frames import completed
 from backend.workspace.camera import Camera
 from backend.workspace.poses import turned
@@ -74,6 +74,21 @@ def test_a_skull_that_nods_stays_as_high_as_its_middle_and_what_comes_into_view_
 def test_a_head_that_is_turned_sideways_is_level_when_turned() -> None:
     seen = pose()
     np.testing.assert_allclose(level_pose(seen, turned(seen, 9, 0)), turned(seen, 9, 0), atol=1e-9)
+
+
+def test_a_skull_goes_on_behind_its_crown_as_far_from_its_middle_and_in_its_colour() -> None:
+    random = np.random.default_rng(0)
+    side = random.uniform(-1.2, 1.2, 4000)
+    outline = np.stack([0.085 * np.sin(side), -0.12 * np.cos(side), random.uniform(-0.05, 0.02, 4000)], 1)
+    inside = outline * np.stack([random.uniform(0.8, 1, 4000)] * 2 + [np.ones(4000)], 1)
+    points, colours = SKULL_M + np.concatenate([outline, inside]), np.tile([0.2, 0.1, 0.05], (8000, 1))
+    cap, found = skull_cap(points, colours)
+    offset = cap - SKULL_M
+    assert (offset[:, 2] >= 0).all() and offset[:, 2].max() > 0.05
+    level = offset[np.isclose(offset[:, 2], 0)]
+    np.testing.assert_allclose(np.hypot(level[:, 0] / 0.085, level[:, 1] / 0.12), 1, atol=0.08)
+    np.testing.assert_allclose(found, np.tile([0.2, 0.1, 0.05], (len(cap), 1)), atol=1e-9)
+    assert not len(skull_cap(points[:50], colours[:50])[0]), "too little is known of it"
 
 
 def test_the_frame_that_shows_most_is_one_that_is_turned_like_the_others() -> None:

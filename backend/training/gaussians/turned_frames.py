@@ -105,8 +105,9 @@ class Surface:
     Attributes:
         front_m, back_m: depth along the optical axis of the sheet that lies nowhere behind the head, and of that which lies nowhere before
             it; every pixel has one.
-        lifted: where the front sheet lies before the head's surface.
-        on_back: where the back sheet is that surface.
+        lifted: where the front sheet lies before the head's surface, and the back one no further behind it: what is seen there is the back
+            sheet's.
+        on_back: where the back sheet has what is seen.
     """
 
     front_m: Float[np.ndarray, "rows columns"]
@@ -153,8 +154,9 @@ def surface_of(
         return sign * cv2.GaussianBlur(_not_steeper(depth, step_m), (0, 0), SMOOTH_FACE * width)
 
     front_m, back_m = sheet(beside_m, 1), sheet(cv2.GaussianBlur(fitted_m, (0, 0), SMOOTH_FACE * width), -1)
-    lifted = (inside < 1) & (fitted_m - front_m > LIFTED_M)
-    on_back = (inside < 1) & (back_m - fitted_m < 2 * LIFTED_M)
+    lifted = (inside < 1) & (fitted_m - front_m > np.maximum(LIFTED_M, back_m - fitted_m))
+    beside = cv2.dilate(lifted.astype(np.uint8), disc(2.0)) > 0  # what is lifted ends softly
+    on_back = beside | ((inside < 1) & (back_m - fitted_m < 2 * LIFTED_M))
     return Surface(front_m, back_m, lifted.astype(np.float32), on_back.astype(np.float32))
 
 

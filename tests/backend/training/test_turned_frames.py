@@ -88,6 +88,20 @@ def test_a_step_in_depth_stretches_and_does_not_tear():
         assert row[first : last + 1].all() and last - first > 60
 
 
+def test_a_head_that_is_not_turned_stays_whole_whatever_its_surface():
+    """Between strands at several depths the surface is neither sheet's: it belongs to the nearer one."""
+    depths = np.random.default_rng(0).uniform(0.58, 0.66, (22, 22))
+    depth_m = np.kron(depths, np.ones((6, 6)))[:128, :128]
+    image = np.zeros((128, 128, 4), np.float32)
+    image[20:100, 30:110] = 0.5
+    image[20:100, 30:110, 3] = 1
+    nowhere = FaceMesh(np.zeros((0, 3)), np.zeros((0, 3), np.int64), np.zeros((52, 0, 3)))
+    surface = surface_of(depth_m * CAMERA.ray_lengths(), image[..., 3], CAMERA, pose(), nowhere, np.zeros(52))
+    assert (surface.lifted > 0).any() and (surface.lifted == 0).any()
+    found, _ = turned_image(image, surface, CAMERA, pose(), pose())
+    assert np.abs(found - image).max() < 0.1
+
+
 def test_a_crown_that_the_image_cuts_off_is_completed_and_a_whole_head_stays():
     y, x = np.mgrid[0:128, 0:128] + 0.5
 

@@ -38,7 +38,7 @@ _SOLID = 0.9
 
 
 def is_cut_off(image: Float[np.ndarray, "rows columns 4"], margin: int) -> bool:
-    """Whether a completed head goes on above the image's upper edge."""
+    """Whether a completed head continues above the image's upper edge."""
     return bool((image[margin - 1, :, 3] > 0.5).any())
 
 

@@ -6,13 +6,25 @@ import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import Any
+from typing import Any, TypeVar
 
 from ..estimate import History
 from ..progress import Progress, Reporter
 
 _FOLLOWED_S = 0.1
-"""Between two reports of a stage that began early."""
+"""Between two reports of a stage that began early, and between two looks of one that waits whether it is to stop."""
+_Result = TypeVar("_Result")
+
+
+def awaited(future: Future[_Result], reporter: Reporter) -> _Result:
+    """What a future gives.
+
+    Raises:
+        Cancelled: the work is to stop before that is there.
+    """
+    while not wait([future], _FOLLOWED_S).done:
+        reporter.check_cancelled()
+    return future.result()
 
 
 class Beside:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from ..errors import UsageError
 from ..progress import Reporter
 from ..protocol import Stage
 from ..workspace.subject import STAGES
-from .beside import Beside, Early
+from .beside import Beside, Early, awaited
 from .consent import HELP, record_consent, tie_consent_to_clip
 from .option import CheckedOptions, option
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from ..workspace.pose_track import PoseTrack
     from ..workspace.store import Workspace
 
-_ASKED_S = 0.1
-"""How often a stage that waits for another looks whether it is to stop."""
 OCIO = "ocio"
 LANDMARKERS = ("auto", "task", "mesh")
 COLOURS = ("auto", "bt709", "hlg", "pq", "logc3", "logc4", OCIO)
@@ -259,9 +257,7 @@ def _portrait_sync_beside(
     points_px = landmarks.points_px.astype(np.float32)
 
     def track(own: Reporter) -> HeadTrack:
-        while not wait([poses], _ASKED_S).done:
-            own.check_cancelled()
-        found = poses.result()
+        found = awaited(poses, own)
         none = np.zeros((len(found.valid), len(BLENDSHAPE_NAMES)))
         return HeadTrack(found.camera, found.head_to_camera, found.valid, points_px, none, fps=workspace.subject.fps)
 

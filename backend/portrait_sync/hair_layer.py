@@ -11,7 +11,7 @@ from ..compilation import has_numba
 from ..workspace.shapes import UInt8
 from .fill import dilated
 from .head_region import BROW, FaceFrame, face_frame, face_oval
-from .pixels import HALVED_PX, to_bytes
+from .pixels import HALVED_PX, halved, to_bytes
 
 SPREAD = 0.05
 """How far about the hair the frame is taken, in face heights: loose strands, and what a rendered head shows beyond them."""
@@ -138,7 +138,7 @@ class Taken:
         hair = cv2.extractChannel(self.mattes, 1)
         shape, scale = hair.shape, 0.5 if SOFTNESS * axes.height > HALVED_PX else 1.0
         if scale < 1:
-            hair = cv2.resize(hair, ((shape[1] + 1) // 2, (shape[0] + 1) // 2), interpolation=cv2.INTER_AREA)
+            hair = halved(hair)
         height, sigma = scale * axes.height, CLEAR_OF_FACE * scale * axes.height
         oval = to_bytes(face_oval(self.landmarks_px, hair.shape, scale), 255.0)
         face = cv2.GaussianBlur(oval, (0, 0), OVAL_SOFTNESS * height)

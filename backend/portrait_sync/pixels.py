@@ -27,9 +27,14 @@ def low_frequencies(image: np.ndarray, sigma: float) -> np.ndarray:
     """`cv2.GaussianBlur` of (H, W, …) float32, at half the size where it is wide."""
     if sigma <= HALVED_PX:
         return cv2.GaussianBlur(image, (0, 0), sigma)
-    size = image.shape[1::-1]
-    half = cv2.resize(image, ((size[0] + 1) // 2, (size[1] + 1) // 2), interpolation=cv2.INTER_AREA)
-    return cv2.resize(cv2.GaussianBlur(half, (0, 0), 0.5 * sigma), size, interpolation=cv2.INTER_LINEAR)
+    blurred = cv2.GaussianBlur(halved(image), (0, 0), 0.5 * sigma)
+    return cv2.resize(blurred, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+
+
+def halved(image: np.ndarray) -> np.ndarray:
+    """At half the size; of an odd number of rows or columns one more."""
+    height, width = image.shape[:2]
+    return cv2.resize(image, ((width + 1) // 2, (height + 1) // 2), interpolation=cv2.INTER_AREA)
 
 
 def times(image: np.ndarray, matte: np.ndarray) -> np.ndarray:

@@ -129,10 +129,9 @@ class Clip:
         seen = field.render(camera, seen_from, values, passes=True)
         assert seen.depth_m is not None
         surface = surface_of(seen.depth_m, seen.rgba[..., 3], camera, seen_from, self.face, values)
-        image, margin = self.completed(image, seen_from)
+        sheet, margin = self.completed(image, seen_from)
         if self.crown is not None:
-            image = self.crown.put_on(image, seen_from)
-        sheet = image
+            sheet = self.crown.put_on(sheet, seen_from)
         image, outside = turned_image(sheet, surface, self.camera, seen_from, pose, margin)
         if is_cut_off(sheet, margin):
             level, _ = turned_image(sheet, surface, self.camera, seen_from, level_pose(seen_from, pose), margin)

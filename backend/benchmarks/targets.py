@@ -232,6 +232,10 @@ def _watermark(result: Result) -> Iterator[Figure]:
         why = f"fewer in {', '.join(row['missed_in'])}" if row["missed_in"] else ""
         name, shown = f"pieces read, {row['name']}", row["target"] is not None
         yield Figure(name, row["percent"], "%", row["target"], rises=True, in_index=shown, why=why)
+    for row in result["attacks"]:
+        if row["missed_in"]:
+            name = f"files of {len(result['clips'])} read by their pieces together, {row['name']}"
+            yield Figure(name, row["files"], "", rises=True)
     unmarked, least = result["unmarked"], min(row["least_db"] for row in result["clips"])
     yield Figure(f"false ones in {unmarked['pieces']:,} unmarked pieces", unmarked["found"], "", 0.0, in_index=True)
     yield Figure("marking a frame of 512²", result["cost"]["embed_ms"], "ms", 8.0, in_index=True)

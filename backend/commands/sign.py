@@ -101,7 +101,7 @@ def _is_to_be_signed(path: Path, workspace: Workspace) -> bool:
         )
     if contains(path, SYNTHETIC_NOTE.format(subject=workspace.subject.name)):
         return True
-    named = next(filter(None, watermarks(path)), "")
+    named = watermarks(path).named
     if named and workspace.subject.source_sha256.startswith(named):
         return True
     if named:

@@ -13,6 +13,7 @@ from .option import option
 
 if TYPE_CHECKING:
     from ..delivery.provenance.reading import Manifest
+    from ..delivery.watermark import Detection
     from ..workspace.store import Workspace
 
 FOUND, ABSENT, NOT_SEARCHED = "found", "absent", "not searched"
@@ -49,7 +50,7 @@ class Verified:
     pieces: int
     """Pieces of two seconds that were read, through all of the file."""
     pieces_marked: int
-    """In how many of them the watermark was found."""
+    """In how many of them the watermark was found by themselves; in none of them, it may still be found in all of them together."""
     note: str
     """`found` or `absent`: the sentence in the file's metadata, which anyone can write or remove."""
     source: str
@@ -94,8 +95,8 @@ def verify(path: Path, workspace: Workspace | None = None, trust: Path | None = 
 
     manifest = read_manifest(path, trust)
     marks = watermarks(path)
-    named = next((mark for mark in marks if mark), "")
-    watermark = FOUND if named else ABSENT if marks else NOT_SEARCHED
+    named = marks.named
+    watermark = FOUND if named else ABSENT if marks.pieces else NOT_SEARCHED
     note = FOUND if contains(path, _NOTE) else ABSENT
     source, status = str(manifest.likeness.get("clip_sha256", "")), NOT_OURS
     if manifest.ours:
@@ -120,8 +121,8 @@ def verify(path: Path, workspace: Workspace | None = None, trust: Path | None = 
         watermark,
         named,
         agrees,
-        len(marks),
-        sum(map(bool, marks)),
+        len(marks.pieces),
+        marks.marked,
         note,
         source,
         clip,
@@ -141,34 +142,55 @@ def in_words(result: Result) -> str:
     return "\n".join(item.summary for item in result.files)
 
 
-def watermarks(path: Path) -> list[str]:
-    """What the pieces of a video, or an image, name as their clip; empty strings where nothing is found, no strings where nothing is to
-    be searched: audio, models, motions, and what no decoder takes.
+@dataclass(frozen=True)
+class Watermarks:
+    """What was read in the pieces of a file, or in its image: each the clip that it names, empty where nothing is found."""
+
+    pieces: tuple[str, ...] = ()
+    """None where nothing is to be searched: audio, models, motions, and what no decoder takes."""
+    together: str = ""
+    """What all pieces name together, where none does by itself."""
+
+    @property
+    def named(self) -> str:
+        return next(filter(None, self.pieces), self.together)
+
+    @property
+    def marked(self) -> int:
+        return sum(map(bool, self.pieces))
+
+
+def watermarks(path: Path) -> Watermarks:
+    """The watermarks of a video or an image.
 
     Pieces are spread over the file; reading stops when the first `_SURE` all name the same clip.
     """
-    from ..delivery.watermark import PIECE_FRAMES, detect
+    from ..delivery.watermark import PIECE_FRAMES, Detector
     from ..media.decode import frames, probe
     from ..media.exr import encoded_images
     from ..workspace.images import read_image
 
-    marks: list[str] = []
+    detector, pieces = Detector(), []
     try:
         if path.suffix.lower() in IMAGES:
-            found = detect([read_image(path)])
-            return [found.message.text if found.message else ""]
+            return Watermarks((_named(detector.piece([read_image(path)])),))
         if path.suffix.lower() == EXR:
-            searched = (detect([image]) for image in encoded_images(path))
-            message = next((found.message for found in searched if found.message), None)
-            return [message.text if message else ""]
+            searched = (_named(Detector().piece([image])) for image in encoded_images(path))
+            return Watermarks((next(filter(None, searched), ""),))
         for start_s in _spread(probe(path).duration_s):
-            found = detect((frame for _, frame in frames(path, start_s)), count=PIECE_FRAMES)
-            marks.append(found.message.text if found.message else "")
-            if len(marks) >= _SURE and len(set(marks)) == 1 and marks[0]:
+            found = detector.piece((frame for _, frame in frames(path, start_s)), PIECE_FRAMES)
+            pieces.append(_named(found))
+            if len(pieces) >= _SURE and len(set(pieces)) == 1 and pieces[0]:
                 break
+        if len(pieces) > 1 and not any(pieces):
+            return Watermarks(tuple(pieces), _named(detector.together()))
     except (SyncTalkError, ValueError):
         pass  # no frames: audio, or what no decoder takes
-    return marks
+    return Watermarks(tuple(pieces))
+
+
+def _named(found: Detection) -> str:
+    return found.message.text if found.message else ""
 
 
 def _spread(duration_s: float) -> list[float]:
@@ -179,17 +201,22 @@ def _spread(duration_s: float) -> list[float]:
     return [last * index / max(1, count - 1) for index in order]
 
 
-def _in_pixels(marks: list[str], agrees: bool | None, of_manifest: bool) -> str:
+def _in_pixels(marks: Watermarks, agrees: bool | None, of_manifest: bool) -> str:
     """A line on the watermark; empty where there is none."""
-    marked = sum(map(bool, marks))
-    if not marked:
+    if not marks.named:
         return ""
     whose = {
         None: "",
         True: f", of the clip of the {'manifest' if of_manifest else 'workspace'}",
         False: f", of another clip than the {'manifest' if of_manifest else 'workspace'} has",
     }[agrees]
-    return f"\n  watermark in {marked} of {len(marks)} pieces read{whose}: {next(filter(None, marks))}"
+    count = len(marks.pieces)
+    where = (
+        f"{marks.marked} of {count} pieces read"
+        if marks.marked
+        else f"the {count} pieces read together, in none by itself"
+    )
+    return f"\n  watermark in {where}{whose}: {marks.named}"
 
 
 def _summary(path: Path, manifest: Manifest, watermark: str, note: str, clip: str, workspace: Workspace | None) -> str:

@@ -89,35 +89,66 @@ class Detection:
 def detect(
     frames: Iterable[np.ndarray], key: bytes = PUBLIC_KEY, expected: Message | None = None, count: int = PIECE_FRAMES
 ) -> Detection:
-    """Look for the watermark in the first `count` frames.
+    """Look for the watermark in the first `count` frames: a `Detector`'s only piece."""
+    return Detector(key, expected).piece(frames, count)
 
-    One frame is enough where little was lost; means of several suppress what moves. Memory is that of a few frames. Where one frame is all
-    there is, its blue is read with its luminance, as heads alone are marked in both.
+
+class Detector:
+    """Looks for the watermark in the pieces of one video, in each by itself and in all of them together.
 
     Args:
-        frames: (H, W, 3) uint8 or float32 in levels of 255, RGB, all of one size; more are not read. They need not follow each other.
         key: that of `Marker`.
         expected: a message that is looked for where none can be read; less of it has to be left.
-
-    Raises:
-        ValueError: no frames, or frames of several sizes.
     """
-    pattern = pattern_of(key)
-    residuals, scale, usual = _residuals(islice(frames, count))
-    best = 0.0
-    for residual in residuals:
-        search = _Search(residual, pattern, usual)
-        places = search.places()
-        best = max(best, places[0].score)
-        for place in search.worth_reading(places, MIN_USUAL_SYNC if len(residuals) == 1 else 0.0):
-            message, exact = search.read(place)
-            if message is not None:
-                return Detection(message, exact.score, place.score, exact.tile_px(scale))
-    if expected is not None:
-        place = search.looking_for(expected).places()[0]
-        if place.score >= MIN_EXPECTED:
-            return Detection(expected, place.score, place.score, place.tile_px(scale))
-    return Detection(None, 0.0, best, None)
+
+    def __init__(self, key: bytes = PUBLIC_KEY, expected: Message | None = None) -> None:
+        self._pattern, self._expected = pattern_of(key), expected
+        self._sum: np.ndarray | None = None
+        self._scale, self._usual = 1.0, [0.0]
+
+    def piece(self, frames: Iterable[np.ndarray], count: int = PIECE_FRAMES) -> Detection:
+        """What the first `count` frames carry.
+
+        One frame is enough where little was lost; means of several suppress what moves. Memory is that of a few frames. Where one frame
+        is all there is, its blue is read with its luminance, as heads alone are marked in both.
+
+        Args:
+            frames: (H, W, 3) uint8 or float32 in levels of 255, RGB, all of one size; more are not read. They need not follow each other.
+
+        Raises:
+            ValueError: no frames, or frames of several sizes.
+        """
+        residuals, self._scale, self._usual = _residuals(islice(frames, count))
+        if self._sum is not None and self._sum.shape != residuals[0].shape:
+            raise ValueError(f"pieces of several sizes: {self._sum.shape} and {residuals[0].shape}")
+        self._sum = residuals[0] if self._sum is None else self._sum + residuals[0]
+        return self._detected(residuals)
+
+    def together(self) -> Detection:
+        """What all pieces so far carry: the mark is the same in each, so that less of it has to be left.
+
+        Raises:
+            ValueError: no pieces.
+        """
+        if self._sum is None:
+            raise ValueError("no pieces")
+        return self._detected([self._sum])
+
+    def _detected(self, residuals: list[np.ndarray]) -> Detection:
+        best = 0.0
+        for residual in residuals:
+            search = _Search(residual, self._pattern, self._usual)
+            places = search.places()
+            best = max(best, places[0].score)
+            for place in search.worth_reading(places, MIN_USUAL_SYNC if len(residuals) == 1 else 0.0):
+                message, exact = search.read(place)
+                if message is not None:
+                    return Detection(message, exact.score, place.score, exact.tile_px(self._scale))
+        if self._expected is not None:
+            place = search.looking_for(self._expected).places()[0]
+            if place.score >= MIN_EXPECTED:
+                return Detection(self._expected, place.score, place.score, place.tile_px(self._scale))
+        return Detection(None, 0.0, best, None)
 
 
 def _residuals(frames: Iterable[np.ndarray]) -> tuple[list[np.ndarray], float, list[float]]:

@@ -196,6 +196,21 @@ def test_verify_reads_through_the_video_and_compares_the_watermark_with_the_mani
     assert (found.pieces, found.pieces_marked) == (3, 2)
 
 
+@pytest.mark.long
+def test_verify_reads_a_watermark_that_only_all_pieces_have_together(tmp_path):
+    path, marker = tmp_path / "copied.mp4", Marker(256, 256, Message.of_clip(CLIP))
+    rng = np.random.default_rng(2)
+    with VideoWriter(path, 256, 256, crf=8) as video:
+        for _ in range(6):
+            noise = rng.normal(0, 6, (256, 256, 1))
+            frame = marker.embed(np.full((256, 256, 3), 120, np.uint8))
+            for _ in range(50):
+                video.write(np.clip(frame + noise, 0, 255).round().astype(np.uint8))
+    found = verify(path)
+    assert (found.pieces, found.pieces_marked, found.watermark, found.watermark_clip) == (6, 0, "found", CLIP[:12])
+    assert "in the 6 pieces read together, in none by itself" in found.summary
+
+
 def test_a_changed_manifest_is_seen(tmp_path):
     path = signed(tmp_path, "mp4")
     path.write_bytes(path.read_bytes().replace(b"compositeWithTrained", b"compositeWithTrainee"))

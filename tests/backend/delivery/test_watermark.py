@@ -11,7 +11,7 @@ import pytest
 
 from backend.delivery.canvas import Canvas
 from backend.delivery.marking import Marking
-from backend.delivery.watermark import PIECE_FRAMES, Kind, Marker, Message, detect
+from backend.delivery.watermark import PIECE_FRAMES, Detector, Kind, Marker, Message, detect
 from backend.delivery.watermark.marker import BLUE_GAIN
 from backend.delivery.watermark.message import CODED_BITS, decode, encode
 from backend.media.decode import frames as read_frames
@@ -194,6 +194,17 @@ def test_an_expected_message_is_found_where_too_little_is_left_to_read_it(clean)
     assert detect(noisy(clean[0]), expected=MESSAGE).message is None
 
 
+def test_pieces_that_are_not_read_by_themselves_are_read_together():
+    rng, with_mark, without = np.random.default_rng(3), Detector(), Detector()
+    for seed in range(4):
+        host = textured(2, seed, 256)
+        for detector, frames in ((with_mark, marked(host)), (without, host)):
+            faint = [np.clip(frame + rng.normal(0, 30, frame.shape), 0, 255).astype(np.uint8) for frame in frames]
+            assert detector.piece(faint).message is None
+    assert with_mark.together().message == MESSAGE
+    assert without.together().message is None
+
+
 def test_the_mark_is_steady_in_time(clean):
     frames = clean[:6]
     marks = [after.astype(int) - before for after, before in zip(marked(frames), frames, strict=True)]
@@ -265,3 +276,9 @@ def test_frames_of_another_size_are_a_defect_of_the_caller():
         Marker(64, 64, MESSAGE).embed(np.zeros((64, 65, 3), np.uint8))
     with pytest.raises(ValueError, match="no frames"):
         detect([])
+    with pytest.raises(ValueError, match="no pieces"):
+        Detector().together()
+    pieces = Detector()
+    pieces.piece([np.zeros((64, 64, 3), np.uint8)])
+    with pytest.raises(ValueError, match="pieces of several sizes"):
+        pieces.piece([np.zeros((64, 80, 3), np.uint8)])

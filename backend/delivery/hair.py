@@ -1,10 +1,13 @@
-"""The footage's own hair over a rendered head, as far as the head is turned as in the footage (docs/portrait-sync.md)."""
+"""The footage's own hair over a rendered head, turned with it (docs/portrait-sync.md)."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..portrait_sync.hair_layer import HairLayer, hair_layer
+from ..portrait_sync.hair_surface import HairSurface
 from ..portrait_sync.head_region import FOREHEAD, OUTLINE_M, face_frame
 from ..portrait_sync.placed_head import PlacedHead
 from ..renderer.lanes import packed
@@ -16,10 +19,34 @@ from .layers import FootageLayers, FootageTrack, LastImages
 from .place import Place
 from .threads import on_threads
 
-PARALLAX = (0.015, 0.05)
+PARALLAX = (0.12, 0.18)
 """Up to the first the hair is the footage's, from the second on the rendered one: how far the hairline moves against the
-outline of the head, in face heights. That is a turn of 2, and of 6 degrees."""
+outline of the head, in face heights. That is a turn of 14, and of 22 degrees."""
+SAME_PX = 0.02
+"""A head that is nowhere further from the footage's is where the footage has it: nothing is resampled."""
+_AROUND = 0.15
+"""How far beyond a layer moved as its outline the layer may be seen, in face heights."""
+_CELL = 0.06
+"""Between two places whose origin is computed, in face heights."""
 _NEAREST_M = 0.05
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A rendered head beside the footage's.
+
+    Attributes:
+        footage_pose: (4, 4).
+        now_px, then_px: (n, 2) points of the outline and the hairline in the image, and in the working frame.
+        to_footage: (2, 3) the similarity that takes the outline in the image to that in the working frame.
+        share: how much the footage's hair counts.
+    """
+
+    footage_pose: np.ndarray
+    now_px: np.ndarray
+    then_px: np.ndarray
+    to_footage: np.ndarray
+    share: float
 
 
 class Hair(FootageLayers[HairLayer]):
@@ -27,8 +54,9 @@ class Hair(FootageLayers[HairLayer]):
 
     def __init__(self, workspace: Workspace, footage: FootageTrack, images: LastImages | None = None) -> None:
         super().__init__(workspace, footage, images)
-        hairline = workspace.face_mesh().vertices_m[list(FOREHEAD)]
-        self._points = np.concatenate([OUTLINE_M, hairline])
+        mesh = workspace.face_mesh()
+        self._surface = HairSurface.of(mesh)
+        self._points = np.concatenate([OUTLINE_M, mesh.vertices_m[list(FOREHEAD)]])
 
     def over(self, head: PlacedHead, place: Place) -> None:
         """Put the footage's hair over a head, in its own memory; unchanged where the head is turned away from the footage's, or the
@@ -45,37 +73,53 @@ class Hair(FootageLayers[HairLayer]):
         self._replace(head, place, mattes=True)
 
     def _replace(self, head: PlacedHead, place: Place, mattes: bool) -> None:
-        rgba, placed = head.rgba, self._placed(head, place)
-        layer = None if placed is None else self._layer(head.frame)
-        window = None if placed is None or layer is None else _window(layer, placed[0], rgba.shape[:2])
-        if placed is None or layer is None or window is None:
+        seen = self._seen(head)
+        if seen is None or seen.share <= 0 or (layer := self._layer(head.frame)) is None:
             return
-        to_layer = placed[0].copy()
-        to_layer[:, 2] -= (layer.x, layer.y)
+        if (found := self._origins(head, place, layer, seen)) is None:
+            return
+        window, grid = found
         shown = packed(layer.mattes if mattes else layer.head)
-        corner, images = (window[0].start, window[1].start), (shown, layer.weight)
-        on_threads(replace_by, rgba[window], *corner, to_layer.astype(np.float32), *images, np.float32(placed[1]))
+        on_threads(replace_by, head.rgba[window], grid, shown, layer.weight, np.float32(seen.share))
 
-    def _placed(self, head: PlacedHead, place: Place) -> tuple[np.ndarray, float] | None:
-        """(2, 3) from places of the image to those of the working frame, and how much the footage's hair counts, above 0."""
-        footage = self._footage_pose(head)
-        if footage is None:
+    def _seen(self, head: PlacedHead) -> _Seen | None:
+        """None where either head is none, or behind its camera."""
+        pose = self._footage_pose(head)
+        if pose is None:
             return None
-        then, depth_then = self._footage.track.camera.project(footage, self._points)
+        then, depth_then = self._footage.track.camera.project(pose, self._points)
         now, depth = head.camera.project(head.head_to_camera, self._points)
         if min(depth.min(), depth_then.min()) < _NEAREST_M:
             return None
         outline = len(OUTLINE_M)
         affine = image_similarity(now[:outline], then[:outline])
         apart = now[outline:] @ affine[:, :2].T + affine[:, 2] - then[outline:]
-        apart_px, height_px = float(np.hypot(*apart.T).max()), face_frame(self._footage.landmarks_px[head.frame]).height
-        share = float(smoothstep(*PARALLAX[::-1], apart_px / height_px))
-        exact = np.array(
-            [[1 / place.scale, 0.0, -place.x / place.scale], [0.0, 1 / place.scale, -place.y / place.scale]]
+        height_px = face_frame(self._footage.landmarks_px[head.frame]).height
+        share = float(smoothstep(*PARALLAX[::-1], float(np.hypot(*apart.T).max()) / height_px))
+        return _Seen(pose, now, then, affine, share)
+
+    def _origins(
+        self, head: PlacedHead, place: Place, layer: HairLayer, seen: _Seen
+    ) -> tuple[tuple[slice, slice], np.ndarray] | None:
+        """Rows and columns of the image that may show the layer, and where in it they come from, as `replace_by` takes it; None where that
+        is nowhere."""
+        exact = np.array([[1.0, 0.0, -place.x], [0.0, 1.0, -place.y]]) / place.scale
+        is_same = np.abs(seen.now_px @ exact[:, :2].T + exact[:, 2] - seen.then_px).max() < SAME_PX
+        affine, around_px = (exact, 0.0) if is_same else (seen.to_footage, _AROUND * layer.face_height)
+        window = _window(layer, affine, head.rgba.shape[:2], around_px)
+        if window is None:
+            return None
+        cell = np.inf if is_same else _CELL * layer.face_height / float(np.hypot(*affine[:, 0]))
+        x, y = (
+            np.linspace(part.start + 0.5, part.stop - 0.5, 2 + int((part.stop - part.start) / cell))
+            for part in window[::-1]
         )
-        # Where the head is where the footage has it nothing is resampled.
-        same = np.abs(now @ (affine - exact)[:, :2].T + (affine - exact)[:, 2]).max() < 0.02
-        return (exact if same else affine, share) if share > 0 else None
+        if is_same:
+            places = np.stack(np.broadcast_arrays(x, y[:, None]), -1) / place.scale + exact[:, 2]
+        else:
+            footage = self._footage.track.camera, seen.footage_pose
+            places = self._surface.places(x, y, (head.camera, head.head_to_camera), footage)
+        return window, (places - (layer.x, layer.y)).astype(np.float32)
 
     def _made(self, frame: int) -> HairLayer | None:
         images = self._images
@@ -83,10 +127,19 @@ class Hair(FootageLayers[HairLayer]):
         return hair_layer(*taken, self._footage.landmarks_px[frame])
 
 
-def _window(layer: HairLayer, affine: np.ndarray, shape: tuple[int, ...]) -> tuple[slice, slice] | None:
-    """Rows and columns of the image that the layer covers; None where that is nothing."""
-    x, y = np.array([0, layer.width, layer.width, 0]) + layer.x, np.array([0, 0, layer.height, layer.height]) + layer.y
-    corners = np.linalg.solve(affine[:, :2], np.stack([x, y]) - affine[:, 2:])
+def _window(
+    layer: HairLayer, affine: np.ndarray, shape: tuple[int, ...], around_px: float
+) -> tuple[slice, slice] | None:
+    """Rows and columns of the image that the layer covers, and so much around it; None where that is nothing.
+
+    Args:
+        affine: (2, 3) from places of the image to those of the working frame.
+    """
+    x, y = (
+        np.array([first - around_px, first + length + around_px])
+        for first, length in ((layer.x, layer.width), (layer.y, layer.height))
+    )
+    corners = np.linalg.solve(affine[:, :2], np.stack([x[[0, 1, 1, 0]], y[[0, 0, 1, 1]]]) - affine[:, 2:])
     first = np.maximum(np.floor(corners.min(1)).astype(int), 0)
     last = np.minimum(np.ceil(corners.max(1)).astype(int), (shape[1], shape[0]))
     return (slice(first[1], last[1]), slice(first[0], last[0])) if (last > first).all() else None

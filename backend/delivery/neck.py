@@ -20,6 +20,9 @@ from .neck_motion import VISIBLE_PX, Edges, JawMotion, grid_of
 from .place import Place
 from .threads import on_threads
 
+BESIDE_M = (0.09, 0.1, 0.11, 0.12, 0.13, 0.14)
+"""Beside the jaw, metres from the middle of the head: hair hangs there, at the depth that `HairSurface` falls back to."""
+
 
 class Neck(FootageLayers[BodyLayer]):
     """Puts the neck of one workspace under one of its heads."""
@@ -28,6 +31,9 @@ class Neck(FootageLayers[BodyLayer]):
         super().__init__(workspace, footage, images)
         mesh, subject = workspace.face_mesh(), workspace.subject
         self._jaw, self._jaw_shapes = mesh.vertices_m[list(JAW)], mesh.shape_keys[:, list(JAW)]
+        corners = self._jaw[[0, -1]]
+        across, height_m, depth_m = np.multiply.outer((-1, 1), BESIDE_M).ravel(), *corners[:, 1:].mean(0)
+        self._beside = np.column_stack([across, np.broadcast_to([height_m, depth_m], (len(across), 2))])
         self._background = ClipBackground(workspace)
         crop, (width, height) = subject.place, subject.source_size
         inside = crop.x > 0.5, crop.x + crop.size < width - 0.5, crop.y + crop.size < height - 0.5
@@ -73,8 +79,9 @@ class Neck(FootageLayers[BodyLayer]):
         return self._layer(head.frame), motion
 
     def _jaw_of(self, blendshapes: np.ndarray) -> np.ndarray:
-        """(17, 3) the jaw line in the head frame, metres."""
-        return self._jaw + np.tensordot(blendshapes[: len(self._jaw_shapes)], self._jaw_shapes, 1)
+        """(n, 3) the jaw line in the head frame, metres, and what hangs beside it at its corners' height."""
+        jaw = self._jaw + np.tensordot(blendshapes[: len(self._jaw_shapes)], self._jaw_shapes, 1)
+        return np.concatenate([jaw, self._beside])
 
     def _made(self, frame: int) -> BodyLayer | None:
         images, axes = self._images, face_frame(self._footage.landmarks_px[frame])

@@ -65,7 +65,7 @@ class JawMotion:
     Attributes:
         camera, footage_camera: of the rendered head and of the footage's.
         back: (4, 4) from the rendered head's camera to the footage's, metres.
-        jaw_px: (n, 2) the rendered jaw line, and depth_m (n) its depths.
+        jaw_px: (n, 2) the rendered jaw line and what hangs beside it, and depth_m (n) their depths.
         opened_px: (n, 2) how far blendshapes alone have moved it.
         largest_px: the largest motion of the jaw line.
     """

@@ -1,4 +1,4 @@
-"""A layer put over a rendered head, compiled: in NumPy it takes as long as the head itself."""
+"""A warped layer put over a rendered head, compiled: in NumPy it takes as long as the head itself."""
 
 from __future__ import annotations
 
@@ -18,28 +18,38 @@ def _float(byte):
 
 
 @njit(fastmath=True, nogil=True, error_model="numpy")
-def replace_by(part, parts, rgba, top, left, affine, layer, weight, share):
+def replace_by(part, parts, rgba, grid, layer, weight, share):
     """Replace what `rgba` shows by a layer: rgba + share · weight · (layer − rgba), sampled linearly.
 
     Args:
         part, parts: does every `parts`-th row from row `part` on: threads share the window.
         rgba: (h, w, 4) float32, premultiplied, display-encoded: the window's pixels; changed in place.
-        top, left: of the window in the image, pixels.
-        affine: (2, 3) float32 from places of the image, x and y, to those of the layer; pixel centres at ½ in both.
+        grid: (rows, columns, 2) float32, two of each or more: the places in the layer, x and y, of as many pixels of the window, evenly
+            from its first to its last one; pixel centres at ½. Between them it is linear.
         layer: (H, W) uint32, `lanes.packed`, premultiplied; weight: (H, W) uint8, nothing beyond its edges.
         share: of the whole layer, in [0, 1].
     """
     height, width = weight.shape
     most_x, most_y, share = np.float32(width - 1), np.float32(height - 1), share * _BYTE
     last_x, last_y = np.int32(width - 2), np.int32(height - 2)
-    across, down = affine[0, 0], affine[1, 0]
+    rows, columns = grid.shape[0], grid.shape[1]
+    row_step = np.float32(rows - 1) / np.float32(max(rgba.shape[0] - 1, 1))
+    column_step = np.float32(columns - 1) / np.float32(max(rgba.shape[1] - 1, 1))
+    nodes = np.empty((columns, 2), np.float32)
     for i in range(part, rgba.shape[0], parts):
         line = rgba[i]
-        x, y = np.float32(left) + _HALF, np.float32(top + i) + _HALF
-        first_u = across * x + affine[0, 1] * y + affine[0, 2] - _HALF
-        first_v = down * x + affine[1, 1] * y + affine[1, 2] - _HALF
+        v = np.float32(i) * row_step
+        upper = min(int(v), rows - 2)
+        v -= np.float32(upper)
+        for k in range(columns):
+            for c in range(2):
+                nodes[k, c] = grid[upper, k, c] + v * (grid[upper + 1, k, c] - grid[upper, k, c]) - _HALF
         for j in range(np.uint64(line.shape[0])):  # places without a sign need no test for negative ones
-            u, v = first_u + across * np.float32(np.int32(j)), first_v + down * np.float32(np.int32(j))
+            at = np.float32(np.int32(j)) * column_step
+            node = np.uint64(min(np.int32(at), np.int32(columns - 2)))
+            at -= np.float32(np.int32(node))
+            u = nodes[node, 0] + at * (nodes[node + _NEXT, 0] - nodes[node, 0])
+            v = nodes[node, 1] + at * (nodes[node + _NEXT, 1] - nodes[node, 1])
             if u < 0 or v < 0 or u > most_x or v > most_y:
                 continue
             column, row = min(np.int32(u), last_x), min(np.int32(v), last_y)

@@ -115,8 +115,8 @@ def show() -> None:
     window = Window(0, 0, *(np.float32(value) for value in (0.5, 0.5, 1.0, 1.0, 1.0)))
     layer = np.zeros((2, 2, 4), np.uint8)
     composite_under(0, 1, image, window, np.zeros((2, 2, 3), np.float32), packed(layer), packed(layer[:1, :1]))
-    affine, one = np.eye(2, 3, dtype=np.float32), np.float32(1)
-    replace_by(0, 1, image, 0, 0, affine, packed(layer), layer[..., 0].copy(), one)
+    grid = np.zeros((2, 2, 2), np.float32)
+    replace_by(0, 1, image, grid, packed(layer), layer[..., 0].copy(), np.float32(1))
     write_scene_linear(image, np.empty_like(image))
 
 

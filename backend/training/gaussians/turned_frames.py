@@ -14,6 +14,7 @@ import numpy as np
 from scipy.interpolate import LinearNDInterpolator
 
 from ...portrait_sync.fill import disc, push_pull
+from ...portrait_sync.hair_surface import not_steeper
 from ...renderer.surface import along_axis, points_m
 from ...workspace.camera import PIXEL_CENTRE, Camera
 from ...workspace.face_mesh import FaceMesh
@@ -151,7 +152,7 @@ def surface_of(
     def sheet(beside: np.ndarray, sign: int) -> np.ndarray:
         """In front for a sign of 1, in the back for -1."""
         depth = sign * np.where(on_face, beside + inside * (face_m - beside), beside).astype(np.float32)
-        return sign * cv2.GaussianBlur(_not_steeper(depth, step_m), (0, 0), SMOOTH_FACE * width)
+        return sign * cv2.GaussianBlur(not_steeper(depth, step_m), (0, 0), SMOOTH_FACE * width)
 
     front_m, back_m = sheet(beside_m, 1), sheet(cv2.GaussianBlur(fitted_m, (0, 0), SMOOTH_FACE * width), -1)
     lifted = (inside < 1) & (fitted_m - front_m > np.maximum(LIFTED_M, back_m - fitted_m))
@@ -249,11 +250,3 @@ def _face_depth(
     found = LinearNDInterpolator(pixels[vertices], depth_m[vertices])(x, y)
     on_face = (mask > 0) & np.isfinite(found)
     return np.where(on_face, found, 0).astype(np.float32), on_face
-
-
-def _not_steeper(depth_m: Float[np.ndarray, "h w"], step_m: float) -> Float[np.ndarray, "h w"]:
-    """The largest depth that is nowhere behind `depth_m` and changes from pixel to pixel by no more than a step."""
-    square = np.ones((3, 3), np.uint8)
-    for _ in range(depth_m.shape[1] // 4):
-        depth_m = np.minimum(depth_m, cv2.erode(depth_m, square) + np.float32(step_m))
-    return depth_m

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import interpolate
 
 from backend.delivery.from_footage import FromFootage, Taking
 from backend.delivery.hair import Hair
@@ -99,7 +100,7 @@ def test_hair_moves_with_a_head_that_is_moved(workspace, hair, pose, cm):
     """The strands are where the head's own geometry takes them: as sharp, and within a pixel."""
     at = turned(pose, cm=cm)
     found, still = shown(hair, at), shown(hair, pose)
-    crown = OUTLINE_M[:1]
+    crown = np.array([[0.0, OUTLINE_M[0, 1], -person.PIVOT_M[2]]])  # all of the drawn head is a plane
     (now, _), (then, _) = CAMERA.project(at, crown), CAMERA.project(pose, crown)
     moved = np.rint(now - then)[0].astype(int)
     patch = (slice(80, 92), slice(130, 190))
@@ -114,7 +115,7 @@ def test_hair_moves_with_a_head_that_is_moved(workspace, hair, pose, cm):
 
 
 def test_a_head_that_is_turned_away_has_its_rendered_hair_and_passes_there_evenly(hair, pose):
-    turns = np.linspace(0, 12, 25)
+    turns = np.linspace(0, 30, 31)
     differences = []
     for degrees in turns:
         at = turned(pose, degrees=(0, degrees, 0))
@@ -180,12 +181,16 @@ def test_the_compiled_layer_is_that_of_plain_interpolation():
     random = np.random.default_rng(1)
     rgba = random.uniform(0, 1, (30, 40, 4)).astype(np.float32)
     layer, weight = random.integers(0, 256, (26, 34, 4), np.uint8), random.integers(0, 256, (26, 34), np.uint8)
-    affine = np.array([[0.9, 0.1, -2.03], [-0.1, 0.9, 1.07]], np.float32)
+    y, x = np.mgrid[0:4, 0:5] / [[[3]], [[4]]]
+    grid = np.stack([1.2 + 33 * x + 3 * np.sin(3 * y), 2.8 + 24.4 * y - 4 * x * y], -1).astype(np.float32)
     found = rgba.copy()
     for part in range(3):
-        replace_by(part, 3, found[2:, 3:], 2, 3, affine, packed(layer), weight, np.float32(0.7))
-    rows, columns = np.mgrid[2:30, 3:40] + 0.5
-    u, v = (affine[i, 0] * columns + affine[i, 1] * rows + affine[i, 2] - 0.5 for i in (0, 1))
+        replace_by(part, 3, found[2:, 3:], grid, packed(layer), weight, np.float32(0.7))
+    rows, columns = np.mgrid[0:28, 0:37] / [[[27]], [[36]]]
+    u, v = (
+        interpolate.RegularGridInterpolator((y[:, 0], x[0]), grid[..., axis].astype(float))((rows, columns)) - 0.5
+        for axis in (0, 1)
+    )
     inside = (u >= 0) & (v >= 0) & (u <= 33) & (v <= 25)
     left, top = np.clip(u.astype(int), 0, 32), np.clip(v.astype(int), 0, 24)
     both = np.dstack([layer, weight]).astype(float)

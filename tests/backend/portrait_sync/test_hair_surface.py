@@ -79,7 +79,7 @@ def test_hair_of_the_head_meets_the_hair_that_hangs_below_the_jaw(surface, mesh,
     assert motion is not None
     nothing = np.zeros((256, 256, 4), np.uint8)
     layer = BodyLayer(0, 0, nothing, nothing, np.zeros((64, 64), np.float32), FACE_PX)
-    for x, y in motion.jaw_px[len(JAW) :][np.abs(beside) > SIDE_M + 0.015]:
+    for x, y in motion.jaw_px[len(JAW) :][np.abs(beside) > SIDE_M + 0.025]:
         body = [x, y] + motion.displacement(np.array([x]), np.array([y]), layer, Edges(256, False, False, False))[0, 0]
         hair = surface.places(np.array([x]), np.array([y]), (CAMERA, pose), (CAMERA, POSE))[0, 0]
         assert np.hypot(*(hair - body)) < 0.7

@@ -9,12 +9,50 @@ from .lanes import ALPHA, BLUE, GREEN, RED, between, spread, unrounded_between, 
 
 _HALF, _BYTE, _SHARES, _WIDE = (np.float32(value) for value in (0.5, 1 / 255, 256.0, 1 / (256 * 255)))
 _NEXT = np.uint64(1)
+_ZERO, _EDGE = np.float32(0), np.float32(0.001)
+"""So far beyond the outermost pixels a place is theirs: it was rounded."""
 
 
 @njit(inline="always", error_model="numpy")
 def _float(byte):
     """By way of a signed number, which a processor turns into a float in one step."""
     return np.float32(np.int32(byte))
+
+
+@njit(inline="always", fastmath=True, error_model="numpy")
+def _replace(line, first_u, first_v, across, down, layer, weight, share):
+    """Some pixels of a row, whose places in the layer begin at the first ones, less ½, and follow each other evenly."""
+    height, width = weight.shape
+    most_x, most_y = np.float32(width - 1) + _EDGE, np.float32(height - 1) + _EDGE
+    last_x, last_y = np.int32(width - 2), np.int32(height - 2)
+    for j in range(np.uint64(line.shape[0])):  # places without a sign need no test for negative ones
+        u, v = first_u + across * np.float32(np.int32(j)), first_v + down * np.float32(np.int32(j))
+        if u < -_EDGE or v < -_EDGE or u > most_x or v > most_y:
+            continue
+        u, v = max(u, _ZERO), max(v, _ZERO)
+        column, row = min(np.int32(u), last_x), min(np.int32(v), last_y)
+        here, above = np.uint64(column), np.uint64(row)
+        beside, below = here + _NEXT, above + _NEXT
+        w00, w01 = weight[above, here], weight[above, beside]
+        w10, w11 = weight[below, here], weight[below, beside]
+        if not (w00 | w01 | w10 | w11):
+            continue
+        l00, l01, l10, l11 = layer[above, here], layer[above, beside], layer[below, here], layer[below, beside]
+        if not (l00 | l01 | l10 | l11) and line[j, 3] == 0:
+            continue  # nothing by nothing
+        u -= np.float32(column)
+        v -= np.float32(row)
+        first, second, third, fourth = _float(w00), _float(w01), _float(w10), _float(w11)
+        upper, lower = first + u * (second - first), third + u * (fourth - third)
+        counts = share * (upper + v * (lower - upper))
+        share_u, share_v = np.uint64(np.int32(u * _SHARES + _HALF)), np.uint64(np.int32(v * _SHARES + _HALF))
+        shown = unrounded_between(
+            between(spread(l00), spread(l01), share_u), between(spread(l10), spread(l11), share_u), share_v
+        )
+        line[j, 0] += counts * (wide_level(shown, RED) * _WIDE - line[j, 0])
+        line[j, 1] += counts * (wide_level(shown, GREEN) * _WIDE - line[j, 1])
+        line[j, 2] += counts * (wide_level(shown, BLUE) * _WIDE - line[j, 2])
+        line[j, 3] += counts * (wide_level(shown, ALPHA) * _WIDE - line[j, 3])
 
 
 @njit(fastmath=True, nogil=True, error_model="numpy")
@@ -29,49 +67,33 @@ def replace_by(part, parts, rgba, grid, layer, weight, share):
         layer: (H, W) uint32, `lanes.packed`, premultiplied; weight: (H, W) uint8, nothing beyond its edges.
         share: of the whole layer, in [0, 1].
     """
-    height, width = weight.shape
-    most_x, most_y, share = np.float32(width - 1), np.float32(height - 1), share * _BYTE
-    last_x, last_y = np.int32(width - 2), np.int32(height - 2)
+    share *= _BYTE
     rows, columns = grid.shape[0], grid.shape[1]
     row_step = np.float32(rows - 1) / np.float32(max(rgba.shape[0] - 1, 1))
-    column_step = np.float32(columns - 1) / np.float32(max(rgba.shape[1] - 1, 1))
+    spacing = np.float32(max(rgba.shape[1] - 1, 1)) / np.float32(columns - 1)
     nodes = np.empty((columns, 2), np.float32)
     for i in range(part, rgba.shape[0], parts):
         line = rgba[i]
-        v = np.float32(i) * row_step
-        upper = min(int(v), rows - 2)
-        v -= np.float32(upper)
+        at = np.float32(i) * row_step
+        above = min(int(at), rows - 2)
+        at -= np.float32(above)
         for k in range(columns):
             for c in range(2):
-                nodes[k, c] = grid[upper, k, c] + v * (grid[upper + 1, k, c] - grid[upper, k, c]) - _HALF
-        for j in range(np.uint64(line.shape[0])):  # places without a sign need no test for negative ones
-            at = np.float32(np.int32(j)) * column_step
-            node = np.uint64(min(np.int32(at), np.int32(columns - 2)))
-            at -= np.float32(np.int32(node))
-            u = nodes[node, 0] + at * (nodes[node + _NEXT, 0] - nodes[node, 0])
-            v = nodes[node, 1] + at * (nodes[node + _NEXT, 1] - nodes[node, 1])
-            if u < 0 or v < 0 or u > most_x or v > most_y:
-                continue
-            column, row = min(np.int32(u), last_x), min(np.int32(v), last_y)
-            here, above = np.uint64(column), np.uint64(row)
-            beside, below = here + _NEXT, above + _NEXT
-            w00, w01 = weight[above, here], weight[above, beside]
-            w10, w11 = weight[below, here], weight[below, beside]
-            if not (w00 | w01 | w10 | w11):
-                continue
-            l00, l01, l10, l11 = layer[above, here], layer[above, beside], layer[below, here], layer[below, beside]
-            if not (l00 | l01 | l10 | l11) and line[j, 3] == 0:
-                continue  # nothing by nothing
-            u -= np.float32(column)
-            v -= np.float32(row)
-            first, second, third, fourth = _float(w00), _float(w01), _float(w10), _float(w11)
-            upper, lower = first + u * (second - first), third + u * (fourth - third)
-            counts = share * (upper + v * (lower - upper))
-            share_u, share_v = np.uint64(np.int32(u * _SHARES + _HALF)), np.uint64(np.int32(v * _SHARES + _HALF))
-            shown = unrounded_between(
-                between(spread(l00), spread(l01), share_u), between(spread(l10), spread(l11), share_u), share_v
+                nodes[k, c] = grid[above, k, c] + at * (grid[above + 1, k, c] - grid[above, k, c]) - _HALF
+        begin = 0
+        for k in range(columns - 1):
+            end = line.shape[0] if k == columns - 2 else min(int(np.float32(k + 1) * spacing) + 1, line.shape[0])
+            across, down = (nodes[k + 1, 0] - nodes[k, 0]) / spacing, (nodes[k + 1, 1] - nodes[k, 1]) / spacing
+            beyond = np.float32(begin) - np.float32(k) * spacing
+            part_of_line = line[begin:end]
+            _replace(
+                part_of_line,
+                nodes[k, 0] + beyond * across,
+                nodes[k, 1] + beyond * down,
+                across,
+                down,
+                layer,
+                weight,
+                share,
             )
-            line[j, 0] += counts * (wide_level(shown, RED) * _WIDE - line[j, 0])
-            line[j, 1] += counts * (wide_level(shown, GREEN) * _WIDE - line[j, 1])
-            line[j, 2] += counts * (wide_level(shown, BLUE) * _WIDE - line[j, 2])
-            line[j, 3] += counts * (wide_level(shown, ALPHA) * _WIDE - line[j, 3])
+            begin = end

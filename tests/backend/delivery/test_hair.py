@@ -204,3 +204,15 @@ def test_the_compiled_layer_is_that_of_plain_interpolation():
     assert inside.any() and not inside.all()
     np.testing.assert_allclose(found, truth, atol=1.6 / 255)  # between texels by 256 shares, rounded once to 8 bits
     assert np.abs(found - truth).mean() < 0.2 / 255
+
+
+@pytest.mark.parametrize("side", [97, 255, 512])
+def test_an_image_put_where_it_is_has_all_of_its_pixels(side):
+    """The outermost ones too: their places are computed from the window's corners, and rounded."""
+    random = np.random.default_rng(side)
+    rgba = np.zeros((side, side, 4), np.float32)
+    layer = random.integers(0, 256, (side, side, 4), np.uint8)
+    ends = np.array([0.5, side - 0.5])
+    grid = np.stack(np.broadcast_arrays(ends, ends[:, None]), -1).astype(np.float32)
+    replace_by(0, 1, rgba, grid, packed(layer), np.full((side, side), 255, np.uint8), np.float32(1))
+    np.testing.assert_allclose(255 * rgba, layer, atol=0.51)

@@ -286,7 +286,7 @@ class SyncTalkSettings(Delivery, bpy.types.PropertyGroup):
     )
     footage_hair: bpy.props.BoolProperty(
         name="Footage's Hair",
-        description="The head has the footage's own hair, strand by strand, where it is turned as there; turned further away, "
+        description="The head has the footage's own hair, strand by strand, turned with it by up to 14°; turned further away, "
         "and without this everywhere, it has the trained hair",
         default=True,
         update=_taken_chosen,

@@ -25,7 +25,7 @@ def neck_option() -> Any:
 def hair_option() -> Any:
     """Whose hair a head shows: a field of `Options`."""
     return option(
-        "leave the hair as it is rendered, also where the head is turned as in the footage, whose own hair is shown there",
+        "leave the hair as it is rendered, also where the head is turned by less than 14 degrees, and has the footage's own hair",
         False,
     )
 

@@ -15,7 +15,7 @@ from scipy.sparse.linalg import spsolve
 
 from ..compilation import has_numba
 from ..workspace.arrays import smoothstep
-from .fill import push_pull
+from .fill import disc, push_pull
 
 CELLS = 192
 """Cells along the side of a frame; not smaller than a pixel."""
@@ -32,6 +32,10 @@ LIMIT = 8.0
 """A patch's colour is changed by up to this much, in 8-bit levels, where a wall gets darker."""
 SEAM = 12.0
 """Differences at the border of two patches that are removed: about so many levels. Larger ones are edges."""
+BREAK = 20.0
+"""A copy breaks off where what follows it is so unlike what follows where it comes from, 8-bit levels."""
+SOFT = 0.008
+"""Around such a place it is filled smoothly, so far, in sides of the frame: an edge that nothing continues looks torn."""
 WORST = 25.0
 """Root mean square of the differences, in 8-bit levels, of a patch that fits too badly to be copied: there, fronts from two sides
 have met."""
@@ -69,6 +73,10 @@ def continue_into(smooth: np.ndarray, known: np.ndarray, side: int) -> np.ndarra
         return smooth
     change = seam_changes(small, cells, exemplars.copied, exemplars.offsets)
     copies, found = copied_pixels(smooth, known, exemplars.copied, exemplars.offsets, change)
+    joined = np.where(known[..., None], smooth, copies).astype(np.float32)
+    joined = push_pull(joined, (known | found).astype(np.float32))
+    broken = breaks(smooth, known, joined, exemplars.offsets, change) & found
+    found &= cv2.dilate(broken.astype(np.uint8), disc(SOFT * side)) == 0
     depth = cv2.resize(away, (width, height), interpolation=cv2.INTER_LINEAR)
     weight = np.where(known, 1.0, found * smoothstep(band[1], band[0], depth))
     filled = push_pull(np.where(known[..., None], smooth, copies).astype(np.float32), weight.astype(np.float32))
@@ -289,6 +297,40 @@ def copied_pixels(
     values[row, column] = np.where(found[:, None], total / np.maximum(weight, 1e-6)[:, None], 0.0)
     where[row, column] = found
     return values, where
+
+
+def breaks(
+    image: np.ndarray, known: np.ndarray, joined: np.ndarray, offsets: np.ndarray, change: np.ndarray
+) -> np.ndarray:
+    """Where a pixel is followed by another than where it was copied from: by another copy next to it, or beyond a gap or a rim.
+
+    Args:
+        image: (H, W, 3) uint8; known: (H, W) bool.
+        joined: (H, W, 3) float32, the image with its copies.
+        offsets, change: of (h, w) cells, see `seam_changes`.
+
+    Returns:
+        (H, W) bool; False where it is known.
+    """
+    shape, cells = np.array(known.shape), np.array(offsets.shape[:2])
+    ratio = shape / cells
+    places = np.argwhere(~known)
+    row, column = np.clip(np.rint((places + 0.5) / ratio - 0.5).astype(int), 0, cells - 1).T
+    source, changed = places + np.rint(offsets[row, column] * ratio).astype(int), change[row, column]
+    found = np.zeros(len(places), bool)
+    # An edge may be off by a cell.
+    near = np.ones((2 * round(float(ratio.max())) + 1,) * 2, np.uint8)
+    least, most = cv2.erode(joined, near), cv2.dilate(joined, near)
+    for steps in (1, max(2, round((RIM + 1) * float(ratio.max())))):
+        for step in ((0, steps), (0, -steps), (steps, 0), (-steps, 0)):
+            here, there = (np.clip(at + step, 0, shape - 1).T for at in (places, source))
+            expected = image[there[0], there[1]] + changed
+            apart = np.maximum(expected - most[here[0], here[1]], least[here[0], here[1]] - expected).max(axis=1)
+            is_rim = known[here[0], here[1]] & (steps == 1)
+            found |= known[there[0], there[1]] & (apart > BREAK) & ~is_rim
+    result = np.zeros(known.shape, bool)
+    result[tuple(places.T)] = found
+    return result
 
 
 def _around(centre: int, radius: int, length: int) -> slice:

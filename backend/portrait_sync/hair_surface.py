@@ -22,7 +22,7 @@ STEEPEST = 2.5
 """Slope at most, depth by width: it folds nowhere when the head is seen from up to 21 degrees beside its own front."""
 _SMOOTH_M = 0.006
 _HALVINGS = 12
-"""Of the stretch of a ray in which the surface is searched: down to a tenth of a millimetre."""
+"""Of the part of a ray in which the surface is searched: down to a tenth of a millimetre."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pytest
 
 from backend.portrait_sync import exemplar
 from backend.portrait_sync.background import fill_unseen
-from backend.portrait_sync.exemplar import Exemplars, continue_into
+from backend.portrait_sync.exemplar import Exemplars, breaks, continue_into
 
 SIDE = 256
 HOLE = cv2.ellipse(np.zeros((SIDE, SIDE), np.uint8), (130, 120), (40, 60), 0, 0, 360, 1, -1) > 0
@@ -124,3 +124,18 @@ def test_a_hole_is_filled_without_compiled_kernels_too(monkeypatch) -> None:
     image = continue_into(smooth, ~hole, 160)
     assert error(image, truth, hole) < 0.7 * error(smooth, truth, hole)
     assert np.array_equal(image[~hole], truth[~hole])
+
+
+def test_a_copy_breaks_off_where_another_colour_follows_than_where_it_comes_from() -> None:
+    image = np.where(np.arange(64)[None, :, None] < 32, 100, 200).astype(np.uint8).repeat(64, 0).repeat(3, 2)
+    known = np.abs(np.arange(64) - 35.5) > 8
+    known = np.broadcast_to(known, (64, 64))
+    offsets = np.zeros((64, 64, 2), int)
+    offsets[:, :36, 1], offsets[:, 36:, 1] = -16, 16  # the edge is copied to where it is not: at 36 in place of 32
+    joined = np.where(np.arange(64)[None, :, None] < 36, 100.0, 200.0).repeat(64, 0).repeat(3, 2).astype(np.float32)
+    found = breaks(image, known, joined, offsets, np.zeros((64, 64, 3)))
+    assert found[:, 34:38].any(axis=1).all()
+    assert not found[known].any()
+    offsets[:, :, 1], joined[:] = -20, 100.0  # one front, which meets a wall of another colour on its right
+    found = breaks(image, known, np.where(known[..., None], image, joined), offsets, np.zeros((64, 64, 3)))
+    assert found[:, 40:44].any(axis=1).all() and not found[:, 28:36].any()

@@ -275,7 +275,8 @@ def in_words(result: dict[str, Any]) -> str:
             "",
             *table(["after", *(row["clip"] for row in clips), "all", "files"], rows),
             "",
-            f"“files”: those that are read by up to {_MOST_TOGETHER} of their pieces together, as `verify` does where none is read by itself. "
+            f"“files”: those that are read by up to {_MOST_TOGETHER} of their pieces together, as `verify` does where none is read by "
+            "itself. "
             f"Unmarked files in which that finds a message: {sum(together['state'] != 'absent' for together in bare)} of {len(bare)}.",
             "",
             f"Wrong messages: {sum(attack['wrong'] for attack in result['attacks'])}. Unmarked pieces in which one was found: "

@@ -26,7 +26,7 @@ SAME_PX = 0.02
 """A head that is nowhere further from the footage's is where the footage has it: nothing is resampled."""
 _AROUND = 0.15
 """How far beyond a layer moved as its outline the layer may be seen, in face heights."""
-_CELL = 0.06
+_CELL = 0.04
 """Between two places whose origin is computed, in face heights."""
 _NEAREST_M = 0.05
 
@@ -78,9 +78,10 @@ class Hair(FootageLayers[HairLayer]):
             return
         if (found := self._origins(head, place, layer, seen)) is None:
             return
-        window, grid = found
+        window, grid, moved_px = found
         shown = packed(layer.mattes if mattes else layer.head)
-        on_threads(replace_by, head.rgba[window], grid, shown, layer.weight, np.float32(seen.share))
+        weight = layer.weight_moved(moved_px)
+        on_threads(replace_by, head.rgba[window], grid, shown, weight, np.float32(seen.share))
 
     def _seen(self, head: PlacedHead) -> _Seen | None:
         """None where either head is none, or behind its camera."""
@@ -100,11 +101,12 @@ class Hair(FootageLayers[HairLayer]):
 
     def _origins(
         self, head: PlacedHead, place: Place, layer: HairLayer, seen: _Seen
-    ) -> tuple[tuple[slice, slice], np.ndarray] | None:
-        """Rows and columns of the image that may show the layer, and where in it they come from, as `replace_by` takes it; None where that
-        is nowhere."""
+    ) -> tuple[tuple[slice, slice], np.ndarray, float] | None:
+        """Rows and columns of the image that may show the layer, where in it they come from, as `replace_by` takes it, and how far the head
+        was moved, in pixels of the working frame; None where that is nowhere."""
         exact = np.array([[1.0, 0.0, -place.x], [0.0, 1.0, -place.y]]) / place.scale
-        is_same = np.abs(seen.now_px @ exact[:, :2].T + exact[:, 2] - seen.then_px).max() < SAME_PX
+        moved_px = float(np.abs(seen.now_px @ exact[:, :2].T + exact[:, 2] - seen.then_px).max())
+        is_same = moved_px < SAME_PX
         affine, around_px = (exact, 0.0) if is_same else (seen.to_footage, _AROUND * layer.face_height)
         window = _window(layer, affine, head.rgba.shape[:2], around_px)
         if window is None:
@@ -119,7 +121,7 @@ class Hair(FootageLayers[HairLayer]):
         else:
             footage = self._footage.track.camera, seen.footage_pose
             places = self._surface.places(x, y, (head.camera, head.head_to_camera), footage)
-        return window, (places - (layer.x, layer.y)).astype(np.float32)
+        return window, (places - (layer.x, layer.y)).astype(np.float32), moved_px
 
     def _made(self, frame: int) -> HairLayer | None:
         images = self._images

@@ -1,4 +1,4 @@
-"""The footage's own hair as a layer: put over a rendered head it brings each strand, where and how it hangs in that frame."""
+"""The footage's own hair and ears as a layer: put over a rendered head it brings each strand, where and how it hangs in that frame."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from ..compilation import has_numba
 from ..workspace.shapes import UInt8
 from .fill import dilated
-from .head_region import BROW, FaceFrame, face_frame, face_oval
+from .head_region import BROW, FACE_OVAL, FaceFrame, face_frame, face_oval
 from .pixels import HALVED_PX, halved, to_bytes
 
 SPREAD = 0.05
@@ -20,6 +20,12 @@ CLEAR = 0.15
 strands."""
 CLEAR_OF_FACE = 0.03
 """Standard deviation of the distance that this keeps from the face, which moves with the speech, in face heights."""
+EARS = (0.14, 0.22)
+"""How high above the chin all counts that is beside the face, in face heights: the ears, which speech does not move."""
+EAR_WIDTH = 0.2
+"""How far beside the face that is, with a border of `SPREAD`."""
+CUT = 0.06
+"""Where the image cuts hair off, it passes over into the rendered hair, as wide at most, in face heights."""
 SOFTNESS = 0.015
 """Standard deviation of its border, in face heights."""
 OVAL_SOFTNESS = 0.02
@@ -34,21 +40,37 @@ class HairLayer:
         x, y, width, height: of the window in the working frame, pixels.
         head: the frame's head, display-encoded colour times alpha, and alpha: over the plate it is the frame.
         weight: where it replaces a rendered head, 0 to 255.
+        hair: how much of the head is hair, 0 to 255.
         face_height: from the top of the forehead to the chin, pixels.
+        cut: at which edges of the window, left, top and right, the frame ends.
     """
 
     x: int
     y: int
     head: UInt8[np.ndarray, "height width 4"]
     weight: UInt8[np.ndarray, "height width"]
+    hair: UInt8[np.ndarray, "height width"]
     face_height: float
+    cut: tuple[bool, bool, bool]
 
     @property
     def mattes(self) -> UInt8[np.ndarray, "height width 4"]:
-        """What the layer's head is of mouth, hair and skin, and its alpha: hair alone."""
+        """What the layer's head is of mouth, hair and skin, and its alpha."""
         alpha = self.head[..., 3]
-        nothing = np.zeros_like(alpha)
-        return np.stack([nothing, alpha, nothing, alpha], -1)
+        hair = np.minimum(self.hair, alpha)
+        return np.stack([np.zeros_like(alpha), hair, alpha - hair, alpha], -1)
+
+    def weight_moved(self, by_px: float) -> UInt8[np.ndarray, "height width"]:
+        """`weight` of a layer that is moved so far: what the frame cuts off ends softly there, as what follows is another image."""
+        width = min(by_px, CUT * self.face_height)
+        if width < 0.5 or not any(self.cut):
+            return self.weight
+        across, down = (np.arange(length, dtype=np.float32) + 0.5 for length in (self.width, self.height))
+        left, top, right = (
+            np.minimum(1.0, away / width) if is_cut else np.ones_like(away)
+            for is_cut, away in zip(self.cut, (across, down, across[::-1]), strict=True)
+        )
+        return cv2.multiply(self.weight, top[:, None] * np.minimum(left, right), dtype=cv2.CV_8U)
 
     @property
     def width(self) -> int:
@@ -60,11 +82,11 @@ class HairLayer:
 
 
 def hair_layer(frame: np.ndarray, plate: np.ndarray, mattes: np.ndarray, landmarks_px: np.ndarray) -> HairLayer | None:
-    """The hair of a frame; None where it shows none.
+    """The hair and ears of a frame; None where it shows no hair.
 
     With the frame C, the plate P and the head's matte α, the layer is (C − (1 − α)·P, α). It counts on the hair and `SPREAD`
-    about it, but not on the face: that moves with the speech. Above the brows hair counts inside the face's oval as well, and
-    what speech does not change as far as `CLEAR`.
+    about it, but not on the face: that moves with the speech. Above the brows hair counts inside the face's oval as well, from
+    `EARS` on all beside it as far as `EAR_WIDTH`, and what speech does not change as far as `CLEAR`.
 
     Args:
         frame, plate: (S, S, 3) uint8.
@@ -76,17 +98,22 @@ def hair_layer(frame: np.ndarray, plate: np.ndarray, mattes: np.ndarray, landmar
     strong = cv2.compare(hair, 127, cv2.CMP_GT)
     if cv2.countNonZero(strong) < (0.02 * axes.height) ** 2:
         return None
-    margin = round((CLEAR + 4 * SOFTNESS) * axes.height) + 1
+    margin = (CLEAR + 4 * SOFTNESS) * axes.height + 1
     x, y, width, height = cv2.boundingRect(strong)
+    face, reach = landmarks_px[list(FACE_OVAL)], (EAR_WIDTH + SPREAD) * axes.height
+    first = np.minimum((x - margin, y - margin), face.min(0) - reach)
+    last = np.maximum((x + width + margin, y + height + margin), (face[:, 0].max() + reach, axes.chin[1]))
     window = tuple(
-        slice(max(0, first - margin), min(limit, first + length + margin))
-        for first, length, limit in ((y, height, hair.shape[0]), (x, width, hair.shape[1]))
+        slice(max(0, round(begin)), min(limit, round(end)))
+        for begin, end, limit in zip(first[::-1], last[::-1], hair.shape, strict=True)
     )
     taken = Taken(
         frame[window], plate[window], mattes[window], landmarks_px - np.array([window[1].start, window[0].start])
     )
     head, weight = taken.by_kernel() if has_numba() else taken.by_numpy()
-    return HairLayer(window[1].start, window[0].start, head, weight, axes.height)
+    rows, columns = window
+    cut = columns.start == 0, rows.start == 0, columns.stop == hair.shape[1]
+    return HairLayer(columns.start, rows.start, head, weight, np.ascontiguousarray(hair[window]), axes.height, cut)
 
 
 @dataclass(frozen=True)
@@ -111,17 +138,23 @@ class Taken:
         axes, shape = face_frame(self.landmarks_px), self.frame.shape[:2]
         head, weight = np.empty((*shape, 4), np.uint8), np.empty(shape, np.uint8)
         face = axes.chin.astype(np.float32), axes.down.astype(np.float32), np.float32(axes.height)
-        brow = np.float32(_brow(self.landmarks_px, axes) - 0.05)
-        take_hair(self.frame, self.plate, self.mattes, self._blurs(axes), *face, brow, head, weight)
+        ends = np.array(
+            [_brow(self.landmarks_px, axes) - 0.05, *EARS, *_sides(self.landmarks_px, axes), SPREAD], np.float32
+        )
+        take_hair(self.frame, self.plate, self.mattes, self._blurs(axes), *face, ends, head, weight)
         return head, weight
 
     def by_numpy(self) -> tuple[np.ndarray, np.ndarray]:
         """`head` and `weight` of a `HairLayer`; the kernel's oracle, and what runs without Numba."""
         axes = face_frame(self.landmarks_px)
         face, near, spread, clear = (part.astype(np.float32) / 255 for part in self._blurs(axes))
-        down = axes.coordinates(face.shape, 1.0)[1]
+        across, down = axes.coordinates(face.shape, 1.0)
         above = np.clip((_brow(self.landmarks_px, axes) - 0.05 - down) / 0.05, 0.0, 1.0)
         weight = np.maximum(spread * (1.0 - face), self.mattes[..., 1].astype(np.float32) / 255 * above)
+        left, right = _sides(self.landmarks_px, axes)
+        ears = np.clip((-EARS[0] - down) / (EARS[1] - EARS[0]), 0.0, 1.0)
+        ears = ears * np.clip(np.minimum(across - left, right - across) / SPREAD, 0.0, 1.0)
+        weight = np.maximum(weight, ears * (1.0 - face))
         # Speech changes nothing beside the face and the jaw; below the chin, which may open, only where the frame shows the background.
         beside = np.clip((-0.05 - down) / 0.1, 0.0, 1.0)
         still = np.maximum(1.0 - self.mattes[..., 3].astype(np.float32) / 255, beside)
@@ -158,6 +191,12 @@ def _doubled(image: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 def _grown(hair: np.ndarray, reach_px: float, face_height: float) -> np.ndarray:
     """(H, W) uint8: 255 on the hair and up to `reach_px` about it, with a soft border."""
     return cv2.GaussianBlur(dilated(hair, reach_px), (0, 0), SOFTNESS * face_height)
+
+
+def _sides(landmarks_px: np.ndarray, axes: FaceFrame) -> tuple[float, float]:
+    """How far across from the chin the ears reach at most, in face heights."""
+    across = (landmarks_px[list(FACE_OVAL)] - axes.chin) @ axes.across / axes.height
+    return float(across.min()) - EAR_WIDTH - SPREAD, float(across.max()) + EAR_WIDTH + SPREAD
 
 
 def _brow(landmarks_px: np.ndarray, axes: FaceFrame) -> float:

@@ -15,12 +15,12 @@ from .head_region import FACE_OVAL, JAW, NOSE_BRIDGE
 
 EXTENT_M = ((-0.16, 0.16), (-0.2, 0.16))
 """The part of the head's plane that the surface is computed in, metres, x and y; it is continued beyond."""
-_CELL_M = 0.004
+_CELL_M = 0.002
 FALLS_M = (0.03, 0.067)
 """Distance from the rim of the face in which the surface falls back to `rim_m`: beside and below the face, and above it."""
 STEEPEST = 2.5
 """Slope at most, depth by width: it folds nowhere when the head is seen from up to 21 degrees beside its own front."""
-_SMOOTH_M = 0.006
+_SMOOTH_M = 0.008
 _HALVINGS = 12
 """Of the part of a ray in which the surface is searched: down to a tenth of a millimetre."""
 

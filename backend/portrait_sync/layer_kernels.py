@@ -116,18 +116,20 @@ def take_apart(plate, background, light, alpha, rest, start, table, left, body, 
 
 
 @njit(nogil=True, error_model="numpy")
-def take_hair(frame, plate, mattes, blurs, chin, down, height, brow, head, weight):
+def take_hair(frame, plate, mattes, blurs, chin, down, height, ends, head, weight):
     """The head of a frame, and where it replaces a rendered one; see `hair_layer.HairLayer`.
 
     Args:
         frame, plate: (H, W, 3) uint8; mattes: (H, W, 4) uint8, of `Workspace.read_matte`.
         blurs: (H, W) uint8 each, of the face's oval and its surroundings, of the hair's `SPREAD` and `CLEAR`.
         chin, down: (2) float32, in pixels of the window, and height: in pixels, of the face's frame.
-        brow: how far the brow is down from the chin, in face heights.
+        ends: (6) float32, in face heights from the chin: the brow, downwards; between which heights above it the ears begin; between
+            which places across they are, and the width of the border there.
         head: (H, W, 4) uint8 and weight: (H, W) uint8, written.
     """
     face, near, spread, clear = blurs
     part = np.float32(0.05)
+    brow, lobes, ears, left, right, border = ends
     for row in range(weight.shape[0]):
         y = (np.float32(row) + np.float32(0.5)) - chin[1]
         for column in range(weight.shape[1]):
@@ -139,6 +141,10 @@ def take_hair(frame, plate, mattes, blurs, chin, down, height, brow, head, weigh
                 np.float32(spread[row, column]) / _TOP * (_ONE - np.float32(face[row, column]) / _TOP),
                 np.float32(mattes[row, column, 1]) / _TOP * above,
             )
+            across = (x * down[1] - y * down[0]) / height
+            outside = min(max(min(across - left, right - across) / border, _ZERO), _ONE)
+            outside *= min(max((-lobes - at) / (ears - lobes), _ZERO), _ONE)
+            counts = max(counts, outside * (_ONE - np.float32(face[row, column]) / _TOP))
             still = max(_ONE - np.float32(mattes[row, column, 3]) / _TOP, beside)
             still *= _ONE - min(_TWO * (np.float32(near[row, column]) / _TOP), _ONE)
             counts = max(counts, still * (np.float32(clear[row, column]) / _TOP))
@@ -163,4 +169,5 @@ def compile_kernels() -> None:
     parts = light[:, 1:].copy(), plane[:, 1:].copy(), plane[:, 1:].copy(), line[1:], light[:, 1:].copy()
     take_apart(window, window, *parts, 0, mattes[:, 1:].copy(), mattes[:, 1:].copy())
     byte = matte[..., 0].copy()
-    take_hair(window, window, matte, (byte, byte, byte, byte), line[:2], line[:2], one, one, matte.copy(), byte.copy())
+    blurs, written = (byte, byte, byte, byte), (matte.copy(), byte.copy())
+    take_hair(window, window, matte, blurs, line[:2], line[:2], one, np.ones(6, np.float32), *written)

@@ -11,7 +11,7 @@ from backend.delivery.hair import Hair
 from backend.delivery.layers import FootageTrack
 from backend.delivery.place import Place
 from backend.portrait_sync.blend import over
-from backend.portrait_sync.hair_layer import hair_layer
+from backend.portrait_sync.hair_layer import CUT, EAR_WIDTH, EARS, SPREAD, hair_layer
 from backend.portrait_sync.head_region import OUTLINE_M
 from backend.renderer.lanes import packed
 from backend.renderer.overlay import replace_by
@@ -77,9 +77,13 @@ def test_the_face_and_what_is_far_from_the_hair_are_the_rendered_ones(workspace,
     assert changed.any()
     rows, columns = np.nonzero(changed)
     brows = person.CENTRE_PX[1] - 0.3 * person.RADIUS_PX[1]
-    on_face = (np.abs(columns - person.CENTRE_PX[0]) < 30) & (rows > brows)
+    on_face = (np.abs(columns - person.CENTRE_PX[0]) < 24) & (rows > brows)
     assert not on_face.any()
-    assert rows.max() < person.CENTRE_PX[1] + 10
+    chin = person.CENTRE_PX[1] + person.RADIUS_PX[1]
+    assert rows.max() < chin - EARS[0] * person.FACE_HEIGHT + 1
+    beside = person.RADIUS_PX[0] + (EAR_WIDTH + SPREAD) * person.FACE_HEIGHT + 1
+    low = rows > brows
+    assert low.any() and np.abs(columns[low] - person.CENTRE_PX[0]).max() < beside
 
 
 def test_faint_strands_of_a_rendered_head_are_not_before_the_background_beside_the_hair(hair, pose):
@@ -91,7 +95,7 @@ def test_faint_strands_of_a_rendered_head_are_not_before_the_background_beside_t
     above = (slice(41, 46), slice(140, 180))
     assert found[above].max() < 0.01
     np.testing.assert_array_equal(found[300:], faint[300:])
-    cheek = (round(person.CENTRE_PX[1]) + 30, round(person.CENTRE_PX[0] + person.RADIUS_PX[0]) + 2)
+    cheek = (round(person.CENTRE_PX[1]) + 30, round(person.CENTRE_PX[0] + person.RADIUS_PX[0]) - 14)
     np.testing.assert_array_equal(found[cheek], faint[cheek])
 
 
@@ -123,6 +127,37 @@ def test_a_head_that_is_turned_away_has_its_rendered_hair_and_passes_there_evenl
     assert differences[0] > 0.001 and differences[-1] == 0
     steps = np.abs(np.diff(differences))
     assert steps.max() < 0.35 * differences[0]
+
+
+def test_an_ear_is_the_footages_and_turns_with_it(workspace, hair, pose):
+    """A rendered head has none where the frame has one, nor a second one beside it."""
+    layer = hair._layer(0)
+    at = (round(person.CENTRE_PX[1]) + 5 - layer.y, round(person.CENTRE_PX[0] + person.RADIUS_PX[0]) + 8 - layer.x)
+    assert layer.weight[at] == 255
+    mattes = layer.mattes.astype(int)
+    np.testing.assert_array_equal(mattes[..., 1] + mattes[..., 2], mattes[..., 3])
+    assert mattes[..., 2].max() == 255, "skin is no hair"
+    flame = draw_head(pose).copy()
+    place = at[0] + layer.y, at[1] + layer.x
+    flame[place[0] - 3 : place[0] + 4, place[1] - 3 : place[1] + 4] = 1.0
+    with FromFootage(hair, None).put(placed(flame, pose), WHOLE) as rgba:
+        assert rgba[place].max() == 0
+
+
+def test_hair_that_the_frame_cuts_off_ends_softly_where_it_is_moved(workspace, pose):
+    """Else the layer's end is a line across what is rendered beyond it."""
+    frame, plate, mattes = workspace.read_frame(0), workspace.read_plate(0), workspace.read_matte(0)
+    top = 70  # through the hair
+    points = workspace.head_track().landmarks_px[0] - np.float32([0, top])
+    layer = hair_layer(*(np.ascontiguousarray(image[top:]) for image in (frame, plate, mattes)), points)
+    assert layer.cut[1] and not layer.cut[0]
+    middle = round(person.CENTRE_PX[0]) - layer.x
+    assert layer.weight_moved(0.0) is layer.weight
+    assert layer.weight[0, middle] == 255
+    ends = layer.weight_moved(30.0)[:, middle].astype(int)
+    width = int(CUT * person.FACE_HEIGHT)
+    assert ends[0] < 30 and (np.diff(ends[:width]) > 0).all() and ends[width + 1] == 255
+    np.testing.assert_array_equal(layer.weight_moved(30.0)[width + 1 :], layer.weight[width + 1 :])
 
 
 def test_the_renderers_buffer_is_as_it_was_afterwards(hair, pose):

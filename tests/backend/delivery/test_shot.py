@@ -63,7 +63,8 @@ def frames_of(shot, out):
 def test_frames_of_a_turned_head_have_its_neck_and_composite_to_the_videos_image(made_up_twin, tmp_path, kind):
     shot = shot_of(made_up_twin, kind, 10.0)
     frames = frames_of(shot, tmp_path / "frames")
-    alone = frames_of(shot_of(made_up_twin, kind, 10.0, neck=False), tmp_path / "alone")
+    alone = frames_of(shot_of(made_up_twin, kind, 10.0, hair=False, neck=False), tmp_path / "alone")
+    neckless = frames_of(shot_of(made_up_twin, kind, 10.0, neck=False), tmp_path / "neckless")
     for index, frame in enumerate(frames):
         rgba = (
             shot.head.renderer().render(shot.camera, shot.animation.head_to_camera[index], shot.conditions[index]).rgba
@@ -72,7 +73,8 @@ def test_frames_of_a_turned_head_have_its_neck_and_composite_to_the_videos_image
         plate = resized(shot.workspace.read_plate(index), (SIZE, SIZE))
         with shot._beneath(index).put(rgba, shot._at(index)) as shown:
             composite = over(shown, plate)
-        assert (frame[..., 3] > alone[index][..., 3] + 0.5).any(), "there is a neck"
+        assert (frame[..., 3] > neckless[index][..., 3] + 0.5).any(), "there is a neck"
+        assert np.abs(neckless[index] - alone[index]).max() > 0.1, "there is hair of the footage"
         assert np.abs(over(frame, plate).astype(int) - composite).max() <= 2
 
 

@@ -31,7 +31,7 @@ Change = Callable[[np.ndarray], np.ndarray]
 
 MESSAGE = Message.of("bench watermark")
 _COST_SIDE, _COST_FRAMES = 512, 60
-_MOST_TOGETHER = 16
+_PIECES_READ = 16
 """Pieces of a file that are read together at most, as by `verify`."""
 
 
@@ -213,9 +213,9 @@ def _pieces(path: Path) -> Iterator[list[np.ndarray]]:
 
 
 def _readings(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Those of a video's pieces, each by itself, and that of `_MOST_TOGETHER` of them, spread over it, together."""
+    """Those of a video's pieces, each by itself, and that of `_PIECES_READ` of them, spread over it, together."""
     pieces = list(_pieces(path))
-    spread = set(np.linspace(0, len(pieces) - 1, min(len(pieces), _MOST_TOGETHER)).round().astype(int).tolist())
+    spread = set(np.linspace(0, len(pieces) - 1, min(len(pieces), _PIECES_READ)).round().astype(int).tolist())
     detector = Detector()
     alone = [_reading((detector if i in spread else Detector()).piece(piece)) for i, piece in enumerate(pieces)]
     return alone, _reading(detector.together())
@@ -275,7 +275,7 @@ def in_words(result: dict[str, Any]) -> str:
             "",
             *table(["after", *(row["clip"] for row in clips), "all", "files"], rows),
             "",
-            f"“files”: those that are read by up to {_MOST_TOGETHER} of their pieces together, as `verify` does where none is read by "
+            f"“files”: those that are read by up to {_PIECES_READ} of their pieces together, as `verify` does where none is read by "
             "itself. "
             f"Unmarked files in which that finds a message: {sum(together['state'] != 'absent' for together in bare)} of {len(bare)}.",
             "",

@@ -32,6 +32,9 @@ def measure_band(
     distance,
     ridge,
     own,
+    least,
+    doubted,
+    surely,
     says,
     floor_share,
     alpha,
@@ -44,8 +47,8 @@ def measure_band(
         noise, known, distance: (H/2, W/2) float32 and inside: (H/2, W/2) uint8, as `person_alpha` has them.
         plain: (H/2, W/2) float32, where the background is known or continues.
         ridge: 1 + `SHADE_RIDGE`.
-        own: variance of the measured alpha beside that by noise. says, floor_share: the network's, squared `sigma` and `floor` of
-            `matting.Trust`.
+        own: variance of the measured alpha beside that by noise. least, doubted, surely: `matting.LEAST_APART` and `DOUBTED`.
+        says, floor_share: the network's, squared `sigma` and `floor` of `matting.Trust`.
         alpha: (H, W) float32, the network's; becomes the result.
     """
     for y in range(inside.shape[0]):
@@ -75,6 +78,11 @@ def measure_band(
             floor = min(np.float32(0.02) + _TWO * faint + doubt, np.float32(0.6))
             visible = known[y, x]
             share, noisy, guess = plain[y, x] * says, faint * faint + own, (_ONE - visible) * reliability
+            g0, g1, g2 = f0 + b0, f1 + b1, f2 + b2
+            darker = (g0 * b0 + g1 * b1 + g2 * b2) / (g0 * g0 + g1 * g1 + g2 * g2 + _ONE)
+            darker = min(max(darker, _ZERO), _ONE)
+            h0, h1, h2 = b0 - darker * g0, b1 - darker * g1, b2 - darker * g2
+            apart = min(max((h0 * h0 + h1 * h1 + h2 * h2 + sigma * sigma) / dd, least), _ONE)
             for row in range(2 * y, 2 * y + 2):
                 for column in range(2 * x, 2 * x + 2):
                     c0 = np.float32(frame[row, column, 0]) - background[row, column, 0]
@@ -91,7 +99,10 @@ def measure_band(
                     measured = max(mixture, ramp(np.float32(0.3) + floor, np.float32(0.7) + floor, rest))
                     network = alpha[row, column]
                     varies = share * (_FOUR * network * (_ONE - network) + floor_share)
-                    value = max(network + varies / (varies + noisy) * (measured - network), guess * alike)
+                    unsure = noisy / apart if measured < network else noisy
+                    lifted = ramp(doubted, surely, network) - network
+                    network += (_ONE - visible) * (_ONE - apart) * max(lifted, _ZERO)
+                    value = max(network + varies / (varies + unsure) * (measured - network), guess * alike)
                     alpha[row, column] = min(max(value, _ZERO), _ONE)
 
 
@@ -172,7 +183,7 @@ def compile_kernels() -> None:
     grey, colour, frame = np.zeros((4, 4), np.float32), np.zeros((4, 4, 3), np.float32), np.zeros((4, 4, 3), np.uint8)
     half, sure = grey[:2, :2].copy(), np.ones((2, 2), np.uint8)
     small = colour[:2, :2].copy()
-    constants = _ONE, _ONE, _ONE, _ONE
+    constants = (_ONE,) * 7
     measure_band(frame, colour, small, small, half, half, half, sure, half, *constants, grey.copy())
     row, sums = np.zeros(4, np.float32), np.zeros((4, 4), np.float32)
     cover_head(

@@ -44,6 +44,11 @@ SEGMENTED = Trust(sigma=0.5, floor=0.1, inner=0.035, outer=0.09)
 """A segmentation at 256², blurred and blind to ears and strands."""
 MATTED = Trust(sigma=0.3, floor=0.02, inner=0.02, outer=0.06)
 """The matting network."""
+DOUBTED = (0.2, 0.6)
+"""What a network says in between is the person where no colour tells and the background was never visible: half transparent it would show
+another background through a crown."""
+LEAST_APART = 0.003
+"""See `Estimator.apart`."""
 SLIT = 0.007
 """Half the width of what is no slit between strands, in face heights."""
 
@@ -89,7 +94,7 @@ def person_alpha(
     if has_numba() and full == (2 * half[0], 2 * half[1]):
         from .frame_kernels import measure_band
 
-        constants = (1.0 + SHADE_RIDGE, MEASURED_SIGMA**2, trust.sigma**2, trust.floor)
+        constants = (1.0 + SHADE_RIDGE, MEASURED_SIGMA**2, LEAST_APART, *DOUBTED, trust.sigma**2, trust.floor)
         measure_band(frame, background, *band, *map(np.float32, constants), alpha)
     else:
         alpha = measured_alpha(frame, background, *band, trust, alpha)
@@ -136,6 +141,9 @@ def measured_alpha(
     measured, alike = estimator.alpha(change, at, 0.4 * distance.take(at) ** 2)
     network, visible = alpha.take(pixels), known.take(at)
     says, noisy = trust.variance(network), estimator.faint.take(at) ** 2 + MEASURED_SIGMA**2
+    apart = estimator.apart.take(at)
+    noisy = np.where(measured < network, noisy / apart, noisy)
+    network = network + (1.0 - visible) * (1.0 - apart) * np.maximum(smoothstep(*DOUBTED, network) - network, 0.0)
     mixed = network + plain.take(at) * says / (plain.take(at) * says + noisy) * (measured - network)
     # Where the background was never visible, its estimate still shows that an ear is not part of it.
     mixed = np.maximum(mixed, (1.0 - visible) * estimator.reliability.take(at) * alike)
@@ -187,6 +195,9 @@ class Estimator:
     """(h, w) float32: the standard deviation that noise causes in α."""
     reliability: np.ndarray
     """(h, w) float32 in [0, 1]: how far the measured α is to be trusted."""
+    apart: np.ndarray
+    """(h, w) float32, `LEAST_APART` to 1: how far B is from all shades of F, as a share of the squared contrast. Where that is little, what
+    has B's colour may be F in shadow: roots of hair before a dark wall."""
 
     @classmethod
     def between(cls, foreground: np.ndarray, background: np.ndarray, noise: np.ndarray) -> Estimator:
@@ -200,7 +211,11 @@ class Estimator:
         to_shade = times(shade, scale * dd) - times(difference, scale * dk)
         total = to_foreground + to_shade
         faint = noise * np.sqrt(dot(total, total))
-        return cls(difference, shade, to_foreground, to_shade, np.sqrt(dd), faint, 1.0 / (1.0 + (10.0 * faint) ** 4))
+        darker = np.clip(dot(foreground, background) / (dot(foreground, foreground) + 1.0), 0.0, 1.0)
+        away = background - times(foreground, darker)
+        apart = np.clip((dot(away, away) + noise**2) / dd, LEAST_APART, 1.0)
+        reliability = 1.0 / (1.0 + (10.0 * faint) ** 4)
+        return cls(difference, shade, to_foreground, to_shade, np.sqrt(dd), faint, reliability, apart)
 
     def alpha(self, change: np.ndarray, at: np.ndarray, doubt: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Measured matte of some pixels.

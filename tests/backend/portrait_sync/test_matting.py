@@ -64,6 +64,26 @@ def test_a_dark_strand_inside_the_hair_is_no_slit_before_a_dark_background() -> 
     assert alpha[55:73, 104:].max() < 0.05
 
 
+@pytest.mark.parametrize("wall", [(34, 30, 28), (200, 205, 210)], ids=["as dark as its roots", "light"])
+def test_dark_roots_that_the_network_doubts_are_a_hole_only_before_a_light_wall(wall) -> None:
+    """Before a wall of its own shadow's colour, which was never visible there, no colour tells what is hair."""
+    image = np.empty((SIZE, SIZE, 3), np.float32)
+    image[:] = wall
+    truth = disc_matte(36, 0.5)
+    image += truth[..., None] * (np.array([190, 150, 110], np.float32) - image)
+    notch = (slice(60, 68), slice(92, 100))  # at the border
+    image[notch] = wall
+    network = cv2.GaussianBlur(truth, (0, 0), 1.5)
+    network[notch] = 0.5
+    half = np.ones((SIZE // 2, SIZE // 2), np.float32)
+    background = np.full((SIZE, SIZE, 3), wall, np.float32)
+    small = cv2.resize(network, (SIZE // 2, SIZE // 2), interpolation=cv2.INTER_AREA)
+    alpha = person_alpha(np.rint(image).astype(np.uint8), background, 0 * half, small, half, 2 * FACE, half)
+    inside = alpha[61:67, 93:98]
+    assert inside.min() > 0.5 if wall[0] < 100 else inside.max() < 0.3
+    assert alpha[40:50, 80:84].min() > 0.9 and alpha[55:73, 106:].max() < 0.05
+
+
 def test_a_plain_wall_continues_behind_what_hides_it_and_a_patterned_one_does_not(model) -> None:
     side = len(model.seen)
     plain = replace(

@@ -33,8 +33,6 @@ def measure_band(
     ridge,
     own,
     least,
-    doubted,
-    surely,
     says,
     floor_share,
     alpha,
@@ -47,7 +45,7 @@ def measure_band(
         noise, known, distance: (H/2, W/2) float32 and inside: (H/2, W/2) uint8, as `person_alpha` has them.
         plain: (H/2, W/2) float32, where the background is known or continues.
         ridge: 1 + `SHADE_RIDGE`.
-        own: variance of the measured alpha beside that by noise. least, doubted, surely: `matting.LEAST_APART` and `DOUBTED`.
+        own: variance of the measured alpha beside that by noise. least: `matting.LEAST_APART`.
         says, floor_share: the network's, squared `sigma` and `floor` of `matting.Trust`.
         alpha: (H, W) float32, the network's; becomes the result.
     """
@@ -100,8 +98,6 @@ def measure_band(
                     network = alpha[row, column]
                     varies = share * (_FOUR * network * (_ONE - network) + floor_share)
                     unsure = noisy / apart if measured < network else noisy
-                    lifted = ramp(doubted, surely, network) - network
-                    network += (_ONE - visible) * (_ONE - apart) * max(lifted, _ZERO)
                     value = max(network + varies / (varies + unsure) * (measured - network), guess * alike)
                     alpha[row, column] = min(max(value, _ZERO), _ONE)
 
@@ -149,7 +145,9 @@ def cover_head(frame, background, head, body, corner, colour, matte, lowest, dar
     # Repeated for each channel, as then one loop over all of them is one of vectors.
     zone, share = np.empty((width, 3), np.float32), np.empty((width, 3), np.float32)
     shaded, values = np.empty((width, 3), np.float32), np.empty(3 * width, np.float32)
+    half, solid = np.empty((width, 3), np.float32), np.empty((width, 3), np.float32)
     zone_flat, share_flat, shaded_flat = zone.ravel(), share.ravel(), shaded.ravel()
+    half_flat, solid_flat = half.ravel(), solid.ravel()
     for row in range(wide.shape[0]):
         replaced, extended = wide[row], matte[row]
         covered, below = head[top + row][left : left + width], body[top + row][left : left + width]
@@ -163,6 +161,8 @@ def cover_head(frame, background, head, body, corner, colour, matte, lowest, dar
             for channel in range(3):
                 zone[column, channel], share[column, channel] = zones[column], shares[column]
                 shaded[column, channel] = shades[column] * colour[column, channel]
+                half[column, channel] = _ONE / max(_ONE - covered[column], np.float32(0.02))
+                solid[column, channel] = ramp(np.float32(0.8), _ONE, covered[column] + below[column])
         owns, behinds = (
             frame[top + row][left : left + width].ravel(),
             background[top + row][left : left + width].ravel(),
@@ -172,7 +172,11 @@ def cover_head(frame, background, head, body, corner, colour, matte, lowest, dar
             behind = behinds[k]
             behind += (shaded_flat[k] - behind) * share_flat[k]
             own = np.float32(owns[k])
-            values[k] = np.rint(min(max(own + (behind - own) * zone_flat[k], _ZERO), np.float32(255.0)))
+            shown = own + (behind - own) * zone_flat[k]
+            possible = max(shown, np.float32(255.0) + (own - np.float32(255.0)) * half_flat[k])
+            possible = min(possible, own * half_flat[k])
+            shown += (possible - shown) * solid_flat[k]
+            values[k] = np.rint(min(max(shown, _ZERO), np.float32(255.0)))
         for column in range(width):
             for channel in range(3):
                 plates[column, channel] = np.uint8(np.int32(values[3 * column + channel]))
@@ -183,7 +187,7 @@ def compile_kernels() -> None:
     grey, colour, frame = np.zeros((4, 4), np.float32), np.zeros((4, 4, 3), np.float32), np.zeros((4, 4, 3), np.uint8)
     half, sure = grey[:2, :2].copy(), np.ones((2, 2), np.uint8)
     small = colour[:2, :2].copy()
-    constants = (_ONE,) * 7
+    constants = (_ONE,) * 5
     measure_band(frame, colour, small, small, half, half, half, sure, half, *constants, grey.copy())
     row, sums = np.zeros(4, np.float32), np.zeros((4, 4), np.float32)
     cover_head(

@@ -24,7 +24,7 @@ EARS = (0.14, 0.22)
 """How high above the chin all counts that is beside the face, in face heights: the ears, which speech does not move."""
 EAR_WIDTH = 0.2
 """How far beside the face that is, with a border of `SPREAD`."""
-CUT = 0.06
+CUT = 0.25
 """Where the image cuts hair off, it passes over into the rendered hair, as wide at most, in face heights."""
 SOFTNESS = 0.015
 """Standard deviation of its border, in face heights."""

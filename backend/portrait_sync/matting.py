@@ -44,10 +44,7 @@ SEGMENTED = Trust(sigma=0.5, floor=0.1, inner=0.035, outer=0.09)
 """A segmentation at 256², blurred and blind to ears and strands."""
 MATTED = Trust(sigma=0.3, floor=0.02, inner=0.02, outer=0.06)
 """The matting network."""
-DOUBTED = (0.2, 0.6)
-"""What a network says in between is the person where no colour tells and the background was never visible: half transparent it would show
-another background through a crown."""
-LEAST_APART = 0.003
+LEAST_APART = 0.01
 """See `Estimator.apart`."""
 SLIT = 0.007
 """Half the width of what is no slit between strands, in face heights."""
@@ -94,7 +91,7 @@ def person_alpha(
     if has_numba() and full == (2 * half[0], 2 * half[1]):
         from .frame_kernels import measure_band
 
-        constants = (1.0 + SHADE_RIDGE, MEASURED_SIGMA**2, LEAST_APART, *DOUBTED, trust.sigma**2, trust.floor)
+        constants = (1.0 + SHADE_RIDGE, MEASURED_SIGMA**2, LEAST_APART, trust.sigma**2, trust.floor)
         measure_band(frame, background, *band, *map(np.float32, constants), alpha)
     else:
         alpha = measured_alpha(frame, background, *band, trust, alpha)
@@ -141,9 +138,7 @@ def measured_alpha(
     measured, alike = estimator.alpha(change, at, 0.4 * distance.take(at) ** 2)
     network, visible = alpha.take(pixels), known.take(at)
     says, noisy = trust.variance(network), estimator.faint.take(at) ** 2 + MEASURED_SIGMA**2
-    apart = estimator.apart.take(at)
-    noisy = np.where(measured < network, noisy / apart, noisy)
-    network = network + (1.0 - visible) * (1.0 - apart) * np.maximum(smoothstep(*DOUBTED, network) - network, 0.0)
+    noisy = np.where(measured < network, noisy / estimator.apart.take(at), noisy)
     mixed = network + plain.take(at) * says / (plain.take(at) * says + noisy) * (measured - network)
     # Where the background was never visible, its estimate still shows that an ear is not part of it.
     mixed = np.maximum(mixed, (1.0 - visible) * estimator.reliability.take(at) * alike)

@@ -134,7 +134,11 @@ class BehindHead:
         # Only behind the head and the body: it must not show beside a narrow jaw.
         share = extended.matte * smoothstep(0.5, 1.0, head + body) * float(self.neck)
         zone = np.maximum(self.wide * (1.0 - body), smoothstep(0.0, 0.8, head))
-        plate[self.window] = to_bytes(mixed(frame, mixed(background, colour, share), zone))
+        shown = mixed(frame, mixed(background, colour, share), zone)
+        # Of what the head half covers, the frame limits the colour: with no colour of the head could another one become the frame.
+        own, times = frame.astype(np.float32), (1.0 / np.maximum(1.0 - head, 0.02))[..., None]
+        possible = np.clip(shown, 255.0 + (own - 255.0) * times, own * times)
+        plate[self.window] = to_bytes(mixed(shown, possible, smoothstep(0.8, 1.0, head + body)))
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ def test_a_dark_strand_inside_the_hair_is_no_slit_before_a_dark_background() -> 
 
 
 @pytest.mark.parametrize("wall", [(34, 30, 28), (200, 205, 210)], ids=["as dark as its roots", "light"])
-def test_dark_roots_that_the_network_doubts_are_a_hole_only_before_a_light_wall(wall) -> None:
+def test_dark_roots_that_the_network_doubts_are_a_clear_hole_only_before_a_light_wall(wall) -> None:
     """Before a wall of its own shadow's colour, which was never visible there, no colour tells what is hair."""
     image = np.empty((SIZE, SIZE, 3), np.float32)
     image[:] = wall
@@ -80,7 +80,7 @@ def test_dark_roots_that_the_network_doubts_are_a_hole_only_before_a_light_wall(
     small = cv2.resize(network, (SIZE // 2, SIZE // 2), interpolation=cv2.INTER_AREA)
     alpha = person_alpha(np.rint(image).astype(np.uint8), background, 0 * half, small, half, 2 * FACE, half)
     inside = alpha[61:67, 93:98]
-    assert inside.min() > 0.5 if wall[0] < 100 else inside.max() < 0.3
+    assert inside.min() > 0.15 if wall[0] < 100 else inside.max() < 0.1
     assert alpha[40:50, 80:84].min() > 0.9 and alpha[55:73, 106:].max() < 0.05
 
 

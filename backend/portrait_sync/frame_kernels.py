@@ -163,6 +163,7 @@ def cover_head(frame, background, head, body, corner, colour, matte, lowest, dar
                 shaded[column, channel] = shades[column] * colour[column, channel]
                 half[column, channel] = _ONE / max(_ONE - covered[column], np.float32(0.02))
                 solid[column, channel] = ramp(np.float32(0.8), _ONE, covered[column] + below[column])
+                solid[column, channel] *= ramp(np.float32(0.9), np.float32(0.5), covered[column])
         owns, behinds = (
             frame[top + row][left : left + width].ravel(),
             background[top + row][left : left + width].ravel(),

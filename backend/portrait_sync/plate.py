@@ -138,7 +138,8 @@ class BehindHead:
         # Of what the head half covers, the frame limits the colour: with no colour of the head could another one become the frame.
         own, times = frame.astype(np.float32), (1.0 / np.maximum(1.0 - head, 0.02))[..., None]
         possible = np.clip(shown, 255.0 + (own - 255.0) * times, own * times)
-        plate[self.window] = to_bytes(mixed(shown, possible, smoothstep(0.8, 1.0, head + body)))
+        share = smoothstep(0.8, 1.0, head + body) * smoothstep(0.9, 0.5, head)
+        plate[self.window] = to_bytes(mixed(shown, possible, share))
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from backend.portrait_sync.frame import split_frame
 from backend.portrait_sync.head_region import MAP_SHAPE, map_axes, smooth_landmarks
 from backend.portrait_sync.learn import hanging_hair
 from backend.portrait_sync.matting import close_doubts, person_alpha
+from backend.portrait_sync.plate import BehindHead, ExtendedBody
 
 SIZE = 128
 FACE = 172.0  # pixels: bands of 6 and 15
@@ -188,6 +189,24 @@ def test_matte_and_plate_explain_the_frame(scene, model) -> None:
         band = (alpha > 0.02) & (alpha < 0.98)
         errors.append(np.abs(again - frame)[band].mean())
     assert np.mean(errors) < 3.0
+
+
+@pytest.mark.parametrize("by", [BehindHead.cover_by_kernel, BehindHead.cover])
+def test_what_the_head_half_covers_can_become_the_frame_again(by) -> None:
+    """Dark hair and shadow below the ears: with a plate of the neck's colour there, no colour of the head makes them as dark."""
+    shape = (8, 40)
+    frame = np.full((*shape, 3), 12, np.uint8)
+    head = np.broadcast_to(np.linspace(0, 1, shape[1], dtype=np.float32), shape).copy()
+    neck = np.full((shape[1], 3), (150, 110, 90), np.float32)
+    extended = ExtendedBody(neck, np.ones(shape, np.float32), np.full(shape[1], 8, np.float32), 10.0)
+    window = (slice(0, shape[0]), slice(0, shape[1]))
+    plate = frame.copy()
+    by(BehindHead(frame, frame.astype(np.float32), head, 1 - head, window, extended, 0 * head, True), plate)
+    left = frame.astype(np.float32) - (1 - head)[..., None] * plate
+    assert left[:, head[0] < 0.5].min() > -1.0
+    assert plate[:, head[0] > 0.95].min() > 60, "behind the head is the neck, of its own colour"
+    steps = np.abs(np.diff(plate[4].astype(int), axis=0))
+    assert steps.max() < 40
 
 
 def test_a_frame_without_a_face_has_no_head_and_is_its_own_plate(scene, model) -> None:

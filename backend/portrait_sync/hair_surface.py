@@ -29,7 +29,7 @@ _HALVINGS = 12
 class HairSurface:
     """Depth over the head's plane, in the head frame (docs/animation.md).
 
-    From the rim of the face the surface falls back, as a quarter of an ellipse, to the depth of the jaw's corners: that of what hangs
+    From the rim of the face the surface falls back, as a parabola, to the depth of the jaw's corners: that of what hangs
     beside the neck, which moves with these corners. A skull reaches 3 cm further back. But hair that falls back so far within the few
     centimetres that an image shows of it above a forehead is sheared when it turns, and shows as waves; nobody sees the missing parallax.
 
@@ -53,7 +53,7 @@ class HairSurface:
         oval_radius, oval_m = (np.interp(angle, at, of, period=2 * np.pi) for of in (np.hypot(*oval.T[:2]), oval[:, 2]))
         falls_m = FALLS_M[0] + (FALLS_M[1] - FALLS_M[0]) * np.maximum(-np.sin(angle), 0.0)
         away = np.clip((radius - oval_radius) / falls_m, 0.0, 1.0)
-        beside_m = oval_m + (rim_m - oval_m) * (1.0 - np.sqrt(1.0 - np.square(away)))
+        beside_m = oval_m + (rim_m - oval_m) * np.square(away)
         face_m = centre[2] + (oval_m - centre[2]) * np.square(radius / oval_radius)
         sheet_m = np.where(radius < oval_radius, face_m, beside_m).astype(np.float32)
         depth_m = not_steeper(sheet_m, STEEPEST * _CELL_M)

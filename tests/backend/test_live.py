@@ -262,7 +262,7 @@ def test_a_turned_head_has_its_neck_where_the_footage_is_named(turned_params, ma
     params, beneath = turned_params
     params = {**params, "head": kind}
     head = LiveHead()
-    alone, with_neck = drawn(head, params), drawn(head, {**params, **beneath})
+    alone, with_neck = drawn(head, params), drawn(head, {**params, **beneath, "rendered_hair": True})
     more = with_neck[..., 3] - alone[..., 3]
     assert more.min() >= 0 and more.max() > 0.5
     assert np.nonzero(more > 0.1)[0].mean() < SIZE / 2, "in the image's lower half, whose bottom row is first"

@@ -31,9 +31,9 @@ class Neck(FootageLayers[BodyLayer]):
         super().__init__(workspace, footage, images)
         mesh, subject = workspace.face_mesh(), workspace.subject
         self._jaw, self._jaw_shapes = mesh.vertices_m[list(JAW)], mesh.shape_keys[:, list(JAW)]
-        corners = self._jaw[[0, -1]]
-        across, height_m, depth_m = np.multiply.outer((-1, 1), BESIDE_M).ravel(), *corners[:, 1:].mean(0)
-        self._beside = np.column_stack([across, np.broadcast_to([height_m, depth_m], (len(across), 2))])
+        across = np.multiply.outer((-1.0, 1.0), BESIDE_M).ravel()
+        corner = self._jaw[[0, -1], 1:].mean(0)
+        self._beside = np.column_stack([across, np.tile(corner, (len(across), 1))])
         self._background = ClipBackground(workspace)
         crop, (width, height) = subject.place, subject.source_size
         inside = crop.x > 0.5, crop.x + crop.size < width - 0.5, crop.y + crop.size < height - 0.5

@@ -15,7 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..delivery.watermark import PIECE_FRAMES, Detection, Detector, Marker, Message, detect
+from ..delivery.watermark import MOST_PIECES, PIECE_FRAMES, Detection, Detector, Marker, Message, detect
 from ..media.decode import frames as read_frames
 from ..media.encode import VideoWriter
 from ..portrait_sync.pixels import opencv_on_one_thread
@@ -31,8 +31,6 @@ Change = Callable[[np.ndarray], np.ndarray]
 
 MESSAGE = Message.of("bench watermark")
 _COST_SIDE, _COST_FRAMES = 512, 60
-_PIECES_READ = 16
-"""Pieces of a file that are read together at most, as by `verify`."""
 
 
 @dataclass(frozen=True)
@@ -213,9 +211,9 @@ def _pieces(path: Path) -> Iterator[list[np.ndarray]]:
 
 
 def _readings(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Those of a video's pieces, each by itself, and that of `_PIECES_READ` of them, spread over it, together."""
+    """Those of a video's pieces, each by itself, and that of `MOST_PIECES` of them, spread over it, together."""
     pieces = list(_pieces(path))
-    spread = set(np.linspace(0, len(pieces) - 1, min(len(pieces), _PIECES_READ)).round().astype(int).tolist())
+    spread = set(np.linspace(0, len(pieces) - 1, min(len(pieces), MOST_PIECES)).round().astype(int).tolist())
     detector = Detector()
     alone = [_reading((detector if i in spread else Detector()).piece(piece)) for i, piece in enumerate(pieces)]
     return alone, _reading(detector.together())
@@ -275,7 +273,7 @@ def in_words(result: dict[str, Any]) -> str:
             "",
             *table(["after", *(row["clip"] for row in clips), "all", "files"], rows),
             "",
-            f"“files”: those that are read by up to {_PIECES_READ} of their pieces together, as `verify` does where none is read by "
+            f"“files”: those that are read by up to {MOST_PIECES} of their pieces together, as `verify` does where none is read by "
             "itself. "
             f"Unmarked files in which that finds a message: {sum(together['state'] != 'absent' for together in bare)} of {len(bare)}.",
             "",

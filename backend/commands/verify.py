@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 FOUND, ABSENT, NOT_SEARCHED = "found", "absent", "not searched"
 IMAGES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 EXR = ".exr"
-_PIECES, _SURE, _PIECE_S = 16, 4, 2.0
-"""Pieces of a video that are read at most, those that are enough where all agree, and their length in seconds."""
+_SURE, _PIECE_S = 4, 2.0
+"""Pieces of a video that are enough where all agree, and their length in seconds."""
 _NOTE = "Synthetic likeness"
 """How the note in the metadata begins, whichever program wrote it."""
 
@@ -165,7 +165,7 @@ def watermarks(path: Path) -> Watermarks:
 
     Pieces are spread over the file; reading stops when the first `_SURE` all name the same clip.
     """
-    from ..delivery.watermark import PIECE_FRAMES, Detector
+    from ..delivery.watermark import MOST_PIECES, PIECE_FRAMES, Detector, detect
     from ..media.decode import frames, probe
     from ..media.exr import encoded_images
     from ..workspace.images import read_image
@@ -173,11 +173,11 @@ def watermarks(path: Path) -> Watermarks:
     detector, pieces = Detector(), []
     try:
         if path.suffix.lower() in IMAGES:
-            return Watermarks((_named(detector.piece([read_image(path)])),))
+            return Watermarks((_named(detect([read_image(path)])),))
         if path.suffix.lower() == EXR:
-            searched = (_named(Detector().piece([image])) for image in encoded_images(path))
+            searched = (_named(detect([image])) for image in encoded_images(path))
             return Watermarks((next(filter(None, searched), ""),))
-        for start_s in _spread(probe(path).duration_s):
+        for start_s in _spread(probe(path).duration_s, MOST_PIECES):
             found = detector.piece((frame for _, frame in frames(path, start_s)), PIECE_FRAMES)
             pieces.append(_named(found))
             if len(pieces) >= _SURE and len(set(pieces)) == 1 and pieces[0]:
@@ -193,9 +193,9 @@ def _named(found: Detection) -> str:
     return found.message.text if found.message else ""
 
 
-def _spread(duration_s: float) -> list[float]:
+def _spread(duration_s: float, most: int) -> list[float]:
     """Beginnings of pieces over all of a video, in an order in which the first ones are far apart."""
-    count = max(1, min(_PIECES, int(duration_s // _PIECE_S)))
+    count = max(1, min(most, int(duration_s // _PIECE_S)))
     last = max(0.0, duration_s - _PIECE_S)
     order = sorted(range(count), key=lambda index: int(f"{index:05b}"[::-1], 2))
     return [last * index / max(1, count - 1) for index in order]

@@ -37,15 +37,14 @@ class _Seen:
 
     Attributes:
         footage_pose: (4, 4).
-        now_px, then_px: (n, 2) points of the outline and the hairline in the image, and in the working frame.
         to_footage: (2, 3) the similarity that takes the outline in the image to that in the working frame.
+        moved_px: how far the head was moved, in pixels of the working frame.
         share: how much the footage's hair counts.
     """
 
     footage_pose: np.ndarray
-    now_px: np.ndarray
-    then_px: np.ndarray
     to_footage: np.ndarray
+    moved_px: float
     share: float
 
 
@@ -68,22 +67,20 @@ class Hair(FootageLayers[HairLayer]):
         self._replace(head, place, mattes=False)
 
     def mattes_over(self, head: PlacedHead, place: Place) -> None:
-        """The same of the head's mattes of mouth, hair and skin and its alpha in place of its image, premultiplied: what is the
-        footage's is hair."""
+        """The same of the head's mattes of mouth, hair and skin and its alpha in place of its image, premultiplied."""
         self._replace(head, place, mattes=True)
 
     def _replace(self, head: PlacedHead, place: Place, mattes: bool) -> None:
-        seen = self._seen(head)
+        seen = self._seen(head, place)
         if seen is None or seen.share <= 0 or (layer := self._layer(head.frame)) is None:
             return
         if (found := self._origins(head, place, layer, seen)) is None:
             return
-        window, grid, moved_px = found
-        shown = packed(layer.mattes if mattes else layer.head)
-        weight = layer.weight_moved(moved_px)
+        window, grid = found
+        shown, weight = packed(layer.mattes if mattes else layer.head), layer.weight_moved(seen.moved_px)
         on_threads(replace_by, head.rgba[window], grid, shown, weight, np.float32(seen.share))
 
-    def _seen(self, head: PlacedHead) -> _Seen | None:
+    def _seen(self, head: PlacedHead, place: Place) -> _Seen | None:
         """None where either head is none, or behind its camera."""
         pose = self._footage_pose(head)
         if pose is None:
@@ -97,36 +94,41 @@ class Hair(FootageLayers[HairLayer]):
         apart = now[outline:] @ affine[:, :2].T + affine[:, 2] - then[outline:]
         height_px = face_frame(self._footage.landmarks_px[head.frame]).height
         share = float(smoothstep(*PARALLAX[::-1], float(np.hypot(*apart.T).max()) / height_px))
-        return _Seen(pose, now, then, affine, share)
+        moved_px = float(np.abs((now - (place.x, place.y)) / place.scale - then).max())
+        return _Seen(pose, affine, moved_px, share)
 
     def _origins(
         self, head: PlacedHead, place: Place, layer: HairLayer, seen: _Seen
-    ) -> tuple[tuple[slice, slice], np.ndarray, float] | None:
-        """Rows and columns of the image that may show the layer, where in it they come from, as `replace_by` takes it, and how far the head
-        was moved, in pixels of the working frame; None where that is nowhere."""
-        exact = np.array([[1.0, 0.0, -place.x], [0.0, 1.0, -place.y]]) / place.scale
-        moved_px = float(np.abs(seen.now_px @ exact[:, :2].T + exact[:, 2] - seen.then_px).max())
-        is_same = moved_px < SAME_PX
-        affine, around_px = (exact, 0.0) if is_same else (seen.to_footage, _AROUND * layer.face_height)
-        window = _window(layer, affine, head.rgba.shape[:2], around_px)
-        if window is None:
-            return None
-        cell = np.inf if is_same else _CELL * layer.face_height / float(np.hypot(*affine[:, 0]))
-        x, y = (
-            np.linspace(part.start + 0.5, part.stop - 0.5, 2 + int((part.stop - part.start) / cell))
-            for part in window[::-1]
-        )
-        if is_same:
+    ) -> tuple[tuple[slice, slice], np.ndarray] | None:
+        """Rows and columns of the image that may show the layer, and where in it they come from, as `replace_by` takes it; None where that
+        is nowhere."""
+        shape = head.rgba.shape[:2]
+        if seen.moved_px < SAME_PX:
+            exact = np.array([[1.0, 0.0, -place.x], [0.0, 1.0, -place.y]]) / place.scale
+            if (window := _window(layer, exact, shape, 0.0)) is None:
+                return None
+            x, y = _nodes(window, np.inf)
             places = np.stack(np.broadcast_arrays(x, y[:, None]), -1) / place.scale + exact[:, 2]
         else:
+            if (window := _window(layer, seen.to_footage, shape, _AROUND * layer.face_height)) is None:
+                return None
+            x, y = _nodes(window, _CELL * layer.face_height / float(np.hypot(*seen.to_footage[:, 0])))
             footage = self._footage.track.camera, seen.footage_pose
             places = self._surface.places(x, y, (head.camera, head.head_to_camera), footage)
-        return window, (places - (layer.x, layer.y)).astype(np.float32), moved_px
+        return window, (places - (layer.x, layer.y)).astype(np.float32)
 
     def _made(self, frame: int) -> HairLayer | None:
         images = self._images
         taken = images.frame(frame), images.plate(frame), images.matte(frame)
         return hair_layer(*taken, self._footage.landmarks_px[frame])
+
+
+def _nodes(window: tuple[slice, slice], cell: float) -> list[np.ndarray]:
+    """x and y of places from the first to the last pixel of a window, two or more, no further apart than `cell` pixels."""
+    return [
+        np.linspace(part.start + 0.5, part.stop - 0.5, 2 + int((part.stop - part.start) / cell))
+        for part in window[::-1]
+    ]
 
 
 def _window(

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..portrait_sync.body_layer import BodyLayer, body_layer
 from ..portrait_sync.clip_background import ClipBackground
+from ..portrait_sync.hair_surface import hanging_beside
 from ..portrait_sync.head_region import JAW, face_frame
 from ..portrait_sync.placed_head import PlacedHead
 from ..renderer.lanes import packed
@@ -20,9 +21,6 @@ from .neck_motion import VISIBLE_PX, Edges, JawMotion, grid_of
 from .place import Place
 from .threads import on_threads
 
-BESIDE_M = (0.09, 0.1, 0.11, 0.12, 0.13, 0.14)
-"""Beside the jaw, metres from the middle of the head: hair hangs there, at the depth that `HairSurface` falls back to."""
-
 
 class Neck(FootageLayers[BodyLayer]):
     """Puts the neck of one workspace under one of its heads."""
@@ -31,9 +29,7 @@ class Neck(FootageLayers[BodyLayer]):
         super().__init__(workspace, footage, images)
         mesh, subject = workspace.face_mesh(), workspace.subject
         self._jaw, self._jaw_shapes = mesh.vertices_m[list(JAW)], mesh.shape_keys[:, list(JAW)]
-        across = np.multiply.outer((-1.0, 1.0), BESIDE_M).ravel()
-        corner = self._jaw[[0, -1], 1:].mean(0)
-        self._beside = np.column_stack([across, np.tile(corner, (len(across), 1))])
+        self._beside = hanging_beside(mesh)
         self._background = ClipBackground(workspace)
         crop, (width, height) = subject.place, subject.source_size
         inside = crop.x > 0.5, crop.x + crop.size < width - 0.5, crop.y + crop.size < height - 0.5

@@ -272,7 +272,7 @@ def copied_pixels(
     at = (pixels + 0.5) / ratio - 0.5
     corner = np.floor(at).astype(int)
     shares = (at - corner).astype(np.float32)
-    own = np.clip(np.rint(at).astype(int), 0, np.array(copied.shape) - 1)
+    own = _nearest_cells(at, copied.shape)
 
     def copies(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         row, column = cells.T
@@ -312,10 +312,10 @@ def breaks(
     Returns:
         (H, W) bool; False where it is known.
     """
-    shape, cells = np.array(known.shape), np.array(offsets.shape[:2])
-    ratio = shape / cells
+    shape = np.array(known.shape)
+    ratio = shape / offsets.shape[:2]
     places = np.argwhere(~known)
-    row, column = np.clip(np.rint((places + 0.5) / ratio - 0.5).astype(int), 0, cells - 1).T
+    row, column = _nearest_cells((places + 0.5) / ratio - 0.5, offsets.shape[:2]).T
     source, changed = places + np.rint(offsets[row, column] * ratio).astype(int), change[row, column]
     found = np.zeros(len(places), bool)
     # An edge may be off by a cell.
@@ -331,6 +331,11 @@ def breaks(
     result = np.zeros(known.shape, bool)
     result[tuple(places.T)] = found
     return result
+
+
+def _nearest_cells(at: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """(n, 2) int: the cells next to (n, 2) places, in cells."""
+    return np.clip(np.rint(at).astype(int), 0, np.array(shape) - 1)
 
 
 def _around(centre: int, radius: int, length: int) -> slice:

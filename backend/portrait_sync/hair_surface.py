@@ -12,9 +12,12 @@ from ..workspace.face_mesh import FaceMesh
 from ..workspace.poses import to_pixels
 from ..workspace.shapes import Float
 from .head_region import FACE_OVAL, JAW, NOSE_BRIDGE
+from .pixels import not_steeper
 
 EXTENT_M = ((-0.16, 0.16), (-0.2, 0.16))
 """The part of the head's plane that the surface is computed in, metres, x and y; it is continued beyond."""
+BESIDE_M = (0.09, 0.1, 0.11, 0.12, 0.13, 0.14)
+"""Beside the jaw, metres from the middle of the head: hair hangs there."""
 _CELL_M = 0.002
 FALLS_M = (0.03, 0.067)
 """Distance from the rim of the face in which the surface falls back to `rim_m`: beside and below the face, and above it."""
@@ -25,13 +28,19 @@ _HALVINGS = 12
 """Of the part of a ray in which the surface is searched: down to a tenth of a millimetre."""
 
 
+def hanging_beside(mesh: FaceMesh) -> Float[np.ndarray, "n 3"]:
+    """Points of what hangs beside the jaw, in the head frame, metres: at the height and depth of its corners, with which it moves."""
+    across = np.multiply.outer((-1.0, 1.0), BESIDE_M).ravel()
+    return np.column_stack([across, np.tile(mesh.vertices_m[[JAW[0], JAW[-1]], 1:].mean(0), (len(across), 1))])
+
+
 @dataclass(frozen=True)
 class HairSurface:
     """Depth over the head's plane, in the head frame (docs/animation.md).
 
-    From the rim of the face the surface falls back, as a parabola, to the depth of the jaw's corners: that of what hangs
-    beside the neck, which moves with these corners. A skull reaches 3 cm further back. But hair that falls back so far within the few
-    centimetres that an image shows of it above a forehead is sheared when it turns, and shows as waves; nobody sees the missing parallax.
+    From the rim of the face the surface falls back, as a parabola, to the depth of what hangs beside the jaw (`hanging_beside`). A skull
+    reaches 3 cm further back. But hair that falls back so far within the few centimetres that an image shows of it above a forehead is
+    sheared when it turns, and shows as waves; nobody sees the missing parallax.
 
     Attributes:
         depth_m: z over `EXTENT_M`.
@@ -45,7 +54,7 @@ class HairSurface:
     def of(cls, mesh: FaceMesh) -> HairSurface:
         """Around a face."""
         x, y = (np.arange(first, last + _CELL_M / 2, _CELL_M) for first, last in EXTENT_M)
-        centre, rim_m = mesh.vertices_m[NOSE_BRIDGE], float(mesh.vertices_m[[JAW[0], JAW[-1]], 2].mean())
+        centre, rim_m = mesh.vertices_m[NOSE_BRIDGE], float(hanging_beside(mesh)[0, 2])
         across, down = np.meshgrid(x - centre[0], y - centre[1])
         angle, radius = np.arctan2(down, across), np.hypot(across, down)
         oval = mesh.vertices_m[list(FACE_OVAL)] - [centre[0], centre[1], 0.0]
@@ -93,11 +102,3 @@ class HairSurface:
             ((at - first) / _CELL_M).astype(np.float32) for at, (first, _) in zip((x, y), EXTENT_M, strict=True)
         )
         return cv2.remap(self.depth_m, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-
-
-def not_steeper(depth_m: Float[np.ndarray, "h w"], step_m: float) -> Float[np.ndarray, "h w"]:
-    """The largest depth that is nowhere behind `depth_m` and changes from pixel to pixel by no more than a step."""
-    square = np.ones((3, 3), np.uint8)
-    for _ in range(depth_m.shape[1] // 4):
-        depth_m = np.minimum(depth_m, cv2.erode(depth_m, square) + np.float32(step_m))
-    return depth_m

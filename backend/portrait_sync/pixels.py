@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import cv2
 import numpy as np
 
+from ..workspace.shapes import Float
+
 HALVED_PX = 3.0
 """A softer border, in pixels, and a wider blur are made at half the size."""
 
@@ -62,3 +64,11 @@ def largest(image: np.ndarray) -> np.ndarray:
 def to_bytes(values: np.ndarray, scale: float = 1.0) -> np.ndarray:
     """`scale` times float32 values that are not negative, rounded, as uint8; 255 at most."""
     return cv2.convertScaleAbs(values, alpha=scale)
+
+
+def not_steeper(depth_m: Float[np.ndarray, "h w"], step_m: float) -> Float[np.ndarray, "h w"]:
+    """The largest depth that is nowhere behind `depth_m` and changes from pixel to pixel by no more than a step."""
+    square = np.ones((3, 3), np.uint8)
+    for _ in range(depth_m.shape[1] // 4):
+        depth_m = np.minimum(depth_m, cv2.erode(depth_m, square) + np.float32(step_m))
+    return depth_m

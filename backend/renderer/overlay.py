@@ -85,15 +85,6 @@ def replace_by(part, parts, rgba, grid, layer, weight, share):
             end = line.shape[0] if k == columns - 2 else min(int(np.float32(k + 1) * spacing) + 1, line.shape[0])
             across, down = (nodes[k + 1, 0] - nodes[k, 0]) / spacing, (nodes[k + 1, 1] - nodes[k, 1]) / spacing
             beyond = np.float32(begin) - np.float32(k) * spacing
-            part_of_line = line[begin:end]
-            _replace(
-                part_of_line,
-                nodes[k, 0] + beyond * across,
-                nodes[k, 1] + beyond * down,
-                across,
-                down,
-                layer,
-                weight,
-                share,
-            )
+            first_u, first_v = nodes[k, 0] + beyond * across, nodes[k, 1] + beyond * down
+            _replace(line[begin:end], first_u, first_v, across, down, layer, weight, share)
             begin = end

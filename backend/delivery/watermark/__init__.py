@@ -11,9 +11,9 @@ Leighton, Shamoon 1997, "Secure spread spectrum watermarking for multimedia"). d
         detection.message
 """
 
-from .detector import PIECE_FRAMES, Detection, Detector, detect
+from .detector import MOST_PIECES, PIECE_FRAMES, Detection, Detector, detect
 from .marker import Marker
 from .message import Kind, Message
 from .pattern import PUBLIC_KEY
 
-__all__ = ["PIECE_FRAMES", "PUBLIC_KEY", "Detection", "Detector", "Kind", "Marker", "Message", "detect"]
+__all__ = ["MOST_PIECES", "PIECE_FRAMES", "PUBLIC_KEY", "Detection", "Detector", "Kind", "Marker", "Message", "detect"]

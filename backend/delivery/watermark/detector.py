@@ -17,6 +17,8 @@ from .pattern import MAX_CYCLES, PUBLIC_KEY, TILE_PX, Pattern, pattern_of, tile_
 
 PIECE_FRAMES = 50
 """Frames of a piece: two seconds."""
+MOST_PIECES = 16
+"""Pieces of a video that are read at most."""
 
 _GROUP_FRAMES = 10
 """Frames whose mean is whitened at a time: what moves has its edges elsewhere later."""

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.interpolate import LinearNDInterpolator
 
 from ...portrait_sync.fill import disc, push_pull
-from ...portrait_sync.hair_surface import not_steeper
+from ...portrait_sync.pixels import not_steeper
 from ...renderer.surface import along_axis, points_m
 from ...workspace.camera import PIXEL_CENTRE, Camera
 from ...workspace.face_mesh import FaceMesh

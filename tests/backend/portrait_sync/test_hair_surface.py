@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backend.delivery.neck import BESIDE_M
 from backend.delivery.neck_motion import Edges, JawMotion
 from backend.portrait_sync.body_layer import BodyLayer
-from backend.portrait_sync.hair_surface import FALLS_M, HairSurface
+from backend.portrait_sync.hair_surface import FALLS_M, HairSurface, hanging_beside
 from backend.portrait_sync.head_region import FACE_OVAL, JAW, NOSE_BRIDGE
 from backend.workspace.camera import Camera
 from backend.workspace.face_mesh import FaceMesh
@@ -69,17 +68,14 @@ def test_hair_stays_at_the_rim_of_the_face(surface, mesh, degrees):
 @pytest.mark.parametrize("cm", [(0, 0, 0), (3, 0, 0), (0, 3, 0)])
 def test_hair_of_the_head_meets_the_hair_that_hangs_below_the_jaw(surface, mesh, degrees, cm):
     """Both are moved by themselves: at the height of the jaw's corners they must be moved alike, or the strands break there."""
-    beside = np.multiply.outer((-1, 1), BESIDE_M).ravel()
-    hanging = np.column_stack(
-        [beside, np.full(len(beside), mesh.vertices_m[JAW[0], 1]), np.full(len(beside), surface.rim_m)]
-    )
+    hanging = hanging_beside(mesh)
     pose = turned(POSE, degrees, cm)
     jaw = np.concatenate([mesh.vertices_m[list(JAW)], hanging])
     motion = JawMotion.between((CAMERA, POSE, jaw), (CAMERA, pose, jaw))
     assert motion is not None
     nothing = np.zeros((256, 256, 4), np.uint8)
     layer = BodyLayer(0, 0, nothing, nothing, np.zeros((64, 64), np.float32), FACE_PX)
-    for x, y in motion.jaw_px[len(JAW) :][np.abs(beside) > SIDE_M + 0.025]:
+    for x, y in motion.jaw_px[len(JAW) :][np.abs(hanging[:, 0]) > SIDE_M + 0.025]:
         body = [x, y] + motion.displacement(np.array([x]), np.array([y]), layer, Edges(256, False, False, False))[0, 0]
         hair = surface.places(np.array([x]), np.array([y]), (CAMERA, pose), (CAMERA, POSE))[0, 0]
         assert np.hypot(*(hair - body)) < 0.7

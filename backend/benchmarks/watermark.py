@@ -71,6 +71,7 @@ ATTACKS = (
     Attack("scaled to 50 %, CRF 23", (23,), halved),
     Attack("cropped to 70 %, CRF 23", (23,), cropped),
     Attack("+10 % brightness, CRF 23", (23,), brightened),
+    Attack("three generations of CRF 23", (23, 23, 23)),
     Attack("three generations of CRF 28", (28, 28, 28)),
     Attack("+10 % brightness, CRF 28", (28,), brightened, None),
     Attack("cropped to 70 %, CRF 28", (28,), cropped, None),

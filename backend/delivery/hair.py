@@ -11,7 +11,7 @@ from ..portrait_sync.hair_surface import HairSurface
 from ..portrait_sync.head_region import FOREHEAD, OUTLINE_M, face_frame
 from ..portrait_sync.placed_head import PlacedHead
 from ..renderer.lanes import packed
-from ..renderer.overlay import replace_by
+from ..renderer.overlay import NOWHERE, replace_by
 from ..workspace.arrays import smoothstep
 from ..workspace.poses import image_similarity
 from ..workspace.store import Workspace
@@ -74,11 +74,14 @@ class Hair(FootageLayers[HairLayer]):
         seen = self._seen(head, place)
         if seen is None or seen.share <= 0 or (layer := self._layer(head.frame)) is None:
             return
+        if seen.moved_px >= SAME_PX:
+            layer = layer.moved(seen.moved_px)
         if (found := self._origins(head, place, layer, seen)) is None:
             return
         window, grid = found
-        shown, weight = packed(layer.mattes if mattes else layer.head), layer.weight_moved(seen.moved_px)
-        on_threads(replace_by, head.rgba[window], grid, shown, weight, np.float32(seen.share))
+        shown = packed(layer.mattes if mattes else layer.head)
+        alike = layer.alike if seen.moved_px >= SAME_PX else NOWHERE
+        on_threads(replace_by, head.rgba[window], grid, shown, layer.weight, alike, np.float32(seen.share))
 
     def _seen(self, head: PlacedHead, place: Place) -> _Seen | None:
         """None where either head is none, or behind its camera."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import cv2
 import numpy as np
 
 from ..compilation import has_numba
+from ..workspace.arrays import smoothstep
 from ..workspace.shapes import UInt8
-from .fill import dilated
+from .beyond_frame import crown_above
+from .fill import dilated, push_pull
 from .head_region import BROW, FACE_OVAL, FaceFrame, face_frame, face_oval
+from .matting import Estimator
 from .pixels import HALVED_PX, halved, to_bytes
 
 SPREAD = 0.05
@@ -25,7 +29,19 @@ EARS = (0.14, 0.22)
 EAR_WIDTH = 0.2
 """How far beside the face that is, with a border of `SPREAD`."""
 CUT = 0.25
-"""Where the image cuts hair off, it passes over into the rendered hair, as wide at most, in face heights."""
+"""Where the image cuts hair off at its sides, it passes over into the rendered hair, as wide at most, in face heights."""
+CROWN, CROWN_BAND = 0.3, 0.08
+"""How far a crown that the image cuts off is continued at most, and the band below the cut that is mirrored for it, in face heights."""
+ALIKE = (0.03, 0.15)
+"""`Estimator.apart` at which hair and what is behind it cannot, and can, be told apart by their colours."""
+ALIKE_NOISE = 3.0
+"""Standard deviation of either, in 8-bit levels."""
+ALIKE_HAIR = 230
+"""Of 255, from which a place is hair whose colour is known."""
+ALIKE_SHARE = 0.25
+"""Size at which that is found."""
+ALIKE_MOVED = 0.05
+"""Where the layer is moved so far, in face heights, that counts in full: where it is not, a hole shows the same colour."""
 SOFTNESS = 0.015
 """Standard deviation of its border, in face heights."""
 OVAL_SOFTNESS = 0.02
@@ -43,6 +59,7 @@ class HairLayer:
         hair: how much of the head is hair, 0 to 255.
         face_height: from the top of the forehead to the chin, pixels.
         cut: at which edges of the window, left, top and right, the frame ends.
+        alike: where hair has the colours of what is behind it, 0 to 255: there the head's alpha may have holes.
     """
 
     x: int
@@ -52,6 +69,7 @@ class HairLayer:
     hair: UInt8[np.ndarray, "height width"]
     face_height: float
     cut: tuple[bool, bool, bool]
+    alike: UInt8[np.ndarray, "height width"]
 
     @property
     def mattes(self) -> UInt8[np.ndarray, "height width 4"]:
@@ -60,17 +78,40 @@ class HairLayer:
         hair = np.minimum(self.hair, alpha)
         return np.stack([np.zeros_like(alpha), hair, alpha - hair, alpha], -1)
 
-    def weight_moved(self, by_px: float) -> UInt8[np.ndarray, "height width"]:
-        """`weight` of a layer that is moved so far: what the frame cuts off ends softly there, as what follows is another image."""
+    def moved(self, by_px: float) -> HairLayer:
+        """The layer where it is moved so far: its crown is whole, and what the frame cuts off at its sides ends softly, as what
+        follows is another image. Where `alike` counts, it grows with the motion."""
+        layer = self._with_crown
+        counts = min(1.0, by_px / (ALIKE_MOVED * self.face_height))
+        layer = replace(layer, alike=cv2.convertScaleAbs(layer.alike, alpha=counts))
         width = min(by_px, CUT * self.face_height)
-        if width < 0.5 or not any(self.cut):
-            return self.weight
-        across, down = (np.arange(length, dtype=np.float32) + 0.5 for length in (self.width, self.height))
-        left, top, right = (
+        if width < 0.5 or not (self.cut[0] or self.cut[2]):
+            return layer
+        across = np.arange(self.width, dtype=np.float32) + 0.5
+        left, right = (
             np.minimum(1.0, away / width) if is_cut else np.ones_like(away)
-            for is_cut, away in zip(self.cut, (across, down, across[::-1]), strict=True)
+            for is_cut, away in zip(self.cut[::2], (across, across[::-1]), strict=True)
         )
-        return cv2.multiply(self.weight, top[:, None] * np.minimum(left, right), dtype=cv2.CV_8U)
+        fading = np.broadcast_to(np.minimum(left, right), layer.weight.shape)
+        return replace(layer, weight=cv2.multiply(layer.weight, fading, dtype=cv2.CV_8U))
+
+    @cached_property
+    def _with_crown(self) -> HairLayer:
+        """The layer with what the frame's upper edge cuts off."""
+        margin, band = (max(1, round(part * self.face_height)) for part in (CROWN, CROWN_BAND))
+        if not self.cut[1] or not (crown := crown_above(self.head, margin, band)).any():
+            return self
+        hair = np.concatenate([crown[..., 3], self.hair])
+        about = _grown(hair, CLEAR * self.face_height, self.face_height)[:margin]
+        return replace(
+            self,
+            y=self.y - margin,
+            head=np.concatenate([crown, self.head]),
+            weight=np.concatenate([about, self.weight]),
+            hair=hair,
+            cut=(self.cut[0], False, self.cut[2]),
+            alike=np.pad(self.alike, ((margin, 0), (0, 0))),
+        )
 
     @property
     def width(self) -> int:
@@ -113,7 +154,8 @@ def hair_layer(frame: np.ndarray, plate: np.ndarray, mattes: np.ndarray, landmar
     head, weight = taken.by_kernel() if has_numba() else taken.by_numpy()
     rows, columns = window
     cut = columns.start == 0, rows.start == 0, columns.stop == hair.shape[1]
-    return HairLayer(columns.start, rows.start, head, weight, np.ascontiguousarray(hair[window]), axes.height, cut)
+    own = np.ascontiguousarray(hair[window])
+    return HairLayer(columns.start, rows.start, head, weight, own, axes.height, cut, taken.alike())
 
 
 @dataclass(frozen=True)
@@ -164,6 +206,18 @@ class Taken:
         colour = self.frame.astype(np.float32) - (1.0 - alpha.astype(np.float32) / 255) * self.plate
         head = np.concatenate([np.clip(colour + 0.5, 0, alpha).astype(np.uint8), alpha], 2)
         return head, cv2.convertScaleAbs(255 * weight)
+
+    def alike(self) -> np.ndarray:
+        """`HairLayer.alike`, by the colours of the hair nearby and of the plate."""
+        shape = self.frame.shape[:2]
+        size = tuple(max(1, round(ALIKE_SHARE * length)) for length in shape[::-1])
+        frame, plate, hair = (
+            cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+            for image in (self.frame, self.plate, cv2.extractChannel(self.mattes, 1))
+        )
+        colour = push_pull(frame, (hair > ALIKE_HAIR).astype(np.float32))
+        apart = Estimator.between(colour, plate, np.full(size[::-1], ALIKE_NOISE, np.float32)).apart
+        return cv2.resize(to_bytes(smoothstep(*ALIKE[::-1], apart), 255.0), shape[::-1], interpolation=cv2.INTER_LINEAR)
 
     def _blurs(self, axes: FaceFrame) -> tuple[np.ndarray, ...]:
         """(H, W) uint8 each: the face's oval and its surroundings, which speech moves; what is on the hair and up to `SPREAD` and

@@ -15,7 +15,7 @@ from .colours import ColourTables, Neck, SubjectColours, colour_bins
 from .exemplar import continue_into
 from .fill import disc
 from .frame import ClipModel, person_and_background
-from .head_region import MAP_SHAPE, NOSE_BRIDGE, FaceFrame, face_frame, face_oval, into_map, map_axes
+from .head_region import BROW, MAP_SHAPE, NOSE_BRIDGE, FaceFrame, face_frame, face_oval, into_map, map_axes
 from .moving_camera.camera_motion import camera_motion
 from .moving_camera.moving import MovingCamera
 from .pixels import largest
@@ -27,6 +27,8 @@ SPECK = 0.008
 SELDOM = 0.3
 """Share of the frames below which what the wide margin leaves free is looked at again: a backdrop that moves shows something else in these
 few than in all others."""
+NOTCH = 0.06
+"""Half the width of a notch in the crown that is none, in face heights."""
 LOBES = -0.3  # height of the ear lobes in the head's plane, face heights down from the chin
 
 
@@ -122,10 +124,12 @@ def learn_clip(
     if moving is not None:
         moving = moving.refined(model := moving.model(model, frames, hidden, 1))
         model = replace(model, camera=moving.canvas.path)
+    brows_px = [landmarks_px[index][BROW, 1] if usable[index] else 0.0 for index in indices]
     # Second pass: with that background the border is known closely, so more of the background is visible.
     for position, frame in enumerate(frames):
         alpha, _ = person_and_background(frame, model.at(position, side), probabilities[position])
-        hidden[position] = _grown(alpha > 0.03, side, max(2.0, 0.02 * face_height))
+        shown_person = _closed_crown(alpha > 0.03, brows_px[position], NOTCH * face_height)
+        hidden[position] = _grown(shown_person, side, max(2.0, 0.02 * face_height))
         if moving is None:  # else a place of the frame is none of the background
             hidden[position] &= ~still | (largest(cv2.absdiff(frame, near)) > 3.0 + 3.0 * noise)
         each(len(indices) + position + 1, total)
@@ -250,6 +254,18 @@ def hanging_hair(hair: np.ndarray, skin: np.ndarray, clothing: np.ndarray, perso
         above = cv2.dilate(result[row - 1][None], np.ones((1, 3), np.uint8))[0]
         result[row] = np.minimum(likely[row], above)
     return result
+
+
+def _closed_crown(mask: np.ndarray, brow_px: float, notch_px: float) -> np.ndarray:
+    """A person's mask (H, W) without notches above the brows: dark roots before a dark wall leave some, and are none of the wall."""
+    above = max(0, min(len(mask), round(brow_px)))
+    if not above:
+        return mask
+    # At the image's edge a person goes on.
+    margin = round(notch_px) + 1
+    whole = cv2.copyMakeBorder(mask[:above].astype(np.uint8), margin, margin, margin, margin, cv2.BORDER_REPLICATE)
+    closed = cv2.morphologyEx(whole, cv2.MORPH_CLOSE, disc(notch_px))[margin:-margin, margin:-margin]
+    return np.concatenate([closed > 0, mask[above:]])
 
 
 def _grown(mask: np.ndarray, side: int, radius_px: float) -> np.ndarray:

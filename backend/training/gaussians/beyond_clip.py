@@ -9,6 +9,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 
+from ...portrait_sync.beyond_frame import completed
 from ...portrait_sync.fill import disc
 from ...protocol import BLENDSHAPE_NAMES
 from ...renderer.head import HeadRenderer
@@ -21,7 +22,7 @@ from ..dataset import Frame
 from .cloud import spread_poses
 from .crown import BROW_M, Crown, is_cut_off, level_pose, rounded, shows_most
 from .images import Target, target_of
-from .turned_frames import SURFACE_SIZE, completed, row_of, surface_of, turned_image
+from .turned_frames import SURFACE_SIZE, row_of, surface_of, turned_image
 
 YAW_DEG, PITCH_DEG, SHIFT_M = 15.0, 12.0, 0.03
 """How far a frame's head is turned and moved. Where a director turns it further than that, it is not taught."""

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from ...errors import WorkspaceError
+from ...portrait_sync.beyond_frame import completed
 from ...protocol import BLENDSHAPE_NAMES
 from ...renderer.field.rays import surface_points
 from ...renderer.field.renderer import FieldRenderer
@@ -17,7 +18,7 @@ from ...workspace.camera import Camera
 from ...workspace.face_mesh import FaceMesh
 from ...workspace.shapes import Float, Int
 from .crown import is_cut_off, skull_cap
-from .turned_frames import completed, row_of, surface_of
+from .turned_frames import row_of, surface_of
 
 VIEWS, OPEN_MOUTHS = 24, 12
 """Frames whose poses the field is rendered from, and those with the most open mouth, for what is inside."""

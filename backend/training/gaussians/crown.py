@@ -1,6 +1,6 @@
 """The crown of a head that the image cuts off: as the frame that shows most of it has it, round where the head nods.
 
-Each frame alone can only guess how its crown ends (`turned_frames.completed`), and one that shows a parting guesses otherwise than
+Each frame alone can only guess how its crown ends (`beyond_frame.completed`), and one that shows a parting guesses otherwise than
 one that is cut off below it: a head that was taught all of them had a tuft that no frame shows.
 """
 

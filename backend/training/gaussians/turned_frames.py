@@ -35,68 +35,12 @@ LIFTED_M = 0.004
 """How far a sheet is from the head's surface where it is not that surface any more."""
 OPAQUE = 0.9
 _ITERATIONS = 30
-BORDER, BAND = 0.12, 0.04
-"""How far a head that the image cuts off is continued at most, and the band at the border that is mirrored for it, of the image's width."""
 
 
 def row_of(camera: Camera, head_to_camera: Float[np.ndarray, "4 4"], point_m: Float[np.ndarray, " 3"]) -> int:
     """The row of an image that shows a point of the head."""
     pixels, _ = camera.project(head_to_camera, point_m[None])
     return round(float(pixels[0, 1]))
-
-
-def completed(rgba: Float[np.ndarray, "height width 4"], last_row: int) -> tuple[np.ndarray, int]:
-    """A head that the image cuts off at its top or sides, continued beyond the image: a crown, the hair beside a face.
-
-    Each cut is closed by the parabola through its two ends that fits the outline beside them; its colour is the image's border,
-    mirrored.
-
-    Args:
-        rgba: premultiplied.
-        last_row: sides are continued above it: the lips. What hangs below has no end that is known.
-
-    Returns:
-        The image with a border on all sides, and how wide that is in pixels.
-    """
-    height, width = rgba.shape[:2]
-    margin, band = round(BORDER * width), max(1, round(BAND * width))
-    alpha = np.clip(rgba[..., 3], 0, 1)
-    sides = alpha.copy()
-    sides[max(last_row, 0) :] = 0
-    whole = np.pad(alpha, margin)
-    inner = slice(margin, -margin)
-    whole[:margin, inner] = _closed(alpha, margin)
-    whole[inner, :margin] = _closed(sides.T, margin).T
-    whole[inner, -margin:] = _closed(sides.T[::-1], margin)[::-1].T
-    straight = push_pull(rgba[..., :3] / np.maximum(alpha, 1e-3)[..., None], alpha)
-    rows, columns = _mirrored(height, margin, band), _mirrored(width, margin, band)
-    return np.concatenate([straight[rows][:, columns] * whole[..., None], whole[..., None]], -1), margin
-
-
-def _closed(alpha: Float[np.ndarray, "h w"], margin: int) -> Float[np.ndarray, "margin w"]:
-    """What is above the first row of a matte, so that each run of it which that row cuts ends in a parabola."""
-    result = np.zeros((margin, alpha.shape[1]), np.float32)
-    solid = alpha > 0.5
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], solid[0], [False]]).astype(np.int8)))
-    deep = np.where(solid.any(0), solid.argmax(0), len(alpha))  # of the outline below the row, in each column
-    rows = margin - np.arange(margin) - 0.5  # how far above it, pixels
-    for first, last in edges.reshape(-1, 2):
-        columns = np.arange(alpha.shape[1]) + 0.5
-        beside = (columns - first) * (columns - last)  # negative within the run
-        near = (beside > 0) & (np.abs(columns - (first + last) / 2) < 0.7 * (last - first))
-        if not near.any():
-            continue
-        steepness = (deep[near] * beside[near]).sum() / np.square(beside[near]).sum()
-        above = np.clip(-steepness * beside, 0, margin)
-        result = np.maximum(result, np.clip(above - rows[:, None] + 0.5, 0, 1))
-    return result
-
-
-def _mirrored(side: int, margin: int, band: int) -> np.ndarray:
-    """Indices of a side that a margin continues by its outermost `band` pixels, forth and back."""
-    beyond = np.arange(margin) % (2 * band)
-    deep = np.minimum(beyond, 2 * band - 1 - beyond)
-    return np.concatenate([deep[::-1], np.arange(side), side - 1 - deep])
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from backend.portrait_sync.blend import over
 from backend.portrait_sync.hair_layer import CUT, EAR_WIDTH, EARS, SPREAD, hair_layer
 from backend.portrait_sync.head_region import OUTLINE_M
 from backend.renderer.lanes import packed
-from backend.renderer.overlay import replace_by
+from backend.renderer.overlay import NOWHERE, replace_by
 from backend.workspace.images import write_image
 from backend.workspace.poses import image_similarity
 from tests.backend.delivery import made_up_person as person
@@ -144,21 +144,79 @@ def test_an_ear_is_the_footages_and_turns_with_it(workspace, hair, pose):
         assert rgba[place].max() == 0
 
 
-def test_hair_that_the_frame_cuts_off_ends_softly_where_it_is_moved(workspace, pose):
-    """Else the layer's end is a line across what is rendered beyond it."""
-    frame, plate, mattes = workspace.read_frame(0), workspace.read_plate(0), workspace.read_matte(0)
-    top = 70  # through the hair
-    points = workspace.head_track().landmarks_px[0] - np.float32([0, top])
-    layer = hair_layer(*(np.ascontiguousarray(image[top:]) for image in (frame, plate, mattes)), points)
-    assert layer.cut[1] and not layer.cut[0]
-    middle = round(person.CENTRE_PX[0]) - layer.x
-    assert layer.weight_moved(0.0) is layer.weight
-    assert layer.weight[0, middle] == 255
+def cut_layer(workspace, left=0, top=0):
+    """Of a frame whose first columns and rows are cut off."""
+    images = workspace.read_frame(0), workspace.read_plate(0), workspace.read_matte(0)
+    points = workspace.head_track().landmarks_px[0] - np.float32([left, top])
+    return hair_layer(*(np.ascontiguousarray(image[top:, left:]) for image in images), points)
+
+
+def test_hair_that_the_frame_cuts_off_at_a_side_ends_softly_where_it_is_moved(workspace):
+    """Else the layer's end is a line along what is rendered beyond it."""
+    layer = cut_layer(workspace, left=125)
+    assert layer.cut == (True, False, False)
+    row = int(np.argmax(layer.weight[:, 0] == 255))
+    assert layer.weight[row, 0] == 255
+    np.testing.assert_array_equal(layer.moved(0.0).weight, layer.weight)
     width = 12
     assert width < CUT * person.FACE_HEIGHT
-    ends = layer.weight_moved(width)[:, middle].astype(int)
-    assert ends[0] < 30 and (np.diff(ends[:width]) > 0).all() and ends[width + 1] == 255
-    np.testing.assert_array_equal(layer.weight_moved(width)[width + 1 :], layer.weight[width + 1 :])
+    ends = layer.moved(width).weight[row].astype(int)
+    assert ends[0] < 30 and (np.diff(ends[:width]) > 0).all()
+    np.testing.assert_array_equal(layer.moved(width).weight[:, width + 1 :], layer.weight[:, width + 1 :])
+
+
+def test_a_crown_that_the_frame_cuts_off_is_whole_where_the_head_is_moved(workspace):
+    """As high as the outline beside the cut says, with the strands below it mirrored."""
+    top = 70  # through the hair, whose highest row is 54
+    layer = cut_layer(workspace, top=top)
+    assert layer.cut == (False, True, False)
+    moved = layer.moved(10.0)
+    above = layer.y - moved.y
+    assert above > 0 and not moved.cut[1]
+    for name in ("head", "hair", "weight"):
+        np.testing.assert_array_equal(getattr(moved, name)[above:], getattr(layer, name), err_msg=name)
+    shown = moved.head[:above, :, 3] > 127
+    rows = shown.any(1).sum()
+    assert rows == pytest.approx(top - 54, rel=0.3)
+    width = (layer.head[0, :, 3] > 127).sum()
+    assert shown[-1].sum() == pytest.approx(width, abs=4)
+    widths = shown.sum(1)
+    assert (np.diff(widths) >= 0).all() and widths[above - rows] < 0.6 * width, "it is round"
+    middle = slice(round(person.CENTRE_PX[0]) - layer.x - 8, round(person.CENTRE_PX[0]) - layer.x + 8)
+    np.testing.assert_allclose(moved.head[above - 1, middle].astype(int), layer.head[0, middle], atol=2)
+    assert moved.weight[:above][shown].min() == 255
+    assert cut_layer(workspace).moved(10.0).y == cut_layer(workspace).y, "a whole crown stays"
+
+
+def test_a_hole_in_hair_before_a_wall_of_its_colour_is_the_rendered_heads_where_that_is_moved(workspace, pose):
+    """A matte cannot tell dark roots from a dark wall. Where the head is moved, the wall is elsewhere and the hole would be seen."""
+    wall = (62, 41, 21)
+    frame, plate, mattes = workspace.read_frame(0), workspace.read_plate(0), workspace.read_matte(0)
+    hole = slice(58, 63), slice(155, 165)
+    mattes[hole] = 0
+    points = workspace.head_track().landmarks_px[0]
+    for colour, is_hole in ((wall, True), (person.WALL, False)):
+        plate[...], frame[hole] = colour, colour
+        layer = hair_layer(frame, plate, mattes, points).moved(20.0)
+        grid = np.array(
+            [
+                [[0.5, 0.5], [layer.width - 0.5, 0.5]],
+                [[0.5, layer.height - 0.5], [layer.width - 0.5, layer.height - 0.5]],
+            ]
+        )
+        inside = tuple(
+            slice(part.start + 1 - first, part.stop - 1 - first)
+            for part, first in zip(hole, (layer.y, layer.x), strict=True)
+        )
+        for alpha in (1.0, 0.3):
+            rgba = np.full((layer.height, layer.width, 4), alpha, np.float32)
+            replace_by(
+                0, 1, rgba, grid.astype(np.float32), packed(layer.head), layer.weight, layer.alike, np.float32(1)
+            )
+            kept = is_hole and alpha == 1.0
+            assert rgba[inside][..., 3].min() > 0.9 if kept else rgba[inside][..., 3].max() < 0.05, (colour, alpha)
+    layer = hair_layer(frame, plate, mattes, points)
+    assert layer.moved(0.0).alike.max() == 0, "where the head is, a hole shows what the frame shows"
 
 
 def test_the_renderers_buffer_is_as_it_was_afterwards(hair, pose):
@@ -213,15 +271,17 @@ def test_similarity_explains_roll_shift_and_scale():
     np.testing.assert_allclose(image_similarity(points, others), np.column_stack([turn, [5, -3]]), atol=1e-9)
 
 
-def test_the_compiled_layer_is_that_of_plain_interpolation():
+@pytest.mark.parametrize("doubts", [False, True])
+def test_the_compiled_layer_is_that_of_plain_interpolation(doubts):
     random = np.random.default_rng(1)
     rgba = random.uniform(0, 1, (30, 40, 4)).astype(np.float32)
     layer, weight = random.integers(0, 256, (26, 34, 4), np.uint8), random.integers(0, 256, (26, 34), np.uint8)
     y, x = np.mgrid[0:4, 0:5] / [[[3]], [[4]]]
     grid = np.stack([1.2 + 33 * x + 3 * np.sin(3 * y), 2.8 + 24.4 * y - 4 * x * y], -1).astype(np.float32)
     found = rgba.copy()
+    doubted = random.integers(0, 256, weight.shape, np.uint8) if doubts else NOWHERE
     for part in range(3):
-        replace_by(part, 3, found[2:, 3:], grid, packed(layer), weight, np.float32(0.7))
+        replace_by(part, 3, found[2:, 3:], grid, packed(layer), weight, doubted, np.float32(0.7))
     rows, columns = np.mgrid[0:28, 0:37] / [[[27]], [[36]]]
     u, v = (
         interpolate.RegularGridInterpolator((y[:, 0], x[0]), grid[..., axis].astype(float))((rows, columns)) - 0.5
@@ -236,6 +296,9 @@ def test_the_compiled_layer_is_that_of_plain_interpolation():
     sampled = (upper * (1 - b) + lower * b) / 255
     truth = rgba.copy()
     counts = 0.7 * sampled[..., 4:] * inside[..., None]
+    if doubts:
+        solid = np.clip((rgba[2:, 3:, 3:] - 0.6) / 0.3, 0, 1)
+        counts *= 1 - doubted[top, left, None] / 255 * solid * (1 - sampled[..., 3:4])
     truth[2:, 3:] += counts * (sampled[..., :4] - truth[2:, 3:])
     assert inside.any() and not inside.all()
     np.testing.assert_allclose(found, truth, atol=1.6 / 255)  # between texels by 256 shares, rounded once to 8 bits
@@ -250,5 +313,5 @@ def test_an_image_put_where_it_is_has_all_of_its_pixels(side):
     layer = random.integers(0, 256, (side, side, 4), np.uint8)
     ends = np.array([0.5, side - 0.5])
     grid = np.stack(np.broadcast_arrays(ends, ends[:, None]), -1).astype(np.float32)
-    replace_by(0, 1, rgba, grid, packed(layer), np.full((side, side), 255, np.uint8), np.float32(1))
+    replace_by(0, 1, rgba, grid, packed(layer), np.full((side, side), 255, np.uint8), NOWHERE, np.float32(1))
     np.testing.assert_allclose(255 * rgba, layer, atol=0.51)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from backend.portrait_sync.beyond_frame import completed
 from backend.training.gaussians.crown import SKULL_M, Crown, is_cut_off, level_pose, rounded, shows_most, skull_cap
-from backend.training.gaussians.turned_frames import completed
 from backend.workspace.camera import Camera
 from backend.workspace.poses import turned
 

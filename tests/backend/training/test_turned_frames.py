@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial import Delaunay
 
-from backend.training.gaussians.turned_frames import completed, surface_of, turned_image
+from backend.training.gaussians.turned_frames import surface_of, turned_image
 from backend.workspace.camera import Camera
 from backend.workspace.face_mesh import FaceMesh
 from backend.workspace.poses import turned
@@ -100,25 +100,3 @@ def test_a_head_that_is_not_turned_stays_whole_whatever_its_surface():
     assert (surface.lifted > 0).any() and (surface.lifted == 0).any()
     found, _ = turned_image(image, surface, CAMERA, pose(), pose())
     assert np.abs(found - image).max() < 0.1
-
-
-def test_a_crown_that_the_image_cuts_off_is_completed_and_a_whole_head_stays():
-    y, x = np.mgrid[0:128, 0:128] + 0.5
-
-    def disc(cx: float, cy: float) -> np.ndarray:
-        alpha = (np.hypot(x - cx, y - cy) < 45).astype(np.float32)[..., None]
-        return np.concatenate([alpha * (0.2, 0.4, 0.6), alpha], -1).astype(np.float32)
-
-    cut, margin = completed(disc(64, 38), 90)
-    above = cut[:margin, :, 3] > 0.5
-    assert above[-1].sum() == pytest.approx(2 * np.sqrt(45**2 - 38**2), abs=4), "as wide as where it is cut"
-    assert above.any(1).sum() == pytest.approx(8.5, abs=3), "a circle has 7 rows, a parabola some more"
-    straight = cut[:margin, :, :3][above] / cut[:margin, :, 3:][above]
-    np.testing.assert_allclose(straight, np.tile([0.2, 0.4, 0.6], (len(straight), 1)), atol=0.02)
-    aside, _ = completed(disc(88, 60), 128)
-    assert (aside[:, -margin:, 3] > 0.5).any(0).sum() == pytest.approx(7, abs=4)
-    hanging, _ = completed(disc(88, 60), 10)
-    assert not hanging[:, -margin:, 3].any(), "below the lips nothing is continued"
-    whole, _ = completed(disc(64, 60), 90)
-    np.testing.assert_array_equal(whole[margin:-margin, margin:-margin], disc(64, 60))
-    assert whole[..., 3].sum() == disc(64, 60)[..., 3].sum()

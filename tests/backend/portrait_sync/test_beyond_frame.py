@@ -1,0 +1,40 @@
+"""A head that an image cuts off is continued beyond it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from backend.portrait_sync.beyond_frame import BAND, completed, crown_above
+
+
+def disc(cx: float, cy: float) -> np.ndarray:
+    y, x = np.mgrid[0:128, 0:128] + 0.5
+    alpha = (np.hypot(x - cx, y - cy) < 45).astype(np.float32)[..., None]
+    return np.concatenate([alpha * (0.2, 0.4, 0.6), alpha], -1).astype(np.float32)
+
+
+def test_a_crown_that_the_image_cuts_off_is_completed_and_a_whole_head_stays():
+    cut, margin = completed(disc(64, 38), 90)
+    above = cut[:margin, :, 3] > 0.5
+    assert above[-1].sum() == pytest.approx(2 * np.sqrt(45**2 - 38**2), abs=4), "as wide as where it is cut"
+    assert above.any(1).sum() == pytest.approx(8.5, abs=3), "a circle has 7 rows, a parabola some more"
+    straight = cut[:margin, :, :3][above] / cut[:margin, :, 3:][above]
+    np.testing.assert_allclose(straight, np.tile([0.2, 0.4, 0.6], (len(straight), 1)), atol=0.02)
+    aside, _ = completed(disc(88, 60), 128)
+    assert (aside[:, -margin:, 3] > 0.5).any(0).sum() == pytest.approx(7, abs=4)
+    hanging, _ = completed(disc(88, 60), 10)
+    assert not hanging[:, -margin:, 3].any(), "below the lips nothing is continued"
+    whole, _ = completed(disc(64, 60), 90)
+    np.testing.assert_array_equal(whole[margin:-margin, margin:-margin], disc(64, 60))
+    assert whole[..., 3].sum() == disc(64, 60)[..., 3].sum()
+
+
+def test_a_crown_alone_is_that_of_the_completed_head():
+    head = disc(64, 38)
+    head[..., 0] *= np.linspace(0.5, 1, 128, dtype=np.float32)[:, None]  # its rows are mirrored
+    whole, margin = completed(head, 90)
+    found = crown_above(np.rint(255 * head).astype(np.uint8), margin, round(BAND * 128))
+    np.testing.assert_allclose(found / 255, whole[:margin, margin:-margin], atol=0.01)
+    assert found[..., 3].max() == 255 and (found[..., :3] <= found[..., 3:]).all()
+    assert not crown_above(np.rint(255 * disc(64, 60)).astype(np.uint8), margin, 5).any(), "a whole head has no more"

@@ -128,7 +128,7 @@ def learn_clip(
     # Second pass: with that background the border is known closely, so more of the background is visible.
     for position, frame in enumerate(frames):
         alpha, _ = person_and_background(frame, model.at(position, side), probabilities[position])
-        shown_person = _closed_crown(alpha > 0.03, brows_px[position], NOTCH * face_height)
+        shown_person = closed_crown(alpha > 0.03, brows_px[position], NOTCH * face_height)
         hidden[position] = _grown(shown_person, side, max(2.0, 0.02 * face_height))
         if moving is None:  # else a place of the frame is none of the background
             hidden[position] &= ~still | (largest(cv2.absdiff(frame, near)) > 3.0 + 3.0 * noise)
@@ -256,7 +256,7 @@ def hanging_hair(hair: np.ndarray, skin: np.ndarray, clothing: np.ndarray, perso
     return result
 
 
-def _closed_crown(mask: np.ndarray, brow_px: float, notch_px: float) -> np.ndarray:
+def closed_crown(mask: np.ndarray, brow_px: float, notch_px: float) -> np.ndarray:
     """A person's mask (H, W) without notches above the brows: dark roots before a dark wall leave some, and are none of the wall."""
     above = max(0, min(len(mask), round(brow_px)))
     if not above:

@@ -13,7 +13,7 @@ from backend.portrait_sync.background import (
 )
 from backend.portrait_sync.fill import push_pull
 from backend.portrait_sync.head_region import NOSE_BRIDGE
-from backend.portrait_sync.learn import still_beside_person
+from backend.portrait_sync.learn import closed_crown, still_beside_person
 
 
 def test_a_person_who_hides_a_place_most_of_the_time_leaves_no_ghost() -> None:
@@ -129,3 +129,17 @@ def test_beside_a_head_that_does_not_move_nothing_is_taken_for_background() -> N
     assert not found.any()
     _, found = still_background(frames, masks, np.ones(masks.shape[1:], bool), np.full_like(heads, np.nan), 1.0)
     assert not found.any()
+
+
+def test_a_notch_in_a_crown_is_not_background_and_what_is_below_the_brows_stays() -> None:
+    """Dark roots before a dark wall are a notch in the person's mask, and would become part of that wall."""
+    rows, columns = np.mgrid[0:128, 0:128]
+    person = np.hypot(rows - 40, columns - 64) < 45  # the image's upper edge cuts it off
+    slot = (abs(columns - 64) < 4) & (rows < 20)
+    beside = (abs(columns - 100) < 3) & (rows > 50)
+    found = closed_crown(person & ~slot & ~beside, 48.0, 6.0)
+    assert found[slot].all() and (found[:48] != person[:48]).mean() < 0.002
+    np.testing.assert_array_equal(found[48:], (person & ~beside)[48:])
+    wide = person & ~((abs(columns - 64) < 20) & (rows < 20))
+    np.testing.assert_array_equal(closed_crown(wide, 48.0, 6.0)[:10, 50:78], False)
+    np.testing.assert_array_equal(closed_crown(person & ~slot, 0.0, 6.0), person & ~slot)

@@ -8,6 +8,7 @@ from pathlib import Path
 from ..commands.head import head_option
 from ..commands.option import CheckedOptions, option
 from ..commands.process import KEYPOINTS, LANDMARKERS
+from ..media.codecs import CODECS, H264
 from ..protocol import FIELD, GAUSSIANS
 
 PARTS = ("lip-space", "sync", "capture", "driving", "cost")
@@ -31,6 +32,15 @@ class Capture(PageOptions, CheckedOptions):
     head: str = head_option()
     size: int = option("side of the frames, pixels", 256)
     out: Path | None = option("folder for the sheets: the driver above, the driven head below", None)
+
+
+@dataclass(frozen=True)
+class Delivery(PageOptions):
+    """Of `bench delivery`."""
+
+    workspace: tuple[Path, ...] = option("trained heads, whose clips are still there", nargs="+")
+    audio: tuple[Path, ...] = option("speech; of several the memory of the shortest and the longest is compared", nargs="+")
+    codec: tuple[str, ...] = option("of the videos", (H264,), nargs="+", choices=tuple(CODECS))
 
 
 @dataclass(frozen=True)

@@ -159,6 +159,25 @@ def _process(result: Result) -> Iterator[Figure]:
         yield Figure(f"peak memory of process, {name}", row["memory_mb"], "MB", 1500.0, in_index=shown)
 
 
+def _delivery(result: Result) -> Iterator[Figure]:
+    for number, row in enumerate(result["rows"]):
+        others, wanted = row["other_cores"], 10.0 if row["codec"] == "h264" and row["size"][1] == 1080 else None
+        why = f"other processes kept {others:.1f} cores busy meanwhile" if others > _QUIET_CORES else ""
+        name = f"{row['clip']}, {row['codec']}, {row['audio']}"
+        reference = ("without a head", row["without_head"]["frames_per_s"])
+        shown = number == 0
+        yield Figure(f"frames a second, {name}", row["frames_per_s"], "frames/s", wanted, True, shown, reference, why)
+        yield Figure(f"peak memory, {name}", row["memory_mb"], "MB")
+    by_clip: dict[str, list[Result]] = {}
+    for row in result["rows"]:
+        by_clip.setdefault(f"{row['clip']}, {row['codec']}", []).append(row)
+    for name, rows in by_clip.items():
+        short, long = (choose(rows, key=lambda row: row["frames"]) for choose in (min, max))
+        if long["frames"] > short["frames"]:
+            ratio = f"memory of {long['frames']:,} frames as times that of {short['frames']:,}, {name}"
+            yield Figure(ratio, long["memory_mb"] / short["memory_mb"], "x", 1.1, in_index=True)
+
+
 def _readiness(result: Result) -> Iterator[Figure]:
     for head in result["heads"]:
         if head["readiness"] and head["speech_gain"] is not None:
@@ -268,6 +287,7 @@ FIGURES: dict[str, Callable[[Result], Iterator[Figure]]] = {
     "gaussians": _gaussians,
     "training": _training,
     "process": _process,
+    "delivery": _delivery,
     "head-sync": _head_sync,
     "face-sync": _face_sync,
     "readiness": _readiness,

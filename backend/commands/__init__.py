@@ -116,6 +116,12 @@ VERBS = {
                 stops_at_once=True,
                 options_class="benchmarks.options.Capture",
             ),
+            "delivery": Verb(
+                "videos of new speech over the footage: frames a second and memory, beside the clip's frames without a head",
+                "benchmarks.delivery",
+                stops_at_once=True,
+                options_class="benchmarks.options.Delivery",
+            ),
             "face-sync": Verb(
                 "Face-Sync: lip space, sync, speech to lips, capture, disentanglement, cost",
                 "benchmarks.face_sync",

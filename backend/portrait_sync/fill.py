@@ -85,3 +85,10 @@ def dilated(image: np.ndarray, radius_px: float) -> np.ndarray:
     out = np.zeros(image.shape, np.uint8)
     dilate_rows(np.ascontiguousarray(image), halves[order], order - len(halves) // 2, out)
     return out
+
+
+def without_notches(mask: np.ndarray, radius_px: float) -> np.ndarray:
+    """(H, W) uint8 closed by a `disc`; what reaches the image's edge goes on beyond it."""
+    margin = round(radius_px) + 1
+    whole = cv2.copyMakeBorder(mask, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
+    return cv2.morphologyEx(whole, cv2.MORPH_CLOSE, disc(radius_px))[margin:-margin, margin:-margin]

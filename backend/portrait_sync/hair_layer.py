@@ -12,8 +12,8 @@ from ..compilation import has_numba
 from ..workspace.arrays import smoothstep
 from ..workspace.shapes import UInt8
 from .beyond_frame import crown_above
-from .fill import dilated, push_pull
-from .head_region import BROW, FACE_OVAL, FaceFrame, face_frame, face_oval
+from .fill import dilated, push_pull, without_notches
+from .head_region import BROW, FACE_OVAL, NOTCH, FaceFrame, face_frame, face_oval
 from .matting import Estimator
 from .pixels import HALVED_PX, halved, to_bytes
 
@@ -211,13 +211,16 @@ class Taken:
         """`HairLayer.alike`, by the colours of the hair nearby and of the plate."""
         shape = self.frame.shape[:2]
         size = tuple(max(1, round(ALIKE_SHARE * length)) for length in shape[::-1])
-        frame, plate, hair = (
-            cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-            for image in (self.frame, self.plate, cv2.extractChannel(self.mattes, 1))
+        frame, plate, mattes = (
+            cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in (self.frame, self.plate, self.mattes)
         )
-        colour = push_pull(frame, (hair > ALIKE_HAIR).astype(np.float32))
-        apart = Estimator.between(colour, plate, np.full(size[::-1], ALIKE_NOISE, np.float32)).apart
-        return cv2.resize(to_bytes(smoothstep(*ALIKE[::-1], apart), 255.0), shape[::-1], interpolation=cv2.INTER_LINEAR)
+        colour = push_pull(frame.astype(np.float32), (mattes[..., 1] > ALIKE_HAIR).astype(np.float32))
+        noise = np.full(size[::-1], ALIKE_NOISE, np.float32)
+        alike = smoothstep(*ALIKE[::-1], Estimator.between(colour, plate.astype(np.float32), noise).apart)
+        # Beyond the head's outline a rendered head is no better.
+        notch_px = ALIKE_SHARE * NOTCH * face_frame(self.landmarks_px).height
+        alike *= without_notches(cv2.compare(mattes[..., 0], 127, cv2.CMP_GT), notch_px) > 0
+        return cv2.resize(to_bytes(alike, 255.0), shape[::-1], interpolation=cv2.INTER_LINEAR)
 
     def _blurs(self, axes: FaceFrame) -> tuple[np.ndarray, ...]:
         """(H, W) uint8 each: the face's oval and its surroundings, which speech moves; what is on the hair and up to `SPREAD` and

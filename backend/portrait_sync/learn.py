@@ -13,9 +13,9 @@ from ..workspace.subject import ALPHA_BACKGROUND
 from .background import fill_unseen, masked_median, still_background, temporal_noise, without_specks
 from .colours import ColourTables, Neck, SubjectColours, colour_bins
 from .exemplar import continue_into
-from .fill import disc
+from .fill import disc, without_notches
 from .frame import ClipModel, person_and_background
-from .head_region import BROW, MAP_SHAPE, NOSE_BRIDGE, FaceFrame, face_frame, face_oval, into_map, map_axes
+from .head_region import BROW, MAP_SHAPE, NOSE_BRIDGE, NOTCH, FaceFrame, face_frame, face_oval, into_map, map_axes
 from .moving_camera.camera_motion import camera_motion
 from .moving_camera.moving import MovingCamera
 from .pixels import largest
@@ -27,8 +27,6 @@ SPECK = 0.008
 SELDOM = 0.3
 """Share of the frames below which what the wide margin leaves free is looked at again: a backdrop that moves shows something else in these
 few than in all others."""
-NOTCH = 0.06
-"""Half the width of a notch in the crown that is none, in face heights."""
 LOBES = -0.3  # height of the ear lobes in the head's plane, face heights down from the chin
 
 
@@ -261,11 +259,7 @@ def closed_crown(mask: np.ndarray, brow_px: float, notch_px: float) -> np.ndarra
     above = max(0, min(len(mask), round(brow_px)))
     if not above:
         return mask
-    # At the image's edge a person goes on.
-    margin = round(notch_px) + 1
-    whole = cv2.copyMakeBorder(mask[:above].astype(np.uint8), margin, margin, margin, margin, cv2.BORDER_REPLICATE)
-    closed = cv2.morphologyEx(whole, cv2.MORPH_CLOSE, disc(notch_px))[margin:-margin, margin:-margin]
-    return np.concatenate([closed > 0, mask[above:]])
+    return np.concatenate([without_notches(mask[:above].astype(np.uint8), notch_px) > 0, mask[above:]])
 
 
 def _grown(mask: np.ndarray, side: int, radius_px: float) -> np.ndarray:

@@ -68,6 +68,21 @@ def test_the_benchmark_of_process_has_the_time_of_every_stage_and_the_memory(sho
     assert "| portrait_sync |" in words and "| abc123 |" in words and "| 2.0 |" in words
 
 
+def test_the_benchmark_of_deliveries_renders_a_video_and_the_same_without_a_head(trained, sample):
+    from backend.benchmarks import delivery, targets
+
+    row = json.loads(json.dumps(delivery.measured(trained, "h264", sample / "drive.wav")))
+    assert row["frames"] > 100 and row["frames_per_s"] > 0 and row["memory_mb"] > 100 and row["cpu_ms"] > 0
+    subject_size = list(Workspace.open(trained).subject.source_size)
+    assert row["size"] == subject_size and row["without_head"]["frames"] > 0
+    assert row["without_head"]["frames_per_s"] > row["frames_per_s"], "a head costs something"
+    longer = {**row, "audio": "long", "frames": 5 * row["frames"], "memory_mb": 1.05 * row["memory_mb"]}
+    result = {"rows": [row, longer]}
+    assert f"| {row['frames']:,} |" in delivery.in_words(result)
+    figures = {figure.name: figure for figure in targets.FIGURES["delivery"](result)}
+    assert figures[next(name for name in figures if name.startswith("memory of"))].is_met
+
+
 def test_a_clip_is_made_longer_by_playing_it_again(trained, tmp_path):
     source = Workspace.open(trained)
     longer = subject.repeated(source, tmp_path / "longer", 6.0)

@@ -98,10 +98,17 @@ def in_words(result: dict[str, Any]) -> str:
         alone, (width, height) = row["without_head"], row["size"]
         rows.append(
             [
-                row["clip"], row["codec"], row["audio"], f"{width} x {height}", f"{row['frames']:,}",
-                f"{row['frames_per_s']:.1f}", f"{alone['frames_per_s']:.1f}",
-                f"{alone['frames_per_s'] / row['frames_per_s']:.2f}", f"{row['cpu_ms']:.0f} ms",
-                f"{row['memory_mb']:,.0f} MB", f"{row['other_cores']:.1f} cores",
+                row["clip"],
+                row["codec"],
+                row["audio"],
+                f"{width} x {height}",
+                f"{row['frames']:,}",
+                f"{row['frames_per_s']:.1f}",
+                f"{alone['frames_per_s']:.1f}",
+                f"{alone['frames_per_s'] / row['frames_per_s']:.2f}",
+                f"{row['cpu_ms']:.0f} ms",
+                f"{row['memory_mb']:,.0f} MB",
+                f"{row['other_cores']:.1f} cores",
             ]  # fmt: skip
         )
     heading = ["clip", "codec", "speech", "size", "frames", "frames/s", "without a head", "times as long"]
@@ -118,5 +125,9 @@ def in_words(result: dict[str, Any]) -> str:
 
 if __name__ == "__main__":
     _given, _codec, _audio, _out = sys.argv[1:]
-    _done = deliver(Path(_given), _codec, Path(_audio), Path(_out)) if _audio else without_head(Path(_given), _codec, Path(_out))
+    _done = (
+        deliver(Path(_given), _codec, Path(_audio), Path(_out))
+        if _audio
+        else without_head(Path(_given), _codec, Path(_out))
+    )
     print(json.dumps(_done))

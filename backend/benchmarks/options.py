@@ -39,7 +39,9 @@ class Delivery(PageOptions):
     """Of `bench delivery`."""
 
     workspace: tuple[Path, ...] = option("trained heads, whose clips are still there", nargs="+")
-    audio: tuple[Path, ...] = option("speech; of several the memory of the shortest and the longest is compared", nargs="+")
+    audio: tuple[Path, ...] = option(
+        "speech; of several the memory of the shortest and the longest is compared", nargs="+"
+    )
     codec: tuple[str, ...] = option("of the videos", (H264,), nargs="+", choices=tuple(CODECS))
 
 

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..portrait_sync.clip_background import ClipBackground
 from ..portrait_sync.hair_layer import HairLayer, hair_layer
 from ..portrait_sync.hair_surface import HairSurface
 from ..portrait_sync.head_region import FOREHEAD, OUTLINE_M, face_frame
 from ..portrait_sync.placed_head import PlacedHead
 from ..renderer.lanes import packed
-from ..renderer.overlay import NOWHERE, replace_by
+from ..renderer.overlay import NO_DOUBT, replace_by
 from ..workspace.arrays import smoothstep
 from ..workspace.poses import image_similarity
 from ..workspace.store import Workspace
@@ -54,7 +55,7 @@ class Hair(FootageLayers[HairLayer]):
     def __init__(self, workspace: Workspace, footage: FootageTrack, images: LastImages | None = None) -> None:
         super().__init__(workspace, footage, images)
         mesh = workspace.face_mesh()
-        self._surface = HairSurface.of(mesh)
+        self._surface, self._background = HairSurface.of(mesh), ClipBackground(workspace)
         self._points = np.concatenate([OUTLINE_M, mesh.vertices_m[list(FOREHEAD)]])
 
     def over(self, head: PlacedHead, place: Place) -> None:
@@ -80,8 +81,8 @@ class Hair(FootageLayers[HairLayer]):
             return
         window, grid = found
         shown = packed(layer.mattes if mattes else layer.head)
-        alike = layer.alike if seen.moved_px >= SAME_PX else NOWHERE
-        on_threads(replace_by, head.rgba[window], grid, shown, layer.weight, alike, np.float32(seen.share))
+        doubt = layer.doubt if seen.moved_px >= SAME_PX else NO_DOUBT
+        on_threads(replace_by, head.rgba[window], grid, shown, layer.weight, doubt, np.float32(seen.share))
 
     def _seen(self, head: PlacedHead, place: Place) -> _Seen | None:
         """None where either head is none, or behind its camera."""
@@ -123,7 +124,7 @@ class Hair(FootageLayers[HairLayer]):
     def _made(self, frame: int) -> HairLayer | None:
         images = self._images
         taken = images.frame(frame), images.plate(frame), images.matte(frame)
-        return hair_layer(*taken, self._footage.landmarks_px[frame])
+        return hair_layer(*taken, self._footage.landmarks_px[frame], self._background.seen_at(frame))
 
 
 def _nodes(window: tuple[slice, slice], cell: float) -> list[np.ndarray]:

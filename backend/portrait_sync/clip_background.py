@@ -9,7 +9,8 @@ import numpy as np
 from ..workspace.camera_path import CameraPath
 from ..workspace.images import read_image
 from ..workspace.store import Workspace
-from .moving_camera.mosaic import seen_by
+from .model_file import read_seen
+from .moving_camera.mosaic import seen_by, shown_in
 
 
 class ClipBackground:
@@ -24,6 +25,12 @@ class ClipBackground:
             return self._image
         return seen_by(self._image, self._path, index, self._workspace.subject.size)
 
+    def seen_at(self, index: int) -> np.ndarray:
+        """(S, S) bool: where some frames show the background behind frame `index`; elsewhere it is filled in."""
+        if self._path is None:
+            return self._seen
+        return shown_in(self._seen, self._path, index, self._workspace.subject.size)
+
     @cached_property
     def _path(self) -> CameraPath | None:
         return self._workspace.camera_path()
@@ -31,3 +38,7 @@ class ClipBackground:
     @cached_property
     def _image(self) -> np.ndarray:
         return read_image(self._workspace.background_path)
+
+    @cached_property
+    def _seen(self) -> np.ndarray:
+        return read_seen(self._workspace)

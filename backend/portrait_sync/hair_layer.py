@@ -9,12 +9,11 @@ import cv2
 import numpy as np
 
 from ..compilation import has_numba
-from ..workspace.arrays import smoothstep
 from ..workspace.shapes import UInt8
 from .beyond_frame import crown_above
-from .fill import dilated, push_pull, without_notches
-from .head_region import BROW, FACE_OVAL, NOTCH, FaceFrame, face_frame, face_oval
-from .matting import Estimator
+from .fill import dilated
+from .head_region import BROW, FACE_OVAL, FaceFrame, face_frame, face_oval
+from .matte_doubt import matte_doubt
 from .pixels import HALVED_PX, halved, to_bytes
 
 SPREAD = 0.05
@@ -32,16 +31,8 @@ CUT = 0.25
 """Where the image cuts hair off at its sides, it passes over into the rendered hair, as wide at most, in face heights."""
 CROWN, CROWN_BAND = 0.3, 0.08
 """How far a crown that the image cuts off is continued at most, and the band below the cut that is mirrored for it, in face heights."""
-ALIKE = (0.03, 0.15)
-"""`Estimator.apart` at which hair and what is behind it cannot, and can, be told apart by their colours."""
-ALIKE_NOISE = 3.0
-"""Standard deviation of either, in 8-bit levels."""
-ALIKE_HAIR = 230
-"""Of 255, from which a place is hair whose colour is known."""
-ALIKE_SHARE = 0.25
-"""Size at which that is found."""
-ALIKE_MOVED = 0.05
-"""Where the layer is moved so far, in face heights, that counts in full: where it is not, a hole shows the same colour."""
+DOUBT_MOVED = 0.05
+"""Moved so far, in face heights, a layer's doubt counts in full."""
 SOFTNESS = 0.015
 """Standard deviation of its border, in face heights."""
 OVAL_SOFTNESS = 0.02
@@ -59,7 +50,7 @@ class HairLayer:
         hair: how much of the head is hair, 0 to 255.
         face_height: from the top of the forehead to the chin, pixels.
         cut: at which edges of the window, left, top and right, the frame ends.
-        alike: where hair has the colours of what is behind it, 0 to 255: there the head's alpha may have holes.
+        doubt: where holes in the head's alpha may be none, and where hair may be none, 0 to 255.
     """
 
     x: int
@@ -69,7 +60,7 @@ class HairLayer:
     hair: UInt8[np.ndarray, "height width"]
     face_height: float
     cut: tuple[bool, bool, bool]
-    alike: UInt8[np.ndarray, "height width"]
+    doubt: UInt8[np.ndarray, "height width 2"]
 
     @property
     def mattes(self) -> UInt8[np.ndarray, "height width 4"]:
@@ -80,10 +71,11 @@ class HairLayer:
 
     def moved(self, by_px: float) -> HairLayer:
         """The layer where it is moved so far: its crown is whole, and what the frame cuts off at its sides ends softly, as what
-        follows is another image. Where `alike` counts, it grows with the motion."""
+        follows is another image. Its doubt grows with the motion: where it is not moved, it shows the frame whatever its alpha."""
         layer = self._with_crown
-        counts = min(1.0, by_px / (ALIKE_MOVED * self.face_height))
-        layer = replace(layer, alike=cv2.convertScaleAbs(layer.alike, alpha=counts))
+        counts = min(1.0, by_px / (DOUBT_MOVED * self.face_height))
+        if counts < 1:
+            layer = replace(layer, doubt=cv2.multiply(layer.doubt, (counts, counts, 0, 0), dtype=cv2.CV_8U))
         width = min(by_px, CUT * self.face_height)
         if width < 0.5 or not (self.cut[0] or self.cut[2]):
             return layer
@@ -110,7 +102,7 @@ class HairLayer:
             weight=np.concatenate([about, self.weight]),
             hair=hair,
             cut=(self.cut[0], False, self.cut[2]),
-            alike=np.pad(self.alike, ((margin, 0), (0, 0))),
+            doubt=np.pad(self.doubt, ((margin, 0), (0, 0), (0, 0))),
         )
 
     @property
@@ -122,7 +114,9 @@ class HairLayer:
         return self.weight.shape[0]
 
 
-def hair_layer(frame: np.ndarray, plate: np.ndarray, mattes: np.ndarray, landmarks_px: np.ndarray) -> HairLayer | None:
+def hair_layer(
+    frame: np.ndarray, plate: np.ndarray, mattes: np.ndarray, landmarks_px: np.ndarray, seen: np.ndarray
+) -> HairLayer | None:
     """The hair and ears of a frame; None where it shows no hair.
 
     With the frame C, the plate P and the head's matte α, the layer is (C − (1 − α)·P, α). It counts on the hair and `SPREAD`
@@ -133,6 +127,7 @@ def hair_layer(frame: np.ndarray, plate: np.ndarray, mattes: np.ndarray, landmar
         frame, plate: (S, S, 3) uint8.
         mattes: (S, S, 4) uint8, of `Workspace.read_matte`.
         landmarks_px: (478, 2).
+        seen: (S, S) bool, where the background is known.
     """
     axes = face_frame(landmarks_px)
     hair = cv2.extractChannel(mattes, 1)
@@ -155,7 +150,8 @@ def hair_layer(frame: np.ndarray, plate: np.ndarray, mattes: np.ndarray, landmar
     rows, columns = window
     cut = columns.start == 0, rows.start == 0, columns.stop == hair.shape[1]
     own = np.ascontiguousarray(hair[window])
-    return HairLayer(columns.start, rows.start, head, weight, own, axes.height, cut, taken.alike())
+    doubt = matte_doubt(taken.frame, taken.plate, taken.mattes, seen[window], axes.height)
+    return HairLayer(columns.start, rows.start, head, weight, own, axes.height, cut, doubt)
 
 
 @dataclass(frozen=True)
@@ -206,21 +202,6 @@ class Taken:
         colour = self.frame.astype(np.float32) - (1.0 - alpha.astype(np.float32) / 255) * self.plate
         head = np.concatenate([np.clip(colour + 0.5, 0, alpha).astype(np.uint8), alpha], 2)
         return head, cv2.convertScaleAbs(255 * weight)
-
-    def alike(self) -> np.ndarray:
-        """`HairLayer.alike`, by the colours of the hair nearby and of the plate."""
-        shape = self.frame.shape[:2]
-        size = tuple(max(1, round(ALIKE_SHARE * length)) for length in shape[::-1])
-        frame, plate, mattes = (
-            cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in (self.frame, self.plate, self.mattes)
-        )
-        colour = push_pull(frame.astype(np.float32), (mattes[..., 1] > ALIKE_HAIR).astype(np.float32))
-        noise = np.full(size[::-1], ALIKE_NOISE, np.float32)
-        alike = smoothstep(*ALIKE[::-1], Estimator.between(colour, plate.astype(np.float32), noise).apart)
-        # Beyond the head's outline a rendered head is no better.
-        notch_px = ALIKE_SHARE * NOTCH * face_frame(self.landmarks_px).height
-        alike *= without_notches(cv2.compare(mattes[..., 0], 127, cv2.CMP_GT), notch_px) > 0
-        return cv2.resize(to_bytes(alike, 255.0), shape[::-1], interpolation=cv2.INTER_LINEAR)
 
     def _blurs(self, axes: FaceFrame) -> tuple[np.ndarray, ...]:
         """(H, W) uint8 each: the face's oval and its surroundings, which speech moves; what is on the hair and up to `SPREAD` and

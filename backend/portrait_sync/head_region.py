@@ -26,8 +26,6 @@ OUTLINE_M = np.array(
     [[0.0, -0.13, 0.02], [0.065, -0.09, 0.01], [0.078, -0.03, 0.01], [-0.065, -0.09, 0.01], [-0.078, -0.03, 0.01]]
 )
 """The top of the head and its sides, in the head frame (docs/animation.md): where hair ends before the background."""
-NOTCH = 0.15
-"""Half the width of a notch in a crown that is none, in face heights: dark roots before a dark wall."""
 JAW_SOFTNESS = 0.012  # standard deviation of the jaw border's ramp, in face heights
 
 

@@ -15,7 +15,7 @@ from .colours import ColourTables, Neck, SubjectColours, colour_bins
 from .exemplar import continue_into
 from .fill import disc, without_notches
 from .frame import ClipModel, person_and_background
-from .head_region import BROW, MAP_SHAPE, NOSE_BRIDGE, NOTCH, FaceFrame, face_frame, face_oval, into_map, map_axes
+from .head_region import BROW, MAP_SHAPE, NOSE_BRIDGE, FaceFrame, face_frame, face_oval, into_map, map_axes
 from .moving_camera.camera_motion import camera_motion
 from .moving_camera.moving import MovingCamera
 from .pixels import largest
@@ -27,6 +27,8 @@ SPECK = 0.008
 SELDOM = 0.3
 """Share of the frames below which what the wide margin leaves free is looked at again: a backdrop that moves shows something else in these
 few than in all others."""
+NOTCH = 0.06
+"""Half the width of a notch in the crown that is none, in face heights: dark roots before a dark wall. Of a wider one the wall counts."""
 LOBES = -0.3  # height of the ear lobes in the head's plane, face heights down from the chin
 
 

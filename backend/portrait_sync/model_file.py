@@ -62,6 +62,11 @@ def read_model(workspace: Workspace, key: str) -> ClipModel | None:
     )
 
 
+def read_seen(workspace: Workspace) -> np.ndarray:
+    """`ClipModel.seen` of a processed workspace, (S, S) bool."""
+    return read_arrays(model_path(workspace))["seen"]
+
+
 def finished_model(workspace: Workspace) -> ClipModel:
     """The model of a workspace whose stage is done.
 

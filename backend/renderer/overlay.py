@@ -9,10 +9,10 @@ from .lanes import ALPHA, BLUE, GREEN, RED, between, spread, unrounded_between, 
 
 _HALF, _BYTE, _SHARES, _WIDE = (np.float32(value) for value in (0.5, 1 / 255, 256.0, 1 / (256 * 255)))
 _NEXT = np.uint64(1)
-_OPAQUE, _ONE = np.float32(256 * 255), np.float32(1)
-_FAINT, _SOLID = np.float32(0.6), np.float32(0.9)
-"""Alpha that does not fill a hole of the layer, and that fills it."""
-NOWHERE = np.zeros((0, 0), np.uint8)
+_ONE = np.float32(1)
+_EMPTY, _FAINT, _SOLID = np.float32(0.3), np.float32(0.6), np.float32(0.9)
+"""Alpha up to which there is nothing; that says neither; from which on it is solid."""
+NO_DOUBT = np.zeros((0, 0, 2), np.uint8)
 _ZERO, _EDGE = np.float32(0), np.float32(0.001)
 """So far beyond the outermost pixels a place is theirs: it was rounded."""
 
@@ -24,7 +24,7 @@ def _float(byte):
 
 
 @njit(inline="always", fastmath=True, error_model="numpy")
-def _replace(line, first_u, first_v, across, down, layer, weight, doubted, share):
+def _replace(line, first_u, first_v, across, down, layer, weight, doubt, share):
     """Some pixels of a row, whose places in the layer begin at the first ones, less ½, and follow each other evenly."""
     height, width = weight.shape
     most_x, most_y = np.float32(width - 1) + _EDGE, np.float32(height - 1) + _EDGE
@@ -53,10 +53,12 @@ def _replace(line, first_u, first_v, across, down, layer, weight, doubted, share
         shown = unrounded_between(
             between(spread(l00), spread(l01), share_u), between(spread(l10), spread(l11), share_u), share_v
         )
-        if doubted.size > 0 and doubted[above, here] > 0:
-            hole = (_OPAQUE - wide_level(shown, ALPHA)) * _WIDE * _float(doubted[above, here]) * _BYTE
-            solid = min(max((line[j, 3] - _FAINT) / (_SOLID - _FAINT), _ZERO), _ONE)
-            counts *= _ONE - hole * solid
+        if doubt.size > 0 and (doubt[above, here, 0] > 0 or doubt[above, here, 1] > 0):
+            alpha, solid = wide_level(shown, ALPHA) * _WIDE, line[j, 3]
+            filled = (_ONE - alpha) * min(max((solid - _FAINT) / (_SOLID - _FAINT), _ZERO), _ONE)
+            emptied = alpha * min(max((_FAINT - solid) / (_FAINT - _EMPTY), _ZERO), _ONE)
+            counts *= _ONE - filled * _float(doubt[above, here, 0]) * _BYTE
+            counts *= _ONE - emptied * _float(doubt[above, here, 1]) * _BYTE
         line[j, 0] += counts * (wide_level(shown, RED) * _WIDE - line[j, 0])
         line[j, 1] += counts * (wide_level(shown, GREEN) * _WIDE - line[j, 1])
         line[j, 2] += counts * (wide_level(shown, BLUE) * _WIDE - line[j, 2])
@@ -64,7 +66,7 @@ def _replace(line, first_u, first_v, across, down, layer, weight, doubted, share
 
 
 @njit(fastmath=True, nogil=True, error_model="numpy")
-def replace_by(part, parts, rgba, grid, layer, weight, doubted, share):
+def replace_by(part, parts, rgba, grid, layer, weight, doubt, share):
     """Replace what `rgba` shows by a layer: rgba + share · weight · (layer − rgba), sampled linearly.
 
     Args:
@@ -73,7 +75,8 @@ def replace_by(part, parts, rgba, grid, layer, weight, doubted, share):
         grid: (rows, columns, 2) float32, two of each or more: the places in the layer, x and y, of as many pixels of the window, evenly
             from its first to its last one; pixel centres at ½. Between them it is linear.
         layer: (H, W) uint32, `lanes.packed`, premultiplied; weight: (H, W) uint8, nothing beyond its edges.
-        doubted: (H, W) uint8, where the layer's alpha is not believed: what `rgba` has solid is kept in its holes; or `NOWHERE`.
+        doubt: (H, W, 2) uint8, how far the layer's holes, and what it has, are not believed: where `rgba` has something solid in the
+            first, or nothing in the second, that stays; or `NO_DOUBT`.
         share: of the whole layer, in [0, 1].
     """
     share *= _BYTE
@@ -95,5 +98,5 @@ def replace_by(part, parts, rgba, grid, layer, weight, doubted, share):
             across, down = (nodes[k + 1, 0] - nodes[k, 0]) / spacing, (nodes[k + 1, 1] - nodes[k, 1]) / spacing
             beyond = np.float32(begin) - np.float32(k) * spacing
             first_u, first_v = nodes[k, 0] + beyond * across, nodes[k, 1] + beyond * down
-            _replace(line[begin:end], first_u, first_v, across, down, layer, weight, doubted, share)
+            _replace(line[begin:end], first_u, first_v, across, down, layer, weight, doubt, share)
             begin = end

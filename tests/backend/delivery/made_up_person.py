@@ -8,10 +8,12 @@ import cv2
 import numpy as np
 
 from backend.portrait_sync.head_region import FACE_OVAL
+from backend.portrait_sync.model_file import model_path
 from backend.portrait_sync.placed_head import PlacedHead
 from backend.protocol import BLENDSHAPE_NAMES
 from backend.workspace.camera import Camera
 from backend.workspace.face_mesh import FaceMesh
+from backend.workspace.files import write_arrays
 from backend.workspace.head_track import HeadTrack
 from backend.workspace.images import write_image
 from backend.workspace.store import Workspace
@@ -57,6 +59,7 @@ def make_person(root: Path, crop: Crop | None = None, source: tuple[int, int] = 
     head = draw_head(pose)[..., 3]
     mattes = np.dstack([head, 0 * head, body * (1 - head), np.maximum(head, body)])
     write_image(workspace.background_path, np.full((SIZE, SIZE, 3), WALL, np.uint8))
+    write_arrays(model_path(workspace), seen=np.ones((SIZE, SIZE), bool))
     for index in range(FRAMES):
         write_image(workspace.plate_path(index), np.rint(plate).astype(np.uint8))
         write_image(workspace.matte_path(index), np.rint(255 * mattes).astype(np.uint8))

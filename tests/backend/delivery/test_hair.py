@@ -14,7 +14,7 @@ from backend.portrait_sync.blend import over
 from backend.portrait_sync.hair_layer import CUT, EAR_WIDTH, EARS, SPREAD, hair_layer
 from backend.portrait_sync.head_region import OUTLINE_M
 from backend.renderer.lanes import packed
-from backend.renderer.overlay import NOWHERE, replace_by
+from backend.renderer.overlay import NO_DOUBT, replace_by
 from backend.workspace.images import write_image
 from backend.workspace.poses import image_similarity
 from tests.backend.delivery import made_up_person as person
@@ -148,7 +148,8 @@ def cut_layer(workspace, left=0, top=0):
     """Of a frame whose first columns and rows are cut off."""
     images = workspace.read_frame(0), workspace.read_plate(0), workspace.read_matte(0)
     points = workspace.head_track().landmarks_px[0] - np.float32([left, top])
-    return hair_layer(*(np.ascontiguousarray(image[top:, left:]) for image in images), points)
+    images = [np.ascontiguousarray(image[top:, left:]) for image in images]
+    return hair_layer(*images, points, np.ones(images[0].shape[:2], bool))
 
 
 def test_hair_that_the_frame_cuts_off_at_a_side_ends_softly_where_it_is_moved(workspace):
@@ -188,35 +189,57 @@ def test_a_crown_that_the_frame_cuts_off_is_whole_where_the_head_is_moved(worksp
     assert cut_layer(workspace).moved(10.0).y == cut_layer(workspace).y, "a whole crown stays"
 
 
-def test_a_hole_in_hair_before_a_wall_of_its_colour_is_the_rendered_heads_where_that_is_moved(workspace, pose):
+def put_over(layer, alpha):
+    """The alpha of a layer put over a rendered head that has the same one everywhere."""
+    ends = [0.5, layer.width - 0.5], [0.5, layer.height - 0.5]
+    grid = np.stack(np.broadcast_arrays(np.array(ends[0]), np.array(ends[1])[:, None]), -1).astype(np.float32)
+    rgba = np.full((layer.height, layer.width, 4), alpha, np.float32)
+    replace_by(0, 1, rgba, grid, packed(layer.head), layer.weight, layer.doubt, np.float32(1))
+    return rgba[..., 3]
+
+
+def within(layer, patch):
+    """A patch of the frame in a layer, without its border."""
+    return tuple(
+        slice(part.start + 1 - first, part.stop - 1 - first)
+        for part, first in zip(patch, (layer.y, layer.x), strict=True)
+    )
+
+
+PATCH = slice(58, 63), slice(155, 165)
+"""In the hair, above the face."""
+
+
+def test_a_hole_in_hair_before_a_wall_of_its_colour_is_the_rendered_heads_where_that_is_moved(workspace):
     """A matte cannot tell dark roots from a dark wall. Where the head is moved, the wall is elsewhere and the hole would be seen."""
-    wall = (62, 41, 21)
     frame, plate, mattes = workspace.read_frame(0), workspace.read_plate(0), workspace.read_matte(0)
-    hole = slice(58, 63), slice(155, 165)
-    mattes[hole] = 0
-    points = workspace.head_track().landmarks_px[0]
-    for colour, is_hole in ((wall, True), (person.WALL, False)):
-        plate[...], frame[hole] = colour, colour
-        layer = hair_layer(frame, plate, mattes, points).moved(20.0)
-        grid = np.array(
-            [
-                [[0.5, 0.5], [layer.width - 0.5, 0.5]],
-                [[0.5, layer.height - 0.5], [layer.width - 0.5, layer.height - 0.5]],
-            ]
-        )
-        inside = tuple(
-            slice(part.start + 1 - first, part.stop - 1 - first)
-            for part, first in zip(hole, (layer.y, layer.x), strict=True)
-        )
-        for alpha in (1.0, 0.3):
-            rgba = np.full((layer.height, layer.width, 4), alpha, np.float32)
-            replace_by(
-                0, 1, rgba, grid.astype(np.float32), packed(layer.head), layer.weight, layer.alike, np.float32(1)
-            )
-            kept = is_hole and alpha == 1.0
-            assert rgba[inside][..., 3].min() > 0.9 if kept else rgba[inside][..., 3].max() < 0.05, (colour, alpha)
-    layer = hair_layer(frame, plate, mattes, points)
-    assert layer.moved(0.0).alike.max() == 0, "where the head is, a hole shows what the frame shows"
+    points, seen = workspace.head_track().landmarks_px[0], np.ones((SIZE, SIZE), bool)
+    mattes[PATCH] = 0
+    for wall, is_hole in (((62, 41, 21), True), (person.WALL, False)):
+        plate[...], frame[PATCH] = wall, wall
+        layer = hair_layer(frame, plate, mattes, points, seen)
+        moved, inside = layer.moved(20.0), within(layer, PATCH)
+        assert put_over(moved, 1.0)[inside].min() > 0.9 if is_hole else put_over(moved, 1.0)[inside].max() < 0.05
+        assert put_over(moved, 0.3)[inside].max() < 0.05, "nothing that a rendered head has no more than faintly"
+        assert layer.moved(0.0).doubt.max() == 0, "where the head is, a hole shows what the frame shows"
+
+
+def test_a_piece_of_a_wall_that_no_frame_shows_is_no_hair_where_a_rendered_head_has_none(workspace):
+    """A matte takes it along where nothing says how the wall looks."""
+    frame, plate, mattes = workspace.read_frame(0), workspace.read_plate(0), workspace.read_matte(0)
+    points, seen = workspace.head_track().landmarks_px[0], np.ones((SIZE, SIZE), bool)
+    piece = slice(40, 50), slice(150, 170)  # above the hair
+    mattes[piece] = 255
+    for colour, is_seen, stays in (
+        ((200, 190, 180), False, False),
+        (tuple(np.mean([STRANDS, LOOSE], 0)), False, True),
+        ((200, 190, 180), True, True),
+    ):
+        frame[piece], seen[30:56, 140:180] = colour, is_seen
+        layer = hair_layer(frame, plate, mattes, points, seen).moved(20.0)
+        inside = within(layer, piece)
+        assert (put_over(layer, 0.0)[inside] > 0.5).all() == stays, (colour, is_seen)
+        assert put_over(layer, 1.0)[inside].min() > 0.9, "what a rendered head has as well is hair"
 
 
 def test_the_renderers_buffer_is_as_it_was_afterwards(hair, pose):
@@ -244,7 +267,8 @@ def test_a_bald_head_has_no_layer(workspace):
     mattes = workspace.read_matte(0)
     mattes[..., 1] = 0
     landmarks = workspace.head_track().landmarks_px[0]
-    assert hair_layer(workspace.read_frame(0), workspace.read_plate(0), mattes, landmarks) is None
+    seen = np.ones((SIZE, SIZE), bool)
+    assert hair_layer(workspace.read_frame(0), workspace.read_plate(0), mattes, landmarks, seen) is None
 
 
 def test_both_are_taken_or_each_alone(workspace, pose):
@@ -279,9 +303,9 @@ def test_the_compiled_layer_is_that_of_plain_interpolation(doubts):
     y, x = np.mgrid[0:4, 0:5] / [[[3]], [[4]]]
     grid = np.stack([1.2 + 33 * x + 3 * np.sin(3 * y), 2.8 + 24.4 * y - 4 * x * y], -1).astype(np.float32)
     found = rgba.copy()
-    doubted = random.integers(0, 256, weight.shape, np.uint8) if doubts else NOWHERE
+    doubt = random.integers(0, 256, (*weight.shape, 2), np.uint8) if doubts else NO_DOUBT
     for part in range(3):
-        replace_by(part, 3, found[2:, 3:], grid, packed(layer), weight, doubted, np.float32(0.7))
+        replace_by(part, 3, found[2:, 3:], grid, packed(layer), weight, doubt, np.float32(0.7))
     rows, columns = np.mgrid[0:28, 0:37] / [[[27]], [[36]]]
     u, v = (
         interpolate.RegularGridInterpolator((y[:, 0], x[0]), grid[..., axis].astype(float))((rows, columns)) - 0.5
@@ -297,8 +321,10 @@ def test_the_compiled_layer_is_that_of_plain_interpolation(doubts):
     truth = rgba.copy()
     counts = 0.7 * sampled[..., 4:] * inside[..., None]
     if doubts:
-        solid = np.clip((rgba[2:, 3:, 3:] - 0.6) / 0.3, 0, 1)
-        counts *= 1 - doubted[top, left, None] / 255 * solid * (1 - sampled[..., 3:4])
+        below, alpha = rgba[2:, 3:, 3:], sampled[..., 3:4]
+        holes, hair = np.split(doubt[top, left] / 255, 2, axis=-1)
+        counts *= 1 - holes * np.clip((below - 0.6) / 0.3, 0, 1) * (1 - alpha)
+        counts *= 1 - hair * np.clip((0.6 - below) / 0.3, 0, 1) * alpha
     truth[2:, 3:] += counts * (sampled[..., :4] - truth[2:, 3:])
     assert inside.any() and not inside.all()
     np.testing.assert_allclose(found, truth, atol=1.6 / 255)  # between texels by 256 shares, rounded once to 8 bits
@@ -313,5 +339,5 @@ def test_an_image_put_where_it_is_has_all_of_its_pixels(side):
     layer = random.integers(0, 256, (side, side, 4), np.uint8)
     ends = np.array([0.5, side - 0.5])
     grid = np.stack(np.broadcast_arrays(ends, ends[:, None]), -1).astype(np.float32)
-    replace_by(0, 1, rgba, grid, packed(layer), np.full((side, side), 255, np.uint8), NOWHERE, np.float32(1))
+    replace_by(0, 1, rgba, grid, packed(layer), np.full((side, side), 255, np.uint8), NO_DOUBT, np.float32(1))
     np.testing.assert_allclose(255 * rgba, layer, atol=0.51)

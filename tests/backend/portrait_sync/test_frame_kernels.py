@@ -38,7 +38,7 @@ def test_compiled_layers_are_those_of_plain_operations(scene, model, monkeypatch
         mattes, plate = split_frame(scene.frames[index], model, scene.probability[index], landmarks)[:2]
         axes = face_frame(landmarks)
         body = body_layer.body_layer(plate, mattes, scene.background, axes.height, float(axes.centre[1]))
-        return body, hair_layer.hair_layer(scene.frames[index], plate, mattes, landmarks)
+        return body, hair_layer.hair_layer(scene.frames[index], plate, mattes, landmarks, model.seen)
 
     indices = range(0, len(scene.frames), 4)
     compiled = [layers(index) for index in indices]
@@ -65,7 +65,8 @@ def test_soft_borders_of_hair_drawn_at_half_the_size_are_those_of_the_full_size(
     weights = []
     for limit in (np.inf, hair_layer.HALVED_PX):
         monkeypatch.setattr(hair_layer, "HALVED_PX", limit)
-        layer = hair_layer.hair_layer(*images, 3 * scene.landmarks[0] - np.array([0, cut]))
+        seen = np.ones(images[0].shape[:2], bool)
+        layer = hair_layer.hair_layer(*images, 3 * scene.landmarks[0] - np.array([0, cut]), seen)
         weights.append(layer.weight.astype(int))
     apart = np.abs(weights[1] - weights[0])
     # Half a pixel of a border of 5 pixels is 10 levels of it.
@@ -85,7 +86,7 @@ def test_an_installation_compiles_the_kernels_with_the_types_of_real_frames(scen
     landmarks, axes = scene.landmarks[0], face_frame(scene.landmarks[0])
     mattes, plate = split_frame(scene.frames[0], model, scene.probability[0], landmarks)[:2]
     body_layer.body_layer(plate, mattes, scene.background, axes.height, float(axes.centre[1]))
-    hair_layer.hair_layer(scene.frames[0], plate, mattes, landmarks)
+    hair_layer.hair_layer(scene.frames[0], plate, mattes, landmarks, model.seen)
     hole = mattes[..., 3] > 0
     continue_into(fill_unseen(plate, ~hole), ~hole, len(hole))
     assert [kernel.signatures for kernel in kernels] == before

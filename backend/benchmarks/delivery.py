@@ -116,9 +116,9 @@ def in_words(result: dict[str, Any]) -> str:
         [
             *table([*heading, "processor", "memory", "others"], rows),
             "",
-            "“frames/s”: from the first frame to the last one, with watermark, hair and neck of the footage. “without a head”: the clip's frames, "
-            "decoded and encoded by the same codec.",
-            "“processor”: of a frame, starting and reading the head too. “others”: cores that other processes kept busy meanwhile.",
+            "“frames/s”: from the first frame to the last one, with watermark, hair and neck of the footage. “without a head”: "
+            "the clip's frames, decoded and encoded by the same codec. “processor”: of a frame, starting and reading the head "
+            "too. “others”: cores that other processes kept busy meanwhile.",
         ]
     )
 

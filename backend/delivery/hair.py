@@ -12,7 +12,7 @@ from ..portrait_sync.hair_surface import HairSurface
 from ..portrait_sync.head_region import FOREHEAD, OUTLINE_M, face_frame
 from ..portrait_sync.placed_head import PlacedHead
 from ..renderer.lanes import packed
-from ..renderer.overlay import NO_DOUBT, replace_by
+from ..renderer.overlay import replace_by
 from ..workspace.arrays import smoothstep
 from ..workspace.poses import image_similarity
 from ..workspace.store import Workspace
@@ -81,8 +81,7 @@ class Hair(FootageLayers[HairLayer]):
             return
         window, grid = found
         shown = packed(layer.mattes if mattes else layer.head)
-        doubt = layer.doubt if seen.moved_px >= SAME_PX else NO_DOUBT
-        on_threads(replace_by, head.rgba[window], grid, shown, layer.weight, doubt, np.float32(seen.share))
+        on_threads(replace_by, head.rgba[window], grid, shown, layer.weight, layer.doubt, np.float32(seen.share))
 
     def _seen(self, head: PlacedHead, place: Place) -> _Seen | None:
         """None where either head is none, or behind its camera."""

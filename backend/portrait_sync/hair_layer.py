@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import cv2
@@ -13,7 +13,7 @@ from ..workspace.shapes import UInt8
 from .beyond_frame import crown_above
 from .fill import dilated
 from .head_region import BROW, FACE_OVAL, FaceFrame, face_frame, face_oval
-from .matte_doubt import matte_doubt
+from .matte_doubt import HairColours, no_doubt
 from .pixels import HALVED_PX, halved, to_bytes
 
 SPREAD = 0.05
@@ -50,7 +50,9 @@ class HairLayer:
         hair: how much of the head is hair, 0 to 255.
         face_height: from the top of the forehead to the chin, pixels.
         cut: at which edges of the window, left, top and right, the frame ends.
-        doubt: where holes in the head's alpha may be none, and where hair may be none, 0 to 255.
+        colours: what tells hair from what is behind it.
+        doubt: where holes in the head's alpha may be none, and where hair may be none, 0 to 255; (0, 0, 2) of a layer that is not
+            moved.
     """
 
     x: int
@@ -60,7 +62,8 @@ class HairLayer:
     hair: UInt8[np.ndarray, "height width"]
     face_height: float
     cut: tuple[bool, bool, bool]
-    doubt: UInt8[np.ndarray, "height width 2"]
+    colours: HairColours
+    doubt: UInt8[np.ndarray, "height width 2"] = field(default_factory=no_doubt)
 
     @property
     def mattes(self) -> UInt8[np.ndarray, "height width 4"]:
@@ -72,7 +75,7 @@ class HairLayer:
     def moved(self, by_px: float) -> HairLayer:
         """The layer where it is moved so far: its crown is whole, and what the frame cuts off at its sides ends softly, as what
         follows is another image. Its doubt grows with the motion: where it is not moved, it shows the frame whatever its alpha."""
-        layer = self._with_crown
+        layer = self._whole
         counts = min(1.0, by_px / (DOUBT_MOVED * self.face_height))
         if counts < 1:
             layer = replace(layer, doubt=cv2.multiply(layer.doubt, (counts, counts, 0, 0), dtype=cv2.CV_8U))
@@ -88,11 +91,12 @@ class HairLayer:
         return replace(layer, weight=cv2.multiply(layer.weight, fading, dtype=cv2.CV_8U))
 
     @cached_property
-    def _with_crown(self) -> HairLayer:
-        """The layer with what the frame's upper edge cuts off."""
+    def _whole(self) -> HairLayer:
+        """The layer with its doubt, and what the frame's upper edge cuts off."""
         margin, band = (max(1, round(part * self.face_height)) for part in (CROWN, CROWN_BAND))
+        doubt = self.colours.doubt(self.weight.shape)
         if not self.cut[1] or not (crown := crown_above(self.head, margin, band)).any():
-            return self
+            return replace(self, doubt=doubt)
         hair = np.concatenate([crown[..., 3], self.hair])
         about = _grown(hair, CLEAR * self.face_height, self.face_height)[:margin]
         return replace(
@@ -102,7 +106,7 @@ class HairLayer:
             weight=np.concatenate([about, self.weight]),
             hair=hair,
             cut=(self.cut[0], False, self.cut[2]),
-            doubt=np.pad(self.doubt, ((margin, 0), (0, 0), (0, 0))),
+            doubt=np.pad(doubt, ((margin, 0), (0, 0), (0, 0))),
         )
 
     @property
@@ -150,8 +154,8 @@ def hair_layer(
     rows, columns = window
     cut = columns.start == 0, rows.start == 0, columns.stop == hair.shape[1]
     own = np.ascontiguousarray(hair[window])
-    doubt = matte_doubt(taken.frame, taken.plate, taken.mattes, seen[window], axes.height)
-    return HairLayer(columns.start, rows.start, head, weight, own, axes.height, cut, doubt)
+    colours = HairColours.of(taken.frame, taken.plate, taken.mattes, seen[window], axes.height)
+    return HairLayer(columns.start, rows.start, head, weight, own, axes.height, cut, colours)
 
 
 @dataclass(frozen=True)

@@ -5,17 +5,19 @@ Where the frame has the head neither is seen: the composite is the frame, whatev
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
 from ..workspace.arrays import smoothstep
-from ..workspace.shapes import Bool, UInt8
+from ..workspace.shapes import Float, UInt8
 from .fill import disc, push_pull, without_notches
 from .matting import Estimator
 from .pixels import to_bytes
 
-SHARE = 0.5
-"""Size at which they are found."""
+FACE_PX = 55.0
+"""Height of a face at which they are found, at most."""
 APART = (0.03, 0.15)
 """`Estimator.apart` at which hair and what is behind it cannot, and can, be told apart by their colours."""
 NOISE = 3.0
@@ -28,34 +30,50 @@ OTHER = (20.0, 45.0)
 """Difference from it, in 8-bit levels, up to which a place is hair, and from which on it is none."""
 
 
-def matte_doubt(
-    frame: UInt8[np.ndarray, "height width 3"],
-    plate: UInt8[np.ndarray, "height width 3"],
-    mattes: UInt8[np.ndarray, "height width 4"],
-    seen: Bool[np.ndarray, "height width"],
-    face_height: float,
-) -> UInt8[np.ndarray, "height width 2"]:
-    """How far holes in a frame's hair, and how far hair itself, may be none, 0 to 255.
+def no_doubt() -> np.ndarray:
+    """As `replace_by` takes it."""
+    return np.zeros((0, 0, 2), np.uint8)
 
-    Args:
-        plate: the frame without its head.
-        mattes: of `Workspace.read_matte`.
-        seen: where the background is known: there hair was measured against it.
-        face_height: pixels.
+
+@dataclass(frozen=True)
+class HairColours:
+    """What tells hair from what is behind it, in a window of a frame; reduced.
+
+    Attributes:
+        frame, plate, mattes: as `Workspace` reads them.
+        seen: how much of the background is known: there hair was measured against it.
+        face_height: pixels of these.
     """
-    shape = frame.shape[:2]
-    size = tuple(max(1, round(SHARE * length)) for length in shape[::-1])
-    images = frame, plate, mattes, seen.astype(np.float32)
-    small, behind, parts, known_behind = (cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in images)
-    unit = SHARE * face_height
-    head = cv2.compare(parts[..., 0], 127, cv2.CMP_GT)
-    known = cv2.erode(head, disc(INSIDE * unit), borderValue=255) & cv2.compare(parts[..., 1], 230, cv2.CMP_GT)
-    frame_colour = small.astype(np.float32)
-    hair = push_pull(frame_colour, known.astype(np.float32) / 255)
-    apart = Estimator.between(hair, behind.astype(np.float32), np.full(size[::-1], NOISE, np.float32)).apart
-    # Beyond the head's outline a hole is none.
-    hole = smoothstep(*APART[::-1], apart) * (without_notches(head, NOTCH * unit) > 0)
-    other = smoothstep(*OTHER, np.abs(frame_colour - hair).max(2)) * (parts[..., 1] > 127)
-    other *= 1.0 - known_behind
-    both = cv2.merge([to_bytes(hole, 255.0), to_bytes(other, 255.0)])
-    return cv2.resize(both, shape[::-1], interpolation=cv2.INTER_LINEAR)
+
+    frame: UInt8[np.ndarray, "h w 3"]
+    plate: UInt8[np.ndarray, "h w 3"]
+    mattes: UInt8[np.ndarray, "h w 4"]
+    seen: Float[np.ndarray, "h w"]
+    face_height: float
+
+    @classmethod
+    def of(
+        cls, frame: np.ndarray, plate: np.ndarray, mattes: np.ndarray, seen: np.ndarray, face_height: float
+    ) -> HairColours:
+        """Of a window at its own size; seen: (H, W) bool."""
+        share = min(1.0, FACE_PX / face_height)
+        size = tuple(max(1, round(share * length)) for length in seen.shape[::-1])
+        small, behind, parts, known = (
+            cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+            for image in (frame, plate, mattes, seen.astype(np.float32))
+        )
+        return cls(small, behind, parts, known, share * face_height)
+
+    def doubt(self, shape: tuple[int, int]) -> UInt8[np.ndarray, "height width 2"]:
+        """How far holes in the frame's hair, and how far hair itself, may be none, 0 to 255; at the window's own size."""
+        head = cv2.compare(self.mattes[..., 0], 127, cv2.CMP_GT)
+        sure = cv2.compare(self.mattes[..., 1], 230, cv2.CMP_GT)
+        sure &= cv2.erode(head, disc(INSIDE * self.face_height), borderValue=255)
+        frame, plate = self.frame.astype(np.float32), self.plate.astype(np.float32)
+        hair = push_pull(frame, sure.astype(np.float32) / 255)
+        apart = Estimator.between(hair, plate, np.full(head.shape, NOISE, np.float32)).apart
+        # Beyond the head's outline a hole is none.
+        hole = smoothstep(*APART[::-1], apart) * (without_notches(head, NOTCH * self.face_height) > 0)
+        other = smoothstep(*OTHER, np.abs(frame - hair).max(2)) * (self.mattes[..., 1] > 127) * (1.0 - self.seen)
+        both = cv2.merge([to_bytes(hole, 255.0), to_bytes(other, 255.0)])
+        return cv2.resize(both, shape[::-1], interpolation=cv2.INTER_LINEAR)

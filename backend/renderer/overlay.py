@@ -12,7 +12,6 @@ _NEXT = np.uint64(1)
 _ONE = np.float32(1)
 _EMPTY, _FAINT, _SOLID = np.float32(0.3), np.float32(0.6), np.float32(0.9)
 """Alpha up to which there is nothing; that says neither; from which on it is solid."""
-NO_DOUBT = np.zeros((0, 0, 2), np.uint8)
 _ZERO, _EDGE = np.float32(0), np.float32(0.001)
 """So far beyond the outermost pixels a place is theirs: it was rounded."""
 
@@ -76,7 +75,7 @@ def replace_by(part, parts, rgba, grid, layer, weight, doubt, share):
             from its first to its last one; pixel centres at ½. Between them it is linear.
         layer: (H, W) uint32, `lanes.packed`, premultiplied; weight: (H, W) uint8, nothing beyond its edges.
         doubt: (H, W, 2) uint8, how far the layer's holes, and what it has, are not believed: where `rgba` has something solid in the
-            first, or nothing in the second, that stays; or `NO_DOUBT`.
+            first, or nothing in the second, that stays; (0, 0, 2) where all is.
         share: of the whole layer, in [0, 1].
     """
     share *= _BYTE

@@ -33,7 +33,7 @@ from .field.triplane import TriplaneLayout
 from .gaussians.kernels import View, get_rasteriser
 from .gaussians.kernels.interface import ATTRIBUTES, MATTES, ROTATION, HeadRasteriser
 from .lanes import packed
-from .overlay import NO_DOUBT, replace_by
+from .overlay import replace_by
 from .scene_linear import write_scene_linear
 from .underlay import Window, composite_under
 
@@ -116,7 +116,7 @@ def show() -> None:
     layer = np.zeros((2, 2, 4), np.uint8)
     composite_under(0, 1, image, window, np.zeros((2, 2, 3), np.float32), packed(layer), packed(layer[:1, :1]))
     grid = np.zeros((2, 2, 2), np.float32)
-    replace_by(0, 1, image, grid, packed(layer), layer[..., 0].copy(), NO_DOUBT, np.float32(1))
+    replace_by(0, 1, image, grid, packed(layer), layer[..., 0].copy(), layer[..., :2].copy(), np.float32(1))
     write_scene_linear(image, np.empty_like(image))
 
 

@@ -13,8 +13,9 @@ from backend.delivery.place import Place
 from backend.portrait_sync.blend import over
 from backend.portrait_sync.hair_layer import CUT, EAR_WIDTH, EARS, SPREAD, hair_layer
 from backend.portrait_sync.head_region import OUTLINE_M
+from backend.portrait_sync.matte_doubt import no_doubt
 from backend.renderer.lanes import packed
-from backend.renderer.overlay import NO_DOUBT, replace_by
+from backend.renderer.overlay import replace_by
 from backend.workspace.images import write_image
 from backend.workspace.poses import image_similarity
 from tests.backend.delivery import made_up_person as person
@@ -303,7 +304,7 @@ def test_the_compiled_layer_is_that_of_plain_interpolation(doubts):
     y, x = np.mgrid[0:4, 0:5] / [[[3]], [[4]]]
     grid = np.stack([1.2 + 33 * x + 3 * np.sin(3 * y), 2.8 + 24.4 * y - 4 * x * y], -1).astype(np.float32)
     found = rgba.copy()
-    doubt = random.integers(0, 256, (*weight.shape, 2), np.uint8) if doubts else NO_DOUBT
+    doubt = random.integers(0, 256, (*weight.shape, 2), np.uint8) if doubts else no_doubt()
     for part in range(3):
         replace_by(part, 3, found[2:, 3:], grid, packed(layer), weight, doubt, np.float32(0.7))
     rows, columns = np.mgrid[0:28, 0:37] / [[[27]], [[36]]]
@@ -339,5 +340,5 @@ def test_an_image_put_where_it_is_has_all_of_its_pixels(side):
     layer = random.integers(0, 256, (side, side, 4), np.uint8)
     ends = np.array([0.5, side - 0.5])
     grid = np.stack(np.broadcast_arrays(ends, ends[:, None]), -1).astype(np.float32)
-    replace_by(0, 1, rgba, grid, packed(layer), np.full((side, side), 255, np.uint8), NO_DOUBT, np.float32(1))
+    replace_by(0, 1, rgba, grid, packed(layer), np.full((side, side), 255, np.uint8), no_doubt(), np.float32(1))
     np.testing.assert_allclose(255 * rgba, layer, atol=0.51)

@@ -14,7 +14,7 @@ from ..workspace.arrays import smoothstep
 from ..workspace.shapes import Float, UInt8
 from .fill import disc, push_pull, without_notches
 from .matting import Estimator
-from .pixels import to_bytes
+from .pixels import dot, times, to_bytes
 
 FACE_PX = 55.0
 """Height of a face at which they are found, at most."""
@@ -24,6 +24,8 @@ NOISE = 3.0
 """Standard deviation of either, in 8-bit levels."""
 NOTCH = 0.15
 """Half the width of a notch in a crown that may be none, in face heights."""
+SHADOW = (12.0, 30.0)
+"""Difference from all shades of the hair nearby, in 8-bit levels, up to which a hole may show hair, and from which on it does not."""
 INSIDE = 0.05
 """From so far inside the outline on hair is certain, in face heights: its colour is that of the hair nearby."""
 OTHER = (20.0, 45.0)
@@ -72,8 +74,10 @@ class HairColours:
         frame, plate = self.frame.astype(np.float32), self.plate.astype(np.float32)
         hair = push_pull(frame, sure.astype(np.float32) / 255)
         apart = Estimator.between(hair, plate, np.full(head.shape, NOISE, np.float32)).apart
-        # Beyond the head's outline a hole is none.
+        # Beyond the head's outline a hole is none, and what is no hair in any shadow is no hair.
         hole = smoothstep(*APART[::-1], apart) * (without_notches(head, NOTCH * self.face_height) > 0)
+        shade = np.clip(dot(frame, hair) / (dot(hair, hair) + 1.0), 0.0, 1.0)
+        hole *= smoothstep(*SHADOW[::-1], np.abs(frame - times(hair, shade)).max(2))
         other = smoothstep(*OTHER, np.abs(frame - hair).max(2)) * (self.mattes[..., 1] > 127) * (1.0 - self.seen)
         both = cv2.merge([to_bytes(hole, 255.0), to_bytes(other, 255.0)])
         return cv2.resize(both, shape[::-1], interpolation=cv2.INTER_LINEAR)

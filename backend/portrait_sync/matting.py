@@ -47,7 +47,7 @@ MATTED = Trust(sigma=0.3, floor=0.02, inner=0.02, outer=0.06)
 LEAST_APART = 0.01
 """See `Estimator.apart`."""
 SLIT = 0.007
-"""Half the width of what is no slit between strands, in face heights."""
+"""Half the width of what is no slit between strands, and of what is no strand before an unknown background, in face heights."""
 
 
 def person_alpha(
@@ -95,6 +95,9 @@ def person_alpha(
         measure_band(frame, background, *band, *map(np.float32, constants), alpha)
     else:
         alpha = measured_alpha(frame, background, *band, trust, alpha)
+    # Where the background was never visible, what has a strand's width may be a strand as well as a piece of it.
+    opened = cv2.morphologyEx(alpha, cv2.MORPH_OPEN, disc(SLIT * face_height))
+    alpha += cv2.resize(1.0 - known, full) * (opened - alpha)
     # Between strands that the network takes for inside, a dark one before a dark background is no slit through the head.
     closed = cv2.morphologyEx(alpha, cv2.MORPH_CLOSE, disc(SLIT * face_height))
     if has_numba():

@@ -216,7 +216,7 @@ def test_a_hole_in_hair_before_a_wall_of_its_colour_is_the_rendered_heads_where_
     frame, plate, mattes = workspace.read_frame(0), workspace.read_plate(0), workspace.read_matte(0)
     points, seen = workspace.head_track().landmarks_px[0], np.ones((SIZE, SIZE), bool)
     mattes[PATCH] = 0
-    for wall, is_hole in (((62, 41, 21), True), (person.WALL, False)):
+    for wall, is_hole in (((62, 31, 7), True), (person.WALL, False)):
         plate[...], frame[PATCH] = wall, wall
         layer = hair_layer(frame, plate, mattes, points, seen)
         moved, inside = layer.moved(20.0), within(layer, PATCH)

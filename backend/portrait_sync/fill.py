@@ -88,7 +88,7 @@ def dilated(image: np.ndarray, radius_px: float) -> np.ndarray:
 
 
 def without_notches(mask: np.ndarray, radius_px: float) -> np.ndarray:
-    """(H, W) uint8 closed by a `disc`; what reaches the image's edge goes on beyond it."""
+    """(H, W) uint8 closed by a `disc`; what reaches the image's edge continues beyond it."""
     margin = round(radius_px) + 1
     whole = cv2.copyMakeBorder(mask, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
     return cv2.morphologyEx(whole, cv2.MORPH_CLOSE, disc(radius_px))[margin:-margin, margin:-margin]

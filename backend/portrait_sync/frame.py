@@ -18,7 +18,7 @@ from .head_region import UNDER_CHIN, FaceFrame, above_jaw, face_frame, face_oval
 from .matting import SEGMENTED, Trust, close_doubts, person_alpha, resized
 from .moving_camera.mosaic import seen_by, shown_in
 from .pixels import times, to_bytes
-from .plate import ALL_PARTS, PlateParts, make_plate
+from .plate import ALL_PARTS, PlateParts, limit_by_frame, make_plate
 
 REACH = 0.12
 """How far beyond what was visible a plain background is taken to continue, in face heights."""
@@ -150,7 +150,9 @@ def split_frame(
     mattes, head, body, hair = (split_person_by_kernel if by_kernel else split_person)(person, region, alpha is None)
     axes = face_frame(landmarks_px)
     behind = background if parts.light else model.background.astype(np.float32)
-    return mattes, make_plate(frame, behind, head, body, hair, model.neck, axes, parts)
+    plate = make_plate(frame, behind, head, body, hair, model.neck, axes, parts)
+    limit_by_frame(plate, frame, head, model.seen, axes.height)
+    return mattes, plate
 
 
 def split_person(person: np.ndarray, region: np.ndarray, faced: bool) -> tuple[np.ndarray, ...]:

@@ -50,7 +50,7 @@ class HairLayer:
         hair: how much of the head is hair, 0 to 255.
         face_height: from the top of the forehead to the chin, pixels.
         cut: at which edges of the window, left, top and right, the frame ends.
-        colours: what tells hair from what is behind it.
+        colours: hair and what is behind it, of the same window.
         doubt: where holes in the head's alpha may be none, and where hair may be none, 0 to 255; (0, 0, 2) of a layer that is not
             moved.
     """
@@ -154,7 +154,7 @@ def hair_layer(
     rows, columns = window
     cut = columns.start == 0, rows.start == 0, columns.stop == hair.shape[1]
     own = np.ascontiguousarray(hair[window])
-    colours = HairColours.of(taken.frame, taken.plate, taken.mattes, seen[window], axes.height)
+    colours = HairColours.of(taken.frame, taken.plate, taken.mattes, seen[window], taken.landmarks_px)
     return HairLayer(columns.start, rows.start, head, weight, own, axes.height, cut, colours)
 
 

@@ -13,13 +13,14 @@ import numpy as np
 from ..workspace.arrays import smoothstep
 from ..workspace.shapes import Float, UInt8
 from .fill import disc, push_pull, without_notches
+from .head_region import BROW, face_frame
 from .matting import Estimator
 from .pixels import dot, times, to_bytes
 
 FACE_PX = 55.0
 """Height of a face at which they are found, at most."""
 APART = (0.03, 0.15)
-"""`Estimator.apart` at which hair and what is behind it cannot, and can, be told apart by their colours."""
+"""`Estimator.apart` at which hair and what is behind it look the same, and from which on they differ."""
 NOISE = 3.0
 """Standard deviation of either, in 8-bit levels."""
 NOTCH = 0.15
@@ -39,11 +40,12 @@ def no_doubt() -> np.ndarray:
 
 @dataclass(frozen=True)
 class HairColours:
-    """What tells hair from what is behind it, in a window of a frame; reduced.
+    """A window of a frame, reduced: hair and what is behind it.
 
     Attributes:
         frame, plate, mattes: as `Workspace` reads them.
         seen: how much of the background is known: there hair was measured against it.
+        crown: 1 above the brows: below them grey temples differ from the hair nearby as much as a wall does.
         face_height: pixels of these.
     """
 
@@ -51,20 +53,23 @@ class HairColours:
     plate: UInt8[np.ndarray, "h w 3"]
     mattes: UInt8[np.ndarray, "h w 4"]
     seen: Float[np.ndarray, "h w"]
+    crown: Float[np.ndarray, "h 1"]
     face_height: float
 
     @classmethod
     def of(
-        cls, frame: np.ndarray, plate: np.ndarray, mattes: np.ndarray, seen: np.ndarray, face_height: float
+        cls, frame: np.ndarray, plate: np.ndarray, mattes: np.ndarray, seen: np.ndarray, landmarks_px: np.ndarray
     ) -> HairColours:
-        """Of a window at its own size; seen: (H, W) bool."""
+        """Of a window at its own size; seen: (H, W) bool, landmarks_px: (478, 2) in it."""
+        face_height, brow_px = face_frame(landmarks_px).height, landmarks_px[BROW, 1]
         share = min(1.0, FACE_PX / face_height)
         size = tuple(max(1, round(share * length)) for length in seen.shape[::-1])
         small, behind, parts, known = (
             cv2.resize(image, size, interpolation=cv2.INTER_AREA)
             for image in (frame, plate, mattes, seen.astype(np.float32))
         )
-        return cls(small, behind, parts, known, share * face_height)
+        above = np.arange(size[1], dtype=np.float32)[:, None] + 0.5 < share * brow_px
+        return cls(small, behind, parts, known, above.astype(np.float32), share * face_height)
 
     def doubt(self, shape: tuple[int, int]) -> UInt8[np.ndarray, "height width 2"]:
         """How far holes in the frame's hair, and how far hair itself, may be none, 0 to 255; at the window's own size."""
@@ -78,6 +83,11 @@ class HairColours:
         hole = smoothstep(*APART[::-1], apart) * (without_notches(head, NOTCH * self.face_height) > 0)
         shade = np.clip(dot(frame, hair) / (dot(hair, hair) + 1.0), 0.0, 1.0)
         hole *= smoothstep(*SHADOW[::-1], np.abs(frame - times(hair, shade)).max(2))
-        other = smoothstep(*OTHER, np.abs(frame - hair).max(2)) * (self.mattes[..., 1] > 127) * (1.0 - self.seen)
+        other = (
+            smoothstep(*OTHER, np.abs(frame - hair).max(2))
+            * (self.mattes[..., 1] > 127)
+            * (1.0 - self.seen)
+            * self.crown
+        )
         both = cv2.merge([to_bytes(hole, 255.0), to_bytes(other, 255.0)])
         return cv2.resize(both, shape[::-1], interpolation=cv2.INTER_LINEAR)

@@ -12,7 +12,7 @@ from ..workspace.arrays import smoothstep
 from .colours import Neck, colour_bins
 from .fill import disc
 from .head_region import FaceFrame
-from .pixels import mixed, to_bytes
+from .pixels import largest, mixed, to_bytes
 
 SHADOW = 0.03
 """How far below the jaw the chin's shadow on the neck is darkest, in face heights. It stays in the plate: the neck takes it along with
@@ -21,6 +21,10 @@ STRIP = 0.08
 """How much of the visible neck below that gives the colour behind the head, in face heights."""
 REACH = (0.30, 0.10)
 """Where the neck behind the head begins and ends to fade, up at the ears: face heights below the bridge of the nose."""
+GUESSED = (0.9, 0.5)
+"""The head's alpha from which the frame says nothing of what is behind it, and up to which it limits what is guessed."""
+WRONG, FRINGE = 8.0, 0.01
+"""Such a guess is wrong by more than so many 8-bit levels, in pieces that hold a disc of this radius, in face heights."""
 SHADE = 0.12
 """How much darker the neck gets up there."""
 
@@ -82,6 +86,42 @@ def make_plate(
     cover = BehindHead.cover_by_kernel if has_numba() else BehindHead.cover
     cover(behind, plate)
     return plate
+
+
+def limit_by_frame(
+    plate: np.ndarray, frame: np.ndarray, head: np.ndarray, seen: np.ndarray, face_height: float
+) -> None:
+    """Change a plate in place where its background is a guess that cannot have become the frame under what the head's matte leaves of it.
+
+    With the frame C and the matte α it lies between (C − 255·α) / (1 − α) and C / (1 − α). What is thin is a fringe of hair, which the
+    matte has missed.
+
+    Args:
+        plate, frame: (H, W, 3) uint8.
+        head: (H, W) float32.
+        seen: (H, W) bool, where the background is known.
+        face_height: pixels.
+    """
+    window = _window(head, 0)
+    if window is None:
+        return
+    shown, own, alpha = plate[window], frame[window], head[window]
+    guessed = cv2.compare(largest(cv2.absdiff(shown, own)), 0, cv2.CMP_GT) > 0
+    rows, columns = np.nonzero(guessed & ~seen[window] & (alpha < GUESSED[0]))
+    if not rows.size:
+        return
+    share = alpha[rows, columns, None]
+    guess, colour, times = (
+        shown[rows, columns].astype(np.float32),
+        own[rows, columns].astype(np.float32),
+        1 / (1 - share),
+    )
+    change = smoothstep(*GUESSED, share) * (np.clip(guess, 255 + (colour - 255) * times, colour * times) - guess)
+    wrong = np.zeros(alpha.shape, np.uint8)
+    wrong[rows, columns] = np.abs(change).max(1) > WRONG
+    wrong = cv2.morphologyEx(wrong, cv2.MORPH_OPEN, disc(FRINGE * face_height))
+    is_wrong = wrong[rows, columns] > 0
+    shown[rows[is_wrong], columns[is_wrong]] = np.clip(np.rint((guess + change)[is_wrong]), 0, 255)
 
 
 @dataclass(frozen=True)

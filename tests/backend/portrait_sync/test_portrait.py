@@ -8,7 +8,7 @@ import pytest
 from backend.portrait_sync.blend import over
 from backend.portrait_sync.frame import split_frame
 from backend.portrait_sync.placed_head import PlacedHead
-from backend.portrait_sync.plate import PlateParts
+from backend.portrait_sync.plate import PlateParts, limit_by_frame
 from backend.portrait_sync.portrait import OverPlate, open_portrait
 from backend.protocol import NO_PORTRAIT, OURS, PORTRAITS
 from backend.workspace.camera import Camera
@@ -83,3 +83,24 @@ def test_the_neck_below_the_jaw_keeps_the_chins_shadow(scene: Scene, model):
     neck = (mattes[..., 0] == 0) & (mattes[..., 2] == 255)
     assert neck.sum() > 1000
     np.testing.assert_array_equal(plate[neck], scene.frames[0][neck])
+
+
+def test_a_guessed_background_can_become_the_frame_under_what_the_matte_leaves_of_it():
+    """Else the head over its plate is not the frame, and takes a piece of the true background along."""
+    frame, plate = np.full((40, 60, 3), (120, 90, 80), np.uint8), np.full((40, 60, 3), (30, 40, 90), np.uint8)
+    head = np.repeat(np.float32([0.05, 0.1, 0.3, 0.5, 0.95, 0.1]), 10)[None].repeat(40, 0)
+    seen = np.zeros(head.shape, bool)
+    seen[:, 50:] = True
+    found = plate.copy()
+    limit_by_frame(found, frame, head, seen, 100.0)
+    assert found[20, 15, 0] > 100 and np.abs(found[20, 15].astype(int) - frame[20, 15]).max() < 25
+    np.testing.assert_array_equal(found[:, 40:], plate[:, 40:], "covered, and known")
+    for column in (5, 15, 25, 35):
+        colour = frame[20, column] - (1 - head[20, column]) * found[20, column].astype(
+            float
+        )  # of the head, times its alpha
+        assert colour.min() > -1 and colour.max() < 255 * head[20, column] + 1
+    thin = np.where(np.arange(60) == 15, head, 1.0).astype(np.float32)
+    found = plate.copy()
+    limit_by_frame(found, frame, thin, seen, 100.0)
+    np.testing.assert_array_equal(found, plate, "a strand")

@@ -13,7 +13,7 @@ from ..workspace.shapes import UInt8
 from .beyond_frame import crown_above
 from .fill import dilated
 from .head_region import BROW, FACE_OVAL, FaceFrame, face_frame, face_oval
-from .matte_doubt import HairColours, no_doubt
+from .matte_doubt import HairColours, no_doubt, with_least_alpha
 from .pixels import HALVED_PX, halved, to_bytes
 
 SPREAD = 0.05
@@ -147,14 +147,14 @@ def hair_layer(
         slice(max(0, round(begin)), min(limit, round(end)))
         for begin, end, limit in zip(first[::-1], last[::-1], hair.shape, strict=True)
     )
-    taken = Taken(
-        frame[window], plate[window], mattes[window], landmarks_px - np.array([window[1].start, window[0].start])
-    )
+    shown, behind, known = frame[window], plate[window], seen[window]
+    opaque = with_least_alpha(mattes[window], shown, behind, known)
+    taken = Taken(shown, behind, opaque, landmarks_px - np.array([window[1].start, window[0].start]))
     head, weight = taken.by_kernel() if has_numba() else taken.by_numpy()
     rows, columns = window
     cut = columns.start == 0, rows.start == 0, columns.stop == hair.shape[1]
     own = np.ascontiguousarray(hair[window])
-    colours = HairColours.of(taken.frame, taken.plate, taken.mattes, seen[window], taken.landmarks_px)
+    colours = HairColours.of(shown, behind, opaque, known, taken.landmarks_px)
     return HairLayer(columns.start, rows.start, head, weight, own, axes.height, cut, colours)
 
 

@@ -15,7 +15,7 @@ from ..workspace.shapes import Float, UInt8
 from .fill import disc, push_pull, without_notches
 from .head_region import BROW, face_frame
 from .matting import Estimator
-from .pixels import dot, times, to_bytes
+from .pixels import dot, largest, times, to_bytes
 
 FACE_PX = 55.0
 """Height of a face at which they are found, at most."""
@@ -27,6 +27,8 @@ NOTCH = 0.15
 """Half the width of a notch in a crown that may be none, in face heights."""
 SHADOW = (12.0, 30.0)
 """Difference from all shades of the hair nearby, in 8-bit levels, up to which a hole may show hair, and from which on it does not."""
+VISIBLE = 8
+"""Difference of a frame from its plate, in 8-bit levels, that is seen."""
 INSIDE = 0.05
 """From so far inside the outline on hair is certain, in face heights: its colour is that of the hair nearby."""
 OTHER = (20.0, 45.0)
@@ -36,6 +38,31 @@ OTHER = (20.0, 45.0)
 def no_doubt() -> np.ndarray:
     """As `replace_by` takes it."""
     return np.zeros((0, 0, 2), np.uint8)
+
+
+def with_least_alpha(mattes: np.ndarray, frame: np.ndarray, plate: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Mattes whose head is opaque enough to make the frame of its plate where no frame shows the background.
+
+    With the frame C and the plate P, of α·F = C − (1 − α)·P each channel is in [0, 255·α]: so α is at least (C − P) / (255 − P) and
+    (P − C) / P. Else what is guessed there shows as a streak beside the hair.
+
+    Args:
+        mattes: (H, W, 4) uint8; frame, plate: (H, W, 3) uint8; seen: (H, W) bool.
+
+    Returns:
+        (H, W, 4) uint8; `mattes` where nothing is missing.
+    """
+    rows, columns = np.nonzero((largest(cv2.absdiff(frame, plate)) > VISIBLE) & ~seen)
+    shown, guess = frame[rows, columns].astype(np.float32), plate[rows, columns].astype(np.float32)
+    least = np.maximum((shown - guess) / np.maximum(255 - guess, 1), (guess - shown) / np.maximum(guess, 1)).max(1)
+    missing = 255 * least > mattes[rows, columns, 0]
+    if not missing.any():
+        return mattes
+    result, at = mattes.copy(), (rows[missing], columns[missing])
+    enough = np.ceil(255 * least[missing])
+    for channel in (result[..., 0], result[..., 3]):
+        channel[at] = np.maximum(channel[at], enough)
+    return result
 
 
 @dataclass(frozen=True)

@@ -243,6 +243,22 @@ def test_a_piece_of_a_wall_that_no_frame_shows_is_no_hair_where_a_rendered_head_
         assert put_over(layer, 1.0)[inside].min() > 0.9, "what a rendered head has as well is hair"
 
 
+def test_beside_hair_the_layer_over_its_plate_is_the_frame_whatever_was_guessed_behind_it(workspace):
+    """A matte of 0.1 cannot make a brown post of a blue guess."""
+    frame, plate, mattes = workspace.read_frame(0), workspace.read_plate(0), workspace.read_matte(0)
+    points, seen = workspace.head_track().landmarks_px[0], np.ones((SIZE, SIZE), bool)
+    piece = slice(44, 52), slice(150, 170)
+    frame[piece], plate[piece], mattes[piece] = (120, 90, 80), (30, 40, 90), (25, 25, 0, 25)
+    for known in (True, False):
+        seen[piece] = known
+        layer = hair_layer(frame, plate, mattes, points, seen)
+        inside = within(layer, piece)
+        head = layer.head[inside].astype(float)
+        shown = head[..., :3] + (1 - head[..., 3:] / 255) * plate[piece][1:-1, 1:-1]
+        apart = np.abs(shown - frame[piece][1:-1, 1:-1]).max()
+        assert (apart > 20) if known else (apart < 2), "known, it is no part of the head"
+
+
 def test_the_renderers_buffer_is_as_it_was_afterwards(hair, pose):
     head = draw_head(pose)
     before = head.copy()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ..media.codecs import H264
 from .figure import Figure
 
 Result = dict[str, Any]
@@ -161,7 +162,7 @@ def _process(result: Result) -> Iterator[Figure]:
 
 def _delivery(result: Result) -> Iterator[Figure]:
     for number, row in enumerate(result["rows"]):
-        others, wanted = row["other_cores"], 10.0 if row["codec"] == "h264" and row["size"][1] == 1080 else None
+        others, wanted = row["other_cores"], 10.0 if row["codec"] == H264 and row["size"][1] == 1080 else None
         why = f"other processes kept {others:.1f} cores busy meanwhile" if others > _QUIET_CORES else ""
         name = f"{row['clip']}, {row['codec']}, {row['audio']}"
         reference = ("without a head", row["without_head"]["frames_per_s"])

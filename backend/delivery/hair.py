@@ -48,6 +48,10 @@ class _Seen:
     moved_px: float
     share: float
 
+    @property
+    def is_moved(self) -> bool:
+        return self.moved_px >= SAME_PX
+
 
 class Hair(FootageLayers[HairLayer]):
     """Puts the hair of one workspace's footage over one of its heads."""
@@ -75,7 +79,7 @@ class Hair(FootageLayers[HairLayer]):
         seen = self._seen(head, place)
         if seen is None or seen.share <= 0 or (layer := self._layer(head.frame)) is None:
             return
-        if seen.moved_px >= SAME_PX:
+        if seen.is_moved:
             layer = layer.moved(seen.moved_px)
         if (found := self._origins(head, place, layer, seen)) is None:
             return
@@ -106,7 +110,7 @@ class Hair(FootageLayers[HairLayer]):
         """Rows and columns of the image that may show the layer, and where in it they come from, as `replace_by` takes it; None where that
         is nowhere."""
         shape = head.rgba.shape[:2]
-        if seen.moved_px < SAME_PX:
+        if not seen.is_moved:
             exact = np.array([[1.0, 0.0, -place.x], [0.0, 1.0, -place.y]]) / place.scale
             if (window := _window(layer, exact, shape, 0.0)) is None:
                 return None

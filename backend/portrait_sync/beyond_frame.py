@@ -33,11 +33,11 @@ def completed(rgba: Float[np.ndarray, "height width 4"], last_row: int) -> tuple
     sides[max(last_row, 0) :] = 0
     whole = np.pad(alpha, margin)
     inner = slice(margin, -margin)
-    whole[:margin, inner] = closed(alpha, margin)
-    whole[inner, :margin] = closed(sides.T, margin).T
-    whole[inner, -margin:] = closed(sides.T[::-1], margin)[::-1].T
+    whole[:margin, inner] = _closed(alpha, margin)
+    whole[inner, :margin] = _closed(sides.T, margin).T
+    whole[inner, -margin:] = _closed(sides.T[::-1], margin)[::-1].T
     straight = push_pull(rgba[..., :3] / np.maximum(alpha, 1e-3)[..., None], alpha)
-    rows, columns = mirrored(height, margin, band), mirrored(width, margin, band)
+    rows, columns = _mirrored(height, margin, band), _mirrored(width, margin, band)
     return np.concatenate([straight[rows][:, columns] * whole[..., None], whole[..., None]], -1), margin
 
 
@@ -51,7 +51,7 @@ def crown_above(
         margin, band: how far it is continued at most, and the rows that are mirrored for it.
     """
     alpha = head[..., 3].astype(np.float32) / 255
-    above, known = closed(alpha, margin), alpha[:band]
+    above, known = _closed(alpha, margin), alpha[:band]
     straight = push_pull(head[:band, :, :3] / np.maximum(known, 1e-3)[..., None], known)
     colour = straight[_deep(margin, len(known))[::-1]] * above[..., None]
     return np.rint(np.concatenate([np.minimum(colour, 255 * above[..., None]), 255 * above[..., None]], -1)).astype(
@@ -59,7 +59,7 @@ def crown_above(
     )
 
 
-def closed(alpha: Float[np.ndarray, "h w"], margin: int) -> Float[np.ndarray, "margin w"]:
+def _closed(alpha: Float[np.ndarray, "h w"], margin: int) -> Float[np.ndarray, "margin w"]:
     """What is above the first row of a matte, in [0, 1], so that each run of it which that row cuts ends round."""
     result = np.zeros((margin, alpha.shape[1]), np.float32)
     solid = alpha > 0.5
@@ -95,7 +95,7 @@ def _round(
     return -wanted * (deep * beside).sum() / np.square(beside).sum()
 
 
-def mirrored(side: int, margin: int, band: int) -> np.ndarray:
+def _mirrored(side: int, margin: int, band: int) -> np.ndarray:
     """Indices of a side that a margin continues by its outermost `band` pixels, forth and back."""
     deep = _deep(margin, band)
     return np.concatenate([deep[::-1], np.arange(side), side - 1 - deep])

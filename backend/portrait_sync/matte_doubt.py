@@ -5,6 +5,7 @@ Where the frame has the head neither is seen: the composite is the frame, whatev
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -14,8 +15,8 @@ from ..workspace.arrays import smoothstep
 from ..workspace.shapes import Float, UInt8
 from .fill import disc, push_pull, without_notches
 from .head_region import BROW, face_frame
-from .matting import Estimator
-from .pixels import dot, largest, times, to_bytes
+from .matting import Estimator, away_from_shades
+from .pixels import largest, to_bytes
 
 FACE_PX = 55.0
 """Height of a face at which they are found, at most."""
@@ -72,7 +73,8 @@ class HairColours:
     Attributes:
         frame, plate, mattes: as `Workspace` reads them.
         seen: how much of the background is known: there hair was measured against it.
-        crown: 1 above the brows: below them grey temples differ from the hair nearby as much as a wall does.
+        brow_row: the first row that is not above the brows: from there on grey temples differ from the hair nearby as much as a wall
+            does.
         face_height: pixels of these.
     """
 
@@ -80,7 +82,7 @@ class HairColours:
     plate: UInt8[np.ndarray, "h w 3"]
     mattes: UInt8[np.ndarray, "h w 4"]
     seen: Float[np.ndarray, "h w"]
-    crown: Float[np.ndarray, "h 1"]
+    brow_row: int
     face_height: float
 
     @classmethod
@@ -95,8 +97,7 @@ class HairColours:
             cv2.resize(image, size, interpolation=cv2.INTER_AREA)
             for image in (frame, plate, mattes, seen.astype(np.float32))
         )
-        above = np.arange(size[1], dtype=np.float32)[:, None] + 0.5 < share * brow_px
-        return cls(small, behind, parts, known, above.astype(np.float32), share * face_height)
+        return cls(small, behind, parts, known, max(0, math.ceil(share * brow_px - 0.5)), share * face_height)
 
     def doubt(self, shape: tuple[int, int]) -> UInt8[np.ndarray, "height width 2"]:
         """How far holes in the frame's hair, and how far hair itself, may be none, 0 to 255; at the window's own size."""
@@ -108,13 +109,8 @@ class HairColours:
         apart = Estimator.between(hair, plate, np.full(head.shape, NOISE, np.float32)).apart
         # Beyond the head's outline a hole is none, and what is no hair in any shadow is no hair.
         hole = smoothstep(*APART[::-1], apart) * (without_notches(head, NOTCH * self.face_height) > 0)
-        shade = np.clip(dot(frame, hair) / (dot(hair, hair) + 1.0), 0.0, 1.0)
-        hole *= smoothstep(*SHADOW[::-1], np.abs(frame - times(hair, shade)).max(2))
-        other = (
-            smoothstep(*OTHER, np.abs(frame - hair).max(2))
-            * (self.mattes[..., 1] > 127)
-            * (1.0 - self.seen)
-            * self.crown
-        )
+        hole *= smoothstep(*SHADOW[::-1], np.abs(away_from_shades(frame, hair)).max(2))
+        other = smoothstep(*OTHER, np.abs(frame - hair).max(2)) * (self.mattes[..., 1] > 127) * (1.0 - self.seen)
+        other[self.brow_row :] = 0.0
         both = cv2.merge([to_bytes(hole, 255.0), to_bytes(other, 255.0)])
         return cv2.resize(both, shape[::-1], interpolation=cv2.INTER_LINEAR)

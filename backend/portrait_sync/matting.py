@@ -96,10 +96,11 @@ def person_alpha(
     else:
         alpha = measured_alpha(frame, background, *band, trust, alpha)
     # Where the background was never visible, what has a strand's width may be a strand as well as a piece of it.
-    opened = cv2.morphologyEx(alpha, cv2.MORPH_OPEN, disc(SLIT * face_height))
+    slit = disc(SLIT * face_height)
+    opened = cv2.morphologyEx(alpha, cv2.MORPH_OPEN, slit)
     alpha += cv2.resize(1.0 - known, full) * (opened - alpha)
     # Between strands that the network takes for inside, a dark one before a dark background is no slit through the head.
-    closed = cv2.morphologyEx(alpha, cv2.MORPH_CLOSE, disc(SLIT * face_height))
+    closed = cv2.morphologyEx(alpha, cv2.MORPH_CLOSE, slit)
     if has_numba():
         from .region_kernels import close_slits
 
@@ -171,6 +172,12 @@ def close_doubts(probability: np.ndarray) -> np.ndarray:
     return np.maximum(probability, doubted.astype(np.float32))
 
 
+def away_from_shades(colours: np.ndarray, lit: np.ndarray) -> np.ndarray:
+    """(h, w, 3) float32: what colours differ by from the nearest shade of others, which is as bright as these or darker."""
+    darker = np.clip(dot(lit, colours) / (dot(lit, lit) + 1.0), 0.0, 1.0)
+    return colours - times(lit, darker)
+
+
 @dataclass(frozen=True)
 class Estimator:
     """Difference matting against a foreground colour that is known up to its brightness.
@@ -209,8 +216,7 @@ class Estimator:
         to_shade = times(shade, scale * dd) - times(difference, scale * dk)
         total = to_foreground + to_shade
         faint = noise * np.sqrt(dot(total, total))
-        darker = np.clip(dot(foreground, background) / (dot(foreground, foreground) + 1.0), 0.0, 1.0)
-        away = background - times(foreground, darker)
+        away = away_from_shades(background, foreground)
         apart = np.clip((dot(away, away) + noise**2) / dd, LEAST_APART, 1.0)
         reliability = 1.0 / (1.0 + (10.0 * faint) ** 4)
         return cls(difference, shade, to_foreground, to_shade, np.sqrt(dd), faint, reliability, apart)

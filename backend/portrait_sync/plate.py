@@ -88,13 +88,24 @@ def make_plate(
     return plate
 
 
+def possible_behind(guess: np.ndarray, frame: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """The colour next to a guess that can become the frame behind a head: (..., 3) float32.
+
+    With the frame C and the head's matte α it lies between (C − 255·α) / (1 − α) and C / (1 − α).
+
+    Args:
+        guess: (..., 3) float32; frame: (..., 3) uint8; alpha: (..., 1) float32.
+    """
+    own, times = frame.astype(np.float32), 1.0 / np.maximum(1.0 - alpha, 0.02)
+    return np.clip(guess, 255.0 + (own - 255.0) * times, own * times)
+
+
 def limit_by_frame(
     plate: np.ndarray, frame: np.ndarray, head: np.ndarray, seen: np.ndarray, face_height: float
 ) -> None:
     """Change a plate in place where its background is a guess that cannot have become the frame under what the head's matte leaves of it.
 
-    With the frame C and the matte α it lies between (C − 255·α) / (1 − α) and C / (1 − α). What is thin is a fringe of hair, which the
-    matte has missed.
+    It is brought to what is possible (`possible_behind`). What is thin is a fringe of hair, which the matte has missed.
 
     Args:
         plate, frame: (H, W, 3) uint8.
@@ -111,12 +122,8 @@ def limit_by_frame(
     if not rows.size:
         return
     share = alpha[rows, columns, None]
-    guess, colour, times = (
-        shown[rows, columns].astype(np.float32),
-        own[rows, columns].astype(np.float32),
-        1 / (1 - share),
-    )
-    change = smoothstep(*GUESSED, share) * (np.clip(guess, 255 + (colour - 255) * times, colour * times) - guess)
+    guess = shown[rows, columns].astype(np.float32)
+    change = smoothstep(*GUESSED, share) * (possible_behind(guess, own[rows, columns], share) - guess)
     wrong = np.zeros(alpha.shape, np.uint8)
     wrong[rows, columns] = np.abs(change).max(1) > WRONG
     wrong = cv2.morphologyEx(wrong, cv2.MORPH_OPEN, disc(FRINGE * face_height))
@@ -176,8 +183,7 @@ class BehindHead:
         zone = np.maximum(self.wide * (1.0 - body), smoothstep(0.0, 0.8, head))
         shown = mixed(frame, mixed(background, colour, share), zone)
         # Of what the head half covers, the frame limits the colour: with no colour of the head could another one become the frame.
-        own, times = frame.astype(np.float32), (1.0 / np.maximum(1.0 - head, 0.02))[..., None]
-        possible = np.clip(shown, 255.0 + (own - 255.0) * times, own * times)
+        possible = possible_behind(shown, frame, head[..., None])
         share = smoothstep(0.8, 1.0, head + body) * smoothstep(0.9, 0.5, head)
         plate[self.window] = to_bytes(mixed(shown, possible, share))
 

@@ -18,7 +18,7 @@ def test_a_crown_that_the_image_cuts_off_is_completed_and_a_whole_head_stays():
     cut, margin = completed(disc(64, 38), 90)
     above = cut[:margin, :, 3] > 0.5
     assert above[-1].sum() == pytest.approx(2 * np.sqrt(45**2 - 38**2), abs=4), "as wide as where it is cut"
-    assert above.any(1).sum() == pytest.approx(8.5, abs=3), "a circle has 7 rows, a parabola some more"
+    assert above.any(1).sum() == pytest.approx(8.5, abs=3), "a circle has 7 rows"
     straight = cut[:margin, :, :3][above] / cut[:margin, :, 3:][above]
     np.testing.assert_allclose(straight, np.tile([0.2, 0.4, 0.6], (len(straight), 1)), atol=0.02)
     aside, _ = completed(disc(88, 60), 128)

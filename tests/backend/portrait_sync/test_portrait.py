@@ -96,10 +96,9 @@ def test_a_guessed_background_can_become_the_frame_under_what_the_matte_leaves_o
     assert found[20, 15, 0] > 100 and np.abs(found[20, 15].astype(int) - frame[20, 15]).max() < 25
     np.testing.assert_array_equal(found[:, 40:], plate[:, 40:], "covered, and known")
     for column in (5, 15, 25, 35):
-        colour = frame[20, column] - (1 - head[20, column]) * found[20, column].astype(
-            float
-        )  # of the head, times its alpha
-        assert colour.min() > -1 and colour.max() < 255 * head[20, column] + 1
+        alpha = head[20, column]
+        of_head = frame[20, column] - (1 - alpha) * found[20, column].astype(float)  # times its alpha
+        assert of_head.min() > -1 and of_head.max() < 255 * alpha + 1
     thin = np.where(np.arange(60) == 15, head, 1.0).astype(np.float32)
     found = plate.copy()
     limit_by_frame(found, frame, thin, seen, 100.0)

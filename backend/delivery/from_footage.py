@@ -142,11 +142,12 @@ class Beneath:
 
     def mattes(self, mattes: np.ndarray, now: Moment) -> np.ndarray:
         """What mattes of the head alone become by that, less the neck: (H, W, 4) float32 of mouth, hair, skin and the head's alpha."""
-        if self.taken.hair is None:
-            return self._uncovered(mattes)
-        found = mattes.copy()
-        self.taken.hair.mattes_over(self._placed(found, now), self.place)
-        return self._uncovered(found)
+        found = self._placed(mattes.copy(), now)
+        if self.taken.hair is not None:
+            self.taken.hair.mattes_over(found, self.place)
+        if self.taken.neck is not None:
+            self.taken.neck.end_at_jaw(found, self.place)
+        return self._uncovered(found.rgba)
 
     def _placed(self, image: np.ndarray, now: Moment) -> PlacedHead:
         shapes = now.blendshapes[: len(BLENDSHAPE_NAMES)]

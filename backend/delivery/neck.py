@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..portrait_sync.body_layer import BodyLayer, body_layer
+from ..portrait_sync.body_layer import BodyLayer, UnderJaw, body_layer
 from ..portrait_sync.clip_background import ClipBackground
 from ..portrait_sync.hair_surface import hanging_beside
-from ..portrait_sync.head_region import JAW, face_frame
+from ..portrait_sync.head_region import JAW, UNDER_JAW, face_frame, under_jaw
 from ..portrait_sync.placed_head import PlacedHead
 from ..renderer.lanes import packed
 from ..renderer.underlay import Window, composite_under
@@ -20,6 +20,9 @@ from .layers import FootageLayers, FootageTrack, LastImages
 from .neck_motion import VISIBLE_PX, Edges, JawMotion, grid_of
 from .place import Place
 from .threads import on_threads
+
+ENDS_MOVED = 0.05
+"""Moved so far, in face heights, a head ends at its jaw: what is under that in the footage is under it here."""
 
 
 class Neck(FootageLayers[BodyLayer]):
@@ -36,8 +39,8 @@ class Neck(FootageLayers[BodyLayer]):
         self._edges = Edges(subject.size, *inside)
 
     def under(self, head: PlacedHead, place: Place) -> None:
-        """Put its neck under a head, in the head's own memory; unchanged where the head is where the footage has it, or the frame has
-        no face.
+        """Put its neck under a head, in the head's own memory, and end it at its jaw; unchanged where the head is where the footage has
+        it, or the frame has no face.
 
         Args:
             place: of the working frame in the image.
@@ -55,6 +58,7 @@ class Neck(FootageLayers[BodyLayer]):
             (columns.start + 0.5 - place.x) / place.scale - layer.x,
             (rows.start + 0.5 - place.y) / place.scale - layer.y,
         )
+        self._end_at_jaw(head, place, layer, motion)
         numbers = (*first, 1 / place.scale, layer.width, layer.height)
         window = Window(rows.start, columns.start, *(np.float32(number) for number in numbers))
         inside = behind[2][
@@ -62,6 +66,19 @@ class Neck(FootageLayers[BodyLayer]):
             columns.start - behind[1].start : columns.stop - behind[1].start,
         ]
         on_threads(composite_under, rgba, window, grid, packed(layer.body_for(place.scale)), packed(inside))
+
+    def end_at_jaw(self, head: PlacedHead, place: Place) -> None:
+        """End a head at its jaw as `under` does: of its mattes, say."""
+        layer, motion = self._layer_and_motion(head, place)
+        if layer is not None and motion is not None:
+            self._end_at_jaw(head, place, layer, motion)
+
+    def _end_at_jaw(self, head: PlacedHead, place: Place, layer: BodyLayer, motion: JawMotion) -> None:
+        moved = motion.moved_px[: len(JAW)]
+        jaw = place.scale * (self._footage.landmarks_px[head.frame][list(JAW)] + moved) + (place.x, place.y)
+        window, strip = under_jaw(jaw, place.scale * layer.face_height, head.rgba.shape[:2], UNDER_JAW)
+        share = min(1.0, motion.largest_px / (ENDS_MOVED * layer.face_height))
+        head.rgba[window] *= (1.0 - np.float32(share) * strip)[..., None]
 
     def _layer_and_motion(self, head: PlacedHead, place: Place) -> tuple[BodyLayer | None, JawMotion | None]:
         track, footage = self._footage.track, self._footage_pose(head)
@@ -82,7 +99,8 @@ class Neck(FootageLayers[BodyLayer]):
     def _made(self, frame: int) -> BodyLayer | None:
         images, axes = self._images, face_frame(self._footage.landmarks_px[frame])
         parts = images.plate(frame), images.matte(frame), self._background.at(frame)
-        return body_layer(*parts, axes.height, float(axes.centre[1]))
+        strip = UnderJaw.of(images.frame(frame), self._footage.landmarks_px[frame])
+        return body_layer(*parts, axes.height, float(axes.centre[1]), strip)
 
 
 def _changed(

@@ -67,7 +67,7 @@ class JawMotion:
         back: (4, 4) from the rendered head's camera to the footage's, metres.
         jaw_px: (n, 2) the rendered jaw line and what hangs beside it, and depth_m (n) their depths.
         opened_px: (n, 2) how far blendshapes alone have moved it.
-        largest_px: the largest motion of the jaw line.
+        moved_px: (n, 2) how far it is from where the footage has it.
     """
 
     camera: Camera
@@ -76,7 +76,12 @@ class JawMotion:
     jaw_px: np.ndarray
     depth_m: np.ndarray
     opened_px: np.ndarray
-    largest_px: float
+    moved_px: np.ndarray
+
+    @property
+    def largest_px(self) -> float:
+        """The largest motion of the jaw line, across or down."""
+        return float(np.abs(self.moved_px).max())
 
     @classmethod
     def between(
@@ -93,8 +98,7 @@ class JawMotion:
             return None
         jaw_px, then_px, rigid_px = _pixels(camera, now), _pixels(footage_camera, then), _pixels(footage_camera, rigid)
         back = footage_pose @ _inverse(pose)
-        largest = float(np.abs(jaw_px - then_px).max())
-        return cls(camera, footage_camera, back, jaw_px, now[:, 2], rigid_px - then_px, largest)
+        return cls(camera, footage_camera, back, jaw_px, now[:, 2], rigid_px - then_px, jaw_px - then_px)
 
     def displacement(self, x: np.ndarray, y: np.ndarray, layer: BodyLayer, edges: Edges) -> np.ndarray:
         """How far away in the footage lies what is seen at places of the rendered image: (rows, columns, 2) float64.

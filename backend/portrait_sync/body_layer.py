@@ -12,7 +12,8 @@ from ..compilation import has_numba
 from ..workspace.arrays import smoothstep
 from .blend import resample, resampled_bytes
 from .fill import disc, push_pull
-from .pixels import low_frequencies
+from .head_region import INTO_JAW, JAW, face_frame, under_jaw
+from .pixels import low_frequencies, mixed, to_bytes
 from .plate import REACH as NECK_REACH
 from .plate import SHADOW, STRIP, neck_coverage
 
@@ -110,7 +111,12 @@ class BodyLayer:
 
 
 def body_layer(
-    plate: np.ndarray, mattes: np.ndarray, background: np.ndarray, face_height: float, bridge_row: float
+    plate: np.ndarray,
+    mattes: np.ndarray,
+    background: np.ndarray,
+    face_height: float,
+    bridge_row: float,
+    strip: UnderJaw | None = None,
 ) -> BodyLayer | None:
     """Take the body of a plate apart from what is behind it; None where none is near a head.
 
@@ -119,6 +125,7 @@ def body_layer(
         mattes: (S, S, 4) uint8 of the same frame.
         background: (S, S, 3) uint8 of the clip.
         face_height, bridge_row: of the face, as `make_plate` has them.
+        strip: belongs to the body as well.
     """
     side = plate.shape[0]
     head, body = np.ascontiguousarray(mattes[..., 0]), np.ascontiguousarray(mattes[..., 2])
@@ -137,12 +144,52 @@ def body_layer(
         return None
     window = _window(near, round(LARGEST_MOTION * face_height), side)
     plate, head, body, background = (part[window] for part in (plate, head, body, background))
+    textured = np.zeros(head.shape, np.float32)
+    if strip is not None:
+        plate, body = strip.added_to(plate, head, body, window, textured)
     alpha, lowest = _alpha(head, body, face_height, bridge_row - window[0].start)
     # Nothing of the body is where it is 0.
     rest = smoothstep(0.0, 0.05, cv2.dilate(alpha, disc(2.0))).astype(np.float32)
-    apart = Apart(plate, background, alpha, rest, lowest, face_height)
+    apart = Apart(plate, background, alpha, rest, textured, lowest, face_height)
     layer, behind = apart.by_kernel() if has_numba() else apart.by_numpy()
     return BodyLayer(window[1].start, window[0].start, layer, behind, distance, face_height)
+
+
+@dataclass(frozen=True)
+class UnderJaw:
+    """The strip where a frame's chin turns into its neck, with its shadow: a plate has a smooth neck there, behind the head.
+
+    Attributes:
+        frame: (S, S, 3) uint8.
+        window: rows and columns (h, w) of it.
+        strip: (h, w) float32 in [0, 1], see `head_region.under_jaw`.
+    """
+
+    frame: np.ndarray
+    window: tuple[slice, slice]
+    strip: np.ndarray
+
+    @classmethod
+    def of(cls, frame: np.ndarray, landmarks_px: np.ndarray) -> UnderJaw:
+        """Of the landmarks (478, 2) of a frame (S, S, 3) uint8."""
+        jaw, height = landmarks_px[list(JAW)], face_frame(landmarks_px).height
+        return cls(frame, *under_jaw(jaw, height, frame.shape[:2], INTO_JAW))
+
+    def added_to(
+        self, plate: np.ndarray, head: np.ndarray, body: np.ndarray, window: tuple[slice, slice], textured: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Plate and body's matte with it; `textured`, zeros, becomes how much of both it is. All are of a window of the frame."""
+        inside, own = [], []
+        for there, mine in zip(window, self.window, strict=True):
+            first, last = max(there.start, mine.start), min(there.stop, mine.stop)
+            inside.append(slice(first - there.start, max(first, last) - there.start))
+            own.append(slice(first - mine.start, max(first, last) - mine.start))
+        part, plate, body = tuple(inside), plate.copy(), body.copy()
+        textured[part] = strip = self.strip[tuple(own)]
+        if strip.size:
+            plate[part] = to_bytes(mixed(plate[part], self.frame[window][part], strip))
+            body[part] = cv2.add(body[part], cv2.multiply(head[part], strip, dtype=cv2.CV_8U))
+        return plate, body
 
 
 @dataclass(frozen=True)
@@ -152,6 +199,7 @@ class Apart:
     Attributes:
         plate, background: (H, W, 3) uint8.
         alpha: (H, W) float32, how much of the plate is body; rest: (H, W) float32, or next to it.
+        textured: (H, W) float32, how much of it has its own texture.
         lowest: (W) float32, each column's lowest row of the head.
         face_height: pixels.
     """
@@ -160,6 +208,7 @@ class Apart:
     background: np.ndarray
     alpha: np.ndarray
     rest: np.ndarray
+    textured: np.ndarray
     lowest: np.ndarray
     face_height: float
 
@@ -180,7 +229,7 @@ class Apart:
             neck_texture(plate, blurred, alpha, first, np.float32(_TEXTURE_LEVELS), table)
         body, behind = (np.empty((*self.alpha.shape, 4), np.uint8) for _ in range(2))
         take_apart(
-            self.plate, self.background, light, self.alpha, self.rest, start, table, left, body, behind,
+            self.plate, self.background, light, self.alpha, self.rest, self.textured, start, table, left, body, behind,
         )  # fmt: skip
         return body, behind
 
@@ -191,7 +240,7 @@ class Apart:
         behind = cv2.merge([*cv2.split(plate + rest[..., None] * (clean - plate)), 255.0 * rest])
         colour = plate - (1.0 - alpha)[..., None] * clean
         if (texture := self._texture()) is not None:
-            texture.add_to(colour, plate, alpha)
+            texture.add_to(colour, plate, alpha, self.textured)
         opaque = 255.0 * alpha
         layer = cv2.merge([*(cv2.min(plane, opaque) for plane in cv2.split(colour)), opaque])
         layer, behind = (cv2.convertScaleAbs(np.maximum(part, 0.0)) for part in (layer, behind))
@@ -239,8 +288,8 @@ class Texture:
     strip: int
     sigma: float
 
-    def add_to(self, colour: np.ndarray, plate: np.ndarray, alpha: np.ndarray) -> None:
-        """Add it to (H, W, 3) float32, the plate's colour times alpha."""
+    def add_to(self, colour: np.ndarray, plate: np.ndarray, alpha: np.ndarray, textured: np.ndarray) -> None:
+        """Add it to (H, W, 3) float32, the plate's colour times alpha, where that has none."""
         (band, _), strip, start = self.part, self.strip, self.start
         plate, alpha = plate[self.part], alpha[self.part]
         weighted, weight = (low_frequencies(part, self.sigma) for part in (plate * alpha[..., None], alpha))
@@ -259,6 +308,7 @@ class Texture:
         )
         # Mirrored twice it would be seen as a pattern.
         fade = (above > 0) * smoothstep(2 * strip, strip, above) * smoothstep(0.3, 0.8, alpha)
+        fade = fade * (1.0 - textured[self.part])
         colour[self.part] += moved * fade[..., None].astype(np.float32)
 
 

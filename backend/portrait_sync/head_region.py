@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ..workspace.arrays import smoothstep
 from ..workspace.poses import to_camera
 
 # MediaPipe's face oval, the lower half from the right ear over the chin to the left ear (the person's right is first).
@@ -126,6 +127,43 @@ def outward_of_jaw(landmarks_px: np.ndarray, frame: FaceFrame) -> np.ndarray:
     """(17, 2) unit vectors from the bridge of the nose to the points of the jaw line."""
     away = landmarks_px[list(JAW)].astype(np.float64) - frame.centre
     return away / np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-6)
+
+
+UNDER_JAW, INTO_JAW = 0.02, -0.04
+"""Where the strip under the jaw begins below its landmarks, in face heights: for a head that ends there, and for what is to be seen
+under it, which has to be opaque where that is soft."""
+END_UNDER_JAW = 0.12
+"""And where it ends; beside the jaw it is narrower."""
+
+
+def under_jaw(
+    jaw_px: np.ndarray, face_height: float, shape: tuple[int, int], begin: float
+) -> tuple[tuple[slice, slice], np.ndarray]:
+    """The strip where a chin turns into a neck, which head mattes end in: rows and columns of an image that it lies in, and how much
+    of their pixels, (rows, columns) float32 in [0, 1].
+
+    Args:
+        jaw_px: (17, 2) the landmarks `JAW`.
+        face_height: pixels.
+        shape: rows and columns of the image.
+        begin: how far below the landmarks, in face heights.
+    """
+    jaw = np.asarray(jaw_px, np.float64)
+    away = jaw - (jaw[0] + jaw[-1]) / 2
+    away /= np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-6)
+    wide = face_height * smoothstep(0.2, 0.8, away @ away[len(jaw) // 2])
+    has_some = wide > 0  # a polygon is drawn with its outline, a pixel wide
+    near, far = ((jaw + away * (part * wide)[:, None])[has_some] for part in (begin, END_UNDER_JAW))
+    sigma = max(0.5, JAW_SOFTNESS * face_height)
+    both = np.concatenate([near, far[::-1]]) if has_some.any() else np.zeros((1, 2))
+    first = np.maximum(np.floor(both.min(0) - 3 * sigma).astype(int), 0)
+    last = np.minimum(np.ceil(both.max(0) + 3 * sigma).astype(int), shape[::-1])
+    size = np.maximum(last - first, 0)
+    window = slice(first[1], first[1] + size[1]), slice(first[0], first[0] + size[0])
+    if not size.all():
+        return window, np.zeros(size[::-1], np.float32)
+    strip = fill_polygon(both - first, (size[1], size[0]), 1.0)
+    return window, cv2.GaussianBlur(strip, (0, 0), sigma)
 
 
 def above_jaw(

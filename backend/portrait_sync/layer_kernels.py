@@ -80,13 +80,14 @@ def neck_texture(plate, blurred, alpha, start, levels, table):
 
 
 @njit(nogil=True, error_model="numpy")
-def take_apart(plate, background, light, alpha, rest, start, table, left, body, behind):
+def take_apart(plate, background, light, alpha, rest, textured, start, table, left, body, behind):
     """Body and what is behind it, of a plate; see `body_layer.BodyLayer`.
 
     Args:
         plate, background: (H, W, 3) uint8.
         light: (H, W, 3) float32, what the frame's light adds to the background.
         alpha: (H, W) float32, how much of the plate is body; rest: (H, W) float32, or next to it.
+        textured: (H, W) float32, how much of it has texture above the neck's strip as well.
         start: (w) float32, of the columns from `left` on the first row below the head's end that has texture.
         table: (rows, w, 3) float32, `neck_texture`.
         body, behind: (H, W, 4) uint8, written.
@@ -102,6 +103,7 @@ def take_apart(plate, background, light, alpha, rest, start, table, left, body, 
                 above = start[place] - np.float32(row)
                 if above > _ZERO and above < _TWO * strip:
                     fade = _ramp(_TWO * strip, strip, above) * _ramp(np.float32(0.3), np.float32(0.8), share)
+                    fade *= _ONE - textured[row, column]
                     k = int(strip - abs(strip - above))
             opaque = _TOP * share
             for channel in range(3):
@@ -166,7 +168,7 @@ def compile_kernels() -> None:
     window, matte = image[:, 1:], mattes[:, 1:]
     premultiply(window, plane[:, 1:], blurred[:, 1:].copy())
     neck_texture(window, blurred[:, 1:].copy(), plane[:, 1:], line[1:], one, light[:, 1:].copy())
-    parts = light[:, 1:].copy(), plane[:, 1:].copy(), plane[:, 1:].copy(), line[1:], light[:, 1:].copy()
+    parts = light[:, 1:].copy(), *(plane[:, 1:].copy() for _ in range(3)), line[1:], light[:, 1:].copy()
     take_apart(window, window, *parts, 0, mattes[:, 1:].copy(), mattes[:, 1:].copy())
     byte = matte[..., 0].copy()
     blurs, written = (byte, byte, byte, byte), (matte.copy(), byte.copy())

@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from backend.portrait_sync.blend import over
 from backend.portrait_sync.head_region import FACE_OVAL
 from backend.portrait_sync.model_file import model_path
 from backend.portrait_sync.placed_head import PlacedHead
@@ -56,11 +57,13 @@ def make_person(root: Path, crop: Crop | None = None, source: tuple[int, int] = 
 
     wall, body, colour = np.array(WALL, np.float32), body_matte(), body_colour()
     plate = wall + body[..., None] * (colour - wall)
-    head = draw_head(pose)[..., 3]
+    rgba = draw_head(pose)
+    head = rgba[..., 3]
     mattes = np.dstack([head, 0 * head, body * (1 - head), np.maximum(head, body)])
     write_image(workspace.background_path, np.full((SIZE, SIZE, 3), WALL, np.uint8))
     write_arrays(model_path(workspace), seen=np.ones((SIZE, SIZE), bool))
     for index in range(FRAMES):
+        write_image(workspace.frame_path(index), over(rgba, np.rint(plate).astype(np.uint8)))
         write_image(workspace.plate_path(index), np.rint(plate).astype(np.uint8))
         write_image(workspace.matte_path(index), np.rint(255 * mattes).astype(np.uint8))
     return workspace

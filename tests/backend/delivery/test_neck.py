@@ -15,7 +15,18 @@ from backend.renderer.lanes import packed
 from backend.renderer.underlay import Window, composite_under
 from backend.workspace.subject import Crop
 from tests.backend.delivery import made_up_person as person
-from tests.backend.delivery.made_up_person import CAMERA, SIZE, draw_head, make_person, placed, project, turned
+from tests.backend.delivery.made_up_person import (
+    CAMERA,
+    JAW_OPEN,
+    NECK,
+    SIZE,
+    draw_head,
+    make_person,
+    placed,
+    project,
+    shapes,
+    turned,
+)
 
 MOTIONS = {
     "pitch up": {"degrees": (-10, 0, 0)},
@@ -118,6 +129,33 @@ def test_the_neck_below_the_chin_has_the_footages_texture_where_a_lifted_chin_ba
 
 
 @pytest.mark.parametrize("name", MOTIONS)
+def test_a_moved_head_is_nowhere_seen_through(neck, pose, name):
+    """It gives way to the footage under the jaw, beside which there is only the wall."""
+    head, shown = with_neck(neck, *moved(pose, name))
+    assert (shown[..., 3] >= head[..., 3] - 0.03).all()
+
+
+@pytest.mark.parametrize("name", sorted(MOTIONS.keys() - {"near", "far"}))  # these hardly move the jaw
+def test_what_was_rendered_under_the_jaw_is_not_a_second_chin(neck, pose, name):
+    """A rim about the face, as a head learns it from the end of its matte: below a jaw that was moved there is none."""
+    pose, jaw_open = moved(pose, name)
+    head = draw_head(pose, jaw_open)
+    wide = cv2.dilate(head[..., 3], cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (25, 25)))
+    rimmed = head + (wide * (1 - head[..., 3]))[..., None] * np.array([1, 0, 0, 1], np.float32)
+    points = person.face_points()
+    chin = np.rint(project(pose, points + jaw_open * shapes(points)[JAW_OPEN])[152]).astype(int)
+    below = slice(chin[1] + 6, chin[1] + 9), slice(chin[0] - 8, chin[0] + 9)
+    assert (rimmed[below][..., 0] == 1).all() and not rimmed[below][..., 1].any()
+    with FromFootage(None, neck).put(placed(rimmed, pose, jaw_open=jaw_open), WHOLE) as shown:
+        assert np.abs(255 * shown[below][..., :3] - NECK).max() < 50, "the neck and its grain"
+
+
+def test_the_chin_of_a_head_that_hardly_moves_is_as_rendered(neck, pose):
+    head, shown = with_neck(neck, turned(pose, cm=(0, -0.05, 0)))
+    assert np.abs(head - shown)[head[..., 3] > 0.99].max() < 0.1
+
+
+@pytest.mark.parametrize("name", MOTIONS)
 def test_background_and_far_torso_are_untouched(neck, pose, name):
     pose, jaw_open = moved(pose, name)
     head, shown = with_neck(neck, pose, jaw_open)
@@ -127,7 +165,8 @@ def test_background_and_far_torso_are_untouched(neck, pose, name):
     assert rows.max() < 320 - 4, "nothing moves at the image's lower edge, far from the head"
     assert columns.min() > 40 and columns.max() < SIZE - 40
     body = cv2.dilate(person.body_matte(), np.ones((61, 81), np.uint8)) > 0
-    assert not changed[~body].any()
+    jaw = cv2.dilate(head[..., 3], np.ones((9, 9), np.uint8)) > 0
+    assert not changed[~body & ~jaw].any()
 
 
 @pytest.mark.parametrize(("name", "share"), [(name, share) for name in MOTIONS for share in (0.0, 0.01, 0.5)])
@@ -138,9 +177,7 @@ def test_a_small_change_of_the_pose_is_a_small_change_of_the_image(workspace, ne
     for part in (share, share + 0.01):
         at = turned(pose, **{key: tuple(part * value for value in values) for key, values in MOTIONS[name].items()})
         jaw_open = part * (name == "jaw")
-        bare = np.zeros((SIZE, SIZE, 4), np.float32)
-        with FromFootage(None, neck).put(placed(bare, at, jaw_open=jaw_open), WHOLE) as shown:
-            images.append(over(shown, plate).astype(int))
+        images.append(over(with_neck(neck, at, jaw_open)[1], plate).astype(int))
     change = np.abs(images[0] - images[1])
     contrast = 170  # of neck and wall: half a pixel of an edge is half of it
     assert change.max() <= 0.55 * contrast

@@ -37,7 +37,8 @@ def test_compiled_layers_are_those_of_plain_operations(scene, model, monkeypatch
         landmarks = scene.landmarks[index]
         mattes, plate = split_frame(scene.frames[index], model, scene.probability[index], landmarks)[:2]
         axes = face_frame(landmarks)
-        body = body_layer.body_layer(plate, mattes, scene.background, axes.height, float(axes.centre[1]))
+        strip = body_layer.UnderJaw.of(scene.frames[index], landmarks)
+        body = body_layer.body_layer(plate, mattes, scene.background, axes.height, float(axes.centre[1]), strip)
         return body, hair_layer.hair_layer(scene.frames[index], plate, mattes, landmarks, model.seen)
 
     indices = range(0, len(scene.frames), 4)

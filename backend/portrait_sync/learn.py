@@ -15,13 +15,16 @@ from .colours import ColourTables, Neck, SubjectColours, colour_bins
 from .exemplar import continue_into
 from .fill import disc, without_notches
 from .frame import ClipModel, person_and_background
-from .head_region import BROW, MAP_SHAPE, NOSE_BRIDGE, FaceFrame, face_frame, face_oval, into_map, map_axes
+from .head_region import BROW, FACE_OVAL, MAP_SHAPE, NOSE_BRIDGE, FaceFrame, face_frame, face_oval, into_map, map_axes
 from .moving_camera.camera_motion import camera_motion
 from .moving_camera.moving import MovingCamera
 from .pixels import largest
 from .segmenter import probability_of
 
 SAMPLES = 64
+SIDES, FURTHEST = 12, 3
+"""In so many directions as many frames each are sampled as well in which the head is furthest that way: they show most of the
+background beside it."""
 SPECK = 0.008
 """Background is known in pieces that hold a disc of this radius, in sides of the frame."""
 SELDOM = 0.3
@@ -85,7 +88,7 @@ def learn_clip(
         shown: (S, S) uint8, 0 where the working frame is beyond the source's edge; None where it nowhere is.
     """
     count = len(usable)
-    indices = np.unique(np.linspace(0, count - 1, min(SAMPLES, count)).astype(int)).tolist()
+    indices = sampled_frames(landmarks_px, usable)
     heights = [face_frame(points).height for points in landmarks_px[usable]]
     total = 2 * len(indices)
     samples, probabilities, alphas = [], [], []
@@ -142,6 +145,24 @@ def learn_clip(
     noise = temporal_noise(frames, hidden, background)
     background = continue_into(fill_unseen(background, enough), enough, side)
     return ClipModel(background, enough, noise, colours, hair_map, neck, face_height, moves)
+
+
+def sampled_frames(landmarks_px: np.ndarray, usable: np.ndarray) -> list[int]:
+    """Numbers of the frames that a clip's model is fitted to, in order: `SAMPLES` spread over it, and those that show most of the
+    background beside the head.
+
+    Args:
+        landmarks_px: (N, 478, 2); usable: (N) bool, where they are valid.
+    """
+    count = len(usable)
+    spread = np.linspace(0, count - 1, min(SAMPLES, count)).astype(int)
+    faces, chosen = np.flatnonzero(usable), set(spread.tolist())
+    if len(faces) > SAMPLES:
+        outline = landmarks_px[faces][:, list(FACE_OVAL)].astype(np.float64)
+        angles = np.arange(SIDES) * 2 * np.pi / SIDES
+        reach = (outline @ np.stack([np.cos(angles), np.sin(angles)])).max(1)  # of each face in each direction
+        chosen.update(faces[np.argsort(reach, 0, kind="stable")[:FURTHEST].ravel()].tolist())
+    return sorted(chosen)
 
 
 def still_beside_person(

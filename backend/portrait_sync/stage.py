@@ -40,7 +40,7 @@ BACKGROUND_SHARE, COVERS_SHARE = 0.05, 0.05
 """Of the stage's progress, for the model of the clip and for the search for covers."""
 REPORT_S = 0.2
 """Between two reports where no run of frames ends."""
-VERSION = 11  # of the algorithm: raise it when results change, and workspaces become stale
+VERSION = 12  # of the algorithm: raise it when results change, and workspaces become stale
 
 
 @dataclass(frozen=True)

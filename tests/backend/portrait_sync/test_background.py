@@ -12,8 +12,8 @@ from backend.portrait_sync.background import (
     without_specks,
 )
 from backend.portrait_sync.fill import push_pull
-from backend.portrait_sync.head_region import NOSE_BRIDGE
-from backend.portrait_sync.learn import closed_crown, still_beside_person
+from backend.portrait_sync.head_region import FACE_OVAL, NOSE_BRIDGE
+from backend.portrait_sync.learn import SAMPLES, closed_crown, sampled_frames, still_beside_person
 
 
 def test_a_person_who_hides_a_place_most_of_the_time_leaves_no_ghost() -> None:
@@ -143,3 +143,22 @@ def test_a_notch_in_a_crown_is_not_background_and_what_is_below_the_brows_stays(
     wide = person & ~((abs(columns - 64) < 20) & (rows < 20))
     np.testing.assert_array_equal(closed_crown(wide, 48.0, 6.0)[:10, 50:78], False)
     np.testing.assert_array_equal(closed_crown(person & ~slot, 0.0, 6.0), person & ~slot)
+
+
+def test_frames_that_show_most_beside_the_head_are_sampled_however_short_they_are():
+    """A head that leans aside for a moment shows a window post that no other frame shows."""
+    count, random = 1500, np.random.default_rng(0)
+    landmarks = random.normal(128, 0.5, (count, 478, 2))
+    angles = np.arange(len(FACE_OVAL)) * 2 * np.pi / len(FACE_OVAL)
+    landmarks[:, list(FACE_OVAL)] += 40 * np.stack([np.cos(angles), np.sin(angles)], -1)
+    landmarks[708:711, :, 0] -= 9
+    landmarks[1201:1204, :, 1] += 9
+    usable = np.ones(count, bool)
+    usable[50:60] = False
+    landmarks[50:60] = 0
+    found = sampled_frames(landmarks, usable)
+    assert {708, 709, 710, 1201, 1202, 1203} <= set(found)
+    assert found == sorted(found) and SAMPLES <= len(found) <= SAMPLES + 36
+    assert np.diff(found).max() <= np.ceil(count / (SAMPLES - 1)), "and all of the clip"
+    assert sampled_frames(landmarks[:20], usable[:20]) == list(range(20))
+    assert len(sampled_frames(landmarks, np.zeros(count, bool))) == SAMPLES

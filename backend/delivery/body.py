@@ -47,7 +47,7 @@ class Body(FootageLayers[np.ndarray]):
         alpha = mattes[..., _TORSO].astype(np.float32) / 255
         colour = np.clip(plate - (1.0 - alpha)[..., None] * background, 0, 255 * alpha[..., None])
         body = cv2.convertScaleAbs(np.dstack([colour, 255 * alpha]))
-        near = body_layer(plate, mattes, background, axes.height, float(axes.centre[1]))
+        near = body_layer(plate, mattes, background, axes.height, axes.centre)
         if near is not None:
             body[near.y : near.y + near.height, near.x : near.x + near.width] = near.body
         return body

@@ -100,7 +100,7 @@ class Neck(FootageLayers[BodyLayer]):
         images, axes = self._images, face_frame(self._footage.landmarks_px[frame])
         parts = images.plate(frame), images.matte(frame), self._background.at(frame)
         strip = UnderJaw.of(images.frame(frame), self._footage.landmarks_px[frame])
-        return body_layer(*parts, axes.height, float(axes.centre[1]), strip)
+        return body_layer(*parts, axes.height, axes.centre, strip)
 
 
 def _changed(

@@ -115,7 +115,7 @@ def body_layer(
     mattes: np.ndarray,
     background: np.ndarray,
     face_height: float,
-    bridge_row: float,
+    bridge_px: np.ndarray,
     strip: UnderJaw | None = None,
 ) -> BodyLayer | None:
     """Take the body of a plate apart from what is behind it; None where none is near a head.
@@ -124,7 +124,7 @@ def body_layer(
         plate: (S, S, 3) uint8.
         mattes: (S, S, 4) uint8 of the same frame.
         background: (S, S, 3) uint8 of the clip.
-        face_height, bridge_row: of the face, as `make_plate` has them.
+        face_height, bridge_px: of the face, as `make_plate` has them.
         strip: belongs to the body as well.
     """
     side = plate.shape[0]
@@ -137,7 +137,7 @@ def body_layer(
     distance = STEP * cv2.distanceTransform(far.astype(np.uint8), cv2.DIST_L2, 5)
     distance = cv2.GaussianBlur(distance, (0, 0), 0.02 * face_height / STEP + 0.5)
 
-    ears = max(0, round((bridge_row + min(NECK_REACH) * face_height) / STEP))  # the neck is extended up to there
+    ears = max(0, round((bridge_px[1] + min(NECK_REACH) * face_height) / STEP))  # the neck is extended up to there
     small_body[ears:] = np.maximum(small_body[ears:], small_head[ears:])
     near = (distance < REACH * face_height) & (small_body > 2)
     if not near.any():
@@ -147,7 +147,7 @@ def body_layer(
     textured = np.zeros(head.shape, np.float32)
     if strip is not None:
         plate, body = strip.added_to(plate, head, body, window, textured)
-    alpha, lowest = _alpha(head, body, face_height, bridge_row - window[0].start)
+    alpha, lowest = _alpha(head, body, face_height, bridge_px - (window[1].start, window[0].start))
     # Nothing of the body is where it is 0.
     rest = smoothstep(0.0, 0.05, cv2.dilate(alpha, disc(2.0))).astype(np.float32)
     apart = Apart(plate, background, alpha, rest, textured, lowest, face_height)
@@ -312,11 +312,13 @@ class Texture:
         colour[self.part] += moved * fade[..., None].astype(np.float32)
 
 
-def _alpha(head: np.ndarray, body: np.ndarray, face_height: float, bridge_row: float) -> tuple[np.ndarray, np.ndarray]:
+def _alpha(
+    head: np.ndarray, body: np.ndarray, face_height: float, bridge_px: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """How much of the plate is body, (H, W) float32, its extension behind the head included; and each column's lowest
     row of the head."""
     head, body = head * np.float32(1 / 255), body * np.float32(1 / 255)
-    coverage, lowest = neck_coverage(head > 0.02, body, face_height, bridge_row)
+    coverage, lowest = neck_coverage(head > 0.02, body, face_height, bridge_px)
     return np.maximum(body, coverage * smoothstep(0.5, 1.0, head + body)).astype(np.float32), lowest
 
 

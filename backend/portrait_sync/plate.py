@@ -25,6 +25,8 @@ GUESSED = (0.9, 0.5)
 """The head's alpha from which the frame says nothing of what is behind it, and up to which it limits what is guessed."""
 WRONG, FRINGE = 8.0, 0.01
 """Such a guess is wrong by more than so many 8-bit levels, in pieces that hold a disc of this radius, in face heights."""
+BESIDE, HANGING = (0.55, 0.7), 0.1
+"""So far beside the bridge of the nose, in face heights, there is no neck but hanging hair, of which so much is behind the head's."""
 SHADE = 0.12
 """How much darker the neck gets up there."""
 
@@ -75,7 +77,7 @@ def make_plate(
     if window is None:
         return plate
     covered = (head[window] > 0.02).astype(np.uint8)
-    bridge = axes.centre[1] - window[0].start
+    bridge = axes.centre - (window[1].start, window[0].start)
     extended = extend_body(frame[window], body[window], hair[window], covered > 0, neck, axes.height, bridge)
     # Towards the background a wide margin is replaced with the head, which includes the hair's fringe. Towards the body
     # the matte's ramp is enough, as it is below the jaw where the frame shows neck and collar.
@@ -209,7 +211,7 @@ def extend_body(
     head: np.ndarray,
     neck: Neck,
     face_height: float,
-    bridge_row: float,
+    bridge_px: np.ndarray,
 ) -> ExtendedBody:
     """Extend the body's border with the head upwards behind the head, column by column.
 
@@ -220,9 +222,9 @@ def extend_body(
         head: (H, W) bool, what is to be covered.
         neck: its colour where neither skin nor hair is visible, and which colours are its skin.
         face_height: pixels.
-        bridge_row: the row of the bridge of the nose, which the mouth does not move.
+        bridge_px: (2) the bridge of the nose, which the mouth does not move.
     """
-    matte, lowest = neck_coverage(head, body, face_height, bridge_row)
+    matte, lowest = neck_coverage(head, body, face_height, bridge_px)
     shadow, strip = _shadow_and_strip(face_height)
     sums = np.empty((len(lowest), 4), np.float32)
     if has_numba():
@@ -257,12 +259,12 @@ def strip_sums(
 
 
 def neck_coverage(
-    head: np.ndarray, body: np.ndarray, face_height: float, bridge_row: float
+    head: np.ndarray, body: np.ndarray, face_height: float, bridge_px: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Where a body is behind the head: the part of `extend_body` that colours have no say in.
 
     Args:
-        head, body, face_height, bridge_row: as `extend_body` has them.
+        head, body, face_height, bridge_px: as `extend_body` has them.
 
     Returns:
         matte (H, W) float32 of the hidden body, and (W) float32, the lowest row of the head in each column, H where there
@@ -282,8 +284,10 @@ def neck_coverage(
     gap = np.ones((1, 2 * round(0.05 * face_height) + 1), np.uint8)
     coverage = cv2.morphologyEx(coverage[None].astype(np.float32), cv2.MORPH_CLOSE, gap)
     coverage = cv2.GaussianBlur(coverage, (0, 0), sigmaX=max(0.6, 0.01 * face_height))[0]
-    reach = smoothstep(REACH[1], REACH[0], (rows - bridge_row) / face_height)
-    return coverage * reach, lowest
+    reach = smoothstep(REACH[1], REACH[0], (rows - bridge_px[1]) / face_height)
+    beside = smoothstep(*BESIDE, np.abs(np.arange(len(lowest)) + 0.5 - bridge_px[0]) / face_height)
+    hanging = smoothstep(HANGING, 0.0, (lowest - rows) / face_height)
+    return (coverage * reach * (1.0 - beside * (1.0 - hanging))).astype(np.float32), lowest
 
 
 def _shadow_and_strip(face_height: float) -> tuple[int, int]:

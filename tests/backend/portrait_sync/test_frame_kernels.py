@@ -38,7 +38,7 @@ def test_compiled_layers_are_those_of_plain_operations(scene, model, monkeypatch
         mattes, plate = split_frame(scene.frames[index], model, scene.probability[index], landmarks)[:2]
         axes = face_frame(landmarks)
         strip = body_layer.UnderJaw.of(scene.frames[index], landmarks)
-        body = body_layer.body_layer(plate, mattes, scene.background, axes.height, float(axes.centre[1]), strip)
+        body = body_layer.body_layer(plate, mattes, scene.background, axes.height, axes.centre, strip)
         return body, hair_layer.hair_layer(scene.frames[index], plate, mattes, landmarks, model.seen)
 
     indices = range(0, len(scene.frames), 4)
@@ -86,7 +86,7 @@ def test_an_installation_compiles_the_kernels_with_the_types_of_real_frames(scen
     before = [list(kernel.signatures) for kernel in kernels]
     landmarks, axes = scene.landmarks[0], face_frame(scene.landmarks[0])
     mattes, plate = split_frame(scene.frames[0], model, scene.probability[0], landmarks)[:2]
-    body_layer.body_layer(plate, mattes, scene.background, axes.height, float(axes.centre[1]))
+    body_layer.body_layer(plate, mattes, scene.background, axes.height, axes.centre)
     hair_layer.hair_layer(scene.frames[0], plate, mattes, landmarks, model.seen)
     hole = mattes[..., 3] > 0
     continue_into(fill_unseen(plate, ~hole), ~hole, len(hole))

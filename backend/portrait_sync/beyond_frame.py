@@ -11,12 +11,14 @@ BORDER, BAND = 0.12, 0.04
 """How far a head that the image cuts off is continued at most, and the band at the border that is mirrored for it, of the image's width."""
 NEAR = 0.7
 """Outline that is within so many widths of a cut's middle says how round it is."""
+MIDDLES = (0.2, 8.0)
+"""How far below the cut a head's middle may be, in halves of the cut's width."""
 
 
 def completed(rgba: Float[np.ndarray, "height width 4"], last_row: int) -> tuple[np.ndarray, int]:
     """A head that the image cuts off at its top or sides, continued beyond the image: a crown, the hair beside a face.
 
-    Each cut is closed by the ellipse through its two ends that fits the outline beside them; its colour is the image's border,
+    Each cut is closed by the circle through its two ends that fits the outline beside them; its colour is the image's border,
     mirrored.
 
     Args:
@@ -53,10 +55,15 @@ def crown_above(
     alpha = head[..., 3].astype(np.float32) / 255
     above, known = _closed(alpha, margin), alpha[:band]
     straight = push_pull(head[:band, :, :3] / np.maximum(known, 1e-3)[..., None], known)
-    colour = straight[_deep(margin, len(known))[::-1]] * above[..., None]
+    colour = straight[mirrored_above(margin, len(known))] * above[..., None]
     return np.rint(np.concatenate([np.minimum(colour, 255 * above[..., None]), 255 * above[..., None]], -1)).astype(
         np.uint8
     )
+
+
+def mirrored_above(margin: int, band: int) -> np.ndarray:
+    """Which of an image's first rows `crown_above` has in each of its own."""
+    return _deep(margin, band)[::-1]
 
 
 def _closed(alpha: Float[np.ndarray, "h w"], margin: int) -> Float[np.ndarray, "margin w"]:
@@ -72,7 +79,10 @@ def _closed(alpha: Float[np.ndarray, "h w"], margin: int) -> Float[np.ndarray, "
         near = (beside > 0) & (np.abs(columns - (first + last) / 2) < NEAR * (last - first)) & (deep < len(alpha))
         if not near.any():
             continue
-        above = np.clip(_round(beside, deep[near], beside[near]), 0, margin)
+        # A head only gets wider below a cut: what is higher again is another piece, of the wall maybe.
+        left = np.maximum.accumulate(deep[:first][::-1])[::-1]
+        outline = np.concatenate([left, deep[first:last], np.maximum.accumulate(deep[last:])])
+        above = np.clip(_round(beside, outline[near], beside[near]), 0, margin)
         result = np.maximum(result, np.clip(above - rows[:, None] + 0.5, 0, 1))
     return result
 
@@ -80,19 +90,21 @@ def _closed(alpha: Float[np.ndarray, "h w"], margin: int) -> Float[np.ndarray, "
 def _round(
     wanted: Float[np.ndarray, " w"], deep: Float[np.ndarray, " n"], beside: Float[np.ndarray, " n"]
 ) -> Float[np.ndarray, " w"]:
-    """How high an ellipse is above a cut that goes through it, by the outline below the cut; pixels, not above 0 beside it.
+    """How high a circle is above a cut that goes through it, by the outline below the cut; pixels, not above 0 beside it.
 
-    With x² - x0² = `beside`, of a place as far from the middle as x and of the cut's ends, an ellipse about a middle that is c below the
-    cut has y² = 2 c y - k (x² - x0²) at y below it. That is linear in c and k. An outline that is none is closed by a parabola.
+    With x² - x0² = `beside`, of a place as far from the middle as x and of the cut's ends, a circle whose middle is c below the cut is
+    at depth c - √(c² - (x² - x0²)). That c is taken whose depths differ least in the mean: a piece of wall beside the head, of which
+    there is less, does not count. (An ellipse has a second unknown, which so short a piece of an outline hardly says: it was twice as
+    high in one frame as in the next.)
 
     Args:
         wanted: `beside` where it is asked for.
         deep, beside: of the outline.
     """
-    (c, k), *_ = np.linalg.lstsq(np.stack([2.0 * deep, -beside], 1), np.square(deep.astype(float)), rcond=None)
-    if c > 0 and k > 0:
-        return np.sqrt(np.maximum(c**2 - k * wanted, 0)) - c
-    return -wanted * (deep * beside).sum() / np.square(beside).sum()
+    c = np.sqrt(-wanted.min()) * np.geomspace(*MIDDLES, 97)[:, None]
+    depths = c - np.sqrt(np.maximum(c**2 - beside, 0))
+    c = c[np.abs(depths - deep).mean(1).argmin(), 0]
+    return np.sqrt(np.maximum(c**2 - wanted, 0)) - c
 
 
 def _mirrored(side: int, margin: int, band: int) -> np.ndarray:

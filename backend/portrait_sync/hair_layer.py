@@ -10,7 +10,7 @@ import numpy as np
 
 from ..compilation import has_numba
 from ..workspace.shapes import UInt8
-from .beyond_frame import crown_above
+from .beyond_frame import crown_above, mirrored_above
 from .fill import dilated
 from .head_region import BROW, FACE_OVAL, FaceFrame, face_frame, face_oval
 from .matte_doubt import HairColours, no_doubt, with_least_alpha
@@ -33,6 +33,8 @@ CROWN, CROWN_BAND = 0.3, 0.08
 """How far a crown that the image cuts off is continued at most, and the band below the cut that is mirrored for it, in face heights."""
 DOUBT_MOVED = 0.05
 """Moved so far, in face heights, a layer's doubt counts in full."""
+EDGE = 0.005
+"""Standard deviation by which the outline of hair that is moved is softened, in face heights: else the steps of its matte are seen."""
 SOFTNESS = 0.015
 """Standard deviation of its border, in face heights."""
 OVAL_SOFTNESS = 0.02
@@ -74,11 +76,16 @@ class HairLayer:
 
     def moved(self, by_px: float) -> HairLayer:
         """The layer where it is moved so far: its crown is whole, and what the frame cuts off at its sides ends softly, as what
-        follows is another image. Its doubt grows with the motion: where it is not moved, it shows the frame whatever its alpha."""
-        layer = self._whole
-        counts = min(1.0, by_px / (DOUBT_MOVED * self.face_height))
+        follows is another image. What is doubted of its matte grows with the motion: where it is not moved, it shows the frame
+        whatever its alpha."""
+        layer, counts = self._doubted, min(1.0, by_px / (DOUBT_MOVED * self.face_height))
         if counts < 1:
-            layer = replace(layer, doubt=cv2.multiply(layer.doubt, (counts, counts, 0, 0), dtype=cv2.CV_8U))
+            whole = self._whole
+            mixed = {
+                name: cv2.addWeighted(getattr(whole, name), 1 - counts, getattr(layer, name), counts, 0)
+                for name in ("head", "weight")
+            }
+            layer = replace(layer, doubt=cv2.multiply(layer.doubt, (counts, counts, 0, 0), dtype=cv2.CV_8U), **mixed)
         width = min(by_px, CUT * self.face_height)
         if width < 0.5 or not (self.cut[0] or self.cut[2]):
             return layer
@@ -92,11 +99,10 @@ class HairLayer:
 
     @cached_property
     def _whole(self) -> HairLayer:
-        """The layer with its doubt, and what the frame's upper edge cuts off."""
-        margin, band = (max(1, round(part * self.face_height)) for part in (CROWN, CROWN_BAND))
-        doubt = self.colours.doubt(self.weight.shape)
+        """The layer with what the frame's upper edge cuts off."""
+        margin, band = self._crown_rows
         if not self.cut[1] or not (crown := crown_above(self.head, margin, band)).any():
-            return replace(self, doubt=doubt)
+            return self
         hair = np.concatenate([crown[..., 3], self.hair])
         about = _grown(hair, CLEAR * self.face_height, self.face_height)[:margin]
         return replace(
@@ -106,8 +112,27 @@ class HairLayer:
             weight=np.concatenate([about, self.weight]),
             hair=hair,
             cut=(self.cut[0], False, self.cut[2]),
-            doubt=np.pad(doubt, ((margin, 0), (0, 0), (0, 0))),
         )
+
+    @cached_property
+    def _doubted(self) -> HairLayer:
+        """`_whole` with all that is doubted of its matte."""
+        whole, doubt = self._whole, self.colours.doubt(self.weight.shape)
+        head, weight = _with_soft_edges(whole.head, EDGE * self.face_height), whole.weight
+        if margin := whole.height - self.height:
+            # What is no hair next to the cut, and its mirror image, have the rendered head before them, not its outline.
+            _, band = self._crown_rows
+            near = slice(margin, margin + band)
+            weight, doubt = weight.copy(), np.pad(doubt, ((margin, 0), (0, 0), (0, 0)))
+            other = doubt[..., 1].copy()
+            other[:margin] = other[near][mirrored_above(margin, len(other[near]))]
+            weight[: near.stop] = cv2.multiply(weight[: near.stop], 255 - other[: near.stop], scale=1 / 255)
+        return replace(whole, head=head, weight=weight, doubt=doubt)
+
+    @property
+    def _crown_rows(self) -> tuple[int, int]:
+        """How many rows a crown has at most, and how many below the cut are mirrored for it."""
+        return max(1, round(CROWN * self.face_height)), max(1, round(CROWN_BAND * self.face_height))
 
     @property
     def width(self) -> int:
@@ -220,6 +245,13 @@ class Taken:
         near = cv2.GaussianBlur(dilated(oval, 0.5 * sigma), (0, 0), sigma)
         blurs = face, near, _grown(hair, SPREAD * height, height), _grown(hair, CLEAR * height, height)
         return blurs if scale == 1 else tuple(_doubled(blur, shape) for blur in blurs)
+
+
+def _with_soft_edges(head: np.ndarray, sigma: float) -> np.ndarray:
+    """A premultiplied image whose outline has no steps."""
+    alpha, near = np.ascontiguousarray(head[..., 3]), np.ones((3, 3), np.uint8)
+    is_edge = cv2.absdiff(cv2.dilate(alpha, near), cv2.erode(alpha, near)) > 0
+    return np.where(is_edge[..., None], cv2.GaussianBlur(head, (0, 0), sigma), head)
 
 
 def _doubled(image: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -134,6 +134,8 @@ UNDER_JAW, INTO_JAW = 0.02, -0.04
 under it, which has to be opaque where that is soft."""
 END_UNDER_JAW = 0.12
 """And where it ends; beside the jaw it is narrower."""
+WHOLE_STRIP = (3, 6.5)
+"""How many landmarks from the chin on it is narrower, and where it has ended: further up the far cheek of a turned head is its outline."""
 
 
 def under_jaw(
@@ -151,7 +153,8 @@ def under_jaw(
     jaw = np.asarray(jaw_px, np.float64)
     away = jaw - (jaw[0] + jaw[-1]) / 2
     away /= np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-6)
-    wide = face_height * smoothstep(0.2, 0.8, away @ away[len(jaw) // 2])
+    middle = len(jaw) // 2
+    wide = face_height * smoothstep(*WHOLE_STRIP[::-1], np.abs(np.arange(len(jaw)) - middle))
     has_some = wide > 0  # a polygon is drawn with its outline, a pixel wide
     near, far = ((jaw + away * (part * wide)[:, None])[has_some] for part in (begin, END_UNDER_JAW))
     sigma = max(0.5, JAW_SOFTNESS * face_height)

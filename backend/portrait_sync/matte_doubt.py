@@ -103,7 +103,7 @@ class HairColours:
         """How far holes in the frame's hair, and how far hair itself, may be none, 0 to 255; at the window's own size."""
         head = cv2.compare(self.mattes[..., 0], 127, cv2.CMP_GT)
         sure = cv2.compare(self.mattes[..., 1], 230, cv2.CMP_GT)
-        sure &= cv2.erode(head, disc(INSIDE * self.face_height), borderValue=255)
+        sure &= cv2.erode(head, disc(INSIDE * self.face_height), borderValue=0)
         frame, plate = self.frame.astype(np.float32), self.plate.astype(np.float32)
         hair = push_pull(frame, sure.astype(np.float32) / 255)
         apart = Estimator.between(hair, plate, np.full(head.shape, NOISE, np.float32)).apart

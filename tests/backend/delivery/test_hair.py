@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from scipy import interpolate
@@ -145,12 +146,13 @@ def test_an_ear_is_the_footages_and_turns_with_it(workspace, hair, pose):
         assert rgba[place].max() == 0
 
 
-def cut_layer(workspace, left=0, top=0):
-    """Of a frame whose first columns and rows are cut off."""
-    images = workspace.read_frame(0), workspace.read_plate(0), workspace.read_matte(0)
+def cut_layer(workspace, left=0, top=0, piece=(slice(0), slice(0)), colour=0):
+    """Of a frame whose first columns and rows are cut off; a piece of it has a colour, and nothing is known of what is behind that."""
+    images = workspace.read_frame(0), workspace.read_plate(0), workspace.read_matte(0), np.ones((SIZE, SIZE), bool)
+    images[0][piece], images[3][piece] = colour, False
     points = workspace.head_track().landmarks_px[0] - np.float32([left, top])
-    images = [np.ascontiguousarray(image[top:, left:]) for image in images]
-    return hair_layer(*images, points, np.ones(images[0].shape[:2], bool))
+    frame, plate, mattes, seen = (np.ascontiguousarray(image[top:, left:]) for image in images)
+    return hair_layer(frame, plate, mattes, points, seen)
 
 
 def test_hair_that_the_frame_cuts_off_at_a_side_ends_softly_where_it_is_moved(workspace):
@@ -175,8 +177,13 @@ def test_a_crown_that_the_frame_cuts_off_is_whole_where_the_head_is_moved(worksp
     moved = layer.moved(10.0)
     above = layer.y - moved.y
     assert above > 0 and not moved.cut[1]
-    for name in ("head", "hair", "weight"):
+    for name in ("hair", "weight"):
         np.testing.assert_array_equal(getattr(moved, name)[above:], getattr(layer, name), err_msg=name)
+    still, alpha = moved.head[above:], layer.head[..., 3]
+    edge = cv2.dilate(alpha, np.ones((3, 3), np.uint8)) != cv2.erode(alpha, np.ones((3, 3), np.uint8))
+    edge[0] = True  # it has the crown above it
+    np.testing.assert_array_equal(still[~edge], layer.head[~edge])
+    assert np.abs(still[edge].astype(int) - layer.head[edge]).max() > 20, "its outline has no steps"
     shown = moved.head[:above, :, 3] > 127
     rows = shown.any(1).sum()
     assert rows == pytest.approx(top - 54, rel=0.3)
@@ -243,6 +250,28 @@ def test_a_piece_of_a_wall_that_no_frame_shows_is_no_hair_where_a_rendered_head_
         assert put_over(layer, 1.0)[inside].min() > 0.9, "what a rendered head has as well is hair"
 
 
+def test_a_piece_of_wall_where_the_frame_cuts_a_crown_off_is_the_rendered_heads_and_is_not_mirrored(workspace):
+    """Beside a crown that the frame cuts off there is no outline that would tell it from a pale parting."""
+    top, piece = 70, (slice(70, 74), slice(150, 170))
+    for colour, stays in (((240, 240, 240), False), (tuple(np.mean([STRANDS, LOOSE], 0)), True)):
+        layer = cut_layer(workspace, top=top, piece=piece, colour=colour)
+        moved = layer.moved(20.0)
+        above = layer.y - moved.y
+        columns = slice(152 - layer.x, 168 - layer.x)
+        for rows in (slice(above, above + 2), slice(above - 3, above)):  # and its mirror image
+            weight = moved.weight[rows, columns]
+            assert weight.min() > 250 if stays else weight.max() < 100
+        assert layer.moved(0.0).weight[above : above + 4, columns].min() > 250, "where the head is, it is the frame"
+
+
+def test_a_layer_changes_little_where_it_begins_to_be_moved(workspace):
+    layer = cut_layer(workspace)
+    first, second = (layer.moved(px) for px in (0.02, 0.32))
+    np.testing.assert_array_equal(first.weight, layer.weight)
+    for less, more in ((layer.head, first.head), (first.head, second.head)):
+        assert np.abs(less.astype(int) - more).max() <= 16, "in the first third of a pixel"
+
+
 def test_beside_hair_the_layer_over_its_plate_is_the_frame_whatever_was_guessed_behind_it(workspace):
     """A matte of 0.1 cannot make a brown post of a blue guess."""
     frame, plate, mattes = workspace.read_frame(0), workspace.read_plate(0), workspace.read_matte(0)
@@ -301,7 +330,9 @@ def test_both_are_taken_or_each_alone(workspace, pose):
     np.testing.assert_array_equal(image(hair=False, neck=False), head)
     by_hair, by_neck = (hair != head).any(2), (neck != head).any(2)
     assert by_hair.any() and by_neck.any()
-    np.testing.assert_array_equal(both[by_hair & ~by_neck], hair[by_hair & ~by_neck])
+    # Under a soft outline the neck is seen, and the jaw, where a head ends that has a neck, has hair beside it.
+    opaque = (head[..., 3] > 0) & (hair[..., 3] >= head[..., 3])
+    np.testing.assert_array_equal(both[by_hair & ~by_neck & opaque], hair[by_hair & ~by_neck & opaque])
     np.testing.assert_allclose(both[by_neck & ~by_hair], neck[by_neck & ~by_hair], atol=1e-6)
 
 

@@ -38,3 +38,26 @@ def test_a_crown_alone_is_that_of_the_completed_head():
     np.testing.assert_allclose(found / 255, whole[:margin, margin:-margin], atol=0.01)
     assert found[..., 3].max() == 255 and (found[..., :3] <= found[..., 3:]).all()
     assert not crown_above(np.rint(255 * disc(64, 60)).astype(np.uint8), margin, 5).any(), "a whole head has no more"
+
+
+def test_a_crown_is_as_high_in_the_next_frame_whose_outline_differs_by_a_pixel():
+    """A short piece of an outline hardly says how round it is: what it has from its pixels must not decide."""
+    random = np.random.default_rng(0)
+    heights = []
+    for _ in range(20):
+        head, steps = np.zeros((64, 160, 4), np.uint8), random.integers(-1, 2, 160)
+        for column in range(
+            25, 135
+        ):  # an ellipse of 58 by 60 pixels about a middle 40 below the cut, to 55 from its middle
+            row = 40 - 58 * np.sqrt(1 - ((column + 0.5 - 80) / 60) ** 2) + steps[column]
+            head[max(0, round(row)) :, column] = 255
+        heights.append((crown_above(head, 40, 8)[..., 3] > 127).any(1).sum())
+    assert max(heights) - min(heights) <= 4 and np.mean(heights) == pytest.approx(18, abs=4), heights
+
+
+def test_a_crown_is_closed_beside_a_piece_of_wall_that_a_matte_took_along():
+    head = np.rint(255 * disc(64, 38)).astype(np.uint8)
+    plain = (crown_above(head, 15, 5)[..., 3] > 127).any(1).sum()
+    head[2:30, 96:112] = 255
+    found = (crown_above(head, 15, 5)[..., 3] > 127).any(1).sum()
+    assert found == pytest.approx(plain, abs=3)

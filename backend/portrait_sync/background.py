@@ -15,6 +15,10 @@ _FEWEST_STILL, _STILL_SHARE = 6, 0.15
 """Frames that must show a pixel of `still_background`: so many, and this share."""
 _AGREEING = 0.6
 """Of these, the share that shows one colour: in the others a strand may be before it."""
+SELDOM = 0.3
+"""Share of the frames below which a place is seldom seen."""
+_USUAL, _DIFFERENT = 3.0, 2.0
+"""Mean difference of frames from their median, at least, in 8-bit levels, and from how many times that on they show different things."""
 _LEAST_MOTION = 0.02
 """Standard deviation of the head's place in these, in its own size: less, and its wisps are still too."""
 
@@ -128,13 +132,15 @@ def match_to_frame(background: np.ndarray, frame: np.ndarray, visible: np.ndarra
     return np.clip(lit, 0.0, 255.0, out=lit)
 
 
-def temporal_noise(frames: Iterable[np.ndarray], hidden: Iterable[np.ndarray], background: np.ndarray) -> np.ndarray:
-    """Residual of the visible background about its median, per pixel and smooth over the surroundings.
+def mean_residual(
+    frames: Iterable[np.ndarray], hidden: Iterable[np.ndarray], background: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """How far frames differ from the background where they show it, in the mean, and in how many they do.
 
     Args and shapes as `masked_median`, one after the other, and its result.
 
     Returns:
-        (H, W) float32, standard deviation in 8-bit levels, at least 1.
+        (H, W) float32 twice; 8-bit levels, 0 where none shows it.
     """
     height, width = background.shape[:2]
     total, count = np.zeros((height, width), np.float32), np.zeros((height, width), np.float32)
@@ -142,7 +148,32 @@ def temporal_noise(frames: Iterable[np.ndarray], hidden: Iterable[np.ndarray], b
         seen = np.logical_not(mask).view(np.uint8)
         cv2.accumulate(largest(cv2.absdiff(frame, background)), total, seen)
         cv2.accumulate(seen, count)
-    mean = total / np.maximum(count, 1.0)
+    return total / np.maximum(count, 1.0), count
+
+
+def disagreeing(frames: np.ndarray, hidden: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """Where the few frames that show a background show different things: skin below the hair, say, which a mask has missed.
+
+    Args and shapes as `masked_median`, and its result.
+
+    Returns:
+        (H, W) bool.
+    """
+    residual, count = mean_residual(frames, hidden, background)
+    often = count >= SELDOM * len(frames)
+    usual = float(np.percentile(residual[often], 90)) if often.any() else 0.0
+    return ~often & (count > 0) & (residual > _DIFFERENT * max(usual, _USUAL))
+
+
+def temporal_noise(frames: Iterable[np.ndarray], hidden: Iterable[np.ndarray], background: np.ndarray) -> np.ndarray:
+    """Residual of the visible background about its median, per pixel and smooth over the surroundings.
+
+    Args as `mean_residual`.
+
+    Returns:
+        (H, W) float32, standard deviation in 8-bit levels, at least 1.
+    """
+    mean, count = mean_residual(frames, hidden, background)
     mean = push_pull(mean[..., None], (count > 0).astype(np.float32))[..., 0]
     peak = cv2.blur(cv2.dilate(mean, np.ones((3, 3), np.uint8)), (5, 5))
     return np.maximum(1.0, 1.2533 * peak)  # of a normal distribution the mean deviation is 0.8 sigma

@@ -143,10 +143,11 @@ def body_layer(
     if not near.any():
         return None
     window = _window(near, round(LARGEST_MOTION * face_height), side)
-    plate, head, body, background = (part[window] for part in (plate, head, body, background))
     textured = np.zeros(head.shape, np.float32)
     if strip is not None:
-        plate, body = strip.added_to(plate, head, body, window, textured)
+        plate, body = strip.added_to(plate, head, body)
+        textured[strip.window] = strip.strip
+    plate, head, body, background, textured = (part[window] for part in (plate, head, body, background, textured))
     alpha, lowest = _alpha(head, body, face_height, bridge_px - (window[1].start, window[0].start))
     # Nothing of the body is where it is 0.
     rest = smoothstep(0.0, 0.05, cv2.dilate(alpha, disc(2.0))).astype(np.float32)
@@ -175,20 +176,12 @@ class UnderJaw:
         jaw, height = landmarks_px[list(JAW)], face_frame(landmarks_px).height
         return cls(frame, *under_jaw(jaw, height, frame.shape[:2], INTO_JAW))
 
-    def added_to(
-        self, plate: np.ndarray, head: np.ndarray, body: np.ndarray, window: tuple[slice, slice], textured: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Plate and body's matte with it; `textured`, zeros, becomes how much of both it is. All are of a window of the frame."""
-        inside, own = [], []
-        for there, mine in zip(window, self.window, strict=True):
-            first, last = max(there.start, mine.start), min(there.stop, mine.stop)
-            inside.append(slice(first - there.start, max(first, last) - there.start))
-            own.append(slice(first - mine.start, max(first, last) - mine.start))
-        part, plate, body = tuple(inside), plate.copy(), body.copy()
-        textured[part] = strip = self.strip[tuple(own)]
-        if strip.size:
-            plate[part] = to_bytes(mixed(plate[part], self.frame[window][part], strip))
-            body[part] = cv2.add(body[part], cv2.multiply(head[part], strip, dtype=cv2.CV_8U))
+    def added_to(self, plate: np.ndarray, head: np.ndarray, body: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """A plate (S, S, 3) and its body's matte (S, S), uint8 both, with it; head: (S, S) uint8, the head's matte."""
+        plate, body = plate.copy(), body.copy()
+        plate[self.window] = to_bytes(mixed(plate[self.window], self.frame[self.window], self.strip))
+        more = cv2.multiply(head[self.window], self.strip, dtype=cv2.CV_8U)
+        body[self.window] = cv2.add(body[self.window], more)
         return plate, body
 
 

@@ -158,7 +158,7 @@ def under_jaw(
     has_some = wide > 0  # a polygon is drawn with its outline, a pixel wide
     near, far = ((jaw + away * (part * wide)[:, None])[has_some] for part in (begin, END_UNDER_JAW))
     sigma = max(0.5, JAW_SOFTNESS * face_height)
-    both = np.concatenate([near, far[::-1]]) if has_some.any() else np.zeros((1, 2))
+    both = np.concatenate([near, far[::-1]])
     first = np.maximum(np.floor(both.min(0) - 3 * sigma).astype(int), 0)
     last = np.minimum(np.ceil(both.max(0) + 3 * sigma).astype(int), shape[::-1])
     size = np.maximum(last - first, 0)

@@ -168,7 +168,7 @@ def compile_kernels() -> None:
     window, matte = image[:, 1:], mattes[:, 1:]
     premultiply(window, plane[:, 1:], blurred[:, 1:].copy())
     neck_texture(window, blurred[:, 1:].copy(), plane[:, 1:], line[1:], one, light[:, 1:].copy())
-    parts = light[:, 1:].copy(), *(plane[:, 1:].copy() for _ in range(3)), line[1:], light[:, 1:].copy()
+    parts = light[:, 1:].copy(), plane[:, 1:].copy(), plane[:, 1:].copy(), plane[:, 1:], line[1:], light[:, 1:].copy()
     take_apart(window, window, *parts, 0, mattes[:, 1:].copy(), mattes[:, 1:].copy())
     byte = matte[..., 0].copy()
     blurs, written = (byte, byte, byte, byte), (matte.copy(), byte.copy())

@@ -10,7 +10,15 @@ import numpy as np
 
 from ..workspace.arrays import smoothstep
 from ..workspace.subject import ALPHA_BACKGROUND
-from .background import fill_unseen, masked_median, still_background, temporal_noise, without_specks
+from .background import (
+    SELDOM,
+    disagreeing,
+    fill_unseen,
+    masked_median,
+    still_background,
+    temporal_noise,
+    without_specks,
+)
 from .colours import ColourTables, Neck, SubjectColours, colour_bins
 from .exemplar import continue_into
 from .fill import disc, without_notches
@@ -27,9 +35,6 @@ SIDES, FURTHEST = 12, 3
 background beside it."""
 SPECK = 0.008
 """Background is known in pieces that hold a disc of this radius, in sides of the frame."""
-SELDOM = 0.3
-"""Share of the frames below which what the wide margin leaves free is looked at again: a backdrop that moves shows something else in these
-few than in all others."""
 NOTCH = 0.06
 """Half the width of a notch in the crown that is none, in face heights: dark roots before a dark wall. Of a wider one the wall counts."""
 LOBES = -0.3  # height of the ear lobes in the head's plane, face heights down from the chin
@@ -141,7 +146,8 @@ def learn_clip(
         model = replace(model, background=continue_into(model.background, model.seen, side))
         return moving.all_frames(model, indices, count, read_frame, segment, lambda: each(total, total))
     background, seen = masked_median(frames, hidden)
-    enough = without_specks(seen >= min(3, len(indices)), SPECK * side)
+    enough = (seen >= min(3, len(indices))) & ~disagreeing(frames, hidden, background)
+    enough = without_specks(enough, SPECK * side)
     noise = temporal_noise(frames, hidden, background)
     background = continue_into(fill_unseen(background, enough), enough, side)
     return ClipModel(background, enough, noise, colours, hair_map, neck, face_height, moves)
@@ -174,7 +180,11 @@ def still_beside_person(
     noise: np.ndarray,
     face_height: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`still_background` of what the wide margin hides in most frames, with as narrow a one as the network's answer allows."""
+    """`still_background` of what the wide margin hides in most frames, with as narrow a one as the network's answer allows.
+
+    What it leaves free in less than `SELDOM` is looked at again: a backdrop that moves shows something else in these few than in all
+    others.
+    """
     hidden = np.stack([_grown(mask > 0.5, frames.shape[1], 0.01 * face_height) for mask in probabilities])
     heads = np.where(usable[:, None], points[:, NOSE_BRIDGE].astype(np.float64), np.nan) / face_height
     level = float(np.median(noise[seen > 0])) if (seen > 0).any() else 1.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from backend.portrait_sync.background import (
+    disagreeing,
     fill_unseen,
     masked_median,
     match_to_frame,
@@ -162,3 +163,18 @@ def test_frames_that_show_most_beside_the_head_are_sampled_however_short_they_ar
     assert np.diff(found).max() <= np.ceil(count / (SAMPLES - 1)), "and all of the clip"
     assert sampled_frames(landmarks[:20], usable[:20]) == list(range(20))
     assert len(sampled_frames(landmarks, np.zeros(count, bool))) == SAMPLES
+
+
+def test_where_the_few_frames_that_show_a_place_show_different_things_it_is_not_known() -> None:
+    """Skin below the hair that a mask has missed moves from frame to frame; a wall does not, and a backdrop that moves is seen often."""
+    random = np.random.default_rng(0)
+    frames = np.clip(90 + random.normal(0, 2, (40, 20, 60, 3)), 0, 255).astype(np.uint8)
+    hidden = np.zeros(frames.shape[:3], bool)
+    hidden[5:, :, 10:30] = True  # seldom seen
+    frames[:5, :, 20:30] = random.integers(60, 200, (5, 20, 10, 3))
+    frames[:, :, 40:50] = random.integers(60, 200, (40, 20, 10, 3))
+    median, _ = masked_median(frames, hidden)
+    found = disagreeing(frames, hidden, median)
+    assert found[:, 20:30].mean() > 0.95
+    assert not np.delete(found, range(20, 30), axis=1).any()
+    assert not disagreeing(frames, np.ones_like(hidden), median).any(), "what no frame shows is no question"

@@ -86,7 +86,8 @@ def test_an_installation_compiles_the_kernels_with_the_types_of_real_frames(scen
     before = [list(kernel.signatures) for kernel in kernels]
     landmarks, axes = scene.landmarks[0], face_frame(scene.landmarks[0])
     mattes, plate = split_frame(scene.frames[0], model, scene.probability[0], landmarks)[:2]
-    body_layer.body_layer(plate, mattes, scene.background, axes.height, axes.centre)
+    for strip in (None, body_layer.UnderJaw.of(scene.frames[0], landmarks)):
+        body_layer.body_layer(plate, mattes, scene.background, axes.height, axes.centre, strip)
     hair_layer.hair_layer(scene.frames[0], plate, mattes, landmarks, model.seen)
     hole = mattes[..., 3] > 0
     continue_into(fill_unseen(plate, ~hole), ~hole, len(hole))

@@ -120,7 +120,7 @@ class HairLayer:
         whole, doubt = self._whole, self.colours.doubt(self.weight.shape)
         head, weight = _with_soft_edges(whole.head, EDGE * self.face_height), whole.weight
         if margin := whole.height - self.height:
-            # What is no hair next to the cut, and its mirror image, have the rendered head before them, not its outline.
+            # Next to the cut a crown has no outline: what is no hair there, and its mirror image, is the rendered head's.
             _, band = self._crown_rows
             near = slice(margin, margin + band)
             weight, doubt = weight.copy(), np.pad(doubt, ((margin, 0), (0, 0), (0, 0)))

@@ -55,15 +55,10 @@ def crown_above(
     alpha = head[..., 3].astype(np.float32) / 255
     above, known = _closed(alpha, margin), alpha[:band]
     straight = push_pull(head[:band, :, :3] / np.maximum(known, 1e-3)[..., None], known)
-    colour = straight[mirrored_above(margin, len(known))] * above[..., None]
+    colour = straight[_deep(margin, len(known))[::-1]] * above[..., None]
     return np.rint(np.concatenate([np.minimum(colour, 255 * above[..., None]), 255 * above[..., None]], -1)).astype(
         np.uint8
     )
-
-
-def mirrored_above(margin: int, band: int) -> np.ndarray:
-    """Which of an image's first rows `crown_above` has in each of its own."""
-    return _deep(margin, band)[::-1]
 
 
 def _closed(alpha: Float[np.ndarray, "h w"], margin: int) -> Float[np.ndarray, "margin w"]:

@@ -10,8 +10,8 @@ import numpy as np
 
 from ..compilation import has_numba
 from ..workspace.shapes import UInt8
-from .beyond_frame import crown_above, mirrored_above
-from .fill import dilated
+from .beyond_frame import crown_above
+from .fill import dilated, push_pull
 from .head_region import BROW, FACE_OVAL, FaceFrame, face_frame, face_oval
 from .matte_doubt import HairColours, no_doubt, with_least_alpha
 from .pixels import HALVED_PX, halved, to_bytes
@@ -33,6 +33,8 @@ CROWN, CROWN_BAND = 0.3, 0.08
 """How far a crown that the image cuts off is continued at most, and the band below the cut that is mirrored for it, in face heights."""
 DOUBT_MOVED = 0.05
 """Moved so far, in face heights, a layer's doubt counts in full."""
+SPECK = 0.03
+"""How far about a piece of wall next to a cut the crown's colour is that of the hair nearby, in face heights."""
 EDGE = 0.005
 """Standard deviation by which the outline of hair that is moved is softened, in face heights: else the steps of its matte are seen."""
 SOFTNESS = 0.015
@@ -80,12 +82,8 @@ class HairLayer:
         whatever its alpha."""
         layer, counts = self._doubted, min(1.0, by_px / (DOUBT_MOVED * self.face_height))
         if counts < 1:
-            whole = self._whole
-            mixed = {
-                name: cv2.addWeighted(getattr(whole, name), 1 - counts, getattr(layer, name), counts, 0)
-                for name in ("head", "weight")
-            }
-            layer = replace(layer, doubt=cv2.multiply(layer.doubt, (counts, counts, 0, 0), dtype=cv2.CV_8U), **mixed)
+            head = cv2.addWeighted(self._whole.head, 1 - counts, layer.head, counts, 0)
+            layer = replace(layer, head=head, doubt=cv2.multiply(layer.doubt, (counts, counts, 0, 0), dtype=cv2.CV_8U))
         width = min(by_px, CUT * self.face_height)
         if width < 0.5 or not (self.cut[0] or self.cut[2]):
             return layer
@@ -101,7 +99,7 @@ class HairLayer:
     def _whole(self) -> HairLayer:
         """The layer with what the frame's upper edge cuts off."""
         margin, band = self._crown_rows
-        if not self.cut[1] or not (crown := crown_above(self.head, margin, band)).any():
+        if not self.cut[1] or not (crown := crown_above(self._clean, margin, band)).any():
             return self
         hair = np.concatenate([crown[..., 3], self.hair])
         about = _grown(hair, CLEAR * self.face_height, self.face_height)[:margin]
@@ -117,17 +115,30 @@ class HairLayer:
     @cached_property
     def _doubted(self) -> HairLayer:
         """`_whole` with all that is doubted of its matte."""
-        whole, doubt = self._whole, self.colours.doubt(self.weight.shape)
-        head, weight = _with_soft_edges(whole.head, EDGE * self.face_height), whole.weight
-        if margin := whole.height - self.height:
-            # Next to the cut a crown has no outline: what is no hair there, and its mirror image, is the rendered head's.
-            _, band = self._crown_rows
-            near = slice(margin, margin + band)
-            weight, doubt = weight.copy(), np.pad(doubt, ((margin, 0), (0, 0), (0, 0)))
-            other = doubt[..., 1].copy()
-            other[:margin] = other[near][mirrored_above(margin, len(other[near]))]
-            weight[: near.stop] = cv2.multiply(weight[: near.stop], 255 - other[: near.stop], scale=1 / 255)
-        return replace(whole, head=head, weight=weight, doubt=doubt)
+        margin = self._whole.height - self.height
+        head = np.concatenate([self._whole.head[:margin], self._clean])
+        doubt = np.pad(self._doubt, ((margin, 0), (0, 0), (0, 0)))
+        return replace(self._whole, head=_with_soft_edges(head, EDGE * self.face_height), doubt=doubt)
+
+    @cached_property
+    def _doubt(self) -> np.ndarray:
+        return self.colours.doubt(self.weight.shape)
+
+    @cached_property
+    def _clean(self) -> np.ndarray:
+        """The head, whose hair has the colour of that nearby where it is doubted next to the frame's upper edge: there a crown has no
+        outline that would tell it from a wall."""
+        if not self.cut[1]:
+            return self.head
+        near = slice(self._crown_rows[1])
+        doubted = dilated(np.ascontiguousarray(self._doubt[near, :, 1]), SPECK * self.face_height)[..., None]
+        other, alpha = (part.astype(np.float32) / 255 for part in (doubted, self.head[near, :, 3:]))
+        colour = self.head[near, :, :3].astype(np.float32)
+        sure = alpha * (1.0 - other)
+        nearby = push_pull(colour / np.maximum(alpha, 1e-3), sure[..., 0])
+        result = self.head.copy()
+        result[near, :, :3] = np.rint(np.clip(colour + other * (alpha * nearby - colour), 0, 255 * alpha))
+        return result
 
     @property
     def _crown_rows(self) -> tuple[int, int]:

@@ -108,9 +108,15 @@ class HairColours:
         hair = push_pull(frame, sure.astype(np.float32) / 255)
         apart = Estimator.between(hair, plate, np.full(head.shape, NOISE, np.float32)).apart
         # Beyond the head's outline a hole is none, and what is no hair in any shadow is no hair.
-        hole = smoothstep(*APART[::-1], apart) * (without_notches(head, NOTCH * self.face_height) > 0)
+        hole = smoothstep(*APART[::-1], apart) * (self._holes(head) > 0)
         hole *= smoothstep(*SHADOW[::-1], np.abs(away_from_shades(frame, hair)).max(2))
-        other = smoothstep(*OTHER, np.abs(frame - hair).max(2)) * (self.mattes[..., 1] > 127) * (1.0 - self.seen)
+        other = smoothstep(*OTHER, np.abs(frame - hair).max(2)) * (self.mattes[..., 1] > 230) * (1.0 - self.seen)
         other[self.brow_row :] = 0.0
         both = cv2.merge([to_bytes(hole, 255.0), to_bytes(other, 255.0)])
         return cv2.resize(both, shape[::-1], interpolation=cv2.INTER_LINEAR)
+
+    def _holes(self, head: np.ndarray) -> np.ndarray:
+        """(h, w) uint8: holes and notches of a head that are more than the steps of its outline, and the pixels next to them."""
+        closed = without_notches(head, NOTCH * self.face_height)
+        missing = cv2.morphologyEx(closed & ~head, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3)))
+        return closed & cv2.dilate(missing, np.ones((3, 3), np.uint8))

@@ -13,7 +13,7 @@ from backend.delivery.layers import FootageTrack
 from backend.delivery.place import Place
 from backend.portrait_sync.blend import over
 from backend.portrait_sync.hair_layer import CUT, EAR_WIDTH, EARS, SPREAD, hair_layer
-from backend.portrait_sync.head_region import OUTLINE_M
+from backend.portrait_sync.head_region import BROW, OUTLINE_M
 from backend.portrait_sync.matte_doubt import no_doubt
 from backend.renderer.lanes import packed
 from backend.renderer.overlay import replace_by
@@ -232,6 +232,26 @@ def test_a_hole_in_hair_before_a_wall_of_its_colour_is_the_rendered_heads_where_
         assert layer.moved(0.0).doubt.max() == 0, "where the head is, a hole shows what the frame shows"
 
 
+def test_an_outlines_own_steps_and_softness_are_not_doubted(workspace):
+    """Notches between the steps of a slanted outline are no holes, and colours that its matte mixes are no wall: both were teeth."""
+    frame, plate, mattes = workspace.read_frame(0), workspace.read_plate(0), workspace.read_matte(0)
+    points, nowhere = workspace.head_track().landmarks_px[0], np.zeros((SIZE, SIZE), bool)
+    for wall in ((62, 31, 7), (20, 120, 250)):  # of the hair's colour, and another
+        plate[...] = wall
+        alpha = mattes[..., :1].astype(np.float32) / 255
+        alpha, hair = (
+            cv2.GaussianBlur(part, (0, 0), 2.5)[..., None] for part in (alpha, mattes[..., 1].astype(np.float32))
+        )
+        soft = mattes.copy()
+        soft[..., 0], soft[..., 1] = 255 * alpha[..., 0], hair[..., 0]
+        shown = np.where(mattes[..., :1] > 127, frame, np.mean([STRANDS, LOOSE], 0))
+        shown = np.rint(shown * alpha + plate * (1 - alpha)).astype(np.uint8)
+        layer = hair_layer(shown, plate, soft, points, nowhere).moved(20.0)
+        rim = (layer.head[..., 3] > 5) & (layer.head[..., 3] < 200)
+        rim[points[BROW, 1].astype(int) - layer.y :] = False
+        assert rim.any() and layer.doubt[rim].max() < 64, wall
+
+
 def test_a_piece_of_a_wall_that_no_frame_shows_is_no_hair_where_a_rendered_head_has_none(workspace):
     """A matte takes it along where nothing says how the wall looks."""
     frame, plate, mattes = workspace.read_frame(0), workspace.read_plate(0), workspace.read_matte(0)
@@ -250,18 +270,20 @@ def test_a_piece_of_a_wall_that_no_frame_shows_is_no_hair_where_a_rendered_head_
         assert put_over(layer, 1.0)[inside].min() > 0.9, "what a rendered head has as well is hair"
 
 
-def test_a_piece_of_wall_where_the_frame_cuts_a_crown_off_is_the_rendered_heads_and_is_not_mirrored(workspace):
-    """Beside a crown that the frame cuts off there is no outline that would tell it from a pale parting."""
+def test_a_piece_of_wall_where_the_frame_cuts_a_crown_off_gets_the_hairs_colour_where_the_head_is_moved(workspace):
+    """Beside a crown that the frame cuts off there is no outline that would tell it from a pale parting; else it is mirrored as well."""
     top, piece = 70, (slice(70, 74), slice(150, 170))
-    for colour, stays in (((240, 240, 240), False), (tuple(np.mean([STRANDS, LOOSE], 0)), True)):
-        layer = cut_layer(workspace, top=top, piece=piece, colour=colour)
-        moved = layer.moved(20.0)
-        above = layer.y - moved.y
-        columns = slice(152 - layer.x, 168 - layer.x)
-        for rows in (slice(above, above + 2), slice(above - 3, above)):  # and its mirror image
-            weight = moved.weight[rows, columns]
-            assert weight.min() > 250 if stays else weight.max() < 100
-        assert layer.moved(0.0).weight[above : above + 4, columns].min() > 250, "where the head is, it is the frame"
+    layer = cut_layer(workspace, top=top, piece=piece, colour=(240, 240, 240))
+    moved, columns = layer.moved(20.0), slice(152 - layer.x, 168 - layer.x)
+    above = layer.y - moved.y
+    hair = layer.head[6:10, columns, :3].reshape(-1, 3).astype(float)
+    for rows in (slice(above, above + 3), slice(above - 3, above)):
+        found = moved.head[rows, columns].reshape(-1, 4)
+        assert np.abs(found[:, :3].mean(0) - hair.mean(0)).max() < 25
+        assert found[:, 3].min() == 255, "the crown is whole"
+    np.testing.assert_array_equal(layer.moved(0.0).head[above:], layer.head, "where the head is, it is the frame")
+    own = cut_layer(workspace, top=top)
+    np.testing.assert_array_equal(own.moved(20.0).head[above + 1 : above + 4, columns], own.head[1:4, columns])
 
 
 def test_a_layer_changes_little_where_it_begins_to_be_moved(workspace):

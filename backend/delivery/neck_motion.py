@@ -22,6 +22,8 @@ _CELL = 0.05
 """Between two places that the displacement is computed at, in face heights."""
 SEAM = 0.03
 """Over how much of the working frame's side it fades into the footage around it (`blend.working_ramp`)."""
+ENDS = (0.1, 0.3)
+"""Up to the first from the head, in face heights, a body ends at a side where the image ends, from the second on it stays at it."""
 _NEAREST_M = 0.05
 
 
@@ -34,28 +36,36 @@ class Edges:
     right: bool
     below: bool
 
-    def room(self, x: np.ndarray, y: np.ndarray, motion: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """How far places are from an edge that must not be crossed, across and down: (rows, columns) each, in pixels.
-
-        Where the footage continues, nothing may move at the edge. Where the image ends, the body may move along it, but from beyond
-        it nothing can come.
-
+    def room(self, x: np.ndarray, y: np.ndarray, motion: np.ndarray) -> Room:
+        """
         Args:
-            x: (columns) and y: (rows) of the places.
+            x: (columns) and y: (rows) of the places, pixels.
             motion: (rows, columns, 2) how far away what is seen there is taken from.
         """
         sides = x, self.size - x, (self.size - y)[:, None]
-        kept = [
-            side - SEAM * self.size
-            for side, continues in zip(sides, (self.left, self.right, self.below), strict=True)
-            if continues
-        ]
-        both = np.full(motion.shape[:2], np.inf)
-        for side in kept:
-            both = np.minimum(both, side)
-        across = np.where(motion[..., 0] < 0, sides[0], sides[1])
+        kept = np.full(motion.shape[:2], np.inf)
+        for side, continues in zip(sides, (self.left, self.right, self.below), strict=True):
+            if continues:
+                kept = np.minimum(kept, side - SEAM * self.size)
+        across = np.broadcast_to(np.where(motion[..., 0] < 0, sides[0], sides[1]), kept.shape)
         down = np.where(motion[..., 1] > 0, sides[2], np.inf)
-        return np.maximum(np.minimum(both, across), 0.0), np.maximum(np.minimum(both, down), 0.0)
+        return Room(*(np.maximum(part, 0.0) for part in (kept, across, down)))
+
+
+@dataclass(frozen=True)
+class Room:
+    """How far places are from the edges that they are moved away from, (rows, columns) each, in pixels.
+
+    Attributes:
+        kept: from edges where the footage continues: there nothing may move.
+        across: from a side where the image ends: from beyond it nothing can come. What hangs next to the head ends there, as the hair
+            above it does (`hair_layer.CUT`); a shoulder does not.
+        down: from the image's lower edge, likewise.
+    """
+
+    kept: np.ndarray
+    across: np.ndarray
+    down: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -145,13 +155,15 @@ class JawMotion:
         return opened
 
 
-def _follows(places: np.ndarray, layer: BodyLayer, room_px: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+def _follows(places: np.ndarray, layer: BodyLayer, room: Room) -> np.ndarray:
     """(rows, columns, 2) in [0, 1]: how much of the head's motion, across and down, the body at places of the footage has."""
     at = (places / STEP - 0.5).astype(np.float32)
     distance = cv2.remap(layer.distance_px, at, np.empty(0), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     reach = (distance / (REACH * layer.face_height)) ** 3
+    free = REACH * layer.face_height * smoothstep(*ENDS[::-1], distance / layer.face_height)
+    across, down = np.minimum(room.kept, room.across + free), np.minimum(room.kept, room.down)
     # A smooth minimum of the reach and the room there is.
-    shares = [(reach + (distance / (distance + room + 1e-3)) ** 3) ** (1.0 / 3.0) for room in room_px]
+    shares = [(reach + (distance / (distance + there + 1e-3)) ** 3) ** (1.0 / 3.0) for there in (across, down)]
     return smoothstep(1.0, 0.0, np.stack(shares, -1))
 
 

@@ -12,6 +12,8 @@ from .lanes import ALPHA, BLUE, GREEN, RED, between, level, spread
 _OPAQUE, _ONE, _ZERO, _HALF, _BYTE = (np.float32(value) for value in (0.999, 1.0, 0.0, 0.5, 1 / 255))
 _SHARE = np.float32(10.0)
 """A warped body covers the plate from a tenth of its alpha on."""
+_FADE = np.float32(6.0)
+"""Beyond its sides a body has ended after so many pixels of the working frame."""
 
 
 class Window(NamedTuple):
@@ -37,7 +39,7 @@ def composite_under(part, parts, rgba, window, grid, body, behind):
         window: `Window`; it lies within the image.
         grid: (rows, columns, 3) float32 at the middles of as many cells of the layer: how far away in the body what is seen
             there lies, x and y, in pixels of the working frame, and how opaque the layer is, in [0, 1].
-        body: (h, w) uint32 that fills the layer: colour times alpha, and alpha, 8 bits each, red the lowest.
+        body: (h, w) uint32 that fills the layer: colour times alpha, and alpha, 8 bits each, red the lowest. Beyond its sides it fades.
         behind: (window's rows, columns) uint32: colour, and how much of it belongs to the body at rest.
     """
     rows, columns = grid.shape[0], grid.shape[1]
@@ -72,7 +74,9 @@ def composite_under(part, parts, rgba, window, grid, body, behind):
                 continue
             dx = row[near, 0] + u * (row[near + 1, 0] - row[near, 0])
             dy = row[near, 1] + u * (row[near + 1, 1] - row[near, 1])
-            at_x = min(max((x + dx) * body_x - _HALF, _ZERO), most_x)
+            at_x = (x + dx) * body_x - _HALF
+            beyond = (max(-at_x, at_x - most_x) - _HALF) / body_x
+            at_x = min(max(at_x, _ZERO), most_x)
             at_y = min(max((y + dy) * body_y - _HALF, _ZERO), most_y)
             # By 8 bits between neighbours, all channels at once in one word.
             left, top = min(int(at_x), body.shape[1] - 2), min(int(at_y), body.shape[0] - 2)
@@ -82,14 +86,15 @@ def composite_under(part, parts, rgba, window, grid, body, behind):
             second = between(spread(body[top + 1, left]), spread(body[top + 1, left + 1]), share_x)
             moved = between(first, second, share_y)
             plain = spread(rest[j])
-            matte = level(moved, ALPHA) * _BYTE
+            there = min(max(_ONE - beyond / _FADE, _ZERO), _ONE)
+            matte = level(moved, ALPHA) * _BYTE * there
             # Where no body is or was, the plate is left alone.
             weight = shown * max(level(plain, ALPHA) * _BYTE, min(_SHARE * matte, _ONE)) * (_ONE - alpha)
             if weight <= _ZERO:
                 continue
             clear = _ONE - matte
             scaled = weight * _BYTE
-            line[j, 0] += scaled * (level(moved, RED) + clear * level(plain, RED))
-            line[j, 1] += scaled * (level(moved, GREEN) + clear * level(plain, GREEN))
-            line[j, 2] += scaled * (level(moved, BLUE) + clear * level(plain, BLUE))
+            line[j, 0] += scaled * (level(moved, RED) * there + clear * level(plain, RED))
+            line[j, 1] += scaled * (level(moved, GREEN) * there + clear * level(plain, GREEN))
+            line[j, 2] += scaled * (level(moved, BLUE) * there + clear * level(plain, BLUE))
             line[j, 3] += weight

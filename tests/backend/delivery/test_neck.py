@@ -13,6 +13,7 @@ from backend.delivery.place import Place
 from backend.portrait_sync.blend import over
 from backend.renderer.lanes import packed
 from backend.renderer.underlay import Window, composite_under
+from backend.workspace.images import write_image
 from backend.workspace.subject import Crop
 from tests.backend.delivery import made_up_person as person
 from tests.backend.delivery.made_up_person import (
@@ -216,6 +217,24 @@ def test_a_seam_with_the_footage_around_is_not_moved(tmp_path, pose):
         assert not shown[-round(0.03 * SIZE) :].any()
 
 
+def test_what_hangs_next_to_a_head_at_the_images_side_moves_with_it_and_a_shoulder_stays(tmp_path, pose):
+    """Hair that the image cuts off was pulled out to the image's side: now the wall is beside it."""
+    workspace = make_person(tmp_path / "cut")
+    mattes, plate = workspace.read_matte(0), workspace.read_plate(0)
+    hair = slice(190, 240), slice(190, SIZE)  # from the face to the image's side
+    mattes[hair[0], hair[1], 0], mattes[hair[0], hair[1], 2:] = 0, 255
+    mattes[150:190, 190:] = (255, 255, 0, 255)  # above it the head's own
+    plate[hair] = NECK
+    write_image(workspace.matte_path(0), mattes)
+    write_image(workspace.plate_path(0), plate)
+    neck = Neck(workspace, FootageTrack.of(workspace.head_track()))
+    shown = over(with_neck(neck, turned(pose, cm=(-3, 0, 0)))[1], plate).astype(int)
+    beside = shown[196:204, SIZE - 6 :]
+    assert np.abs(beside - person.WALL).max() < 12
+    assert np.abs(shown[300:, SIZE - 6 :] - plate[300:, SIZE - 6 :]).max() < 12, "a shoulder"
+    assert np.abs(shown[196:204, SIZE - 60 : SIZE - 40] - NECK).max() < 30
+
+
 def test_a_frame_without_a_face_and_a_head_behind_the_camera_have_no_neck(workspace, neck, pose):
     head = draw_head(pose)
     for frame, at in (
@@ -236,6 +255,7 @@ def test_the_compiled_composite_is_that_of_plain_interpolation():
     body[..., :3] = np.minimum(body[..., :3], body[..., 3:])
     behind = random.integers(0, 256, (30, 36, 4), np.uint8)
     grid = random.uniform((-3, -3, 0), (3, 3, 1), (5, 6, 3)).astype(np.float32)
+    grid[2:, 0, 0], grid[:2, -1, 0] = -5, 9  # from beyond the sides
     window = Window(4, 7, *(np.float32(value) for value in (0.5, 0.5, 1.0, 36.0, 30.0)))
     found = rgba.copy()
     for part in range(3):
@@ -244,6 +264,8 @@ def test_the_compiled_composite_is_that_of_plain_interpolation():
     rows, columns = np.mgrid[0:30, 0:36].astype(np.float32) + 0.5
     fine = sample(grid, columns * 6 / 36, rows * 5 / 30)
     warped = sample(body.astype(np.float32), (columns + fine[..., 0]) * 2, (rows + fine[..., 1]) * 2) / 255
+    at = columns + fine[..., 0]
+    warped *= np.clip(1 - (np.maximum(-at, at - 36)) / 6, 0, 1)[..., None]
     still = behind.astype(np.float32) / 255
     alpha = warped[..., 3:]
     cover = fine[..., 2:] * np.maximum(still[..., 3:], np.minimum(10 * alpha, 1))

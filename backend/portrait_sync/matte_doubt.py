@@ -35,6 +35,11 @@ INSIDE = 0.05
 OTHER = (20.0, 45.0)
 """Difference from it, in 8-bit levels, up to which a place is hair, and from which on it is none."""
 
+CUT = 0.08
+"""So far below a window's first row a crown may be cut off by the frame, in face heights: else there is no hair."""
+STEPS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+"""What holds none of these, at `FACE_PX`, is the steps and the softness of an outline."""
+
 
 def no_doubt() -> np.ndarray:
     """As `replace_by` takes it."""
@@ -112,11 +117,14 @@ class HairColours:
         hole *= smoothstep(*SHADOW[::-1], np.abs(away_from_shades(frame, hair)).max(2))
         other = smoothstep(*OTHER, np.abs(frame - hair).max(2)) * (self.mattes[..., 1] > 230) * (1.0 - self.seen)
         other[self.brow_row :] = 0.0
+        # A line along an outline is its rim; where the frame cuts a crown off, there is none.
+        below = slice(math.ceil(CUT * self.face_height), None)
+        other[below] = cv2.morphologyEx(other.astype(np.float32), cv2.MORPH_OPEN, STEPS)[below]
         both = cv2.merge([to_bytes(hole, 255.0), to_bytes(other, 255.0)])
         return cv2.resize(both, shape[::-1], interpolation=cv2.INTER_LINEAR)
 
     def _holes(self, head: np.ndarray) -> np.ndarray:
         """(h, w) uint8: holes and notches of a head that are more than the steps of its outline, and the pixels next to them."""
         closed = without_notches(head, NOTCH * self.face_height)
-        missing = cv2.morphologyEx(closed & ~head, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3)))
+        missing = cv2.morphologyEx(closed & ~head, cv2.MORPH_OPEN, STEPS)
         return closed & cv2.dilate(missing, np.ones((3, 3), np.uint8))

@@ -33,7 +33,7 @@ CROWN, CROWN_BAND = 0.3, 0.08
 """How far a crown that the image cuts off is continued at most, and the band below the cut that is mirrored for it, in face heights."""
 DOUBT_MOVED = 0.05
 """Moved so far, in face heights, a layer's doubt counts in full."""
-SPECK = 0.06
+AROUND_PIECE = 0.06
 """How far about a piece of wall next to a cut the crown's colour is that of the hair nearby, in face heights."""
 EDGE = 0.005
 """Standard deviation by which the outline of hair that is moved is softened, in face heights: else the steps of its matte are seen."""
@@ -131,7 +131,7 @@ class HairLayer:
         if not self.cut[1]:
             return self.head
         near = slice(self._crown_rows[1])
-        doubted = dilated(np.ascontiguousarray(self._doubt[near, :, 1]), SPECK * self.face_height)[..., None]
+        doubted = dilated(np.ascontiguousarray(self._doubt[near, :, 1]), AROUND_PIECE * self.face_height)[..., None]
         other, alpha = (part.astype(np.float32) / 255 for part in (doubted, self.head[near, :, 3:]))
         colour = self.head[near, :, :3].astype(np.float32)
         sure = alpha * (1.0 - other)

@@ -34,7 +34,6 @@ INSIDE = 0.05
 """From so far inside the outline on hair is certain, in face heights: its colour is that of the hair nearby."""
 OTHER = (20.0, 45.0)
 """Difference from it, in 8-bit levels, up to which a place is hair, and from which on it is none."""
-
 CUT = 0.08
 """So far below a window's first row a crown may be cut off by the frame, in face heights: else there is no hair."""
 STEPS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))

@@ -264,7 +264,9 @@ def test_a_turned_head_has_its_neck_where_the_footage_is_named(turned_params, ma
     head = LiveHead()
     alone, with_neck = drawn(head, params), drawn(head, {**params, **beneath, "rendered_hair": True})
     more = with_neck[..., 3] - alone[..., 3]
-    assert more.min() >= 0 and more.max() > 0.5
+    assert more.min() > -0.1 and more.max() > 0.5, (
+        "a head ends at its jaw, whose soft rim may have been beyond the footage's"
+    )
     assert np.nonzero(more > 0.1)[0].mean() < SIZE / 2, "in the image's lower half, whose bottom row is first"
     np.testing.assert_array_equal(drawn(head, params), alone)
 

@@ -76,7 +76,10 @@ class Neck(FootageLayers[BodyLayer]):
     def _end_at_jaw(self, head: PlacedHead, place: Place, layer: BodyLayer, motion: JawMotion) -> None:
         moved = motion.moved_px[: len(JAW)]
         jaw = place.scale * (self._footage.landmarks_px[head.frame][list(JAW)] + moved) + (place.x, place.y)
-        window, strip = under_jaw(jaw, place.scale * layer.face_height, head.rgba.shape[:2], UNDER_JAW)
+        found = under_jaw(jaw, place.scale * layer.face_height, head.rgba.shape[:2], UNDER_JAW)
+        if found is None:
+            return
+        window, strip = found
         share = min(1.0, motion.largest_px / (ENDS_MOVED * layer.face_height))
         head.rgba[window] *= (1.0 - np.float32(share) * strip)[..., None]
 

@@ -171,10 +171,11 @@ class UnderJaw:
     strip: np.ndarray
 
     @classmethod
-    def of(cls, frame: np.ndarray, landmarks_px: np.ndarray) -> UnderJaw:
-        """Of the landmarks (478, 2) of a frame (S, S, 3) uint8."""
+    def of(cls, frame: np.ndarray, landmarks_px: np.ndarray) -> UnderJaw | None:
+        """Of the landmarks (478, 2) of a frame (S, S, 3) uint8; None where its edge cuts the face off above the jaw."""
         jaw, height = landmarks_px[list(JAW)], face_frame(landmarks_px).height
-        return cls(frame, *under_jaw(jaw, height, frame.shape[:2], INTO_JAW))
+        found = under_jaw(jaw, height, frame.shape[:2], INTO_JAW)
+        return None if found is None else cls(frame, *found)
 
     def added_to(self, plate: np.ndarray, head: np.ndarray, body: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """A plate (S, S, 3) and its body's matte (S, S), uint8 both, with it; head: (S, S) uint8, the head's matte."""

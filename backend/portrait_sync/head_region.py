@@ -107,6 +107,14 @@ def smooth_landmarks(
     return np.where(usable[:, None, None], smooth, points), usable
 
 
+def window_about(points: np.ndarray, margin: float, shape: tuple[int, ...]) -> tuple[slice, slice] | None:
+    """Rows and columns of the image about some points; None where they are all outside."""
+    low, high = np.floor(points.min(0) - margin).astype(int), np.ceil(points.max(0) + margin).astype(int)
+    left, top = np.maximum(low, 0)
+    right, bottom = np.minimum(high, shape[1::-1])
+    return (slice(top, bottom), slice(left, right)) if right > left and bottom > top else None
+
+
 def fill_polygon(points_px: np.ndarray, shape: tuple[int, int], scale: float) -> np.ndarray:
     """(H, W) float32 in [0, 1]: an anti-aliased polygon given in pixels of the working frame."""
     mask = np.zeros(shape, np.uint8)
@@ -140,9 +148,9 @@ WHOLE_STRIP = (3, 6.5)
 
 def under_jaw(
     jaw_px: np.ndarray, face_height: float, shape: tuple[int, int], begin: float
-) -> tuple[tuple[slice, slice], np.ndarray]:
+) -> tuple[tuple[slice, slice], np.ndarray] | None:
     """The strip where a chin turns into a neck, which head mattes end in: rows and columns of an image that it lies in, and how much
-    of their pixels, (rows, columns) float32 in [0, 1].
+    of their pixels, (rows, columns) float32 in [0, 1]; None where it is outside.
 
     Args:
         jaw_px: (17, 2) the landmarks `JAW`.
@@ -159,13 +167,12 @@ def under_jaw(
     near, far = ((jaw + away * (part * wide)[:, None])[has_some] for part in (begin, END_UNDER_JAW))
     sigma = max(0.5, JAW_SOFTNESS * face_height)
     both = np.concatenate([near, far[::-1]])
-    first = np.maximum(np.floor(both.min(0) - 3 * sigma).astype(int), 0)
-    last = np.minimum(np.ceil(both.max(0) + 3 * sigma).astype(int), shape[::-1])
-    size = np.maximum(last - first, 0)
-    window = slice(first[1], first[1] + size[1]), slice(first[0], first[0] + size[0])
-    if not size.all():
-        return window, np.zeros(size[::-1], np.float32)
-    strip = fill_polygon(both - first, (size[1], size[0]), 1.0)
+    window = window_about(both, 3 * sigma, shape)
+    if window is None:
+        return None
+    rows, columns = window
+    size = rows.stop - rows.start, columns.stop - columns.start
+    strip = fill_polygon(both - (columns.start, rows.start), size, 1.0)
     return window, cv2.GaussianBlur(strip, (0, 0), sigma)
 
 

@@ -14,7 +14,17 @@ import numpy as np
 from ..workspace.arrays import smoothstep
 from ..workspace.shapes import Bool, Float, UInt8
 from .colours import Neck, colour_bins
-from .head_region import FACE_OVAL, JAW, UNDER_CHIN, FaceFrame, face_frame, fill_polygon, grown_jaw, outward_of_jaw
+from .head_region import (
+    FACE_OVAL,
+    JAW,
+    UNDER_CHIN,
+    FaceFrame,
+    face_frame,
+    fill_polygon,
+    grown_jaw,
+    outward_of_jaw,
+    window_about,
+)
 from .plate import SHADOW, STRIP
 
 SIGMA = 0.02
@@ -60,7 +70,7 @@ def paper_blend(
     known = [rendered_px[list(FACE_OVAL)]]
     known += [] if source_px is None else [source_px[list(FACE_OVAL)]]
     margin = (UNDER_CHIN + SHADOW) * axes.height + _TAIL * sigma + 2
-    window = _window(np.concatenate(known), margin, frame.shape)
+    window = window_about(np.concatenate(known), margin, frame.shape)
     mask = np.zeros(frame.shape[:2], bool)
     image = frame.copy()
     if window is None:
@@ -90,7 +100,7 @@ def neck_colour(
     height = face_frame(source_px).height
     inner, outer = UNDER_CHIN + SHADOW, UNDER_CHIN + SHADOW + STRIP
     jaw = grown_jaw(source_px, outer)
-    window = _window(jaw, 2.0, frame.shape)
+    window = window_about(jaw, 2.0, frame.shape)
     if window is None:
         return neck.colour
     origin = np.array([window[1].start, window[0].start], np.float64)
@@ -113,11 +123,3 @@ def _gap(rendered_px: np.ndarray, source_px: np.ndarray, axes: FaceFrame, shape:
     inside = -INSET * axes.height * outward_of_jaw(rendered_px, face_frame(rendered_px))
     near, far = jaw + open_by * inside, jaw + open_by * (lower - jaw)
     return fill_polygon(np.concatenate([near, far[::-1]]), shape, 1.0)
-
-
-def _window(points: np.ndarray, margin: float, shape: tuple[int, ...]) -> tuple[slice, slice] | None:
-    """Rows and columns of the image about some points; None where they are all outside."""
-    low, high = np.floor(points.min(0) - margin).astype(int), np.ceil(points.max(0) + margin).astype(int)
-    left, top = np.maximum(low, 0)
-    right, bottom = np.minimum(high, shape[1::-1])
-    return (slice(top, bottom), slice(left, right)) if right > left and bottom > top else None

@@ -20,6 +20,7 @@ from tests.backend.delivery.made_up_person import (
     CAMERA,
     JAW_OPEN,
     NECK,
+    RADIUS_PX,
     SIZE,
     draw_head,
     make_person,
@@ -233,6 +234,21 @@ def test_what_hangs_next_to_a_head_at_the_images_side_moves_with_it_and_a_should
     assert np.abs(beside - person.WALL).max() < 12
     assert np.abs(shown[300:, SIZE - 6 :] - plate[300:, SIZE - 6 :]).max() < 12, "a shoulder"
     assert np.abs(shown[196:204, SIZE - 60 : SIZE - 40] - NECK).max() < 30
+
+
+@pytest.mark.parametrize("below", [0, 60, 120])
+def test_a_face_whose_chin_is_at_the_images_edge_or_beyond_has_a_neck_as_far_as_there_is_one(tmp_path, pose, below):
+    """Nothing is under a jaw that the image does not show."""
+    workspace = make_person(tmp_path / "low")
+    track = workspace.head_track()
+    low = turned(pose, cm=(0, (SIZE - person.CENTRE_PX[1] - RADIUS_PX[1] + below) / 8, 0))
+    track.landmarks_px[:] += project(low, person.face_points())[152] - project(pose, person.face_points())[152]
+    track.head_to_camera[:] = low
+    head = draw_head(low)
+    with FromFootage(None, Neck(workspace, FootageTrack.of(track))).put(
+        placed(head, turned(low, degrees=(10, 0, 0))), WHOLE
+    ) as shown:
+        assert np.isfinite(shown).all() and (shown[..., 3] >= head[..., 3] - 0.03).all()
 
 
 def test_a_frame_without_a_face_and_a_head_behind_the_camera_have_no_neck(workspace, neck, pose):

@@ -9,6 +9,8 @@ from .fill import push_pull
 
 BORDER, BAND = 0.12, 0.04
 """How far a head that the image cuts off is continued at most, and the band at the border that is mirrored for it, of the image's width."""
+CROWN_BAND = 0.08
+"""The band below a cut that is mirrored for a crown, where the face's height is known: in face heights."""
 NEAR = 0.7
 """Outline that is within so many widths of a cut's middle says how round it is."""
 MIDDLES = (0.2, 8.0)

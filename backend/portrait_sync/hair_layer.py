@@ -10,7 +10,7 @@ import numpy as np
 
 from ..compilation import has_numba
 from ..workspace.shapes import UInt8
-from .beyond_frame import crown_above
+from .beyond_frame import CROWN_BAND, crown_above
 from .fill import dilated, push_pull
 from .head_region import BROW, FACE_OVAL, FaceFrame, face_frame, face_oval
 from .matte_doubt import HairColours, no_doubt, with_least_alpha
@@ -29,8 +29,8 @@ EAR_WIDTH = 0.2
 """How far beside the face that is, with a border of `SPREAD`."""
 CUT = 0.25
 """Where the image cuts hair off at its sides, it passes over into the rendered hair, as wide at most, in face heights."""
-CROWN, CROWN_BAND = 0.3, 0.08
-"""How far a crown that the image cuts off is continued at most, and the band below the cut that is mirrored for it, in face heights."""
+CROWN = 0.3
+"""How far a crown that the image cuts off is continued at most, in face heights."""
 DOUBT_MOVED = 0.05
 """Moved so far, in face heights, a layer's doubt counts in full."""
 AROUND_PIECE = 0.06

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..workspace.arrays import smoothstep
 from ..workspace.shapes import Float, UInt8
+from .beyond_frame import CROWN_BAND
 from .fill import disc, push_pull, without_notches
 from .head_region import BROW, face_frame
 from .matting import Estimator, away_from_shades
@@ -34,8 +35,6 @@ INSIDE = 0.05
 """From so far inside the outline on hair is certain, in face heights: its colour is that of the hair nearby."""
 OTHER = (20.0, 45.0)
 """Difference from it, in 8-bit levels, up to which a place is hair, and from which on it is none."""
-CUT = 0.08
-"""So far below a window's first row a crown may be cut off by the frame, in face heights: else there is no hair."""
 STEPS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 """What holds none of these, at `FACE_PX`, is the steps and the softness of an outline."""
 
@@ -116,8 +115,8 @@ class HairColours:
         hole *= smoothstep(*SHADOW[::-1], np.abs(away_from_shades(frame, hair)).max(2))
         other = smoothstep(*OTHER, np.abs(frame - hair).max(2)) * (self.mattes[..., 1] > 230) * (1.0 - self.seen)
         other[self.brow_row :] = 0.0
-        # A line along an outline is its rim; where the frame cuts a crown off, there is none.
-        below = slice(math.ceil(CUT * self.face_height), None)
+        # A line along an outline is its rim. Where the frame cuts a crown off there is none; where not, the first rows have no hair.
+        below = slice(math.ceil(CROWN_BAND * self.face_height), None)
         other[below] = cv2.morphologyEx(other.astype(np.float32), cv2.MORPH_OPEN, STEPS)[below]
         both = cv2.merge([to_bytes(hole, 255.0), to_bytes(other, 255.0)])
         return cv2.resize(both, shape[::-1], interpolation=cv2.INTER_LINEAR)

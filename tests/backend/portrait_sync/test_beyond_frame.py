@@ -46,9 +46,8 @@ def test_a_crown_is_as_high_in_the_next_frame_whose_outline_differs_by_a_pixel()
     heights = []
     for _ in range(20):
         head, steps = np.zeros((64, 160, 4), np.uint8), random.integers(-1, 2, 160)
-        for column in range(
-            25, 135
-        ):  # an ellipse of 58 by 60 pixels about a middle 40 below the cut, to 55 from its middle
+        # An ellipse of 58 by 60 pixels about a middle 40 below the cut, to 55 from its middle.
+        for column in range(25, 135):
             row = 40 - 58 * np.sqrt(1 - ((column + 0.5 - 80) / 60) ** 2) + steps[column]
             head[max(0, round(row)) :, column] = 255
         heights.append((crown_above(head, 40, 8)[..., 3] > 127).any(1).sum())
